@@ -1,0 +1,70 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Layers that turn feature maps into attention points and back.
+
+A point is always (x, y), each in [0, 1]: x runs along the columns, y along the rows. Sizes are
+always named height before width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class SpatialSoftmax(nn.Module):
+    """The expected position of each channel's activation (Finn et al., arXiv:1509.06113).
+
+    (B, K, height, width) -> points (B, K, 2). A small temperature brings the expectation close
+    to the position of the maximum.
+    """
+
+    x: Tensor
+    y: Tensor
+
+    def __init__(self, height: int, width: int, temperature: float = 1e-4) -> None:
+        super().__init__()
+        self.height, self.width, self.temperature = height, width, temperature
+        # Not persistent: the grid follows from the sizes, so a checkpoint need not carry it.
+        self.register_buffer('x', torch.linspace(0, 1, width), persistent=False)
+        self.register_buffer('y', torch.linspace(0, 1, height), persistent=False)
+
+    def attention(self, features: Tensor) -> Tensor:
+        """The attention maps (B, K, height, width), each summing to one."""
+        # flatten on a channels_last tensor would hand out a strided view; softmax wants rows.
+        flat = features.contiguous().flatten(2) / self.temperature
+        return flat.softmax(dim=-1).unflatten(-1, (self.height, self.width))
+
+    def forward(self, features: Tensor) -> Tensor:
+        attention = self.attention(features)
+        x = attention.sum(dim=2) @ self.x
+        y = attention.sum(dim=3) @ self.y
+        return torch.stack((x, y), dim=-1)
+
+
+class InverseSpatialSoftmax(nn.Module):
+    """Points (B, K, 2) -> heat maps (B, K, height, width) = exp(-|position - point|^2 / size)."""
+
+    x: Tensor
+    y: Tensor
+
+    def __init__(self, height: int, width: int, heatmap_size: float = 0.1) -> None:
+        super().__init__()
+        self.height, self.width, self.heatmap_size = height, width, heatmap_size
+        self.register_buffer('x', torch.linspace(0, 1, width), persistent=False)
+        self.register_buffer('y', torch.linspace(0, 1, height), persistent=False)
+
+    def forward(self, points: Tensor) -> Tensor:
+        # The Gaussian of a squared distance is the product of one factor per axis.
+        along_x = torch.exp(-((self.x - points[..., 0:1]) ** 2) / self.heatmap_size)
+        along_y = torch.exp(-((self.y - points[..., 1:2]) ** 2) / self.heatmap_size)
+        return along_y.unsqueeze(-1) * along_x.unsqueeze(-2)
+
+
+def points_to_pixels(points: Tensor, height: int, width: int, margin: int = 3) -> Tensor:
+    """Points of the feature map (..., 2) in [0, 1] -> (..., 2) column and row in the image.
+
+    `margin` is what the unpadded convolutions cut off at each border (three 3x3 layers: 3).
+    """
+    scale = points.new_tensor([width - 2 * margin - 1, height - 2 * margin - 1])
+    return points * scale + margin

@@ -1,0 +1,99 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""From robot units and camera pixels to what a network sees, and back.
+
+Training and the running policy call the same functions, so they cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, model_validator
+from torch import Tensor, nn
+
+
+class Range(BaseModel):
+    """Per joint, the two values that become 0 and 1."""
+
+    model_config = ConfigDict(extra='forbid', frozen=True)
+
+    min: tuple[float, ...]
+    max: tuple[float, ...]
+
+    @model_validator(mode='after')
+    def _ordered(self) -> Range:
+        if len(self.min) != len(self.max):
+            raise ValueError(f'{len(self.min)} minima but {len(self.max)} maxima')
+        for index, (low, high) in enumerate(zip(self.min, self.max, strict=True)):
+            if not low < high:
+                raise ValueError(f'value {index}: min {low} is not below max {high}')
+        return self
+
+
+class Normalisation(BaseModel):
+    """The ranges of the measured joints and of the recorded actions, in robot units."""
+
+    model_config = ConfigDict(extra='forbid', frozen=True)
+
+    qpos: Range
+    action: Range
+
+
+def value_range(
+    low: Sequence[float], high: Sequence[float], minimum_span: float | Sequence[float] = 1e-3
+) -> Range:
+    """The range [low, high], widened about its middle where a joint hardly moved.
+
+    Otherwise the noise of a joint at rest would fill the whole of [0, 1].
+    """
+    lows = torch.as_tensor(low, dtype=torch.float64)
+    highs = torch.as_tensor(high, dtype=torch.float64)
+    least = torch.as_tensor(minimum_span, dtype=torch.float64)
+    missing = (least - (highs - lows)).clamp(min=0) / 2
+    # The widened ends go through float32 below; a relative margin keeps them apart there too.
+    missing = missing + (missing > 0) * torch.maximum(lows.abs(), highs.abs()) * 1e-6
+    return Range(min=tuple((lows - missing).tolist()), max=tuple((highs + missing).tolist()))
+
+
+class MinMax(nn.Module):
+    """Maps robot units to [0, 1] per joint, and back. (..., J) -> (..., J) float32."""
+
+    low: Tensor
+    span: Tensor
+
+    def __init__(self, values: Range) -> None:
+        super().__init__()
+        low = torch.tensor(values.min, dtype=torch.float64)
+        high = torch.tensor(values.max, dtype=torch.float64)
+        self.register_buffer('low', low.float(), persistent=False)
+        self.register_buffer('span', (high - low).float(), persistent=False)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return (values - self.low) / self.span
+
+    def inverse(self, values: Tensor) -> Tensor:
+        return values * self.span + self.low
+
+
+def resize_images(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """(N, H, W, 3) uint8 RGB -> (N, height, width, 3) uint8, low-pass filtered when shrinking."""
+    if tuple(images.shape[1:3]) == tuple(size):
+        return images
+    planes = images.permute(0, 3, 1, 2)
+    if planes.is_cuda:  # no uint8 kernel there; differs by the rounding of one grey level
+        resized = F.interpolate(planes.float(), size, mode='bilinear', antialias=True)
+        return resized.round().clamp(0, 255).byte().permute(0, 2, 3, 1)
+    return F.interpolate(planes, size, mode='bilinear', antialias=True).permute(0, 2, 3, 1)
+
+
+def to_unit_images(images: Tensor) -> Tensor:
+    """(N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [0, 1], in channels_last memory order."""
+    return images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last).div_(255)
+
+
+def to_byte_images(images: Tensor) -> Tensor:
+    """(N, 3, H, W) float in [0, 1] -> (N, H, W, 3) uint8."""
+    return images.float().clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).contiguous()

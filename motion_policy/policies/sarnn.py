@@ -1,0 +1,155 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""SARNN: a recurrent policy that looks at a few attention points (Ichiwara et al., ICRA 2022).
+
+One step sees the image and joints of now and predicts the image, joints and attention points of
+the next step. The pieces (`look`, `features`, `recur`, `draw`) are methods of their own because
+only `recur` is sequential: training runs the others over many frames at once, and a robot that
+nobody watches never runs `features` and `draw`.
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from motion_policy.policies.layers import InverseSpatialSoftmax, SpatialSoftmax
+
+State = tuple[Tensor, Tensor]
+
+BORDER = 3  # pixels that the three unpadded 3x3 convolutions take off each side
+
+
+class SARNNConfig(BaseModel):
+    """The hyper-parameters of SARNN. `reference` gives the activations of the original."""
+
+    model_config = ConfigDict(extra='forbid', frozen=True)
+
+    rec_dim: int = Field(50, ge=1, description='units of the LSTM')
+    k_dim: int = Field(5, ge=1, description='number of attention points')
+    temperature: float = Field(1e-4, gt=0, description='of the spatial softmax')
+    heatmap_size: float = Field(0.1, gt=0, description='of the inverse spatial softmax')
+    leaky_slope: float = Field(0.3, ge=0, lt=1, description='of every LeakyReLU')
+    reference: bool = Field(
+        False,
+        description='LeakyReLU on the joint, point and image outputs too, as in the original; '
+        'otherwise they are linear, so that every value can be reached',
+    )
+
+
+class SARNN(nn.Module):
+    """The one-step cell.
+
+    forward(image (B, 3, H, W) in [0, 1], joints (B, J) normalised, state) ->
+        (next image (B, 3, H, W), next joints (B, J), encoder points (B, K, 2) of this image,
+         decoder points (B, K, 2) predicted for the next image, state)
+    A state is (h, c), each (B, rec_dim); None means zeros.
+    """
+
+    def __init__(
+        self,
+        joint_dim: int,
+        image_size: tuple[int, int],
+        config: SARNNConfig | None = None,
+        *,
+        target_dim: int | None = None,
+    ) -> None:
+        super().__init__()
+        config = config or SARNNConfig()
+        self.config = config
+        height, width = image_size[0] - 2 * BORDER, image_size[1] - 2 * BORDER
+        if height < 2 or width < 2:
+            raise ValueError(f'image size {image_size} is too small for SARNN: at least 8x8')
+        k, slope = config.k_dim, config.leaky_slope
+
+        def act() -> nn.Module:
+            return nn.LeakyReLU(slope, inplace=True)
+
+        def out() -> nn.Module:
+            return act() if config.reference else nn.Identity()
+
+        def encoder() -> list[nn.Module]:
+            layers: list[nn.Module] = []
+            for before, after in ((3, 16), (16, 32), (32, k)):
+                layers += [nn.Conv2d(before, after, 3), act()]
+            return layers
+
+        self.pos_encoder = nn.Sequential(
+            *encoder(), SpatialSoftmax(height, width, config.temperature)
+        )
+        self.im_encoder = nn.Sequential(*encoder())
+        self.rec = nn.LSTM(2 * k + joint_dim, config.rec_dim, batch_first=True)
+        self.decoder_joint = nn.Sequential(
+            nn.Linear(config.rec_dim, target_dim or joint_dim), out()
+        )
+        self.decoder_point = nn.Sequential(nn.Linear(config.rec_dim, 2 * k), out())
+        self.heatmap = InverseSpatialSoftmax(height, width, config.heatmap_size)
+        self.decoder_image = nn.Sequential(
+            nn.ConvTranspose2d(k, 32, 3),
+            act(),
+            nn.ConvTranspose2d(32, 16, 3),
+            act(),
+            nn.ConvTranspose2d(16, 3, 3),
+            out(),
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Xavier uniform weights, an orthogonal recurrent matrix, zero biases."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+        nn.init.xavier_uniform_(self.rec.weight_ih_l0)
+        nn.init.orthogonal_(self.rec.weight_hh_l0)
+        nn.init.zeros_(self.rec.bias_ih_l0)
+        nn.init.zeros_(self.rec.bias_hh_l0)
+
+    def initial_state(self, batch_size: int) -> State:
+        zeros = self.rec.weight_hh_l0.new_zeros(batch_size, self.config.rec_dim)
+        return zeros, zeros.clone()
+
+    def look(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) -> encoder points (N, K, 2)."""
+        points: Tensor = self.pos_encoder(images)
+        return points
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) -> feature maps (N, K, H - 6, W - 6) that `draw` paints with."""
+        maps: Tensor = self.im_encoder(images)
+        return maps
+
+    def recur(
+        self, points: Tensor, joints: Tensor, state: State | None
+    ) -> tuple[Tensor, Tensor, State]:
+        """Over a sequence: points (B, T, K, 2), joints (B, T, J) -> next joints (B, T, J'), next
+        points (B, T, K, 2), state after the last step.
+        """
+        inputs = torch.cat((points.flatten(2), joints), dim=-1)
+        if state is None:
+            state = self.initial_state(len(inputs))
+        hidden, (h, c) = self.rec(inputs, (state[0].unsqueeze(0), state[1].unsqueeze(0)))
+        next_points = self.decoder_point(hidden).unflatten(-1, (self.config.k_dim, 2))
+        return self.decoder_joint(hidden), next_points, (h.squeeze(0), c.squeeze(0))
+
+    def draw(self, points: Tensor, features: Tensor) -> Tensor:
+        """Predicted points (N, K, 2) and the features of now -> next image (N, 3, H, W)."""
+        image: Tensor = self.decoder_image(self.heatmap(points) * features)
+        return image
+
+    def step(
+        self, image: Tensor, joints: Tensor, state: State | None
+    ) -> tuple[Tensor, Tensor, Tensor, State]:
+        """One step without the image: next joints, encoder points, decoder points, state."""
+        points = self.look(image)
+        next_joints, next_points, state = self.recur(points[:, None], joints[:, None], state)
+        return next_joints[:, 0], points, next_points[:, 0], state
+
+    def forward(
+        self, image: Tensor, joints: Tensor, state: State | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, State]:
+        next_joints, points, next_points, state = self.step(image, joints, state)
+        next_image = self.draw(next_points, self.features(image))
+        return next_image, next_joints, points, next_points, state
