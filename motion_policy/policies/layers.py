@@ -61,10 +61,11 @@ class InverseSpatialSoftmax(nn.Module):
         return along_y.unsqueeze(-1) * along_x.unsqueeze(-2)
 
 
-def points_to_pixels(points: Tensor, height: int, width: int, margin: int = 3) -> Tensor:
-    """Points of the feature map (..., 2) in [0, 1] -> (..., 2) column and row in the image.
+def points_in_image(points: Tensor, height: int, width: int, border: int) -> Tensor:
+    """Points of a feature map (..., 2) in [0, 1] -> the same places in the image, in [0, 1].
 
-    `margin` is what the unpadded convolutions cut off at each border (three 3x3 layers: 3).
+    `border` is what the unpadded convolutions cut off at each side of the (height, width) image;
+    a pixel's column is x * (width - 1), its row y * (height - 1).
     """
-    scale = points.new_tensor([width - 2 * margin - 1, height - 2 * margin - 1])
-    return points * scale + margin
+    last = points.new_tensor([width - 1, height - 1])
+    return (points * (last - 2 * border) + border) / last

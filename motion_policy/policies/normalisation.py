@@ -91,7 +91,9 @@ def resize_images(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 def to_unit_images(images: Tensor) -> Tensor:
     """(N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [0, 1], in channels_last memory order."""
-    return images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last).div_(255)
+    return (
+        images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last).div_(255)
+    )
 
 
 def to_byte_images(images: Tensor) -> Tensor:

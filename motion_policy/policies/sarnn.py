@@ -10,11 +10,20 @@ nobody watches never runs `features` and `draw`.
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from motion_policy.policies.layers import InverseSpatialSoftmax, SpatialSoftmax
+from motion_policy.errors import UserError
+from motion_policy.policies.base import Policy, PolicySpec
+from motion_policy.policies.layers import (
+    InverseSpatialSoftmax,
+    SpatialSoftmax,
+    points_in_image,
+)
+from motion_policy.policies.normalisation import to_byte_images
 
 State = tuple[Tensor, Tensor]
 
@@ -153,3 +162,41 @@ class SARNN(nn.Module):
         next_joints, points, next_points, state = self.step(image, joints, state)
         next_image = self.draw(next_points, self.features(image))
         return next_image, next_joints, points, next_points, state
+
+
+class SARNNPolicy(Policy):
+    """SARNN in robot units: chunks of one row, state (h, c)."""
+
+    kind: ClassVar[str] = 'sarnn'
+    Config: ClassVar[type[BaseModel]] = SARNNConfig
+
+    def __init__(self, spec: PolicySpec) -> None:
+        super().__init__(spec)
+        if len(spec.cameras) != 1:
+            raise UserError(f'cameras: sarnn sees exactly one camera, found {list(spec.cameras)}')
+        config = SARNNConfig(**spec.hyper)
+        self.network = SARNN(len(self.joint_names), spec.image_size, config)
+        self.network.to(memory_format=torch.channels_last)  # twice as fast on a CPU
+
+    def initial_state(self, batch_size: int) -> State:
+        return self.network.initial_state(batch_size)
+
+    def infer(
+        self, images: dict[str, Tensor], qpos: Tensor, state: Any, explain: bool
+    ) -> tuple[Tensor, State, dict[str, Tensor]]:
+        image = images[self.cameras[0]]
+        targets, points, next_points, state = self.network.step(image, qpos, state)
+        extras: dict[str, Tensor] = {}
+        if explain:
+            predicted = self.network.draw(next_points, self.network.features(image))
+            extras = {
+                'encoder_points': self.in_image(points),
+                'decoder_points': self.in_image(next_points),
+                'image': to_byte_images(predicted),
+            }
+        return targets[:, None], state, extras
+
+    def in_image(self, points: Tensor) -> Tensor:
+        """Attention points (..., 2) of the feature map -> of the image, in [0, 1]."""
+        height, width = self.spec.image_size
+        return points_in_image(points, height, width, BORDER)

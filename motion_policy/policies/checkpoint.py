@@ -1,0 +1,190 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A checkpoint is a folder with `policy.yaml` and `weights.safetensors`; nothing in it can run
+code, and it appears under its name only when it is whole.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+import yaml
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from motion_policy.errors import UserError
+from motion_policy.policies.base import FORMAT, Policy, PolicySpec
+from motion_policy.policies.kinds import make_policy
+from motion_policy.robot import RobotSpec, robot_spec_from_yaml
+from motion_policy.share import share_dir
+
+SPEC_FILE = 'policy.yaml'
+WEIGHTS_FILE = 'weights.safetensors'
+
+
+class CheckpointError(UserError):
+    """The folder is not a checkpoint, is damaged, or is one for another robot."""
+
+
+def load_policy(folder: str | Path, device: str | torch.device = 'cpu') -> Policy:
+    """The policy in a checkpoint folder, in eval mode, ready to act.
+
+    A bare name that is no folder here means `models/NAME` of the package. Raises CheckpointError.
+    """
+    path = find_checkpoint(folder)
+    spec = read_policy_spec(path)
+    try:
+        policy = make_policy(spec)
+    except ValidationError as error:
+        raise CheckpointError(f'{path / SPEC_FILE}: hyper.{first_problem(error)}') from None
+    except UserError as error:
+        raise CheckpointError(f'{path / SPEC_FILE}: {error}') from None
+    _load_weights(policy, path / WEIGHTS_FILE)
+    policy.source = str(folder)
+    return policy.to(device).eval()
+
+
+def find_checkpoint(folder: str | Path) -> Path:
+    """The folder that a path or a bare model name means."""
+    path = Path(folder).expanduser()
+    if not path.is_dir() and len(path.parts) == 1:
+        path = share_dir() / 'models' / path
+    if not path.is_dir():
+        raise CheckpointError(f'{folder}: no such checkpoint folder (looked for {path})')
+    for name in (SPEC_FILE, WEIGHTS_FILE):
+        if not (path / name).is_file():
+            raise CheckpointError(f'{path}: not a checkpoint, it has no {name}')
+    return path
+
+
+def read_policy_spec(folder: str | Path) -> PolicySpec:
+    """What `policy.yaml` in the folder says, validated."""
+    path = Path(folder) / SPEC_FILE
+    try:
+        content = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CheckpointError(f'{path}: cannot be read: {_one_line(error)}') from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f'{path}: expected keys and values, found {type(content).__name__}')
+    if content.get('format') != FORMAT:
+        raise CheckpointError(
+            f"{path}: format is '{content.get('format')}', this version reads '{FORMAT}'"
+        )
+    try:
+        robot = yaml.safe_dump(content.get('robot'), sort_keys=False)
+        content['robot'] = robot_spec_from_yaml(robot, f'{path}: robot')
+        return PolicySpec(**content)
+    except ValidationError as error:
+        raise CheckpointError(f'{path}: {first_problem(error)}') from None
+    except UserError as error:
+        raise CheckpointError(str(error)) from None
+
+
+def save_policy(policy: Policy, folder: str | Path) -> Path:
+    """Writes the checkpoint folder, replacing an older checkpoint of that name as a whole."""
+    path = Path(folder).expanduser().resolve()
+    _refuse_foreign(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', suffix='.part', dir=path.parent))
+    try:
+        weights = {key: value.contiguous().cpu() for key, value in policy.state_dict().items()}
+        save_file(weights, part / WEIGHTS_FILE, metadata={'format': FORMAT})
+        (part / SPEC_FILE).write_text(spec_to_yaml(policy.spec), encoding='utf-8')
+        part.chmod(0o755)
+        _swap_in(part, path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return path
+
+
+def spec_to_yaml(spec: PolicySpec) -> str:
+    """The text of `policy.yaml`; `read_policy_spec` gives the same spec back."""
+    content = spec.model_dump(mode='json', exclude={'robot'})
+    content['robot'] = yaml.safe_load(spec.robot.to_yaml())
+    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=99)
+
+
+def check_robot(policy: Policy, robot: RobotSpec) -> None:
+    """CheckpointError when the policy cannot drive this robot: joints or cameras differ."""
+    trained, here = policy.joint_names, tuple(robot.joints.names)
+    if trained != here:
+        raise CheckpointError(
+            f'{policy.source}: was trained for joints [{", ".join(trained)}] of '
+            f"'{policy.spec.robot.name}', but '{robot.name}' has [{', '.join(here)}]"
+        )
+    for name in policy.cameras:
+        if name not in robot.cameras:
+            known = ', '.join(robot.cameras) or 'none'
+            raise CheckpointError(
+                f"{policy.source}: needs camera '{name}', but '{robot.name}' has: {known}"
+            )
+        then, now = policy.spec.robot.cameras[name], robot.cameras[name]
+        if then.width * now.height != now.width * then.height:
+            raise CheckpointError(
+                f"{policy.source}: camera '{name}' was {then.width}x{then.height} in training, "
+                f"'{robot.name}' has {now.width}x{now.height}: another shape of image"
+            )
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first complaint of pydantic as `key: what is wrong`."""
+    problem = error.errors()[0]
+    key = '.'.join(str(part) for part in problem['loc'])
+    message = problem['msg'].removeprefix('Value error, ')
+    if problem['type'] == 'extra_forbidden':
+        message = 'unknown key'
+    elif problem['type'] != 'missing' and problem['type'] != 'value_error':
+        message = f'{message}, found {problem["input"]!r:.60}'
+    return f'{key}: {message}' if key else message
+
+
+def _load_weights(policy: Policy, path: Path) -> None:
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f'{path}: cannot be read: {_one_line(error)}') from None
+    expected = policy.state_dict()
+    for key, value in expected.items():
+        if key not in weights:
+            raise CheckpointError(f"{path}: key '{key}' is missing")
+        if weights[key].shape != value.shape:
+            raise CheckpointError(
+                f"{path}: key '{key}' has shape {tuple(weights[key].shape)}, "
+                f'policy.yaml asks for {tuple(value.shape)}'
+            )
+        if not torch.isfinite(weights[key]).all():
+            raise CheckpointError(f"{path}: key '{key}' holds values that are not finite")
+    for key in weights:
+        if key not in expected:
+            raise CheckpointError(f"{path}: key '{key}' does not belong to a {policy.kind} policy")
+    policy.load_state_dict(weights)
+
+
+def _refuse_foreign(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise CheckpointError(f'{path}: is a file, a checkpoint is a folder')
+    known = {SPEC_FILE, WEIGHTS_FILE}
+    others = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
+    foreign = [name for name in others if name not in known]
+    if foreign:
+        raise CheckpointError(
+            f"{path}: holds '{foreign[0]}', which is no part of a checkpoint and would be lost"
+        )
+
+
+def _swap_in(part: Path, path: Path) -> None:
+    if not path.exists():
+        part.rename(path)
+        return
+    old = part.with_suffix('.old')
+    path.rename(old)
+    part.rename(path)
+    shutil.rmtree(old)
+
+
+def _one_line(error: Exception) -> str:
+    return ' '.join(str(error).split())[:200]
