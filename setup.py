@@ -1,0 +1,92 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is installed where, for pip and for colcon.
+
+One rule: launch files, configs and models land in share/motion_policy with the folders they have here.
+"""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+PACKAGE = 'motion_policy'
+ROOT = Path(__file__).resolve().parent
+
+# numpy, OpenCV and h5py keep the floors of the oldest supported ROS 2 distributions.
+BASE = [
+    'h5py>=3.6',
+    'numpy>=1.26',
+    'opencv-python-headless>=4.9',
+    'pydantic>=2.6',
+    'pyyaml>=6.0',
+    'rich>=13.0',
+    'rosbags>=0.10.4',
+    'safetensors>=0.4.3',
+    'torch>=2.3',
+    'tyro>=0.9',
+]
+VIEW = ['av>=12.0', 'matplotlib>=3.7']
+EXTRAS = {
+    'train': ['pytorch-lightning>=2.4', 'tensorboard>=2.16', 'torchvision>=0.18', *VIEW],
+    'sim': ['mujoco>=3.2,<3.9', *VIEW],
+    # The real rclpy and Fast DDS without a ROS 2 installation: for trying out, tests and CI.
+    'ros': [
+        'ros-kilted-common-interfaces',
+        'ros-kilted-rclpy',
+        'ros-kilted-rmw-fastrtps-cpp',
+        'ros-kilted-rmw-implementation',
+    ],
+    # launch_testing's pytest plugin, part of every ROS 2 installation, breaks pytest 9.
+    'dev': [
+        'colcon-common-extensions',
+        'mypy>=1.10',
+        'pytest>=7,<9',
+        'ruff>=0.6',
+        'types-pyyaml',
+    ],
+}
+EXECUTABLES = {
+    'motion-policy': 'motion_policy.cli.main:main',
+    'policy_node': 'motion_policy.nodes.policy_node:main',
+    'recorder_node': 'motion_policy.nodes.recorder_node:main',
+    'replay_node': 'motion_policy.nodes.replay_node:main',
+    'sim_node': 'motion_policy.nodes.sim_node:main',
+    'demonstrator_node': 'motion_policy.nodes.demonstrator_node:main',
+}
+
+
+def share_files(*folders: str) -> list[tuple[str, list[str]]]:
+    """Return the data_files entries that repeat `folders` under share/motion_policy."""
+    entries: dict[str, list[str]] = {}
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob('*')):
+            hidden = any(part.startswith('.') for part in path.relative_to(ROOT).parts)
+            if path.is_file() and not hidden and '__pycache__' not in path.parts:
+                relative = path.relative_to(ROOT)
+                entries.setdefault(relative.parent.as_posix(), []).append(relative.as_posix())
+    return [(f'share/{PACKAGE}/{parent}', files) for parent, files in entries.items()]
+
+
+setup(
+    name=PACKAGE,
+    version='0.1.0',
+    description='Teach a robot arm by demonstration on ROS 2: record, train, judge, run.',
+    long_description=(ROOT / 'README.md').read_text() if (ROOT / 'README.md').exists() else '',
+    long_description_content_type='text/markdown',
+    author='The motion_policy Authors',
+    maintainer='The motion_policy Authors',
+    maintainer_email='motion_policy@example.com',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+    package_data={PACKAGE: ['py.typed'], f'{PACKAGE}.simulation': ['*.xml', '**/*.xml']},
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
+        (f'share/{PACKAGE}', ['package.xml']),
+        *share_files('launch', 'config', 'models'),
+    ],
+    zip_safe=True,
+    install_requires=BASE,
+    extras_require=EXTRAS,
+    entry_points={'console_scripts': [f'{name} = {main}' for name, main in EXECUTABLES.items()]},
+)
