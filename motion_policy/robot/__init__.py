@@ -1,0 +1,29 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the robot is: cameras, joints, limits, rates and topics, read from one YAML file.
+
+Nothing here needs torch, a file of data or ROS.
+"""
+
+from motion_policy.robot.errors import RobotSpecError
+from motion_policy.robot.load import load_robot_spec, robot_spec_from_yaml
+from motion_policy.robot.spec import (
+    CameraSpec,
+    JointsSpec,
+    JointTopic,
+    LimitsSpec,
+    RobotSpec,
+    StreamSpec,
+)
+
+__all__ = [
+    'CameraSpec',
+    'JointTopic',
+    'JointsSpec',
+    'LimitsSpec',
+    'RobotSpec',
+    'RobotSpecError',
+    'StreamSpec',
+    'load_robot_spec',
+    'robot_spec_from_yaml',
+]

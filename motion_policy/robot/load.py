@@ -1,0 +1,136 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Read a robot spec from YAML.
+
+Every mistake becomes one line: file, key, what was found, what was expected.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from motion_policy.robot.errors import RobotSpecError
+from motion_policy.robot.spec import RobotSpec
+from motion_policy.robot.urdf import limits_from_urdf
+from motion_policy.share import share_dir
+
+
+def load_robot_spec(path: str | Path) -> RobotSpec:
+    """Load a robot spec from a YAML file, or by the name of a shipped one (`tabletop_sim`).
+
+    Raises:
+        RobotSpecError: no such file, or what it says is not a robot.
+    """
+    file = _find(path)
+    try:
+        text = file.read_text(encoding='utf-8')
+    except (OSError, UnicodeDecodeError) as error:
+        raise RobotSpecError(f'{file}: cannot be read as text: {error}') from None
+    return robot_spec_from_yaml(text, file)
+
+
+def robot_spec_from_yaml(text: str, source: str | Path) -> RobotSpec:
+    """Make a robot spec from YAML text; `source` names it in errors and anchors a relative URDF.
+
+    Raises:
+        RobotSpecError: the text is not a valid robot spec.
+    """
+    data = parse_yaml_mapping(text, source)
+    try:
+        return RobotSpec.model_validate(_with_urdf_limits(data, source))
+    except ValidationError as error:
+        raise RobotSpecError(first_error_line(error, data, source)) from None
+
+
+def parse_yaml_mapping(text: str, source: str | Path) -> dict[str, Any]:
+    """Parse YAML text that must hold a mapping.
+
+    Raises:
+        RobotSpecError: not YAML, or not a mapping.
+    """
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RobotSpecError(f'{source}: not YAML: {" ".join(str(error).split())}') from None
+    if not isinstance(data, dict):
+        raise RobotSpecError(
+            f'{source}: holds {type(data).__name__}, expected a mapping with name, rate, joints'
+        )
+    return data
+
+
+def first_error_line(error: ValidationError, data: Any, source: str | Path) -> str:
+    """Return the first error of pydantic as one line, and how many more there are."""
+    # A misspelt key is also reported as missing; the misspelling is the better line.
+    details = sorted(
+        error.errors(include_url=False), key=lambda detail: detail['type'] != 'extra_forbidden'
+    )
+    more = f' (and {len(details) - 1} more)' if len(details) > 1 else ''
+    return f'{source}: {_describe(details[0], data)}{more}'
+
+
+def _find(path: str | Path) -> Path:
+    file = Path(path)
+    if file.is_file():
+        return file
+    robots = share_dir() / 'config' / 'robots'
+    named = robots / f'{path}.yaml'
+    if file.name == str(path) and named.is_file():
+        return named
+    shipped = ', '.join(sorted(known.stem for known in robots.glob('*.yaml')))
+    raise RobotSpecError(f'{path}: no such file, expected a YAML file or one of: {shipped}')
+
+
+def _with_urdf_limits(data: dict[str, Any], source: str | Path) -> dict[str, Any]:
+    """Replace `limits.urdf` by the position and velocity limits that the URDF gives."""
+    joints = data.get('joints')
+    limits = joints.get('limits') if isinstance(joints, dict) else None
+    if not isinstance(joints, dict) or not isinstance(limits, dict) or 'urdf' not in limits:
+        return data
+    names = joints.get('names')
+    if not isinstance(names, list):
+        return data
+    rest = {key: value for key, value in limits.items() if key != 'urdf'}
+    found = limits_from_urdf(limits['urdf'], [str(name) for name in names], source, rest)
+    return {**data, 'joints': {**joints, 'limits': {**found, **rest}}}
+
+
+def _describe(detail: ErrorDetails, data: Any) -> str:
+    key = _key_path(detail['loc'], data)
+    kind = detail['type']
+    if kind == 'extra_forbidden':
+        return f'{key}: unknown key, found {_short(detail["input"])}, expected no such key'
+    if kind == 'missing':
+        return f'{key}: missing, expected a value'
+    message = detail['msg'].removeprefix('Value error, ')
+    if kind == 'value_error':
+        return f'{key}: {message}' if key else message
+    return f'{key}: found {_short(detail["input"])}, expected {_expectation(message)}'
+
+
+def _expectation(message: str) -> str:
+    return message.removeprefix('Input should be ').removeprefix('a valid ').partition(', ')[0]
+
+
+def _key_path(loc: tuple[int | str, ...], data: Any) -> str:
+    """Write a location as the file has it: no index where it holds one mapping, not a list."""
+    path, here = '', data
+    for part in loc:
+        if isinstance(part, int):
+            if isinstance(here, list):
+                path += f'[{part}]'
+                here = here[part] if part < len(here) else None
+            continue
+        path += f'.{part}' if path else part
+        here = here.get(part) if isinstance(here, dict) else None
+    return path
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f'{text[:57]}...'

@@ -1,0 +1,305 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The robot spec: what one YAML file says about a robot, checked once and immutable after.
+
+Rule: every vector of joints, in files, networks and commands, has the order of `joints.names`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+NANOSECONDS_PER_S = 1_000_000_000
+
+IMAGE = 'sensor_msgs/msg/Image'
+COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
+JOINT_STATE = 'sensor_msgs/msg/JointState'
+FLOAT64_MULTI_ARRAY = 'std_msgs/msg/Float64MultiArray'
+JOINT_TRAJECTORY = 'trajectory_msgs/msg/JointTrajectory'
+
+CAMERA_TYPES = (IMAGE, COMPRESSED_IMAGE)
+COMMAND_TYPES = (FLOAT64_MULTI_ARRAY, JOINT_TRAJECTORY, JOINT_STATE)
+
+# The names of the joint streams, which no camera may take.
+JOINT_STREAM_NAME = re.compile(r'(state|leader)(_\d+)?')
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Stamp = Literal['header', 'receive']
+Role = Literal['camera', 'state', 'leader']
+Float64Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class StreamSpec:
+    """One topic that is read: its name in rows and files, and how old its newest sample may be."""
+
+    name: str
+    role: Role
+    topic: str
+    type: str
+    max_age: float
+    stamp: Stamp
+
+    @property
+    def max_age_ns(self) -> int:
+        """Greatest age of a sample that still counts, in nanoseconds."""
+        return round(self.max_age * NANOSECONDS_PER_S)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra='forbid')
+
+
+class CameraSpec(_Frozen):
+    """One camera: topic, message type and the size of its images in pixels."""
+
+    topic: str
+    type: str = IMAGE
+    width: int = Field(gt=0)
+    height: int = Field(gt=0)
+    max_age: Seconds = 0.2
+    stamp: Stamp = 'header'
+
+    @field_validator('topic')
+    @classmethod
+    def _topic(cls, value: str) -> str:
+        return _checked_topic(value)
+
+    @field_validator('type')
+    @classmethod
+    def _type(cls, value: str) -> str:
+        return _one_of(value, CAMERA_TYPES)
+
+
+class JointTopic(_Frozen):
+    """One topic that carries some joints.
+
+    `joints` are our names; `message_names` are what the message calls them, in the same order.
+    A message type without names (Float64MultiArray) holds them in that order.
+    """
+
+    topic: str
+    type: str
+    joints: tuple[str, ...] = Field(min_length=1)
+    message_names: tuple[str, ...]
+    stamp: Stamp = 'header'
+    max_age: Seconds = 0.2
+
+    @field_validator('topic')
+    @classmethod
+    def _topic(cls, value: str) -> str:
+        return _checked_topic(value)
+
+    @field_validator('type')
+    @classmethod
+    def _type(cls, value: str) -> str:
+        return _one_of(value, COMMAND_TYPES)
+
+    @model_validator(mode='after')
+    def _names_pair_up(self) -> JointTopic:
+        _no_repeats('message_names', self.message_names)
+        if len(self.message_names) != len(self.joints):
+            raise ValueError(
+                f'message_names has {len(self.message_names)} names, expected '
+                f'{len(self.joints)}, one for each of joints'
+            )
+        return self
+
+
+class LimitsSpec(_Frozen):
+    """Limits per joint, in joint order, SI units (rad or m, per second, per second squared)."""
+
+    position: tuple[tuple[float, float], ...]
+    velocity: tuple[float, ...]
+    acceleration: tuple[float, ...]
+
+    @field_validator('position')
+    @classmethod
+    def _position(cls, value: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+        for index, (low, high) in enumerate(value):
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ValueError(f'entry {index} is [{low}, {high}], expected finite low < high')
+        return value
+
+    @field_validator('velocity', 'acceleration')
+    @classmethod
+    def _positive(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        for index, limit in enumerate(value):
+            if not (math.isfinite(limit) and limit > 0):
+                raise ValueError(f'entry {index} is {limit}, expected a finite number > 0')
+        return value
+
+    def position_array(self) -> Float64Array:
+        """Return lower and upper bounds, shape (J, 2)."""
+        return np.array(self.position, dtype=np.float64)
+
+    def velocity_array(self) -> Float64Array:
+        """Return the greatest speeds, shape (J,)."""
+        return np.array(self.velocity, dtype=np.float64)
+
+    def acceleration_array(self) -> Float64Array:
+        """Return the greatest accelerations, shape (J,)."""
+        return np.array(self.acceleration, dtype=np.float64)
+
+
+class JointsSpec(_Frozen):
+    """The joints, the topics that carry them and their limits."""
+
+    names: tuple[str, ...] = Field(min_length=1)
+    state: tuple[JointTopic, ...] = Field(min_length=1)
+    leader: tuple[JointTopic, ...] = ()
+    command: tuple[JointTopic, ...] = Field(min_length=1)
+    limits: LimitsSpec
+
+    @model_validator(mode='before')
+    @classmethod
+    def _fill_defaults(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        names = data.get('names')
+        filled = dict(data)
+        for role in ('state', 'leader', 'command'):
+            if role in data:
+                filled[role] = _joint_topics(data[role], names)
+        return filled
+
+    @field_validator('names')
+    @classmethod
+    def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        _no_repeats('names', value)
+        return value
+
+    @field_validator('state')
+    @classmethod
+    def _state_type(cls, value: tuple[JointTopic, ...]) -> tuple[JointTopic, ...]:
+        for topic in value:
+            _one_of(topic.type, (JOINT_STATE,))
+        return value
+
+    @model_validator(mode='after')
+    def _fits_together(self) -> JointsSpec:
+        for role in ('state', 'leader', 'command'):
+            topics: tuple[JointTopic, ...] = getattr(self, role)
+            if topics:
+                _covers_exactly_once(role, topics, self.names)
+        for kind in ('position', 'velocity', 'acceleration'):
+            count = len(getattr(self.limits, kind))
+            if count != len(self.names):
+                raise ValueError(
+                    f'limits.{kind} has {count} entries, expected {len(self.names)}, '
+                    'one for each of names'
+                )
+        return self
+
+
+class RobotSpec(_Frozen):
+    """One robot: rate of commands and rows [Hz], joints, cameras."""
+
+    name: str = Field(min_length=1)
+    rate: float = Field(gt=0, le=1000, allow_inf_nan=False)
+    joints: JointsSpec
+    cameras: dict[str, CameraSpec] = Field(default_factory=dict)
+
+    @field_validator('cameras')
+    @classmethod
+    def _camera_names(cls, value: dict[str, CameraSpec]) -> dict[str, CameraSpec]:
+        for name in value:
+            if not re.fullmatch(r'[A-Za-z_]\w*', name) or JOINT_STREAM_NAME.fullmatch(name):
+                raise ValueError(
+                    f"a camera is named '{name}', expected letters, digits and underscores, "
+                    "and not 'state' or 'leader'"
+                )
+        return value
+
+    @property
+    def period_ns(self) -> int:
+        """Time between two rows or commands, in nanoseconds."""
+        return round(NANOSECONDS_PER_S / self.rate)
+
+    @property
+    def stream_names(self) -> tuple[str, ...]:
+        """Names of all streams: cameras, then state, then leader."""
+        return tuple(stream.name for stream in self.streams())
+
+    def streams(self) -> tuple[StreamSpec, ...]:
+        """Return every topic that is read: cameras, then state, then leader."""
+        cameras = [
+            StreamSpec(name, 'camera', camera.topic, camera.type, camera.max_age, camera.stamp)
+            for name, camera in self.cameras.items()
+        ]
+        joints = [
+            StreamSpec(name, role, topic.topic, topic.type, topic.max_age, topic.stamp)
+            for role in _READ_ROLES
+            for name, topic in self.joint_streams(role)
+        ]
+        return (*cameras, *joints)
+
+    def joint_streams(
+        self, role: Literal['state', 'leader']
+    ) -> tuple[tuple[str, JointTopic], ...]:
+        """Return (stream name, topic) pairs of a role: `state`, or `state_0`, `state_1`, ..."""
+        topics: tuple[JointTopic, ...] = getattr(self.joints, role)
+        if len(topics) == 1:
+            return ((role, topics[0]),)
+        return tuple((f'{role}_{index}', topic) for index, topic in enumerate(topics))
+
+    def to_yaml(self) -> str:
+        """Return YAML text from which `robot_spec_from_yaml` makes an equal spec."""
+        text: str = yaml.safe_dump(
+            self.model_dump(mode='json'), sort_keys=False, default_flow_style=None, width=99
+        )
+        return text
+
+
+_READ_ROLES: tuple[Literal['state', 'leader'], ...] = ('state', 'leader')
+
+
+def _joint_topics(value: Any, names: Any) -> Any:
+    """Turn one mapping into a list of one and fill the names that a topic leaves out."""
+    entries = [value] if isinstance(value, dict) else value
+    if not isinstance(entries, (list, tuple)):
+        return entries
+    return [_with_names(entry, names) if isinstance(entry, dict) else entry for entry in entries]
+
+
+def _with_names(entry: dict[str, Any], names: Any) -> dict[str, Any]:
+    joints = entry.get('joints', names)
+    return {**entry, 'joints': joints, 'message_names': entry.get('message_names', joints)}
+
+
+def _checked_topic(topic: str) -> str:
+    if not re.fullmatch(r'[~/]?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', topic.replace('~/', '~', 1)):
+        raise ValueError(f"topic '{topic}', expected a ROS topic name such as 'top/image_raw'")
+    return topic
+
+
+def _one_of(value: str, allowed: Sequence[str]) -> str:
+    if value not in allowed:
+        raise ValueError(f"'{value}' is not supported, expected {' or '.join(allowed)}")
+    return value
+
+
+def _no_repeats(key: str, names: Sequence[str]) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"{key} holds '{repeated[0]}' more than once, expected each name once")
+
+
+def _covers_exactly_once(role: str, topics: Sequence[JointTopic], names: Sequence[str]) -> None:
+    carried = [joint for topic in topics for joint in topic.joints]
+    _no_repeats(f'{role} joints', carried)
+    for joint in carried:
+        if joint not in names:
+            raise ValueError(f"{role} carries '{joint}', expected only joints of names")
+    missing = [name for name in names if name not in carried]
+    if missing:
+        raise ValueError(f"{role} does not carry '{missing[0]}', expected all joints of names")
