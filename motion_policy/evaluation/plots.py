@@ -1,0 +1,228 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Figures of an evaluation, drawn with matplotlib without a display.
+
+One set of colours for plots, videos and the report: grey is what was recorded, green what the
+policy says.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+
+matplotlib.use('Agg')
+
+import numpy as np  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.gridspec import SubplotSpec  # noqa: E402
+from matplotlib.ticker import MaxNLocator  # noqa: E402
+
+Array = np.ndarray[Any, Any]
+
+INK = '#1f2933'
+FAINT_INK = '#7b8794'
+RULE = '#d9dee4'
+TRUTH = '#9aa5b1'
+POLICY = '#0b8457'
+UNTAUGHT = '#8fceb4'
+ENCODER = '#2563eb'
+DECODER = '#e11d48'
+
+STYLE: dict[Any, Any] = {
+    'font.size': 9.0,
+    'axes.edgecolor': RULE,
+    'axes.labelcolor': INK,
+    'axes.titlesize': 9.0,
+    'axes.spines.top': False,
+    'axes.spines.right': False,
+    'text.color': INK,
+    'xtick.color': FAINT_INK,
+    'ytick.color': FAINT_INK,
+    'xtick.labelsize': 8.0,
+    'ytick.labelsize': 8.0,
+    'legend.frameon': False,
+    'figure.facecolor': 'white',
+    'savefig.facecolor': 'white',
+}
+
+
+@dataclass(frozen=True)
+class JointCurves:
+    """What one joint plot shows.
+
+    Attributes:
+        names: the J joints.
+        truth_time_s, truth: (T,) and (T, J), what was recorded (or, live, measured).
+        time_s, predicted: (N,) and (N, J), what the policy asks for, at the time it is due.
+        truth_label, predicted_label: words for the legend.
+    """
+
+    names: Sequence[str]
+    truth_time_s: Array
+    truth: Array
+    time_s: Array
+    predicted: Array
+    truth_label: str = 'recorded'
+    predicted_label: str = 'predicted'
+
+    @property
+    def end_s(self) -> float:
+        """The last moment that any curve shows."""
+        ends = [times[-1] for times in (self.truth_time_s, self.time_s) if len(times)]
+        return float(max(ends, default=1.0))
+
+
+def joint_columns(joints: int) -> int:
+    """How many columns of small plots keep `joints` plots readable."""
+    return 1 if joints <= 5 else 2 if joints <= 16 else 3
+
+
+def draw_joints(
+    figure: Figure, where: SubplotSpec, curves: JointCurves, *, columns: int | None = None
+) -> tuple[list[Axes], list[Any]]:
+    """Draw one small plot per joint into `where`.
+
+    Returns:
+        The axes, and the artists of the policy's curves (a video reveals these over time).
+    """
+    joints = len(curves.names)
+    columns = columns or joint_columns(joints)
+    rows = math.ceil(joints / columns)
+    grid = where.subgridspec(rows, columns, hspace=0.42, wspace=0.24)
+    axes: list[Axes] = []
+    policy: list[Any] = []
+    for index, name in enumerate(curves.names):
+        axis = figure.add_subplot(grid[index % rows, index // rows])
+        axis.plot(
+            curves.truth_time_s, curves.truth[:, index], color=TRUTH, lw=2.8, solid_capstyle='round',
+            label=curves.truth_label,
+        )  # fmt: skip
+        policy += axis.plot(
+            curves.time_s, curves.predicted[:, index], color=POLICY, lw=1.5,
+            label=curves.predicted_label,
+        )  # fmt: skip
+        axis.set_xlim(0, curves.end_s * 1.01)
+        _set_value_range(axis, curves.truth[:, index], curves.predicted[:, index])
+        axis.yaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2))
+        axis.grid(axis='y', color=RULE, lw=0.6)
+        axis.set_axisbelow(True)
+        axis.tick_params(length=0)
+        axis.set_title(name, loc='left', pad=2.5, fontsize=8.5, weight='bold')
+        last = index % rows == rows - 1 or index == joints - 1
+        axis.tick_params(labelbottom=last)
+        if last:
+            axis.set_xlabel('time (s)')
+        axes.append(axis)
+    return axes, policy
+
+
+def _set_value_range(axis: Axes, *curves: Array) -> None:
+    """Limits around the finite values; a still joint keeps a span in which noise stays small."""
+    values = np.concatenate(curves)
+    values = values[np.isfinite(values)]
+    low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
+    span = max(high - low, 0.004)
+    middle = (low + high) / 2
+    axis.set_ylim(middle - 0.6 * span, middle + 0.6 * span)
+
+
+def joints_figure(curves: JointCurves, title: str) -> Figure:
+    """The joints of one episode, prediction over truth, one small plot each."""
+    columns = joint_columns(len(curves.names))
+    rows = math.ceil(len(curves.names) / columns)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9.6, 1.0 + 1.05 * rows))
+        height = figure.get_figheight()
+        grid = figure.add_gridspec(
+            1, 1, left=0.075, right=0.985, bottom=0.45 / height, top=1 - 0.62 / height
+        )
+        axes, _ = draw_joints(figure, grid[0], curves)
+        figure.text(0.012, 1 - 0.26 / height, title, fontsize=11, weight='bold')
+        figure.text(
+            0.012, 0.5, 'joint position (rad; m for sliding joints)', rotation='vertical',
+            va='center', ha='left', fontsize=8.5,
+        )  # fmt: skip
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc='upper right', ncols=2, borderaxespad=0.3)
+    return figure
+
+
+def errors_figure(names: Sequence[str], errors: Mapping[str, Sequence[float]]) -> Figure:
+    """Bars of per-joint errors; `errors` maps a measure's name to (J,) values."""
+    shades = (POLICY, UNTAUGHT, RULE)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9.6, 0.9 + 0.42 * len(names)), layout='constrained')
+        axis = figure.subplots()
+        width = 0.8 / len(errors)
+        for place, (label, values) in enumerate(errors.items()):
+            rows = np.arange(len(names)) + (place - (len(errors) - 1) / 2) * width
+            axis.barh(rows, values, height=width * 0.92, color=shades[place % 3], label=label)
+        axis.set_yticks(range(len(names)), names)
+        axis.invert_yaxis()
+        axis.set_xlabel('error (rad; m for sliding joints)')
+        axis.grid(axis='x', color=RULE, lw=0.6)
+        axis.set_axisbelow(True)
+        axis.tick_params(length=0)
+        axis.legend(loc='lower right')
+    return figure
+
+
+def success_figure(
+    rates: Mapping[str, tuple[int, int]],
+    intervals: Mapping[str, tuple[float, float]],
+    taught: Mapping[str, bool],
+    title: str,
+) -> Figure:
+    """Success rate per position with its confidence interval.
+
+    Args:
+        rates: position -> (successes, trials).
+        intervals: position -> (low, high) of the rate.
+        taught: position -> whether demonstrations were given there.
+        title: printed above.
+    """
+    names = list(rates)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9.6, 3.4), layout='constrained')
+        axis = figure.subplots()
+        for place, name in enumerate(names):
+            successes, trials = rates[name]
+            rate = successes / trials
+            low, high = intervals[name]
+            axis.bar(place, 100 * rate, 0.62, color=POLICY if taught[name] else UNTAUGHT)
+            axis.errorbar(
+                place, 100 * rate, [[100 * (rate - low)], [100 * (high - rate)]],
+                color=INK, capsize=4, lw=1.1,
+            )  # fmt: skip
+            inside = rate > 0.15
+            axis.text(
+                place, 4 if inside else 100 * high + 3, f'{successes}/{trials}', ha='center',
+                color='white' if inside and taught[name] else INK, weight='bold', fontsize=9.5,
+            )  # fmt: skip
+        axis.set_xticks(range(len(names)), names)
+        axis.set_ylim(0, 108)
+        axis.set_xlim(-0.6, len(names) - 0.4)
+        axis.set_yticks(range(0, 101, 20), [f'{value} %' for value in range(0, 101, 20)])
+        axis.grid(axis='y', color=RULE, lw=0.6)
+        axis.set_axisbelow(True)
+        axis.tick_params(length=0)
+        axis.set_title(title, loc='left', fontsize=11, weight='bold')
+        for label, colour in (('taught', POLICY), ('not taught', UNTAUGHT)):
+            axis.bar([0], [0], color=colour, label=label)
+        figure.legend(loc='upper right', ncols=2, borderaxespad=0.2)
+    return figure
+
+
+def png_bytes(figure: Figure, dpi: int = 130) -> bytes:
+    """The figure as a PNG file's bytes."""
+    buffer = io.BytesIO()
+    # No creation date or version inside: the same numbers give the same file.
+    figure.savefig(buffer, format='png', dpi=dpi, metadata={'Software': None})
+    return buffer.getvalue()

@@ -1,0 +1,211 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The frames of an evaluation video: what the policy saw | what it predicted | its joints.
+
+Everything that stands still is drawn once by matplotlib; a frame pastes the pictures in, marks
+the attention points and uncovers the curves up to now, so that it costs milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
+from matplotlib.lines import Line2D
+from PIL import Image, ImageDraw, ImageFont
+
+from motion_policy.evaluation.plots import (
+    DECODER,
+    ENCODER,
+    FAINT_INK,
+    INK,
+    STYLE,
+    JointCurves,
+    draw_joints,
+)
+
+Array = np.ndarray[Any, Any]
+
+DPI = 100
+WIDTH, HEIGHT = 1280, 480
+MARGIN, TOP, BOTTOM = 24, 84, 32
+PANEL_HEIGHT = HEIGHT - TOP - BOTTOM
+JOINTS_MIN_WIDTH = 400
+POINT_RADIUS = 7.0
+SUBPIXEL_BITS = 4
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture panel at one moment.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        encoder_points, decoder_points: (K, 2) as (x, y), 0 and 1 being the centres of the first
+            and last pixel; what the policy looks at now, and where it expects that next.
+    """
+
+    image: Array
+    encoder_points: Array | None = None
+    decoder_points: Array | None = None
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What all picture panels show at `time_s`; as many pictures as the board has captions."""
+
+    time_s: float
+    pictures: tuple[Picture, ...]
+
+
+class Storyboard:
+    """Composes the frames of one video, (HEIGHT, WIDTH, 3) uint8 RGB each.
+
+    Args:
+        title: printed at the top left.
+        captions: one line above each picture panel.
+        aspects: width / height of each picture.
+        curves: the joints, drawn at the right.
+        attention: whether the legend explains attention points.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        captions: Sequence[str],
+        aspects: Sequence[float],
+        curves: JointCurves,
+        *,
+        attention: bool,
+    ) -> None:
+        self.curves = curves
+        self._boxes = _picture_boxes(aspects)
+        self._font = ImageFont.truetype(findfont('DejaVu Sans'), 16)
+        right = self._boxes[-1][2] if self._boxes else MARGIN - 8
+        with matplotlib.rc_context(STYLE):
+            figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI)
+            canvas = FigureCanvasAgg(figure)
+            _write(figure, MARGIN, 30, title, fontsize=14, weight='bold')
+            for caption, box in zip(captions, self._boxes, strict=True):
+                _write(figure, box[0], TOP - 10, caption, fontsize=10, color=INK)
+            grid = figure.add_gridspec(
+                1, 1, left=(right + 62) / WIDTH, right=1 - MARGIN / WIDTH,
+                top=1 - (TOP + 16) / HEIGHT, bottom=(BOTTOM + 8) / HEIGHT,
+            )  # fmt: skip
+            axes, policy = draw_joints(figure, grid[0], curves)
+            self._legend(figure, axes[0], attention, right + 62)
+            self._full = _render(canvas)
+            for line in policy:
+                line.set_visible(False)
+            self._bare = _render(canvas)
+            self._spans = [_pixel_span(axis) for axis in axes]
+
+    def _legend(self, figure: Figure, axis: Axes, attention: bool, left: float) -> None:
+        handles, labels = axis.get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc='lower left', ncols=2, fontsize=10, borderpad=0, handlelength=1.6,
+            bbox_to_anchor=(left / WIDTH, 1 - (TOP - 6) / HEIGHT), borderaxespad=0,
+        )  # fmt: skip
+        if attention:
+            words = ((ENCODER, 'looks at now'), (DECODER, 'expects next'))
+            marks = [
+                Line2D([], [], ls='', marker='o', ms=7, mec='white', color=colour, label=label)
+                for colour, label in words
+            ]
+            figure.legend(
+                handles=marks, loc='lower left', ncols=2, fontsize=10, borderpad=0,
+                bbox_to_anchor=(MARGIN / WIDTH, 8 / HEIGHT), borderaxespad=0, handletextpad=0.1,
+            )  # fmt: skip
+
+    def frame(self, moment: Moment) -> Array:
+        """The frame that shows `moment`, all curves up to then."""
+        frame = self._bare.copy()
+        for left, right, top, bottom, end_s in self._spans:
+            now = left + round((right - left) * min(moment.time_s / end_s, 1.0))
+            frame[top:bottom, left : now + 1] = self._full[top:bottom, left : now + 1]
+            cv2.line(frame, (now, top), (now, bottom), _bytes(FAINT_INK), 1)
+        for box, picture in zip(self._boxes, moment.pictures, strict=True):
+            _paste(frame, box, picture)
+        return self._with_clock(frame, f'{moment.time_s:.1f} s / {self.curves.end_s:.1f} s')
+
+    def _with_clock(self, frame: Array, words: str) -> Array:
+        picture = Image.fromarray(frame)
+        ImageDraw.Draw(picture).text(
+            (WIDTH - MARGIN, 31), words, fill=_bytes(INK), font=self._font, anchor='rs'
+        )
+        return np.asarray(picture)
+
+    def frames(self, moments: Sequence[Moment]) -> Iterator[Array]:
+        """Every moment's frame in turn."""
+        for moment in moments:
+            yield self.frame(moment)
+
+
+def _picture_boxes(aspects: Sequence[float]) -> list[tuple[int, int, int, int]]:
+    """Left, top, right, bottom of each picture: side by side, one height, room for the joints."""
+    room = WIDTH - 2 * MARGIN - JOINTS_MIN_WIDTH - 16 * len(aspects)
+    scale = min(1.0, room / (PANEL_HEIGHT * sum(aspects))) if aspects else 1.0
+    height = int(PANEL_HEIGHT * scale)
+    boxes, left = [], MARGIN
+    for aspect in aspects:
+        width = int(height * aspect)
+        boxes.append((left, TOP, left + width, TOP + height))
+        left += width + 16
+    return boxes
+
+
+def _write(figure: Figure, x: float, y: float, text: str, **style: Any) -> None:
+    figure.text(x / WIDTH, 1 - y / HEIGHT, text, **style)
+
+
+def _render(canvas: FigureCanvasAgg) -> Array:
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _pixel_span(axis: Axes) -> tuple[int, int, int, int, float]:
+    """Left, right, top, bottom pixel of the axis, and the time at its right edge."""
+    box = axis.get_window_extent()
+    top, bottom = HEIGHT - box.y1, HEIGHT - box.y0
+    return round(box.x0), round(box.x1), round(top), round(bottom), float(axis.get_xlim()[1])
+
+
+def _paste(frame: Array, box: tuple[int, int, int, int], picture: Picture) -> None:
+    left, top, right, bottom = box
+    size = (right - left, bottom - top)
+    shrinks = picture.image.shape[1] > size[0]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    frame[top:bottom, left:right] = cv2.resize(picture.image, size, interpolation=how)
+    source = (picture.image.shape[1], picture.image.shape[0])
+    for points, colour in ((picture.encoder_points, ENCODER), (picture.decoder_points, DECODER)):
+        for point in () if points is None else points:
+            _mark(frame, box, point, source, colour)
+
+
+def _mark(
+    frame: Array, box: tuple[int, int, int, int], point: Array, source: tuple[int, int], colour: str
+) -> None:
+    """A dot with a white rim; a point outside the picture sits on its edge."""
+    left, top, right, bottom = box
+    x, y = np.clip(point, 0.0, 1.0)
+    # Pixel i of the source covers [i, i + 1), so its centre lies at i + 1/2.
+    column = left + (x * (source[0] - 1) + 0.5) / source[0] * (right - left)
+    row = top + (y * (source[1] - 1) + 0.5) / source[1] * (bottom - top)
+    scale = 1 << SUBPIXEL_BITS
+    centre = (round((column - 0.5) * scale), round((row - 0.5) * scale))
+    for radius, ink in ((POINT_RADIUS, (255, 255, 255)), (POINT_RADIUS - 2, _bytes(colour))):
+        cv2.circle(frame, centre, round(radius * scale), ink, -1, cv2.LINE_AA, SUBPIXEL_BITS)
+
+
+def _bytes(colour: str) -> tuple[int, int, int]:
+    red, green, blue = (round(255 * value) for value in to_rgb(colour))
+    return red, green, blue

@@ -1,0 +1,132 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""RGB frames -> an .mp4 (H.264) or .gif file; the file gets its name only when it is complete."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+
+from motion_policy.errors import UserError
+
+SUFFIXES = ('.mp4', '.gif')
+GIF_MAX_WIDTH = 960
+GIF_COLOURS = 256
+LAST_FRAME_HOLD_S = 1.5
+
+
+def check_video_path(path: Path) -> Path:
+    """The path, if its ending is one we can write; UserError otherwise."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise UserError(f'{path}: a video file must end in .mp4 or .gif, found {path.suffix!r}')
+    return path
+
+
+class VideoFile:
+    """A video being written, frame by frame, as a context manager.
+
+    Frames are (H, W, 3) uint8 RGB, all of one size; odd edges are cut by one pixel, since H.264
+    stores colour at half resolution. An exception inside the block leaves no file behind.
+    """
+
+    def __init__(self, path: Path | str, fps: float) -> None:
+        self.path = check_video_path(Path(path))
+        self.fps = fps
+        self.frames = 0
+        self._part = self.path.with_name(self.path.name + '.part')
+        self._sink: _Mp4 | _Gif | None = None
+
+    def __enter__(self) -> VideoFile:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def write(self, frame: np.ndarray) -> None:
+        """Append one frame."""
+        if self._sink is None:
+            kind = _Gif if self.path.suffix.lower() == '.gif' else _Mp4
+            self._sink = kind(self._part, self.fps)
+        height, width = frame.shape[0] // 2 * 2, frame.shape[1] // 2 * 2
+        self._sink.write(np.ascontiguousarray(frame[:height, :width]))
+        self.frames += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._sink is not None:
+            self._sink.close()
+            if kind is None:
+                os.replace(self._part, self.path)
+            else:
+                self._part.unlink(missing_ok=True)
+
+
+class _Mp4:
+    def __init__(self, path: Path, fps: float) -> None:
+        import av
+
+        self._av = av
+        # +faststart puts the index first, so that a browser plays before it has all.
+        self._container = av.open(
+            str(path), 'w', format='mp4', options={'movflags': '+faststart'}
+        )
+        self._fps = Fraction(fps).limit_denominator(1001)
+        self._stream: Any = None
+
+    def write(self, frame: np.ndarray) -> None:
+        if self._stream is None:
+            self._stream = self._container.add_stream('libx264', rate=self._fps)
+            self._stream.height, self._stream.width = frame.shape[:2]
+            self._stream.pix_fmt = 'yuv420p'
+            self._stream.thread_count = 1
+            self._stream.options = {'crf': '20', 'preset': 'medium'}
+        picture = self._av.VideoFrame.from_ndarray(frame, format='rgb24')
+        self._container.mux(self._stream.encode(picture))
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._container.mux(self._stream.encode(None))
+        self._container.close()
+
+
+class _Gif:
+    """Frames wait as 8-bit palette images; one palette for all keeps still areas still."""
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self._path, self._fps = path, fps
+        self._frames: list[Any] = []
+        self._palette: Any = None
+
+    def write(self, frame: np.ndarray) -> None:
+        from PIL import Image
+
+        height, width = frame.shape[:2]
+        if width > GIF_MAX_WIDTH:
+            size = (GIF_MAX_WIDTH, round(height * GIF_MAX_WIDTH / width))
+            frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+        picture = Image.fromarray(frame)
+        if self._palette is None:
+            self._palette = picture.quantize(GIF_COLOURS)
+        self._frames.append(picture.quantize(palette=self._palette, dither=Image.Dither.NONE))
+
+    def close(self) -> None:
+        # GIF counts time in hundredths of a second, and browsers slow anything below two.
+        step = max(20, round(100 / self._fps) * 10)
+        durations = [step] * (len(self._frames) - 1) + [step + round(1000 * LAST_FRAME_HOLD_S)]
+        self._frames[0].save(
+            self._path,
+            format='GIF',
+            save_all=True,
+            append_images=self._frames[1:],
+            duration=durations,
+            loop=0,
+            optimize=False,
+        )
