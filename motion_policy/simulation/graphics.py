@@ -8,6 +8,7 @@ millisecond); a picture for people has both. An OpenGL context belongs to the th
 
 from __future__ import annotations
 
+import atexit
 import ctypes.util
 import os
 import weakref
@@ -62,8 +63,8 @@ class OffscreenRenderer:
         self._option.sitegroup[:] = 0
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
-        # Freed here at the latest: once the interpreter shuts down, EGL can no longer be called.
-        self._free = weakref.finalize(self, _free, self._context, self._gl)
+        self._closed = False
+        _open_renderers.add(self)
 
     def render(
         self, data: mujoco.MjData, camera: str, height: int, width: int
@@ -97,13 +98,21 @@ class OffscreenRenderer:
 
     def close(self) -> None:
         """Free the OpenGL context."""
-        self._free()
+        if not self._closed:
+            self._closed = True
+            self._gl.make_current()
+            self._context.free()
+            self._gl.free()
 
 
-def _free(context: mujoco.MjrContext, gl: Any) -> None:
-    gl.make_current()
-    context.free()
-    gl.free()
+_open_renderers: weakref.WeakSet[OffscreenRenderer] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Free every context before MuJoCo's own exit handler terminates EGL."""
+    for renderer in list(_open_renderers):
+        renderer.close()
 
 
 def _make_context(size: tuple[int, int]) -> Any:
