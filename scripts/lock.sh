@@ -12,8 +12,9 @@ compile() {
         printf '# %s\n# Written by scripts/lock.sh from setup.py; %s on Linux.\n' "$title" "$pythons"
         "${UV:-.venv/bin/uv}" pip compile --quiet --universal --python-version 3.10 --strip-extras \
             --no-header --no-annotate --no-emit-index-url --no-emit-find-links "$@" setup.py |
-            sed -e "s/ and sys_platform == 'linux'//" -e "s/ ; sys_platform == 'linux'$//" \
-                -e "s/ and python_full_version < '3.15'//" -e "s/ ; python_full_version < '3.15'$//"
+            sed -e "s/ and sys_platform == 'linux'//g" -e "s/ ; sys_platform == 'linux'$//" \
+                -e "s/ and python_full_version < '3.15'//g" -e "s/ ; python_full_version < '3.15'$//" \
+                -e "s/python_full_version < '3.15' and //"
     } >"$out.part"
     mv "$out.part" "$out"
 }
