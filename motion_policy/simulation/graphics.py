@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes.util
+import functools
 import os
 import weakref
 from typing import Any
@@ -65,6 +66,7 @@ class OffscreenRenderer:
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._closed = False
         _open_renderers.add(self)
+        _close_all_at_exit()
 
     def render(
         self, data: mujoco.MjData, camera: str, height: int, width: int
@@ -108,11 +110,17 @@ class OffscreenRenderer:
 _open_renderers: weakref.WeakSet[OffscreenRenderer] = weakref.WeakSet()
 
 
-@atexit.register
 def _close_all() -> None:
-    """Free every context before MuJoCo's own exit handler terminates EGL."""
     for renderer in list(_open_renderers):
         renderer.close()
+
+
+@functools.cache
+def _close_all_at_exit() -> None:
+    """Call after the first context exists: exit handlers run last in, first out, and MuJoCo's
+    own, which terminates EGL, is registered with that context.
+    """
+    atexit.register(_close_all)
 
 
 def _make_context(size: tuple[int, int]) -> Any:
