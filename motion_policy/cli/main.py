@@ -1,0 +1,131 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`motion-policy SUBCOMMAND`: find the subcommand, read its arguments, run it.
+
+A user's mistake becomes one line on stderr. Exit code: 0 done, 1 failed, 2 bad usage.
+Only the chosen subcommand is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from motion_policy import __version__
+from motion_policy.errors import UserError
+
+# Subcommand: (module, what it does in one line).
+SUBCOMMANDS = {
+    'demo': ('demo', 'the simulated arm under a shipped policy, over real ROS topics'),
+    'import': ('import_', 'turn rosbag2 recordings into episodes'),
+    'inspect': ('inspect', 'show what is in an episode, a bag or a checkpoint'),
+    'check': ('check', 'say whether episodes are sound; finish what a crash left'),
+    'train': ('train', 'train a policy from a configuration file'),
+    'evaluate': ('evaluate', 'judge a policy on episodes, a bag or the simulated arm'),
+    'bench': ('bench', 'measure against a named reference'),
+}
+
+# Extras that bring a module which a subcommand may find missing.
+_EXTRAS = {
+    'torch': 'train',
+    'torchvision': 'train',
+    'lightning': 'train',
+    'pytorch_lightning': 'train',
+    'tensorboard': 'train',
+    'mujoco': 'sim',
+    'rclpy': 'ros',
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `motion-policy` with these arguments (default: of the process); return the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ('-h', '--help'):
+        _print_overview()
+        return 0 if arguments else 2
+    if arguments[0] == '--version':
+        print(f'motion-policy {__version__}')
+        return 0
+    try:
+        return _run(arguments[0], arguments[1:])
+    except UserError as error:
+        return _usage_error(str(error))
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return 130
+
+
+def _run(name: str, rest: list[str]) -> int:
+    if name not in SUBCOMMANDS:
+        raise UserError(f"unknown subcommand '{name}', expected one of: {', '.join(SUBCOMMANDS)}")
+    try:
+        module = import_module(f'motion_policy.cli.{SUBCOMMANDS[name][0]}')
+        arguments = _parse(module, name, rest)
+        return 0 if arguments is None else int(module.run(arguments))
+    except ModuleNotFoundError as error:
+        missing = (error.name or '').partition('.')[0]
+        if missing not in _EXTRAS:
+            raise
+        raise UserError(
+            f"{name}: the Python package '{missing}' is not installed, "
+            f"expected: pip install 'motion_policy[{_EXTRAS[missing]}]'"
+        ) from None
+
+
+def _parse(module: ModuleType, name: str, rest: list[str]) -> Any:
+    """Read the arguments of a subcommand; None when it only showed its help.
+
+    Raises:
+        UserError: the arguments are wrong.
+    """
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(
+                module.Arguments,
+                prog=f'motion-policy {name}',
+                args=rest,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+            )
+    except SystemExit as exit_request:
+        if exit_request.code in (0, None):
+            return None
+        raise UserError(
+            f'{name}: {_one_line(complaint.getvalue())}; see motion-policy {name} --help'
+        ) from None
+
+
+def _one_line(boxed: str) -> str:
+    """Take the words out of the box that tyro draws around a complaint."""
+    plain = re.sub(r'\x1b\[[0-9;]*m', '', boxed)
+    lines = [line.strip('│╭╮╰╯─| ') for line in plain.splitlines()]
+    words = [line for line in lines if line and 'Parsing error' not in line]
+    first = [line for line in words if not line.startswith(('For full helptext', 'Usage'))]
+    return ' '.join(first[:2]) or 'bad arguments'
+
+
+def _print_overview() -> None:
+    console = Console()
+    console.print('motion-policy SUBCOMMAND ...   teach a robot arm by demonstration\n')
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, (_, summary) in SUBCOMMANDS.items():
+        table.add_row(f'  {name}', summary)
+    console.print(table)
+    console.print(
+        '\nmotion-policy SUBCOMMAND --help tells more. Exit code: 0 done, 1 failed, 2 bad usage.'
+    )
+
+
+def _usage_error(line: str) -> int:
+    print(f'error: {line}', file=sys.stderr)
+    return 2

@@ -1,0 +1,11 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The error of this room: one line that names the stream, joint or camera."""
+
+from __future__ import annotations
+
+from motion_policy.errors import UserError
+
+
+class StreamError(UserError):
+    """A message or a row that does not hold what the robot spec promises."""
