@@ -107,11 +107,16 @@ def _parse(module: ModuleType, name: str, rest: list[str]) -> Any:
 
 def _one_line(boxed: str) -> str:
     """Take the words out of the box that tyro draws around a complaint."""
-    plain = re.sub(r'\x1b\[[0-9;]*m', '', boxed)
-    lines = [line.strip('│╭╮╰╯─| ') for line in plain.splitlines()]
-    words = [line for line in lines if line and 'Parsing error' not in line]
-    first = [line for line in words if not line.startswith(('For full helptext', 'Usage'))]
-    return ' '.join(first[:2]) or 'bad arguments'
+    sections = ['']
+    for line in re.sub(r'\x1b\[[0-9;]*m', '', boxed).splitlines():
+        words = line.strip('│ ')
+        if words.startswith(('For full helptext', 'Argument helptext')):
+            break
+        if words.startswith('─'):
+            sections.append('')
+        elif not words.startswith(('╭', '╰')):
+            sections[-1] = f'{sections[-1]} {words}'.strip()
+    return '; '.join(filter(None, sections)) or 'bad arguments'
 
 
 def _print_overview() -> None:
