@@ -94,7 +94,8 @@ def spin_until_stopped(node: Node, stop: threading.Event) -> None:
 def run_node(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int:
     """Run one node until SIGINT or SIGTERM; the body of every `main()` here.
 
-    The node's `close()`, where it has one, is called while its publishers still work.
+    A node with a loop of its own has `spin(stop)`. Its `close()`, where it has one, is called
+    while its publishers still work.
     Returns the exit code: 0, or 2 after a user's mistake, which is logged in one line.
     """
     stop = threading.Event()
@@ -111,7 +112,11 @@ def run_node(make_node: Callable[[], Node], args: Sequence[str] | None = None) -
     node: Node | None = None
     try:
         node = make_node()
-        spin_until_stopped(node, stop)
+        own_loop = getattr(node, 'spin', None)
+        if own_loop is not None:
+            own_loop(stop)
+        else:
+            spin_until_stopped(node, stop)
     except ExternalShutdownException:
         pass
     except UserError as error:
