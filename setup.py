@@ -43,6 +43,7 @@ EXTRAS = {
         'pytest>=7,<9',
         'ruff>=0.6',
         'types-pyyaml',
+        'uv',
     ],
 }
 EXECUTABLES = {

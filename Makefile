@@ -1,0 +1,38 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+# Every target is sufficient alone: the first one used makes .venv and installs. See `make help`.
+
+RUN := scripts/run.sh
+ARGS ?=
+# One thread per process: the tests start many processes.
+TEST_ENV := OMP_NUM_THREADS=1 ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST ROS_LOCALHOST_ONLY=1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test setup teach train evaluate lint bench lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+demo: setup ## watch the shipped policy grasp in simulation; writes demo.mp4
+	@$(RUN) motion-policy demo $(ARGS)
+
+test: lint ## check everything
+	@$(TEST_ENV) ROS_DOMAIN_ID=$$(shuf -i 1-101 -n 1) \
+		$(RUN) python -m pytest -p no:randomly -rs $(ARGS)
+
+setup: ## make .venv and install; at once when it is done already
+	@scripts/setup.sh
+
+lint: setup ## ruff, and mypy --strict on the rooms that promise it
+	@$(RUN) ruff check .
+	@$(RUN) mypy
+
+bench: setup ## measure, each time against a named reference
+	@$(RUN) motion-policy bench $(ARGS)
+
+lock: setup ## write requirements/constraints*.txt anew
+	@scripts/lock.sh
+
+clean: ## remove .venv and what tools left; recordings and runs stay
+	@rm -rf .venv build install log *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
