@@ -1,0 +1,87 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The time-indexed plan: action chunks in, the target for any time out.
+
+Row i of a chunk that starts at s is reached at s + (i + 1) * period, whenever it arrives: rows
+whose time has passed are lost, and the rest goes on from where the command stands.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from motion_policy.control.motion_limiter import Float64Array
+
+Interpolation = Literal['linear', 'hold']
+INTERPOLATIONS: tuple[Interpolation, ...] = ('linear', 'hold')
+Int64Array = npt.NDArray[np.int64]
+
+
+class ActionBuffer:
+    """Holds one plan. `linear` moves between the rows, `hold` steps to each row at its start."""
+
+    def __init__(self, interpolation: Interpolation = 'linear') -> None:
+        self.interpolation = interpolation
+        self.lost_rows = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the plan."""
+        self._times_ns: Int64Array = np.zeros(0, dtype=np.int64)
+        self._rows: Float64Array = np.zeros((0, 0))
+
+    @property
+    def covers_until_ns(self) -> int | None:
+        """When the last row is reached; None without a plan."""
+        return int(self._times_ns[-1]) if len(self._times_ns) else None
+
+    def add(
+        self,
+        chunk: Float64Array,
+        start_ns: int,
+        period_ns: int,
+        *,
+        join_ns: int | None = None,
+        join_position: Float64Array | None = None,
+    ) -> int:
+        """Replace the plan by `chunk` (k, A), k >= 1; return how many of its rows were in time.
+
+        The new plan starts at `join_ns` (default: `start_ns`) from `join_position` (A,) (default:
+        the old plan there, or row 0). A chunk that is over by then changes nothing.
+        """
+        join_ns = start_ns if join_ns is None else join_ns
+        times = start_ns + np.arange(1, len(chunk) + 1, dtype=np.int64) * period_ns
+        late = int(np.searchsorted(times, join_ns, side='right'))
+        self.lost_rows += late
+        if late == len(chunk):
+            return 0
+        if join_position is None:
+            join_position = self.target(join_ns)
+        if join_position is None:
+            join_position = chunk[late]
+        self._times_ns = np.concatenate(([join_ns], times[late:]))
+        self._rows = np.concatenate((join_position[None], chunk[late:])).astype(np.float64)
+        return len(chunk) - late
+
+    def target(self, now_ns: int) -> Float64Array | None:
+        """Return the target (A,) at `now_ns`; the last row once it is reached; None if empty."""
+        if not len(self._times_ns):
+            return None
+        after = int(np.searchsorted(self._times_ns, now_ns, side='right'))
+        before = max(after - 1, 0)
+        after = min(after, len(self._times_ns) - 1)
+        share = 1.0
+        if self.interpolation == 'linear' and before != after:
+            begin, end = self._times_ns[before], self._times_ns[after]
+            share = float(now_ns - begin) / float(end - begin)
+        # A weighted sum: the difference of two huge rows would overflow.
+        target: Float64Array = (1 - share) * self._rows[before] + share * self._rows[after]
+        return target
+
+    def upcoming(self, now_ns: int) -> tuple[Int64Array, Float64Array]:
+        """Return the rows still ahead: times in ns (n,) and positions (n, A)."""
+        ahead = self._times_ns > now_ns
+        return self._times_ns[ahead], self._rows[ahead]

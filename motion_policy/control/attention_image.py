@@ -1,0 +1,51 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the policy looks at, drawn on what the camera sees.
+
+Encoder points (blue) are where it looks now, decoder points (red) where it expects to look next.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+RgbImage = npt.NDArray[np.uint8]
+Points = npt.NDArray[Any]
+
+ENCODER_COLOUR = (30, 110, 255)
+DECODER_COLOUR = (235, 50, 40)
+RIM_COLOUR = (255, 255, 255)
+MIN_HEIGHT = 480  # pixels; smaller pictures are magnified to at least this
+RADIUS = 7
+
+
+def draw_attention(
+    image: RgbImage,
+    encoder_points: Points | None,
+    decoder_points: Points | None,
+    min_height: int = MIN_HEIGHT,
+) -> RgbImage:
+    """Return a copy of `image` (H, W, 3) RGB, magnified by a whole number, with the points.
+
+    Points are (K, 2), x and y in [0, 1] between the centres of the first and the last pixel;
+    those outside stand at the edge, those not finite are left out.
+    """
+    height, width = image.shape[:2]
+    scale = max(1, -(-min_height // height))
+    size = (width * scale, height * scale)
+    picture = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+    for points, colour in ((encoder_points, ENCODER_COLOUR), (decoder_points, DECODER_COLOUR)):
+        for x, y in np.empty((0, 2)) if points is None else points:
+            if np.isfinite((x, y)).all():
+                centre = (_pixel(x, width, scale), _pixel(y, height, scale))
+                cv2.circle(picture, centre, RADIUS, RIM_COLOUR, -1, cv2.LINE_AA)
+                cv2.circle(picture, centre, RADIUS - 2, colour, -1, cv2.LINE_AA)
+    return np.asarray(picture, dtype=np.uint8)
+
+
+def _pixel(share: float, extent: int, scale: int) -> int:
+    return round((float(np.clip(share, 0, 1)) * (extent - 1) + 0.5) * scale - 0.5)

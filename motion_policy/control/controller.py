@@ -1,0 +1,313 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""From action chunks to commands: when the policy acts, when the arm moves, when it holds.
+
+One `tick` per control period gives the one command to send. The controller never reads a clock
+and never asks which policy it runs, so the robot, the simulation and a bag run the same object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from motion_policy.control.action_buffer import ActionBuffer, Interpolation
+from motion_policy.control.guard import GuardChain, GuardResult, Reaction
+from motion_policy.control.motion_limiter import Float64Array
+from motion_policy.errors import UserError
+from motion_policy.robot import RobotSpec
+
+State = Literal['idle', 'ramp', 'run', 'hold']
+
+FRESH_PERIODS = 2  # without a new action for so many policy periods the arm holds
+START_TOLERANCE = 0.01  # of a joint's range: how far outside its limits it may stand at enable
+ARRIVED = 0.1  # of one control period's travel: the ramp is over when every joint is this near
+FINAL_COMMANDS = 2  # at rest before silence, so that the held position is surely the last one
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to send now: position (J,), the speed it implies (J,), and why.
+
+    `violations` counts joints clamped per guard stage; `reason` says why the arm holds, if it
+    does; `final` marks the last command before silence.
+    """
+
+    position: Float64Array
+    velocity: Float64Array
+    state: State
+    violations: Mapping[str, int] = field(default_factory=dict)
+    reason: str = ''
+    final: bool = False
+
+
+class Controller:
+    """idle -> enable -> ramp -> run -> disable -> idle; hold whenever something is wrong.
+
+    hold: brake, stay, and go on by itself with a ramp once the faults are gone and a new action
+    is there; with `latch_faults` only after `reset` or a new `enable`.
+    """
+
+    def __init__(
+        self,
+        robot: RobotSpec,
+        policy_period_ns: int,
+        *,
+        interpolation: Interpolation = 'linear',
+        ramp_speed: float = 0.25,
+        latch_faults: bool = False,
+        max_following_error: float | Sequence[float] | None = None,
+        on_violation: Mapping[str, Reaction] | None = None,
+    ) -> None:
+        self.robot = robot
+        self.policy_period_ns = policy_period_ns
+        self.control_period_ns = robot.period_ns
+        self.buffer = ActionBuffer(interpolation)
+        self.guard = GuardChain(
+            robot, max_following_error=max_following_error, on_violation=on_violation
+        )
+        self.state: State = 'idle'
+        self.reason = ''
+        self.policy_steps = 0
+        self.skipped_periods = 0
+        self.dropped_chunks = 0
+        self._ramp_speed = ramp_speed
+        self._latch_faults = latch_faults
+        self._latched = ''
+        self._stopping = False
+        self._final_commands = 0
+        self._now_ns = 0
+        self._ramp_target: Float64Array | None = None
+        self._chunk_problem = ''
+        self._fresh_until_ns = 0
+        self._grid_start_ns = 0
+        self._next_index = 0
+        self._counts_skips = False
+        self._request_epoch_ns = 0
+        self._awaiting = False
+        self._faulty = False
+
+    def enable(self, now_ns: int, measured: Float64Array) -> None:
+        """Start from the measured position (J,), at rest; UserError when it is not usable."""
+        if self.state != 'idle' and not self._stopping:
+            return
+        if self.state == 'idle':
+            self.guard.start(self._checked_start(measured))
+            self._now_ns = now_ns
+        self._stopping = False
+        self._grid_start_ns, self._next_index = now_ns, 0
+        self._restart(now_ns)
+        self.state = 'ramp'
+
+    def disable(self, now_ns: int) -> None:
+        """Brake, hold, send that as the last command, then be idle."""
+        if self.state == 'idle':
+            return
+        self._restart(now_ns)
+        self._hold('disabled')
+        self._stopping = True
+        self._final_commands = 0
+
+    def reset(self) -> None:
+        """Forget the plan, the chunk in flight and a latched fault; go on with a new ramp."""
+        if self.state == 'idle' or self._stopping:
+            return
+        self._restart(self._now_ns + 1)
+        self._hold('reset')
+
+    def policy_due(self, now_ns: int) -> bool:
+        """Return True once per policy period, when an observation of `now_ns` is to be acted on.
+
+        Periods stand on an absolute grid from `enable`. Not due while the arm ramps, faults
+        last, or the answer to the last request is still out: such a period counts as skipped.
+        """
+        if not self._wants_action():
+            self._counts_skips = False
+            return False
+        index = (now_ns - self._grid_start_ns) // self.policy_period_ns
+        if index < self._next_index:
+            return False
+        if self._counts_skips:
+            self.skipped_periods += index - self._next_index
+        self._next_index = index + 1
+        self._counts_skips = True
+        if self._awaiting:
+            self.skipped_periods += 1
+            return False
+        self._awaiting = True
+        self.policy_steps += 1
+        return True
+
+    def add_chunk(self, chunk: Float64Array, observation_ns: int) -> bool:
+        """Take the chunk (k, J) that answers the observation of `observation_ns`.
+
+        Return False for a chunk that is not used: from before a reset, hold or enable, entirely
+        late, not finite or of the wrong width. The last two hold the arm at the next tick.
+        """
+        if observation_ns < self._request_epoch_ns or self.state == 'idle' or self._stopping:
+            self.dropped_chunks += 1
+            return False
+        self._awaiting = False
+        chunk = np.asarray(chunk)
+        problem = self.guard.chunk_problem(chunk)
+        if problem:
+            self._chunk_problem = problem
+            return False
+        if self.state == 'run':
+            return self._extend_plan(chunk.astype(np.float64), observation_ns)
+        if self.state == 'hold' and (self._faulty or self._latched):
+            self.dropped_chunks += 1
+            return False
+        if self._ramp_target is None:
+            lower, upper = self.guard.limiter.lower, self.guard.limiter.upper
+            self._ramp_target = np.clip(chunk[0].astype(np.float64), lower, upper)
+            self.state, self.reason = 'ramp', ''
+        return True
+
+    def policy_failed(self, reason: str, observation_ns: int) -> None:
+        """Say that the request for `observation_ns` will not be answered; the arm holds."""
+        if observation_ns >= self._request_epoch_ns:
+            self._awaiting = False
+            self._chunk_problem = f'policy: {reason}'
+
+    def tick(
+        self, now_ns: int, measured: Float64Array | None, faults: Mapping[str, str]
+    ) -> Command | None:
+        """Return the command for `now_ns`, one control period after the last; None when idle.
+
+        `measured` (J,) is the newest joint position; `faults` maps a stream to what is wrong.
+        """
+        if self.state == 'idle':
+            return None
+        went_back = now_ns < self._now_ns
+        if went_back:
+            self._grid_start_ns, self._next_index = now_ns, 0
+            self._restart(now_ns)
+        self._now_ns = now_ns
+        if self._stopping:
+            return self._last_commands()
+        problem = 'the clock went back' if went_back else self._problem(faults)
+        if problem:
+            self._fault(problem, now_ns)
+        result = self._move(now_ns, measured)
+        if result.stopped_by:
+            self._fault(result.stopped_by, now_ns)
+        return self._command(result)
+
+    def _checked_start(self, measured: Float64Array) -> Float64Array:
+        names = self.robot.joints.names
+        if measured.shape != (len(names),):
+            raise UserError(f'measured position has shape {measured.shape}, expected {len(names)}')
+        limits = self.robot.joints.limits.position_array()
+        slack = START_TOLERANCE * (limits[:, 1] - limits[:, 0])
+        for name, value, (low, high), more in zip(names, measured, limits, slack, strict=True):
+            if not low - more <= value <= high + more:
+                raise UserError(
+                    f"joint '{name}' stands at {value:.4f}, expected within its limits "
+                    f'[{low}, {high}]: move it there first'
+                )
+        return measured
+
+    def _wants_action(self) -> bool:
+        if self.state == 'idle' or self._stopping or self._faulty or self._latched:
+            return False
+        return self.state != 'ramp' or self._ramp_target is None
+
+    def _restart(self, epoch_ns: int) -> None:
+        """Forget everything an earlier observation has led to."""
+        self.buffer.clear()
+        self._ramp_target = None
+        self._chunk_problem = ''
+        self._latched = ''
+        self._faulty = False
+        self._awaiting = False
+        self._counts_skips = False
+        self._request_epoch_ns = epoch_ns
+        self.reason = ''
+
+    def _extend_plan(self, chunk: Float64Array, observation_ns: int) -> bool:
+        join_ns, join_position = self._now_ns, self.guard.sent
+        if observation_ns > join_ns:
+            planned = self.buffer.target(observation_ns)
+            join_ns, join_position = observation_ns, join_position if planned is None else planned
+        in_time = self.buffer.add(
+            chunk,
+            observation_ns,
+            self.policy_period_ns,
+            join_ns=join_ns,
+            join_position=join_position,
+        )
+        until_ns = self.buffer.covers_until_ns
+        if in_time and until_ns is not None:
+            self._fresh_until_ns = until_ns + (FRESH_PERIODS - 1) * self.policy_period_ns
+        return in_time > 0
+
+    def _problem(self, faults: Mapping[str, str]) -> str:
+        self._faulty = bool(faults)
+        if faults:
+            return '; '.join(f'{name}: {fault}' for name, fault in faults.items())
+        if self._chunk_problem:
+            problem, self._chunk_problem = self._chunk_problem, ''
+            return problem
+        if self.state == 'run' and self._now_ns > self._fresh_until_ns:
+            return f'policy: no new action for {FRESH_PERIODS} periods'
+        return ''
+
+    def _fault(self, reason: str, now_ns: int) -> None:
+        if self._latch_faults and not self._latched:
+            self._latched = reason
+        if self.state != 'hold':
+            # A chunk that was asked for before the fault is not an answer to what is there now.
+            self._request_epoch_ns = now_ns + 1 if self._faulty else self._request_epoch_ns
+            self._awaiting = self._awaiting and not self._faulty
+        self._hold(self._latched or reason)
+
+    def _hold(self, reason: str) -> None:
+        self.state, self.reason = 'hold', reason
+        self.buffer.clear()
+        self._ramp_target = None
+
+    def _move(self, now_ns: int, measured: Float64Array | None) -> GuardResult:
+        period_ns = self.control_period_ns
+        if self.state == 'ramp' and self._ramp_target is not None:
+            result = self.guard.apply(self._ramp_target, measured, period_ns, self._ramp_speed)
+            if not result.stopped_by and self._arrived(self._ramp_target):
+                self._run(now_ns)
+            return result
+        target = self.buffer.target(now_ns) if self.state == 'run' else None
+        if target is None:
+            return self.guard.stop(period_ns)
+        return self.guard.apply(target, measured, period_ns)
+
+    def _arrived(self, target: Float64Array) -> bool:
+        near = self.guard.limiter.max_velocity * self.control_period_ns * 1e-9 * ARRIVED
+        return bool((np.abs(target - self.guard.sent) <= near).all())
+
+    def _run(self, now_ns: int) -> None:
+        self.state = 'run'
+        self._ramp_target = None
+        self._fresh_until_ns = now_ns + FRESH_PERIODS * self.policy_period_ns
+
+    def _last_commands(self) -> Command:
+        result = self.guard.stop(self.control_period_ns)
+        if self.guard.limiter.at_rest:
+            self._final_commands += 1
+        final = self._final_commands >= FINAL_COMMANDS
+        command = self._command(result, final)
+        if final:
+            self._stopping = False
+            self.state = 'idle'
+        return command
+
+    def _command(self, result: GuardResult, final: bool = False) -> Command:
+        return Command(
+            result.position.copy(),
+            result.velocity.copy(),
+            self.state,
+            result.violations,
+            self.reason,
+            final,
+        )

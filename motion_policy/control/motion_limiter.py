@@ -1,0 +1,115 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Follows a target within position, velocity and acceleration limits, from what was sent last.
+
+The one rule: every position it returns can be left again at rest inside the limits. It therefore
+brakes in time for a position limit, and for its target, which it reaches without swinging.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from motion_policy.robot import LimitsSpec
+
+Float64Array = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+
+# Differences of rounded positions, divided by a small dt twice, must stay below the limits too.
+ROUNDING_MARGIN = 1e-6
+
+
+@dataclass(frozen=True)
+class Motion:
+    """One limited step: where to, and which joints (J,) wanted more than a limit allows."""
+
+    position: Float64Array
+    velocity: Float64Array
+    over_velocity: BoolArray
+    over_acceleration: BoolArray
+
+
+class MotionLimiter:
+    """Trapezoidal follower of a moving target for J joints; `dt_ns` may differ between steps."""
+
+    def __init__(self, limits: LimitsSpec) -> None:
+        position = limits.position_array()
+        self.lower, self.upper = position[:, 0], position[:, 1]
+        self.max_velocity = limits.velocity_array() * (1 - ROUNDING_MARGIN)
+        self.max_acceleration = limits.acceleration_array() * (1 - ROUNDING_MARGIN)
+        self.position: Float64Array = np.clip(np.zeros(len(position)), self.lower, self.upper)
+        self.velocity: Float64Array = np.zeros(len(position))
+        self._last_target: Float64Array | None = None
+
+    @property
+    def at_rest(self) -> bool:
+        """True when the last two positions were the same."""
+        return not self.velocity.any()
+
+    def start(self, position: Float64Array) -> None:
+        """Begin at rest at `position` (J,), which is brought inside the position limits."""
+        self.position = np.clip(position, self.lower, self.upper)
+        self.velocity = np.zeros(len(self.position))
+        self._last_target = None
+
+    def step(self, target: Float64Array, dt_ns: int, speed: float = 1.0) -> Motion:
+        """Move towards a finite `target` (J,) inside the position limits.
+
+        `speed` in (0, 1] scales the velocity limit.
+        """
+        dt = dt_ns * 1e-9
+        wanted = (target - self.position) / dt
+        over_velocity = np.abs(wanted) > self.max_velocity
+        bounded = np.clip(wanted, -self.max_velocity, self.max_velocity)
+        over_acceleration = np.abs(bounded - self.velocity) > self.max_acceleration * dt
+        self._advance(self._approach(target, dt, speed), dt, speed)
+        self._last_target = target
+        return Motion(self.position, self.velocity, over_velocity, over_acceleration)
+
+    def stop(self, dt_ns: int) -> Motion:
+        """Brake with the whole acceleration, then stay."""
+        dt = dt_ns * 1e-9
+        none = np.zeros(len(self.position), dtype=np.bool_)
+        if not self.at_rest:
+            self._advance(np.zeros(len(self.position)), dt, 1.0)
+        self._last_target = None
+        return Motion(self.position, self.velocity, none, none)
+
+    def _approach(self, target: Float64Array, dt: float, speed: float) -> Float64Array:
+        """Return the velocity that closes the gap to the target and ends at the target's own."""
+        last = target if self._last_target is None else self._last_target
+        cap = speed * self.max_velocity
+        target_velocity = np.clip((target - last) / dt, -cap, cap)
+        gap = target - self.position - target_velocity * dt
+        return target_velocity + np.sign(gap) * self._closing_speed(np.abs(gap), dt)
+
+    def _closing_speed(self, gap: Float64Array, dt: float) -> Float64Array:
+        """Return the greatest speed from which steps of -a*dt end exactly on the target."""
+        unit = self.max_acceleration * dt
+        steps = gap / (unit * dt)
+        count = np.maximum(np.ceil((np.sqrt(1 + 8 * steps) - 1) / 2), 1)
+        return unit * (steps + count * (count - 1) / 2) / count
+
+    def _advance(self, velocity: Float64Array, dt: float, speed: float) -> None:
+        reach = self.max_acceleration * dt
+        slowed = np.minimum(np.abs(self.velocity) - reach, self.max_velocity)
+        cap = np.maximum(speed * self.max_velocity, slowed)
+        upper = np.minimum(self.velocity + reach, cap)
+        upper = np.minimum(upper, self._braking_speed(self.upper - self.position, dt))
+        lower = np.maximum(self.velocity - reach, -cap)
+        lower = np.maximum(lower, -self._braking_speed(self.position - self.lower, dt))
+        velocity = np.minimum(np.maximum(velocity, lower), upper)
+        position = np.clip(self.position + velocity * dt, self.lower, self.upper)
+        self.velocity = (position - self.position) / dt
+        self.position = position
+
+    def _braking_speed(self, room: Float64Array, dt: float) -> Float64Array:
+        """Return the greatest speed for this step that can still be braked in the `room` left.
+
+        It solves v*dt + v^2/(2a) = room, which later steps of any length can keep: one braking
+        step from v to v - a*h uses up (v - a*h)*h and frees more than that.
+        """
+        return self.max_acceleration * (np.sqrt(dt**2 + 2 * room / self.max_acceleration) - dt)
