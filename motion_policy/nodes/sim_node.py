@@ -27,7 +27,7 @@ from std_srvs.srv import Trigger
 
 from motion_policy.errors import UserError
 from motion_policy.nodes.shell import declare, parameter, run_node
-from motion_policy.robot import RobotSpec, load_robot_spec
+from motion_policy.robot import load_robot_spec
 from motion_policy.simulation import TabletopSim
 from motion_policy.simulation.pacing import Divider, Pacer
 

@@ -1,0 +1,110 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The scripted expert as a leader arm, so that teaching in simulation is teaching as in life.
+
+It publishes the leader's joints at the robot's rate all the time, and sends them to the follower
+as commands only while a demonstration is played.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from rclpy.node import Node
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool, Float64MultiArray
+from std_srvs.srv import Trigger
+
+from motion_policy.errors import UserError
+from motion_policy.nodes.shell import declare, parameter, run_node
+from motion_policy.nodes.subscriptions import sensor_qos
+from motion_policy.robot import load_robot_spec
+from motion_policy.simulation.leader import LeaderArm
+from motion_policy.streams.messages import read_joints
+
+LATCHED_QOS = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class DemonstratorNode(Node):
+    """Shell around `LeaderArm`: hears the scene, publishes leader and follower command."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__('demonstrator_node', **options)
+        declare(self, 'robot', 'tabletop_sim', 'Robot spec: name or YAML file', read_only=True)
+        declare(self, 'seed', 0, 'Fixes the variation between demonstrations', read_only=True)
+        self._robot = load_robot_spec(parameter(self, 'robot'))
+        joints = self._robot.joints
+        if not joints.leader:
+            raise UserError(f"robot '{self._robot.name}': joints.leader is missing, expected one")
+        self._arm = LeaderArm(parameter(self, 'seed'))
+        self._cube_xy: np.ndarray | None = None
+        self._qpos: np.ndarray | None = None
+        self._leader = self.create_publisher(JointState, joints.leader[0].topic, 10)
+        self._command = self.create_publisher(Float64MultiArray, joints.command[0].topic, 1)
+        self._done = self.create_publisher(Bool, '~/done', LATCHED_QOS)
+        self.create_subscription(PoseStamped, 'cube_pose', self._see_cube, sensor_qos())
+        self.create_subscription(
+            JointState, joints.state[0].topic, self._feel_follower, sensor_qos()
+        )
+        self.create_service(Trigger, '~/start', self._serve_start)
+        self.create_timer(1.0 / self._robot.rate, self._tick)
+
+    def _see_cube(self, message: PoseStamped) -> None:
+        position = message.pose.position
+        self._cube_xy = np.array([position.x, position.y])
+
+    def _feel_follower(self, message: JointState) -> None:
+        topic = self._robot.joints.state[0]
+        try:
+            self._qpos = read_joints(message, topic.message_names).position
+        except UserError as error:
+            name = self.resolve_topic_name(topic.topic)
+            self.get_logger().error(f'{name}: {error}', throttle_duration_sec=5.0)
+
+    def _serve_start(self, _request: Any, response: Any) -> Any:
+        try:
+            response.message, response.success = self._start(), True
+        except UserError as error:
+            response.message, response.success = str(error), False
+            self.get_logger().error(response.message)
+        return response
+
+    def _start(self) -> str:
+        if self._arm.playing:
+            raise UserError('a demonstration is being played; expected ~/start after ~/done')
+        if self._cube_xy is None or self._qpos is None:
+            silent = 'cube_pose' if self._cube_xy is None else self._robot.joints.state[0].topic
+            raise UserError(
+                f'{self.resolve_topic_name(silent)}: nothing received; expected a running sim_node'
+            )
+        now_ns = self.get_clock().now().nanoseconds
+        trajectory = self._arm.start(now_ns, self._cube_xy, self._qpos)
+        self._done.publish(Bool(data=False))
+        return f'a demonstration of {trajectory.duration_s:.1f} s began'
+
+    def _tick(self) -> None:
+        if self._qpos is None:
+            return
+        now = self.get_clock().now()
+        playing = self._arm.playing
+        target = self._arm.target(now.nanoseconds, self._qpos).tolist()
+        message = JointState(name=list(self._robot.joints.names), position=target)
+        message.header.stamp = now.to_msg()
+        self._leader.publish(message)
+        if playing:
+            self._command.publish(Float64MultiArray(data=target))
+        if playing and not self._arm.playing:
+            self._done.publish(Bool(data=True))
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node; see `ros2 param describe` for its parameters."""
+    return run_node(DemonstratorNode, args)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
