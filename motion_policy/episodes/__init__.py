@@ -1,0 +1,22 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The HDF5 episode file: writer, reader, checker, repair; and import from rosbag2.
+
+A file has its final name only when it is complete.
+"""
+
+from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.paths import list_episodes, next_episode_path
+from motion_policy.episodes.reader import EpisodeReader, StreamStamps
+from motion_policy.episodes.repair import repair_episode
+from motion_policy.episodes.writer import EpisodeWriter
+
+__all__ = [
+    'EpisodeError',
+    'EpisodeReader',
+    'EpisodeWriter',
+    'StreamStamps',
+    'list_episodes',
+    'next_episode_path',
+    'repair_episode',
+]

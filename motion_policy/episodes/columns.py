@@ -1,0 +1,98 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""HDF5 datasets that grow row by row.
+
+Small rows wait in memory and are written in blocks; images go to the file as they come.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from motion_policy.episodes import layout
+from motion_policy.streams import Sample
+
+Array = npt.NDArray[Any]
+
+ROWS_PER_CHUNK = 256
+IMAGE_ROWS_PER_RESIZE = 64
+
+
+class Column:
+    """A dataset of small rows, which wait in memory until `write`."""
+
+    def __init__(
+        self, file: h5py.File, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike
+    ) -> None:
+        self.length = 0
+        self._axis = layout.row_axis(name)
+        self._pending: list[Array] = []
+        self._dataset = file.create_dataset(
+            name,
+            shape=self._around(shape, 0),
+            maxshape=self._around(shape, None),
+            chunks=self._around(shape, ROWS_PER_CHUNK),
+            dtype=dtype,
+        )
+
+    def add(self, value: Any) -> None:
+        """Add a row of the dataset's shape."""
+        self._pending.append(value)
+        self.length += 1
+
+    def replace_last(self, value: Any) -> None:
+        """Put another value in place of the last row, if there is one."""
+        if self._pending:
+            self._pending[-1] = value
+        elif self.length:
+            self._dataset[self.length - 1] = value
+
+    def write(self) -> None:
+        """Write the rows that wait."""
+        if not self._pending:
+            return
+        start = self.length - len(self._pending)
+        self._dataset.resize(self.length, axis=self._axis)
+        block = np.stack(self._pending, axis=self._axis)
+        place = (*(slice(None) for _ in range(self._axis)), slice(start, None))
+        self._dataset[place] = block
+        self._pending.clear()
+
+    def _around(self, shape: tuple[int, ...], rows: int | None) -> tuple[int | None, ...]:
+        return (*shape[: self._axis], rows, *shape[self._axis :])
+
+
+class ImageColumn:
+    """A dataset of images, one chunk each, written as they come; it grows ahead of its rows.
+
+    `sample` and `last` are what the last row was made of, for a camera slower than the rows.
+    """
+
+    def __init__(self, file: h5py.File, name: str, shape: tuple[int, ...]) -> None:
+        self.sample: Sample | None = None
+        self.last: Array | None = None
+        self._count = 0
+        self._dataset = file.create_dataset(
+            name,
+            shape=(0, *shape),
+            # JPEG rows, which have one axis, may have to grow.
+            maxshape=(None, *(shape if len(shape) > 1 else (None,))),
+            chunks=(1, *shape),
+            dtype=np.uint8,
+        )
+
+    def add(self, value: Array) -> None:
+        """Write the next image, or the bytes of its JPEG."""
+        dataset = self._dataset
+        if self._count >= dataset.shape[0]:
+            dataset.resize(self._count + IMAGE_ROWS_PER_RESIZE, axis=0)
+        if value.ndim == 1 and len(value) > dataset.shape[1]:
+            dataset.resize(len(value), axis=1)
+        place = (self._count, *(slice(0, size) for size in value.shape))
+        dataset[place] = value
+        self._count += 1
+        self.last = value

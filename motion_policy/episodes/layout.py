@@ -1,0 +1,64 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The layout of an episode file: the ALOHA/ACT names, and ours beside them.
+
+Writer, reader, checker and repair take every name from here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+FORMAT = 'motion_policy/1'
+SUFFIX = '.hdf5'
+PART_SUFFIX = '.part'
+
+QPOS = 'observations/qpos'
+QVEL = 'observations/qvel'
+EFFORT = 'observations/effort'
+IMAGES = 'observations/images'
+ACTION = 'action'
+TIME_NS = 'time_ns'
+COMPRESS_LEN = 'compress_len'
+STAMPS = 'stamps'
+STAMP_FIELDS = ('header_ns', 'receive_ns', 'age_ns')
+COUNTERS = ('received', 'dropped', 'duplicates', 'max_gap_ns')
+
+ATTRIBUTES = (
+    'sim',
+    'compress',
+    'format',
+    'rate',
+    'robot',
+    'joint_names',
+    'cameras',
+    'task',
+    'success',
+    'operator',
+    'created',
+    'software',
+)
+
+# Where the rows lie: along the second axis of compress_len, else along the first.
+ROW_AXIS = {COMPRESS_LEN: 1}
+
+# Readable by HDF5 1.10 and later, and safe to read after the writer was killed (SWMR).
+LIBRARY_VERSIONS = ('v110', 'v110')
+
+
+def part_path(path: Path) -> Path:
+    """Return the name that an episode has while it is written."""
+    return path.with_name(path.name + PART_SUFFIX)
+
+
+def row_axis(dataset_name: str) -> int:
+    """Return the axis of a dataset along which the rows lie."""
+    return ROW_AXIS.get(dataset_name.strip('/'), 0)
+
+
+def dataset_names(file: Any) -> list[str]:
+    """Return the names of all datasets of an open HDF5 file."""
+    names: list[str] = []
+    file.visititems(lambda name, item: names.append(name) if hasattr(item, 'shape') else None)
+    return names

@@ -1,0 +1,55 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Where episodes lie: `episode_000000.hdf5`, `episode_000001.hdf5`, ... in one folder.
+
+A number is never given twice, also not that of an unfinished recording.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.layout import PART_SUFFIX, SUFFIX
+
+_NUMBERED = re.compile(rf'episode_(\d+)\{SUFFIX}.*')
+
+
+def next_episode_path(directory: str | Path) -> Path:
+    """Return the path of the next episode in `directory`, which need not exist yet."""
+    folder = Path(directory)
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    numbers = [int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name))]
+    return folder / f'episode_{max(numbers, default=-1) + 1:06d}{SUFFIX}'
+
+
+def list_episodes(
+    paths: str | Path | Iterable[str | Path], *, unfinished: bool = False
+) -> list[Path]:
+    """Return the episodes among files and in folders, sorted within each folder.
+
+    Args:
+        paths: one path or several, each a file or a folder of `*.hdf5`.
+        unfinished: also list what a crash left (`*.hdf5.part`).
+
+    Raises:
+        EpisodeError: a path does not exist, or a folder holds no episode.
+    """
+    found: list[Path] = []
+    for path in [paths] if isinstance(paths, (str, Path)) else paths:
+        found += _episodes_at(Path(path), unfinished)
+    return found
+
+
+def _episodes_at(path: Path, unfinished: bool) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise EpisodeError(f'{path}: no such file or folder, expected an episode or a folder')
+    patterns = [f'*{SUFFIX}'] + ([f'*{SUFFIX}{PART_SUFFIX}'] if unfinished else [])
+    episodes = sorted(episode for pattern in patterns for episode in path.glob(pattern))
+    if not episodes:
+        raise EpisodeError(f'{path}: holds no episode, expected files named {patterns[0]}')
+    return episodes

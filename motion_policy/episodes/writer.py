@@ -1,0 +1,357 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Write one episode, row by row, straight to disk.
+
+The file has its final name only once it is complete. It is written so that a reader may look at it
+at any moment (HDF5's SWMR), and so a killed process loses no more than what was not flushed yet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from motion_policy import __version__
+from motion_policy.episodes import layout
+from motion_policy.episodes.columns import Column, ImageColumn
+from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.images import encode_jpeg
+from motion_policy.robot.spec import NANOSECONDS_PER_S, RobotSpec
+from motion_policy.streams import Observation, Row, Sample, StreamCounters
+
+Array = npt.NDArray[Any]
+
+# A crash loses at most the rows of this time.
+FLUSH_PERIOD_NS = NANOSECONDS_PER_S // 2
+
+# Room for later JPEGs that are longer than the first one; the rows grow when it is not enough.
+JPEG_ROOM = 1.25
+
+
+class EpisodeWriter:
+    """Write an episode to `path`, through `path + '.part'` until it is closed.
+
+    As a context manager it closes at the end; after an exception the `.part` stays, for
+    `repair_episode`.
+
+    Args:
+        path: final name, `*.hdf5`; neither it nor its `.part` may exist.
+        robot: the robot whose rows are written; kept in the file.
+        task: what is demonstrated, in words.
+        operator: who demonstrates.
+        sim: True when the robot is simulated.
+        compress: store JPEG (RGB handed to OpenCV as it is, as ALOHA does) instead of raw pixels.
+        jpeg_quality: 0 to 100.
+        created_ns: time of recording since the Unix epoch; default: the time of the first row.
+
+    Raises:
+        EpisodeError: the path is taken, cannot be written, or does not end in `.hdf5`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        robot: RobotSpec,
+        *,
+        task: str = '',
+        operator: str = '',
+        sim: bool = False,
+        compress: bool = True,
+        jpeg_quality: int = 95,
+        created_ns: int | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.success: bool | None = None
+        self._robot = robot
+        self._compress = compress
+        self._jpeg_quality = jpeg_quality
+        self._part = layout.part_path(self.path)
+        self._columns: dict[str, Column] = {}
+        self._images: dict[str, ImageColumn] = {}
+        self._time: Column | None = None
+        self._last_row: Row | None = None
+        self._flushed_ns = 0
+        self._claim: int | None = None
+        self._has_effort = self._has_leader = False
+        self._created_ns = created_ns
+        self._file = _create(self.path, self._part)
+        self._file.attrs.update(
+            {
+                'format': layout.FORMAT,
+                'sim': sim,
+                'compress': compress,
+                'rate': robot.rate,
+                'robot': robot.to_yaml(),
+                'joint_names': list(robot.joints.names),
+                'cameras': np.array(list(robot.cameras), dtype=h5py.string_dtype()),
+                'task': task,
+                'operator': operator,
+                'success': h5py.Empty('?'),
+                'software': f'motion_policy {__version__}',
+            }
+        )
+
+    @property
+    def length(self) -> int:
+        """Number of rows so far."""
+        return 0 if self._time is None else self._time.length
+
+    def append(self, time_ns: int, observation: Observation, row: Row) -> None:
+        """Add the next row.
+
+        Args:
+            time_ns: time of the row, one period after the row before.
+            observation: its arrays, from `observation_from_row`.
+            row: the samples that the arrays were made of; their stamps are kept.
+
+        Raises:
+            EpisodeError: not the next row, an array of the wrong shape, or the disk is full.
+        """
+        self._check(time_ns, observation)
+        try:
+            if self._last_row is None:
+                self._begin(time_ns, observation, row)
+            self._add(time_ns, observation, row)
+            if time_ns - self._flushed_ns >= FLUSH_PERIOD_NS:
+                self._flush()
+                self._flushed_ns = time_ns
+        except OSError as error:
+            self._release()
+            raise EpisodeError(f'{self._part}: cannot be written: {error}') from error
+        self._last_row = row
+
+    def close(self) -> None:
+        """Finish the file and give it its name.
+
+        Raises:
+            EpisodeError: no row was written (the `.part` is removed), or the disk is full.
+        """
+        if not self._file:
+            return
+        if self._last_row is None:
+            self.discard()
+            raise EpisodeError(f'{self.path}: no row was written, expected at least one')
+        try:
+            self._flush()
+            self._release()
+            finish_part(self._part, self.path, self.length, self.success, self._last_row.counters)
+        except OSError as error:
+            raise EpisodeError(f'{self._part}: cannot be finished: {error}') from error
+
+    def discard(self) -> None:
+        """Throw the recording away."""
+        self._release()
+        self._part.unlink(missing_ok=True)
+
+    def __enter__(self) -> EpisodeWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+        elif self._last_row is None:
+            self.discard()
+        else:
+            with contextlib.suppress(OSError):
+                self._flush()
+            self._release()
+
+    def _begin(self, time_ns: int, observation: Observation, row: Row) -> None:
+        """Create every dataset; after this no name can be added, only rows."""
+        created_ns = time_ns if self._created_ns is None else self._created_ns
+        created = datetime.fromtimestamp(created_ns / NANOSECONDS_PER_S, tz=timezone.utc)
+        self._file.attrs['created'] = created.isoformat(timespec='seconds')
+        self._has_effort = observation.effort is not None
+        self._has_leader = observation.action is not None
+        joints = len(self._robot.joints.names)
+        names = [layout.QPOS, layout.QVEL, layout.ACTION]
+        names += [layout.EFFORT] if self._has_effort else []
+        for name in names:
+            self._columns[name] = Column(self._file, name, (joints,), np.float32)
+        self._file[layout.ACTION].attrs['source'] = 'leader' if self._has_leader else 'next qpos'
+        for stream in self._robot.stream_names:
+            for field in layout.STAMP_FIELDS:
+                name = f'{layout.STAMPS}/{stream}/{field}'
+                self._columns[name] = Column(self._file, name, (), np.int64)
+            attributes = self._file[f'{layout.STAMPS}/{stream}'].attrs
+            attributes.update(dict.fromkeys(layout.COUNTERS, np.int64(0)))
+        for camera, image in observation.images.items():
+            self._images[camera] = self._image_column(camera, image, row)
+        if self._compress and self._images:
+            self._columns[layout.COMPRESS_LEN] = Column(
+                self._file, layout.COMPRESS_LEN, (len(self._images),), np.float32
+            )
+        self._time = Column(self._file, layout.TIME_NS, (), np.int64)
+        self._file.swmr_mode = True
+        self._claim = _claim(self._part)
+        self._flushed_ns = time_ns
+
+    def _image_column(self, camera: str, image: Array, row: Row) -> ImageColumn:
+        shape: tuple[int, ...] = image.shape
+        if self._compress:
+            encoded = encode_jpeg(image, self._jpeg_quality)
+            shape = (int(len(encoded) * JPEG_ROOM),)
+        return ImageColumn(self._file, f'{layout.IMAGES}/{camera}', shape)
+
+    def _add(self, time_ns: int, observation: Observation, row: Row) -> None:
+        columns = self._columns
+        columns[layout.QPOS].add(observation.qpos)
+        columns[layout.QVEL].add(observation.qvel)
+        if observation.action is not None:
+            columns[layout.ACTION].add(observation.action)
+        else:
+            # Guided by hand: the position reached one row later is what was to be reached.
+            columns[layout.ACTION].replace_last(observation.qpos)
+            columns[layout.ACTION].add(observation.qpos)
+        if observation.effort is not None:
+            columns[layout.EFFORT].add(observation.effort)
+        lengths = [self._add_image(name, observation, row) for name in self._images]
+        if layout.COMPRESS_LEN in columns:
+            columns[layout.COMPRESS_LEN].add(np.array(lengths, dtype=np.float32))
+        for stream in self._robot.stream_names:
+            sample = row.samples.get(stream, Sample(0, 0, None))
+            values = (sample.header_ns, sample.receive_ns, row.ages_ns.get(stream, 0))
+            for field, value in zip(layout.STAMP_FIELDS, values, strict=True):
+                columns[f'{layout.STAMPS}/{stream}/{field}'].add(np.int64(value))
+        assert self._time is not None
+        self._time.add(np.int64(time_ns))
+
+    def _add_image(self, camera: str, observation: Observation, row: Row) -> int:
+        column = self._images[camera]
+        sample = row.samples.get(camera)
+        if not self._compress:
+            column.add(observation.images[camera])
+        # A slow camera's image stands in several rows; it is encoded once.
+        elif sample is not None and sample is column.sample and column.last is not None:
+            column.add(column.last)
+        else:
+            column.add(encode_jpeg(observation.images[camera], self._jpeg_quality))
+        column.sample = sample
+        return 0 if column.last is None else len(column.last)
+
+    def _flush(self) -> None:
+        """Bring all rows to the file; the times come last, so that they vouch for the rest."""
+        for column in self._columns.values():
+            column.write()
+        self._file.flush()
+        if self._time is not None:
+            self._time.write()
+            self._file.flush()
+
+    def _release(self) -> None:
+        if self._file:
+            with contextlib.suppress(OSError):
+                self._file.close()
+        if self._claim is not None:
+            os.close(self._claim)
+            self._claim = None
+
+    def _check(self, time_ns: int, observation: Observation) -> None:
+        if not self._file:
+            raise EpisodeError(f'{self.path}: is closed, expected an open episode')
+        if self._last_row is not None:
+            expected_ns = self._last_row.time_ns + self._robot.period_ns
+            if time_ns != expected_ns:
+                raise EpisodeError(
+                    f'{self.path}: row of time {time_ns} ns, expected {expected_ns} ns, '
+                    'one period after the row before'
+                )
+        joints = (len(self._robot.joints.names),)
+        for name in ('qpos', 'qvel', 'effort', 'action'):
+            vector = getattr(observation, name)
+            if vector is not None and vector.shape != joints:
+                raise EpisodeError(
+                    f'{self.path}: {name} has shape {vector.shape}, expected {joints}'
+                )
+        if self._last_row is not None:
+            self._check_presence('effort', observation.effort is not None, self._has_effort)
+            self._check_presence('action', observation.action is not None, self._has_leader)
+        self._check_images(observation.images)
+
+    def _check_presence(self, name: str, present: bool, before: bool) -> None:
+        if present != before:
+            found, expected = ('there', 'none') if present else ('none', 'there')
+            raise EpisodeError(
+                f'{self.path}: {name} is {found}, expected {expected} as in the rows before'
+            )
+
+    def _check_images(self, images: Mapping[str, Array]) -> None:
+        if set(images) != set(self._robot.cameras):
+            raise EpisodeError(
+                f'{self.path}: images of {sorted(images)}, expected {sorted(self._robot.cameras)}'
+            )
+        for camera, spec in self._robot.cameras.items():
+            expected = (spec.height, spec.width, 3)
+            if images[camera].shape != expected or images[camera].dtype != np.uint8:
+                raise EpisodeError(
+                    f"{self.path}: camera '{camera}' has an image of shape "
+                    f'{images[camera].shape} {images[camera].dtype}, expected {expected} uint8'
+                )
+
+
+def finish_part(
+    part: Path,
+    path: Path,
+    length: int,
+    success: bool | None,
+    counters: Mapping[str, StreamCounters],
+) -> None:
+    """Cut every dataset to `length` rows, note success and counters, give the file its name."""
+    with h5py.File(part, 'r+', libver=layout.LIBRARY_VERSIONS) as file:
+        for name in layout.dataset_names(file):
+            file[name].resize(length, axis=layout.row_axis(name))
+        if success is not None:
+            file.attrs['success'] = success
+        for stream, counted in counters.items():
+            for counter in layout.COUNTERS:
+                file[f'{layout.STAMPS}/{stream}'].attrs[counter] = np.int64(
+                    getattr(counted, counter)
+                )
+    settle(part, path)
+
+
+def settle(part: Path, path: Path) -> None:
+    """Bring the finished file to the disk, then give it its final name."""
+    with part.open('rb') as file:
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def _create(path: Path, part: Path) -> h5py.File:
+    if path.suffix != layout.SUFFIX:
+        raise EpisodeError(f"{path}: ends in '{path.suffix}', expected '{layout.SUFFIX}'")
+    for taken in (path, part):
+        if taken.exists():
+            raise EpisodeError(f'{taken}: exists already, expected a new name')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return h5py.File(part, 'x', libver=layout.LIBRARY_VERSIONS)
+    except OSError as error:
+        raise EpisodeError(f'{part}: cannot be created: {error}') from None
+
+
+def _claim(part: Path) -> int | None:
+    """Hold a lock as long as this process writes, so that nobody repairs what is not broken."""
+    claim = os.open(part, os.O_RDONLY)
+    try:
+        fcntl.flock(claim, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        # Some network file systems have no locks.
+        os.close(claim)
+        return None
+    return claim
