@@ -7,7 +7,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=/dev/null
 . "$root/.venv/settings"
 
-unset _ROS_WHEELS_BOOTSTRAP_COMPLETE PYTHONHOME
+unset _ROS_WHEELS_BOOTSTRAP_COMPLETE PYTHONHOME PYTHONDONTWRITEBYTECODE
 if [ "$ROS_MODE" = wheels ]; then
     # The wheels hold one RMW and find their libraries themselves.
     [ -z "${ROS_DISTRO:-}" ] || unset LD_LIBRARY_PATH
