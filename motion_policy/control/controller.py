@@ -85,7 +85,6 @@ class Controller:
         self._fresh_until_ns = 0
         self._grid_start_ns = 0
         self._next_index = 0
-        self._counts_skips = False
         self._request_epoch_ns = 0
         self._awaiting = False
         self._faulty = False
@@ -124,16 +123,14 @@ class Controller:
         Periods stand on an absolute grid from `enable`. Not due while the arm ramps, faults
         last, or the answer to the last request is still out: such a period counts as skipped.
         """
-        if not self._wants_action():
-            self._counts_skips = False
-            return False
         index = (now_ns - self._grid_start_ns) // self.policy_period_ns
+        if not self._wants_action():
+            self._next_index = max(self._next_index, index + 1)
+            return False
         if index < self._next_index:
             return False
-        if self._counts_skips:
-            self.skipped_periods += index - self._next_index
+        self.skipped_periods += index - self._next_index
         self._next_index = index + 1
-        self._counts_skips = True
         if self._awaiting:
             self.skipped_periods += 1
             return False
@@ -224,7 +221,6 @@ class Controller:
         self._latched = ''
         self._faulty = False
         self._awaiting = False
-        self._counts_skips = False
         self._request_epoch_ns = epoch_ns
         self.reason = ''
 

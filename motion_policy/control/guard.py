@@ -180,7 +180,7 @@ def _per_joint(value: float | Sequence[float] | None, joints: int) -> Float64Arr
         raise UserError(
             f'max_following_error is {value}, expected one number > 0 or {joints}, one per joint'
         )
-    return np.broadcast_to(errors, (joints,)).copy()
+    return errors * np.ones(joints)
 
 
 def _reactions(given: Mapping[str, Reaction]) -> dict[str, Reaction]:

@@ -91,7 +91,8 @@ class MotionLimiter:
         unit = self.max_acceleration * dt
         steps = gap / (unit * dt)
         count = np.maximum(np.ceil((np.sqrt(1 + 8 * steps) - 1) / 2), 1)
-        return unit * (steps + count * (count - 1) / 2) / count
+        speed: Float64Array = unit * (steps + count * (count - 1) / 2) / count
+        return speed
 
     def _advance(self, velocity: Float64Array, dt: float, speed: float) -> None:
         reach = self.max_acceleration * dt
@@ -112,4 +113,5 @@ class MotionLimiter:
         It solves v*dt + v^2/(2a) = room, which later steps of any length can keep: one braking
         step from v to v - a*h uses up (v - a*h)*h and frees more than that.
         """
-        return self.max_acceleration * (np.sqrt(dt**2 + 2 * room / self.max_acceleration) - dt)
+        speed: Float64Array = np.sqrt(dt**2 + 2 * room / self.max_acceleration) - dt
+        return self.max_acceleration * speed

@@ -1,0 +1,125 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Promise: limited motion never breaks a limit, stops in time, and does not swing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from control_robots import formula_arm
+
+from motion_policy.control import MotionLimiter
+
+PERIOD_NS = 20_000_000
+DT = PERIOD_NS * 1e-9
+LIMITS = formula_arm().joints.limits
+LOWER, UPPER = LIMITS.position_array().T
+
+
+def limiter_at(position: object) -> MotionLimiter:
+    limiter = MotionLimiter(LIMITS)
+    limiter.start(np.asarray(position, dtype=np.float64) * np.ones(3))
+    return limiter
+
+
+def follow(limiter: MotionLimiter, targets: np.ndarray, speed: float = 1.0) -> np.ndarray:
+    return np.array([limiter.step(target, PERIOD_NS, speed).position for target in targets])
+
+
+def assert_within_limits(positions: np.ndarray, dt: np.ndarray | float) -> None:
+    """positions (T, 3), starting at rest; dt (T - 1,) is the time before each later position."""
+    dt = np.broadcast_to(dt, (len(positions) - 1,))[:, None]
+    velocity = np.diff(positions, axis=0) / dt
+    acceleration = np.diff(velocity, axis=0, prepend=0.0) / dt
+    assert np.isfinite(positions).all()
+    assert (positions >= LOWER).all() and (positions <= UPPER).all()
+    assert (np.abs(velocity) <= LIMITS.velocity_array() + 1e-9).all()
+    assert (np.abs(acceleration) <= LIMITS.acceleration_array() + 1e-9).all()
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_random_targets_speeds_and_stops_keep_every_limit(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    limiter = limiter_at(rng.uniform(LOWER, UPPER))
+    positions, periods = [limiter.position], []
+    target = limiter.position
+    for _ in range(600):
+        dt_ns = int(rng.integers(5_000_000, 20_000_000))
+        choice = rng.integers(0, 10)
+        if choice < 3:
+            target = rng.uniform(LOWER, UPPER)
+        elif choice < 5:
+            target = np.where(rng.random(3) < 0.5, LOWER, UPPER)
+        if choice == 9:
+            limiter.stop(dt_ns)
+        else:
+            limiter.step(target, dt_ns, speed=(1.0, 0.25, 0.05)[choice % 3])
+        positions.append(limiter.position)
+        periods.append(dt_ns * 1e-9)
+    assert_within_limits(np.array(positions), np.array(periods))
+
+
+def test_running_into_a_position_limit_ends_there_at_rest() -> None:
+    limiter = limiter_at(0.0)
+    positions = follow(limiter, np.tile(UPPER, (200, 1)))
+    assert_within_limits(np.vstack([np.zeros(3), positions]), DT)
+    np.testing.assert_allclose(positions[-1], UPPER, atol=1e-9)
+    np.testing.assert_allclose(limiter.velocity, 0.0, atol=1e-9)
+
+
+def test_braking_at_full_speed_before_a_limit_stays_inside_it() -> None:
+    limiter = limiter_at(LOWER)
+    positions = [limiter.position]
+    while (limiter.position < UPPER - 0.2).all():
+        positions.append(limiter.step(UPPER, PERIOD_NS).position)
+    for _ in range(100):
+        positions.append(limiter.stop(PERIOD_NS).position)
+    assert_within_limits(np.array(positions), DT)
+    assert limiter.at_rest
+
+
+@pytest.mark.parametrize('step', [1e-4, 0.002, 0.01, 0.1, 0.7])
+def test_a_target_step_is_reached_exactly_and_never_passed(step: float) -> None:
+    limiter = limiter_at(-0.3)
+    positions = follow(limiter, np.full((150, 3), -0.3 + step))
+    assert (positions <= -0.3 + step + 1e-12).all()
+    assert (np.diff(positions, axis=0) >= -1e-12).all()
+    np.testing.assert_allclose(positions[-1], -0.3 + step, atol=1e-12)
+
+
+def test_motion_within_the_limits_passes_unchanged() -> None:
+    time_s = np.arange(1, 300) * DT
+    targets = 0.4 - 0.4 * np.cos(1.5 * time_s)[:, None] * np.ones(3)
+    positions = follow(limiter_at(0.0), targets)
+    np.testing.assert_allclose(positions, targets, atol=1e-12)
+
+
+def test_a_fast_target_that_slows_down_is_caught_without_swinging() -> None:
+    """After the target rests, the error changes sign at most once: one catch, no oscillation."""
+    time_s = np.arange(1, 400) * DT
+    ramp = np.minimum(0.8 * time_s, 0.6)
+    positions = follow(limiter_at(0.0), ramp[:, None] * np.ones(3))
+    error = positions - ramp[:, None]
+    for joint in range(3):
+        signs = np.sign(error[:, joint][np.abs(error[:, joint]) > 1e-9])
+        assert (np.diff(signs) != 0).sum() <= 1
+    np.testing.assert_allclose(error[-1], 0.0, atol=1e-12)
+
+
+def test_reduced_speed_limits_the_velocity() -> None:
+    limiter = limiter_at(LOWER)
+    positions = follow(limiter, np.tile(UPPER, (100, 1)), speed=0.25)
+    fastest = np.abs(np.diff(positions, axis=0) / DT).max(axis=0)
+    np.testing.assert_allclose(fastest, 0.25 * LIMITS.velocity_array(), rtol=1e-5)
+
+
+def test_start_outside_the_limits_begins_at_the_limit() -> None:
+    limiter = limiter_at(UPPER + 0.01)
+    np.testing.assert_array_equal(limiter.position, UPPER)
+
+
+def test_over_limit_masks_name_the_joint() -> None:
+    limiter = limiter_at(0.0)
+    motion = limiter.step(np.array([0.0, 0.5, 0.0]), PERIOD_NS)
+    assert motion.over_velocity.tolist() == [False, True, False]
+    assert motion.over_acceleration.tolist() == [False, True, False]
