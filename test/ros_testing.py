@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What ROS tests of several nodes share: nodes of one process, spun together until something holds.
+"""What ROS tests share: nodes of one process, spun together until something holds.
 
 The wait is bounded only so that a broken promise ends the test; no test passes or fails by it.
 """

@@ -85,7 +85,15 @@ class Scene:
     def reset(self, cube: str | float = 'C') -> Any:
         """Put the cube somewhere and the arm home; the response of the service."""
         self.node.set_parameters([Parameter('cube', value=cube)])
-        return self.bench.call(Trigger, 'sim_node/reset')
+        response = self.bench.call(Trigger, 'sim_node/reset')
+        self.catch_up()
+        return response
+
+    def catch_up(self) -> None:
+        """Wait until what was said before now has been heard."""
+        now_ns = self.node.steps * 10_000_000
+        heard = self.heard['joint_states']
+        self.bench.spin_until(lambda: heard and stamp_ns(heard[-1]) > now_ns, 'newer states')
 
     def send(self, values: list[float]) -> None:
         """Send one command, once the arm listens."""
@@ -131,7 +139,7 @@ def test_it_obeys_the_latest_command(scene: Scene) -> None:
     """The joints go to the commanded place, and a reset takes them home again."""
     scene.reset()
     home = scene.qpos()
-    target = home + [0.3, 0.2, -0.2, 0.1, -0.005]
+    target = home + np.array([0.3, 0.2, -0.2, 0.1, -0.005])
     scene.send(target.tolist())
     scene.bench.spin_until(
         lambda: np.allclose(scene.qpos()[:4], target[:4], atol=0.01), 'the arm to arrive'

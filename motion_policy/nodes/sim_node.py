@@ -62,7 +62,7 @@ class SimNode(Node):
         self._sim = TabletopSim(self._seed)
         self._period_ns = round(NANOSECONDS_PER_S / self._rate_hz)
         self.pacer = Pacer(round(self._period_ns / self._speed), time.monotonic_ns())
-        self._steps = 0
+        self.steps = 0
         self._command: np.ndarray | None = None
         self._was_success = False
         self._create_interfaces()
@@ -129,23 +129,23 @@ class SimNode(Node):
     def step(self) -> None:
         """Let one period pass and publish what is due, stamped with the time of that state."""
         self._sim.step(self._command, self._period_ns / NANOSECONDS_PER_S)
-        self._steps += 1
+        self.steps += 1
         stamp = self._stamp()
         if self._clock_publisher is not None:
             self._clock_publisher.publish(Clock(clock=stamp))
         self._joint_states.publish(self._joint_state(stamp))
-        if self._dividers['camera'].due(self._steps):
+        if self._dividers['camera'].due(self.steps):
             for name, publisher in self._cameras.items():
                 publisher.publish(self._image(name, stamp))
-        if self._dividers['cube_pose'].due(self._steps):
+        if self._dividers['cube_pose'].due(self.steps):
             self._cube_pose.publish(self._pose(stamp))
         changed = self._sim.success != self._was_success
-        if changed or self._dividers['success'].due(self._steps):
+        if changed or self._dividers['success'].due(self.steps):
             self._publish_success()
 
     def _stamp(self) -> Time:
         if self._publish_clock:
-            seconds, nanoseconds = divmod(self._steps * self._period_ns, NANOSECONDS_PER_S)
+            seconds, nanoseconds = divmod(self.steps * self._period_ns, NANOSECONDS_PER_S)
             return Time(sec=seconds, nanosec=nanoseconds)
         return self.get_clock().now().to_msg()
 
@@ -221,14 +221,14 @@ class SimNode(Node):
         if self.pacer.lost_ns > lost_ns:
             self.get_logger().warning(
                 f'the simulation fell behind: {self.pacer.lost_ns / 1e9:.1f} s lost in all, '
-                f'{self.pacer.overruns} of {self._steps} steps late',
+                f'{self.pacer.overruns} of {self.steps} steps late',
                 throttle_duration_sec=WARNING_PERIOD_S,
             )
 
     def close(self) -> None:
         """Free the renderers; the last thing the node does."""
         if self.pacer.overruns:
-            self.get_logger().info(f'{self.pacer.overruns} of {self._steps} steps were late')
+            self.get_logger().info(f'{self.pacer.overruns} of {self.steps} steps were late')
         self._sim.close()
 
 
