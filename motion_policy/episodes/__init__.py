@@ -5,6 +5,7 @@
 A file has its final name only when it is complete.
 """
 
+from motion_policy.episodes.check import check_episode
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.paths import list_episodes, next_episode_path
 from motion_policy.episodes.reader import EpisodeReader, StreamStamps
@@ -16,6 +17,7 @@ __all__ = [
     'EpisodeReader',
     'EpisodeWriter',
     'StreamStamps',
+    'check_episode',
     'list_episodes',
     'next_episode_path',
     'repair_episode',

@@ -35,12 +35,12 @@ def list_episodes(
         unfinished: also list what a crash left (`*.hdf5.part`).
 
     Raises:
-        EpisodeError: a path does not exist, or a folder holds no episode.
+        EpisodeError: no path at all, a path does not exist, or a folder holds no episode.
     """
-    found: list[Path] = []
-    for path in [paths] if isinstance(paths, (str, Path)) else paths:
-        found += _episodes_at(Path(path), unfinished)
-    return found
+    given = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    if not given:
+        raise EpisodeError('no path was given, expected episodes or folders of episodes')
+    return [episode for path in given for episode in _episodes_at(Path(path), unfinished)]
 
 
 def _episodes_at(path: Path, unfinished: bool) -> list[Path]:

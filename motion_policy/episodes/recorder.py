@@ -1,0 +1,271 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Recording demonstrations live: samples in, episode files out, decoded and written by a thread.
+
+Rule: an episode never has a hole. Where a stream falls silent or the disk cannot follow, the
+episode ends with its last complete row, keeps all rows before, and says why it ended.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.judgement import judge_episode
+from motion_policy.episodes.layout import part_path
+from motion_policy.episodes.paths import next_episode_path
+from motion_policy.episodes.writer import EpisodeWriter
+from motion_policy.errors import UserError
+from motion_policy.robot import RobotSpec
+from motion_policy.robot.spec import NANOSECONDS_PER_S
+from motion_policy.streams import GridSampler, Row, Sample, observation_from_row
+
+QUEUE_S = 4.0  # rows that may wait for the disk before the episode ends
+CLOCK_JUMP_NS = 5 * NANOSECONDS_PER_S
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What became of one recording.
+
+    `ended` is empty while it goes on and after a normal stop, else the reason why it ended;
+    `path` has the suffix `.part` when the file could not be finished.
+    """
+
+    path: Path
+    rows: int = 0
+    ended: str = ''
+
+    def __str__(self) -> str:
+        reason = f'ended early: {self.ended}; ' if self.ended else ''
+        return f'{reason}{self.rows} rows in {self.path}'
+
+
+class EpisodeRecorder:
+    """Samples the streams of `robot` all the time and writes the rows while recording.
+
+    `push`, `advance` and the commands belong to one thread; time goes in as an argument.
+    """
+
+    def __init__(self, robot: RobotSpec, *, queue_s: float = QUEUE_S) -> None:
+        self.robot = robot
+        self.last: Recording | None = None
+        self._queue_rows = max(1, round(queue_s * robot.rate))
+        self._sampler: GridSampler | None = None
+        self._row: Row | None = None
+        self._now_ns = 0
+        self._writing: _Writing | None = None
+        self._streams = {stream.name: stream for stream in robot.streams()}
+
+    @property
+    def recording(self) -> bool:
+        """Whether rows are being recorded."""
+        return self._writing is not None and not self._writing.ended
+
+    @property
+    def current(self) -> Recording | None:
+        """The recording under way or, with its reason, the one that ended by itself."""
+        return None if self._writing is None else self._writing.state()
+
+    @property
+    def rows_waiting(self) -> int:
+        """Rows that wait for the disk."""
+        return 0 if self._writing is None else self._writing.waiting
+
+    @property
+    def row(self) -> Row | None:
+        """The newest row: samples, ages, faults and counters of all streams."""
+        return self._row
+
+    def push(self, name: str, sample: Sample) -> None:
+        """Take in one sample, after the rows before its reception."""
+        self.advance(sample.receive_ns)
+        assert self._sampler is not None
+        self._sampler.push(name, sample)
+
+    def advance(self, now_ns: int) -> None:
+        """Record all rows before `now_ns`; later samples must be received at `now_ns` or after."""
+        if self._sampler is None or not self._follows(now_ns):
+            self._restart(now_ns)
+        self._now_ns = max(self._now_ns, now_ns)
+        assert self._sampler is not None
+        for row in self._sampler.advance(now_ns - 1):
+            self._row = row
+            if self._writing is not None and not self._writing.ended:
+                self._record(self._writing, row)
+
+    def start(self, directory: str | Path, **options: Any) -> Path:
+        """Begin an episode with the next row; `options` are those of `EpisodeWriter`.
+
+        Returns its path.
+
+        Raises:
+            UserError: already recording, a stream is silent or does not fit the robot spec, or
+                the file cannot be written.
+        """
+        if self.recording:
+            raise EpisodeError(f'already recording {self.current}; expected ~/stop or ~/discard')
+        self._finish_writing()
+        if self._row is None or self._sampler is None:
+            raise EpisodeError('no stream has been sampled yet; expected running publishers')
+        if self._row.faults:
+            raise EpisodeError('; '.join(self.describe_faults(self._row)))
+        observation_from_row(self._row, self.robot)
+        writer = EpisodeWriter(next_episode_path(directory), self.robot, **options)
+        self._sampler.reset_counters()
+        self.last = None
+        self._writing = _Writing(writer, self.robot, self._queue_rows)
+        return writer.path
+
+    def stop(self) -> Recording:
+        """Finish the episode under its final name.
+
+        Raises:
+            EpisodeError: nothing was being recorded, or it had ended by itself; the message says
+                what was kept where.
+        """
+        if self._writing is None:
+            raise EpisodeError('not recording; expected ~/start before')
+        result = self._finish_writing()
+        if result.ended:
+            raise EpisodeError(f'the recording had {result}')
+        return result
+
+    def discard(self) -> Path:
+        """Throw away the episode under way, or else the last one since the last start.
+
+        Returns the path that is gone.
+
+        Raises:
+            EpisodeError: there is none.
+        """
+        if self._writing is not None:
+            self._writing.discarded = True
+            self._finish_writing()
+        if self.last is None:
+            raise EpisodeError('nothing to discard; expected a recording since the last ~/discard')
+        path, self.last = self.last.path, None
+        path.unlink(missing_ok=True)
+        return path
+
+    def mark(self, success: bool) -> Path:
+        """Judge the episode under way, or else the last one; returns its path.
+
+        Raises:
+            EpisodeError: there is none, or its file cannot be written.
+        """
+        if self._writing is not None and not self._writing.ended:
+            self._writing.success = success
+            return self._writing.path
+        if self._writing is not None:
+            self._finish_writing()
+        if self.last is None:
+            raise EpisodeError('nothing to judge; expected a recording before')
+        judge_episode(self.last.path, success)
+        return self.last.path
+
+    def close(self) -> Recording | None:
+        """Finish what is being recorded, as at a shutdown; None when there is nothing."""
+        if self._writing is None:
+            return None
+        if not self._writing.ended:
+            self._writing.end('the recorder was shut down')
+        return self._finish_writing()
+
+    def describe_faults(self, row: Row) -> list[str]:
+        """One line per faulty stream: its name, topic and what is wrong."""
+        return [f'{self.stream_label(name)}: {fault}' for name, fault in row.faults.items()]
+
+    def stream_label(self, name: str) -> str:
+        """The stream's name and topic, for a message."""
+        return f"stream '{name}' ({self._streams[name].topic})"
+
+    def _record(self, writing: _Writing, row: Row) -> None:
+        if row.faults:
+            writing.end('; '.join(self.describe_faults(row)))
+        elif writing.waiting >= self._queue_rows:
+            writing.end(f'the disk is too slow: {writing.waiting} rows waited for it')
+        else:
+            writing.put(row)
+
+    def _follows(self, now_ns: int) -> bool:
+        return abs(now_ns - self._now_ns) <= CLOCK_JUMP_NS
+
+    def _restart(self, now_ns: int) -> None:
+        if self._writing is not None and not self._writing.ended:
+            jump_s = (now_ns - self._now_ns) / NANOSECONDS_PER_S
+            self._writing.end(f'the clock jumped by {jump_s:.1f} s')
+        self._sampler = GridSampler(self.robot.streams(), self.robot.rate, now_ns)
+        self._row, self._now_ns = None, now_ns
+
+    def _finish_writing(self) -> Recording:
+        """Wait for the thread to finish the file; the result becomes `last`."""
+        if self._writing is None:
+            return Recording(Path())
+        self.last, self._writing = self._writing.finish(), None
+        return self.last
+
+
+class _Writing:
+    """One episode being written by a thread of its own."""
+
+    def __init__(self, writer: EpisodeWriter, robot: RobotSpec, queue_rows: int) -> None:
+        self.path = writer.path
+        self.success: bool | None = None
+        self.discarded = False
+        self._writer = writer
+        self._robot = robot
+        self._rows: queue.Queue[Row | None] = queue.Queue()
+        self._reason = ''
+        self._error: str = ''
+        self._thread = threading.Thread(target=self._work, name='episode writer')
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        return self._rows.qsize()
+
+    @property
+    def ended(self) -> str:
+        """Why no more rows are taken; empty while they are."""
+        return self._reason or self._error
+
+    def state(self) -> Recording:
+        return Recording(self.path, self._writer.length, self.ended)
+
+    def put(self, row: Row) -> None:
+        self._rows.put(row)
+
+    def end(self, reason: str) -> None:
+        """Take no more rows, and finish the file with those that wait."""
+        self._reason, self.success = reason, None
+        self._rows.put(None)
+
+    def finish(self) -> Recording:
+        if not self._reason:
+            self._rows.put(None)
+        self._thread.join()
+        path = self.path if self.path.exists() else part_path(self.path)
+        return replace(self.state(), path=path)
+
+    def _work(self) -> None:
+        while (row := self._rows.get()) is not None:
+            if not self._error:
+                self._attempt(lambda row=row: self._append(row))
+        self._writer.success = self.success
+        self._writer.ended = self.ended
+        self._attempt(self._writer.discard if self.discarded else self._writer.close)
+
+    def _append(self, row: Row) -> None:
+        self._writer.append(row.time_ns, observation_from_row(row, self._robot), row)
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except UserError as error:
+            self._error = self._error or str(error)
