@@ -79,7 +79,7 @@ class EpisodeReader:
     def robot(self) -> RobotSpec:
         """The robot that was recorded."""
         try:
-            return robot_spec_from_yaml(self.attribute_text('robot'), f'{self.path}: robot')
+            return robot_spec_from_yaml(self._attribute_text('robot'), f'{self.path}: robot')
         except RobotSpecError as error:
             raise EpisodeError(str(error)) from None
 
@@ -96,13 +96,18 @@ class EpisodeReader:
     @property
     def task(self) -> str:
         """What is demonstrated."""
-        return self.attribute_text('task')
+        return self._attribute_text('task')
 
     @property
     def success(self) -> bool | None:
         """How the demonstration was judged; None when it was not."""
         value = self._attribute('success')
         return None if isinstance(value, h5py.Empty) else bool(value)
+
+    @property
+    def ended(self) -> str:
+        """Why the recording ended before its time; empty for a normal end."""
+        return self._attribute_text('ended') if 'ended' in self._file.attrs else ''
 
     @property
     def sim(self) -> bool:
@@ -180,7 +185,7 @@ class EpisodeReader:
         counters = {name: int(attributes.get(name, 0)) for name in layout.COUNTERS}
         return StreamStamps(arrays[0], arrays[1], arrays[2], StreamCounters(**counters))
 
-    def attribute_text(self, name: str) -> str:
+    def _attribute_text(self, name: str) -> str:
         """Return an attribute of the file as text."""
         return _text(self._attribute(name))
 

@@ -75,6 +75,7 @@ def _row_is_whole(file: h5py.File, row: int) -> bool:
 
 def _copy_rows(source: h5py.File, target: h5py.File, length: int) -> None:
     target.attrs.update(source.attrs)
+    target.attrs['ended'] = 'the recording process died; the file was repaired'
     for name in layout.dataset_names(source):
         axis = layout.row_axis(name)
         old = source[name]

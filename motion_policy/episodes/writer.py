@@ -54,6 +54,10 @@ class EpisodeWriter:
         jpeg_quality: 0 to 100.
         created_ns: time of recording since the Unix epoch; default: the time of the first row.
 
+    Attributes:
+        success: how the demonstration was judged, written when it closes; None: not judged.
+        ended: why it ended before its time; empty for a normal end.
+
     Raises:
         EpisodeError: the path is taken, cannot be written, or does not end in `.hdf5`.
     """
@@ -72,6 +76,8 @@ class EpisodeWriter:
     ) -> None:
         self.path = Path(path)
         self.success: bool | None = None
+        self.ended = ''
+        self.ended = ''
         self._robot = robot
         self._compress = compress
         self._jpeg_quality = jpeg_quality
@@ -97,6 +103,7 @@ class EpisodeWriter:
                 'task': task,
                 'operator': operator,
                 'success': h5py.Empty('?'),
+                'ended': '',
                 'software': f'motion_policy {__version__}',
             }
         )
@@ -144,7 +151,14 @@ class EpisodeWriter:
         try:
             self._flush()
             self._release()
-            finish_part(self._part, self.path, self.length, self.success, self._last_row.counters)
+            finish_part(
+                self._part,
+                self.path,
+                self.length,
+                self.success,
+                self._last_row.counters,
+                ended=self.ended,
+            )
         except OSError as error:
             raise EpisodeError(f'{self._part}: cannot be finished: {error}') from error
 
@@ -253,6 +267,20 @@ class EpisodeWriter:
             self._time.write()
             self._file.flush()
 
+    def _finish(self, counters: Mapping[str, StreamCounters]) -> None:
+        """Cut every dataset to the rows there are, note how it went, give the file its name."""
+        with h5py.File(self._part, 'r+', libver=layout.LIBRARY_VERSIONS) as file:
+            for name in layout.dataset_names(file):
+                file[name].resize(self.length, axis=layout.row_axis(name))
+            file.attrs['ended'] = self.ended
+            if self.success is not None:
+                file.attrs['success'] = self.success
+            for stream, counted in counters.items():
+                attributes = file[f'{layout.STAMPS}/{stream}'].attrs
+                for counter in layout.COUNTERS:
+                    attributes[counter] = np.int64(getattr(counted, counter))
+        settle(self._part, self.path)
+
     def _release(self) -> None:
         if self._file:
             with contextlib.suppress(OSError):
@@ -302,27 +330,6 @@ class EpisodeWriter:
                     f"{self.path}: camera '{camera}' has an image of shape "
                     f'{images[camera].shape} {images[camera].dtype}, expected {expected} uint8'
                 )
-
-
-def finish_part(
-    part: Path,
-    path: Path,
-    length: int,
-    success: bool | None,
-    counters: Mapping[str, StreamCounters],
-) -> None:
-    """Cut every dataset to `length` rows, note success and counters, give the file its name."""
-    with h5py.File(part, 'r+', libver=layout.LIBRARY_VERSIONS) as file:
-        for name in layout.dataset_names(file):
-            file[name].resize(length, axis=layout.row_axis(name))
-        if success is not None:
-            file.attrs['success'] = success
-        for stream, counted in counters.items():
-            for counter in layout.COUNTERS:
-                file[f'{layout.STAMPS}/{stream}'].attrs[counter] = np.int64(
-                    getattr(counted, counter)
-                )
-    settle(part, path)
 
 
 def settle(part: Path, path: Path) -> None:

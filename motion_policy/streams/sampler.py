@@ -81,6 +81,16 @@ class Sampler:
         """Counters per stream name."""
         return {name: buffer.counters() for name, buffer in self._buffers.items()}
 
+    def reset_counters(self) -> None:
+        """Count from zero again; no sample is forgotten."""
+        for buffer in self._buffers.values():
+            buffer.reset_counters()
+
+    def reset_counters(self) -> None:
+        """Count from zero again, as at the start of a recording."""
+        for buffer in self._buffers.values():
+            buffer.reset_counters()
+
     def push(self, name: str, sample: Sample) -> None:
         """Take in one sample of stream `name`.
 
@@ -121,9 +131,17 @@ class GridSampler:
         """Counters per stream name."""
         return self._sampler.counters
 
+    def reset_counters(self) -> None:
+        """Count from zero again, as at the start of a recording."""
+        self._sampler.reset_counters()
+
     def push(self, name: str, sample: Sample) -> None:
         """Take in one sample of stream `name`."""
         self._sampler.push(name, sample)
+
+    def reset_counters(self) -> None:
+        """Count from zero again; no sample is forgotten."""
+        self._sampler.reset_counters()
 
     def advance(self, now_ns: int) -> list[Row]:
         """Return all rows with time <= `now_ns` that were not given yet.
@@ -148,6 +166,9 @@ class _Buffer:
         self._newest_ns: int | None = None
         self._last_receive_ns = 0
         self._periods: deque[int] = deque(maxlen=PERIODS_KEPT)
+        self.reset_counters()
+
+    def reset_counters(self) -> None:
         self._received = self._dropped = self._duplicates = self._max_gap_ns = 0
 
     def push(self, sample: Sample) -> None:
@@ -183,6 +204,9 @@ class _Buffer:
 
     def counters(self) -> StreamCounters:
         return StreamCounters(self._received, self._dropped, self._duplicates, self._max_gap_ns)
+
+    def reset_counters(self) -> None:
+        self._received = self._dropped = self._duplicates = self._max_gap_ns = 0
 
     def _stamp(self, sample: Sample) -> int:
         if self.spec.stamp == 'header' and sample.header_ns:
