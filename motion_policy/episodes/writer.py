@@ -77,7 +77,6 @@ class EpisodeWriter:
         self.path = Path(path)
         self.success: bool | None = None
         self.ended = ''
-        self.ended = ''
         self._robot = robot
         self._compress = compress
         self._jpeg_quality = jpeg_quality
@@ -151,14 +150,7 @@ class EpisodeWriter:
         try:
             self._flush()
             self._release()
-            finish_part(
-                self._part,
-                self.path,
-                self.length,
-                self.success,
-                self._last_row.counters,
-                ended=self.ended,
-            )
+            self._finish(self._last_row.counters)
         except OSError as error:
             raise EpisodeError(f'{self._part}: cannot be finished: {error}') from error
 

@@ -82,11 +82,6 @@ class Sampler:
         return {name: buffer.counters() for name, buffer in self._buffers.items()}
 
     def reset_counters(self) -> None:
-        """Count from zero again; no sample is forgotten."""
-        for buffer in self._buffers.values():
-            buffer.reset_counters()
-
-    def reset_counters(self) -> None:
         """Count from zero again, as at the start of a recording."""
         for buffer in self._buffers.values():
             buffer.reset_counters()
@@ -138,10 +133,6 @@ class GridSampler:
     def push(self, name: str, sample: Sample) -> None:
         """Take in one sample of stream `name`."""
         self._sampler.push(name, sample)
-
-    def reset_counters(self) -> None:
-        """Count from zero again; no sample is forgotten."""
-        self._sampler.reset_counters()
 
     def advance(self, now_ns: int) -> list[Row]:
         """Return all rows with time <= `now_ns` that were not given yet.
@@ -204,9 +195,6 @@ class _Buffer:
 
     def counters(self) -> StreamCounters:
         return StreamCounters(self._received, self._dropped, self._duplicates, self._max_gap_ns)
-
-    def reset_counters(self) -> None:
-        self._received = self._dropped = self._duplicates = self._max_gap_ns = 0
 
     def _stamp(self, sample: Sample) -> int:
         if self.spec.stamp == 'header' and sample.header_ns:
