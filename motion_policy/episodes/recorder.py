@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.judgement import judge_episode
-from motion_policy.episodes.layout import part_path
 from motion_policy.episodes.paths import next_episode_path
 from motion_policy.episodes.writer import EpisodeWriter
 from motion_policy.errors import UserError
@@ -119,7 +120,7 @@ class EpisodeRecorder:
         writer = EpisodeWriter(next_episode_path(directory), self.robot, **options)
         self._sampler.reset_counters()
         self.last = None
-        self._writing = _Writing(writer, self.robot, self._queue_rows)
+        self._writing = _Writing(writer, self.robot)
         return writer.path
 
     def stop(self) -> Recording:
@@ -214,7 +215,7 @@ class EpisodeRecorder:
 class _Writing:
     """One episode being written by a thread of its own."""
 
-    def __init__(self, writer: EpisodeWriter, robot: RobotSpec, queue_rows: int) -> None:
+    def __init__(self, writer: EpisodeWriter, robot: RobotSpec) -> None:
         self.path = writer.path
         self.success: bool | None = None
         self.discarded = False
@@ -222,7 +223,7 @@ class _Writing:
         self._robot = robot
         self._rows: queue.Queue[Row | None] = queue.Queue()
         self._reason = ''
-        self._error: str = ''
+        self._error = ''
         self._thread = threading.Thread(target=self._work, name='episode writer')
         self._thread.start()
 
@@ -250,22 +251,27 @@ class _Writing:
         if not self._reason:
             self._rows.put(None)
         self._thread.join()
-        path = self.path if self.path.exists() else part_path(self.path)
+        path = self.path if self.path.exists() else layout.part_path(self.path)
         return replace(self.state(), path=path)
 
     def _work(self) -> None:
-        while (row := self._rows.get()) is not None:
-            if not self._error:
-                self._attempt(lambda row=row: self._append(row))
-        self._writer.success = self.success
-        self._writer.ended = self.ended
-        self._attempt(self._writer.discard if self.discarded else self._writer.close)
+        with self._errors_noted():
+            while (row := self._rows.get()) is not None:
+                self._writer.append(row.time_ns, observation_from_row(row, self._robot), row)
+        with self._errors_noted():
+            self._writer.success = self.success
+            self._writer.ended = self.ended
+            if self.discarded:
+                self._writer.discard()
+            else:
+                self._writer.close()
 
-    def _append(self, row: Row) -> None:
-        self._writer.append(row.time_ns, observation_from_row(row, self._robot), row)
-
-    def _attempt(self, action: Callable[[], None]) -> None:
+    @contextmanager
+    def _errors_noted(self) -> Iterator[None]:
         try:
-            action()
+            yield
         except UserError as error:
             self._error = self._error or str(error)
+        except Exception as error:
+            # Lost in a thread otherwise, and the operator would believe that all is well.
+            self._error = self._error or repr(error)
