@@ -149,7 +149,7 @@ class GraspExpert:
             (1.6, angles_lifted, GRIPPER_CLOSED_M),
             (1.5, angles_lifted, GRIPPER_CLOSED_M),
         ]
-        pace = self._rng.uniform(0.95, 1.05)
+        pace = self._rng.uniform(0.98, 1.02)
         times = np.cumsum([duration for duration, _, _ in pose]) * pace
         waypoints = np.array([[*angles, gripper] for _, angles, gripper in pose])
         return Trajectory(times, waypoints)
