@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is installed where, for pip and for colcon.
 
-One rule: launch files, configs and models land in share/motion_policy with the folders they have here.
+One rule: launch, config and model files keep their folders under share/motion_policy.
 """
 
 from pathlib import Path

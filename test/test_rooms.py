@@ -1,0 +1,185 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The house keeps its rooms: who imports whom, who reads a clock, and how a file begins."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / 'motion_policy'
+HEADER = '# Copyright 2026 The motion_policy Authors\n# SPDX-License-Identifier: Apache-2.0\n'
+
+# What each room may import; `errors` and `share` belong to the whole house.
+LEFT_OF = {
+    'robot': set(),
+    'streams': {'robot'},
+    'episodes': {'robot', 'streams'},
+    'policies': {'robot', 'streams', 'episodes'},
+    'training': {'robot', 'streams', 'episodes', 'policies'},
+    'control': {'robot', 'streams', 'episodes', 'policies'},
+    'simulation': {'robot', 'streams'},
+    'evaluation': {
+        'robot', 'streams', 'episodes', 'policies', 'training', 'control', 'simulation',
+    },
+    'nodes': {'robot', 'streams', 'episodes', 'policies', 'control', 'simulation'},
+    'cli': {
+        'robot', 'streams', 'episodes', 'policies', 'training', 'control', 'simulation',
+        'evaluation', 'nodes',
+    },
+}  # fmt: skip
+LIGHTNING = {'lightning', 'pytorch_lightning'}
+NEVER = {
+    'robot': {'torch', 'h5py'} | LIGHTNING,
+    'streams': {'torch', 'h5py'} | LIGHTNING,
+    'episodes': {'torch'} | LIGHTNING,
+    'policies': {'h5py'} | LIGHTNING,
+    'control': LIGHTNING,
+    'simulation': {'torch'},
+    'nodes': LIGHTNING,
+}
+# Time is an argument in these rooms, so that tests, bags and the arm run the same code.
+CLOCKLESS = ('robot', 'streams', 'episodes', 'policies', 'control', 'simulation')
+CLOCKS = {
+    'time.time', 'time.time_ns', 'time.monotonic', 'time.monotonic_ns', 'time.perf_counter',
+    'time.perf_counter_ns', 'time.sleep', 'datetime.now', 'datetime.utcnow', 'datetime.today',
+}  # fmt: skip
+UNSAFE = {'yaml.load', 'yaml.unsafe_load', 'yaml.full_load', 'pickle.load', 'pickle.loads'}
+VAGUE = {'utils.py', 'helpers.py', 'common.py', 'manager.py', 'misc.py'}
+
+
+def python_files(*folders: Path) -> list[Path]:
+    """Return every Python file below `folders`, sorted."""
+    return sorted(path for folder in folders for path in folder.rglob('*.py'))
+
+
+OURS = [
+    ROOT / 'setup.py',
+    *python_files(PACKAGE, ROOT / 'test', ROOT / 'launch', ROOT / 'benchmarks'),
+]
+
+
+def name_of(path: Path) -> str:
+    """Return a path as it reads from the repository root."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line, dotted module) of every import, those inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f'{name_of(path)}:{node.lineno}: relative import'
+            yield from ((node.lineno, f'{node.module}.{alias.name}') for alias in node.names)
+
+
+def calls(path: Path) -> Iterator[tuple[int, str, ast.Call]]:
+    """Yield (line, dotted name, node) of every call of a plain or dotted name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Call):
+            yield node.lineno, ast.unparse(node.func), node
+
+
+def room_files() -> list[tuple[str, Path]]:
+    """Return (room, file) for every file that stands in a room."""
+    return [
+        (path.relative_to(PACKAGE).parts[0], path)
+        for path in python_files(PACKAGE)
+        if path.parent != PACKAGE
+    ]
+
+
+def test_every_room_is_known() -> None:
+    assert {room for room, _ in room_files()} <= set(LEFT_OF)
+
+
+def test_a_room_imports_only_rooms_to_its_left() -> None:
+    wrong = []
+    for room, path in room_files():
+        for line, module in imports(path):
+            parts = module.split('.')
+            other = parts[1] if parts[0] == 'motion_policy' else room
+            if other in LEFT_OF and other != room and other not in LEFT_OF[room]:
+                wrong.append(f'{name_of(path)}:{line}: {room} imports {other}')
+    assert wrong == []
+
+
+def test_rclpy_is_imported_in_nodes_only() -> None:
+    ros = {'rclpy', 'launch', 'launch_ros', 'ament_index_python'}
+    wrong = [
+        f'{name_of(path)}:{line}: {module}'
+        for path in python_files(PACKAGE)
+        for line, module in imports(path)
+        if module.split('.')[0] in ros and PACKAGE / 'nodes' not in path.parents
+    ]
+    assert wrong == []
+
+
+def test_heavy_libraries_stay_out_of_light_rooms() -> None:
+    wrong = [
+        f'{name_of(path)}:{line}: {module} in {room}'
+        for room, path in room_files()
+        for line, module in imports(path)
+        if module.split('.')[0] in NEVER.get(room, set())
+    ]
+    assert wrong == []
+
+
+def test_rooms_take_time_as_an_argument() -> None:
+    wrong = [
+        f'{name_of(path)}:{line}: {called}'
+        for room, path in room_files()
+        if room in CLOCKLESS
+        for line, called, _ in calls(path)
+        if called.removeprefix('datetime.') in CLOCKS or called in CLOCKS
+    ]
+    assert wrong == []
+
+
+def test_nothing_that_is_read_can_execute_code() -> None:
+    wrong = []
+    for path in python_files(PACKAGE):
+        wrong += [
+            f'{name_of(path)}:{line}: {module}'
+            for line, module in imports(path)
+            if module.split('.')[0] in {'pickle', 'cloudpickle', 'dill', 'joblib'}
+        ]
+        for line, called, node in calls(path):
+            options = {option.arg: option.value for option in node.keywords}
+            if called in {'np.load', 'numpy.load'}:
+                allowed = options.get('allow_pickle')
+                safe = isinstance(allowed, ast.Constant) and allowed.value is False
+            elif called == 'torch.load':
+                only = options.get('weights_only')
+                safe = isinstance(only, ast.Constant) and only.value is True
+            else:
+                safe = called not in UNSAFE
+            if not safe:
+                wrong.append(f'{name_of(path)}:{line}: {called}')
+    assert wrong == []
+
+
+@pytest.mark.parametrize('path', OURS, ids=name_of)
+def test_a_file_names_its_licence_and_says_what_lives_in_it(path: Path) -> None:
+    text = path.read_text(encoding='utf-8')
+    assert text.removeprefix('#!/usr/bin/env python3\n').startswith(HEADER)
+    assert ast.get_docstring(ast.parse(text)), 'no module docstring'
+    assert path.name not in VAGUE
+    assert len(text.splitlines()) < 450
+
+
+def test_the_checkout_stays_small() -> None:
+    folders = [ROOT / name for name in ('config', 'docs', 'launch', 'models', 'requirements')]
+    files = [path for folder in [*folders, PACKAGE] for path in folder.rglob('*')]
+    sizes = {
+        name_of(path): path.stat().st_size
+        for path in files
+        if path.is_file() and '__pycache__' not in path.parts
+    }
+    assert {name: size for name, size in sizes.items() if size > 4 * 2**20} == {}
+    assert sum(size for name, size in sizes.items() if name.startswith('models/')) <= 8 * 2**20
