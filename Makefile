@@ -5,7 +5,7 @@
 RUN := scripts/run.sh
 ARGS ?=
 # One thread per process: the tests start many processes.
-TEST_ENV := OMP_NUM_THREADS=1 ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST ROS_LOCALHOST_ONLY=1
+TEST_ENV := OMP_NUM_THREADS=1 ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test setup teach train evaluate lint bench lock clean
