@@ -1,0 +1,203 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Records demonstrations: every stream of the robot spec, on the robot's grid, into HDF5 files.
+
+The callbacks only store messages; decoding and writing happen in the recorder's own thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from std_srvs.srv import Trigger
+
+from motion_policy.episodes.recorder import EpisodeRecorder
+from motion_policy.errors import UserError
+from motion_policy.nodes.shell import declare, parameter, run_node
+from motion_policy.nodes.subscriptions import StreamSubscriptions
+from motion_policy.robot import load_robot_spec
+
+STATUS_PERIOD_S = 1.0
+
+
+class RecorderNode(Node):
+    """Shell around `EpisodeRecorder`: subscriptions, services and the status of every stream."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__('recorder_node', **options)
+        self._declare_parameters()
+        self._robot = load_robot_spec(parameter(self, 'robot'))
+        self._recorder = EpisodeRecorder(self._robot)
+        self._streams = StreamSubscriptions(
+            self, self._robot, self._recorder, reliable=parameter(self, 'reliable')
+        )
+        self._rates_hz = dict.fromkeys(self._streams.streams, 0.0)
+        self._counted = dict(self._streams.received)
+        self._counted_at_s = time.monotonic()
+        self._reported_end = ''
+        self._status = self.create_publisher(DiagnosticArray, '~/status', 10)
+        for name, action in (
+            ('start', self._start),
+            ('stop', self._stop),
+            ('discard', self._discard),
+            ('mark_success', lambda: self._mark(True)),
+            ('mark_failure', lambda: self._mark(False)),
+        ):
+            self.create_service(Trigger, f'~/{name}', self._answer(action))
+        # Steady clocks: a /clock that stands still must not silence the watch over the streams.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0 / self._robot.rate, self._tick, clock=steady)
+        self.create_timer(STATUS_PERIOD_S, self._report, clock=steady)
+
+    def _declare_parameters(self) -> None:
+        declare(self, 'robot', 'tabletop_sim', 'Robot spec: name or YAML file', read_only=True)
+        declare(self, 'directory', 'data', 'Folder of the episodes, made when needed')
+        declare(self, 'task', '', 'What is demonstrated; noted in the episode')
+        declare(self, 'operator', '', 'Who demonstrates; noted in the episode')
+        declare(self, 'sim', False, 'Whether the robot is simulated; noted in the episode')
+        declare(self, 'compress', True, 'Store JPEG instead of raw pixels')
+        declare(self, 'jpeg_quality', 95, 'Quality of stored JPEG images', minimum=50, maximum=100)
+        declare(
+            self, 'min_rate', 5.0, 'A stream slower than this is a warning [Hz]',
+            minimum=0.0, maximum=1000.0,
+        )  # fmt: skip
+        declare(
+            self, 'reliable', False, 'Subscribe with reliable QoS instead of best effort',
+            read_only=True,
+        )  # fmt: skip
+
+    def _answer(self, action: Callable[[], str]) -> Callable[[Any, Any], Any]:
+        def answer(_request: Any, response: Any) -> Any:
+            try:
+                response.message, response.success = action(), True
+                self.get_logger().info(response.message)
+            except UserError as error:
+                response.message, response.success = str(error), False
+                self.get_logger().error(response.message)
+            self._report()
+            return response
+
+        return answer
+
+    def _start(self) -> str:
+        self._recorder.advance(self._now_ns())
+        silent = self._streams.silent()
+        if silent:
+            raise UserError('not started: ' + '; '.join(silent))
+        try:
+            path = self._recorder.start(
+                Path(parameter(self, 'directory')).expanduser(),
+                task=parameter(self, 'task'),
+                operator=parameter(self, 'operator'),
+                sim=parameter(self, 'sim'),
+                compress=parameter(self, 'compress'),
+                jpeg_quality=parameter(self, 'jpeg_quality'),
+                created_ns=time.time_ns(),
+            )
+        except UserError as error:
+            raise UserError(f'not started: {error}') from error
+        self._reported_end = ''
+        return f'recording {path}'
+
+    def _stop(self) -> str:
+        self._recorder.advance(self._now_ns())
+        return f'recorded {self._recorder.stop()}'
+
+    def _discard(self) -> str:
+        return f'discarded {self._recorder.discard()}'
+
+    def _mark(self, success: bool) -> str:
+        return f'{self._recorder.mark(success)} is a {"success" if success else "failure"}'
+
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def _tick(self) -> None:
+        self._recorder.advance(self._now_ns())
+        current = self._recorder.current
+        if current is not None and current.ended and current.ended != self._reported_end:
+            self._reported_end = current.ended
+            self.get_logger().error(f'the recording {current}')
+            self._report()
+
+    def _report(self) -> None:
+        self._measure_rates()
+        message = DiagnosticArray()
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.status = [self._recording_status(), *map(self._stream_status, self._rates_hz)]
+        self._status.publish(message)
+
+    def _measure_rates(self) -> None:
+        now_s = time.monotonic()
+        elapsed_s = now_s - self._counted_at_s
+        if elapsed_s < STATUS_PERIOD_S / 2:
+            return
+        for name, count in self._streams.received.items():
+            self._rates_hz[name] = (count - self._counted[name]) / elapsed_s
+            self._counted[name] = count
+        self._counted_at_s = now_s
+
+    def _recording_status(self) -> DiagnosticStatus:
+        current, last = self._recorder.current, self._recorder.last
+        level, state, line = DiagnosticStatus.OK, 'idle', 'idle'
+        if current is not None and current.ended:
+            level, state, line = DiagnosticStatus.ERROR, 'ended', str(current)
+        elif current is not None:
+            state, line = 'recording', f'recording: {current}'
+        return self._diagnostic(
+            'recording', level, line,
+            state=state,
+            file='' if current is None else current.path,
+            rows=0 if current is None else current.rows,
+            rows_waiting=self._recorder.rows_waiting,
+            last_file='' if last is None else last.path,
+        )  # fmt: skip
+
+    def _stream_status(self, name: str) -> DiagnosticStatus:
+        rate_hz, row = self._rates_hz[name], self._recorder.row
+        fault = 'missing' if row is None else row.faults.get(name, '')
+        level, line = DiagnosticStatus.OK, f'{rate_hz:.1f} Hz'
+        if fault:
+            label = self._recorder.stream_label(name)
+            level, line = DiagnosticStatus.ERROR, f'{label}: {fault}'
+        elif rate_hz < parameter(self, 'min_rate'):
+            level, line = DiagnosticStatus.WARN, f'only {rate_hz:.1f} Hz'
+        values: dict[str, Any] = {'topic': self._streams.streams[name].topic}
+        values['rate_hz'] = f'{rate_hz:.1f}'
+        if row is not None and name in row.ages_ns:
+            values['age_ms'] = f'{row.ages_ns[name] * 1e-6:.1f}'
+        if row is not None and name in row.counters:
+            counters = row.counters[name]
+            values |= {'received': counters.received, 'dropped': counters.dropped}
+            values['max_gap_ms'] = f'{counters.max_gap_ns * 1e-6:.1f}'
+        return self._diagnostic(f'stream {name}', level, line, **values)
+
+    def _diagnostic(self, name: str, level: bytes, line: str, **values: Any) -> DiagnosticStatus:
+        return DiagnosticStatus(
+            name=f'{self.get_name()}: {name}',
+            level=level,
+            message=line,
+            hardware_id=self._robot.name,
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        )
+
+    def close(self) -> None:
+        """Finish a recording that is under way; the last thing the node does."""
+        result = self._recorder.close()
+        if result is not None:
+            self.get_logger().warning(f'the recording {result}')
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node; see `ros2 param describe` for its parameters."""
+    return run_node(RecorderNode, args)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

@@ -1,0 +1,224 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The live recorder never leaves a hole in an episode and never loses what was complete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import recordings
+
+from motion_policy.episodes import EpisodeError, EpisodeReader, EpisodeWriter, check_episode
+from motion_policy.episodes.recorder import EpisodeRecorder
+from motion_policy.errors import UserError
+from motion_policy.streams import Sample
+
+TICK_NS = 10_000_000
+PERIODS = {'state': 1, 'leader': 2, 'top': 4, 'side': 4}  # in ticks
+DELAY_NS = 3_000_000
+
+
+class Feed:
+    """Messages by formula for an `EpisodeRecorder`; a stream can be silenced."""
+
+    def __init__(self, recorder: EpisodeRecorder) -> None:
+        self.recorder = recorder
+        self.now_ns = recordings.START_NS
+        self.tick = 0
+        self.size = (128, 128)
+
+    def run(self, ticks: int, silent: tuple[str, ...] = ()) -> None:
+        """Let `ticks` of 10 ms pass."""
+        for _ in range(ticks):
+            for name, period in PERIODS.items():
+                if self.tick % period == 0 and name not in silent:
+                    sample = Sample(self.now_ns, self.now_ns + DELAY_NS, self.message(name))
+                    self.recorder.push(name, sample)
+            self.tick += 1
+            self.now_ns += TICK_NS
+            self.recorder.advance(self.now_ns)
+
+    def message(self, name: str) -> object:
+        if name in ('top', 'side'):
+            pixels = recordings.scene(self.tick, *self.size)
+            return recordings.image_message(pixels, 'rgb8', stamp_ns=self.now_ns)
+        names = list(self.recorder.robot.joints.names)
+        values = recordings.joint_values(self.tick).tolist()
+        return recordings.joint_message(names, values, stamp_ns=self.now_ns)
+
+
+@pytest.fixture
+def feed() -> Iterator[Feed]:
+    """A recorder whose streams have spoken for a while."""
+    recorder = EpisodeRecorder(recordings.tabletop())
+    feed = Feed(recorder)
+    feed.run(20)
+    yield feed
+    recorder.close()
+
+
+def test_rows_are_written_while_recording(feed: Feed, tmp_path: Path) -> None:
+    """Each row holds the newest samples received by then; the file appears at the stop only."""
+    path = feed.recorder.start(tmp_path, compress=False, task='grasp', sim=True)
+    start_ns = feed.now_ns
+    feed.run(100)
+    assert path == tmp_path / 'episode_000000.hdf5' and not path.exists()
+    result = feed.recorder.stop()
+    assert (result.path, result.ended) == (path, '')
+    assert check_episode(path) == []
+    with EpisodeReader(path) as episode:
+        assert episode.length == result.rows == 50
+        assert (episode.task, episode.sim, episode.success) == ('grasp', True, None)
+        assert (np.diff(episode.time_ns) == 20_000_000).all()
+        assert start_ns <= episode.time_ns[0] < start_ns + 20_000_000
+        # At a row's own time nothing stamped then has arrived yet: the state is 10 ms old.
+        ticks = (episode.time_ns - recordings.START_NS) // TICK_NS - 1
+        expected = np.stack([recordings.joint_values(tick) for tick in ticks])
+        np.testing.assert_array_equal(episode.qpos, expected)
+        newest = int(ticks[7]) // 4 * 4
+        np.testing.assert_array_equal(episode.image('top', 7), recordings.scene(newest))
+        counters = episode.stamps('state').counters
+        assert (counters.received, counters.dropped) == (98, 0)
+
+
+def test_start_names_what_is_silent_or_stale(tmp_path: Path) -> None:
+    """No episode begins before every stream speaks; the message names stream and topic."""
+    recorder = EpisodeRecorder(recordings.tabletop())
+    with pytest.raises(UserError, match='no stream'):
+        recorder.start(tmp_path)
+    feed = Feed(recorder)
+    feed.run(20, silent=('side',))
+    with pytest.raises(UserError, match=r"stream 'side' \(side/image_raw\): missing"):
+        recorder.start(tmp_path)
+    feed.run(20)
+    feed.run(40, silent=('leader',))
+    with pytest.raises(UserError, match=r"stream 'leader' \(leader/joint_states\): stale"):
+        recorder.start(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_start_refuses_images_of_another_size(feed: Feed, tmp_path: Path) -> None:
+    """A message that does not fit the robot spec is found before the demonstration."""
+    feed.size = (120, 160)
+    feed.run(20)
+    with pytest.raises(UserError, match=r"'top'.*160x120.*expected 128x128"):
+        feed.recorder.start(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stream_that_falls_silent_ends_the_episode_and_keeps_its_rows(
+    feed: Feed, tmp_path: Path
+) -> None:
+    """All complete rows are kept in a sound file that says why it ended."""
+    path = feed.recorder.start(tmp_path)
+    feed.run(40)
+    feed.recorder.mark(True)
+    feed.run(80, silent=('top',))
+    assert not feed.recorder.recording
+    ended = feed.recorder.current
+    assert ended is not None and "stream 'top' (top/image_raw): stale" in ended.ended
+    with pytest.raises(EpisodeError, match=r"'top'.*rows in .*episode_000000"):
+        feed.recorder.stop()
+    assert check_episode(path) == []
+    with EpisodeReader(path) as episode, h5py.File(path) as file:
+        # 20 rows with both, and those of the 200 ms that an image counts.
+        assert 29 <= episode.length <= 30
+        assert episode.success is None
+        assert 'stale' in file.attrs['ended']
+
+
+def test_a_slow_disk_ends_the_episode_without_a_hole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that the disk cannot follow end the episode, counted and told."""
+    import threading
+
+    may_write = threading.Event()
+    append = EpisodeWriter.append
+
+    def wait_and_append(self: EpisodeWriter, *row: object) -> None:
+        may_write.wait()
+        append(self, *row)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(EpisodeWriter, 'append', wait_and_append)
+    recorder = EpisodeRecorder(recordings.tabletop(), queue_s=0.2)
+    feed = Feed(recorder)
+    feed.run(20)
+    path = recorder.start(tmp_path)
+    feed.run(60)
+    may_write.set()
+    with pytest.raises(EpisodeError, match='disk is too slow'):
+        recorder.stop()
+    assert check_episode(path) == []
+    with EpisodeReader(path) as episode:
+        assert 10 <= episode.length <= 11
+
+
+def test_a_clock_that_jumps_ends_the_episode(feed: Feed, tmp_path: Path) -> None:
+    """A restarted simulation does not stretch an episode over its gap."""
+    path = feed.recorder.start(tmp_path)
+    feed.run(40)
+    feed.now_ns -= 100 * 10**9
+    feed.run(20)
+    with pytest.raises(EpisodeError, match='clock jumped by -'):
+        feed.recorder.stop()
+    with EpisodeReader(path) as episode:
+        assert episode.length == 20
+    assert feed.recorder.start(tmp_path).name == 'episode_000001.hdf5'
+
+
+def test_discard_leaves_nothing(feed: Feed, tmp_path: Path) -> None:
+    """While recording and after a stop, the last episode can be thrown away, once."""
+    feed.recorder.start(tmp_path)
+    feed.run(20)
+    feed.recorder.discard()
+    assert list(tmp_path.iterdir()) == []
+    feed.recorder.start(tmp_path)
+    feed.run(20)
+    path = feed.recorder.stop().path
+    assert feed.recorder.discard() == path
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(EpisodeError, match='nothing to discard'):
+        feed.recorder.discard()
+
+
+@pytest.mark.parametrize('success', [True, False])
+@pytest.mark.parametrize('when', ['while recording', 'after'])
+def test_the_judgement_is_kept(feed: Feed, tmp_path: Path, when: str, success: bool) -> None:
+    """An operator judges the demonstration before or after its end."""
+    with pytest.raises(EpisodeError, match='nothing to judge'):
+        feed.recorder.mark(success)
+    path = feed.recorder.start(tmp_path)
+    feed.run(20)
+    if when == 'after':
+        feed.recorder.stop()
+    feed.recorder.mark(success)
+    if when != 'after':
+        feed.recorder.stop()
+    with EpisodeReader(path) as episode:
+        assert episode.success is success
+    assert check_episode(path) == []
+
+
+def test_commands_out_of_place_say_so(feed: Feed, tmp_path: Path) -> None:
+    """Stopping what does not run and starting twice are refused."""
+    with pytest.raises(EpisodeError, match='not recording'):
+        feed.recorder.stop()
+    feed.recorder.start(tmp_path)
+    with pytest.raises(EpisodeError, match='already recording'):
+        feed.recorder.start(tmp_path)
+
+
+def test_a_shutdown_finishes_the_file(feed: Feed, tmp_path: Path) -> None:
+    """What was recorded when the recorder is closed stands in a finished file."""
+    path = feed.recorder.start(tmp_path)
+    feed.run(30)
+    result = feed.recorder.close()
+    assert result is not None and 'shut down' in result.ended
+    with EpisodeReader(path) as episode:
+        assert episode.length == 15
+    assert feed.recorder.close() is None
