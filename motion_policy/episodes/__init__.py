@@ -5,6 +5,8 @@
 A file has its final name only when it is complete.
 """
 
+from motion_policy.episodes.bag_import import import_bag
+from motion_policy.episodes.bags import BagTopic, bag_topics, is_bag, read_bag, read_bag_rows
 from motion_policy.episodes.check import check_episode
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.paths import list_episodes, next_episode_path
@@ -13,12 +15,18 @@ from motion_policy.episodes.repair import repair_episode
 from motion_policy.episodes.writer import EpisodeWriter
 
 __all__ = [
+    'BagTopic',
     'EpisodeError',
     'EpisodeReader',
     'EpisodeWriter',
     'StreamStamps',
+    'bag_topics',
     'check_episode',
+    'import_bag',
+    'is_bag',
     'list_episodes',
     'next_episode_path',
+    'read_bag',
+    'read_bag_rows',
     'repair_episode',
 ]
