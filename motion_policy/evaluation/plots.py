@@ -15,14 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
-
-matplotlib.use('Agg')
-
-import numpy as np  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.gridspec import SubplotSpec  # noqa: E402
-from matplotlib.ticker import MaxNLocator  # noqa: E402
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.gridspec import SubplotSpec
+from matplotlib.ticker import MaxNLocator
 
 Array = np.ndarray[Any, Any]
 
@@ -32,8 +29,6 @@ RULE = '#d9dee4'
 TRUTH = '#9aa5b1'
 POLICY = '#0b8457'
 UNTAUGHT = '#8fceb4'
-ENCODER = '#2563eb'
-DECODER = '#e11d48'
 
 STYLE: dict[Any, Any] = {
     'font.size': 9.0,
@@ -101,8 +96,8 @@ def draw_joints(
     for index, name in enumerate(curves.names):
         axis = figure.add_subplot(grid[index % rows, index // rows])
         axis.plot(
-            curves.truth_time_s, curves.truth[:, index], color=TRUTH, lw=2.8, solid_capstyle='round',
-            label=curves.truth_label,
+            curves.truth_time_s, curves.truth[:, index], color=TRUTH, lw=2.8,
+            solid_capstyle='round', label=curves.truth_label,
         )  # fmt: skip
         policy += axis.plot(
             curves.time_s, curves.predicted[:, index], color=POLICY, lw=1.5,
@@ -151,26 +146,6 @@ def joints_figure(curves: JointCurves, title: str) -> Figure:
         )  # fmt: skip
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc='upper right', ncols=2, borderaxespad=0.3)
-    return figure
-
-
-def errors_figure(names: Sequence[str], errors: Mapping[str, Sequence[float]]) -> Figure:
-    """Bars of per-joint errors; `errors` maps a measure's name to (J,) values."""
-    shades = (POLICY, UNTAUGHT, RULE)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9.6, 0.9 + 0.42 * len(names)), layout='constrained')
-        axis = figure.subplots()
-        width = 0.8 / len(errors)
-        for place, (label, values) in enumerate(errors.items()):
-            rows = np.arange(len(names)) + (place - (len(errors) - 1) / 2) * width
-            axis.barh(rows, values, height=width * 0.92, color=shades[place % 3], label=label)
-        axis.set_yticks(range(len(names)), names)
-        axis.invert_yaxis()
-        axis.set_xlabel('error (rad; m for sliding joints)')
-        axis.grid(axis='x', color=RULE, lw=0.6)
-        axis.set_axisbelow(True)
-        axis.tick_params(length=0)
-        axis.legend(loc='lower right')
     return figure
 
 

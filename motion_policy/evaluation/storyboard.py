@@ -23,9 +23,12 @@ from matplotlib.font_manager import findfont
 from matplotlib.lines import Line2D
 from PIL import Image, ImageDraw, ImageFont
 
+from motion_policy.control.attention_image import (
+    DECODER_COLOUR,
+    ENCODER_COLOUR,
+    draw_attention,
+)
 from motion_policy.evaluation.plots import (
-    DECODER,
-    ENCODER,
     FAINT_INK,
     INK,
     STYLE,
@@ -40,8 +43,7 @@ WIDTH, HEIGHT = 1280, 480
 MARGIN, TOP, BOTTOM = 24, 84, 32
 PANEL_HEIGHT = HEIGHT - TOP - BOTTOM
 JOINTS_MIN_WIDTH = 400
-POINT_RADIUS = 7.0
-SUBPIXEL_BITS = 4
+GAP, CAPTION = 16, 30
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,16 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Panel:
+    """A place for pictures: the line above it, and width / height of what it will show."""
+
+    caption: str
+    aspect: float
+
+
+@dataclass(frozen=True)
 class Moment:
-    """What all picture panels show at `time_s`; as many pictures as the board has captions."""
+    """What all panels show at `time_s`: one picture each, column after column."""
 
     time_s: float
     pictures: tuple[Picture, ...]
@@ -72,8 +82,7 @@ class Storyboard:
 
     Args:
         title: printed at the top left.
-        captions: one line above each picture panel.
-        aspects: width / height of each picture.
+        columns: the picture panels from left to right, those of a column one above the other.
         curves: the joints, drawn at the right.
         attention: whether the legend explains attention points.
     """
@@ -81,22 +90,22 @@ class Storyboard:
     def __init__(
         self,
         title: str,
-        captions: Sequence[str],
-        aspects: Sequence[float],
+        columns: Sequence[Sequence[Panel]],
         curves: JointCurves,
         *,
         attention: bool,
     ) -> None:
         self.curves = curves
-        self._boxes = _picture_boxes(aspects)
+        self._boxes = _picture_boxes(columns)
         self._font = ImageFont.truetype(findfont('DejaVu Sans'), 16)
-        right = self._boxes[-1][2] if self._boxes else MARGIN - 8
+        right = max((box[2] for box in self._boxes), default=MARGIN - 8)
         with matplotlib.rc_context(STYLE):
             figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI)
             canvas = FigureCanvasAgg(figure)
             _write(figure, MARGIN, 30, title, fontsize=14, weight='bold')
+            captions = [panel.caption for column in columns for panel in column]
             for caption, box in zip(captions, self._boxes, strict=True):
-                _write(figure, box[0], TOP - 10, caption, fontsize=10, color=INK)
+                _write(figure, box[0], box[1] - 8, caption, fontsize=10)
             grid = figure.add_gridspec(
                 1, 1, left=(right + 62) / WIDTH, right=1 - MARGIN / WIDTH,
                 top=1 - (TOP + 16) / HEIGHT, bottom=(BOTTOM + 8) / HEIGHT,
@@ -116,9 +125,11 @@ class Storyboard:
             bbox_to_anchor=(left / WIDTH, 1 - (TOP - 6) / HEIGHT), borderaxespad=0,
         )  # fmt: skip
         if attention:
-            words = ((ENCODER, 'looks at now'), (DECODER, 'expects next'))
+            words = ((ENCODER_COLOUR, 'looks at now'), (DECODER_COLOUR, 'expects next'))
             marks = [
-                Line2D([], [], ls='', marker='o', ms=7, mec='white', color=colour, label=label)
+                Line2D(
+                    [], [], ls='', marker='o', ms=7, mec='white', color=_unit(colour), label=label
+                )
                 for colour, label in words
             ]
             figure.legend(
@@ -150,26 +161,37 @@ class Storyboard:
             yield self.frame(moment)
 
 
-def _picture_boxes(aspects: Sequence[float]) -> list[tuple[int, int, int, int]]:
-    """Left, top, right, bottom of each picture: side by side, one height, room for the joints."""
-    room = WIDTH - 2 * MARGIN - JOINTS_MIN_WIDTH - 16 * len(aspects)
-    scale = min(1.0, room / (PANEL_HEIGHT * sum(aspects))) if aspects else 1.0
-    height = int(PANEL_HEIGHT * scale)
+def _picture_boxes(columns: Sequence[Sequence[Panel]]) -> list[tuple[int, int, int, int]]:
+    """Left, top, right, bottom of each picture: all columns of one height, room for the joints."""
+    shapes = [_column_heights(column) for column in columns]
+    widths = [
+        max(panel.aspect for panel in column) * heights[0]
+        for column, heights in zip(columns, shapes, strict=True)
+    ]
+    room = WIDTH - 2 * MARGIN - JOINTS_MIN_WIDTH - GAP * len(columns)
+    scale = min(1.0, room / sum(widths)) if widths else 1.0
     boxes, left = [], MARGIN
-    for aspect in aspects:
-        width = int(height * aspect)
-        boxes.append((left, TOP, left + width, TOP + height))
-        left += width + 16
+    for column, heights, column_width in zip(columns, shapes, widths, strict=True):
+        top = TOP
+        for panel, full in zip(column, heights, strict=True):
+            height = int(full * scale)
+            boxes.append((left, top, left + int(height * panel.aspect), top + height))
+            top += height + CAPTION
+        left += int(column_width * scale) + GAP
     return boxes
+
+
+def _column_heights(column: Sequence[Panel]) -> list[float]:
+    return [(PANEL_HEIGHT - CAPTION * (len(column) - 1)) / len(column)] * len(column)
 
 
 def _write(figure: Figure, x: float, y: float, text: str, **style: Any) -> None:
     figure.text(x / WIDTH, 1 - y / HEIGHT, text, **style)
 
 
-def _render(canvas: FigureCanvasAgg) -> Array:
+def _render(canvas: Any) -> Array:
     canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return np.array(canvas.buffer_rgba())[..., :3]
 
 
 def _pixel_span(axis: Axes) -> tuple[int, int, int, int, float]:
@@ -181,29 +203,16 @@ def _pixel_span(axis: Axes) -> tuple[int, int, int, int, float]:
 
 def _paste(frame: Array, box: tuple[int, int, int, int], picture: Picture) -> None:
     left, top, right, bottom = box
+    image = draw_attention(
+        picture.image, picture.encoder_points, picture.decoder_points, bottom - top
+    )
     size = (right - left, bottom - top)
-    shrinks = picture.image.shape[1] > size[0]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    frame[top:bottom, left:right] = cv2.resize(picture.image, size, interpolation=how)
-    source = (picture.image.shape[1], picture.image.shape[0])
-    for points, colour in ((picture.encoder_points, ENCODER), (picture.decoder_points, DECODER)):
-        for point in () if points is None else points:
-            _mark(frame, box, point, source, colour)
+    frame[top:bottom, left:right] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def _mark(
-    frame: Array, box: tuple[int, int, int, int], point: Array, source: tuple[int, int], colour: str
-) -> None:
-    """A dot with a white rim; a point outside the picture sits on its edge."""
-    left, top, right, bottom = box
-    x, y = np.clip(point, 0.0, 1.0)
-    # Pixel i of the source covers [i, i + 1), so its centre lies at i + 1/2.
-    column = left + (x * (source[0] - 1) + 0.5) / source[0] * (right - left)
-    row = top + (y * (source[1] - 1) + 0.5) / source[1] * (bottom - top)
-    scale = 1 << SUBPIXEL_BITS
-    centre = (round((column - 0.5) * scale), round((row - 0.5) * scale))
-    for radius, ink in ((POINT_RADIUS, (255, 255, 255)), (POINT_RADIUS - 2, _bytes(colour))):
-        cv2.circle(frame, centre, round(radius * scale), ink, -1, cv2.LINE_AA, SUBPIXEL_BITS)
+def _unit(colour: tuple[int, int, int]) -> tuple[float, float, float]:
+    red, green, blue = colour
+    return red / 255, green / 255, blue / 255
 
 
 def _bytes(colour: str) -> tuple[int, int, int]:

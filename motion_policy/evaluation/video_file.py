@@ -75,9 +75,7 @@ class _Mp4:
 
         self._av = av
         # +faststart puts the index first, so that a browser plays before it has all.
-        self._container = av.open(
-            str(path), 'w', format='mp4', options={'movflags': '+faststart'}
-        )
+        self._container = av.open(str(path), 'w', format='mp4', options={'movflags': '+faststart'})
         self._fps = Fraction(fps).limit_denominator(1001)
         self._stream: Any = None
 

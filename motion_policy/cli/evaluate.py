@@ -1,0 +1,197 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`motion-policy evaluate CHECKPOINT DATA...`: numbers, plots, video and a report of a policy."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import rich.table
+import torch
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from motion_policy.control import PolicyRunner
+from motion_policy.errors import UserError
+from motion_policy.evaluation.recorded import (
+    evaluate_recordings,
+    joint_table,
+    mix_words,
+    write_first_video,
+    write_recorded_report,
+)
+from motion_policy.evaluation.recordings import find_recordings
+from motion_policy.evaluation.report import Table, write_text
+from motion_policy.evaluation.scenes import find_scene, is_scene
+from motion_policy.evaluation.simulated import (
+    evaluate_scene,
+    success_table,
+    write_success_report,
+    write_success_video,
+)
+from motion_policy.evaluation.trials import TrialRunner
+from motion_policy.evaluation.video_file import check_video_path
+from motion_policy.policies import load_policy
+
+DEFAULT_TRIALS = 50
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Judge a policy: open loop on recordings, or closed loop on the simulated arm.
+
+    On episodes and bags the policy steps over the recorded observations, and what it asks for is
+    held against what was recorded. On sim:SCENE:TASK it drives the simulated arm through the
+    controller of the real one.
+    """
+
+    checkpoint: Annotated[str, tyro.conf.Positional]
+    """folder of the policy, or the name of one in models/"""
+    data: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """episode files, folders of episodes, rosbag2 folders; or sim:tabletop:grasp"""
+    mix: float | None = None
+    """recordings: the policy sees MIX * recorded + (1 - MIX) * own prediction (default 1)"""
+    trials: int | None = None
+    """sim: trials per position (default 50)"""
+    seed: int | None = None
+    """sim: fixes every trial (default 0)"""
+    positions: tuple[str, ...] = ()
+    """sim: where the object stands: names, 'random', or metres (default: all of the scene)"""
+    jobs: int | None = None
+    """sim: processes that share the trials (default 1); the results are the same"""
+    out: Path | None = None
+    """write report.html, plots, evaluation.json (and the video of a recording) here"""
+    json: Path | None = None
+    """write all numbers to this file"""
+    video: Path | None = None
+    """write a video (.mp4 or .gif): the first recording, or the first trial of each position"""
+    device: str = 'cpu'
+    """where the policy runs: cpu, cuda, cuda:1, ..."""
+
+
+def run(arguments: Arguments) -> int:
+    """Evaluate, print a table, write what was asked for."""
+    if not arguments.data:
+        raise UserError('evaluate: no DATA given, expected episodes, a bag or sim:SCENE:TASK')
+    if arguments.video is not None:
+        check_video_path(arguments.video)
+    _check_device(arguments.device)
+    if any(is_scene(item) for item in arguments.data):
+        return _run_scene(arguments)
+    return _run_recordings(arguments)
+
+
+def _run_recordings(arguments: Arguments) -> int:
+    for name in ('trials', 'seed', 'positions', 'jobs'):
+        if getattr(arguments, name) not in (None, ()):
+            raise UserError(f'evaluate: --{name} is for sim:SCENE:TASK, found recordings')
+    mix = 1.0 if arguments.mix is None else arguments.mix
+    if not 0 <= mix <= 1:
+        raise UserError(f'evaluate: --mix is {mix}, expected a number from 0 to 1')
+    policy = load_policy(arguments.checkpoint, device=arguments.device)
+    recordings = find_recordings(arguments.data, policy)
+    runner = PolicyRunner(policy, policy.spec.robot)
+    console = Console()
+    with _progress(console, 'recordings', len(recordings)) as advance:
+        evaluation = evaluate_recordings(runner, recordings, mix=mix, on_result=advance)
+    title = f'{policy.source}: {len(recordings)} recordings, {mix_words(mix)}'
+    _print_table(console, title, joint_table(evaluation.pooled(), evaluation.image_mse()))
+    video = arguments.video
+    if video is None and arguments.out is not None:
+        video = arguments.out / 'evaluation.mp4'
+    if video is not None:
+        with console.status('writing the video'):
+            write_first_video(evaluation, video)
+    _write(arguments, evaluation.to_json())
+    if arguments.out is not None:
+        write_recorded_report(evaluation, arguments.out, video)
+    _say_where(console, arguments, video)
+    return 0
+
+
+def _run_scene(arguments: Arguments) -> int:
+    if len(arguments.data) > 1:
+        raise UserError('evaluate: one simulated task at a time, without recordings beside it')
+    if arguments.mix is not None:
+        raise UserError('evaluate: --mix is for recordings, found a simulated task')
+    trials = DEFAULT_TRIALS if arguments.trials is None else arguments.trials
+    jobs = 1 if arguments.jobs is None else arguments.jobs
+    seed = 0 if arguments.seed is None else arguments.seed
+    for name, value, least in (('trials', trials, 1), ('jobs', jobs, 1), ('seed', seed, 0)):
+        if value < least:
+            raise UserError(f'evaluate: --{name} is {value}, expected at least {least}')
+    runner = TrialRunner(arguments.checkpoint, find_scene(arguments.data[0]), arguments.device)
+    positions = arguments.positions or runner.scene.positions
+    runner.check_positions(positions)
+    console = Console()
+    count = trials * len(positions)
+    begin = time.monotonic()
+    with _progress(console, 'trials', count) as advance:
+        evaluation = evaluate_scene(runner, positions, trials, seed, jobs=jobs, on_result=advance)
+    taken_s = time.monotonic() - begin
+    _print_table(
+        console, f'{runner.policy.source} on {runner.scene.name}, seed {seed}',
+        success_table(evaluation.summary),
+    )  # fmt: skip
+    console.print(
+        f'{count} trials in {taken_s:.0f} s: {taken_s / count:.2f} s each, {jobs} job(s)'
+    )
+    if arguments.video is not None:
+        with console.status('filming the first trial of each position'):
+            write_success_video(evaluation, arguments.video)
+    _write(arguments, evaluation.summary)
+    if arguments.out is not None:
+        write_success_report(evaluation, arguments.out, arguments.video)
+    _say_where(console, arguments, arguments.video)
+    runner.close()
+    return 0
+
+
+def _check_device(name: str) -> None:
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0]
+        raise UserError(f"evaluate: --device '{name}' cannot be used: {first}") from None
+
+
+@contextmanager
+def _progress(console: Console, what: str, total: int) -> Iterator[Any]:
+    """A progress bar; yields what is called after each piece of work."""
+    columns = (
+        TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda result: progress.advance(task)
+
+
+def _print_table(console: Console, title: str, table: Table) -> None:
+    console.print(f'[bold]{title}[/bold]', highlight=False)
+    shown = rich.table.Table(box=None, pad_edge=False, header_style='bold')
+    for place, column in enumerate(table.columns):
+        shown.add_column(column, justify='left' if place == 0 else 'right')
+    for row in table.rows:
+        shown.add_row(*row)
+    console.print(shown)
+
+
+def _write(arguments: Arguments, content: dict[str, Any]) -> None:
+    text = json.dumps(content, indent=2, allow_nan=False) + '\n'
+    for path in (arguments.json, arguments.out and arguments.out / 'evaluation.json'):
+        if path is not None:
+            write_text(path, text)
+
+
+def _say_where(console: Console, arguments: Arguments, video: Path | None) -> None:
+    report = arguments.out and arguments.out / 'report.html'
+    for path in (report, arguments.json, video):
+        if path is not None:
+            console.print(f'wrote {path}', highlight=False)

@@ -1,0 +1,99 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Ours against a named reference, measured in the same run: what every benchmark returns."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+WARM_UP_CALLS = 20
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One line of a benchmark; for every quantity here, less is better.
+
+    Attributes:
+        what: what was measured, of what size.
+        ours, reference: the two values in `unit`.
+        reference_name: what the reference is.
+        unit: unit of both, and how they were taken.
+        target: the greatest ratio ours / reference that meets the goal.
+        details: figures beside it.
+    """
+
+    what: str
+    ours: float
+    reference: float
+    reference_name: str
+    unit: str
+    target: float
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ratio(self) -> float:
+        """Ours / reference."""
+        return self.ours / self.reference
+
+    @property
+    def met(self) -> bool:
+        """Whether the ratio keeps the target."""
+        return self.ratio <= self.target
+
+    def to_json(self) -> dict[str, Any]:
+        """The measurement as plain values."""
+        return {
+            'what': self.what,
+            'ours': self.ours,
+            'reference': self.reference,
+            'unit': self.unit,
+            'ratio': self.ratio,
+            'target': self.target,
+            'met': self.met,
+            'reference_name': self.reference_name,
+            **self.details,
+        }
+
+
+def interleaved_ms(
+    calls: Sequence[Callable[[], object]], seconds: float, least: int = 50
+) -> list[list[float]]:
+    """Thread time of every call in turn, over and over for `seconds`, in milliseconds.
+
+    Taking turns gives all of them the same machine; the CPU time of this thread, unlike wall
+    time, does not count what other processes take. Meant for work on one thread.
+    """
+    for call in calls:
+        for _ in range(WARM_UP_CALLS):
+            call()
+    times: list[list[float]] = [[] for _ in calls]
+    end = time.monotonic() + seconds
+    with collector_off():
+        while len(times[0]) < least or time.monotonic() < end:
+            for call, taken in zip(calls, times, strict=True):
+                begin = time.thread_time_ns()
+                call()
+                taken.append((time.thread_time_ns() - begin) / 1e6)
+    return times
+
+
+@contextmanager
+def collector_off() -> Iterator[None]:
+    """No garbage collection inside: one full run takes longer than what is measured here."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """The value that `percent` of all values do not exceed; at least two values."""
+    return statistics.quantiles(values, n=100, method='inclusive')[percent - 1]

@@ -1,0 +1,235 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A policy drives a simulated arm through the controller of the real one, on simulated time.
+
+The loop stands here once: joint states and camera frames are stamped when they happen, the same
+sampler picks what the policy sees, the same controller makes every command.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from motion_policy.control import Command, Controller
+from motion_policy.evaluation.scenes import Simulation
+from motion_policy.robot import RobotSpec
+from motion_policy.robot.spec import NANOSECONDS_PER_S
+from motion_policy.streams import Observation, Sample, Sampler, observation_from_row
+
+Float64Array = npt.NDArray[np.float64]
+
+# A stamp of 0 means "no stamp" in ROS, so simulated time begins later.
+START_NS = NANOSECONDS_PER_S
+
+
+class Runner(Protocol):
+    """What acts: `control.PolicyRunner`, or whatever stands in for it."""
+
+    def reset(self) -> None:
+        """Begin a new trial."""
+
+    def infer(
+        self, observation: Observation, explain: bool = True
+    ) -> tuple[Float64Array, Mapping[str, Any]]:
+        """Chunk (k, J) in robot units, and what the policy says of it."""
+
+
+@dataclass(frozen=True)
+class PolicyStep:
+    """What the policy saw at `time_ns` (since the start), answered, and explains of it."""
+
+    time_ns: int
+    observation: Observation
+    chunk: Float64Array
+    extras: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Tick:
+    """One control tick: measured joints (J,), the command, and the newest policy step."""
+
+    time_ns: int
+    measured: Float64Array
+    command: Command | None
+    step: PolicyStep | None
+
+
+Watch = Callable[[Tick], None]
+
+
+@dataclass(frozen=True)
+class RolloutResult:
+    """How a rollout ended.
+
+    Attributes:
+        success: the task's own verdict.
+        duration_s: simulated time it ran; with success, the time to success.
+        policy_steps, ticks: inferences and control ticks made.
+        violations: what the guard chain had to correct, counted by kind.
+        final_state: state of the controller at the end.
+    """
+
+    success: bool
+    duration_s: float
+    policy_steps: int
+    ticks: int
+    violations: dict[str, int]
+    final_state: str
+
+
+@dataclass(frozen=True)
+class JointStateMessage:
+    """A joint state as the robot would publish it."""
+
+    name: tuple[str, ...]
+    position: Float64Array
+    velocity: Float64Array
+    effort: Float64Array
+
+
+@dataclass(frozen=True)
+class ImageMessage:
+    """A raw rgb8 image as a camera would publish it."""
+
+    height: int
+    width: int
+    data: npt.NDArray[np.uint8]
+    encoding: str = 'rgb8'
+    is_bigendian: int = 0
+    step: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'step', 3 * self.width)
+
+
+def rollout(
+    sim: Simulation,
+    controller: Controller,
+    runner: Runner,
+    robot: RobotSpec,
+    *,
+    cameras: tuple[str, ...],
+    horizon_s: float,
+    camera_rate_hz: float,
+    camera_phase_ns: int = 0,
+    watch: Watch | None = None,
+) -> RolloutResult:
+    """Run one trial from where `sim` was reset to, until success or `horizon_s`.
+
+    Args:
+        sim: the arm, already reset.
+        controller: a new one, as in the policy node.
+        runner: the policy; its state is reset here.
+        robot: what the arm is; its rate sets the control ticks.
+        cameras: those that the policy sees; no other is rendered.
+        horizon_s: a trial without success ends here.
+        camera_rate_hz: frames per second of every camera.
+        camera_phase_ns: when the first frame is taken.
+        watch: called at every tick; asks the policy to explain itself.
+    """
+    sensors = _Sensors(sim, robot, cameras, camera_rate_hz, camera_phase_ns)
+    period_ns = controller.policy_period_ns
+    runner.reset()
+    step: PolicyStep | None = None
+    violations: Counter[str] = Counter()
+    ticks = steps = 0
+    horizon_ns = round(horizon_s * NANOSECONDS_PER_S)
+    while not sim.success and ticks * robot.period_ns < horizon_ns:
+        elapsed_ns = ticks * robot.period_ns
+        now_ns = START_NS + elapsed_ns
+        sensors.run_until(elapsed_ns, None)
+        row = sensors.observe()
+        measured = sim.qpos
+        if ticks == 0:
+            controller.enable(now_ns, measured)
+        if controller.policy_due(now_ns) and row.complete:
+            sensors.next_use_ns = (elapsed_ns // period_ns + 1) * period_ns
+            observation = observation_from_row(row, sensors.robot)
+            chunk, extras = runner.infer(observation, explain=watch is not None)
+            controller.add_chunk(chunk, now_ns)
+            step = PolicyStep(elapsed_ns, observation, chunk, extras)
+            steps += 1
+        command = controller.tick(now_ns, measured, row.faults)
+        if command is not None:
+            violations.update(command.violations)
+        if watch is not None:
+            watch(Tick(elapsed_ns, measured, command, step))
+        ticks += 1
+        target = None if command is None else command.position
+        sensors.run_until(ticks * robot.period_ns, target)
+    return RolloutResult(
+        bool(sim.success), sim.time_ns / NANOSECONDS_PER_S, steps, ticks, dict(violations),
+        controller.state,
+    )  # fmt: skip
+
+
+class _Sensors:
+    """Lets simulated time pass and pushes what the sensors give into the sampler.
+
+    A frame that no inference will pick is counted but not rendered: rendering costs most.
+    """
+
+    def __init__(
+        self,
+        sim: Simulation,
+        robot: RobotSpec,
+        cameras: tuple[str, ...],
+        camera_rate_hz: float,
+        camera_phase_ns: int,
+    ) -> None:
+        self._sim = sim
+        # No leader here, and only the cameras that the policy sees.
+        self.robot = robot.model_copy(
+            update={
+                'cameras': {name: robot.cameras[name] for name in cameras},
+                'joints': robot.joints.model_copy(update={'leader': ()}),
+            }
+        )
+        self._sampler = Sampler(self.robot.streams())
+        self._frame_period_ns = round(NANOSECONDS_PER_S / camera_rate_hz)
+        self._next_frame_ns = camera_phase_ns
+        self.next_use_ns = 0
+        self._columns = {name: index for index, name in enumerate(robot.joints.names)}
+        # The cameras ran before the trial began, in front of the same still scene.
+        self._take_frame(camera_phase_ns - self._frame_period_ns)
+
+    def run_until(self, time_ns: int, command: Float64Array | None) -> None:
+        """Let time pass to `time_ns`, under `command` if there is one; take frames when due."""
+        while self._next_frame_ns <= time_ns:
+            self._step_to(self._next_frame_ns, command)
+            self._take_frame(self._sim.time_ns)
+            self._next_frame_ns += self._frame_period_ns
+        self._step_to(time_ns, command)
+
+    def observe(self) -> Any:
+        """The sampler's row of now, the joint state being read now."""
+        now_ns = START_NS + self._sim.time_ns
+        for name, topic in self.robot.joint_streams('state'):
+            order = [self._columns[joint] for joint in topic.joints]
+            sim = self._sim
+            message = JointStateMessage(
+                topic.message_names, sim.qpos[order], sim.qvel[order], sim.effort[order]
+            )
+            self._sampler.push(name, Sample(now_ns, now_ns, message))
+        return self._sampler.observe(now_ns)
+
+    def _step_to(self, time_ns: int, command: Float64Array | None) -> None:
+        duration_ns = time_ns - self._sim.time_ns
+        if duration_ns > 0:
+            self._sim.step(command, duration_ns / NANOSECONDS_PER_S)
+
+    def _take_frame(self, time_ns: int) -> None:
+        used = self.next_use_ns < time_ns + self._frame_period_ns
+        stamp_ns = START_NS + time_ns
+        for name, camera in self.robot.cameras.items():
+            message = None
+            if used:
+                image = self._sim.render(name, camera.height, camera.width)
+                message = ImageMessage(camera.height, camera.width, image.reshape(-1))
+            self._sampler.push(name, Sample(stamp_ns, stamp_ns, message))

@@ -1,0 +1,214 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A policy steps over recorded data, and what it asks for is held against what was recorded.
+
+It sees the recorded observations, or a mixture of them with its own predictions; nothing that it
+says moves the recorded arm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from motion_policy.control import PolicyRunner
+from motion_policy.errors import UserError
+from motion_policy.evaluation.joint_errors import JointErrors, joint_errors
+from motion_policy.evaluation.recordings import RecordedRow
+from motion_policy.policies.normalisation import resize_images
+from motion_policy.robot.spec import NANOSECONDS_PER_S
+from motion_policy.streams import Observation
+
+Float64Array = npt.NDArray[np.float64]
+Int64Array = npt.NDArray[np.int64]
+RgbImage = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ReplayStep:
+    """One step of the policy: seconds since the first row, what it saw, its chunk, its extras."""
+
+    time_s: float
+    observation: Observation
+    chunk: Float64Array
+    extras: Mapping[str, Any]
+
+
+Watch = Callable[[ReplayStep], None]
+
+
+@dataclass(frozen=True)
+class OpenLoopResult:
+    """What was recorded over all T rows and predicted at N steps; positions in robot units.
+
+    Attributes:
+        names: the J joints.
+        truth_kind: what the policy is held against, 'action' or 'qpos'.
+        time_s, truth: (T,), (T, J).
+        due_s, predicted: (N,), (N, J): row 0 of each chunk, one period after its observation.
+        due_truth: (N, J), the truth at the due times; NaN where nothing was recorded then.
+        image_mse: mean squared error of the predicted next image, pixels in [0, 1]; None
+            for a policy that predicts none.
+    """
+
+    names: tuple[str, ...]
+    truth_kind: str
+    time_s: Float64Array
+    truth: Float64Array
+    due_s: Float64Array
+    predicted: Float64Array
+    due_truth: Float64Array
+    image_mse: float | None
+
+    def errors(self) -> JointErrors:
+        """Prediction against truth at every step whose due time was recorded."""
+        return joint_errors(self.names, *self.scored())
+
+    def scored(self) -> tuple[Float64Array, Float64Array]:
+        """Predictions and truths (M, J) of the steps that can be compared."""
+        known = np.isfinite(self.due_truth).all(axis=1)
+        return self.predicted[known], self.due_truth[known]
+
+
+def replay(
+    runner: PolicyRunner,
+    rows: Iterable[RecordedRow],
+    rate_hz: float,
+    *,
+    mix: float = 1.0,
+    source: str = 'recording',
+    watch: Watch | None = None,
+) -> OpenLoopResult:
+    """Step the policy over recorded rows, once per policy period.
+
+    Args:
+        runner: the policy; its state is reset here.
+        rows: the recorded rows, in the order of time, `rate_hz` of them per second.
+        rate_hz: rows per second.
+        mix: p in [0, 1]: the policy sees p * recorded + (1 - p) * its own last prediction, for
+            joints and image; 1 is teacher forcing, 0 runs freely after the first step.
+        source: what is replayed, for messages.
+        watch: called at every step.
+
+    Raises:
+        UserError: fewer rows than two policy periods need, or `mix` outside [0, 1].
+    """
+    if not 0 <= mix <= 1:
+        raise UserError(f'mix is {mix}, expected a number from 0 (free running) to 1 (recorded)')
+    policy = runner.policy
+    feedback = _Feedback(runner, mix)
+    runner.reset()
+    tolerance_ns = round(NANOSECONDS_PER_S / rate_hz / 2)
+    recorded: list[RecordedRow] = []
+    predicted: list[Float64Array] = []
+    seen_ns: list[int] = []
+    next_ns: int | None = None
+    for row in rows:
+        recorded.append(replace(row, observe=_gone))
+        if next_ns is not None and row.time_ns < next_ns - tolerance_ns:
+            continue
+        on_time = next_ns is not None and row.time_ns <= next_ns + tolerance_ns
+        # After a hole in the recording the steps go on from where it does.
+        next_ns = (next_ns if next_ns is not None and on_time else row.time_ns) + policy.period_ns
+        observation = feedback.mixed(row.observe(), on_time)
+        chunk, extras = runner.infer(observation, explain=True)
+        if not np.isfinite(chunk).all():
+            raise UserError(
+                f'{policy.source}: its answer is not finite, row {len(recorded) - 1} of {source}'
+            )
+        feedback.remember(chunk, extras)
+        predicted.append(chunk[0])
+        seen_ns.append(row.time_ns)
+        if watch is not None:
+            time_s = (row.time_ns - recorded[0].time_ns) / NANOSECONDS_PER_S
+            watch(ReplayStep(time_s, observation, chunk, extras))
+    if not recorded:
+        raise UserError(f'{source}: holds no complete row, expected at least one')
+    kind, truth = _truth(recorded, policy.spec.target)
+    time_ns = np.array([row.time_ns for row in recorded], dtype=np.int64)
+    due_ns = np.array(seen_ns, dtype=np.int64) + policy.period_ns
+    due_truth = _at_times(due_ns, time_ns, truth, tolerance_ns)
+    if not np.isfinite(due_truth).any():
+        needed_s = policy.period_ns / NANOSECONDS_PER_S
+        raise UserError(
+            f'{source}: {len(recorded)} rows are too few to judge, expected over {needed_s:g} s'
+        )
+    return OpenLoopResult(
+        policy.joint_names,
+        kind,
+        (time_ns - time_ns[0]) / NANOSECONDS_PER_S,
+        truth,
+        (due_ns - time_ns[0]) / NANOSECONDS_PER_S,
+        np.stack(predicted),
+        due_truth,
+        feedback.image_mse,
+    )
+
+
+def _at_times(
+    wanted_ns: Int64Array, time_ns: Int64Array, values: Float64Array, tolerance_ns: int
+) -> Float64Array:
+    """The value of the nearest row at each wanted time; NaN where none is near enough."""
+    after = np.clip(np.searchsorted(time_ns, wanted_ns), 0, len(time_ns) - 1)
+    before = np.maximum(after - 1, 0)
+    closer = np.abs(time_ns[before] - wanted_ns) < np.abs(time_ns[after] - wanted_ns)
+    nearest = np.where(closer, before, after)
+    near = np.abs(time_ns[nearest] - wanted_ns) <= tolerance_ns
+    return np.where(near[:, None], values[nearest], np.nan)
+
+
+def _gone() -> Observation:
+    raise RuntimeError('the recorded row has been left behind')
+
+
+def _truth(rows: list[RecordedRow], target: str) -> tuple[str, Float64Array]:
+    """What the policy should have said at each row: its target, or qpos if that is missing."""
+    actions = [row.action for row in rows if row.action is not None]
+    if target == 'action' and len(actions) == len(rows):
+        return 'action', np.stack(actions).astype(np.float64)
+    return 'qpos', np.stack([row.qpos for row in rows]).astype(np.float64)
+
+
+class _Feedback:
+    """Mixes each observation with the policy's own last prediction, and scores its images."""
+
+    def __init__(self, runner: PolicyRunner, mix: float) -> None:
+        self._policy = runner.policy
+        self._mix = mix
+        self._qpos: Float64Array | None = None
+        self._image: RgbImage | None = None
+        self._image_errors: list[float] = []
+
+    @property
+    def image_mse(self) -> float | None:
+        """Mean over all predicted images that could be compared."""
+        return float(np.mean(self._image_errors)) if self._image_errors else None
+
+    def remember(self, chunk: Float64Array, extras: Mapping[str, Any]) -> None:
+        """Keep what the policy expects for the next step."""
+        self._qpos, self._image = chunk[0], extras.get('image')
+
+    def mixed(self, observation: Observation, on_time: bool) -> Observation:
+        """The observation as the policy is to see it; `on_time` for that of the very next step."""
+        qpos, images = observation.qpos, dict(observation.images)
+        if self._image is not None:
+            camera = self._policy.cameras[0]
+            seen = self._as_policy_sees(images[camera])
+            if on_time:
+                difference = (seen.astype(np.float64) - self._image) / 255
+                self._image_errors.append(float((difference**2).mean()))
+            if self._mix < 1:
+                mixture = self._mix * seen.astype(np.float64) + (1 - self._mix) * self._image
+                images[camera] = np.rint(mixture).astype(np.uint8)
+        if self._qpos is not None and self._mix < 1:
+            qpos = (self._mix * qpos + (1 - self._mix) * self._qpos).astype(np.float32)
+        return replace(observation, qpos=qpos, images=images)
+
+    def _as_policy_sees(self, image: RgbImage) -> RgbImage:
+        batch = torch.from_numpy(np.ascontiguousarray(image))[None]
+        return resize_images(batch, self._policy.spec.image_size)[0].numpy()

@@ -1,0 +1,31 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What was judged: enough to find the same policy again."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from motion_policy import __version__
+from motion_policy.policies import Policy
+
+
+def provenance(policy: Policy) -> dict[str, Any]:
+    """Checkpoint, kind, a fingerprint of the weights, and our version."""
+    return {
+        'checkpoint': policy.source,
+        'kind': policy.spec.kind,
+        'parameters': sum(weights.numel() for weights in policy.parameters()),
+        'weights_sha256': _fingerprint(policy),
+        'policy_rate_hz': policy.spec.rate,
+        'motion_policy': __version__,
+    }
+
+
+def _fingerprint(policy: Policy) -> str:
+    digest = hashlib.sha256()
+    for name, weights in sorted(policy.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(weights.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

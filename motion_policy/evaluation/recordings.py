@@ -1,0 +1,130 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Recorded data as rows in the order of time: episode files, or bags through the live sampler.
+
+Images are decoded only for the rows that ask for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from motion_policy.episodes import EpisodeError, EpisodeReader, list_episodes
+from motion_policy.episodes.bags import bag_topics, is_bag, read_bag_rows
+from motion_policy.errors import UserError
+from motion_policy.policies import Policy, check_robot
+from motion_policy.robot import RobotSpec
+from motion_policy.streams import Observation, observation_from_row
+
+Float32Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class RecordedRow:
+    """One row: when, measured joints (J,), the action (J,) if any, and the rest on demand."""
+
+    time_ns: int
+    qpos: Float32Array
+    action: Float32Array | None
+    observe: Callable[[], Observation]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One episode or bag; `rows` begins at the first row each time it is called."""
+
+    name: str
+    rate_hz: float
+    rows: Callable[[], Iterator[RecordedRow]]
+
+
+def find_recordings(paths: Sequence[str | Path], policy: Policy) -> list[Recording]:
+    """The recordings among files and folders, checked to be of the policy's robot.
+
+    Raises:
+        UserError: nothing there, damaged, or recorded with other joints or cameras.
+    """
+    recordings: list[Recording] = []
+    for path in map(Path, paths):
+        if is_bag(path):
+            recordings.append(_bag(path, policy))
+        else:
+            recordings += [_episode(episode, policy) for episode in list_episodes(path)]
+    return recordings
+
+
+def _episode(path: Path, policy: Policy) -> Recording:
+    with EpisodeReader(path) as episode:
+        if episode.joint_names != policy.joint_names:
+            raise EpisodeError(
+                f'{path}: has joints [{", ".join(episode.joint_names)}], but {policy.source} was '
+                f'trained for [{", ".join(policy.joint_names)}]'
+            )
+        missing = [camera for camera in policy.cameras if camera not in episode.cameras]
+        if missing:
+            raise EpisodeError(
+                f"{path}: has no camera '{missing[0]}', which {policy.source} needs; it has: "
+                f'{", ".join(episode.cameras) or "none"}'
+            )
+        try:
+            check_robot(policy, episode.robot)
+        except UserError as error:
+            raise EpisodeError(f'{path}: {error}') from None
+        if episode.length < 1:
+            raise EpisodeError(f'{path}: holds no rows, expected at least one')
+        rate = episode.rate
+    return Recording(str(path), rate, partial(_episode_rows, path, policy.cameras))
+
+
+def _episode_rows(path: Path, cameras: Sequence[str]) -> Iterator[RecordedRow]:
+    with EpisodeReader(path) as episode:
+        for index in range(episode.length):
+            yield RecordedRow(
+                int(episode.time_ns[index]),
+                episode.qpos[index],
+                episode.action[index],
+                partial(_episode_observation, episode, cameras, index),
+            )
+
+
+def _episode_observation(
+    episode: EpisodeReader, cameras: Sequence[str], index: int
+) -> Observation:
+    return Observation(
+        qpos=episode.qpos[index],
+        qvel=episode.qvel[index],
+        effort=None if episode.effort is None else episode.effort[index],
+        images={camera: episode.image(camera, index) for camera in cameras},
+        action=episode.action[index],
+    )
+
+
+def _bag(path: Path, policy: Policy) -> Recording:
+    robot = policy.spec.robot
+    topics = {entry.topic for entry in bag_topics(path)}
+    # A bag of the robot alone has no leader; then the joints themselves are the truth.
+    led = all(f'/{topic.topic.lstrip("/")}' in topics for topic in robot.joints.leader)
+    seen = robot.model_copy(
+        update={
+            'cameras': {name: robot.cameras[name] for name in policy.cameras},
+            'joints': robot.joints if led else robot.joints.model_copy(update={'leader': ()}),
+        }
+    )
+    return Recording(str(path), robot.rate, partial(_bag_rows, path, seen))
+
+
+def _bag_rows(path: Path, robot: RobotSpec) -> Iterator[RecordedRow]:
+    """The complete rows of the bag, as the recorder would have written them."""
+    joints_only = robot.model_copy(update={'cameras': {}})
+    for row in read_bag_rows(path, robot):
+        if row.complete:
+            joints = observation_from_row(row, joints_only)
+            yield RecordedRow(
+                row.time_ns, joints.qpos, joints.action, partial(observation_from_row, row, robot)
+            )

@@ -1,0 +1,124 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The simulated tasks that `sim:SCENE:TASK` names. A new task adds one entry here.
+
+Simulators are imported only when a scene is made, so that judging recordings needs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from motion_policy.errors import UserError
+
+PREFIX = 'sim:'
+
+Float64Array = npt.NDArray[np.float64]
+
+
+class Simulation(Protocol):
+    """What a rollout needs of a simulated arm; vectors (J,) in the order of `joint_names`."""
+
+    success: bool
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        """Names of the J joints."""
+
+    @property
+    def positions(self) -> Mapping[str, float]:
+        """Named places of the object [m]."""
+
+    @property
+    def time_ns(self) -> int:
+        """Simulated time since the reset."""
+
+    @property
+    def qpos(self) -> Float64Array:
+        """Measured joint positions [rad, m]."""
+
+    @property
+    def qvel(self) -> Float64Array:
+        """Measured joint velocities [rad/s, m/s]."""
+
+    @property
+    def effort(self) -> Float64Array:
+        """Measured joint efforts [N m, N]."""
+
+    def reset(self, cube: Any, seed: int | None = None) -> None:
+        """Begin a trial with the object at a position (a name, or a place on the line [m])."""
+
+    def step(self, command: Float64Array | None, duration_s: float) -> None:
+        """Let time pass under a joint command, or under the one before (None)."""
+
+    def render(self, camera: str, height: int, width: int) -> npt.NDArray[np.uint8]:
+        """Picture of a camera, (height, width, 3) RGB."""
+
+    def close(self) -> None:
+        """Free what rendering took."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One simulated task.
+
+    Attributes:
+        name: as the user writes it, `sim:SCENE:TASK`.
+        robot: the robot spec that describes the simulated arm.
+        positions: where the object is put by default.
+        taught: those of them at which the usual demonstrations are given.
+        horizon_s: a trial that has not succeeded by then has failed.
+        camera_rate_hz: how many frames the simulated cameras give.
+        overview: a camera for people, or None.
+        make: builds the simulation.
+    """
+
+    name: str
+    robot: str
+    positions: tuple[str, ...]
+    taught: tuple[str, ...]
+    horizon_s: float
+    camera_rate_hz: float
+    overview: str | None
+    make: Callable[[], Simulation]
+
+
+def _make_tabletop() -> Simulation:
+    from motion_policy.simulation import TabletopSim
+
+    return TabletopSim(seed=0)
+
+
+SCENES = {
+    scene.name: scene
+    for scene in (
+        Scene(
+            name='sim:tabletop:grasp',
+            robot='tabletop_sim',
+            positions=('A', 'B', 'C', 'D', 'E'),
+            taught=('A', 'C', 'E'),
+            horizon_s=15.0,
+            camera_rate_hz=25.0,
+            overview='view',
+            make=_make_tabletop,
+        ),
+    )
+}
+
+
+def is_scene(text: str) -> bool:
+    """Whether the user means a simulated task rather than recorded data."""
+    return text.startswith(PREFIX)
+
+
+def find_scene(text: str) -> Scene:
+    """The scene of `sim:SCENE:TASK`, or of `sim:SCENE` where it has a single task."""
+    matches = [scene for name, scene in SCENES.items() if text in (name, name.rpartition(':')[0])]
+    if len(matches) != 1:
+        raise UserError(f"'{text}': no such simulated task, expected one of: {', '.join(SCENES)}")
+    return matches[0]

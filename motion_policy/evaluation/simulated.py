@@ -1,0 +1,130 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A policy judged on a simulated task: success per position, and the report that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from motion_policy.evaluation.plots import png_bytes, success_figure
+from motion_policy.evaluation.provenance import provenance
+from motion_policy.evaluation.report import Report, Table, write_bytes
+from motion_policy.evaluation.success import success_per_position
+from motion_policy.evaluation.trials import (
+    Trial,
+    TrialResult,
+    TrialRunner,
+    plan_trials,
+    run_trials,
+)
+from motion_policy.evaluation.videos import write_trials_video
+
+COLUMNS = ('position', 'success', 'rate', '95 % interval', 'time to success', 'clamped ticks')
+
+
+@dataclass(frozen=True)
+class SimulatedEvaluation:
+    """All trials of one evaluation; `summary` is what goes into the JSON file."""
+
+    runner: TrialRunner
+    trials: tuple[Trial, ...]
+    summary: dict[str, Any]
+
+
+def evaluate_scene(
+    runner: TrialRunner,
+    positions: Sequence[str],
+    trials: int,
+    seed: int,
+    *,
+    jobs: int = 1,
+    on_result: Callable[[TrialResult], None] = lambda result: None,
+) -> SimulatedEvaluation:
+    """Run `trials` trials at every position, in `jobs` processes."""
+    planned = plan_trials(positions, trials, seed)
+    results = run_trials(runner, planned, jobs=jobs, on_result=on_result)
+    summary = {
+        **provenance(runner.policy),
+        'scene': runner.scene.name,
+        'robot': runner.robot.name,
+        'seed': seed,
+        'horizon_s': runner.scene.horizon_s,
+        **success_per_position(results, runner.taught),
+    }
+    return SimulatedEvaluation(runner, tuple(planned), summary)
+
+
+def write_success_video(evaluation: SimulatedEvaluation, path: Path) -> None:
+    """The first trial of every position, one after the other."""
+    first = [trial for trial in evaluation.trials if trial.index == 0]
+    write_trials_video(path, evaluation.runner, first)
+
+
+def success_table(summary: dict[str, Any]) -> Table:
+    """One row per position, then the taught, the untaught and all together."""
+    rows = [
+        _row(name + ('' if entry['taught'] else ' (not taught)'), entry)
+        for name, entry in summary['positions'].items()
+    ]
+    groups = [name for name in ('taught', 'untaught') if name in summary]
+    if len(groups) == 2:
+        rows += [
+            _row(f'{"not taught" if g == "untaught" else g}, all', summary[g]) for g in groups
+        ]
+    rows.append(_row('all', summary['all']))
+    return Table(COLUMNS, rows)
+
+
+def _row(name: str, entry: dict[str, Any]) -> tuple[str, ...]:
+    low, high = entry['interval']
+    mean_s = entry['mean_time_to_success_s']
+    clamps = ', '.join(f'{stage} {count}' for stage, count in entry['clamps'].items())
+    return (
+        name,
+        f'{entry["successes"]}/{entry["trials"]}',
+        f'{100 * entry["rate"]:.0f} %',
+        f'{100 * low:.0f} to {100 * high:.0f} %',
+        '' if mean_s is None else f'{mean_s:.1f} s',
+        clamps or 'none',
+    )
+
+
+def write_success_report(
+    evaluation: SimulatedEvaluation, folder: Path, video: Path | None
+) -> None:
+    """report.html and the success plot in `folder`."""
+    summary, runner = evaluation.summary, evaluation.runner
+    positions = summary['positions']
+    trials = max(entry['trials'] for entry in positions.values())
+    title = f'{Path(runner.policy.source).name} on {runner.scene.name}'
+    report = Report(
+        title,
+        f'Closed loop on the simulated arm: {trials} trials per position, seed {summary["seed"]}, '
+        f'through the same sampler and controller as on the robot.',
+    )
+    report.headline(f'success {summary["all"]["successes"]}/{summary["all"]["trials"]}')
+    figure = success_figure(
+        {name: (entry['successes'], entry['trials']) for name, entry in positions.items()},
+        {name: tuple(entry['interval']) for name, entry in positions.items()},
+        {name: entry['taught'] for name, entry in positions.items()},
+        'Success per position',
+    )
+    png = png_bytes(figure)
+    write_bytes(folder / 'success.png', png)
+    report.picture(png, 'success rate per position')
+    report.caption('Thin lines: 95 % Wilson interval of the rate.')
+    report.table(success_table(summary))
+    report.caption(
+        'Clamped: how often a joint was held to a limit by the guard chain, by stage, over '
+        f'{summary["all"]["ticks"]} control ticks.'
+    )
+    if video is not None:
+        report.section('The first trial at each position')
+        report.video(video)
+    report.section('How this was made')
+    facts = {**provenance(runner.policy), 'robot': summary['robot'], 'seed': summary['seed']}
+    report.facts([(key, str(value)) for key, value in facts.items()])
+    report.write(folder / 'report.html')

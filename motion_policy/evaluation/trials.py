@@ -1,0 +1,167 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Many rollouts of one policy in one simulated task, in this process or in several.
+
+A trial is fixed by the seed, its position and its number alone, so that neither the other
+positions nor the number of processes change it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from motion_policy.control import Controller, PolicyRunner
+from motion_policy.errors import UserError
+from motion_policy.evaluation.closed_loop import RolloutResult, Watch, rollout
+from motion_policy.evaluation.scenes import Scene, Simulation
+from motion_policy.policies import check_robot, load_policy
+from motion_policy.robot import load_robot_spec
+from motion_policy.robot.spec import NANOSECONDS_PER_S
+
+PHASE_STEP_NS = 2_000_000
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial: where the object stands, its number there, and the seed of its variation."""
+
+    position: str
+    index: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A trial and how it ended."""
+
+    trial: Trial
+    rollout: RolloutResult
+
+
+def plan_trials(positions: Sequence[str], trials: int, seed: int) -> list[Trial]:
+    """`trials` trials at each position, position after position."""
+    return [
+        Trial(position, index, _trial_seed(seed, position, index))
+        for position in positions
+        for index in range(trials)
+    ]
+
+
+def _trial_seed(seed: int, position: str, index: int) -> int:
+    words = [seed, zlib.crc32(position.encode()), index]
+    return int(np.random.SeedSequence(words).generate_state(1)[0])
+
+
+class TrialRunner:
+    """Policy, simulation and controller, made once and used for many trials.
+
+    Args:
+        checkpoint: folder of the policy.
+        scene: the simulated task.
+        device: where the policy runs.
+
+    Raises:
+        UserError: no such checkpoint, or one for another robot.
+    """
+
+    def __init__(self, checkpoint: str, scene: Scene, device: str = 'cpu') -> None:
+        self.scene = scene
+        self.policy = load_policy(checkpoint, device=device)
+        self.robot = load_robot_spec(scene.robot)
+        check_robot(self.policy, self.robot)
+        self.sim: Simulation = scene.make()
+        self.runner = PolicyRunner(self.policy, self.robot)
+
+    @property
+    def taught(self) -> tuple[str, ...]:
+        """The positions at which demonstrations were given."""
+        return self.scene.taught
+
+    def check_positions(self, positions: Sequence[str]) -> None:
+        """UserError if the object cannot be put at one of them."""
+        if not positions:
+            raise UserError(f'{self.scene.name}: no positions given, expected at least one')
+        for position in positions:
+            self.sim.reset(position, seed=0)
+
+    def run(self, trial: Trial, watch: Watch | None = None) -> TrialResult:
+        """One trial, on one thread: results must not depend on how many there are."""
+        self.sim.reset(trial.position, seed=trial.seed)
+        period_ns = round(NANOSECONDS_PER_S / self.scene.camera_rate_hz)
+        # A camera is not in step with the controller; where it stands belongs to the trial.
+        phase = np.random.default_rng(trial.seed).integers(period_ns // PHASE_STEP_NS)
+        with _one_thread():
+            result = rollout(
+                self.sim,
+                Controller(self.robot, self.policy.period_ns),
+                self.runner,
+                self.robot,
+                cameras=self.policy.cameras,
+                horizon_s=self.scene.horizon_s,
+                camera_rate_hz=self.scene.camera_rate_hz,
+                camera_phase_ns=int(phase) * PHASE_STEP_NS,
+                watch=watch,
+            )
+        return TrialResult(trial, result)
+
+    def close(self) -> None:
+        """Free the simulation's renderers."""
+        self.sim.close()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def run_trials(
+    runner: TrialRunner,
+    trials: Sequence[Trial],
+    *,
+    jobs: int = 1,
+    on_result: Callable[[TrialResult], None] = lambda result: None,
+) -> list[TrialResult]:
+    """Run all trials, in order; with `jobs` > 1 in as many processes, with the same results."""
+    results = []
+    source = _in_processes(runner, trials, jobs) if jobs > 1 else map(runner.run, trials)
+    for result in source:
+        on_result(result)
+        results.append(result)
+    return results
+
+
+_worker: TrialRunner | None = None
+
+
+def _in_processes(
+    runner: TrialRunner, trials: Sequence[Trial], jobs: int
+) -> Iterator[TrialResult]:
+    # A forked process would inherit threads and an OpenGL context that it cannot use.
+    context = multiprocessing.get_context('spawn')
+    origin = (runner.policy.source, runner.scene, str(runner.policy.device))
+    with ProcessPoolExecutor(jobs, context, _start_worker, origin) as pool:
+        yield from pool.map(_run_in_worker, trials)
+
+
+def _start_worker(checkpoint: str, scene: Scene, device: str) -> None:
+    global _worker
+    torch.set_num_threads(1)
+    _worker = TrialRunner(checkpoint, scene, device)
+
+
+def _run_in_worker(trial: Trial) -> TrialResult:
+    assert _worker is not None
+    return _worker.run(trial)
