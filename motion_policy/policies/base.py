@@ -18,12 +18,13 @@ from torch import Tensor, nn
 from motion_policy.policies.normalisation import (
     MinMax,
     Normalisation,
+    Range,
     resize_images,
     to_unit_images,
 )
 from motion_policy.robot import RobotSpec
 
-FORMAT = 'motion_policy/policy/1'
+FORMAT: Literal['motion_policy/policy/1'] = 'motion_policy/policy/1'
 
 
 class Observation(TypedDict):
@@ -46,7 +47,8 @@ class PolicySpec(BaseModel):
     cameras: tuple[str, ...]
     image_size: tuple[int, int] = Field(description='height, width that the network sees')
     target: Literal['action', 'qpos'] = Field(
-        'action', description='what row 0 predicts one period ahead: the leader or the follower'
+        default='action',
+        description='what row 0 predicts one period ahead: the leader or the follower',
     )
     hyper: dict[str, Any] = Field(default_factory=dict)
     normalisation: Normalisation
@@ -71,9 +73,9 @@ class PolicySpec(BaseModel):
         return self
 
     @property
-    def target_range(self) -> Any:
+    def target_range(self) -> Range:
         """The range in which the predicted target is normalised."""
-        return getattr(self.normalisation, self.target)
+        return self.normalisation.qpos if self.target == 'qpos' else self.normalisation.action
 
 
 class Policy(nn.Module, ABC):
@@ -84,7 +86,9 @@ class Policy(nn.Module, ABC):
 
     def __init__(self, spec: PolicySpec) -> None:
         super().__init__()
-        self.spec = spec
+        self.config = self.Config.model_validate(spec.hyper)
+        # A checkpoint says every hyper-parameter, also those that were left at their defaults.
+        self.spec = spec.model_copy(update={'hyper': self.config.model_dump(mode='json')})
         self.source = spec.kind  # where it was loaded from, for messages
         self.normalise_qpos = MinMax(spec.normalisation.qpos)
         self.normalise_target = MinMax(spec.target_range)

@@ -6,20 +6,21 @@ code, and it appears under its name only when it is whole.
 
 from __future__ import annotations
 
+import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import torch
 import yaml
 from pydantic import ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from motion_policy.errors import UserError
 from motion_policy.policies.base import FORMAT, Policy, PolicySpec
 from motion_policy.policies.kinds import make_policy
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
+from motion_policy.robot.load import first_error_line
 from motion_policy.share import share_dir
 
 SPEC_FILE = 'policy.yaml'
@@ -40,7 +41,8 @@ def load_policy(folder: str | Path, device: str | torch.device = 'cpu') -> Polic
     try:
         policy = make_policy(spec)
     except ValidationError as error:
-        raise CheckpointError(f'{path / SPEC_FILE}: hyper.{first_problem(error)}') from None
+        source = f'{path / SPEC_FILE}: hyper'
+        raise CheckpointError(first_error_line(error, spec.hyper, source)) from None
     except UserError as error:
         raise CheckpointError(f'{path / SPEC_FILE}: {error}') from None
     _load_weights(policy, path / WEIGHTS_FILE)
@@ -79,7 +81,7 @@ def read_policy_spec(folder: str | Path) -> PolicySpec:
         content['robot'] = robot_spec_from_yaml(robot, f'{path}: robot')
         return PolicySpec(**content)
     except ValidationError as error:
-        raise CheckpointError(f'{path}: {first_problem(error)}') from None
+        raise CheckpointError(first_error_line(error, content, path)) from None
     except UserError as error:
         raise CheckpointError(str(error)) from None
 
@@ -89,12 +91,12 @@ def save_policy(policy: Policy, folder: str | Path) -> Path:
     path = Path(folder).expanduser().resolve()
     _refuse_foreign(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f'.{path.name}.', suffix='.part', dir=path.parent))
+    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    part.mkdir()
     try:
         weights = {key: value.contiguous().cpu() for key, value in policy.state_dict().items()}
-        save_file(weights, part / WEIGHTS_FILE, metadata={'format': FORMAT})
+        (part / WEIGHTS_FILE).write_bytes(save(weights, metadata={'format': FORMAT}))
         (part / SPEC_FILE).write_text(spec_to_yaml(policy.spec), encoding='utf-8')
-        part.chmod(0o755)
         _swap_in(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -128,18 +130,6 @@ def check_robot(policy: Policy, robot: RobotSpec) -> None:
                 f"{policy.source}: camera '{name}' was {then.width}x{then.height} in training, "
                 f"'{robot.name}' has {now.width}x{now.height}: another shape of image"
             )
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first complaint of pydantic as `key: what is wrong`."""
-    problem = error.errors()[0]
-    key = '.'.join(str(part) for part in problem['loc'])
-    message = problem['msg'].removeprefix('Value error, ')
-    if problem['type'] == 'extra_forbidden':
-        message = 'unknown key'
-    elif problem['type'] != 'missing' and problem['type'] != 'value_error':
-        message = f'{message}, found {problem["input"]!r:.60}'
-    return f'{key}: {message}' if key else message
 
 
 def _load_weights(policy: Policy, path: Path) -> None:

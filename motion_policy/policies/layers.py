@@ -31,9 +31,9 @@ class SpatialSoftmax(nn.Module):
 
     def attention(self, features: Tensor) -> Tensor:
         """The attention maps (B, K, height, width), each summing to one."""
-        # flatten on a channels_last tensor would hand out a strided view; softmax wants rows.
+        # A channels_last tensor would be flattened with strides; softmax is faster on rows.
         flat = features.contiguous().flatten(2) / self.temperature
-        return flat.softmax(dim=-1).unflatten(-1, (self.height, self.width))
+        return flat.softmax(dim=-1).view(*features.shape[:2], self.height, self.width)
 
     def forward(self, features: Tensor) -> Tensor:
         attention = self.attention(features)

@@ -28,6 +28,7 @@ from motion_policy.policies.normalisation import to_byte_images
 State = tuple[Tensor, Tensor]
 
 BORDER = 3  # pixels that the three unpadded 3x3 convolutions take off each side
+SMALLEST_IMAGE = 2 * BORDER + 2  # two columns and rows are left to point into
 
 
 class SARNNConfig(BaseModel):
@@ -35,13 +36,13 @@ class SARNNConfig(BaseModel):
 
     model_config = ConfigDict(extra='forbid', frozen=True)
 
-    rec_dim: int = Field(50, ge=1, description='units of the LSTM')
-    k_dim: int = Field(5, ge=1, description='number of attention points')
-    temperature: float = Field(1e-4, gt=0, description='of the spatial softmax')
-    heatmap_size: float = Field(0.1, gt=0, description='of the inverse spatial softmax')
-    leaky_slope: float = Field(0.3, ge=0, lt=1, description='of every LeakyReLU')
+    rec_dim: int = Field(default=50, ge=1, description='units of the LSTM')
+    k_dim: int = Field(default=5, ge=1, description='number of attention points')
+    temperature: float = Field(default=1e-4, gt=0, description='of the spatial softmax')
+    heatmap_size: float = Field(default=0.1, gt=0, description='of the inverse spatial softmax')
+    leaky_slope: float = Field(default=0.3, ge=0, lt=1, description='of every LeakyReLU')
     reference: bool = Field(
-        False,
+        default=False,
         description='LeakyReLU on the joint, point and image outputs too, as in the original; '
         'otherwise they are linear, so that every value can be reached',
     )
@@ -68,7 +69,7 @@ class SARNN(nn.Module):
         config = config or SARNNConfig()
         self.config = config
         height, width = image_size[0] - 2 * BORDER, image_size[1] - 2 * BORDER
-        if height < 2 or width < 2:
+        if min(image_size) < SMALLEST_IMAGE:
             raise ValueError(f'image size {image_size} is too small for SARNN: at least 8x8')
         k, slope = config.k_dim, config.leaky_slope
 
@@ -111,13 +112,17 @@ class SARNN(nn.Module):
                 nn.init.xavier_uniform_(module.weight)
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)
-        nn.init.xavier_uniform_(self.rec.weight_ih_l0)
-        nn.init.orthogonal_(self.rec.weight_hh_l0)
-        nn.init.zeros_(self.rec.bias_ih_l0)
-        nn.init.zeros_(self.rec.bias_hh_l0)
+        for name, parameter in self.rec.named_parameters():
+            if name.startswith('weight_ih'):
+                nn.init.xavier_uniform_(parameter)
+            elif name.startswith('weight_hh'):
+                nn.init.orthogonal_(parameter)
+            else:
+                nn.init.zeros_(parameter)
 
     def initial_state(self, batch_size: int) -> State:
-        zeros = self.rec.weight_hh_l0.new_zeros(batch_size, self.config.rec_dim)
+        weight = next(self.rec.parameters())
+        zeros = weight.new_zeros(batch_size, self.config.rec_dim)
         return zeros, zeros.clone()
 
     def look(self, images: Tensor) -> Tensor:
@@ -140,7 +145,7 @@ class SARNN(nn.Module):
         if state is None:
             state = self.initial_state(len(inputs))
         hidden, (h, c) = self.rec(inputs, (state[0].unsqueeze(0), state[1].unsqueeze(0)))
-        next_points = self.decoder_point(hidden).unflatten(-1, (self.config.k_dim, 2))
+        next_points = self.decoder_point(hidden).reshape(points.shape)
         return self.decoder_joint(hidden), next_points, (h.squeeze(0), c.squeeze(0))
 
     def draw(self, points: Tensor, features: Tensor) -> Tensor:
@@ -174,8 +179,10 @@ class SARNNPolicy(Policy):
         super().__init__(spec)
         if len(spec.cameras) != 1:
             raise UserError(f'cameras: sarnn sees exactly one camera, found {list(spec.cameras)}')
-        config = SARNNConfig(**spec.hyper)
-        self.network = SARNN(len(self.joint_names), spec.image_size, config)
+        assert isinstance(self.config, SARNNConfig)
+        if min(spec.image_size) < SMALLEST_IMAGE:
+            raise UserError(f'image_size: {spec.image_size}, sarnn needs at least 8x8 pixels')
+        self.network = SARNN(len(self.joint_names), spec.image_size, self.config)
         self.network.to(memory_format=torch.channels_last)  # twice as fast on a CPU
 
     def initial_state(self, batch_size: int) -> State:
