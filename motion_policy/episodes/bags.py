@@ -32,6 +32,11 @@ STORAGE_SUFFIXES = ('.mcap', '.db3')
 STEP_NS = 10 * NANOSECONDS_PER_S
 
 
+# rclpy's serialize_message, with which bags are often written, leaves as many bytes behind the end
+# of a message with empty lists; rosbags takes up to three.
+SURPLUS_BYTES = (0, 4, 8, 12)
+
+
 @dataclass(frozen=True)
 class BagTopic:
     """One topic of a bag: absolute name, message type and number of messages."""
@@ -135,12 +140,13 @@ def _types() -> Typestore:
 
 
 def _message(bag: _Bag, topic: str, kind: str, data: bytes) -> Any:
-    try:
-        return _types().deserialize_cdr(data, kind)
-    except Exception as error:  # rosbags lets errors of struct and numpy through
-        raise EpisodeError(
-            f"{bag.path}: topic '{topic}' holds a message that is no {kind}: {error}"
-        ) from None
+    failure = ''
+    for surplus in SURPLUS_BYTES:
+        try:
+            return _types().deserialize_cdr(data[: len(data) - surplus], kind)
+        except Exception as error:  # rosbags lets errors of struct and numpy through
+            failure = failure or str(error)
+    raise EpisodeError(f"{bag.path}: topic '{topic}' holds a message that is no {kind}: {failure}")
 
 
 def _find_topic(bag: _Bag, stream: StreamSpec, namespace: str) -> str:

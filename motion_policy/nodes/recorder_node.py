@@ -33,12 +33,12 @@ class RecorderNode(Node):
         super().__init__('recorder_node', **options)
         self._declare_parameters()
         self._robot = load_robot_spec(parameter(self, 'robot'))
-        self._recorder = EpisodeRecorder(self._robot)
-        self._streams = StreamSubscriptions(
-            self, self._robot, self._recorder, reliable=parameter(self, 'reliable')
+        self.recorder = EpisodeRecorder(self._robot)
+        self.streams = StreamSubscriptions(
+            self, self._robot, self.recorder, reliable=parameter(self, 'reliable')
         )
-        self._rates_hz = dict.fromkeys(self._streams.streams, 0.0)
-        self._counted = dict(self._streams.received)
+        self._rates_hz = dict.fromkeys(self.streams.streams, 0.0)
+        self._counted = dict(self.streams.received)
         self._counted_at_s = time.monotonic()
         self._reported_end = ''
         self._status = self.create_publisher(DiagnosticArray, '~/status', 10)
@@ -86,12 +86,12 @@ class RecorderNode(Node):
         return answer
 
     def _start(self) -> str:
-        self._recorder.advance(self._now_ns())
-        silent = self._streams.silent()
+        self.recorder.advance(self._now_ns())
+        silent = self.streams.silent()
         if silent:
             raise UserError('not started: ' + '; '.join(silent))
         try:
-            path = self._recorder.start(
+            path = self.recorder.start(
                 Path(parameter(self, 'directory')).expanduser(),
                 task=parameter(self, 'task'),
                 operator=parameter(self, 'operator'),
@@ -106,21 +106,21 @@ class RecorderNode(Node):
         return f'recording {path}'
 
     def _stop(self) -> str:
-        self._recorder.advance(self._now_ns())
-        return f'recorded {self._recorder.stop()}'
+        self.recorder.advance(self._now_ns())
+        return f'recorded {self.recorder.stop()}'
 
     def _discard(self) -> str:
-        return f'discarded {self._recorder.discard()}'
+        return f'discarded {self.recorder.discard()}'
 
     def _mark(self, success: bool) -> str:
-        return f'{self._recorder.mark(success)} is a {"success" if success else "failure"}'
+        return f'{self.recorder.mark(success)} is a {"success" if success else "failure"}'
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
 
     def _tick(self) -> None:
-        self._recorder.advance(self._now_ns())
-        current = self._recorder.current
+        self.recorder.advance(self._now_ns())
+        current = self.recorder.current
         if current is not None and current.ended and current.ended != self._reported_end:
             self._reported_end = current.ended
             self.get_logger().error(f'the recording {current}')
@@ -138,13 +138,13 @@ class RecorderNode(Node):
         elapsed_s = now_s - self._counted_at_s
         if elapsed_s < STATUS_PERIOD_S / 2:
             return
-        for name, count in self._streams.received.items():
+        for name, count in self.streams.received.items():
             self._rates_hz[name] = (count - self._counted[name]) / elapsed_s
             self._counted[name] = count
         self._counted_at_s = now_s
 
     def _recording_status(self) -> DiagnosticStatus:
-        current, last = self._recorder.current, self._recorder.last
+        current, last = self.recorder.current, self.recorder.last
         level, state, line = DiagnosticStatus.OK, 'idle', 'idle'
         if current is not None and current.ended:
             level, state, line = DiagnosticStatus.ERROR, 'ended', str(current)
@@ -155,20 +155,20 @@ class RecorderNode(Node):
             state=state,
             file='' if current is None else current.path,
             rows=0 if current is None else current.rows,
-            rows_waiting=self._recorder.rows_waiting,
+            rows_waiting=self.recorder.rows_waiting,
             last_file='' if last is None else last.path,
         )  # fmt: skip
 
     def _stream_status(self, name: str) -> DiagnosticStatus:
-        rate_hz, row = self._rates_hz[name], self._recorder.row
+        rate_hz, row = self._rates_hz[name], self.recorder.row
         fault = 'missing' if row is None else row.faults.get(name, '')
         level, line = DiagnosticStatus.OK, f'{rate_hz:.1f} Hz'
         if fault:
-            label = self._recorder.stream_label(name)
+            label = self.recorder.stream_label(name)
             level, line = DiagnosticStatus.ERROR, f'{label}: {fault}'
         elif rate_hz < parameter(self, 'min_rate'):
             level, line = DiagnosticStatus.WARN, f'only {rate_hz:.1f} Hz'
-        values: dict[str, Any] = {'topic': self._streams.streams[name].topic}
+        values: dict[str, Any] = {'topic': self.streams.streams[name].topic}
         values['rate_hz'] = f'{rate_hz:.1f}'
         if row is not None and name in row.ages_ns:
             values['age_ms'] = f'{row.ages_ns[name] * 1e-6:.1f}'
@@ -189,7 +189,7 @@ class RecorderNode(Node):
 
     def close(self) -> None:
         """Finish a recording that is under way; the last thing the node does."""
-        result = self._recorder.close()
+        result = self.recorder.close()
         if result is not None:
             self.get_logger().warning(f'the recording {result}')
 

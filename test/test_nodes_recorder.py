@@ -1,0 +1,282 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The recorder node over real DDS: what it writes, what it refuses, and what it says meanwhile."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import recordings
+
+pytest.importorskip('rclpy')
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.parameter import Parameter
+from rclpy.serialization import serialize_message
+from ros_testing import Bench, ros_bench
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_typestore
+from sensor_msgs.msg import Image, JointState
+from std_srvs.srv import Trigger
+
+from motion_policy.episodes import EpisodeReader, check_episode, import_bag
+from motion_policy.nodes.recorder_node import RecorderNode
+from motion_policy.streams import Sample
+
+ROBOT = recordings.tabletop()
+TICK_S = 0.01
+
+
+class Arm:
+    """Publishes the tabletop robot's streams by formula; any of them can be silenced."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.silent: set[str] = set()
+        self.tick = 0
+        self.size = (128, 128)
+        make = bench.client.create_publisher
+        self.publishers = {
+            stream.name: make(Image if stream.role == 'camera' else JointState, stream.topic, 10)
+            for stream in ROBOT.streams()
+        }
+        self.status: list[DiagnosticArray] = []
+        bench.client.create_subscription(
+            DiagnosticArray, 'recorder_node/status', self.status.append, 10
+        )
+        bench.client.create_timer(TICK_S, self.speak)
+
+    def speak(self) -> None:
+        """Publish what is due: joints at 100 Hz, the leader at 50, cameras at 25."""
+        stamp = self.bench.client.get_clock().now().to_msg()
+        for name, publisher in self.publishers.items():
+            period = {'state': 1, 'leader': 2}.get(name, 4)
+            if name not in self.silent and self.tick % period == 0:
+                message = self.image() if name in ROBOT.cameras else self.joints(name)
+                message.header.stamp = stamp
+                publisher.publish(message)
+        self.tick += 1
+
+    def image(self) -> Image:
+        pixels = recordings.scene(self.tick, *self.size)
+        message = Image(height=pixels.shape[0], width=pixels.shape[1], encoding='rgb8')
+        message.step = 3 * message.width
+        message.data.frombytes(pixels)
+        return message
+
+    def joints(self, name: str) -> JointState:
+        values = recordings.joint_values(self.tick).astype(float)
+        message = JointState(name=list(ROBOT.joints.names)[::-1])
+        message.position = (values + (name == 'leader'))[::-1].tolist()
+        if name == 'state':
+            message.velocity = (0.1 * values)[::-1].tolist()
+            message.effort = (2 * values)[::-1].tolist()
+        return message
+
+    def call(self, service: str) -> Any:
+        """Call a service of the recorder."""
+        return self.bench.call(Trigger, f'recorder_node/{service}')
+
+    def recording_status(self) -> DiagnosticStatus:
+        """The newest status of the recording itself."""
+        return self.status[-1].status[0]
+
+    def rows(self) -> int:
+        """Rows written so far, as the newest status has it."""
+        if not self.status:
+            return 0
+        return int({v.key: v.value for v in self.recording_status().values}['rows'])
+
+    def run(self, ticks: int) -> None:
+        """Speak so many times more."""
+        end = self.tick + ticks
+        self.bench.spin_until(lambda: self.tick >= end, 'the arm to speak')
+
+
+@pytest.fixture
+def arm(ros_domain: int) -> Iterator[Arm]:
+    """An arm that speaks."""
+    with ros_bench() as bench:
+        yield Arm(bench)
+
+
+def add_recorder(arm: Arm, directory: Path, **parameters: Any) -> RecorderNode:
+    """Let a recorder join, and wait until it has heard every stream."""
+    settings = {'directory': str(directory), **parameters}
+    overrides = [Parameter(name, value=value) for name, value in settings.items()]
+    node = RecorderNode(context=arm.bench.context, parameter_overrides=overrides)
+    arm.bench.add(node)
+    wanted = set(ROBOT.stream_names) - arm.silent
+    heard = node.streams.received
+    arm.bench.spin_until(lambda: all(heard[name] > 2 for name in wanted), 'all streams')
+    arm.run(10)
+    return node
+
+
+def write_bag(path: Path, samples: list[tuple[str, Sample]]) -> None:
+    """Write messages to a rosbag2 folder with the times at which they were received."""
+    store = get_typestore(Stores.LATEST)
+    with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connections = {
+            stream.name: writer.add_connection('/' + stream.topic, stream.type, typestore=store)
+            for stream in ROBOT.streams()
+        }
+        for name, sample in samples:
+            writer.write(connections[name], sample.receive_ns, serialize_message(sample.value))
+
+
+def datasets(path: Path) -> dict[str, np.ndarray]:
+    """Every dataset of an episode."""
+    found: dict[str, np.ndarray] = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, item: found.update({name: item[()]}) if hasattr(item, 'shape') else None
+        )
+    return found
+
+
+def test_rows_are_those_that_a_bag_of_the_same_messages_gives(arm: Arm, tmp_path: Path) -> None:
+    """Recorded over DDS or imported from a bag: every dataset is the same, bit for bit."""
+    node = add_recorder(arm, tmp_path, compress=False)
+    heard: list[tuple[str, Sample]] = []
+    push = node.recorder.push
+
+    def push_and_keep(name: str, sample: Sample) -> None:
+        heard.append((name, sample))
+        push(name, sample)
+
+    node.recorder.push = push_and_keep
+    arm.run(20)
+    assert arm.call('start').success
+    arm.run(150)
+    response = arm.call('stop')
+    assert response.success, response.message
+    arm.run(10)
+
+    recorded = datasets(tmp_path / 'episode_000000.hdf5')
+    write_bag(tmp_path / 'bag', heard)
+    [imported_path] = import_bag(tmp_path / 'bag', ROBOT, tmp_path / 'imported', compress=False)
+    imported = datasets(imported_path)
+
+    rows = np.isin(imported['time_ns'], recorded['time_ns'])
+    assert len(recorded['time_ns']) == rows.sum() >= 50
+    assert recorded.keys() == imported.keys()
+    assert len(recorded) == 4 + 1 + 2 + 4 * 3
+    for name, values in recorded.items():
+        np.testing.assert_array_equal(values, imported[name][rows], err_msg=name)
+    assert recorded['action'].max() > 1.5
+
+
+def test_the_episode_says_who_recorded_what(arm: Arm, tmp_path: Path) -> None:
+    """Parameters stand in the file, and may change between episodes; judgement by service."""
+    node = add_recorder(arm, tmp_path, task='grasp', operator='Ada', sim=True)
+    arm.call('start')
+    arm.run(20)
+    assert not arm.call('start').success
+    assert arm.call('mark_success').success
+    first = arm.call('stop')
+    assert first.success and 'rows in' in first.message
+    node.set_parameters([Parameter('task', value='lift')])
+    arm.call('start')
+    arm.run(20)
+    arm.call('stop')
+    assert arm.call('mark_failure').success
+    arm.call('start')
+    arm.run(20)
+    assert arm.call('discard').success
+    assert not arm.call('stop').success
+    names = ('episode_000000.hdf5', 'episode_000001.hdf5')
+    assert sorted(path.name for path in tmp_path.iterdir()) == list(names)
+    for name, task, success in zip(names, ('grasp', 'lift'), (True, False), strict=True):
+        assert check_episode(tmp_path / name) == []
+        with EpisodeReader(tmp_path / name) as episode:
+            assert (episode.task, episode.success, episode.sim) == (task, success, True)
+            assert episode.compress and episode.length >= 5
+
+
+def test_start_is_refused_while_a_stream_is_silent(arm: Arm, tmp_path: Path) -> None:
+    """The answer names the stream, its topic and type, and whether anyone publishes there."""
+    arm.silent = {'side'}
+    add_recorder(arm, tmp_path)
+    response = arm.call('start')
+    assert not response.success
+    assert "'side'" in response.message and '/side/image_raw' in response.message
+    arm.silent = set()
+    arm.run(30)
+    arm.silent = {'leader'}
+    arm.run(50)
+    response = arm.call('start')
+    assert not response.success
+    assert "stream 'leader' (leader/joint_states): stale" in response.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stream_that_dies_is_told_at_once_and_the_rows_are_kept(
+    arm: Arm, tmp_path: Path
+) -> None:
+    """Status ERROR names the stream while others speak; the file is finished and sound."""
+    add_recorder(arm, tmp_path)
+    assert arm.call('start').success
+    arm.run(60)
+    arm.silent = {'top'}
+    arm.bench.spin_until(
+        lambda: arm.recording_status().level == DiagnosticStatus.ERROR, 'status ERROR'
+    )
+    assert "stream 'top' (top/image_raw): stale" in arm.recording_status().message
+    response = arm.call('stop')
+    assert not response.success and 'episode_000000.hdf5' in response.message
+    path = tmp_path / 'episode_000000.hdf5'
+    assert check_episode(path) == []
+    with EpisodeReader(path) as episode:
+        assert episode.length >= 25 and episode.success is None
+
+
+def test_status_names_every_stream_with_its_rate(arm: Arm, tmp_path: Path) -> None:
+    """Status tells rate, age and drops per stream, and which topic is silent."""
+    arm.silent = {'side'}
+    add_recorder(arm, tmp_path)
+    count = len(arm.status)
+    arm.bench.spin_until(lambda: len(arm.status) >= count + 3, 'status')
+    by_name = {entry.name: entry for entry in arm.status[-1].status}
+    assert by_name['recorder_node: stream side'].level == DiagnosticStatus.ERROR
+    assert 'side/image_raw' in by_name['recorder_node: stream side'].message
+    values = {v.key: v.value for v in by_name['recorder_node: stream state'].values}
+    assert float(values['rate_hz']) > 20 and values['topic'] == 'joint_states'
+    assert {'age_ms', 'received', 'dropped', 'max_gap_ms'} <= values.keys()
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_finishes_the_file(arm: Arm, tmp_path: Path, number: signal.Signals) -> None:
+    """What is being recorded when the process must end is finished under its name."""
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'motion_policy.nodes.recorder_node', '--ros-args',
+         '-p', f'directory:={tmp_path}'],
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    ready = arm.bench.spin_until
+    ready(
+        lambda: arm.status and all(
+            s.level != DiagnosticStatus.ERROR for s in arm.status[-1].status
+        ),
+        'all streams',
+    )  # fmt: skip
+    assert arm.call('start').success
+    arm.bench.spin_until(lambda: arm.rows() >= 20, 'rows')
+    process.send_signal(number)
+    arm.bench.spin_until(lambda: process.poll() is not None, 'the recorder to end')
+    errors = process.communicate()[1]
+    assert process.returncode == 0 and 'Traceback' not in errors, errors
+    path = tmp_path / 'episode_000000.hdf5'
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    assert check_episode(path) == []
+    with EpisodeReader(path) as episode, h5py.File(path) as file:
+        assert episode.length >= 20
+        assert 'shut down' in file.attrs['ended']
