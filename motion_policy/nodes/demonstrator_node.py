@@ -16,10 +16,11 @@ from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool, Float64MultiArray
+from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from motion_policy.errors import UserError
+from motion_policy.nodes.commands import CommandPublishers
 from motion_policy.nodes.shell import declare, parameter, run_node
 from motion_policy.nodes.subscriptions import sensor_qos
 from motion_policy.robot import load_robot_spec
@@ -44,7 +45,7 @@ class DemonstratorNode(Node):
         self._cube_xy: np.ndarray | None = None
         self._qpos: np.ndarray | None = None
         self._leader = self.create_publisher(JointState, joints.leader[0].topic, 10)
-        self._command = self.create_publisher(Float64MultiArray, joints.command[0].topic, 1)
+        self._command = CommandPublishers(self, self._robot)
         self._done = self.create_publisher(Bool, '~/done', LATCHED_QOS)
         self.create_subscription(PoseStamped, 'cube_pose', self._see_cube, sensor_qos())
         self.create_subscription(
@@ -91,12 +92,13 @@ class DemonstratorNode(Node):
             return
         now = self.get_clock().now()
         playing = self._arm.playing
-        target = self._arm.target(now.nanoseconds, self._qpos).tolist()
-        message = JointState(name=list(self._robot.joints.names), position=target)
+        target = self._arm.target(now.nanoseconds, self._qpos)
+        names = list(self._robot.joints.names)
+        message = JointState(name=names, position=target.tolist())
         message.header.stamp = now.to_msg()
         self._leader.publish(message)
         if playing:
-            self._command.publish(Float64MultiArray(data=target))
+            self._command.send(target)
         if playing and not self._arm.playing:
             self._done.publish(Bool(data=True))
 
