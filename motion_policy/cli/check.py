@@ -41,7 +41,9 @@ def run(arguments: Arguments) -> int:
     console = Console()
     found: dict[str, list[str]] = {}
     episodes = list_episodes(arguments.paths, unfinished=True)
-    for path in track(episodes, 'checking', console=console, transient=True):
+    for path in track(
+        episodes, 'checking', console=console, transient=True, disable=not console.is_terminal
+    ):
         episode, problems = _check(path, arguments.repair, console)
         found[str(episode)] = problems
         for problem in problems:

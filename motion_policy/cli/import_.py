@@ -79,7 +79,8 @@ def run(arguments: Arguments) -> int:
 
 def _import(source: Path, robot: RobotSpec, arguments: Arguments, console: Console) -> list[Path]:
     columns = (TextColumn('{task.description}'), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    quiet = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
         rows = bag_duration_ns(source) // robot.period_ns
         bar = progress.add_task(escape(source.name), total=max(1, rows))
 

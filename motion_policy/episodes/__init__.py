@@ -12,6 +12,7 @@ from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.paths import list_episodes, next_episode_path
 from motion_policy.episodes.reader import EpisodeReader, StreamStamps
 from motion_policy.episodes.repair import repair_episode
+from motion_policy.episodes.summary import bag_summary, episode_summary
 from motion_policy.episodes.writer import EpisodeWriter
 
 __all__ = [
@@ -20,8 +21,10 @@ __all__ = [
     'EpisodeReader',
     'EpisodeWriter',
     'StreamStamps',
+    'bag_summary',
     'bag_topics',
     'check_episode',
+    'episode_summary',
     'import_bag',
     'is_bag',
     'list_episodes',

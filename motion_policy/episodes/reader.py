@@ -105,6 +105,16 @@ class EpisodeReader:
         return None if isinstance(value, h5py.Empty) else bool(value)
 
     @property
+    def operator(self) -> str:
+        """Who demonstrated."""
+        return self._attribute_text('operator')
+
+    @property
+    def created(self) -> str:
+        """When it was recorded, ISO 8601."""
+        return self._attribute_text('created')
+
+    @property
     def ended(self) -> str:
         """Why the recording ended before its time; empty for a normal end."""
         return self._attribute_text('ended') if 'ended' in self._file.attrs else ''

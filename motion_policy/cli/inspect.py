@@ -1,0 +1,216 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`motion-policy inspect`: what is in an episode, a bag or a checkpoint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from motion_policy.episodes import bag_summary, episode_summary, is_bag, list_episodes
+from motion_policy.errors import UserError
+
+POLICY_FILE = 'policy.yaml'
+
+# The widest gap between stamps, and the greatest age of a sample that stands in a row, in ms.
+_COUNTED = ('Hz', 'got', 'lost', 'twice', 'gap ms')
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Show what is in an episode, a bag or a checkpoint: contents, rates, gaps, drops."""
+
+    paths: tyro.conf.Positional[tuple[Path, ...]]
+    """Episodes, folders of episodes, rosbag2 recordings, checkpoint folders."""
+
+    json: Path | None = None
+    """Write everything that is shown, and more, as JSON."""
+
+    plot: Path | None = None
+    """Draw the joints of one episode, measured and action, as PNG."""
+
+    video: Path | None = None
+    """Write the cameras of one episode side by side, as MP4 or GIF."""
+
+
+def run(arguments: Arguments) -> int:
+    """Show every path; 0 when all could be read."""
+    if not arguments.paths:
+        raise UserError('inspect: no path was given, expected an episode, a bag or a checkpoint')
+    summaries = [summary for path in arguments.paths for summary in _summaries(path)]
+    episodes = [Path(entry['path']) for entry in summaries if entry['kind'] == 'episode']
+    pictures = arguments.plot or arguments.video
+    if pictures and len(episodes) != 1:
+        raise UserError(f'{pictures}: {len(episodes)} episodes were given, expected exactly one')
+    _show(summaries, Console())
+    if arguments.json:
+        text = json.dumps({'inspected': summaries}, indent=2)
+        arguments.json.write_text(text, encoding='utf-8')
+    if pictures:
+        from motion_policy.cli import inspect_pictures
+
+        if arguments.plot:
+            inspect_pictures.write_plot(episodes[0], arguments.plot)
+        if arguments.video:
+            inspect_pictures.write_video(episodes[0], arguments.video)
+    return 0
+
+
+def _summaries(path: Path) -> list[dict[str, Any]]:
+    if is_bag(path):
+        return [bag_summary(path)]
+    if (path / POLICY_FILE).is_file():
+        return [_checkpoint_summary(path)]
+    return [episode_summary(episode) for episode in list_episodes(path)]
+
+
+def _checkpoint_summary(path: Path) -> dict[str, Any]:
+    # torch is loaded only for a checkpoint.
+    from safetensors import safe_open
+
+    from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
+
+    folder = find_checkpoint(path)
+    spec = read_policy_spec(folder).model_dump(mode='json')
+    parameters = 0
+    with safe_open(folder / 'weights.safetensors', framework='numpy') as weights:
+        for name in weights.keys():  # noqa: SIM118  (safe_open is no mapping)
+            size = 1
+            for extent in weights.get_slice(name).get_shape():
+                size *= extent
+            parameters += size
+    spec['policy'] = spec.pop('kind')
+    return {'kind': 'checkpoint', 'path': str(path), 'parameters': parameters, **spec}
+
+
+def _show(summaries: list[dict[str, Any]], console: Console) -> None:
+    episodes = [summary for summary in summaries if summary['kind'] == 'episode']
+    if len(episodes) > 1:
+        _show_episodes(episodes, console)
+    for summary in summaries:
+        if summary['kind'] == 'checkpoint':
+            _show_checkpoint(summary, console)
+        elif summary['kind'] == 'bag':
+            _show_bag(summary, console)
+        elif len(episodes) == 1:
+            _show_episode(summary, console)
+
+
+def _show_episodes(episodes: list[dict[str, Any]], console: Console) -> None:
+    table = _table('episode', 'rows', 's', 'task', 'success', 'lost', 'gap ms', 'MB')
+    for entry in episodes:
+        streams = entry['streams'].values()
+        table.add_row(
+            escape(Path(entry['path']).name),
+            str(entry['rows']),
+            f'{entry["duration_s"]:.1f}',
+            escape(entry['task']),
+            _judged(entry['success']),
+            str(sum(stream['dropped'] for stream in streams)),
+            f'{max(stream["max_gap_ms"] for stream in streams):.0f}',
+            f'{entry["file_bytes"] / 1e6:.1f}',
+        )
+    console.print(table)
+    total_s = sum(entry['duration_s'] for entry in episodes)
+    console.print(f'{len(episodes)} episodes, {total_s:.1f} s in all')
+
+
+def _show_episode(entry: dict[str, Any], console: Console) -> None:
+    sizes = ', '.join(f'{name} {w}x{h}' for name, (w, h) in entry['cameras'].items())
+    _show_pairs(
+        console,
+        {
+            'episode': entry['path'],
+            'robot': f'{entry["robot"]}{" (simulated)" if entry["sim"] else ""}',
+            'rows': f'{entry["rows"]} at {entry["rate_hz"]:g} Hz, {entry["duration_s"]:.2f} s',
+            'joints': ', '.join(entry['joints']) + (' (with effort)' if entry['effort'] else ''),
+            'cameras': f'{sizes or "none"} ({"JPEG" if entry["compress"] else "raw"})',
+            'task': entry['task'] or '-',
+            'success': _judged(entry['success']),
+            'operator': entry['operator'] or '-',
+            'created': entry['created'],
+            'ended early': entry['ended'],
+            'size': f'{entry["file_bytes"] / 1e6:.1f} MB',
+        },
+    )
+    table = _table('stream', 'topic', *_COUNTED, 'age ms', 'limit')
+    for name, stream in entry['streams'].items():
+        oldest = stream['age_max_ms']
+        table.add_row(
+            name,
+            stream['topic'],
+            *_counts(stream),
+            '-' if oldest is None else f'{oldest:.0f}',
+            f'{stream["age_limit_ms"]:.0f}',
+        )
+    console.print(table)
+
+
+def _show_bag(entry: dict[str, Any], console: Console) -> None:
+    _show_pairs(
+        console,
+        {
+            'bag': entry['path'],
+            'duration': f'{entry["duration_s"]:.2f} s',
+            'messages': str(entry['messages']),
+        },
+    )
+    table = _table('topic', 'type', *_COUNTED)
+    for topic, counted in entry['topics'].items():
+        table.add_row(topic, counted['type'].rpartition('/')[2], *_counts(counted))
+    console.print(table)
+
+
+def _show_checkpoint(entry: dict[str, Any], console: Console) -> None:
+    height, width = entry['image_size']
+    _show_pairs(
+        console,
+        {
+            'checkpoint': entry['path'],
+            'policy': f'{entry["policy"]}, {entry["parameters"]} parameters',
+            'rate': f'{entry["rate"]:g} Hz',
+            'robot': f'{entry["robot"]["name"]} at {entry["robot"]["rate"]:g} Hz',
+            'cameras': f'{", ".join(entry["cameras"])} at {width}x{height}',
+            'predicts': entry['target'],
+            **{name: str(value) for name, value in entry['metrics'].items()},
+        },
+    )
+
+
+def _table(*columns: str) -> Table:
+    """Return a table that wraps long names instead of cutting them."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        numbers = column not in ('episode', 'stream', 'topic', 'type', 'task')
+        table.add_column(column, overflow='fold', justify='right' if numbers else 'left')
+    return table
+
+
+def _show_pairs(console: Console, pairs: dict[str, str]) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, value in pairs.items():
+        if value:
+            table.add_row(f'[bold]{escape(name)}[/]', escape(value))
+    console.print(table)
+
+
+def _counts(stream: dict[str, Any]) -> list[str]:
+    return [
+        f'{stream["rate_hz"]:.1f}',
+        str(stream['received']),
+        str(stream['dropped']),
+        str(stream['duplicates']),
+        f'{stream["max_gap_ms"]:.0f}',
+    ]
+
+
+def _judged(success: bool | None) -> str:
+    return {True: 'yes', False: 'no', None: '-'}[success]

@@ -1,0 +1,114 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is in an episode or a bag, in numbers that JSON can hold; every key carries its unit."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from motion_policy.episodes.bags import bag_topics, read_raw
+from motion_policy.episodes.reader import EpisodeReader
+from motion_policy.robot import StreamSpec
+from motion_policy.robot.spec import NANOSECONDS_PER_S
+from motion_policy.streams import Sample, Sampler, StreamCounters
+
+NANOSECONDS_PER_MS = 1_000_000
+
+
+def episode_summary(path: str | Path) -> dict[str, Any]:
+    """Return what an episode holds; `streams` has rates, gaps, drops and ages of each stream.
+
+    Raises:
+        EpisodeError: not a finished episode.
+    """
+    with EpisodeReader(path) as episode:
+        robot = episode.robot
+        return {
+            'kind': 'episode',
+            'path': str(path),
+            'robot': robot.name,
+            'task': episode.task,
+            'success': episode.success,
+            'operator': episode.operator,
+            'created': episode.created,
+            'ended': episode.ended,
+            'sim': episode.sim,
+            'rows': episode.length,
+            'rate_hz': episode.rate,
+            'duration_s': episode.length / episode.rate,
+            'joints': list(episode.joint_names),
+            'cameras': {name: [c.width, c.height] for name, c in robot.cameras.items()},
+            'compress': episode.compress,
+            'effort': episode.effort is not None,
+            'file_bytes': Path(path).stat().st_size,
+            'streams': {s.name: _stream_summary(episode, s) for s in robot.streams()},
+        }
+
+
+def bag_summary(path: str | Path) -> dict[str, Any]:
+    """Return what a bag holds; gaps and drops are those of the reception, per topic.
+
+    Raises:
+        EpisodeError: not a readable bag, or it is cut short.
+    """
+    topics = {entry.topic: entry for entry in bag_topics(path)}
+    # A topic of the bag is a stream here; nothing is sampled, only counted.
+    sampler = Sampler(
+        StreamSpec(entry.topic, 'state', entry.topic, entry.type, 1.0, 'receive')
+        for entry in topics.values()
+    )
+    times: dict[str, list[int]] = defaultdict(list)
+    for topic, _, receive_ns, _ in read_raw(path):
+        times[topic].append(receive_ns)
+        sampler.push(topic, Sample(0, receive_ns, None))
+    ends = [stamps[0] for stamps in times.values()] + [stamps[-1] for stamps in times.values()]
+    return {
+        'kind': 'bag',
+        'path': str(path),
+        'duration_s': (max(ends) - min(ends)) / NANOSECONDS_PER_S if ends else 0.0,
+        'messages': sum(len(stamps) for stamps in times.values()),
+        'topics': {
+            topic: {
+                'type': entry.type,
+                'rate_hz': _rate_hz(times[topic]),
+                **_counted(sampler.counters[topic]),
+            }
+            for topic, entry in topics.items()
+        },
+    }
+
+
+def _stream_summary(episode: EpisodeReader, stream: StreamSpec) -> dict[str, Any]:
+    stamps = episode.stamps(stream.name)
+    there = stamps.receive_ns != 0
+    ages_ms = stamps.age_ns[there] / NANOSECONDS_PER_MS
+    return {
+        'topic': stream.topic,
+        'rate_hz': stamps.counters.received * episode.rate / max(1, episode.length),
+        **_counted(stamps.counters),
+        'age_median_ms': float(np.median(ages_ms)) if there.any() else None,
+        'age_max_ms': float(ages_ms.max()) if there.any() else None,
+        'age_limit_ms': stream.max_age_ns / NANOSECONDS_PER_MS,
+    }
+
+
+def _counted(counters: StreamCounters) -> dict[str, Any]:
+    return {
+        'received': counters.received,
+        'dropped': counters.dropped,
+        'duplicates': counters.duplicates,
+        'max_gap_ms': counters.max_gap_ns / NANOSECONDS_PER_MS,
+    }
+
+
+def _rate_hz(times_ns: list[int]) -> float:
+    """Return the rate by the median period, which a pause does not spoil."""
+    if len(times_ns) < 2:
+        return 0.0
+    period_ns = median(np.diff(times_ns).tolist())
+    return NANOSECONDS_PER_S / period_ns if period_ns else 0.0
