@@ -89,9 +89,14 @@ class Controller:
         self._awaiting = False
         self._faulty = False
 
+    @property
+    def enabled(self) -> bool:
+        """Whether commands may move the arm; False also while it brakes after `disable`."""
+        return self.state != 'idle' and not self._stopping
+
     def enable(self, now_ns: int, measured: Float64Array) -> None:
         """Start from the measured position (J,), at rest; UserError when it is not usable."""
-        if self.state != 'idle' and not self._stopping:
+        if self.enabled:
             return
         if self.state == 'idle':
             self.guard.start(self._checked_start(measured))
@@ -112,7 +117,7 @@ class Controller:
 
     def reset(self) -> None:
         """Forget the plan, the chunk in flight and a latched fault; go on with a new ramp."""
-        if self.state == 'idle' or self._stopping:
+        if not self.enabled:
             return
         self._restart(self._now_ns + 1)
         self._hold('reset')
@@ -144,7 +149,7 @@ class Controller:
         Return False for a chunk that is not used: from before a reset, hold or enable, entirely
         late, not finite or of the wrong width. The last two hold the arm at the next tick.
         """
-        if observation_ns < self._request_epoch_ns or self.state == 'idle' or self._stopping:
+        if observation_ns < self._request_epoch_ns or not self.enabled:
             self.dropped_chunks += 1
             return False
         self._awaiting = False
@@ -209,7 +214,7 @@ class Controller:
         return measured
 
     def _wants_action(self) -> bool:
-        if self.state == 'idle' or self._stopping or self._faulty or self._latched:
+        if not self.enabled or self._faulty or self._latched:
             return False
         return self.state != 'ramp' or self._ramp_target is None
 

@@ -1,0 +1,309 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Everything between the topics of one arm and its controller; policy and replay node share it.
+
+The controller decides; here its inputs are gathered, its commands sent and its events told.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from std_srvs.srv import SetBool, Trigger
+
+from motion_policy.control import INTERPOLATIONS, Controller
+from motion_policy.control.motion_limiter import Float64Array
+from motion_policy.control.observing import MeasuredJoints, robot_as_seen
+from motion_policy.errors import UserError
+from motion_policy.nodes import diagnostics
+from motion_policy.nodes.commands import CommandPublishers
+from motion_policy.nodes.control_loop import ControlLoop
+from motion_policy.nodes.shell import declare, parameter
+from motion_policy.nodes.subscriptions import StreamSubscriptions
+from motion_policy.robot import RobotSpec
+from motion_policy.streams import Row, Sampler, observation_from_row
+
+TELL_PERIOD_S = 0.1
+DIAGNOSTICS_PERIOD_S = 1.0
+SILENCE_S = 3.0  # after which a stream that never spoke is named
+SETTLE_MARGIN_S = 1.0
+NANOSECONDS_PER_S = 1_000_000_000
+MEANING = {
+    'idle': 'nothing is published',
+    'ramp': 'slowly to the first target',
+    'run': 'following the actions',
+    'hold': 'braking and staying',
+}
+
+
+def declare_control_parameters(node: Node) -> None:
+    """Declare the parameters that every node with a controller has."""
+    declare(
+        node, 'interpolation', 'linear',
+        'From the rate of the actions to the control rate', choices=INTERPOLATIONS,
+    )  # fmt: skip
+    declare(
+        node, 'ramp_speed', 0.25, 'Share of the velocity limits on the way to the first target',
+        minimum=0.01, maximum=1.0,
+    )  # fmt: skip
+    declare(
+        node, 'latch_faults', False,
+        'After a fault hold until ~/reset, instead of going on when all streams are back',
+    )  # fmt: skip
+    declare(
+        node, 'max_following_error', 0.0,
+        'Greatest distance of a command from the measured joint [rad or m]; 0: no such limit',
+        minimum=0.0, maximum=10.0,
+    )  # fmt: skip
+    declare(node, 'reliable', False, 'Subscribe with reliable instead of best-effort QoS')
+
+
+def make_controller(node: Node, robot: RobotSpec, policy_period_ns: int) -> Controller:
+    """Make the controller that the node's parameters ask for."""
+    return Controller(
+        robot,
+        policy_period_ns,
+        interpolation=parameter(node, 'interpolation'),
+        ramp_speed=parameter(node, 'ramp_speed'),
+        latch_faults=parameter(node, 'latch_faults'),
+        max_following_error=parameter(node, 'max_following_error') or None,
+    )
+
+
+class ArmDriver:
+    """Subscribes the robot's streams, ticks its controller, publishes its commands.
+
+    `cameras` are those that must be alive; `on_due(row)` is called in the tick thread when the
+    controller wants an action for that row, and must not wait.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        robot: RobotSpec,
+        controller: Controller,
+        on_due: Callable[[Row], None],
+        cameras: tuple[str, ...] = (),
+    ) -> None:
+        self.node = node
+        self.controller = controller
+        self.lock = threading.RLock()
+        self.active = False
+        self._seen_robot = robot_as_seen(robot, cameras)
+        self._on_due = on_due
+        self._sampler = Sampler(self._seen_robot.streams())
+        self._measured = MeasuredJoints(robot)
+        self._row: Row | None = None
+        self._faults: dict[str, str] = {}
+        self._absent = set(self._seen_robot.stream_names)
+        self._silent = set(self._absent)
+        self._events: deque[tuple[str, str, str]] = deque(maxlen=100)
+        self._told = 'idle'
+        self._rate_mark = (0, time.monotonic_ns())
+        self._created_ns = time.monotonic_ns()
+        self._publishers = CommandPublishers(node, robot)
+        self.subscriptions = StreamSubscriptions(
+            node, self._seen_robot, self._sampler, reliable=parameter(node, 'reliable')
+        )
+        self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self.extra_statuses: Callable[[], list[Any]] = list
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timers = [
+            node.create_timer(TELL_PERIOD_S, self._tell, clock=steady),
+            node.create_timer(DIAGNOSTICS_PERIOD_S, self._diagnose, clock=steady),
+        ]
+        self._loop: ControlLoop | None = None
+
+    def activate(self) -> None:
+        """Start ticking; nothing is published before `enable`."""
+        self._loop = ControlLoop(self.node, self.controller.control_period_ns, self._tick)
+        self._loop.start()
+        self.active = True
+
+    def deactivate(self) -> None:
+        """Brake, hold, send that as the last command and stop ticking."""
+        if self._loop is None:
+            return
+        self.active = False
+        self.disable()
+        self._loop.settle()
+        limits = self.controller.guard.limiter
+        brake_s = float((limits.max_velocity / limits.max_acceleration).max())
+        until = time.monotonic() + brake_s + SETTLE_MARGIN_S
+        while self.controller.state != 'idle' and time.monotonic() < until:
+            time.sleep(self.controller.control_period_ns / NANOSECONDS_PER_S)
+        self._loop.stop()
+        self._loop = None
+        self._tell()
+
+    def destroy(self) -> None:
+        """Stop everything and remove it from the node."""
+        self.deactivate()
+        for timer in self._timers:
+            self.node.destroy_timer(timer)
+        self.subscriptions.destroy()
+        self._publishers.destroy()
+        self.node.destroy_publisher(self._diagnostics)
+
+    def enable(self) -> str:
+        """Let the arm move; return what happens next. UserError says why it must not."""
+        if not self.active:
+            raise UserError('not enabled: the node is not active, configure and activate it first')
+        if self.controller.enabled:
+            return 'already enabled'
+        now_ns = self.node.get_clock().now().nanoseconds
+        if not now_ns:
+            raise UserError('not enabled: use_sim_time is set and nothing is heard on /clock')
+        row = self._observe(now_ns)
+        measured, faults = self._measured_and_faults(row)
+        if faults or measured is None:
+            lines = [f'{self.subscriptions.describe(n)}: {f}' for n, f in faults.items()]
+            raise UserError(f'not enabled: {"; ".join(lines)}')
+        try:
+            observation_from_row(row, self._seen_robot)
+            with self.lock:
+                self.controller.enable(now_ns, measured)
+        except UserError as error:
+            raise UserError(f'not enabled: {error}') from None
+        return 'enabled: ramping to the first target'
+
+    def disable(self) -> str:
+        """Let the arm brake and hold."""
+        with self.lock:
+            self.controller.disable(self.node.get_clock().now().nanoseconds)
+        return 'disabled: the arm brakes and holds'
+
+    def reset(self) -> str:
+        """Forget plan and latched fault."""
+        with self.lock:
+            self.controller.reset()
+        return 'reset: plan and faults are forgotten'
+
+    def _observe(self, now_ns: int) -> Row:
+        with self.subscriptions.lock:
+            return self._sampler.observe(now_ns)
+
+    def _measured_and_faults(self, row: Row) -> tuple[Float64Array | None, dict[str, str]]:
+        with self.lock:
+            return self._measured.read(row)
+
+    def _tick(self, now_ns: int) -> None:
+        row = self._observe(now_ns)
+        with self.lock:
+            measured, faults = self._measured.read(row)
+            command = self.controller.tick(now_ns, measured, faults)
+            due = self.controller.policy_due(now_ns)
+        if command is not None:
+            self._publishers.send(command.position)
+        if due:
+            self._on_due(row)
+        self._row, self._faults = row, faults
+        self._note_events(faults)
+
+    def _note_events(self, faults: dict[str, str]) -> None:
+        """Queue what is to be told: logging may block, so it is not done in the tick thread."""
+        absent = set(faults)
+        for name in absent - self._absent:
+            self._events.append(('gone', name, faults[name]))
+        for name in self._absent - absent:
+            self._events.append(('back', name, ''))
+        self._absent = absent
+        state = self.controller.state
+        if state != self._told:
+            self._told = state
+            self._events.append(('state', state, self.controller.reason))
+
+    def _tell(self) -> None:
+        log = self.node.get_logger()
+        while self._events:
+            kind, name, text = self._events.popleft()
+            if kind == 'gone':
+                log.error(f'{self.subscriptions.describe(name)}: {text}')
+            elif kind == 'back':
+                log.info(f'{self.subscriptions.describe(name)}: there')
+            elif name == 'hold' and self.controller.enabled:
+                log.warning(f'hold: {text}')
+            else:
+                log.info(f'{name}: {text or MEANING[name]}')
+        self._tell_silence()
+
+    def _tell_silence(self) -> None:
+        if not self._silent or time.monotonic_ns() - self._created_ns < SILENCE_S * 1e9:
+            return
+        for name in sorted(self._silent):
+            if not self.subscriptions.received[name]:
+                self.node.get_logger().error(
+                    f'{self.subscriptions.describe(name)}: silent for {SILENCE_S:g} s'
+                )
+        self._silent = set()
+
+    def _diagnose(self) -> None:
+        now = self.node.get_clock().now()
+        name, controller = self.node.get_fully_qualified_name(), self.controller
+        with self.lock:
+            values = diagnostics.controller_values(controller, now.nanoseconds)
+        if self._loop is not None:
+            values.update(self._loop_values(self._loop))
+        reason = f': {controller.reason}' if controller.reason else ''
+        robot_name = self._seen_robot.name
+        statuses = [
+            diagnostics.status(
+                f'{name}: control', robot_name, f'{controller.state}{reason}', values,
+                controller.state != 'hold',
+            ),
+            diagnostics.status(
+                f'{name}: streams', robot_name, ', '.join(self._faults) or 'all there',
+                diagnostics.stream_values(self._row, self._faults), not self._faults,
+            ),
+        ]  # fmt: skip
+        statuses += self.extra_statuses()
+        self._diagnostics.publish(diagnostics.array(now.to_msg(), statuses))
+
+    def _loop_values(self, loop: ControlLoop) -> diagnostics.Values:
+        ticks, now_ns = loop.deadlines.ticks, time.monotonic_ns()
+        before, before_ns = self._rate_mark
+        self._rate_mark = (ticks, now_ns)
+        return {
+            'tick rate [Hz]': max(0, ticks - before) * NANOSECONDS_PER_S / (now_ns - before_ns),
+            'ticks': ticks,
+            'missed ticks': loop.deadlines.missed,
+            **diagnostics.durations('tick lateness', loop.lateness),
+        }
+
+
+class ArmServices:
+    """`~/enable` and `~/reset`: each answer says in one line what happened or why not."""
+
+    def __init__(
+        self,
+        node: Node,
+        enable: Callable[[], str],
+        disable: Callable[[], str],
+        reset: Callable[[], str],
+    ) -> None:
+        self._node = node
+        self._enable, self._disable, self._reset = enable, disable, reset
+        node.create_service(SetBool, '~/enable', self._serve_enable)
+        node.create_service(Trigger, '~/reset', self._serve_reset)
+
+    def _serve_enable(self, request: Any, response: Any) -> Any:
+        return self._answer(response, self._enable if request.data else self._disable)
+
+    def _serve_reset(self, _request: Any, response: Any) -> Any:
+        return self._answer(response, self._reset)
+
+    def _answer(self, response: Any, action: Callable[[], str]) -> Any:
+        try:
+            response.success, response.message = True, action()
+            self._node.get_logger().info(response.message)
+        except UserError as error:
+            response.success, response.message = False, str(error)
+            self._node.get_logger().error(response.message)
+        return response

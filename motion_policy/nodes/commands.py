@@ -1,0 +1,105 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Joint positions as the command messages that arms take, one message per command topic.
+
+Each topic gets its own joints, under the names and in the order that its receiver expects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from builtin_interfaces.msg import Duration, Time
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Float64MultiArray
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from motion_policy.control.motion_limiter import Float64Array
+from motion_policy.nodes.subscriptions import message_class
+from motion_policy.robot import JointTopic, RobotSpec
+
+COMMAND_QOS = QoSProfile(depth=1)  # reliable, and nobody wants an older command
+NANOSECONDS_PER_S = 1_000_000_000
+
+
+def duration_message(nanoseconds: int) -> Duration:
+    """Return a duration >= 0 as a message."""
+    seconds, rest = divmod(nanoseconds, NANOSECONDS_PER_S)
+    return Duration(sec=seconds, nanosec=rest)
+
+
+def trajectory_message(
+    names: tuple[str, ...], positions: Float64Array, after_ns: list[int]
+) -> JointTrajectory:
+    """Return positions (n, J) to be reached `after_ns` each; stamp 0 means: counted from now.
+
+    Positions only: a trajectory that would end at speed is refused by its controller.
+    """
+    message = JointTrajectory(joint_names=list(names))
+    message.points = [
+        JointTrajectoryPoint(positions=row.tolist(), time_from_start=duration_message(time_ns))
+        for row, time_ns in zip(positions, after_ns, strict=True)
+    ]
+    return message
+
+
+def _array(topic: JointTopic, position: Float64Array, _period_ns: int, _stamp: Time) -> Any:
+    return Float64MultiArray(data=position.tolist())
+
+
+def _trajectory(topic: JointTopic, position: Float64Array, period_ns: int, _stamp: Time) -> Any:
+    return trajectory_message(topic.message_names, position[None], [period_ns])
+
+
+def _joint_state(topic: JointTopic, position: Float64Array, _period_ns: int, stamp: Time) -> Any:
+    message = JointState(name=list(topic.message_names), position=position.tolist())
+    message.header.stamp = stamp
+    return message
+
+
+_ENCODERS: dict[str, Callable[[JointTopic, Float64Array, int, Time], Any]] = {
+    'std_msgs/msg/Float64MultiArray': _array,
+    'trajectory_msgs/msg/JointTrajectory': _trajectory,
+    'sensor_msgs/msg/JointState': _joint_state,
+}
+
+
+def encode_command(topic: JointTopic, position: Float64Array, period_ns: int, stamp: Time) -> Any:
+    """Return the message for `topic` with its own joints' positions, in the topic's order."""
+    return _ENCODERS[topic.type](topic, position, period_ns, stamp)
+
+
+class CommandPublishers:
+    """One publisher per command topic of the robot."""
+
+    def __init__(self, node: Node, robot: RobotSpec) -> None:
+        self._node = node
+        self._period_ns = robot.period_ns
+        place = {joint: index for index, joint in enumerate(robot.joints.names)}
+        self._outputs = [
+            (
+                topic,
+                [place[joint] for joint in topic.joints],
+                node.create_publisher(message_class(topic.type), topic.topic, COMMAND_QOS),
+            )
+            for topic in robot.joints.command
+        ]
+
+    def send(self, position: Float64Array) -> None:
+        """Publish the command (J,), in joint order."""
+        stamp = self._node.get_clock().now().to_msg()
+        messages = [
+            (publisher, encode_command(topic, position[columns], self._period_ns, stamp))
+            for topic, columns, publisher in self._outputs
+        ]
+        for publisher, message in messages:
+            publisher.publish(message)
+
+    def destroy(self) -> None:
+        """Remove the publishers from the node."""
+        for _, _, publisher in self._outputs:
+            self._node.destroy_publisher(publisher)
+        self._outputs = []

@@ -1,0 +1,83 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What `/diagnostics` says of a node that drives an arm; every number has its unit in its key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from motion_policy.control import Controller
+from motion_policy.control.timing import RecentDurations
+from motion_policy.streams import Row
+
+Values = dict[str, object]
+
+
+def status(name: str, hardware_id: str, message: str, values: Values, ok: bool = True) -> object:
+    """Return one DiagnosticStatus, OK or WARN."""
+    level = DiagnosticStatus.OK if ok else DiagnosticStatus.WARN
+    return DiagnosticStatus(
+        level=level,
+        name=name,
+        message=message,
+        hardware_id=hardware_id,
+        values=[KeyValue(key=key, value=_text(value)) for key, value in values.items()],
+    )
+
+
+def durations(what: str, recent: RecentDurations) -> Values:
+    """Return median, 95th percentile and maximum over the sliding window, in ms."""
+    spread = recent.spread()
+    if spread is None:
+        return {}
+    return {
+        f'{what} p50 [ms]': spread.p50_ms,
+        f'{what} p95 [ms]': spread.p95_ms,
+        f'{what} max [ms]': spread.max_ms,
+    }
+
+
+def controller_values(controller: Controller, now_ns: int) -> Values:
+    """Return state, counters and clamps of the controller."""
+    until_ns = controller.buffer.covers_until_ns
+    ahead_ms = 0.0 if until_ns is None else max(0, until_ns - now_ns) * 1e-6
+    values: Values = {
+        'state': controller.state,
+        'reason': controller.reason,
+        'plan ahead [ms]': ahead_ms,
+        'policy steps': controller.policy_steps,
+        'skipped policy periods': controller.skipped_periods,
+        'dropped chunks': controller.dropped_chunks,
+        'rows that came too late': controller.buffer.lost_rows,
+    }
+    for stage, count in controller.guard.counts.items():
+        values[f'clamped by {stage}'] = count
+    return values
+
+
+def stream_values(row: Row | None, faults: Mapping[str, str]) -> Values:
+    """Return the age of every stream at the last tick, its counters and what is wrong with it."""
+    if row is None:
+        return {}
+    values: Values = {}
+    for name, counters in row.counters.items():
+        if name in row.ages_ns:
+            values[f'{name} age [ms]'] = row.ages_ns[name] * 1e-6
+        values[f'{name} received'] = counters.received
+        values[f'{name} dropped'] = counters.dropped
+        if name in faults:
+            values[f'{name} fault'] = faults[name]
+    return values
+
+
+def array(stamp: object, statuses: list[object]) -> DiagnosticArray:
+    """Return the message."""
+    message = DiagnosticArray(status=statuses)
+    message.header.stamp = stamp
+    return message
+
+
+def _text(value: object) -> str:
+    return f'{value:.3f}' if isinstance(value, float) else str(value)

@@ -1,0 +1,245 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The policy at the arm: a lifecycle node around a checkpoint, a controller and an arm driver.
+
+The executor's thread stores messages and serves requests, the inference thread thinks, the tick
+thread commands; none of them waits for another.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from sensor_msgs.msg import Image
+from trajectory_msgs.msg import JointTrajectory
+
+from motion_policy.control import PolicyRunner
+from motion_policy.control.attention_image import draw_attention
+from motion_policy.errors import UserError
+from motion_policy.nodes import diagnostics
+from motion_policy.nodes.arm_driver import (
+    ArmDriver,
+    ArmServices,
+    declare_control_parameters,
+    make_controller,
+)
+from motion_policy.nodes.commands import trajectory_message
+from motion_policy.nodes.inference_thread import InferenceThread, PolicyStep
+from motion_policy.nodes.shell import declare, parameter, run_node
+from motion_policy.policies import load_policy
+from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
+from motion_policy.robot import RobotSpec, load_robot_spec
+
+ERROR_PERIOD_S = 5.0
+
+
+class PolicyNode(LifecycleNode):
+    """configure: load, warm up, subscribe; activate: tick; `~/enable`: move."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__('policy_node', **options)
+        self._declare_parameters()
+        self._driver: ArmDriver | None = None
+        self._inference: InferenceThread | None = None
+        self._robot: RobotSpec | None = None
+        self._cameras: tuple[str, ...] = ()
+        self._plan = self.create_publisher(JointTrajectory, '~/plan', 1)
+        self._attention = self.create_publisher(Image, '~/attention', 1)
+        ArmServices(self, self._enable, self._disable, self._reset)
+        if parameter(self, 'autostart') and self._configured_now():
+            self.trigger_activate()
+
+    def _declare_parameters(self) -> None:
+        declare(self, 'checkpoint', '', 'Checkpoint folder, or a name in models/')
+        declare(self, 'robot', '', 'Robot spec: name or YAML file; empty: the one in checkpoint')
+        declare(self, 'device', 'cpu', 'Where the policy runs: cpu, cuda, cuda:1, ...')
+        declare(self, 'threads', 1, 'Threads of the policy on a CPU', minimum=1, maximum=64)
+        declare(
+            self, 'autostart', False, 'Configure and activate at start; the arm still waits for '
+            '~/enable', read_only=True,
+        )  # fmt: skip
+        declare(
+            self, 'publish_attention', True, 'Publish ~/attention while somebody subscribes to it'
+        )
+        declare_control_parameters(self)
+
+    def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Load, check and warm up the policy, subscribe the robot's streams."""
+        return self._transition('configure', self._configure)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start ticking; no command before `~/enable`."""
+        if self._driver is not None:
+            self._driver.activate()
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Brake and hold; that command is the last on the wire."""
+        if self._driver is not None:
+            self._driver.deactivate()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Forget policy and subscriptions."""
+        self.close()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Brake, hold, forget everything."""
+        self.close()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_error(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """After a defect: brake, hold, and be ready to be configured again."""
+        self.close()
+        return TransitionCallbackReturn.SUCCESS
+
+    def close(self) -> None:
+        """Brake and hold if the arm moves; end the threads."""
+        if self._driver is not None:
+            self._driver.destroy()
+            self._driver = None
+        if self._inference is not None:
+            self._inference.stop()
+            self._inference = None
+
+    def wants_extras(self) -> bool:
+        """Whether anybody looks at `~/attention`."""
+        wanted: bool = parameter(self, 'publish_attention')
+        return wanted and self._attention.get_subscription_count() > 0
+
+    def take_step(self, step: PolicyStep) -> None:
+        """Give the chunk to the controller, then show it; called in the inference thread."""
+        driver = self._driver
+        if driver is None:
+            return
+        with driver.lock:
+            driver.controller.add_chunk(step.chunk, step.observation_ns)
+        try:
+            self._show(driver, step)
+        except Exception:
+            if self.context.ok():
+                self.get_logger().error(
+                    f'not shown: {traceback.format_exc()}', throttle_duration_sec=ERROR_PERIOD_S
+                )
+
+    def take_failure(self, reason: str, observation_ns: int) -> None:
+        """Let the arm hold; called in the inference thread."""
+        if self._driver is not None:
+            with self._driver.lock:
+                self._driver.controller.policy_failed(reason, observation_ns)
+
+    def _transition(self, name: str, work: Callable[[], None]) -> TransitionCallbackReturn:
+        try:
+            work()
+            return TransitionCallbackReturn.SUCCESS
+        except UserError as error:
+            self.get_logger().error(f'cannot {name}: {error}')
+            self.close()
+            return TransitionCallbackReturn.FAILURE
+        except Exception:
+            self.get_logger().error(f'cannot {name}: {traceback.format_exc()}')
+            raise
+
+    def _configured_now(self) -> bool:
+        return self.trigger_configure() == TransitionCallbackReturn.SUCCESS
+
+    def _configure(self) -> None:
+        checkpoint = parameter(self, 'checkpoint')
+        if not checkpoint:
+            raise UserError("parameter 'checkpoint' is empty, expected a folder or a model's name")
+        device = checked_device(parameter(self, 'device'))
+        torch.set_num_threads(parameter(self, 'threads'))
+        spec = read_policy_spec(find_checkpoint(checkpoint))
+        named = parameter(self, 'robot')
+        robot = load_robot_spec(named) if named else spec.robot
+        self._robot, self._cameras = robot, spec.cameras
+
+        def make_runner() -> PolicyRunner:
+            return PolicyRunner(load_policy(checkpoint, device), robot)
+
+        self._inference = inference = InferenceThread(robot, self)
+        runner = inference.start(make_runner)
+        controller = make_controller(self, robot, runner.policy.period_ns)
+        self._driver = ArmDriver(self, robot, controller, inference.request, spec.cameras)
+        self._driver.extra_statuses = self._statuses
+        self.get_logger().info(
+            f"'{checkpoint}' ({spec.kind}, {spec.rate:g} Hz) drives '{robot.name}' at "
+            f'{robot.rate:g} Hz on {device}'
+        )
+
+    def _enable(self) -> str:
+        driver, inference = self._configured()
+        if not driver.controller.enabled:
+            inference.reset()
+        return driver.enable()
+
+    def _disable(self) -> str:
+        return self._configured()[0].disable()
+
+    def _reset(self) -> str:
+        driver, inference = self._configured()
+        inference.reset()
+        return driver.reset()
+
+    def _configured(self) -> tuple[ArmDriver, InferenceThread]:
+        if self._driver is None or self._inference is None:
+            raise UserError('the node is not configured: configure and activate it first')
+        return self._driver, self._inference
+
+    def _show(self, driver: ArmDriver, step: PolicyStep) -> None:
+        if self._plan.get_subscription_count():
+            now_ns = self.get_clock().now().nanoseconds
+            with driver.lock:
+                times_ns, rows = driver.controller.buffer.upcoming(now_ns)
+            names = driver.controller.robot.joints.names
+            self._plan.publish(trajectory_message(names, rows, (times_ns - now_ns).tolist()))
+        if 'encoder_points' in step.extras and self.wants_extras():
+            self._attention.publish(self._attention_message(step))
+
+    def _attention_message(self, step: PolicyStep) -> Image:
+        camera = self._cameras[0]
+        picture = draw_attention(
+            step.observation.images[camera],
+            step.extras['encoder_points'],
+            step.extras.get('decoder_points'),
+        )
+        height, width = picture.shape[:2]
+        message = Image(height=height, width=width, encoding='rgb8', step=3 * width)
+        message.header.frame_id = camera
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(
+            step.observation_ns, 1_000_000_000
+        )
+        message.data.frombytes(picture)
+        return message
+
+    def _statuses(self) -> list[DiagnosticStatus]:
+        if self._inference is None or self._robot is None:
+            return []
+        name = self.get_fully_qualified_name()
+        values = diagnostics.durations('inference latency', self._inference.latency)
+        return [diagnostics.status(f'{name}: policy', self._robot.name, 'inference', values)]
+
+
+def checked_device(name: str) -> str:
+    """Return `name` if torch can compute there; UserError otherwise."""
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise UserError(f"parameter 'device' is '{name}', not usable here: {first_line}") from None
+    return name
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node; see `ros2 param describe` for its parameters."""
+    return run_node(PolicyNode, args)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

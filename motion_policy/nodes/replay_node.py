@@ -1,0 +1,105 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Plays the actions of a recorded episode on the arm, through the controller of the policy node.
+
+It starts with a ramp to the first action and ends like a policy that is disabled: at rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rclpy.node import Node
+
+from motion_policy.episodes import EpisodeReader
+from motion_policy.errors import UserError
+from motion_policy.nodes.arm_driver import (
+    ArmDriver,
+    ArmServices,
+    declare_control_parameters,
+    make_controller,
+)
+from motion_policy.nodes.shell import declare, parameter, run_node
+from motion_policy.robot import RobotSpec, load_robot_spec
+from motion_policy.streams import Row
+
+NANOSECONDS_PER_S = 1_000_000_000
+ROWS_AHEAD = 10  # of the episode in each chunk, so that a late tick changes nothing
+
+
+class ReplayNode(Node):
+    """`~/enable` plays from the start, `~/reset` goes back to the start."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__('replay_node', **options)
+        declare(self, 'episode', '', 'Episode file to play', read_only=True)
+        declare(
+            self, 'robot', '', 'Robot spec: name or YAML file; empty: the one in the episode',
+            read_only=True,
+        )  # fmt: skip
+        declare_control_parameters(self)
+        path = parameter(self, 'episode')
+        if not path:
+            raise UserError("parameter 'episode' is empty, expected an episode file")
+        robot, rate_hz, self._actions = read_actions(Path(path), parameter(self, 'robot'))
+        self._next_row = 0
+        controller = make_controller(self, robot, round(NANOSECONDS_PER_S / rate_hz))
+        self._driver = ArmDriver(self, robot, controller, self._answer)
+        self._driver.activate()
+        ArmServices(self, self._enable, self._driver.disable, self._reset)
+        self.get_logger().info(
+            f"{path}: {len(self._actions)} actions at {rate_hz:g} Hz for '{robot.name}'"
+        )
+
+    def close(self) -> None:
+        """Brake and hold if the arm moves."""
+        self._driver.destroy()
+
+    def _enable(self) -> str:
+        if not self._driver.controller.enabled:
+            self._next_row = 0
+        return self._driver.enable()
+
+    def _reset(self) -> str:
+        self._next_row = 0
+        return self._driver.reset()
+
+    def _answer(self, row: Row) -> None:
+        """Give the next rows of the episode; called in the tick thread."""
+        driver = self._driver
+        with driver.lock:
+            chunk = self._actions[self._next_row : self._next_row + ROWS_AHEAD]
+            if not len(chunk):
+                driver.disable()
+                self.get_logger().info('the episode is played')
+                return
+            if driver.controller.state == 'run':
+                self._next_row += 1
+            driver.controller.add_chunk(chunk, row.time_ns)
+
+
+def read_actions(path: Path, robot_name: str) -> tuple[RobotSpec, float, np.ndarray]:
+    """Return the robot to drive, the episode's rate [Hz] and its actions (T, J) float64.
+
+    UserError when the episode is for other joints than the named robot's.
+    """
+    with EpisodeReader(path) as episode:
+        robot = load_robot_spec(robot_name) if robot_name else episode.robot
+        if tuple(episode.joint_names) != tuple(robot.joints.names):
+            raise UserError(
+                f'{path}: has joints [{", ".join(episode.joint_names)}], but '
+                f"'{robot.name}' has [{', '.join(robot.joints.names)}]"
+            )
+        return robot, float(episode.rate), episode.action.astype(np.float64)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node; see `ros2 param describe` for its parameters."""
+    return run_node(ReplayNode, args)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
