@@ -84,7 +84,7 @@ setup(
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),
-        *share_files('launch', 'config', 'models'),
+        *share_files('launch', 'config', 'models', 'benchmarks'),
     ],
     zip_safe=True,
     install_requires=BASE,

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = ('motion_policy', 'launch', 'config', 'models', 'resource')
+SOURCES = ('motion_policy', 'launch', 'config', 'models', 'benchmarks', 'resource')
 FILES = ('setup.py', 'setup.cfg', 'package.xml', 'pyproject.toml', 'LICENSE', 'README.md')
 EXECUTABLES = {
     'motion-policy', 'policy_node', 'recorder_node', 'replay_node', 'sim_node',
@@ -73,7 +73,7 @@ def colcon_prefix(sources: Path) -> Path:
 
 def shared(sources: Path) -> set[str]:
     """Return the files that belong in share/motion_policy."""
-    folders = (sources / name for name in ('launch', 'config', 'models'))
+    folders = (sources / name for name in ('launch', 'config', 'models', 'benchmarks'))
     files = (path for folder in folders for path in folder.rglob('*') if path.is_file())
     return {'package.xml', *(path.relative_to(sources).as_posix() for path in files)}
 
