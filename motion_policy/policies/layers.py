@@ -32,13 +32,13 @@ class SpatialSoftmax(nn.Module):
     def attention(self, features: Tensor) -> Tensor:
         """The attention maps (B, K, height, width), each summing to one."""
         # A channels_last tensor would be flattened with strides; softmax is faster on rows.
-        flat = features.contiguous().flatten(2) / self.temperature
+        flat = features.contiguous().float().flatten(2) / self.temperature
         return flat.softmax(dim=-1).view(*features.shape[:2], self.height, self.width)
 
     def forward(self, features: Tensor) -> Tensor:
         attention = self.attention(features)
-        x = attention.sum(dim=2) @ self.x
-        y = attention.sum(dim=3) @ self.y
+        x = (attention.sum(dim=2) * self.x).sum(dim=-1)
+        y = (attention.sum(dim=3) * self.y).sum(dim=-1)
         return torch.stack((x, y), dim=-1)
 
 

@@ -1,0 +1,98 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Varies what the policy sees in training: light and colour per episode, noise per step.
+
+All values come from the generator that is given, so an epoch can be repeated exactly.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from motion_policy.training.config import AugmentationConfig, ConfigError
+
+ERASED_SHARE = (0.02, 0.33)  # of the image's area
+ERASED_ASPECT = (0.3, 3.3)
+
+
+class Augmentation:
+    """Both methods keep the shape of what they are given, and leave it unchanged."""
+
+    def __init__(self, config: AugmentationConfig) -> None:
+        self.config = config
+        self._colours = any((config.brightness, config.contrast, config.saturation, config.hue))
+        self._functional = _torchvision() if self._colours else None
+
+    def images(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """(B, T, 3, H, W) in [0, 1] -> in other light, and with noise that may leave [0, 1]."""
+        config = self.config
+        if self._colours:
+            images = torch.stack([self._other_light(episode, generator) for episode in images])
+        if config.erasing:
+            images = torch.stack([self._erase(episode, generator) for episode in images])
+        if config.image_noise:
+            noise = torch.empty_like(images).normal_(0, config.image_noise, generator=generator)
+            images = images + noise
+        return images
+
+    def joints(self, joints: Tensor, generator: torch.Generator) -> Tensor:
+        """(B, T, J) normalised -> the same with noise per step and an offset per episode."""
+        config = self.config
+        if config.joint_noise:
+            noise = torch.empty_like(joints).normal_(0, config.joint_noise, generator=generator)
+            joints = joints + noise
+        if config.joint_offset:
+            offset = torch.empty_like(joints[:, :1])
+            joints = joints + offset.normal_(0, config.joint_offset, generator=generator)
+        return joints
+
+    def _other_light(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        config, functional = self.config, self._functional
+        assert functional is not None
+        draws = [2 * draw - 1 for draw in _uniform(4, generator)]
+        if config.brightness:
+            images = functional.adjust_brightness(images, 1 + config.brightness * draws[0])
+        if config.contrast:
+            images = functional.adjust_contrast(images, 1 + config.contrast * draws[1])
+        if config.saturation:
+            images = functional.adjust_saturation(images, 1 + config.saturation * draws[2])
+        if config.hue:
+            images = functional.adjust_hue(images, config.hue * draws[3])
+        return images
+
+    def _erase(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Blackens the same box in every frame of some episodes."""
+        draws = _uniform(5, generator)
+        if draws[0] >= self.config.erasing:
+            return images
+        height, width = images.shape[-2:]
+        least, most = ERASED_SHARE
+        area = (least + (most - least) * draws[1]) * height * width
+        flat, tall = ERASED_ASPECT
+        aspect = flat * (tall / flat) ** draws[2]
+        rows = min(height, max(1, round((area * aspect) ** 0.5)))
+        columns = min(width, max(1, round((area / aspect) ** 0.5)))
+        top, left = int(draws[3] * (height - rows + 1)), int(draws[4] * (width - columns + 1))
+        erased = images.clone()
+        erased[..., top : top + rows, left : left + columns] = 0
+        return erased
+
+
+def _uniform(count: int, generator: torch.Generator) -> list[float]:
+    draws = torch.rand(count, generator=generator, device=generator.device)
+    return [float(value) for value in draws]
+
+
+def _torchvision() -> ModuleType:
+    try:
+        from torchvision.transforms.v2 import functional
+    except ImportError as error:
+        raise ConfigError(
+            'augmentation: brightness, contrast, saturation and hue need torchvision, which '
+            f'cannot be imported: {error}'
+        ) from None
+    module: ModuleType = functional
+    return module

@@ -1,0 +1,194 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a training run is: one YAML file and `key=value` overrides, checked before any work.
+
+Every mistake is one line that names the file (or the command line) and the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from motion_policy.errors import UserError
+from motion_policy.policies import policy_class
+from motion_policy.robot.load import first_error_line
+from motion_policy.training.schedule import Curve
+
+COMMAND_LINE = 'command line'
+
+
+class ConfigError(UserError):
+    """A training configuration that says something impossible."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra='forbid', frozen=True)
+
+
+class DataConfig(_Strict):
+    """Which episodes are learnt from, and which are only judged on."""
+
+    train: tuple[str, ...] = Field(min_length=1, description='files, folders or globs')
+    validation: tuple[str, ...] | float = Field(
+        default=0.1, description='files, folders or globs, or the share of `train` held back'
+    )
+    failures: bool = Field(default=False, description='learn from failed demonstrations too')
+
+    @field_validator('train', 'validation', mode='before')
+    @classmethod
+    def _one_path_is_a_list(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                return float(value)
+            except ValueError:
+                return (value,)
+        return value
+
+    @field_validator('validation')
+    @classmethod
+    def _share(cls, value: tuple[str, ...] | float) -> tuple[str, ...] | float:
+        if isinstance(value, float) and not 0 <= value < 1:
+            raise ValueError(f'a share of {value}, expected 0 <= share < 1')
+        return value
+
+
+class LossConfig(_Strict):
+    """Weights of the terms of the loss."""
+
+    image: float = Field(default=0.1, ge=0)
+    joint: float = Field(default=1.0, ge=0)
+    point: float = Field(default=0.1, ge=0)
+
+
+class PointScheduleConfig(_Strict):
+    """How the weight of the attention point loss rises."""
+
+    curve: Curve = 's'
+    epochs: int = Field(default=100, ge=1)
+
+
+class AugmentationConfig(_Strict):
+    """What is varied in the inputs; targets stay clean. Standard deviations unless said."""
+
+    image_noise: float = Field(default=0.02, ge=0, description='per pixel, of [0, 1]')
+    joint_noise: float = Field(default=0.02, ge=0, description='per step, of the joint range')
+    joint_offset: float = Field(default=0.0, ge=0, description='per episode, of the joint range')
+    brightness: float = Field(default=0.0, ge=0, le=1, description='factor 1 +- this, per episode')
+    contrast: float = Field(default=0.0, ge=0, le=1, description='factor 1 +- this, per episode')
+    saturation: float = Field(default=0.0, ge=0, le=1, description='factor 1 +- this, per episode')
+    hue: float = Field(default=0.0, ge=0, le=0.5, description='turn +- this, per episode')
+    erasing: float = Field(default=0.0, ge=0, le=1, description='share of episodes with a box')
+
+
+class TrainConfig(_Strict):
+    """One training run. Rates in Hz, sizes (height, width)."""
+
+    policy: dict[str, Any] = Field(description='kind, and the hyper-parameters of that kind')
+    data: DataConfig
+    output: Path = Field(description='folder of the run: best/, last/, tensorboard/, resume.ckpt')
+    rate: float = Field(default=10.0, gt=0, description='steps of the policy per second')
+    cameras: tuple[str, ...] = Field(min_length=1)
+    image_size: tuple[int, int] = (64, 64)
+    target: Literal['action', 'qpos'] = 'action'
+    batch_size: int = Field(default=5, ge=1, description='episodes')
+    epochs: int = Field(ge=1, description='one epoch shows every episode once')
+    learning_rate: float = Field(default=1e-3, gt=0)
+    learning_rate_shape: Literal['constant', 'cosine'] = 'constant'
+    warmup_epochs: int = Field(default=0, ge=0)
+    gradient_clip: float = Field(default=0.0, ge=0, description='largest norm; 0: none')
+    average: float = Field(
+        default=0.0, ge=0, lt=1, description='decay of a running mean of the weights; 0: none'
+    )
+    loss: LossConfig = LossConfig()
+    point_schedule: PointScheduleConfig = PointScheduleConfig()
+    image_loss_frames: int | None = Field(
+        default=None,
+        ge=1,
+        description='frames per episode on which the image is predicted, drawn anew; unset: all',
+    )
+    augmentation: AugmentationConfig = AugmentationConfig()
+    seed: int = 0
+    threads: int | None = Field(default=None, ge=1, description='of the CPU; all cores if unset')
+    device: str = Field(default='auto', pattern=r'^(auto|cpu|cuda(:\d+)?)$')
+    devices: int = Field(default=1, ge=1, description='GPUs, or processes on a CPU')
+    nodes: int = Field(default=1, ge=1)
+    precision: Literal['32-true', 'bf16-mixed', '16-mixed'] = '32-true'
+    validate_every: int = Field(default=1, ge=1, description='epochs')
+    pictures_every: int = Field(default=25, ge=0, description='epochs; 0: never')
+    resume: Literal['auto', 'never'] = 'auto'
+
+    @field_validator('policy')
+    @classmethod
+    def _known_policy(cls, value: dict[str, Any]) -> dict[str, Any]:
+        hyper = dict(value)
+        if 'kind' not in hyper:
+            raise ValueError('kind: missing, expected a kind of policy')
+        kind = policy_class(hyper.pop('kind'))
+        try:
+            kind.Config.model_validate(hyper)
+        except ValidationError as error:
+            line = first_error_line(error, hyper, '')
+            raise ValueError(line.removeprefix(': ')) from None
+        return value
+
+    @field_validator('cameras', mode='before')
+    @classmethod
+    def _one_camera_is_a_list(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @property
+    def kind(self) -> str:
+        """The kind of policy."""
+        return str(self.policy['kind'])
+
+    @property
+    def hyper(self) -> dict[str, Any]:
+        """The hyper-parameters that the configuration names."""
+        return {key: value for key, value in self.policy.items() if key != 'kind'}
+
+
+def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """The configuration in a YAML file, changed by `key=value` overrides (`loss.image=0.2`).
+
+    Raises ConfigError.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f'{path}: cannot be read as text: {error}') from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f'{path}: not YAML: {" ".join(str(error).split())}') from None
+    if not isinstance(content, dict):
+        raise ConfigError(f'{path}: holds {type(content).__name__}, expected keys and values')
+    changed = [_override(content, text) for text in overrides]
+    try:
+        return TrainConfig.model_validate(content)
+    except ValidationError as error:
+        keys = ['.'.join(str(part) for part in detail['loc']) for detail in error.errors()]
+        ours = any(key.startswith(other) for key in keys for other in changed)
+        source = COMMAND_LINE if ours else path
+        raise ConfigError(first_error_line(error, content, source)) from None
+
+
+def _override(content: dict[str, Any], text: str) -> str:
+    """Sets the key that `text` names in `content`; returns the part that validation will name."""
+    key, separator, value = text.partition('=')
+    if not separator or not key:
+        raise ConfigError(f"{COMMAND_LINE}: '{text}', expected key=value")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"{COMMAND_LINE}: '{text}': the value is not YAML") from None
+    here = content
+    *parents, last = key.split('.')
+    for parent in parents:
+        here = here.setdefault(parent, {})
+        if not isinstance(here, dict):
+            raise ConfigError(f"{COMMAND_LINE}: '{key}': '{parent}' has no keys below it")
+    here[last] = parsed
+    return 'policy' if parents[:1] == ['policy'] else key

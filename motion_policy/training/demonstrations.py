@@ -1,0 +1,210 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Demonstrations in memory, at the robot's rate and the policy's image size.
+
+Every image is resized once, by the function that the running policy uses. A sequence for training
+takes each `stride`-th row from one of `stride` phases.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from motion_policy.episodes import EpisodeReader, list_episodes
+from motion_policy.policies.normalisation import Normalisation, resize_images, value_range
+from motion_policy.robot import RobotSpec
+from motion_policy.training.config import ConfigError, DataConfig, TrainConfig
+
+READ_FRAMES = 128  # decoded at full size at once while loading
+STILL_SHARE = 0.01  # of its limits: a joint that moves less is not stretched to the whole range
+
+Progress = Callable[[Sequence[Path], str], Iterable[Path]]
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """One episode: images {camera: (T, h, w, 3) uint8}, qpos and action (T, J) float32."""
+
+    path: Path
+    images: dict[str, Tensor]
+    qpos: Tensor
+    action: Tensor
+
+    @property
+    def length(self) -> int:
+        return len(self.qpos)
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """Episodes of one robot, split into those to learn from and those to judge on."""
+
+    robot: RobotSpec
+    train: tuple[Demonstration, ...]
+    validation: tuple[Demonstration, ...]
+    stride: int  # rows of the robot per step of the policy
+
+    def normalisation(self) -> Normalisation:
+        """Ranges of the joints, from the training episodes alone."""
+        limits = self.robot.joints.limits.position_array()
+        still = STILL_SHARE * (limits[:, 1] - limits[:, 0])
+        ranges = {}
+        for name in ('qpos', 'action'):
+            values = torch.cat([getattr(episode, name) for episode in self.train]).double()
+            low, high = values.amin(0).tolist(), values.amax(0).tolist()
+            ranges[name] = value_range(low, high, still.tolist())
+        return Normalisation(**ranges)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What was learnt from: counts, names and a digest of names and joint values."""
+        digest = hashlib.sha256()
+        for episode in (*self.train, *self.validation):
+            digest.update(episode.path.name.encode())
+            digest.update(episode.qpos.numpy().tobytes())
+            digest.update(episode.action.numpy().tobytes())
+        return {
+            'episodes': len(self.train),
+            'validation_episodes': len(self.validation),
+            'rows': sum(episode.length for episode in self.train),
+            'sha256': digest.hexdigest(),
+            'train': [episode.path.name for episode in self.train],
+            'validation': [episode.path.name for episode in self.validation],
+        }
+
+
+def load_demonstrations(config: TrainConfig, progress: Progress) -> Demonstrations:
+    """Reads all episodes of the configuration. Raises ConfigError or EpisodeError."""
+    train_paths, validation_paths = split_episodes(config.data, config.seed)
+    reading = _Reading(config)
+    episodes: dict[Path, Demonstration] = {}
+    for path in progress([*train_paths, *validation_paths], 'reading episodes'):
+        episode = reading.read(path)
+        if episode is not None:
+            episodes[path] = episode
+    train = tuple(episodes[path] for path in train_paths if path in episodes)
+    validation = tuple(episodes[path] for path in validation_paths if path in episodes)
+    if not train or reading.robot is None:
+        raise ConfigError(
+            f'data.train: none of the {len(train_paths)} episodes is a success, '
+            'expected at least one (or data.failures=true)'
+        )
+    return Demonstrations(reading.robot, train, validation, reading.stride)
+
+
+def split_episodes(data: DataConfig, seed: int) -> tuple[list[Path], list[Path]]:
+    """The files to learn from and those to judge on; the same split for the same seed."""
+    train = _expand(data.train, 'data.train')
+    if not isinstance(data.validation, float):
+        validation = _expand(data.validation, 'data.validation')
+        both = set(train) & set(validation)
+        if both:
+            raise ConfigError(f'{min(both)}: is in data.train and in data.validation')
+        return train, validation
+    count = round(data.validation * len(train))
+    if data.validation > 0 and len(train) > 1:
+        count = max(1, count)
+    held = set(random.Random(seed).sample(range(len(train)), count))
+    return (
+        [path for index, path in enumerate(train) if index not in held],
+        [path for index, path in enumerate(train) if index in held],
+    )
+
+
+def _expand(patterns: Sequence[str], key: str) -> list[Path]:
+    paths: list[Path] = []
+    for pattern in patterns:
+        found = [pattern]
+        if glob.has_magic(pattern):
+            found = sorted(glob.glob(pattern, recursive=True))
+            if not found:
+                raise ConfigError(f"{key}: nothing matches '{pattern}'")
+        paths += list_episodes(found)
+    return list(dict.fromkeys(paths))
+
+
+class _Reading:
+    """Reads one episode after the other; all must be of the robot of the first."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.robot: RobotSpec | None = None
+        self.stride = 1
+
+    def read(self, path: Path) -> Demonstration | None:
+        """The episode, or None if it is a failure that shall not be learnt from."""
+        with EpisodeReader(path) as reader:
+            if reader.success is False and not self.config.data.failures:
+                return None
+            self._check_robot(path, reader.robot, reader.rate)
+            columns = {'qpos': reader.qpos, 'action': reader.action}
+            for name, values in columns.items():
+                self._check_values(path, name, values, reader.length)
+            size = self.config.image_size
+            images = {name: _read_images(reader, name, size) for name in self.config.cameras}
+        tensors = {name: torch.from_numpy(values) for name, values in columns.items()}
+        return Demonstration(path, images, tensors['qpos'], tensors['action'])
+
+    def _check_robot(self, path: Path, robot: RobotSpec, rate: float) -> None:
+        for camera in self.config.cameras:
+            if camera not in robot.cameras:
+                known = ', '.join(robot.cameras) or 'none'
+                raise ConfigError(f"{path}: has no camera '{camera}', but: {known}")
+        if self.robot is None:
+            self.stride = round(rate / self.config.rate)
+            if self.stride < 1 or abs(self.stride * self.config.rate - rate) > 1e-6 * rate:
+                raise ConfigError(
+                    f'{path}: has {rate:g} rows per second, of which rate={self.config.rate:g} '
+                    'is no whole part'
+                )
+            self.robot = robot
+        first = self.robot
+        for what, found, expected in (
+            ('joints', robot.joints.names, first.joints.names),
+            ('rate', rate, first.rate),
+        ):
+            if found != expected:
+                raise ConfigError(
+                    f'{path}: {what} {found}, expected {expected} as in the first episode '
+                    f"('{first.name}')"
+                )
+
+    def _check_values(
+        self, path: Path, name: str, values: npt.NDArray[np.float32], length: int
+    ) -> None:
+        assert self.robot is not None
+        joints = self.robot.joints.names
+        if values.shape != (length, len(joints)):
+            raise ConfigError(
+                f'{path}: {name} is {values.shape}, expected {(length, len(joints))}'
+            )
+        if length < 2 * self.stride + 1:
+            raise ConfigError(
+                f'{path}: {length} rows, expected at least {2 * self.stride + 1}: '
+                f'two steps at {self.config.rate:g} Hz'
+            )
+        wrong = np.argwhere(~np.isfinite(values))
+        if len(wrong):
+            row, joint = wrong[0]
+            raise ConfigError(
+                f"{path}: {name} of joint '{joints[joint]}' in row {row} is "
+                f'{values[row, joint]}, expected a finite number'
+            )
+
+
+def _read_images(reader: EpisodeReader, camera: str, size: tuple[int, int]) -> Tensor:
+    parts = []
+    for start in range(0, reader.length, READ_FRAMES):
+        rows = range(start, min(start + READ_FRAMES, reader.length))
+        parts.append(resize_images(torch.from_numpy(reader.images(camera, rows)), size))
+    return torch.cat(parts).contiguous()

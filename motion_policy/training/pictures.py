@@ -1,0 +1,92 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the policy sees, looks at and expects, as one picture in TensorBoard.
+
+Upper row: camera images with encoder points (blue) and the points predicted for the next step
+(red); lower row: the image predicted for the next step.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+
+from motion_policy.policies import Policy
+from motion_policy.policies.base import Observation
+from motion_policy.training.batches import collate
+from motion_policy.training.demonstrations import Demonstration
+from motion_policy.training.module import PolicyModule
+
+COLUMNS = 6
+SCALE = 3
+RADIUS = 4  # pixels of the enlarged image
+ENCODER_COLOUR = (30, 110, 255)
+DECODER_COLOUR = (235, 50, 40)
+
+RgbImage = npt.NDArray[np.uint8]
+
+
+class AttentionPictures(Callback):
+    """Adds a picture of `episode` (rows at the policy's rate) every `every` epochs."""
+
+    def __init__(self, episode: Demonstration, every: int) -> None:
+        self.episode, self.every = episode, every
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, PolicyModule)
+        epoch = trainer.current_epoch + 1
+        due = epoch % self.every == 0 or epoch == trainer.max_epochs
+        if not due or trainer.logger is None or not trainer.is_global_zero:
+            return
+        logger: Any = trainer.logger
+        picture = storyboard(pl_module.result, self.episode)
+        logger.experiment.add_image('attention', picture, trainer.global_step, dataformats='HWC')
+
+
+def storyboard(policy: Policy, episode: Demonstration, columns: int = COLUMNS) -> RgbImage:
+    """The policy stepping through an episode, shown at `columns` steps -> (H, W, 3) RGB."""
+    batch = collate([episode])
+    shown = set(np.linspace(0, episode.length - 1, columns).round().astype(int).tolist())
+    parts = []
+    state: Any = policy.initial_state(1)
+    for row in range(episode.length):
+        images = {camera: frames[:, row] for camera, frames in batch.images.items()}
+        observation: Observation = {'qpos': batch.qpos[:, row], 'images': images}
+        if row not in shown:
+            _, state = policy.act(observation, state)
+            continue
+        _, state, extras = policy.act_and_explain(observation, state)
+        seen = enlarge(images[policy.cameras[0]][0])
+        for name, colour in (
+            ('encoder_points', ENCODER_COLOUR),
+            ('decoder_points', DECODER_COLOUR),
+        ):
+            if name in extras:
+                mark(seen, extras[name][0], colour)
+        predicted = [enlarge(extras['image'][0])] if 'image' in extras else []
+        parts.append(np.concatenate([seen, *predicted], axis=0))
+    return np.concatenate(parts, axis=1)
+
+
+def enlarge(image: Tensor) -> RgbImage:
+    """(H, W, 3) uint8 -> a copy SCALE times as large."""
+    pixels: RgbImage = image.cpu().numpy()
+    return pixels.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+
+
+def mark(image: RgbImage, points: Tensor, colour: tuple[int, int, int]) -> None:
+    """Draws points (K, 2), x and y in [0, 1], as discs with a white rim; changes `image`."""
+    height, width = image.shape[:2]
+    rows, columns = np.ogrid[:height, :width]
+    for x, y in torch.nan_to_num(points.cpu().float()).clamp(0, 1).tolist():
+        column = (x * (width // SCALE - 1) + 0.5) * SCALE
+        row = (y * (height // SCALE - 1) + 0.5) * SCALE
+        distance = (rows - row) ** 2 + (columns - column) ** 2
+        image[distance <= (RADIUS + 1.5) ** 2] = 255
+        image[distance <= RADIUS**2] = colour

@@ -1,0 +1,50 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Weights and rates that change while a policy is trained, as pure functions of the epoch.
+
+Having no counter, they cannot run ahead in validation and need not be saved for a resume.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Curve = Literal['linear', 's', 'inverse_s', 'ease_in', 'ease_out']
+
+# t in [0, 1] -> share of the weight. EIPL calls ease_in 'deceleration' and ease_out
+# 'acceleration', each the opposite of what it does.
+CURVES: dict[str, Callable[[float], float]] = {
+    'linear': lambda t: t,
+    's': lambda t: t - math.sin(2 * math.pi * t) / (2 * math.pi),
+    'inverse_s': lambda t: t + math.sin(2 * math.pi * t) / (2 * math.pi),
+    'ease_in': lambda t: 1 - math.cos(math.pi * t / 2),
+    'ease_out': lambda t: math.sin(math.pi * t / 2),
+}
+
+
+@dataclass(frozen=True)
+class LossSchedule:
+    """Raises a loss weight from 0 in the first epoch to 1 in epoch `epochs` - 1 and after."""
+
+    curve: Curve = 's'
+    epochs: int = 1000
+
+    def __call__(self, epoch: int) -> float:
+        if epoch >= self.epochs - 1:
+            return 1.0
+        return CURVES[self.curve](epoch / (self.epochs - 1))
+
+
+def learning_rate_share(
+    epoch: int, epochs: int, warmup_epochs: int, shape: Literal['constant', 'cosine']
+) -> float:
+    """The share of the learning rate: a linear rise, then constant or half a cosine."""
+    if epoch < warmup_epochs:
+        return (epoch + 1) / (warmup_epochs + 1)
+    if shape == 'constant':
+        return 1.0
+    t = (epoch - warmup_epochs) / max(1, epochs - warmup_epochs)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, t)))

@@ -1,0 +1,203 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""One training run from configuration to checkpoint folder; called again, it goes on.
+
+The run lives in `output`: best/ and last/ (policies), tensorboard/, config.yaml, resume.ckpt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from motion_policy.policies import PolicySpec, make_policy
+from motion_policy.training.batches import EpochOrder, Sequences, collate
+from motion_policy.training.checkpoints import (
+    RESUME_FILE,
+    PolicyCheckpoints,
+    software_versions,
+)
+from motion_policy.training.config import ConfigError, TrainConfig
+from motion_policy.training.demonstrations import (
+    Demonstrations,
+    Progress,
+    load_demonstrations,
+)
+from motion_policy.training.module import PolicyModule
+from motion_policy.training.pictures import AttentionPictures
+
+CONFIG_FILE = 'config.yaml'
+
+# What may change between two calls of the same run.
+FREE_KEYS = ('epochs', 'output', 'threads', 'device', 'pictures_every', 'resume')
+
+
+def no_progress(paths: Sequence[Path], _: str) -> Iterable[Path]:
+    """Reads the episodes without telling."""
+    return paths
+
+
+def train(
+    config: TrainConfig,
+    *,
+    callbacks: Sequence[Callback] = (),
+    progress: Progress = no_progress,
+) -> Path:
+    """Trains until `config.epochs` are done and returns the folder of the best policy.
+
+    Args:
+        config: what to do.
+        callbacks: further callbacks of the trainer, such as a progress bar.
+        progress: wraps the list of episode files while they are read.
+
+    Raises:
+        UserError: the data, the configuration or an earlier run in `output` do not fit.
+    """
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    output = config.output.expanduser()
+    demonstrations = load_demonstrations(config, progress)
+    spec = policy_spec(config, demonstrations)
+    resume = _prepare_output(config, output, str(spec.data['sha256']))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        policy = make_policy(spec)
+    judged = 'validation/loss' if demonstrations.validation else 'train/loss'
+    ours: list[Callback] = [PolicyCheckpoints(output, judged), *callbacks]
+    if config.pictures_every:
+        shown = (*demonstrations.validation, *demonstrations.train)[0]
+        sequence = Sequences([shown], demonstrations.stride)[0, 0]
+        ours.append(AttentionPictures(sequence, config.pictures_every))
+    with _quiet():
+        trainer = _trainer(config, output, ours)
+        trainer.fit(
+            PolicyModule(policy, config),
+            _train_loader(config, demonstrations, trainer),
+            _validation_loader(config, demonstrations, trainer),
+            ckpt_path=resume,
+            weights_only=True,
+        )
+    return output / 'best'
+
+
+def policy_spec(config: TrainConfig, demonstrations: Demonstrations) -> PolicySpec:
+    """The spec of the policy that this configuration trains on these demonstrations."""
+    return PolicySpec(
+        kind=config.kind,
+        rate=config.rate,
+        cameras=config.cameras,
+        image_size=config.image_size,
+        target=config.target,
+        hyper=config.hyper,
+        normalisation=demonstrations.normalisation(),
+        robot=demonstrations.robot,
+        data=demonstrations.fingerprint(),
+        training=config.model_dump(mode='json'),
+        software=software_versions(),
+    )
+
+
+def _trainer(config: TrainConfig, output: Path, callbacks: list[Callback]) -> pl.Trainer:
+    device, _, index = config.device.partition(':')
+    processes = config.devices * config.nodes
+    return pl.Trainer(
+        accelerator={'cuda': 'gpu'}.get(device, device),
+        devices=[int(index)] if index else config.devices,
+        num_nodes=config.nodes,
+        strategy='ddp' if processes > 1 else 'auto',
+        precision=config.precision,
+        max_epochs=config.epochs,
+        check_val_every_n_epoch=config.validate_every,
+        gradient_clip_val=config.gradient_clip or None,
+        logger=TensorBoardLogger(output, name='', version='tensorboard'),
+        callbacks=callbacks,
+        num_sanity_val_steps=0,
+        enable_checkpointing=True,
+        enable_model_summary=False,
+        enable_progress_bar=any('ProgressBar' in type(item).__name__ for item in callbacks),
+        use_distributed_sampler=False,
+        log_every_n_steps=1,
+    )
+
+
+def _train_loader(config: TrainConfig, data: Demonstrations, trainer: pl.Trainer) -> Any:
+    order = EpochOrder(
+        len(data.train),
+        data.stride,
+        config.seed,
+        rank=trainer.global_rank,
+        processes=trainer.world_size,
+    )
+    return DataLoader(
+        Sequences(data.train, data.stride),
+        batch_size=config.batch_size,
+        sampler=order,
+        collate_fn=collate,
+    )
+
+
+def _validation_loader(config: TrainConfig, data: Demonstrations, trainer: pl.Trainer) -> Any:
+    if not data.validation:
+        return None
+    mine = range(trainer.global_rank, len(data.validation), trainer.world_size)
+    return DataLoader(
+        Sequences(data.validation, data.stride),
+        batch_size=config.batch_size,
+        sampler=[(episode, 0) for episode in mine],
+        collate_fn=collate,
+    )
+
+
+def _prepare_output(config: TrainConfig, output: Path, data_sha256: str) -> Path | None:
+    """Makes the folder of the run; returns the state to resume from, if there is one."""
+    resume = output / RESUME_FILE
+    told = {**config.model_dump(mode='json', exclude=set(FREE_KEYS)), 'data_sha256': data_sha256}
+    record = output / CONFIG_FILE
+    if config.resume == 'auto' and resume.is_file() and record.is_file():
+        earlier = yaml.safe_load(record.read_text(encoding='utf-8'))
+        _check_same_run(earlier, told, record)
+        return resume
+    resume.unlink(missing_ok=True)
+    output.mkdir(parents=True, exist_ok=True)
+    part = record.with_suffix('.part')
+    part.write_text(yaml.safe_dump(told, sort_keys=False), encoding='utf-8')
+    part.replace(record)
+    return None
+
+
+def _check_same_run(earlier: Any, now: dict[str, Any], record: Path) -> None:
+    earlier = earlier if isinstance(earlier, dict) else {}
+    for key, value in now.items():
+        if earlier.get(key) != value:
+            raise ConfigError(
+                f'{record}: this run was begun with {key}={earlier.get(key)}, now it is {value}: '
+                'choose another output, or resume=never to begin anew'
+            )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences the trainer's hints about loaders and log intervals, which do not apply here."""
+    loggers = [logging.getLogger(name) for name in ('pytorch_lightning', 'lightning_fabric')]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', module='pytorch_lightning')
+        warnings.filterwarnings('ignore', module='lightning_fabric')
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
