@@ -23,8 +23,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from motion_policy.errors import UserError
 from motion_policy.cli.measurement import Measurement
+from motion_policy.errors import UserError
 from motion_policy.evaluation.report import write_text
 from motion_policy.share import share_dir
 

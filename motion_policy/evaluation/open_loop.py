@@ -195,7 +195,9 @@ class _Feedback:
 
     def mixed(self, observation: Observation, on_time: bool) -> Observation:
         """The observation as the policy is to see it; `on_time` for that of the very next step."""
-        qpos, images = observation.qpos, dict(observation.images)
+        qpos = observation.qpos
+        # Own copies: an image may be a read-only view of a message, which torch warns about.
+        images = {camera: image.copy() for camera, image in observation.images.items()}
         if self._image is not None:
             camera = self._policy.cameras[0]
             seen = self._as_policy_sees(images[camera])

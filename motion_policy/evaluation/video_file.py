@@ -18,6 +18,7 @@ from motion_policy.errors import UserError
 SUFFIXES = ('.mp4', '.gif')
 GIF_MAX_WIDTH = 960
 GIF_COLOURS = 256
+PALETTE_FRAMES = 8
 LAST_FRAME_HOLD_S = 1.5
 
 
@@ -96,35 +97,45 @@ class _Mp4:
 
 
 class _Gif:
-    """Frames wait as 8-bit palette images; one palette for all keeps still areas still."""
+    """Frames wait losslessly packed, so that one palette can be made that suits all of them."""
 
     def __init__(self, path: Path, fps: float) -> None:
         self._path, self._fps = path, fps
         self._frames: list[Any] = []
-        self._palette: Any = None
 
     def write(self, frame: np.ndarray) -> None:
-        from PIL import Image
-
         height, width = frame.shape[:2]
         if width > GIF_MAX_WIDTH:
             size = (GIF_MAX_WIDTH, round(height * GIF_MAX_WIDTH / width))
             frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-        picture = Image.fromarray(frame)
-        if self._palette is None:
-            self._palette = picture.quantize(GIF_COLOURS)
-        self._frames.append(picture.quantize(palette=self._palette, dither=Image.Dither.NONE))
+        self._frames.append(cv2.imencode('.png', frame, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1])
 
     def close(self) -> None:
+        from PIL import Image
+
+        count = len(self._frames)
+        chosen = sorted(
+            {round(i * (count - 1) / (PALETTE_FRAMES - 1)) for i in range(PALETTE_FRAMES)}
+        )
+        together = np.vstack([self._unpack(index) for index in chosen])
+        palette = Image.fromarray(together).quantize(GIF_COLOURS)
+        pictures = [
+            # Without dithering, areas that stand still stay still.
+            Image.fromarray(self._unpack(i)).quantize(palette=palette, dither=Image.Dither.NONE)
+            for i in range(count)
+        ]
         # GIF counts time in hundredths of a second, and browsers slow anything below two.
-        step = max(20, round(100 / self._fps) * 10)
-        durations = [step] * (len(self._frames) - 1) + [step + round(1000 * LAST_FRAME_HOLD_S)]
-        self._frames[0].save(
+        step_ms = max(20, round(100 / self._fps) * 10)
+        durations = [step_ms] * (count - 1) + [step_ms + round(1000 * LAST_FRAME_HOLD_S)]
+        pictures[0].save(
             self._path,
             format='GIF',
             save_all=True,
-            append_images=self._frames[1:],
+            append_images=pictures[1:],
             duration=durations,
             loop=0,
             optimize=False,
         )
+
+    def _unpack(self, index: int) -> np.ndarray:
+        return np.asarray(cv2.imdecode(self._frames[index], cv2.IMREAD_UNCHANGED))

@@ -1,0 +1,106 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Episodes and bags of the same demonstration are judged alike; those of other robots are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import bag_files
+import numpy as np
+import pytest
+import recordings
+import torch
+from judged_policies import line_arm, sarnn_checkpoint
+
+from motion_policy.control import PolicyRunner
+from motion_policy.episodes import EpisodeWriter
+from motion_policy.episodes.bags import read_bag_rows
+from motion_policy.errors import UserError
+from motion_policy.evaluation.recorded import evaluate_recordings
+from motion_policy.evaluation.recordings import find_recordings
+from motion_policy.policies import Policy, load_policy
+from motion_policy.streams import observation_from_row
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Policy:
+    """A tiny policy of the tabletop robot."""
+    return load_policy(sarnn_checkpoint(tmp_path / 'tiny'))
+
+
+def test_a_bag_and_its_imported_episode_give_the_same_numbers(
+    tmp_path: Path, policy: Policy
+) -> None:
+    robot = recordings.tabletop()
+    bag = bag_files.write_bag(tmp_path / 'bag', bag_files.demonstration(2.0, robot))
+    episode = tmp_path / 'episode_000000.hdf5'
+    with EpisodeWriter(episode, robot, compress=False) as writer:
+        for row in read_bag_rows(bag, robot):
+            if row.complete:
+                writer.append(row.time_ns, observation_from_row(row, robot), row)
+    found = find_recordings([bag, episode], policy)
+    runner = PolicyRunner(policy, policy.spec.robot)
+    evaluation = evaluate_recordings(runner, found, mix=0.7)
+    of_bag, of_episode = evaluation.results
+    assert of_bag.truth_kind == of_episode.truth_kind == 'action'
+    np.testing.assert_array_equal(of_bag.predicted, of_episode.predicted)
+    np.testing.assert_array_equal(of_bag.truth, of_episode.truth)
+    assert of_bag.image_mse == of_episode.image_mse
+    pooled = evaluation.pooled()
+    assert pooled.steps == of_bag.errors().steps + of_episode.errors().steps
+    np.testing.assert_allclose(pooled.rmse, of_bag.errors().rmse)
+
+
+def test_a_bag_without_a_leader_is_judged_by_its_joints(tmp_path: Path, policy: Policy) -> None:
+    events = bag_files.demonstration(1.0, recordings.tabletop())
+    events = bag_files.without(events, '/leader/joint_states', 0.0)
+    bag = bag_files.write_bag(tmp_path / 'bag', events)
+    runner = PolicyRunner(policy, policy.spec.robot)
+    (result,) = evaluate_recordings(runner, find_recordings([bag], policy)).results
+    assert result.truth_kind == 'qpos'
+
+
+def test_a_camera_that_pauses_leaves_a_hole(tmp_path: Path, policy: Policy) -> None:
+    events = bag_files.demonstration(3.0, recordings.tabletop())
+    events = bag_files.without(events, '/top/image_raw', 1.0, 2.0)
+    bag = bag_files.write_bag(tmp_path / 'bag', events)
+    (recording,) = find_recordings([bag], policy)
+    times_s = np.array([row.time_ns for row in recording.rows()]) / 1e9
+    gaps = np.diff(times_s)
+    assert gaps.max() == pytest.approx(0.8, abs=0.1)
+    assert np.median(gaps) == pytest.approx(0.02)
+
+
+def test_a_folder_gives_its_episodes_in_order(tmp_path: Path, policy: Policy) -> None:
+    folder = tmp_path / 'takes'
+    folder.mkdir()
+    for index in (1, 0):
+        recordings.write_episode(folder / f'episode_{index:06d}.hdf5', 8)
+    found = find_recordings([folder], policy)
+    assert [Path(entry.name).name for entry in found] == [
+        'episode_000000.hdf5',
+        'episode_000001.hdf5',
+    ]
+
+
+def test_an_episode_of_another_robot_is_refused(tmp_path: Path, policy: Policy) -> None:
+    robot = line_arm()
+    path = recordings.write_episode(tmp_path / 'other.hdf5', 8, robot=robot)
+    with pytest.raises(UserError, match=r'other\.hdf5: has joints \[shoulder, slide\]'):
+        find_recordings([path], policy)
+
+
+def test_an_episode_without_the_camera_is_refused(tmp_path: Path, policy: Policy) -> None:
+    robot = recordings.tabletop()
+    blind = robot.model_copy(update={'cameras': {'side': robot.cameras['side']}})
+    path = recordings.write_episode(tmp_path / 'blind.hdf5', 8, robot=blind)
+    with pytest.raises(UserError, match=r"blind\.hdf5: has no camera 'top'.*side"):
+        find_recordings([path], policy)
+
+
+def test_a_path_that_holds_nothing_is_named(tmp_path: Path, policy: Policy) -> None:
+    with pytest.raises(UserError, match='nowhere'):
+        find_recordings([tmp_path / 'nowhere'], policy)
