@@ -33,6 +33,7 @@ COMMAND_TYPES = (FLOAT64_MULTI_ARRAY, JOINT_TRAJECTORY, JOINT_STATE)
 JOINT_STREAM_NAME = re.compile(r'(state|leader)(_\d+)?')
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Stamp = Literal['header', 'receive']
 Role = Literal['camera', 'state', 'leader']
 Float64Array = npt.NDArray[np.float64]
@@ -84,7 +85,8 @@ class JointTopic(_Frozen):
     """One topic that carries some joints.
 
     `joints` are our names; `message_names` are what the message calls them, in the same order.
-    A message type without names (Float64MultiArray) holds them in that order.
+    A message type without names (Float64MultiArray) holds them in that order. A leader whose
+    joints move otherwise than ours is converted by `scale * value + offset`, one for each joint.
     """
 
     topic: str
@@ -93,6 +95,8 @@ class JointTopic(_Frozen):
     message_names: tuple[str, ...]
     stamp: Stamp = 'header'
     max_age: Seconds = 0.2
+    scale: tuple[Finite, ...]
+    offset: tuple[Finite, ...]
 
     @field_validator('topic')
     @classmethod
@@ -105,14 +109,21 @@ class JointTopic(_Frozen):
         return _one_of(value, COMMAND_TYPES)
 
     @model_validator(mode='after')
-    def _names_pair_up(self) -> JointTopic:
+    def _entries_pair_up(self) -> JointTopic:
         _no_repeats('message_names', self.message_names)
-        if len(self.message_names) != len(self.joints):
-            raise ValueError(
-                f'message_names has {len(self.message_names)} names, expected '
-                f'{len(self.joints)}, one for each of joints'
-            )
+        for key in ('message_names', 'scale', 'offset'):
+            count = len(getattr(self, key))
+            if count != len(self.joints):
+                raise ValueError(
+                    f'{key} has {count} entries, expected {len(self.joints)}, '
+                    'one for each of joints'
+                )
         return self
+
+    @property
+    def is_converted(self) -> bool:
+        """True when the message's positions are not ours as they are."""
+        return any(scale != 1 for scale in self.scale) or any(self.offset)
 
 
 class LimitsSpec(_Frozen):
@@ -191,6 +202,8 @@ class JointsSpec(_Frozen):
             topics: tuple[JointTopic, ...] = getattr(self, role)
             if topics:
                 _covers_exactly_once(role, topics, self.names)
+            if role != 'leader' and any(topic.is_converted for topic in topics):
+                raise ValueError(f'{role} has scale or offset, expected these for leader only')
         for kind in ('position', 'velocity', 'acceleration'):
             count = len(getattr(self.limits, kind))
             if count != len(self.names):
@@ -264,16 +277,25 @@ _READ_ROLES: tuple[Literal['state', 'leader'], ...] = ('state', 'leader')
 
 
 def _joint_topics(value: Any, names: Any) -> Any:
-    """Turn one mapping into a list of one and fill the names that a topic leaves out."""
+    """Turn one mapping into a list of one and fill what a topic leaves out."""
     entries = [value] if isinstance(value, dict) else value
     if not isinstance(entries, (list, tuple)):
         return entries
-    return [_with_names(entry, names) if isinstance(entry, dict) else entry for entry in entries]
+    return [
+        _with_defaults(entry, names) if isinstance(entry, dict) else entry for entry in entries
+    ]
 
 
-def _with_names(entry: dict[str, Any], names: Any) -> dict[str, Any]:
+def _with_defaults(entry: dict[str, Any], names: Any) -> dict[str, Any]:
     joints = entry.get('joints', names)
-    return {**entry, 'joints': joints, 'message_names': entry.get('message_names', joints)}
+    count = len(joints) if isinstance(joints, (list, tuple)) else 0
+    defaults = {
+        'joints': joints,
+        'message_names': joints,
+        'scale': [1.0] * count,
+        'offset': [0.0] * count,
+    }
+    return {**defaults, **entry}
 
 
 def _checked_topic(topic: str) -> str:

@@ -96,20 +96,15 @@ def read_joints(message: Any, message_names: Sequence[str]) -> JointReading:
 def read_joint_message(message: Any, topic: JointTopic) -> JointReading:
     """Read the joints of `topic` from a message of any joint type that a robot spec may name.
 
+    The positions of a leader are converted as the spec says; its velocities are dropped then.
+
     Raises:
         StreamError: the message does not hold these joints as finite numbers.
     """
-    if hasattr(message, 'name'):
-        return read_joints(message, topic.message_names)
-    if hasattr(message, 'points'):
-        return _read_trajectory(message, topic.message_names)
-    position = np.array(message.data, dtype=np.float64)
-    if len(position) != len(topic.joints):
-        raise StreamError(
-            f'the message holds {len(position)} numbers, expected {len(topic.joints)}, '
-            f'one for each of: {", ".join(topic.joints)}'
-        )
-    _check_finite(position, topic.joints, 'position')
+    reading = _read_any(message, topic)
+    if not topic.is_converted:
+        return reading
+    position = np.array(topic.scale) * reading.position + np.array(topic.offset)
     return JointReading(position, None, None)
 
 
@@ -137,6 +132,21 @@ def observation_from_row(row: Row, robot: RobotSpec) -> Observation:
         },
         action=_read_role('leader', row, robot)[0].astype(np.float32) if leader else None,
     )
+
+
+def _read_any(message: Any, topic: JointTopic) -> JointReading:
+    if hasattr(message, 'name'):
+        return read_joints(message, topic.message_names)
+    if hasattr(message, 'points'):
+        return _read_trajectory(message, topic.message_names)
+    position = np.array(message.data, dtype=np.float64)
+    if len(position) != len(topic.joints):
+        raise StreamError(
+            f'the message holds {len(position)} numbers, expected {len(topic.joints)}, '
+            f'one for each of: {", ".join(topic.joints)}'
+        )
+    _check_finite(position, topic.joints, 'position')
+    return JointReading(position, None, None)
 
 
 def _read_role(
