@@ -1,0 +1,219 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A robot spec says what a robot is, or one line says what is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from motion_policy.errors import UserError
+from motion_policy.robot import RobotSpec, RobotSpecError, load_robot_spec, robot_spec_from_yaml
+from motion_policy.share import share_dir
+
+MINIMAL = """
+name: two_joints
+rate: 50.0
+joints:
+  names: [a, b]
+  state: {topic: joint_states, type: sensor_msgs/msg/JointState}
+  leader: {topic: leader/joint_states, type: sensor_msgs/msg/JointState}
+  command: {topic: commands, type: std_msgs/msg/Float64MultiArray}
+  limits: {position: [[-1.0, 1.0], [0.0, 0.02]], velocity: [2.0, 0.1], acceleration: [8.0, 1.0]}
+cameras:
+  top: {topic: top/image_raw, type: sensor_msgs/msg/Image, width: 64, height: 48}
+"""
+
+STATE = '{topic: joint_states, type: sensor_msgs/msg/JointState}'
+COMMAND = '{topic: commands, type: std_msgs/msg/Float64MultiArray}'
+JOINT_STATE = 'sensor_msgs/msg/JointState'
+
+
+def spec(text: str = MINIMAL) -> RobotSpec:
+    return robot_spec_from_yaml(text, 'arm.yaml')
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'words'),
+    [
+        ('rate: 50.0', 'rate: 50.0\ncolour: red', ['colour', 'red', 'unknown key']),
+        ('topic: top/', 'topik: top/', ['cameras.top.topik', 'unknown key', 'top/image_raw']),
+        ('topic: top/image_raw, ', '', ['cameras.top.topic', 'missing']),
+        ('topic: top/image_raw', 'topic: ""', ['cameras.top.topic', "''", 'top/image_raw']),
+        ('[-1.0, 1.0]', '[1.0, -1.0]', ['limits.position', '[1.0, -1.0]', 'low < high']),
+        ('[-1.0, 1.0]', '[1.0, 1.0]', ['limits.position', 'low < high']),
+        ('[-1.0, 1.0]', '[-1.0, .inf]', ['limits.position', 'inf', 'finite']),
+        ('[-1.0, 1.0], ', '', ['limits.position', '1 entries', 'expected 2']),
+        (
+            'velocity: [2.0, 0.1]',
+            'velocity: [2.0]',
+            ['limits.velocity', '1 entries', 'expected 2'],
+        ),
+        ('velocity: [2.0, 0.1]', 'velocity: [2.0, 0]', ['limits.velocity', '0', '> 0']),
+        ('rate: 50.0', 'rate: 0', ['rate', '0', 'greater than 0']),
+        ('rate: 50.0', 'rate: fast', ['rate', 'fast', 'number']),
+        ('width: 64', 'width: 0', ['cameras.top.width', '0', 'greater than 0']),
+        ('names: [a, b]', 'names: [a, a]', ['joints.names', "'a'", 'once']),
+        ('names: [a, b]', 'names: []', ['joints.names', 'at least 1']),
+        (
+            'std_msgs/msg/Float64MultiArray',
+            'std_msgs/msg/String',
+            ['command.type', 'String', 'JointTrajectory'],
+        ),
+        (
+            STATE,
+            COMMAND.replace('commands', 's'),
+            ['joints.state', 'Float64MultiArray', JOINT_STATE],
+        ),
+        (
+            'sensor_msgs/msg/Image',
+            'sensor_msgs/msg/PointCloud2',
+            ['cameras.top.type', 'PointCloud2'],
+        ),
+        (STATE, STATE[:-1] + ', joints: [a]}', ['state', "'b'", 'all joints']),
+        (STATE, STATE[:-1] + ', joints: [a, b, c]}', ['state', "'c'", 'names']),
+        (STATE, f'[{STATE}, {STATE}]', ['state', "'a'", 'once']),
+        (STATE, STATE[:-1] + ', message_names: [x]}', ['state', 'message_names', 'expected 2']),
+        (STATE, STATE[:-1] + ', max_age: -1}', ['state.max_age', '-1', 'greater than 0']),
+        (STATE, STATE[:-1] + ', stamp: arrival}', ['state.stamp', 'arrival', 'header']),
+        (STATE, STATE[:-1] + ', scale: [2.0, 1.0]}', ['state', 'scale', 'leader only']),
+        ('top: {', 'state: {', ['cameras', "'state'"]),
+        ('top: {', '"a/b": {', ['cameras', "'a/b'"]),
+    ],
+)
+def test_a_mistake_is_one_line_with_file_key_and_expectation(
+    old: str, new: str, words: list[str]
+) -> None:
+    assert old in MINIMAL
+    with pytest.raises(RobotSpecError) as caught:
+        spec(MINIMAL.replace(old, new, 1))
+    line = str(caught.value)
+    assert '\n' not in line
+    for word in ['arm.yaml', *words]:
+        assert word in line
+
+
+def test_further_mistakes_are_counted() -> None:
+    with pytest.raises(RobotSpecError, match=r'\(and 1 more\)$'):
+        spec(MINIMAL.replace('rate: 50.0', 'rate: -1').replace('width: 64', 'width: 0'))
+
+
+@pytest.mark.parametrize('text', ['- a\n- b\n', 'name: [', '', 'just words'])
+def test_text_that_is_no_mapping_is_refused(text: str) -> None:
+    with pytest.raises(RobotSpecError, match=r'^arm\.yaml: [^\n]*$'):
+        spec(text)
+
+
+def test_yaml_cannot_run_code() -> None:
+    with pytest.raises(RobotSpecError):
+        spec('!!python/object/apply:os.system ["true"]')
+
+
+def test_yaml_round_trips() -> None:
+    robot = spec()
+    again = robot_spec_from_yaml(robot.to_yaml(), 'copy')
+    assert again == robot
+    assert again.to_yaml() == robot.to_yaml()
+    assert yaml.safe_load(robot.to_yaml())['name'] == 'two_joints'
+
+
+def test_defaults_are_filled_in() -> None:
+    robot = spec()
+    (state,) = robot.joints.state
+    assert state.joints == state.message_names == ('a', 'b')
+    assert (state.stamp, state.max_age) == ('header', 0.2)
+    assert robot.cameras['top'].max_age == 0.2
+    assert robot.period_ns == 20_000_000
+    lines = [line for line in MINIMAL.splitlines() if 'leader' not in line]
+    without_leader = spec('\n'.join(lines))
+    assert without_leader.joints.leader == ()
+    assert without_leader.stream_names == ('top', 'state')
+
+
+def test_streams_are_named_by_camera_and_role() -> None:
+    assert spec().stream_names == ('top', 'state', 'leader')
+    two = (
+        f'[{{topic: l/js, type: {JOINT_STATE}, joints: [a], message_names: [x]}},'
+        f' {{topic: r/js, type: {JOINT_STATE}, joints: [b], message_names: [x], max_age: 0.5}}]'
+    )
+    robot = spec(MINIMAL.replace(STATE, two, 1))
+    assert robot.stream_names == ('top', 'state_0', 'state_1', 'leader')
+    right = robot.streams()[2]
+    assert (right.topic, right.role, right.type) == ('r/js', 'state', JOINT_STATE)
+    assert right.max_age_ns == 500_000_000
+    assert [topic.message_names for topic in robot.joints.state] == [('x',), ('x',)]
+
+
+@pytest.mark.parametrize(
+    'kind',
+    [
+        'std_msgs/msg/Float64MultiArray',
+        'trajectory_msgs/msg/JointTrajectory',
+        'sensor_msgs/msg/JointState',
+    ],
+)
+def test_every_command_type_is_accepted(kind: str) -> None:
+    robot = spec(MINIMAL.replace('std_msgs/msg/Float64MultiArray', kind))
+    assert robot.joints.command[0].type == kind
+
+
+def test_limits_are_arrays_in_joint_order() -> None:
+    limits = spec().joints.limits
+    np.testing.assert_array_equal(limits.position_array(), [[-1.0, 1.0], [0.0, 0.02]])
+    np.testing.assert_array_equal(limits.velocity_array(), [2.0, 0.1])
+    np.testing.assert_array_equal(limits.acceleration_array(), [8.0, 1.0])
+    assert limits.position_array().dtype == np.float64
+
+
+def test_a_spec_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match='frozen'):
+        spec().rate = 10.0  # type: ignore[misc]
+
+
+def test_a_bare_name_is_a_shipped_robot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_robot_spec('tabletop_sim').name == 'tabletop_sim'
+    with pytest.raises(RobotSpecError, match=r'no_such_arm.*expected.*tabletop_sim'):
+        load_robot_spec('no_such_arm')
+    with pytest.raises(RobotSpecError, match=r'missing\.yaml'):
+        load_robot_spec(tmp_path / 'missing.yaml')
+
+
+def test_a_file_is_named_in_its_errors(tmp_path: Path) -> None:
+    file = tmp_path / 'mine.yaml'
+    file.write_text(MINIMAL.replace('rate: 50.0', 'rate: -3'))
+    with pytest.raises(UserError, match=r'mine\.yaml: rate: found -3'):
+        load_robot_spec(file)
+    file.write_bytes(b'\xff\xfe\x00')
+    with pytest.raises(RobotSpecError, match=r'mine\.yaml'):
+        load_robot_spec(file)
+
+
+SHIPPED = sorted(path.stem for path in (share_dir() / 'config' / 'robots').glob('*.yaml'))
+
+
+def test_the_arms_that_are_promised_are_shipped() -> None:
+    promised = {'tabletop_sim', 'open_manipulator_x', 'aloha', 'ur5e', 'franka_fr3', 'so101'}
+    assert promised <= set(SHIPPED)
+
+
+@pytest.mark.parametrize('name', SHIPPED)
+def test_shipped_robots_are_valid(name: str) -> None:
+    robot = load_robot_spec(name)
+    assert robot.name == name
+    assert robot_spec_from_yaml(robot.to_yaml(), name) == robot
+    for stream in robot.streams():
+        assert not stream.topic.startswith('/'), 'an absolute topic ignores namespaces'
+
+
+def test_the_two_arms_of_aloha_are_told_apart() -> None:
+    robot = load_robot_spec('aloha')
+    assert len(robot.joints.names) == 14
+    left, right = robot.joints.state
+    assert left.message_names == right.message_names
+    assert left.joints + right.joints == robot.joints.names
+    commanded = [joint for topic in robot.joints.command for joint in topic.joints]
+    assert sorted(commanded) == sorted(robot.joints.names)
