@@ -1,0 +1,147 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A fake arm on real ROS topics, for tests of the nodes that drive one.
+
+It echoes commands as joint states and shows grey images; each part can be silenced.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diagnostic_msgs.msg import DiagnosticArray
+from ros_testing import Bench
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Float64MultiArray
+from std_srvs.srv import SetBool, Trigger
+
+from motion_policy.policies import PolicySpec, make_policy, save_policy
+from motion_policy.policies.normalisation import Normalisation, Range
+from motion_policy.robot import RobotSpec
+
+HOME = 0.1
+
+
+class FakeArm:
+    """Joint states at 100 Hz, images at 25 Hz, and a record of everything it was told."""
+
+    def __init__(self, bench: Bench, robot: RobotSpec, node_name: str = 'policy_node') -> None:
+        self.bench = bench
+        self.robot = robot
+        self.node_name = node_name
+        self.position = np.full(len(robot.joints.names), HOME)
+        self.commands: list[np.ndarray] = []
+        self.diagnostics: list[DiagnosticArray] = []
+        self.camera_works = True
+        self.joints_work = True
+        self.obeys = True
+        node = bench.client
+        self._joints = node.create_publisher(JointState, 'joint_states', 10)
+        self.camera = node.create_publisher(Image, 'top/image_raw', 10)
+        topic = robot.joints.command[0].topic
+        node.create_subscription(Float64MultiArray, topic, self._obey, 100)
+        node.create_subscription(DiagnosticArray, '/diagnostics', self.diagnostics.append, 10)
+        node.create_timer(0.01, self._publish_joints)
+        node.create_timer(0.04, self._publish_image)
+
+    def enable(self, on: bool = True) -> Any:
+        """Call `~/enable`."""
+        request = SetBool.Request(data=on)
+        return self.bench.call(SetBool, f'{self.node_name}/enable', request)
+
+    def enable_when_ready(self) -> None:
+        """Call `~/enable` until it succeeds; the streams need a moment to be discovered."""
+        self.bench.spin_until(lambda: self.enable().success, 'a successful enable')
+
+    def reset(self) -> Any:
+        """Call `~/reset`."""
+        return self.bench.call(Trigger, f'{self.node_name}/reset')
+
+    def hear(self, count: int) -> list[np.ndarray]:
+        """Wait for so many more commands and return them."""
+        first = len(self.commands)
+        self.bench.spin_until(lambda: len(self.commands) >= first + count, f'{count} commands')
+        return self.commands[first:]
+
+    def wait_for_silence(self, ticks: int = 25) -> None:
+        """Wait until no command came for so many control periods."""
+        last, since = -1, 0.0
+        clock = self.bench.client.get_clock()
+
+        def silent() -> bool:
+            nonlocal last, since
+            now = clock.now().nanoseconds
+            if len(self.commands) != last:
+                last, since = len(self.commands), now
+            return bool(now - since > ticks * self.robot.period_ns)
+
+        self.bench.spin_until(silent, 'silence')
+
+    def diagnostic(self, name: str, key: str) -> str:
+        """Return the newest value of a key of the status whose name ends so; '' without one."""
+        for message in reversed(self.diagnostics):
+            for status in message.status:
+                if status.name.endswith(name):
+                    return {v.key: v.value for v in status.values}.get(key, '')
+        return ''
+
+    def wait_for_diagnostic(self, name: str, key: str, text: str) -> None:
+        """Wait until the newest value of that key contains `text`."""
+        self.bench.spin_until(lambda: text in self.diagnostic(name, key), f'{key}: {text}')
+
+    def _obey(self, message: Float64MultiArray) -> None:
+        self.commands.append(np.array(message.data))
+        if self.obeys:
+            self.position = self.commands[-1]
+
+    def _publish_joints(self) -> None:
+        if self.joints_work:
+            # In another order than the spec, as broadcasters do it.
+            message = JointState(name=list(reversed(self.robot.joints.names)))
+            message.position = self.position[::-1].tolist()
+            message.header.stamp = self.bench.client.get_clock().now().to_msg()
+            self._joints.publish(message)
+
+    def _publish_image(self) -> None:
+        if self.camera_works:
+            camera = self.robot.cameras['top']
+            message = Image(height=camera.height, width=camera.width, encoding='rgb8')
+            message.step = 3 * camera.width
+            message.data.frombytes(bytes([90]) * (message.step * camera.height))
+            message.header.stamp = self.bench.client.get_clock().now().to_msg()
+            self.camera.publish(message)
+
+
+def save_random_policy(folder: Path, robot: RobotSpec, rate: float = 10.0, seed: int = 0) -> Path:
+    """Save a small SARNN with random weights whose targets lie in the middle of the limits."""
+    torch.manual_seed(seed)
+    low, high = robot.joints.limits.position_array().T
+    span = Range(min=tuple(0.5 * low), max=tuple(0.5 * high))
+    camera = robot.cameras['top']
+    spec = PolicySpec(
+        kind='sarnn',
+        rate=rate,
+        cameras=('top',),
+        image_size=(camera.height, camera.width),
+        hyper={'rec_dim': 8, 'k_dim': 2},
+        normalisation=Normalisation(qpos=span, action=span),
+        robot=robot,
+    )
+    return save_policy(make_policy(spec), folder)
+
+
+def assert_safe(commands: list[np.ndarray], robot: RobotSpec) -> None:
+    """Every command is finite, in the limits, and one period's reach from the one before."""
+    positions = np.array([np.full(len(robot.joints.names), HOME), *commands])
+    limits = robot.joints.limits
+    low, high = limits.position_array().T
+    dt = robot.period_ns * 1e-9
+    velocity = np.diff(positions, axis=0) / dt
+    acceleration = np.diff(velocity, axis=0, prepend=0.0) / dt
+    assert np.isfinite(positions).all()
+    assert (positions >= low).all() and (positions <= high).all()
+    assert (np.abs(velocity) <= limits.velocity_array() + 1e-9).all()
+    assert (np.abs(acceleration) <= limits.acceleration_array() + 1e-9).all()

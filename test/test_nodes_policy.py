@@ -1,0 +1,333 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The policy node over real DDS: it moves only when it may, and holds when anything is wrong."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from control_robots import formula_arm
+
+pytest.importorskip('rclpy')
+
+import torch
+from fake_arm import HOME, FakeArm, assert_safe, save_random_policy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import Log
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from ros_testing import Bench, ros_bench
+from sensor_msgs.msg import CompressedImage, Image
+from trajectory_msgs.msg import JointTrajectory
+
+from motion_policy.nodes import policy_node
+from motion_policy.nodes.policy_node import PolicyNode
+
+ROBOT = formula_arm()
+POLICY_PERIOD_S = 0.1
+MakeNode = Callable[..., PolicyNode]
+
+
+@pytest.fixture
+def bench(ros_domain: int) -> Iterator[Bench]:
+    with ros_bench() as bench:
+        yield bench
+
+
+@pytest.fixture
+def arm(bench: Bench) -> FakeArm:
+    return FakeArm(bench, ROBOT)
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return save_random_policy(tmp_path_factory.mktemp('models') / 'random', ROBOT)
+
+
+@pytest.fixture
+def make_node(bench: Bench, checkpoint: Path) -> Iterator[MakeNode]:
+    nodes = []
+
+    def make(autostart: bool = True, **parameters: Any) -> PolicyNode:
+        values = {'checkpoint': str(checkpoint), 'autostart': autostart, **parameters}
+        overrides = [Parameter(name, value=value) for name, value in values.items()]
+        node = PolicyNode(context=bench.context, parameter_overrides=overrides)
+        nodes.append(node)
+        return bench.add(node)
+
+    yield make
+    for node in nodes:
+        node.close()
+
+
+@pytest.fixture
+def log(bench: Bench) -> list[str]:
+    lines: list[str] = []
+    bench.client.create_subscription(Log, '/rosout', lambda m: lines.append(m.msg), 100)
+    return lines
+
+
+def test_nothing_is_sent_before_enable_and_the_first_command_is_where_the_arm_stands(
+    arm: FakeArm, make_node: MakeNode
+) -> None:
+    make_node()
+    arm.wait_for_diagnostic('streams', 'state age [ms]', '.')
+    assert arm.commands == []
+    arm.enable_when_ready()
+    commands = arm.hear(100)
+    assert np.abs(commands[0] - HOME).max() < 0.01
+    assert np.abs(commands[-1] - HOME).max() > 0.05
+    assert_safe(arm.commands, ROBOT)
+
+
+def test_disable_ends_with_a_held_position_and_then_silence(
+    arm: FakeArm, make_node: MakeNode
+) -> None:
+    make_node()
+    arm.enable_when_ready()
+    arm.hear(30)
+    assert arm.enable(False).success
+    arm.wait_for_silence()
+    np.testing.assert_array_equal(arm.commands[-1], arm.commands[-2])
+    assert_safe(arm.commands, ROBOT)
+    arm.enable_when_ready()
+    arm.hear(30)
+    assert_safe(arm.commands, ROBOT)
+
+
+def test_enable_is_refused_while_a_stream_is_silent_and_names_it(
+    bench: Bench, arm: FakeArm, make_node: MakeNode, log: list[str]
+) -> None:
+    arm.camera_works = False
+    make_node()
+    arm.wait_for_diagnostic('streams', 'state age [ms]', '.')
+    answer = arm.enable()
+    assert not answer.success
+    assert 'top' in answer.message and '/top/image_raw' in answer.message
+    assert 'sensor_msgs/msg/Image' in answer.message
+    assert '\n' not in answer.message
+    bench.spin_until(lambda: any('/top/image_raw' in x and 'silent' in x for x in log), 'a log')
+    assert arm.commands == []
+
+
+def test_a_topic_of_another_type_is_named_with_both_types(
+    bench: Bench, arm: FakeArm, make_node: MakeNode
+) -> None:
+    bench.client.destroy_publisher(arm.camera)
+    arm.camera_works = False
+    make_node()
+    with ros_bench() as other:  # a process of its own has one type per topic
+        other.client.create_publisher(CompressedImage, 'top/image_raw', 10)
+        bench.spin_until(lambda: 'CompressedImage' in arm.enable().message, 'the other type')
+
+
+def test_images_of_another_size_are_refused_with_both_sizes(
+    arm: FakeArm, make_node: MakeNode
+) -> None:
+    make_node()
+    wider = ROBOT.cameras['top'].model_copy(update={'width': 40})
+    arm.robot = ROBOT.model_copy(update={'cameras': {'top': wider}})
+    arm.bench.spin_until(lambda: '40x24' in arm.enable().message, 'a refusal')
+    assert '32x24' in arm.enable().message
+    assert arm.commands == []
+
+
+def test_a_dead_camera_holds_the_arm_is_named_once_and_comes_back_by_itself(
+    arm: FakeArm, make_node: MakeNode, log: list[str]
+) -> None:
+    make_node()
+    arm.enable_when_ready()
+    arm.hear(50)
+    arm.camera_works = False
+    arm.wait_for_diagnostic('control', 'state', 'hold')
+    assert 'top' in arm.diagnostic('control', 'reason')
+    held = arm.hear(20)
+    assert np.ptp(held[-10:], axis=0).max() == 0.0
+    arm.hear(50)
+    assert len([x for x in log if "'top'" in x and 'stale' in x]) == 1
+    arm.camera_works = True
+    arm.wait_for_diagnostic('control', 'state', 'run')
+    assert_safe(arm.commands, ROBOT)
+
+
+def test_a_latched_fault_stays_until_reset(arm: FakeArm, make_node: MakeNode) -> None:
+    make_node(latch_faults=True)
+    arm.enable_when_ready()
+    arm.hear(50)
+    arm.joints_work = False
+    arm.wait_for_diagnostic('control', 'state', 'hold')
+    arm.joints_work = True
+    arm.hear(50)
+    arm.diagnostics.clear()
+    arm.wait_for_diagnostic('control', 'state', 'hold')
+    assert 'state' in arm.diagnostic('control', 'reason')
+    assert arm.reset().success
+    arm.wait_for_diagnostic('control', 'state', 'r')  # ramp or run
+
+
+def test_joints_that_are_not_numbers_hold_the_arm_and_are_named(
+    arm: FakeArm, make_node: MakeNode
+) -> None:
+    make_node()
+    arm.enable_when_ready()
+    arm.hear(30)
+    arm.obeys = False
+    arm.position = np.array([0.0, np.nan, 0.0])
+    arm.wait_for_diagnostic('control', 'reason', "joint 'joint2'")
+    assert arm.diagnostic('control', 'state') == 'hold'
+    assert_safe(arm.commands, ROBOT)
+
+
+class Spoiled:
+    """Stands before `act` and `act_and_explain` of the loaded policy."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.how: Callable[[Any], Any] = lambda chunk: chunk
+        load = policy_node.load_policy
+
+        def load_spoiled(*args: Any) -> Any:
+            policy = load(*args)
+            for name in ('act', 'act_and_explain'):
+                setattr(policy, name, self._before(getattr(policy, name)))
+            return policy
+
+        monkeypatch.setattr(policy_node, 'load_policy', load_spoiled)
+
+    def _before(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        def spoiled(*args: Any) -> Any:
+            chunk, *rest = act(*args)
+            return (self.how(chunk), *rest)
+
+        return spoiled
+
+
+def raise_out_of_memory(_chunk: Any) -> Any:
+    raise RuntimeError('out of memory')
+
+
+@pytest.mark.parametrize(
+    ('how', 'reason'),
+    [
+        (lambda chunk: chunk * torch.nan, 'finite'),
+        (lambda chunk: chunk[..., :2], 'width'),
+        (raise_out_of_memory, 'out of memory'),
+    ],
+)
+def test_a_policy_gone_wrong_holds_the_arm_and_is_named(
+    arm: FakeArm,
+    make_node: MakeNode,
+    monkeypatch: pytest.MonkeyPatch,
+    how: Callable[[Any], Any],
+    reason: str,
+) -> None:
+    spoiled = Spoiled(monkeypatch)
+    make_node()
+    arm.enable_when_ready()
+    arm.hear(30)
+    spoiled.how = how
+    arm.wait_for_diagnostic('control', 'reason', reason)
+    arm.hear(20)
+    held = arm.hear(10)
+    assert np.ptp(held, axis=0).max() == 0.0
+    spoiled.how = lambda chunk: chunk
+    arm.wait_for_diagnostic('control', 'state', 'run')
+    assert_safe(arm.commands, ROBOT)
+
+
+def test_huge_actions_stay_inside_every_limit(
+    arm: FakeArm, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoiled = Spoiled(monkeypatch)
+    make_node()
+    arm.enable_when_ready()
+    spoiled.how = lambda chunk: torch.where(torch.rand(chunk.shape) < 0.5, -1e30, 1e30)
+    arm.hear(150)
+    assert_safe(arm.commands, ROBOT)
+    arm.wait_for_diagnostic('control', 'state', 'r')
+
+
+def test_a_hanging_policy_holds_the_arm(
+    arm: FakeArm, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoiled, release = Spoiled(monkeypatch), threading.Event()
+    make_node()
+    arm.enable_when_ready()
+    arm.wait_for_diagnostic('control', 'state', 'run')
+
+    def hang(chunk: Any) -> Any:
+        release.wait()
+        return chunk
+
+    spoiled.how = hang
+    arm.wait_for_diagnostic('control', 'reason', 'no new action')
+    assert arm.diagnostic('control', 'state') == 'hold'
+    release.set()
+    arm.wait_for_diagnostic('control', 'state', 'run')
+    assert_safe(arm.commands, ROBOT)
+
+
+def test_deactivate_while_moving_ends_with_a_held_position(
+    bench: Bench, arm: FakeArm, make_node: MakeNode
+) -> None:
+    make_node()
+    arm.enable_when_ready()
+    arm.hear(30)
+    request = ChangeState.Request()
+    request.transition.id = Transition.TRANSITION_DEACTIVATE
+    assert bench.call(ChangeState, 'policy_node/change_state', request).success
+    arm.wait_for_silence()
+    np.testing.assert_array_equal(arm.commands[-1], arm.commands[-2])
+    assert not arm.enable().success
+    request.transition.id = Transition.TRANSITION_ACTIVATE
+    assert bench.call(ChangeState, 'policy_node/change_state', request).success
+    arm.enable_when_ready()
+    arm.hear(10)
+    assert_safe(arm.commands, ROBOT)
+
+
+@pytest.mark.parametrize(
+    ('parameters', 'named'),
+    [
+        ({'checkpoint': ''}, "parameter 'checkpoint' is empty"),
+        ({'checkpoint': '/no/such/folder'}, '/no/such/folder'),
+        ({'robot': 'no_such_robot'}, 'no_such_robot'),
+        ({'robot': 'tabletop_sim'}, 'joint4'),
+        ({'device': 'abacus'}, "parameter 'device' is 'abacus'"),
+    ],
+)
+def test_a_users_mistake_fails_the_transition_with_one_line(
+    make_node: MakeNode,
+    capfd: pytest.CaptureFixture[str],
+    parameters: dict[str, str],
+    named: str,
+) -> None:
+    node = make_node(autostart=False, **parameters)
+    capfd.readouterr()
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert 'cannot configure' in line and named in line
+
+
+def test_plan_and_attention_are_shown_to_who_looks(
+    bench: Bench, arm: FakeArm, make_node: MakeNode
+) -> None:
+    plans: list[JointTrajectory] = []
+    images: list[Image] = []
+    bench.client.create_subscription(JointTrajectory, 'policy_node/plan', plans.append, 10)
+    bench.client.create_subscription(Image, 'policy_node/attention', images.append, 10)
+    make_node()
+    arm.enable_when_ready()
+    bench.spin_until(lambda: images and any(p.points for p in plans), 'plan and attention')
+    image, plan = images[-1], next(p for p in plans if p.points)
+    assert (image.width, image.height, image.encoding) == (640, 480, 'rgb8')
+    pixels = np.frombuffer(image.data, np.uint8).reshape(480, 640, 3)
+    assert (pixels != 90).any() and (pixels == 90).mean() > 0.9
+    assert plan.joint_names == list(ROBOT.joints.names)
+    assert plan.points[0].time_from_start.nanosec <= POLICY_PERIOD_S * 1e9
