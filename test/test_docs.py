@@ -82,7 +82,6 @@ def test_the_example_of_the_writer_makes_a_sound_episode(
     text = (ROOT / 'docs' / 'howto' / 'my_data.md').read_text(encoding='utf-8')
     [example] = code_blocks(text, 'python')
     monkeypatch.chdir(tmp_path)
-    (tmp_path / 'data').mkdir()
     exec(compile(example, 'my_data.md', 'exec'), {})
     assert check_episode(tmp_path / 'data' / 'episode_000000.hdf5') == []
 
