@@ -130,11 +130,12 @@ class EpisodeRecorder:
             EpisodeError: nothing was being recorded, or it had ended by itself; the message says
                 what was kept where.
         """
-        if self._writing is None:
-            raise EpisodeError('not recording; expected ~/start before')
-        result = self._finish_writing()
-        if result.ended:
+        running = self._writing is not None
+        result = self._finish_writing() if running else self.last
+        if result is not None and result.ended:
             raise EpisodeError(f'the recording had {result}')
+        if result is None or not running:
+            raise EpisodeError('not recording; expected ~/start before')
         return result
 
     def discard(self) -> Path:

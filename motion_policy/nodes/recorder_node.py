@@ -24,6 +24,7 @@ from motion_policy.nodes.subscriptions import StreamSubscriptions
 from motion_policy.robot import load_robot_spec
 
 STATUS_PERIOD_S = 1.0
+QUEUE_DEPTH = 50  # a recording shall lose nothing when this process has to wait
 
 
 class RecorderNode(Node):
@@ -35,8 +36,9 @@ class RecorderNode(Node):
         self._robot = load_robot_spec(parameter(self, 'robot'))
         self.recorder = EpisodeRecorder(self._robot)
         self.streams = StreamSubscriptions(
-            self, self._robot, self.recorder, reliable=parameter(self, 'reliable')
-        )
+            self, self._robot, self.recorder, reliable=parameter(self, 'reliable'),
+            depth=QUEUE_DEPTH,
+        )  # fmt: skip
         self._rates_hz = dict.fromkeys(self.streams.streams, 0.0)
         self._counted = dict(self.streams.received)
         self._counted_at_s = time.monotonic()

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
-from rcl_interfaces.msg import ParameterDescriptor
+from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
@@ -36,6 +37,7 @@ COMMAND_QOS = QoSProfile(depth=1)
 STATE_QOS = QoSProfile(depth=10)
 LATCHED_QOS = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 WARNING_PERIOD_S = 5.0
+MAX_LAG_NS = 100_000_000
 CUBE_HELP = "Where ~/reset puts the cube: A..E, 'random', or y in metres (left is positive)."
 
 
@@ -49,11 +51,7 @@ class SimNode(Node):
         self._rate_hz: float = parameter(self, 'joint_state_rate')
         self._speed: float = parameter(self, 'real_time_factor')
         self._publish_clock: bool = parameter(self, 'publish_clock')
-        if self._speed != 1.0 and not self._publish_clock:
-            raise UserError(
-                f"parameter 'real_time_factor' is {self._speed}: other speeds than 1.0 need "
-                "'publish_clock' true, and use_sim_time in the other nodes"
-            )
+        self._check_speed(self._speed)
         self._dividers = {
             name: Divider(parameter(self, f'{name}_rate'), self._rate_hz)
             for name in ('camera', 'cube_pose', 'success')
@@ -61,11 +59,12 @@ class SimNode(Node):
         self._seed: int = parameter(self, 'seed')
         self._sim = TabletopSim(self._seed)
         self._period_ns = round(NANOSECONDS_PER_S / self._rate_hz)
-        self.pacer = Pacer(round(self._period_ns / self._speed), time.monotonic_ns())
+        self.pacer = self._make_pacer()
         self.steps = 0
         self._command: np.ndarray | None = None
         self._was_success = False
         self._create_interfaces()
+        self.add_on_set_parameters_callback(self._change_speed)
         self._reset()
         # The first picture of a camera takes far longer than the later ones.
         for name in self._cameras:
@@ -79,7 +78,7 @@ class SimNode(Node):
         declare(self, 'publish_clock', False, 'Publish /clock and stamp with it', read_only=True)
         declare(
             self, 'real_time_factor', 1.0, 'Simulated seconds per second; not 1 needs /clock',
-            read_only=True, minimum=0.1, maximum=20.0,
+            minimum=0.1, maximum=20.0,
         )  # fmt: skip
         for name, rate, most in (
             ('joint_state', 100.0, 500.0),
@@ -114,7 +113,7 @@ class SimNode(Node):
         """Run physics and callbacks in this thread until `stop` is set or the context ends."""
         executor = SingleThreadedExecutor(context=self.context)
         executor.add_node(self)
-        self.pacer = Pacer(self.pacer.period_ns, time.monotonic_ns())
+        self.pacer = self._make_pacer()
         try:
             while self.context.ok() and not stop.is_set():
                 wait_ns = self.pacer.wait_ns(time.monotonic_ns())
@@ -125,6 +124,30 @@ class SimNode(Node):
         finally:
             executor.remove_node(self)
             executor.shutdown()
+
+    def _check_speed(self, speed: float) -> None:
+        if speed != 1.0 and not self._publish_clock:
+            raise UserError(
+                f"parameter 'real_time_factor' is {speed}: other speeds than 1.0 need "
+                "'publish_clock' true, and use_sim_time in the other nodes"
+            )
+
+    def _change_speed(self, changes: list[Parameter]) -> SetParametersResult:
+        for change in changes:
+            if change.name == 'real_time_factor':
+                try:
+                    self._check_speed(change.value)
+                except UserError as error:
+                    return SetParametersResult(successful=False, reason=str(error))
+                self._speed = change.value
+                self.pacer = self._make_pacer()
+        return SetParametersResult(successful=True)
+
+    def _make_pacer(self) -> Pacer:
+        period_ns = round(self._period_ns / self._speed)
+        # On /clock lost time is nobody's loss, while steps in a burst would flood the others.
+        lag_ns = period_ns if self._publish_clock else MAX_LAG_NS
+        return Pacer(period_ns, time.monotonic_ns(), lag_ns)
 
     def step(self) -> None:
         """Let one period pass and publish what is due, stamped with the time of that state."""
@@ -218,7 +241,7 @@ class SimNode(Node):
     def _note_pace(self) -> None:
         lost_ns = self.pacer.lost_ns
         self.pacer.step_done(time.monotonic_ns())
-        if self.pacer.lost_ns > lost_ns:
+        if self.pacer.lost_ns > lost_ns and not self._publish_clock:
             self.get_logger().warning(
                 f'the simulation fell behind: {self.pacer.lost_ns / 1e9:.1f} s lost in all, '
                 f'{self.pacer.overruns} of {self.steps} steps late',
@@ -228,7 +251,10 @@ class SimNode(Node):
     def close(self) -> None:
         """Free the renderers; the last thing the node does."""
         if self.pacer.overruns:
-            self.get_logger().info(f'{self.pacer.overruns} of {self.steps} steps were late')
+            self.get_logger().info(
+                f'{self.pacer.overruns} of {self.steps} steps were late, '
+                f'{self.pacer.lost_ns / 1e9:.1f} s lost'
+            )
         self._sim.close()
 
 

@@ -65,6 +65,7 @@ class StreamSubscriptions:
         *,
         roles: Iterable[str] = ('camera', 'state', 'leader'),
         reliable: bool = False,
+        depth: int = QUEUE_DEPTH,
         lock: threading.Lock | None = None,
     ) -> None:
         self._node = node
@@ -78,7 +79,7 @@ class StreamSubscriptions:
                 message_class(stream.type),
                 stream.topic,
                 self._store_in(stream.name),
-                sensor_qos(reliable=reliable),
+                sensor_qos(depth, reliable),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
             for stream in self.streams.values()

@@ -26,7 +26,7 @@ class Pacer:
 
     period_ns: int
     start_ns: int
-    max_lag_ns: int = 100_000_000
+    max_lag_ns: int
     overruns: int = 0
     lost_ns: int = 0
     deadline_ns: int = field(init=False)

@@ -1,0 +1,200 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes as processes of their own, on a ROS domain of their own, that never outlive the command.
+
+Their output goes to log files, which are kept only when something went wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import IO, Any
+
+from motion_policy.share import share_dir
+
+# Higher ids use ports that Linux may give to any program.
+DOMAIN_IDS = range(1, 102)
+# Each signal and the time that it is given to work.
+ENDING = ((signal.SIGINT, 5.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0))
+LOG_LINES_SHOWN = 5
+PR_SET_PDEATHSIG = 1
+NODE_MODULE = 'motion_policy.nodes.{}'
+
+
+class NodeDiedError(RuntimeError):
+    """A node ended by itself; the message holds its last words and where its log lies."""
+
+
+@dataclass
+class _Child:
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+class NodeProcesses:
+    """Starts processes and ends them, whatever happens, when the context ends.
+
+    Entering it also moves this process to the private domain, so rclpy must start after it.
+    """
+
+    def __init__(self) -> None:
+        self.log_dir = Path()
+        self.keep_logs = False
+        self._children: list[_Child] = []
+        self._domain_lock: IO[str] | None = None
+        self._saved: dict[str, str | None] = {}
+        self._former_sigterm: Any = None
+        self._tie_to_parent = _make_tie_to_parent()
+
+    def __enter__(self) -> NodeProcesses:
+        self._domain_lock, domain_id = _claim_domain()
+        self._set_environment(_ros_environment(domain_id))
+        self.log_dir = Path(tempfile.mkdtemp(prefix='motion_policy_'))
+        self._former_sigterm = signal.signal(signal.SIGTERM, _exit_on_signal)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+        signal.signal(signal.SIGTERM, self._former_sigterm or signal.SIG_DFL)
+        self._set_environment(self._saved)
+        if self._domain_lock is not None:
+            self._domain_lock.close()
+        harmless = kind is None or issubclass(kind, (KeyboardInterrupt, SystemExit))
+        if harmless and not self.keep_logs:
+            shutil.rmtree(self.log_dir, ignore_errors=True)
+
+    def start_node(self, node: str, parameters: Mapping[str, Any]) -> None:
+        """Start `motion_policy.nodes.NODE` with ROS parameters."""
+        settings = [f'{name}:={_parameter_text(value)}' for name, value in parameters.items()]
+        arguments = ['--ros-args', *(word for line in settings for word in ('-p', line))]
+        self.start(node, NODE_MODULE.format(node), arguments)
+
+    def start(
+        self, name: str, module: str, arguments: list[str], **options: Any
+    ) -> subprocess.Popen[bytes]:
+        """Start `python -m module arguments`; `options` are those of Popen."""
+        log = self.log_dir / f'{name}.log'
+        with log.open('wb') as file:
+            process = subprocess.Popen(
+                [sys.executable, '-m', module, *arguments],
+                start_new_session=True,
+                preexec_fn=self._tie_to_parent,
+                **{'stdin': subprocess.DEVNULL, 'stdout': file, 'stderr': file, **options},
+            )
+        self._children.append(_Child(name, process, log))
+        return process
+
+    def check(self) -> None:
+        """Raise NodeDiedError if a process has ended by itself."""
+        for child in self._children:
+            if child.process.poll() is not None:
+                raise NodeDiedError(
+                    f'{child.name} ended with exit code {child.process.returncode}: '
+                    f'{self.last_words(child.name)}'
+                )
+
+    def last_words(self, name: str) -> str:
+        """The last lines of a log and its path, for a message."""
+        log = self.log_dir / f'{name}.log'
+        text = log.read_text(encoding='utf-8', errors='replace') if log.exists() else ''
+        words = ' | '.join([line for line in text.splitlines() if line][-LOG_LINES_SHOWN:])
+        return f'{words or "no output"} (log: {log})'
+
+    def stop(self) -> None:
+        """End all processes and what they started: SIGINT, then SIGTERM, then SIGKILL."""
+        for number, patience_s in ENDING:
+            waiting = [child for child in self._children if child.process.poll() is None]
+            for child in waiting:
+                _signal_group(child.process.pid, number)
+            end_s = time.monotonic() + patience_s
+            while time.monotonic() < end_s and any(c.process.poll() is None for c in waiting):
+                time.sleep(0.02)
+        for child in self._children:
+            # Grandchildren of a process that ended before them.
+            _signal_group(child.process.pid, signal.SIGKILL)
+        self._children.clear()
+
+    def _set_environment(self, variables: Mapping[str, str | None]) -> None:
+        self._saved = {name: os.environ.get(name) for name in variables}
+        for name, value in variables.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _ros_environment(domain_id: int) -> dict[str, str | None]:
+    variables: dict[str, str | None] = {
+        'ROS_DOMAIN_ID': str(domain_id),
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        # Ours are small machines and many processes: threads would only wait for each other.
+        'OMP_NUM_THREADS': os.environ.get('OMP_NUM_THREADS', '1'),
+        'LP_NUM_THREADS': os.environ.get('LP_NUM_THREADS', '1'),
+    }
+    old_names = os.environ.get('ROS_DISTRO') in ('humble', 'jazzy')
+    profile = 'FASTRTPS_DEFAULT_PROFILES_FILE' if old_names else 'FASTDDS_DEFAULT_PROFILES_FILE'
+    path = share_dir() / 'config' / 'fastdds.xml'
+    if profile not in os.environ and path.exists():
+        variables[profile] = str(path)
+    if os.environ.get('ROS_DISTRO') == 'humble':
+        variables['ROS_LOCALHOST_ONLY'] = '1'
+    return variables
+
+
+def _claim_domain() -> tuple[IO[str], int]:
+    """Return a domain id that no other command of this machine uses, and the lock on it."""
+    for domain_id in random.sample(DOMAIN_IDS, len(DOMAIN_IDS)):
+        path = Path(tempfile.gettempdir(), f'motion_policy_domain_{os.getuid()}_{domain_id}.lock')
+        lock = path.open('w')
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock, domain_id
+        except OSError:
+            lock.close()
+    raise RuntimeError('every ROS domain of this machine is in use')
+
+
+def _make_tie_to_parent() -> Callable[[], None] | None:
+    """Return what a child calls so that it ends when its parent is killed; Linux only."""
+    if not sys.platform.startswith('linux'):
+        return None
+    # Loaded before the fork, after which little is safe to do.
+    libc = ctypes.CDLL(None)
+
+    def tie() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    return tie
+
+
+def _parameter_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)
+
+
+def _exit_on_signal(number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
