@@ -10,14 +10,15 @@ ready-made tensors. One thread, one process (so one state of the allocator), cal
 from __future__ import annotations
 
 import statistics
+import sys
 from pathlib import Path
 
 import torch
 
-from motion_policy.cli.measurement import Measurement, interleaved_ms
-from motion_policy.policies import Policy, PolicySpec, make_policy
+from motion_policy.cli.main import main
+from motion_policy.cli.measurement import Measurement, interleaved_ms, random_policy
+from motion_policy.policies import Policy
 from motion_policy.policies.base import Observation
-from motion_policy.policies.normalisation import Normalisation, Range
 from motion_policy.policies.sarnn import SARNN, SARNNConfig
 from motion_policy.robot import load_robot_spec
 
@@ -37,7 +38,7 @@ def run(seconds: float) -> list[Measurement]:
 
 
 def _measure(size: int, target: float, seconds: float) -> Measurement:
-    policy = _random_policy(size)
+    policy = random_policy(size, load_robot_spec('tabletop_sim'))
     module = _plain_module(policy, size)
     joints = len(policy.joint_names)
     frame = torch.randint(0, 256, (1, size, size, 3), dtype=torch.uint8)
@@ -65,23 +66,6 @@ def _measure(size: int, target: float, seconds: float) -> Measurement:
     )
 
 
-def _random_policy(size: int) -> Policy:
-    torch.manual_seed(0)
-    robot = load_robot_spec('tabletop_sim')
-    limits = robot.joints.limits.position_array()
-    values = Range(min=tuple(limits[:, 0]), max=tuple(limits[:, 1]))
-    spec = PolicySpec(
-        kind='sarnn',
-        rate=10,
-        cameras=(next(iter(robot.cameras)),),
-        image_size=(size, size),
-        target='action',
-        normalisation=Normalisation(qpos=values, action=values),
-        robot=robot,
-    )
-    return make_policy(spec).eval()
-
-
 def _plain_module(policy: Policy, size: int) -> SARNN:
     """The same weights in PyTorch's default memory order."""
     module = SARNN(len(policy.joint_names), (size, size), SARNNConfig(**policy.spec.hyper))
@@ -90,7 +74,4 @@ def _plain_module(policy: Policy, size: int) -> SARNN:
 
 
 if __name__ == '__main__':
-    from motion_policy.cli.bench import Arguments
-    from motion_policy.cli.bench import run as run_command
-
-    raise SystemExit(run_command(Arguments(what=(Path(__file__).stem,))))
+    raise SystemExit(main(['bench', Path(__file__).stem, *sys.argv[1:]]))

@@ -5,12 +5,17 @@
 from __future__ import annotations
 
 import gc
-import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+import torch
+
+from motion_policy.policies import Policy, PolicySpec, make_policy
+from motion_policy.policies.normalisation import Normalisation, Range
+from motion_policy.robot import RobotSpec
 
 WARM_UP_CALLS = 20
 
@@ -94,6 +99,18 @@ def collector_off() -> Iterator[None]:
         gc.enable()
 
 
-def percentile(values: Sequence[float], percent: int) -> float:
-    """The value that `percent` of all values do not exceed; at least two values."""
-    return statistics.quantiles(values, n=100, method='inclusive')[percent - 1]
+def random_policy(size: int, robot: RobotSpec) -> Policy:
+    """A SARNN with random weights that sees the robot's first camera, `size` pixels square."""
+    torch.manual_seed(0)
+    limits = robot.joints.limits.position_array()
+    values = Range(min=tuple(limits[:, 0]), max=tuple(limits[:, 1]))
+    spec = PolicySpec(
+        kind='sarnn',
+        rate=10,
+        cameras=(next(iter(robot.cameras)),),
+        image_size=(size, size),
+        target='action',
+        normalisation=Normalisation(qpos=values, action=values),
+        robot=robot,
+    )
+    return make_policy(spec).eval()

@@ -148,16 +148,17 @@ def rollout(
         measured = sim.qpos
         if ticks == 0:
             controller.enable(now_ns, measured)
-        if controller.policy_due(now_ns) and row.complete:
+        # As in the node: the tick never waits for the policy, whose answer serves the next one.
+        command = controller.tick(now_ns, measured, row.faults)
+        if command is not None:
+            violations.update(command.violations)
+        if controller.policy_due(now_ns):
             sensors.next_use_ns = (elapsed_ns // period_ns + 1) * period_ns
             observation = observation_from_row(row, sensors.robot)
             chunk, extras = runner.infer(observation, explain=watch is not None)
             controller.add_chunk(chunk, now_ns)
             step = PolicyStep(elapsed_ns, observation, chunk, extras)
             steps += 1
-        command = controller.tick(now_ns, measured, row.faults)
-        if command is not None:
-            violations.update(command.violations)
         if watch is not None:
             watch(Tick(elapsed_ns, measured, command, step))
         ticks += 1

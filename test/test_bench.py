@@ -1,0 +1,101 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`motion-policy bench` offers what there is, compares in turns and writes figures that add up."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from motion_policy.cli.bench import benchmark_files
+from motion_policy.cli.main import main
+from motion_policy.cli.measurement import Measurement, interleaved_ms
+from motion_policy.share import share_dir
+
+torch.set_num_threads(1)
+FIELDS = ('what', 'ours', 'reference', 'unit', 'ratio', 'target', 'met')
+
+
+def load(name: str) -> ModuleType:
+    """The module of a benchmark."""
+    spec = importlib.util.spec_from_file_location(name, benchmark_files()[name])
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_is_offered_is_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    files = sorted(path.stem for path in (share_dir() / 'benchmarks').glob('*.py'))
+    assert [name.replace('-', '_') for name in benchmark_files()] == files
+    assert {'infer', 'control'} <= set(benchmark_files())
+    assert main(['bench', '--help']) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in benchmark_files())
+
+
+@pytest.mark.parametrize('arguments', [[], ['soufflé'], ['infer', '--seconds', '0']])
+def test_what_cannot_be_measured_is_one_line(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(['bench', *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith('error: bench') and error.count('\n') == 1
+
+
+def test_infer_writes_every_field(tmp_path: Path) -> None:
+    path = tmp_path / 'bench.json'
+    threads = torch.get_num_threads()
+    assert main(['bench', 'infer', '--seconds', '0.01', '--json', str(path)]) == 0
+    assert torch.get_num_threads() == threads
+    content = json.loads(path.read_text())
+    assert len(content['results']) == 2
+    for result in content['results']:
+        assert set(FIELDS) <= set(result)
+        assert result['ratio'] == pytest.approx(result['ours'] / result['reference'])
+        assert result['met'] is (result['ratio'] <= result['target'])
+        assert result['ours'] > 0
+    assert content['machine']['torch']
+
+
+@pytest.mark.usefixtures('ros_domain')
+def test_control_counts_the_ticks_of_both_loops() -> None:
+    results = load('control').run(0.4)
+    assert len(results) == 3
+    for result in results:
+        assert result.details['ticks'] > 5
+        assert result.details['inferences_per_s'] > 0
+        assert result.ours > 0 and result.reference > 0
+        allowed = (result.target - 1) * result.reference
+        assert allowed == pytest.approx(2.0)
+
+
+def test_lateness_counts_from_every_deadline() -> None:
+    lateness_ms = load('control').lateness_ms
+    ms = 1_000_000
+    on_time = [0, 10 * ms, 20 * ms, 30 * ms]
+    np.testing.assert_allclose(lateness_ms(on_time, 0, 10 * ms), 0)
+    # One tick is 3 ms late; then one never comes, and the next serves its deadline too.
+    times = [0, 13 * ms, 20 * ms, 41 * ms]
+    np.testing.assert_allclose(lateness_ms(times, 0, 10 * ms), [0, 3, 0, 11, 1])
+
+
+def test_calls_take_turns() -> None:
+    order: list[str] = []
+    calls = (lambda: order.append('a'), lambda: order.append('b'))
+    first, second = interleaved_ms(calls, 0.0, least=3)
+    assert len(first) == len(second) == 3
+    assert order[-6:] == ['a', 'b'] * 3
+
+
+def test_a_target_is_met_when_the_ratio_is_not_above_it() -> None:
+    met = Measurement('x', 3.0, 10.0, 'other', 'ms', 0.3)
+    missed = Measurement('x', 3.1, 10.0, 'other', 'ms', 0.3)
+    assert met.met and not missed.met
+    assert met.to_json()['ratio'] == pytest.approx(0.3)
