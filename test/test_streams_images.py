@@ -123,7 +123,7 @@ def test_a_raw_rgb_image_is_not_copied() -> None:
     data = bytearray(picture().tobytes())
     message = recordings.image_message(picture(), 'rgb8', data=data)
     image = image_to_rgb(message)
-    if images.CvBridge is None:
+    if images.CV_BRIDGE is None:
         data[0] = 99
         assert image[0, 0, 0] == 99
 
@@ -177,7 +177,7 @@ def test_rclpy_and_bag_messages_give_the_same_array() -> None:
     np.testing.assert_array_equal(image_to_rgb(read), rgb)
 
 
-@pytest.mark.skipif(images.CvBridge is None, reason='cv_bridge comes with a ROS 2 installation')
+@pytest.mark.skipif(images.CV_BRIDGE is None, reason='cv_bridge comes with a ROS 2 installation')
 def test_cv_bridge_gives_the_same_array(monkeypatch: pytest.MonkeyPatch) -> None:
     rgb = picture()
     sent = {
@@ -189,6 +189,16 @@ def test_cv_bridge_gives_the_same_array(monkeypatch: pytest.MonkeyPatch) -> None
     }
     messages = [padded(sent[kind], kind, extra) for kind in sent for extra in (0, 6)]
     by_cv_bridge = [image_to_rgb(message) for message in messages]
-    monkeypatch.setattr(images, 'CvBridge', None)
+    monkeypatch.setattr(images, 'CV_BRIDGE', None)
     for message, expected in zip(messages, by_cv_bridge, strict=True):
         np.testing.assert_array_equal(image_to_rgb(message), expected, message.encoding)
+
+
+def test_a_refusal_of_cv_bridge_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing:
+        def imgmsg_to_cv2(self, message: Any, encoding: str) -> None:
+            raise RuntimeError('unknown encoding')
+
+    monkeypatch.setattr(images, 'CV_BRIDGE', Refusing())
+    with pytest.raises(StreamError, match=r"'rgb8': unknown encoding"):
+        image_to_rgb(recordings.image_message(picture(), 'rgb8'))

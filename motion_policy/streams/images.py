@@ -18,8 +18,10 @@ from motion_policy.streams.errors import StreamError
 
 try:
     from cv_bridge import CvBridge  # type: ignore[import-not-found, unused-ignore]
+
+    CV_BRIDGE: Any = CvBridge()
 except (ImportError, AttributeError):  # AttributeError: built for another numpy
-    CvBridge = None
+    CV_BRIDGE = None
 
 RgbImage = npt.NDArray[np.uint8]
 
@@ -63,14 +65,23 @@ def image_to_rgb(message: Any) -> RgbImage:
             f'expected one of: {", ".join(_ENCODINGS)}'
         )
     pixels = _pixels(message)
-    if CvBridge is not None:
-        return np.asarray(CvBridge().imgmsg_to_cv2(message, 'rgb8'), dtype=np.uint8)
+    if CV_BRIDGE is not None:
+        return _by_cv_bridge(message)
     conversion = _ENCODINGS[message.encoding][2]
     if conversion is not None:
         pixels = cv2.cvtColor(np.ascontiguousarray(pixels), conversion)
     if pixels.dtype != np.uint8:
         pixels = cv2.convertScaleAbs(pixels, alpha=255.0 / 65535.0)
     return np.asarray(pixels, dtype=np.uint8)
+
+
+def _by_cv_bridge(message: Any) -> RgbImage:
+    try:
+        return np.asarray(CV_BRIDGE.imgmsg_to_cv2(message, 'rgb8'), dtype=np.uint8)
+    except Exception as error:  # cv_bridge lets errors of OpenCV and C++ through
+        raise StreamError(
+            f"cv_bridge cannot make RGB of an image with encoding '{message.encoding}': {error}"
+        ) from None
 
 
 def _pixels(message: Any) -> npt.NDArray[Any]:
