@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from ros_testing import Bench
 from sensor_msgs.msg import Image, JointState
@@ -28,7 +29,13 @@ HOME = 0.1
 class FakeArm:
     """Joint states at 100 Hz, images at 25 Hz, and a record of everything it was told."""
 
-    def __init__(self, bench: Bench, robot: RobotSpec, node_name: str = 'policy_node') -> None:
+    def __init__(
+        self,
+        bench: Bench,
+        robot: RobotSpec,
+        node_name: str = 'policy_node',
+        publishes: bool = True,
+    ) -> None:
         self.bench = bench
         self.robot = robot
         self.node_name = node_name
@@ -44,8 +51,9 @@ class FakeArm:
         topic = robot.joints.command[0].topic
         node.create_subscription(Float64MultiArray, topic, self._obey, 100)
         node.create_subscription(DiagnosticArray, '/diagnostics', self.diagnostics.append, 10)
-        node.create_timer(0.01, self._publish_joints)
-        node.create_timer(0.04, self._publish_image)
+        if publishes:
+            node.create_timer(0.01, self.publish_joints)
+            node.create_timer(0.04, self.publish_image)
 
     def enable(self, on: bool = True) -> Any:
         """Call `~/enable`."""
@@ -92,27 +100,34 @@ class FakeArm:
         """Wait until the newest value of that key contains `text`."""
         self.bench.spin_until(lambda: text in self.diagnostic(name, key), f'{key}: {text}')
 
-    def _obey(self, message: Float64MultiArray) -> None:
-        self.commands.append(np.array(message.data))
-        if self.obeys:
-            self.position = self.commands[-1]
+    def stamp(self) -> Time:
+        """Return what sensors stamp their messages with."""
+        now: Time = self.bench.client.get_clock().now().to_msg()
+        return now
 
-    def _publish_joints(self) -> None:
+    def publish_joints(self) -> None:
+        """Publish the joint state, if joints work."""
         if self.joints_work:
             # In another order than the spec, as broadcasters do it.
             message = JointState(name=list(reversed(self.robot.joints.names)))
             message.position = self.position[::-1].tolist()
-            message.header.stamp = self.bench.client.get_clock().now().to_msg()
+            message.header.stamp = self.stamp()
             self._joints.publish(message)
 
-    def _publish_image(self) -> None:
+    def publish_image(self) -> None:
+        """Publish a grey image, if the camera works."""
         if self.camera_works:
             camera = self.robot.cameras['top']
             message = Image(height=camera.height, width=camera.width, encoding='rgb8')
             message.step = 3 * camera.width
             message.data.frombytes(bytes([90]) * (message.step * camera.height))
-            message.header.stamp = self.bench.client.get_clock().now().to_msg()
+            message.header.stamp = self.stamp()
             self.camera.publish(message)
+
+    def _obey(self, message: Float64MultiArray) -> None:
+        self.commands.append(np.array(message.data))
+        if self.obeys:
+            self.position = self.commands[-1]
 
 
 def save_random_policy(folder: Path, robot: RobotSpec, rate: float = 10.0, seed: int = 0) -> Path:

@@ -1,0 +1,125 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The replay node over real DDS: it ramps in, plays every action in time, and ends at rest."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import recordings
+from control_robots import formula_arm
+
+pytest.importorskip('rclpy')
+
+from fake_arm import HOME, FakeArm, assert_safe
+from rclpy.parameter import Parameter
+from ros_testing import Bench, ros_bench
+
+from motion_policy.episodes import EpisodeWriter
+from motion_policy.nodes.replay_node import ReplayNode
+from motion_policy.streams import Observation
+
+ROBOT = formula_arm()
+ROWS = 120
+
+
+def action(row: int) -> np.ndarray:
+    """A slow swing that starts away from where the fake arm stands."""
+    return (0.35 - 0.2 * np.cos(0.06 * row) * np.ones(3)).astype(np.float32)
+
+
+@pytest.fixture(scope='module')
+def episode(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp('episodes') / 'episode_000000.hdf5'
+    image = np.zeros((24, 32, 3), np.uint8)
+    with EpisodeWriter(path, ROBOT) as writer:
+        for index in range(ROWS):
+            row = recordings.row_at(index, ROBOT)
+            qpos = action(index)
+            seen = Observation(qpos, 0 * qpos, None, {'top': image}, qpos)
+            writer.append(row.time_ns, seen, row)
+    return path
+
+
+@pytest.fixture
+def bench(ros_domain: int) -> Iterator[Bench]:
+    with ros_bench() as bench:
+        yield bench
+
+
+@pytest.fixture
+def arm(bench: Bench) -> FakeArm:
+    return FakeArm(bench, ROBOT, 'replay_node')
+
+
+def make_node(bench: Bench, **parameters: str) -> ReplayNode:
+    overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+    return bench.add(ReplayNode(context=bench.context, parameter_overrides=overrides))
+
+
+def test_every_action_is_played_in_time_after_a_ramp(
+    bench: Bench, arm: FakeArm, episode: Path
+) -> None:
+    node = make_node(bench, episode=str(episode))
+    try:
+        for _ in range(2):  # a second time from the start
+            begin = len(arm.commands)
+            arm.position = np.full(3, HOME)
+            arm.enable_when_ready()
+            arm.hear(ROWS)
+            arm.wait_for_silence()
+            played = np.array(arm.commands[begin:])
+            assert_safe(arm.commands[begin:], ROBOT)
+            actions = np.array([action(row) for row in range(ROWS)], np.float64)
+            starts = range(len(played) - ROWS + 1)
+            errors = [np.abs(played[s : s + ROWS] - actions).max() for s in starts]
+            assert min(errors) < 0.05  # a late tick on a busy machine shifts rows, no more
+            np.testing.assert_array_equal(played[-1], played[-2])
+    finally:
+        node.close()
+
+
+def test_sigint_while_moving_ends_with_a_held_position(
+    bench: Bench, arm: FakeArm, episode: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, '-m', 'motion_policy.nodes.replay_node', '--ros-args']
+    command += ['-p', f'episode:={episode}']
+    environment = {**os.environ, 'ROS_LOG_DIR': str(tmp_path)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        arm.enable_when_ready()
+        arm.hear(60)
+        process.send_signal(signal.SIGINT)
+        bench.spin_until(lambda: process.poll() is not None, 'the end of the node')
+        arm.wait_for_silence()
+        assert process.returncode == 0
+        assert 'Traceback' not in process.stderr.read()
+    np.testing.assert_array_equal(arm.commands[-1], arm.commands[-2])
+    assert_safe(arm.commands, ROBOT)
+
+
+@pytest.mark.parametrize(
+    ('parameters', 'named'),
+    [
+        ({}, "parameter 'episode' is empty"),
+        ({'episode': '/no/such/episode.hdf5'}, '/no/such/episode.hdf5'),
+        ({'robot': 'tabletop_sim'}, 'joint4'),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_code_2(
+    ros_domain: int, episode: Path, parameters: dict[str, str], named: str
+) -> None:
+    values = {'episode': str(episode), **parameters} if parameters else {}
+    command = [sys.executable, '-m', 'motion_policy.nodes.replay_node', '--ros-args']
+    for name, value in values.items():
+        command += ['-p', f'{name}:={value}']
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith('error: ') and named in line
