@@ -159,8 +159,10 @@ def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainC
     """
     try:
         content = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f'{path}: cannot be read as text: {error}') from None
+    except OSError as error:
+        raise ConfigError(f'{path}: cannot be read: {error.strerror}') from None
+    except UnicodeDecodeError:
+        raise ConfigError(f'{path}: is no text, expected a YAML file') from None
     except yaml.YAMLError as error:
         raise ConfigError(f'{path}: not YAML: {" ".join(str(error).split())}') from None
     if not isinstance(content, dict):

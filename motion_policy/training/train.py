@@ -81,13 +81,16 @@ def train(
         ours.append(AttentionPictures(sequence, config.pictures_every))
     with _quiet():
         trainer = _trainer(config, output, ours)
-        trainer.fit(
-            PolicyModule(policy, config),
-            _train_loader(config, demonstrations, trainer),
-            _validation_loader(config, demonstrations, trainer),
-            ckpt_path=resume,
-            weights_only=True,
-        )
+        try:
+            trainer.fit(
+                PolicyModule(policy, config),
+                _train_loader(config, demonstrations, trainer),
+                _validation_loader(config, demonstrations, trainer),
+                ckpt_path=resume,
+                weights_only=True,
+            )
+        except SystemExit:  # how the trainer ends after Ctrl-C
+            raise KeyboardInterrupt from None
     return output / 'best'
 
 
@@ -125,7 +128,7 @@ def _trainer(config: TrainConfig, output: Path, callbacks: list[Callback]) -> pl
         num_sanity_val_steps=0,
         enable_checkpointing=True,
         enable_model_summary=False,
-        enable_progress_bar=any('ProgressBar' in type(item).__name__ for item in callbacks),
+        enable_progress_bar=False,
         use_distributed_sampler=False,
         log_every_n_steps=1,
     )

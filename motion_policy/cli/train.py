@@ -1,0 +1,62 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`motion-policy train`: from a configuration file to a policy; the same call again goes on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Train a policy. Stopped or killed, the same command goes on where it was."""
+
+    config: tyro.conf.Positional[Path]
+    """Configuration of the run, such as config/train/sarnn_tabletop.yaml."""
+
+    overrides: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Changes to it as key=value, such as epochs=50 loss.image=0.2 output=runs/second."""
+
+    devices: int | None = None
+    """Number of GPUs per machine (or processes on a CPU)."""
+
+    nodes: int | None = None
+    """Number of machines."""
+
+    json: Path | None = None
+    """Write where the policies are and their metrics as JSON."""
+
+
+def run(arguments: Arguments) -> int:
+    """Train and say where the policy is."""
+    # Imported late: Lightning takes seconds, for which --help should not wait.
+    from motion_policy.policies import read_policy_spec
+    from motion_policy.policies.allocator import keep_freed_memory
+    from motion_policy.training import load_train_config, train
+    from motion_policy.training.progress import TrainingProgress
+
+    keep_freed_memory()
+    given = {'devices': arguments.devices, 'nodes': arguments.nodes}
+    extra = [f'{key}={value}' for key, value in given.items() if value is not None]
+    config = load_train_config(arguments.config, [*arguments.overrides, *extra])
+    console = Console()
+    progress = TrainingProgress(console)
+    try:
+        best = train(config, callbacks=[progress], progress=progress.reading)
+    except KeyboardInterrupt:
+        console.print('stopped; the same command goes on from the last whole epoch')
+        raise
+    metrics = read_policy_spec(best).metrics
+    told = '  '.join(f'{name} {metrics[name]:g}' for name in metrics if name.endswith('loss'))
+    line = f'best policy: {best} (epoch {metrics["epoch"]:g}, {told})'
+    console.print(escape(line), soft_wrap=True)
+    if arguments.json:
+        report = {'best': str(best), 'last': str(best.with_name('last')), 'metrics': metrics}
+        arguments.json.write_text(json.dumps(report, indent=2), encoding='utf-8')
+    return 0

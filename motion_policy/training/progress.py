@@ -1,0 +1,75 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""One progress bar for a whole run: epochs done, time left, and the losses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    track,
+)
+
+LOSSES = ('train/loss', 'train/joint', 'validation/loss', 'validation/joint')
+
+
+class TrainingProgress(Callback):
+    """Shows the bar on `console`; a console that is no terminal gets a line now and then."""
+
+    LINES = 10  # per run, where there is no terminal
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bar = Progress(
+            TextColumn('training'),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn('epochs'),
+            TimeElapsedColumn(),
+            TextColumn('left'),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            TextColumn('{task.fields[losses]}'),
+            console=console,
+            disable=not console.is_terminal,
+        )
+
+    def reading(self, paths: Sequence[Path], what: str) -> Iterable[Path]:
+        """Shows a bar while the episodes are read."""
+        hidden = not self.console.is_terminal
+        return track(paths, what, console=self.console, transient=True, disable=hidden)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        self._bar.start()
+        self._task = self._bar.add_task(
+            'training', total=trainer.max_epochs, completed=trainer.current_epoch, losses=''
+        )
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        metrics = trainer.callback_metrics
+        losses = '  '.join(f'{name} {metrics[name]:.5f}' for name in LOSSES if name in metrics)
+        self._bar.update(self._task, advance=1, losses=losses)
+        epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 1
+        if not self.console.is_terminal and epoch % max(1, epochs // self.LINES) == 0:
+            self.console.print(f'epoch {epoch}/{epochs}  {losses}', soft_wrap=True)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._bar.stop()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        self._bar.stop()
