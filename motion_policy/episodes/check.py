@@ -17,7 +17,7 @@ import numpy as np
 from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.images import decode_jpeg
-from motion_policy.episodes.reader import EpisodeReader
+from motion_policy.episodes.reader import DAMAGE, EpisodeReader
 from motion_policy.robot import CameraSpec, RobotSpec, StreamSpec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 
@@ -34,7 +34,7 @@ def check_episode(path: str | Path) -> list[str]:
             return list(_problems(episode, file))
     except EpisodeError as error:
         return [str(error).removeprefix(f'{path}: ')]
-    except (OSError, RuntimeError) as error:
+    except DAMAGE as error:
         return [f'cannot be read to its end: {error}']
 
 

@@ -25,6 +25,9 @@ Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
 RgbImage = npt.NDArray[np.uint8]
 
+# What h5py raises where bytes are missing or wrong.
+DAMAGE = (OSError, RuntimeError, KeyError)
+
 
 @dataclass(frozen=True)
 class StreamStamps:
@@ -152,7 +155,7 @@ class EpisodeReader:
     @cached_property
     def time_ns(self) -> Int64Array:
         """Row times (T,), a regular grid."""
-        return np.asarray(self._dataset(layout.TIME_NS)[()], dtype=np.int64)
+        return np.asarray(self._read(layout.TIME_NS), dtype=np.int64)
 
     def image(self, camera: str, t: int) -> RgbImage:
         """Return the image of row `t`, (H, W, 3) uint8 RGB.
@@ -160,11 +163,11 @@ class EpisodeReader:
         Raises:
             EpisodeError: no such camera or row, or the image is damaged.
         """
-        dataset = self._dataset(f'{layout.IMAGES}/{camera}')
-        rows = dataset.shape[0]
+        name = f'{layout.IMAGES}/{camera}'
+        rows = self._dataset(name).shape[0]
         if not -rows <= t < rows:
             raise EpisodeError(f'{self.path}: row {t}, expected one of the {rows} rows')
-        stored = dataset[t % rows]
+        stored = self._read(name, t % rows)
         if stored.ndim == 3:
             return np.asarray(stored, dtype=np.uint8)
         image = decode_jpeg(stored)
@@ -188,7 +191,7 @@ class EpisodeReader:
         """
         group = f'{layout.STAMPS}/{stream}'
         arrays = [
-            np.asarray(self._dataset(f'{group}/{field}')[()], dtype=np.int64)
+            np.asarray(self._read(f'{group}/{field}'), dtype=np.int64)
             for field in layout.STAMP_FIELDS
         ]
         attributes = self._file[group].attrs
@@ -214,8 +217,15 @@ class EpisodeReader:
                 f"{self.path}: has no '/{name}', expected it in an episode"
             ) from None
 
+    def _read(self, name: str, place: Any = ()) -> Any:
+        dataset = self._dataset(name)
+        try:
+            return dataset[place]
+        except DAMAGE as error:
+            raise EpisodeError(f"{self.path}: '/{name}' cannot be read: {error}") from None
+
     def _floats(self, name: str) -> Float32Array:
-        return np.asarray(self._dataset(name)[()], dtype=np.float32)
+        return np.asarray(self._read(name), dtype=np.float32)
 
 
 def open_episode(path: Path, *, unfinished: bool = False) -> h5py.File:
@@ -233,12 +243,12 @@ def open_episode(path: Path, *, unfinished: bool = False) -> h5py.File:
         )
     try:
         file = h5py.File(path, 'r', swmr=unfinished)
-    except OSError as error:
-        reason = str(error).partition('(')[2].rstrip(')') or str(error)
+        found = file.attrs.get('format')
+    except DAMAGE as error:
+        reason = str(error).partition('(')[2].rstrip(")'") or str(error)
         raise EpisodeError(
             f'{path}: is damaged or not HDF5 ({reason}), expected an episode'
         ) from None
-    found = file.attrs.get('format')
     if found is None or _text(found) != layout.FORMAT:
         hint = ' (an ALOHA file?)' if layout.QPOS in file else ''
         file.close()
