@@ -51,9 +51,7 @@ def demonstration(seconds: float, robot: RobotSpec, *, compressed: bool = False)
     return sorted(events, key=lambda event: event[:3])
 
 
-def without(
-    events: list[Event], topic: str, start_s: float, stop_s: float = 1e9
-) -> list[Event]:
+def without(events: list[Event], topic: str, start_s: float, stop_s: float = 1e9) -> list[Event]:
     """Take a topic's messages of some time away."""
     start_ns = recordings.START_NS + int(start_s * 1e9)
     stop_ns = recordings.START_NS + int(stop_s * 1e9)
