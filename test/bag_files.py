@@ -7,7 +7,7 @@ Cameras at 25 Hz, joints at 100 Hz, the leader at 50 Hz, each received a little 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +114,3 @@ def header(stamp_ns: int) -> Any:
     """Return a header with this stamp."""
     stamp = T['builtin_interfaces/msg/Time'](sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
     return T['std_msgs/msg/Header'](stamp=stamp, frame_id='')
-
-
-def iterate(events: list[Event]) -> Iterator[Event]:
-    """Yield the messages as a live node would receive them."""
-    yield from events

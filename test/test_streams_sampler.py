@@ -143,6 +143,8 @@ def test_memory_stays_bounded_when_nobody_observes() -> None:
     sampler = sampler_of(*(sample(10 * index) for index in range(5000)))
     assert len(sampler._buffers['top']._samples) < 400
     assert at(sampler, 49_995).complete
+    # What no later row can use is not kept either.
+    assert len(sampler._buffers['top']._samples) == 1
 
 
 def test_an_unknown_stream_is_named() -> None:
