@@ -46,6 +46,7 @@ class ReplayNode(Node):
             raise UserError("parameter 'episode' is empty, expected an episode file")
         robot, rate_hz, self._actions = read_actions(Path(path), parameter(self, 'robot'))
         self._next_row = 0
+        self._begin_ns: int | None = None
         controller = make_controller(self, robot, round(NANOSECONDS_PER_S / rate_hz))
         self._driver = ArmDriver(self, robot, controller, self._answer)
         self._driver.activate()
@@ -60,25 +61,30 @@ class ReplayNode(Node):
 
     def _enable(self) -> str:
         if not self._driver.controller.enabled:
-            self._next_row = 0
+            self._next_row, self._begin_ns = 0, None
         return self._driver.enable()
 
     def _reset(self) -> str:
-        self._next_row = 0
+        self._next_row, self._begin_ns = 0, None
         return self._driver.reset()
 
     def _answer(self, row: Row) -> None:
-        """Give the next rows of the episode; called in the tick thread."""
-        driver = self._driver
+        """Give the rows that are due at the row's time; called in the tick thread."""
+        driver, now_ns = self._driver, row.time_ns
         with driver.lock:
+            controller = driver.controller
+            if controller.state != 'run':
+                self._begin_ns = None
+            elif self._begin_ns is None:
+                self._begin_ns = now_ns - self._next_row * controller.policy_period_ns
+            if self._begin_ns is not None:
+                self._next_row = (now_ns - self._begin_ns) // controller.policy_period_ns
             chunk = self._actions[self._next_row : self._next_row + ROWS_AHEAD]
-            if not len(chunk):
-                driver.disable()
-                self.get_logger().info('the episode is played')
+            if len(chunk):
+                controller.add_chunk(chunk, now_ns)
                 return
-            if driver.controller.state == 'run':
-                self._next_row += 1
-            driver.controller.add_chunk(chunk, row.time_ns)
+            driver.disable()
+        self.get_logger().info('the episode is played')
 
 
 def read_actions(path: Path, robot_name: str) -> tuple[RobotSpec, float, np.ndarray]:
