@@ -78,7 +78,7 @@ class SceneClient:
 
     def __init__(self, robot: RobotSpec, alive: Callable[[], None]) -> None:
         self._alive = alive
-        self._robot = robot
+        self.robot = robot
         self._context = rclpy.Context()
         rclpy.init(args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self.node = Node(
@@ -146,7 +146,7 @@ class SceneClient:
             if timeout_s is None and now_s - began_s > PATIENCE_S:
                 raise SceneError(f'{what}: waited {PATIENCE_S:.0f} s in vain')
             if timeout_s is not None and now_s - heard_s > PATIENCE_S:
-                topic = self.node.resolve_topic_name(self._robot.joints.state[0].topic)
+                topic = self.node.resolve_topic_name(self.robot.joints.state[0].topic)
                 raise SceneError(f'{topic}: silent for {PATIENCE_S:.0f} s')
         return True
 

@@ -1,0 +1,49 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Draws the film of a demo while its next trials run; a process that gives way to all others.
+
+Reads the paths of finished trials (.npz) from standard input, one a line, and answers each with
+a line; at the end of input it sums up and finishes the film.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from motion_policy.evaluation.trial_film import FPS, TrialFilm, TrialRecord
+from motion_policy.evaluation.video_file import VideoFile
+
+LEAST_PRIORITY = 19
+
+
+def draw(out: Path, records: Iterable[Path]) -> None:
+    """Write the film of all trials to `out`."""
+    results = []
+    film = TrialFilm()
+    try:
+        with VideoFile(out, FPS) as video:
+            for path in records:
+                record = TrialRecord.load(path)
+                path.unlink()
+                for frame in film.frames(record):
+                    video.write(frame)
+                results.append((record.position, record.taught, record.success))
+                print(path.name, flush=True)
+            for frame in film.closing(results):
+                video.write(frame)
+    finally:
+        film.close()
+
+
+def main() -> int:
+    """Draw what standard input names, into the file named by the first argument."""
+    os.nice(LEAST_PRIORITY)
+    draw(Path(sys.argv[1]), (Path(line.rstrip('\n')) for line in sys.stdin))
+    return 0
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())
