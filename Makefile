@@ -23,6 +23,15 @@ test: lint ## check everything
 setup: ## make .venv and install; at once when it is done already
 	@scripts/setup.sh
 
+teach: setup ## record demonstrations in simulation to data/tabletop
+	@$(RUN) motion-policy teach --out data/tabletop $(ARGS)
+
+train: setup ## train on them; the same call goes on after a stop
+	@$(RUN) motion-policy train config/train/sarnn_tabletop.yaml $(ARGS)
+
+evaluate: setup ## judge what was trained on the simulated arm
+	@$(RUN) motion-policy evaluate runs/sarnn_tabletop/best sim:tabletop:grasp $(ARGS)
+
 lint: setup ## ruff, and mypy --strict on the rooms that promise it
 	@$(RUN) ruff check .
 	@$(RUN) mypy
