@@ -38,11 +38,11 @@ SUBCOMMANDS = {
 
 # Extras that bring a module which a subcommand may find missing.
 _EXTRAS = {
-    'torch': 'train',
     'torchvision': 'train',
-    'lightning': 'train',
     'pytorch_lightning': 'train',
     'tensorboard': 'train',
+    'matplotlib': 'train',
+    'av': 'train',
     'mujoco': 'sim',
     'rclpy': 'ros',
 }
