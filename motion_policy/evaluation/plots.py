@@ -181,7 +181,7 @@ def success_figure(
                 place, 4 if inside else 100 * high + 3, f'{successes}/{trials}', ha='center',
                 color='white' if inside and taught[name] else INK, weight='bold', fontsize=9.5,
             )  # fmt: skip
-        axis.set_xticks(range(len(names)), names)
+        axis.set_xticks(range(len(names)), names, color=INK, fontsize=10)
         axis.set_ylim(0, 108)
         axis.set_xlim(-0.6, len(names) - 0.4)
         axis.set_yticks(range(0, 101, 20), [f'{value} %' for value in range(0, 101, 20)])

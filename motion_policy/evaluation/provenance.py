@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 from motion_policy import __version__
@@ -21,6 +22,12 @@ def provenance(policy: Policy) -> dict[str, Any]:
         'policy_rate_hz': policy.spec.rate,
         'motion_policy': __version__,
     }
+
+
+def policy_label(policy: Policy) -> str:
+    """A short name for titles: the folder's, with its parent's where that says more."""
+    path = Path(policy.source)
+    return f'{path.parent.name}/{path.name}' if path.name in ('best', 'last') else path.name
 
 
 def _fingerprint(policy: Policy) -> str:

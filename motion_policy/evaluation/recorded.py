@@ -15,7 +15,7 @@ from motion_policy.control import PolicyRunner
 from motion_policy.evaluation.joint_errors import JointErrors, joint_errors
 from motion_policy.evaluation.open_loop import OpenLoopResult, replay
 from motion_policy.evaluation.plots import joints_figure, png_bytes
-from motion_policy.evaluation.provenance import provenance
+from motion_policy.evaluation.provenance import policy_label, provenance
 from motion_policy.evaluation.recordings import Recording
 from motion_policy.evaluation.report import Report, Table, write_bytes
 from motion_policy.evaluation.videos import replay_curves, write_replay_video
@@ -85,7 +85,7 @@ def evaluate_recordings(
 def write_first_video(evaluation: RecordedEvaluation, path: Path) -> None:
     """The video of the first recording."""
     recording, result = evaluation.recordings[0], evaluation.results[0]
-    name = Path(evaluation.runner.policy.source).name
+    name = policy_label(evaluation.runner.policy)
     title = f'{name} on {Path(recording.name).name}, {mix_words(evaluation.mix)}'
     write_replay_video(path, evaluation.runner, recording, result, mix=evaluation.mix, title=title)
 
@@ -97,7 +97,7 @@ def write_recorded_report(
     policy = evaluation.runner.policy
     count = len(evaluation.recordings)
     report = Report(
-        f'{Path(policy.source).name} on {count} recording{"s" if count > 1 else ""}',
+        f'{policy_label(policy)} on {count} recording{"s" if count > 1 else ""}',
         f'Open loop, {mix_words(evaluation.mix)}: what the policy asks for, held against the '
         f'{TRUTH_WORDS[evaluation.results[0].truth_kind]} one policy period later.',
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from motion_policy.evaluation.plots import png_bytes, success_figure
-from motion_policy.evaluation.provenance import provenance
+from motion_policy.evaluation.provenance import policy_label, provenance
 from motion_policy.evaluation.report import Report, Table, write_bytes
 from motion_policy.evaluation.success import success_per_position
 from motion_policy.evaluation.trials import (
@@ -22,7 +22,7 @@ from motion_policy.evaluation.trials import (
 )
 from motion_policy.evaluation.videos import write_trials_video
 
-COLUMNS = ('position', 'success', 'rate', '95 % interval', 'time to success', 'clamped ticks')
+COLUMNS = ('position', 'success', 'rate', '95 % interval', 'time to success', 'clamps per trial')
 
 
 @dataclass(frozen=True)
@@ -81,15 +81,18 @@ def success_table(summary: dict[str, Any]) -> Table:
 def _row(name: str, entry: dict[str, Any]) -> tuple[str, ...]:
     low, high = entry['interval']
     mean_s = entry['mean_time_to_success_s']
-    clamps = ', '.join(f'{stage} {count}' for stage, count in entry['clamps'].items())
     return (
         name,
         f'{entry["successes"]}/{entry["trials"]}',
         f'{100 * entry["rate"]:.0f} %',
         f'{100 * low:.0f} to {100 * high:.0f} %',
         '' if mean_s is None else f'{mean_s:.1f} s',
-        clamps or 'none',
+        f'{sum(entry["clamps"].values()) / entry["trials"]:.1f}',
     )
+
+
+def _stages(clamps: dict[str, int]) -> str:
+    return ', '.join(f'{stage} {count}' for stage, count in clamps.items()) or 'never'
 
 
 def write_success_report(
@@ -99,7 +102,7 @@ def write_success_report(
     summary, runner = evaluation.summary, evaluation.runner
     positions = summary['positions']
     trials = max(entry['trials'] for entry in positions.values())
-    title = f'{Path(runner.policy.source).name} on {runner.scene.name}'
+    title = f'{policy_label(runner.policy)} on {runner.scene.name}'
     report = Report(
         title,
         f'Closed loop on the simulated arm: {trials} trials per position, seed {summary["seed"]}, '
@@ -118,8 +121,8 @@ def write_success_report(
     report.caption('Thin lines: 95 % Wilson interval of the rate.')
     report.table(success_table(summary))
     report.caption(
-        'Clamped: how often a joint was held to a limit by the guard chain, by stage, over '
-        f'{summary["all"]["ticks"]} control ticks.'
+        f'Clamps: how often the guard chain held a joint back, over {summary["all"]["ticks"]} '
+        f'control ticks: {_stages(summary["all"]["clamps"])}.'
     )
     if video is not None:
         report.section('The first trial at each position')

@@ -18,6 +18,7 @@ import numpy as np
 from matplotlib.font_manager import FontProperties, findfont
 from PIL import Image, ImageDraw, ImageFont
 
+from motion_policy.control.attention_image import DECODER_COLOUR, ENCODER_COLOUR
 from motion_policy.simulation import TabletopSim
 
 Array = np.ndarray[Any, Any]
@@ -38,8 +39,6 @@ PANEL: Colour = (24, 30, 38)
 PANEL_ALPHA = 168
 GOOD: Colour = (38, 166, 110)
 BAD: Colour = (200, 72, 60)
-LOOKS_NOW: Colour = (30, 110, 255)
-EXPECTS: Colour = (235, 50, 40)
 JOINT_COLOURS: tuple[Colour, ...] = (
     (255, 183, 77), (129, 199, 132), (79, 195, 247), (186, 147, 255), (255, 138, 158),
 )  # fmt: skip
@@ -230,7 +229,7 @@ def _draw_inset(record: TrialRecord) -> Image.Image:
     y = top + INSET + 14
     draw.text((left + 10, y), 'what the policy sees', font=_font(14, True), fill=(*WHITE, 255))
     x = left + 10
-    for colour, words in ((LOOKS_NOW, 'looks at now'), (EXPECTS, 'expects next')):
+    for colour, words in ((ENCODER_COLOUR, 'looks at now'), (DECODER_COLOUR, 'expects next')):
         draw.ellipse((x, y + 26, x + 9, y + 35), fill=(*colour, 255), outline=(*WHITE, 255))
         draw.text((x + 14, y + 22), words, font=_font(12), fill=(*FAINT, 255))
         x += 26 + round(_font(12).getlength(words))
@@ -297,7 +296,7 @@ def _panel(
 
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     weight = 'bold' if bold else 'normal'
-    return ImageFont.truetype(findfont(FontProperties('DejaVu Sans', weight=weight)), size)
+    return ImageFont.truetype(findfont(FontProperties(family='DejaVu Sans', weight=weight)), size)
 
 
 def _at(times_s: Array, values: Array, time_s: float) -> Array:

@@ -15,6 +15,7 @@ from motion_policy.control import PolicyRunner
 from motion_policy.evaluation.closed_loop import Tick
 from motion_policy.evaluation.open_loop import OpenLoopResult, ReplayStep, replay
 from motion_policy.evaluation.plots import JointCurves
+from motion_policy.evaluation.provenance import policy_label
 from motion_policy.evaluation.recordings import Recording
 from motion_policy.evaluation.scenes import Simulation
 from motion_policy.evaluation.storyboard import PANEL_HEIGHT, Moment, Panel, Picture, Storyboard
@@ -75,8 +76,7 @@ def write_trials_video(path: Path, runner: TrialRunner, trials: Sequence[Trial])
             film = _Film(runner.sim, runner.scene.overview, every)
             result = runner.run(trial, watch=film.watch)
             verdict = 'success' if result.rollout.success else 'no success'
-            name = Path(runner.policy.source).name
-            title = f'{name}, position {trial.position}: {verdict}'
+            title = f'{policy_label(runner.policy)}, position {trial.position}: {verdict}'
             for frame in film.frames(title, runner):
                 video.write(frame)
 
