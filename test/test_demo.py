@@ -1,0 +1,177 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`motion-policy demo` and `teach`: trials and lessons over ROS in processes that always end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import judged_policies
+import pytest
+import torch
+
+pytest.importorskip('rclpy')
+
+from motion_policy.cli.main import main
+from motion_policy.episodes import EpisodeReader, check_episode
+
+MARK = 'MOTION_POLICY_TEST_MARK'
+PATIENCE_S = 90.0
+COMMAND = [sys.executable, '-c', 'import sys; from motion_policy.cli.main import main; '
+           'sys.exit(main())']  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy that has learned nothing."""
+    torch.set_num_threads(1)
+    return judged_policies.sarnn_checkpoint(tmp_path_factory.mktemp('models') / 'random')
+
+
+@pytest.fixture
+def mark(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A variable by which every process that a test starts is found again."""
+    mark = uuid.uuid4().hex
+    monkeypatch.setenv(MARK, mark)
+    return mark
+
+
+def processes(mark: str) -> dict[int, str]:
+    """Return pid and command line of every living process that inherited the mark."""
+    found = {}
+    for entry in Path('/proc').iterdir():
+        try:
+            environment = (entry / 'environ').read_bytes()
+            if f'{MARK}={mark}'.encode() in environment and int(entry.name) != os.getpid():
+                found[int(entry.name)] = (entry / 'cmdline').read_text().replace('\0', ' ')
+        except (OSError, ValueError):
+            continue
+    return {pid: line for pid, line in found.items() if line}
+
+
+def wait_for(condition: object, what: str) -> None:
+    """Wait until `condition()` holds; the bound only ends a broken test."""
+    end = time.monotonic() + PATIENCE_S
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
+
+
+def test_trials_run_over_ros_and_are_counted(
+    checkpoint: Path, mark: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each trial has its line, the last line counts, and the film shows every trial."""
+    import av
+
+    film, numbers = tmp_path / 'demo.mp4', tmp_path / 'demo.json'
+    code = main(
+        ['demo', '--trials', '2', '--timeout', '1', '--speed', '2', '--checkpoint',
+         str(checkpoint), '--out', str(film), '--json', str(numbers)]
+    )  # fmt: skip
+    lines = capfd.readouterr().out.strip().splitlines()
+    assert code == 1
+    assert lines[-1] == 'success 0/2'
+    assert [line for line in lines if 'trial  1/2  cube at A (taught)  not lifted' in line]
+    assert [line for line in lines if 'trial  2/2  cube at B (not taught)  not lifted' in line]
+    report = json.loads(numbers.read_text())
+    assert (report['successes'], report['trials'], report['met']) == (0, 2, False)
+    assert report['positions']['B'] == {
+        'successes': 0, 'trials': 1, 'mean_time_to_success_s': None, 'taught': False,
+    }  # fmt: skip
+    with av.open(str(film)) as container:
+        stream = container.streams.video[0]
+        frames = sum(1 for _ in container.decode(video=0))
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ('h264', 'yuv420p')
+        assert (stream.width, stream.height) == (960, 540)
+    # 1.6 simulated seconds each at double speed, and four seconds at the end.
+    assert frames >= 2 * 18 + 100
+    assert processes(mark) == {}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['demo.json', 'demo.mp4']
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_the_demo(
+    checkpoint: Path, mark: str, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Whatever ends the demo ends its nodes and the film, and no film is left half drawn."""
+    film = tmp_path / 'demo.mp4'
+    arguments = ['demo', '--checkpoint', str(checkpoint), '--out', str(film), '--timeout', '600']
+    with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.DEVNULL) as demo:
+        wait_for(lambda: len(processes(mark)) == 4, 'the demo with two nodes and the film')
+        demo.send_signal(number)
+        demo.wait(PATIENCE_S)
+    wait_for(lambda: not processes(mark), f'the end of {processes(mark)}')
+    assert not film.exists()
+
+
+def test_a_node_that_dies_is_told_with_its_last_words(
+    checkpoint: Path, mark: str, tmp_path: Path
+) -> None:
+    """The demo ends with exit code 1, names the node and keeps its log."""
+    arguments = ['demo', '--checkpoint', str(checkpoint), '--no-film', '--timeout', '600']
+    with subprocess.Popen(
+        [*COMMAND, *arguments], stdout=subprocess.PIPE, text=True, env={**os.environ,
+        'TMPDIR': str(tmp_path)},
+    ) as demo:  # fmt: skip
+        wait_for(lambda: len(processes(mark)) == 3, 'the demo with two nodes')
+        [simulation] = [pid for pid, line in processes(mark).items() if 'sim_node' in line]
+        os.kill(simulation, signal.SIGKILL)
+        output = demo.communicate(timeout=PATIENCE_S)[0]
+    assert demo.returncode == 1
+    assert 'failed: sim_node ended with exit code -9' in output
+    [log] = tmp_path.glob('motion_policy_*/sim_node.log')
+    assert str(log) in output
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['--checkpoint', 'nowhere'], 'nowhere'),
+        (['--trials', '0'], '--trials is 0'),
+        (['--require', '2'], '--require is 2'),
+        (['--out', 'demo.avi'], 'demo.avi'),
+    ],
+)
+def test_bad_usage_is_one_line_before_anything_starts(
+    arguments: list[str], words: str, mark: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2 names the argument."""
+    assert main(['demo', *arguments]) == 2
+    errors = capsys.readouterr().err
+    assert words in errors and errors.count('\n') == 1
+    assert processes(mark) == {}
+
+
+def test_teach_records_sound_demonstrations(
+    mark: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Recorded by recorder_node over ROS: sound files, judged a success, leader as action."""
+    out = tmp_path / 'lesson'
+    code = main(['teach', '--out', str(out), '--positions', 'A', '0.02', '--per-position', '1'])
+    assert code == 0, capfd.readouterr().out
+    files = sorted(out.iterdir())
+    assert [path.name for path in files] == ['episode_000000.hdf5', 'episode_000001.hdf5']
+    for path in files:
+        assert check_episode(path) == []
+        with EpisodeReader(path) as episode:
+            assert (episode.task, episode.success, episode.sim) == ('grasp', True, True)
+            # A demonstration lasts 7.1 to 7.9 s, and the recording goes on for a moment.
+            assert 340 <= episode.length <= 460
+            # The leader goes ahead and the follower comes after; the gripper closes on the cube.
+            lag = episode.action[:-10, :4] - episode.qpos[10:, :4]
+            assert abs(lag).mean() < 0.05
+            assert episode.action[:, 4].min() < 0 < episode.qpos[:, 4].min()
+    assert processes(mark) == {}
+
+
+def test_teach_names_a_position_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2, and the places that there are."""
+    assert main(['teach', '--out', 'lesson', '--positions', 'A', 'Q']) == 2
+    assert "cube position 'Q'" in capsys.readouterr().err
