@@ -31,7 +31,7 @@ choose_python() {
     local name
     if [ -n "${ROS_DISTRO:-}" ]; then
         for name in ${PYTHON:-python3 /usr/bin/python3}; do
-            if fits "$name" && "$name" -c 'import rclpy' 2>/dev/null; then
+            if fits "$name" && "$name" -c 'import rclpy.node' 2>/dev/null; then
                 echo "system $(real "$name")"
                 return
             fi
