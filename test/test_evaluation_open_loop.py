@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -82,6 +83,14 @@ def test_mixing_blends_the_image_with_the_predicted_one() -> None:
 def test_the_predicted_image_is_scored_against_the_next_one() -> None:
     result = replay(echo_runner(line_arm()), rows(101, grey=51), 50.0)
     assert result.image_mse == pytest.approx(((GREY - 51) / 255) ** 2)
+
+
+def test_an_image_after_a_hole_is_not_scored() -> None:
+    before = rows(101, grey=51, left_out=range(41, 101))
+    after = rows(101, grey=GREY, left_out=range(58))
+    result = replay(echo_runner(line_arm()), itertools.chain(before, after), 50.0)
+    # Eight pairs of steps before the hole are wrong, eight after it are right.
+    assert result.image_mse == pytest.approx(((GREY - 51) / 255) ** 2 / 2)
 
 
 def test_a_rate_that_does_not_divide_takes_the_nearest_rows() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from judged_policies import line_arm, sarnn_checkpoint
@@ -55,6 +56,20 @@ def test_a_trial_does_not_depend_on_the_others() -> None:
     assert alone == plan_trials(('D',), 5, 7)[:2]
     seeds = {trial.seed for trial in plan_trials('ABCDE', 50, 0)}
     assert len(seeds) == 250
+
+
+def test_a_trial_is_fixed_by_its_seed_alone(runner: TrialRunner) -> None:
+    first, other = plan_trials(('D',), 2, 7)
+    trace = joints_over(runner, first)
+    assert not np.array_equal(joints_over(runner, other), trace)
+    np.testing.assert_array_equal(joints_over(runner, first), trace)
+
+
+def joints_over(runner: TrialRunner, trial: Trial) -> np.ndarray:
+    """The measured joints at every tick."""
+    measured: list[np.ndarray] = []
+    runner.run(trial, watch=lambda tick: measured.append(tick.measured))
+    return np.stack(measured)
 
 
 def test_counts_add_up_per_position_and_group() -> None:
