@@ -139,3 +139,16 @@ def test_the_nodes_page_has_the_parameters_of_every_controller() -> None:
     driver = ROOT / 'motion_policy' / 'nodes' / 'arm_driver.py'
     names = re.findall(r"declare\(\s*node,\s*'(\w+)'", driver.read_text(encoding='utf-8'))
     assert names and absent(set(names), page('nodes.md')) == set()
+
+
+def test_the_nodes_page_has_every_launch_file_and_argument() -> None:
+    files = sorted((ROOT / 'launch').glob('*.launch.py'))
+    shared = ROOT / 'motion_policy' / 'nodes' / 'launching.py'
+    usual = r"DeclareLaunchArgument\(\s*'(\w+)'"
+    names = {path.name for path in files}
+    names |= set(re.findall(usual, shared.read_text(encoding='utf-8')))
+    for path in files:
+        names |= set(re.findall(r"'(\w+)': \(", path.read_text(encoding='utf-8')))
+    assert {'namespace', 'checkpoint'} <= names
+    section = page('nodes.md').partition('## Launch files')[2]
+    assert absent(names, section) == set()
