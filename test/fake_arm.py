@@ -148,9 +148,12 @@ def save_random_policy(folder: Path, robot: RobotSpec, rate: float = 10.0, seed:
     return save_policy(make_policy(spec), folder)
 
 
-def assert_safe(commands: list[np.ndarray], robot: RobotSpec) -> None:
+def assert_safe(
+    commands: list[np.ndarray], robot: RobotSpec, start: np.ndarray | None = None
+) -> None:
     """Every command is finite, in the limits, and one period's reach from the one before."""
-    positions = np.array([np.full(len(robot.joints.names), HOME), *commands])
+    first = np.full(len(robot.joints.names), HOME) if start is None else start
+    positions = np.array([first, *commands])
     limits = robot.joints.limits
     low, high = limits.position_array().T
     dt = robot.period_ns * 1e-9

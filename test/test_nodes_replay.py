@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import recordings
 from control_robots import formula_arm
 
 pytest.importorskip('rclpy')
@@ -21,20 +20,11 @@ pytest.importorskip('rclpy')
 from fake_arm import FakeArm, assert_safe
 from rclpy.parameter import Parameter
 from ros_testing import Bench, ros_bench
+from slow_episode import FIRST, RISE, ROWS, action, write_slow_episode
 
-from motion_policy.episodes import EpisodeWriter
 from motion_policy.nodes.replay_node import ReplayNode
-from motion_policy.streams import Observation
 
 ROBOT = formula_arm()
-ROWS = 120
-RISE = 0.004  # rad per row
-
-
-def action(row: int) -> np.ndarray:
-    """Two joints swing; the third rises steadily, so that it tells the row of a command."""
-    swing = 0.15 * np.array([np.cos(0.05 * row), np.sin(0.05 * row)])
-    return np.array([*(0.3 + swing), 0.2 + RISE * row], dtype=np.float32)
 
 
 CURVE = np.array([action(row) for row in range(ROWS)], np.float64)
@@ -42,15 +32,7 @@ CURVE = np.array([action(row) for row in range(ROWS)], np.float64)
 
 @pytest.fixture(scope='module')
 def episode(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp('episodes') / 'episode_000000.hdf5'
-    image = np.zeros((24, 32, 3), np.uint8)
-    with EpisodeWriter(path, ROBOT) as writer:
-        for index in range(ROWS):
-            row = recordings.row_at(index, ROBOT)
-            qpos = action(index)
-            seen = Observation(qpos, 0 * qpos, None, {'top': image}, qpos)
-            writer.append(row.time_ns, seen, row)
-    return path
+    return write_slow_episode(tmp_path_factory.mktemp('episodes') / 'episode_000000.hdf5')
 
 
 @pytest.fixture
@@ -82,9 +64,9 @@ def test_every_action_is_played_in_time_after_a_ramp(
             played = np.array(arm.commands[begin:])
             assert_safe(arm.commands, ROBOT)
             running = played[played[:, 2].argmin() :]  # after the ramp to the first action
-            running = running[(running[:, 2] > 0.2 + RISE) & (running[:, 2] < CURVE[-2, 2])]
+            running = running[(running[:, 2] > FIRST + RISE) & (running[:, 2] < CURVE[-2, 2])]
             assert len(running) > ROWS / 2
-            rows = (running[:, 2] - 0.2) / RISE
+            rows = (running[:, 2] - FIRST) / RISE
             expected = [np.interp(rows, range(ROWS), CURVE[:, joint]) for joint in range(3)]
             np.testing.assert_allclose(running, np.transpose(expected), atol=0.02)
             np.testing.assert_allclose(played[-1], CURVE[-1], atol=0.02)

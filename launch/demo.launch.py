@@ -1,0 +1,22 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Starts the simulated arm and the shipped policy; `policy_node/enable` lets it grasp."""
+
+from launch import LaunchDescription
+
+from motion_policy.nodes.launching import KEEP_FREED_MEMORY, OurNode, launch_nodes
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the simulated arm and the policy node with the usual arguments."""
+    return launch_nodes(
+        OurNode('sim_node', {'cube': ('C', 'Where the cube stands: A..E or random')}),
+        OurNode(
+            'policy_node',
+            {
+                'checkpoint': ('sarnn_tabletop', 'Checkpoint folder, or a name in models/'),
+                'autostart': (True, 'Configure and activate the policy at start'),
+            },
+            KEEP_FREED_MEMORY,
+        ),
+    )

@@ -1,0 +1,23 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Starts the policy node, configured and active; the arm waits for `~/enable`."""
+
+from launch import LaunchDescription
+
+from motion_policy.nodes.launching import KEEP_FREED_MEMORY, OurNode, launch_nodes
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the policy node with the usual arguments."""
+    return launch_nodes(
+        OurNode(
+            'policy_node',
+            {
+                'checkpoint': ('', 'Checkpoint folder, or a name in models/'),
+                'robot': ('', 'Robot spec: name or YAML file'),
+                'device': ('', 'cpu, cuda, cuda:1, ...'),
+                'autostart': (True, 'Configure and activate at start'),
+            },
+            KEEP_FREED_MEMORY,
+        )
+    )

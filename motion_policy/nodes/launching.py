@@ -1,0 +1,124 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What our launch files share: the usual arguments, our nodes, the settings of the middleware.
+
+An argument that is left empty says nothing: then the parameter file decides.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from launch import LaunchContext, LaunchDescription
+from launch.action import Action
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from motion_policy.share import share_dir
+
+# In a fresh process glibc gives the memory of every policy step back and takes it anew: twice the
+# time of a small network goes there.
+KEEP_FREED_MEMORY = {
+    'MALLOC_MMAP_THRESHOLD_': '268435456',
+    'MALLOC_TRIM_THRESHOLD_': '1073741824',
+    'MALLOC_TOP_PAD_': '67108864',
+}
+OLD_FAST_DDS = ('humble', 'jazzy')
+PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
+TRUTH = {'true': True, 'false': False}
+
+Default = str | bool
+
+
+class OurNode:
+    """A node of this package in a launch file: its arguments become its parameters.
+
+    `arguments` maps a parameter's name to its default and description; a default of '' leaves
+    the parameter to the file.
+    """
+
+    def __init__(
+        self,
+        executable: str,
+        arguments: Mapping[str, tuple[Default, str]] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.executable = executable
+        self.arguments = dict(arguments or {})
+        self.environment = dict(environment or {})
+
+    def action(self, context: LaunchContext) -> Action:
+        """Return the launch action with the values that the arguments have now."""
+        given = {name: context.launch_configurations[name] for name in self.arguments}
+        values: dict[str, bool | ParameterValue] = {
+            name: typed(text, self.arguments[name][0]) for name, text in given.items() if text
+        }
+        values['use_sim_time'] = TRUTH[context.launch_configurations['use_sim_time']]
+        level = context.launch_configurations['log_level']
+        return Node(
+            package='motion_policy',
+            executable=self.executable,
+            name=self.executable,
+            namespace=LaunchConfiguration('namespace'),
+            parameters=[LaunchConfiguration('params_file'), values],
+            additional_env=self.environment,
+            arguments=['--ros-args', '--log-level', level],
+            output='screen',
+        )
+
+
+def typed(text: str, default: Default) -> bool | ParameterValue:
+    """Return the text of a launch argument as a parameter of the type of its default."""
+    # Without its type a task called 5 would become a number.
+    return TRUTH[text] if isinstance(default, bool) else ParameterValue(text, value_type=str)
+
+
+def launch_nodes(*nodes: OurNode) -> LaunchDescription:
+    """Return the description of these nodes with the usual arguments."""
+    usual = [
+        DeclareLaunchArgument('namespace', default_value='', description='Of all nodes here'),
+        DeclareLaunchArgument(
+            'params_file',
+            default_value=str(share_dir() / 'config' / 'nodes.yaml'),
+            description='Parameters of the nodes; arguments that are not empty win over it',
+        ),
+        DeclareLaunchArgument(
+            'use_sim_time', default_value='false', choices=list(TRUTH), description='Obey /clock'
+        ),
+        DeclareLaunchArgument(
+            'log_level', default_value='info', choices=list(LOG_LEVELS), description='What to tell'
+        ),
+    ]
+    own = {name: argument for node in nodes for name, argument in node.arguments.items()}
+    declared = [_declared(name, *argument) for name, argument in own.items()]
+    start = OpaqueFunction(function=lambda context: [node.action(context) for node in nodes])
+    return LaunchDescription([*usual, *declared, *middleware_settings(), start])
+
+
+def middleware_settings() -> list[Action]:
+    """Return the action that makes Fast DDS carry raw images; none if the user has a profile.
+
+    The variable's name depends on the distribution, and two of them are an error.
+    """
+    if any(os.environ.get(name) for name in PROFILE_VARIABLES):
+        return []
+    new, old = PROFILE_VARIABLES
+    name = old if os.environ.get('ROS_DISTRO') in OLD_FAST_DDS else new
+    profile: Path = share_dir() / 'config' / 'fastdds.xml'
+    return [SetEnvironmentVariable(name, str(profile))]
+
+
+def _declared(name: str, default: Default, description: str) -> Action:
+    if isinstance(default, bool):
+        return DeclareLaunchArgument(
+            name,
+            default_value=str(default).lower(),
+            choices=list(TRUTH),
+            description=description,
+        )
+    return DeclareLaunchArgument(name, default_value=default, description=description)

@@ -1,0 +1,214 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The launch files, run by the real `launch`: nodes come up, obey, and end with a held arm."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from control_robots import formula_arm
+
+pytest.importorskip('rclpy')
+
+import torch
+from fake_arm import FakeArm, assert_safe, save_random_policy
+from lifecycle_msgs.srv import GetState
+from rcl_interfaces.srv import GetParameters
+from ros_testing import Bench, ros_bench
+from slow_episode import write_slow_episode
+from std_srvs.srv import Trigger
+
+from motion_policy.robot import RobotSpec, load_robot_spec
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec('launch_ros') is None,
+    reason='launch and launch_ros cannot be imported: no wheel has them, every ROS 2 does',
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+NODES = ('policy_node', 'recorder_node', 'replay_node', 'sim_node', 'demonstrator_node')
+ROBOT = formula_arm()
+
+
+@pytest.fixture
+def bench(ros_domain: int) -> Iterator[Bench]:
+    with ros_bench() as bench:
+        yield bench
+
+
+@pytest.fixture(scope='module')
+def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an ament prefix whose executables are the nodes of this checkout."""
+    prefix = tmp_path_factory.mktemp('prefix')
+    marker = prefix / 'share/ament_index/resource_index/packages/motion_policy'
+    marker.parent.mkdir(parents=True)
+    marker.touch()
+    executables = prefix / 'lib/motion_policy'
+    executables.mkdir(parents=True)
+    for name in NODES:
+        script = executables / name
+        script.write_text(
+            f'#!/bin/sh\nexec "{sys.executable}" -m motion_policy.nodes.{name} "$@"\n'
+        )
+        script.chmod(0o755)
+    return prefix
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return save_random_policy(tmp_path_factory.mktemp('models') / 'random', ROBOT)
+
+
+@contextmanager
+def launched(
+    bench: Bench, prefix: Path, name: str, *arguments: str, **environment: str
+) -> Iterator[None]:
+    """Run a launch file; at the end SIGINT, after which nothing may be left running."""
+    command = [sys.executable, str(ROOT / 'test/launch_process.py')]
+    command += [str(ROOT / f'launch/{name}.launch.py'), *arguments]
+    prefixes = [str(prefix), os.environ.get('AMENT_PREFIX_PATH', '')]
+    paths = [str(ROOT), os.environ.get('PYTHONPATH', '')]
+    environment = {
+        **os.environ,
+        'AMENT_PREFIX_PATH': os.pathsep.join(prefixes),
+        'PYTHONPATH': os.pathsep.join(paths),
+        'ROS_LOG_DIR': str(prefix / 'log'),
+        **environment,
+    }
+    # A file, not a pipe: a pipe that nobody reads would stop the nodes.
+    with tempfile.TemporaryFile('w+') as output_file:
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdout=output_file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            yield
+            process.send_signal(signal.SIGINT)
+            bench.spin_until(lambda: process.poll() is not None, 'the end of the launch')
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            output_file.seek(0)
+            output = output_file.read()
+            print(output)
+    assert process.returncode == 0
+    assert 'Traceback' not in output and 'process has died' not in output
+    assert output.count('process has finished cleanly') == output.count('process started')
+
+
+def parameter(bench: Bench, node: str, name: str) -> object:
+    """Return a string or bool parameter of a running node."""
+    request = GetParameters.Request(names=[name])
+    (value,) = bench.call(GetParameters, f'{node}/get_parameters', request).values
+    return value.bool_value if value.type == 1 else value.string_value
+
+
+def test_policy_launch_moves_the_arm_and_ends_with_a_held_position(
+    bench: Bench, prefix: Path, checkpoint: Path
+) -> None:
+    arm = FakeArm(bench, ROBOT)
+    with launched(bench, prefix, 'policy', f'checkpoint:={checkpoint}'):
+        arm.enable_when_ready()
+        arm.hear(60)
+    arm.wait_for_silence()
+    np.testing.assert_array_equal(arm.commands[-1], arm.commands[-2])
+    assert_safe(arm.commands, ROBOT)
+
+
+def test_two_robots_in_two_namespaces_do_not_hear_each_other(
+    bench: Bench, prefix: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    params_file = tmp_path / 'params.yaml'
+    params_file.write_text('/**/policy_node:\n  ros__parameters:\n    latch_faults: true\n')
+    arguments = (f'checkpoint:={checkpoint}', f'params_file:={params_file}', 'autostart:=false')
+    with (
+        launched(bench, prefix, 'policy', 'namespace:=left', *arguments),
+        launched(bench, prefix, 'policy', 'namespace:=right', *arguments),
+    ):
+        for side in ('left', 'right'):
+            state = bench.call(GetState, f'/{side}/policy_node/get_state')
+            assert state.current_state.label == 'unconfigured'
+            assert parameter(bench, f'/{side}/policy_node', 'latch_faults') is True
+            assert parameter(bench, f'/{side}/policy_node', 'checkpoint') == str(checkpoint)
+
+
+def test_record_launch_starts_a_recorder_with_its_arguments(
+    bench: Bench, prefix: Path, tmp_path: Path
+) -> None:
+    with launched(bench, prefix, 'record', f'directory:={tmp_path}', 'task:=5'):
+        assert parameter(bench, 'recorder_node', 'directory') == str(tmp_path)
+        assert parameter(bench, 'recorder_node', 'task') == '5'
+        answer = bench.call(Trigger, 'recorder_node/start')
+        assert not answer.success and 'top/image_raw' in answer.message
+
+
+def test_replay_launch_plays_an_episode(bench: Bench, prefix: Path, tmp_path: Path) -> None:
+    arm = FakeArm(bench, ROBOT, 'replay_node')
+    path = write_slow_episode(tmp_path / 'episode_000000.hdf5')
+    with launched(bench, prefix, 'replay', f'episode:={path}'):
+        arm.enable_when_ready()
+        arm.hear(60)
+    arm.wait_for_silence()
+    assert_safe(arm.commands, ROBOT)
+
+
+def test_demo_launch_lets_the_policy_drive_the_simulated_arm(
+    bench: Bench, prefix: Path, tmp_path: Path
+) -> None:
+    robot: RobotSpec = load_robot_spec('tabletop_sim')
+    checkpoint = save_random_policy(tmp_path / 'random', robot)
+    arm = FakeArm(bench, robot, publishes=False)
+    with launched(bench, prefix, 'demo', f'checkpoint:={checkpoint}', 'cube:=B'):
+        assert parameter(bench, 'sim_node', 'cube') == 'B'
+        arm.enable_when_ready()
+        arm.hear(60)
+    assert_safe(arm.commands, robot, start=arm.commands[0])
+
+
+@pytest.mark.parametrize(
+    ('distribution', 'expected'),
+    [
+        ('humble', 'FASTRTPS_DEFAULT_PROFILES_FILE'),
+        ('jazzy', 'FASTRTPS_DEFAULT_PROFILES_FILE'),
+        ('kilted', 'FASTDDS_DEFAULT_PROFILES_FILE'),
+        ('lyrical', 'FASTDDS_DEFAULT_PROFILES_FILE'),
+    ],
+)
+def test_nodes_get_the_profile_under_the_one_name_that_their_distribution_reads(
+    distribution: str, expected: str
+) -> None:
+    script = (
+        'import sys\n'
+        'from launch import LaunchDescription, LaunchService\n'
+        'from launch.actions import ExecuteProcess\n'
+        'from motion_policy.nodes.launching import middleware_settings\n'
+        'show = ExecuteProcess(cmd=[sys.executable, "-c", sys.argv[1]], output="screen")\n'
+        'service = LaunchService()\n'
+        'service.include_launch_description(LaunchDescription([*middleware_settings(), show]))\n'
+        'sys.exit(service.run())\n'
+    )
+    source = 'import os; print([k for k in os.environ if "DEFAULT_PROFILES_FILE" in k])'
+    paths = os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')])
+    done = subprocess.run(
+        [sys.executable, '-c', script, source],
+        env={**os.environ, 'PYTHONPATH': paths, 'ROS_DISTRO': distribution},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"['{expected}']" in done.stdout
