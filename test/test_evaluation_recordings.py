@@ -104,3 +104,14 @@ def test_an_episode_without_the_camera_is_refused(tmp_path: Path, policy: Policy
 def test_a_path_that_holds_nothing_is_named(tmp_path: Path, policy: Policy) -> None:
     with pytest.raises(UserError, match='nowhere'):
         find_recordings([tmp_path / 'nowhere'], policy)
+
+
+def test_a_bag_that_lacks_a_joint_is_named(tmp_path: Path, policy: Policy) -> None:
+    events = bag_files.demonstration(1.0, recordings.tabletop())
+    for _, _, topic, message in events:
+        if topic == '/joint_states':
+            message.name[:] = ['elbow' if name == 'joint3' else name for name in message.name]
+    bag = bag_files.write_bag(tmp_path / 'bag', events)
+    (recording,) = find_recordings([bag], policy)
+    with pytest.raises(UserError, match=r"bag: stream 'state'.*'joint3'.*elbow"):
+        list(recording.rows())

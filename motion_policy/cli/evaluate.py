@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from motion_policy.evaluation.recorded import (
 )
 from motion_policy.evaluation.recordings import find_recordings
 from motion_policy.evaluation.report import Table, write_text
-from motion_policy.evaluation.scenes import find_scene, is_scene
+from motion_policy.evaluation.scenes import SCENES, find_scene, is_scene
 from motion_policy.evaluation.simulated import (
     evaluate_scene,
     success_table,
@@ -39,8 +39,6 @@ from motion_policy.evaluation.simulated import (
 from motion_policy.evaluation.trials import TrialRunner
 from motion_policy.evaluation.video_file import check_video_path
 from motion_policy.policies import load_policy
-
-DEFAULT_TRIALS = 50
 
 
 @dataclass(frozen=True)
@@ -52,20 +50,32 @@ class Arguments:
     controller of the real one.
     """
 
-    checkpoint: Annotated[str, tyro.conf.Positional]
-    """folder of the policy, or the name of one in models/"""
-    data: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """episode files, folders of episodes, rosbag2 folders; or sim:tabletop:grasp"""
-    mix: float | None = None
-    """recordings: the policy sees MIX * recorded + (1 - MIX) * own prediction (default 1)"""
-    trials: int | None = None
-    """sim: trials per position (default 50)"""
-    seed: int | None = None
-    """sim: fixes every trial (default 0)"""
+    checkpoint: Annotated[
+        str,
+        tyro.conf.Positional,
+        tyro.conf.arg(
+            metavar='CHECKPOINT', help='folder of the policy, or the name of one in models/'
+        ),
+    ]
+    data: Annotated[
+        tuple[str, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(
+            metavar='DATA...',
+            help='episode files, folders of episodes, rosbag2 folders; or one of: '
+            + ', '.join(SCENES),
+        ),
+    ]
+    mix: float = 1.0
+    """recordings: the policy sees MIX * recorded + (1 - MIX) * its own prediction"""
+    trials: int = 50
+    """sim: trials per position"""
+    seed: int = 0
+    """sim: fixes every trial"""
     positions: tuple[str, ...] = ()
-    """sim: where the object stands: names, 'random', or metres (default: all of the scene)"""
-    jobs: int | None = None
-    """sim: processes that share the trials (default 1); the results are the same"""
+    """sim: where the object stands: names, 'random', or metres; all of the scene if not given"""
+    jobs: int = 1
+    """sim: processes that share the trials; the results do not depend on it"""
     out: Path | None = None
     """write report.html, plots, evaluation.json (and the video of a recording) here"""
     json: Path | None = None
@@ -74,6 +84,11 @@ class Arguments:
     """write a video (.mp4 or .gif): the first recording, or the first trial of each position"""
     device: str = 'cpu'
     """where the policy runs: cpu, cuda, cuda:1, ..."""
+
+
+# Options that only one of the two ways of judging has a use for.
+FOR_RECORDINGS = ('mix',)
+FOR_SCENES = ('trials', 'seed', 'positions', 'jobs')
 
 
 def run(arguments: Arguments) -> int:
@@ -89,10 +104,8 @@ def run(arguments: Arguments) -> int:
 
 
 def _run_recordings(arguments: Arguments) -> int:
-    for name in ('trials', 'seed', 'positions', 'jobs'):
-        if getattr(arguments, name) not in (None, ()):
-            raise UserError(f'evaluate: --{name} is for sim:SCENE:TASK, found recordings')
-    mix = 1.0 if arguments.mix is None else arguments.mix
+    _refuse(arguments, FOR_SCENES, 'a simulated task, found recordings')
+    mix = arguments.mix
     if not 0 <= mix <= 1:
         raise UserError(f'evaluate: --mix is {mix}, expected a number from 0 to 1')
     policy = load_policy(arguments.checkpoint, device=arguments.device)
@@ -119,11 +132,8 @@ def _run_recordings(arguments: Arguments) -> int:
 def _run_scene(arguments: Arguments) -> int:
     if len(arguments.data) > 1:
         raise UserError('evaluate: one simulated task at a time, without recordings beside it')
-    if arguments.mix is not None:
-        raise UserError('evaluate: --mix is for recordings, found a simulated task')
-    trials = DEFAULT_TRIALS if arguments.trials is None else arguments.trials
-    jobs = 1 if arguments.jobs is None else arguments.jobs
-    seed = 0 if arguments.seed is None else arguments.seed
+    _refuse(arguments, FOR_RECORDINGS, 'recordings, found a simulated task')
+    trials, jobs, seed = arguments.trials, arguments.jobs, arguments.seed
     for name, value, least in (('trials', trials, 1), ('jobs', jobs, 1), ('seed', seed, 0)):
         if value < least:
             raise UserError(f'evaluate: --{name} is {value}, expected at least {least}')
@@ -152,6 +162,13 @@ def _run_scene(arguments: Arguments) -> int:
     _say_where(console, arguments, arguments.video)
     runner.close()
     return 0
+
+
+def _refuse(arguments: Arguments, names: Sequence[str], purpose: str) -> None:
+    """UserError if one of these options was given a value of its own."""
+    for name in names:
+        if getattr(arguments, name) != getattr(Arguments, name):
+            raise UserError(f'evaluate: --{name} is for {purpose}')
 
 
 def _check_device(name: str) -> None:

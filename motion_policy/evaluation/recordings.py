@@ -20,7 +20,7 @@ from motion_policy.episodes.bags import bag_topics, is_bag, read_bag_rows
 from motion_policy.errors import UserError
 from motion_policy.policies import Policy, check_robot
 from motion_policy.robot import RobotSpec
-from motion_policy.streams import Observation, observation_from_row
+from motion_policy.streams import Observation, Row, StreamError, observation_from_row
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -124,7 +124,13 @@ def _bag_rows(path: Path, robot: RobotSpec) -> Iterator[RecordedRow]:
     joints_only = robot.model_copy(update={'cameras': {}})
     for row in read_bag_rows(path, robot):
         if row.complete:
-            joints = observation_from_row(row, joints_only)
-            yield RecordedRow(
-                row.time_ns, joints.qpos, joints.action, partial(observation_from_row, row, robot)
-            )
+            joints = _bag_observation(path, row, joints_only)
+            observe = partial(_bag_observation, path, row, robot)
+            yield RecordedRow(row.time_ns, joints.qpos, joints.action, observe)
+
+
+def _bag_observation(path: Path, row: Row, robot: RobotSpec) -> Observation:
+    try:
+        return observation_from_row(row, robot)
+    except StreamError as error:
+        raise EpisodeError(f'{path}: {error}') from None
