@@ -23,6 +23,9 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 GRIPPER_OPEN_M = 0.015
 GRIPPER_CLOSED_M = -0.004
 GRASP_HEIGHT_M = 0.016
+# The teacher first aims beside the cube, then corrects: so a policy learns to look for the cube
+# and not to trust the way the arm happens to go.
+AIM_ERROR_M = (0.012, 0.030, 0.010)
 POSITION_TOLERANCE_M = 5e-4
 
 
@@ -111,7 +114,7 @@ class ToolKinematics:
 
 
 class GraspExpert:
-    """Plans demonstrations of `grasp`: reach above the cube, lower, close, lift, hold.
+    """Plans demonstrations of `grasp`: reach, correct the aim, lower, close, lift, hold.
 
     Args:
         seed: fixes the little variation between demonstrations.
@@ -129,20 +132,23 @@ class GraspExpert:
             qpos: (5,) joint positions at the start.
         """
         direction = np.asarray(cube_xy, np.float64) / np.linalg.norm(cube_xy)
-        above = np.array([*(cube_xy - 0.012 * direction), 0.075])
-        above += self._rng.uniform(-1, 1, 3) * (0.005, 0.005, 0.008)
+        above = np.array([*(cube_xy - 0.010 * direction), 0.070])
+        above += self._rng.uniform(-1, 1, 3) * (0.002, 0.002, 0.005)
+        aside = above + self._rng.uniform(-1, 1, 3) * AIM_ERROR_M + (0.0, 0.0, 0.02)
         grasp = np.array([*cube_xy, GRASP_HEIGHT_M])
         lifted = np.array([*(cube_xy - 0.055 * direction), 0.135])
         lifted += self._rng.uniform(-1, 1, 3) * (0.004, 0.004, 0.006)
 
-        angles_above = self._kinematics.solve(above, math.radians(80), qpos[:4])
+        angles_aside = self._kinematics.solve(aside, math.radians(76), qpos[:4])
+        angles_above = self._kinematics.solve(above, math.radians(80), angles_aside)
         angles_grasp = self._kinematics.solve(grasp, math.radians(84), angles_above)
         angles_lifted = self._kinematics.solve(lifted, math.radians(62), angles_grasp)
         pose = [
             (0.0, qpos[:4], qpos[4]),
             (0.3, qpos[:4], GRIPPER_OPEN_M),
-            (1.9, angles_above, GRIPPER_OPEN_M),
-            (1.1, angles_grasp, GRIPPER_OPEN_M),
+            (1.5, angles_aside, GRIPPER_OPEN_M),
+            (0.9, angles_above, GRIPPER_OPEN_M),
+            (0.9, angles_grasp, GRIPPER_OPEN_M),
             (0.2, angles_grasp, GRIPPER_OPEN_M),
             (0.6, angles_grasp, GRIPPER_CLOSED_M),
             (0.2, angles_grasp, GRIPPER_CLOSED_M),
