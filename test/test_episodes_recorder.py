@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import errno
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +32,12 @@ class Feed:
         self.now_ns = recordings.START_NS
         self.tick = 0
         self.size = (128, 128)
+
+    def start(self, directory: Path, **options: object) -> Path:
+        """Begin an episode; rows count from now."""
+        path = self.recorder.start(directory, **options)
+        self.recorder.advance(self.now_ns)
+        return path
 
     def run(self, ticks: int, silent: tuple[str, ...] = ()) -> None:
         """Let `ticks` of 10 ms pass."""
@@ -63,7 +71,7 @@ def feed() -> Iterator[Feed]:
 
 def test_rows_are_written_while_recording(feed: Feed, tmp_path: Path) -> None:
     """Each row holds the newest samples received by then; the file appears at the stop only."""
-    path = feed.recorder.start(tmp_path, compress=False, task='grasp', sim=True)
+    path = feed.start(tmp_path, compress=False, task='grasp', sim=True)
     start_ns = feed.now_ns
     feed.run(100)
     assert path == tmp_path / 'episode_000000.hdf5' and not path.exists()
@@ -106,7 +114,7 @@ def test_start_refuses_images_of_another_size(feed: Feed, tmp_path: Path) -> Non
     feed.size = (120, 160)
     feed.run(20)
     with pytest.raises(UserError, match=r"'top'.*160x120.*expected 128x128"):
-        feed.recorder.start(tmp_path)
+        feed.start(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -114,7 +122,7 @@ def test_a_stream_that_falls_silent_ends_the_episode_and_keeps_its_rows(
     feed: Feed, tmp_path: Path
 ) -> None:
     """All complete rows are kept in a sound file that says why it ended."""
-    path = feed.recorder.start(tmp_path)
+    path = feed.start(tmp_path)
     feed.run(40)
     feed.recorder.mark(True)
     feed.run(80, silent=('top',))
@@ -131,12 +139,25 @@ def test_a_stream_that_falls_silent_ends_the_episode_and_keeps_its_rows(
         assert 'stale' in file.attrs['ended']
 
 
+def test_an_episode_begins_with_its_first_complete_row(feed: Feed, tmp_path: Path) -> None:
+    """What piles up while the file is made delays the beginning, and makes no hole."""
+    path = feed.recorder.start(tmp_path)
+    feed.now_ns += 300_000_000
+    feed.run(60)
+    feed.recorder.stop()
+    assert check_episode(path) == []
+    with EpisodeReader(path) as episode:
+        assert 28 <= episode.length <= 30
+    feed.start(tmp_path)
+    feed.run(150, silent=('side',))
+    with pytest.raises(EpisodeError, match=r"'side'.*stale"):
+        feed.recorder.stop()
+
+
 def test_a_slow_disk_ends_the_episode_without_a_hole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows that the disk cannot follow end the episode, counted and told."""
-    import threading
-
     may_write = threading.Event()
     append = EpisodeWriter.append
 
@@ -148,7 +169,7 @@ def test_a_slow_disk_ends_the_episode_without_a_hole(
     recorder = EpisodeRecorder(recordings.tabletop(), queue_s=0.2)
     feed = Feed(recorder)
     feed.run(20)
-    path = recorder.start(tmp_path)
+    path = feed.start(tmp_path)
     feed.run(60)
     may_write.set()
     with pytest.raises(EpisodeError, match='disk is too slow'):
@@ -158,9 +179,26 @@ def test_a_slow_disk_ends_the_episode_without_a_hole(
         assert 10 <= episode.length <= 11
 
 
+def test_a_full_disk_ends_the_episode_and_leaves_what_it_holds(
+    feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator is told at the stop; no file has a final name."""
+    path = feed.start(tmp_path)
+    feed.run(40)
+
+    def fail(self: EpisodeWriter) -> None:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(EpisodeWriter, '_flush', fail)
+    feed.run(120)
+    with pytest.raises(EpisodeError, match='No space left'):
+        feed.recorder.stop()
+    assert [entry.name for entry in tmp_path.iterdir()] == [f'{path.name}.part']
+
+
 def test_a_clock_that_jumps_ends_the_episode(feed: Feed, tmp_path: Path) -> None:
     """A restarted simulation does not stretch an episode over its gap."""
-    path = feed.recorder.start(tmp_path)
+    path = feed.start(tmp_path)
     feed.run(40)
     feed.now_ns -= 100 * 10**9
     feed.run(20)
@@ -168,16 +206,16 @@ def test_a_clock_that_jumps_ends_the_episode(feed: Feed, tmp_path: Path) -> None
         feed.recorder.stop()
     with EpisodeReader(path) as episode:
         assert episode.length == 20
-    assert feed.recorder.start(tmp_path).name == 'episode_000001.hdf5'
+    assert feed.start(tmp_path).name == 'episode_000001.hdf5'
 
 
 def test_discard_leaves_nothing(feed: Feed, tmp_path: Path) -> None:
     """While recording and after a stop, the last episode can be thrown away, once."""
-    feed.recorder.start(tmp_path)
+    feed.start(tmp_path)
     feed.run(20)
     feed.recorder.discard()
     assert list(tmp_path.iterdir()) == []
-    feed.recorder.start(tmp_path)
+    feed.start(tmp_path)
     feed.run(20)
     path = feed.recorder.stop().path
     assert feed.recorder.discard() == path
@@ -192,7 +230,7 @@ def test_the_judgement_is_kept(feed: Feed, tmp_path: Path, when: str, success: b
     """An operator judges the demonstration before or after its end."""
     with pytest.raises(EpisodeError, match='nothing to judge'):
         feed.recorder.mark(success)
-    path = feed.recorder.start(tmp_path)
+    path = feed.start(tmp_path)
     feed.run(20)
     if when == 'after':
         feed.recorder.stop()
@@ -208,14 +246,14 @@ def test_commands_out_of_place_say_so(feed: Feed, tmp_path: Path) -> None:
     """Stopping what does not run and starting twice are refused."""
     with pytest.raises(EpisodeError, match='not recording'):
         feed.recorder.stop()
-    feed.recorder.start(tmp_path)
+    feed.start(tmp_path)
     with pytest.raises(EpisodeError, match='already recording'):
-        feed.recorder.start(tmp_path)
+        feed.start(tmp_path)
 
 
 def test_a_shutdown_finishes_the_file(feed: Feed, tmp_path: Path) -> None:
     """What was recorded when the recorder is closed stands in a finished file."""
-    path = feed.recorder.start(tmp_path)
+    path = feed.start(tmp_path)
     feed.run(30)
     result = feed.recorder.close()
     assert result is not None and 'shut down' in result.ended

@@ -89,6 +89,11 @@ class Arm:
         """The newest status of the recording itself."""
         return self.status[-1].status[0]
 
+    def all_well(self) -> bool:
+        """Whether the newest status holds no error."""
+        levels = [entry.level for status in self.status[-1:] for entry in status.status]
+        return bool(levels) and DiagnosticStatus.ERROR not in levels
+
     def rows(self) -> int:
         """Rows written so far, as the newest status has it."""
         if not self.status:
@@ -256,23 +261,19 @@ def test_status_names_every_stream_with_its_rate(arm: Arm, tmp_path: Path) -> No
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_finishes_the_file(arm: Arm, tmp_path: Path, number: signal.Signals) -> None:
     """What is being recorded when the process must end is finished under its name."""
+    command = [sys.executable, '-m', 'motion_policy.nodes.recorder_node', '--ros-args']
     process = subprocess.Popen(
-        [sys.executable, '-m', 'motion_policy.nodes.recorder_node', '--ros-args',
-         '-p', f'directory:={tmp_path}'],
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    ready = arm.bench.spin_until
-    ready(
-        lambda: arm.status and all(
-            s.level != DiagnosticStatus.ERROR for s in arm.status[-1].status
-        ),
-        'all streams',
-    )  # fmt: skip
-    assert arm.call('start').success
-    arm.bench.spin_until(lambda: arm.rows() >= 20, 'rows')
-    process.send_signal(number)
-    arm.bench.spin_until(lambda: process.poll() is not None, 'the recorder to end')
-    errors = process.communicate()[1]
+        [*command, '-p', f'directory:={tmp_path}'], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        arm.bench.spin_until(arm.all_well, 'all streams')
+        assert arm.call('start').success
+        arm.bench.spin_until(lambda: arm.rows() >= 20, 'rows')
+        process.send_signal(number)
+        arm.bench.spin_until(lambda: process.poll() is not None, 'the recorder to end')
+    finally:
+        process.kill()
+        errors = process.communicate()[1]
     assert process.returncode == 0 and 'Traceback' not in errors, errors
     path = tmp_path / 'episode_000000.hdf5'
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]

@@ -207,17 +207,34 @@ def test_the_teacher_lifts_the_cube_and_the_leader_does_not_jump(scene: Scene) -
     node.destroy_node()
 
 
+def test_the_speed_may_change_while_it_runs(scene: Scene) -> None:
+    """Stamps go on evenly at another speed; without /clock only real time is taken."""
+    [changed] = scene.node.set_parameters([Parameter('real_time_factor', value=2.0)])
+    assert changed.successful
+    stamps = [stamp_ns(message) for message in scene.wait_for('joint_states', 10)]
+    assert set(np.diff(stamps)) == {10_000_000}
+    scene.node.set_parameters([Parameter('real_time_factor', value=SPEED)])
+    real = SimNode(context=scene.bench.context, namespace='real')
+    [refused] = real.set_parameters([Parameter('real_time_factor', value=2.0)])
+    assert not refused.successful and "'publish_clock'" in refused.reason
+    real.close()
+    real.destroy_node()
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_process_cleanly(ros_domain: int, number: signal.Signals) -> None:
     """SIGINT and SIGTERM end the node with exit code 0 and no traceback."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, '-m', 'motion_policy.nodes.sim_node'],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    first = process.stdout.readline()
-    process.send_signal(number)
-    rest = process.communicate(timeout=60)[0]
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            process.send_signal(number)
+            rest = process.communicate(timeout=60)[0]
+        finally:
+            process.kill()
     assert process.returncode == 0, first + rest
     assert 'Traceback' not in rest
 

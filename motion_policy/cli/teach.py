@@ -8,12 +8,14 @@ Simulated arm, teacher and recorder are the nodes of a real session, in processe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from motion_policy.cli.processes import NodeDiedError, NodeProcesses
+from motion_policy.episodes import EpisodeReader, list_episodes
 from motion_policy.errors import UserError
 from motion_policy.nodes.scene_client import SceneClient, SceneError
 from motion_policy.robot import load_robot_spec
@@ -21,7 +23,8 @@ from motion_policy.simulation import TabletopSim
 
 ROBOT = 'tabletop_sim'
 ATTEMPTS = 8
-SLOW_DOWN = 0.8
+SLOW_DOWN, SLOWEST = 0.8, 0.5
+OLDEST_SAMPLE_S = 0.1  # half of what the recorder takes; a camera period is 0.04
 DEMONSTRATION_TIMEOUT_S = 30.0  # simulated
 SUCCESS_TIMEOUT_S = 1.0  # simulated, after the end of the demonstration
 
@@ -127,7 +130,13 @@ class _Lesson:
         """Record one success at `position`; a failure is discarded and done again."""
         reason = ''
         for _ in range(ATTEMPTS):
-            reason = self._attempt(position)
+            try:
+                reason = self._attempt(position)
+            except BaseException:
+                # Half a demonstration would be mistaken for a whole one.
+                with suppress(SceneError, NodeDiedError):
+                    self._scene.trigger('recorder_node/discard')
+                raise
             if not reason:
                 return f'{position}  {self._stopped}'
             self._console.print(
@@ -148,19 +157,30 @@ class _Lesson:
             DEMONSTRATION_TIMEOUT_S,
         )
         lifted = self._trouble.now or scene.wait(scene.success.rose, 'success', SUCCESS_TIMEOUT_S)
-        try:
-            self._stopped = scene.trigger('recorder_node/stop')
-            if lifted:
-                scene.trigger('recorder_node/mark_success')
-                return ''
-            reason = 'the cube was not lifted'
-        except SceneError as error:
-            reason = str(error)
-            self._slow_down()
-        scene.trigger('recorder_node/discard')
+        reason = self._stop() if lifted else 'the cube was not lifted'
+        if reason:
+            scene.trigger('recorder_node/discard')
+        else:
+            scene.trigger('recorder_node/mark_success')
         return reason
 
-    def _slow_down(self) -> None:
-        """Go on slower after a recording that ended early: this machine could not follow."""
-        self._speed *= SLOW_DOWN
+    def _stop(self) -> str:
+        """Finish the episode; return why it is not good enough, after which all goes slower."""
+        try:
+            self._stopped = self._scene.trigger('recorder_node/stop')
+            age_s = _oldest_sample_s(list_episodes(self._arguments.out)[-1])
+            if age_s <= OLDEST_SAMPLE_S or self._speed <= 1.0:
+                return ''
+            reason = f'this machine cannot follow, samples were up to {age_s:.2f} s old'
+        except SceneError as error:
+            reason = str(error)
+        self._speed = max(self._speed * SLOW_DOWN, SLOWEST)
         self._scene.set_parameter('sim_node', 'real_time_factor', self._speed)
+        return reason
+
+
+def _oldest_sample_s(path: Path) -> float:
+    """Return the greatest age of a sample in any row of an episode."""
+    with EpisodeReader(path) as episode:
+        ages_ns = [episode.stamps(name).age_ns.max() for name in episode.robot.stream_names]
+    return float(max(ages_ns)) * 1e-9

@@ -27,6 +27,7 @@ from motion_policy.robot.spec import NANOSECONDS_PER_S
 from motion_policy.streams import GridSampler, Row, Sample, observation_from_row
 
 QUEUE_S = 4.0  # rows that may wait for the disk before the episode ends
+START_NS = NANOSECONDS_PER_S  # making a file takes time, in which messages pile up
 CLOCK_JUMP_NS = 5 * NANOSECONDS_PER_S
 
 
@@ -59,7 +60,7 @@ class EpisodeRecorder:
         self._queue_rows = max(1, round(queue_s * robot.rate))
         self._sampler: GridSampler | None = None
         self._row: Row | None = None
-        self._now_ns = 0
+        self._now_ns = self._start_until_ns = 0
         self._writing: _Writing | None = None
         self._streams = {stream.name: stream for stream in robot.streams()}
 
@@ -97,13 +98,15 @@ class EpisodeRecorder:
         assert self._sampler is not None
         for row in self._sampler.advance(now_ns - 1):
             self._row = row
-            if self._writing is not None and not self._writing.ended:
+            if self._start_until_ns and self._writing is not None and not self._writing.ended:
                 self._record(self._writing, row)
+        # Rows of the time in which the file was made are not recorded.
+        self._start_until_ns = self._start_until_ns or self._now_ns + START_NS
 
     def start(self, directory: str | Path, **options: Any) -> Path:
-        """Begin an episode with the next row; `options` are those of `EpisodeWriter`.
+        """Begin an episode with the first complete row after the next `advance`; return its path.
 
-        Returns its path.
+        `options` are those of `EpisodeWriter`.
 
         Raises:
             UserError: already recording, a stream is silent or does not fit the robot spec, or
@@ -121,6 +124,7 @@ class EpisodeRecorder:
         self._sampler.reset_counters()
         self.last = None
         self._writing = _Writing(writer, self.robot)
+        self._start_until_ns = 0
         return writer.path
 
     def stop(self) -> Recording:
@@ -188,6 +192,8 @@ class EpisodeRecorder:
         return f"stream '{name}' ({self._streams[name].topic})"
 
     def _record(self, writing: _Writing, row: Row) -> None:
+        if row.faults and not writing.begun and row.time_ns < self._start_until_ns:
+            return
         if row.faults:
             writing.end('; '.join(self.describe_faults(row)))
         elif writing.waiting >= self._queue_rows:
@@ -220,6 +226,7 @@ class _Writing:
         self.path = writer.path
         self.success: bool | None = None
         self.discarded = False
+        self.begun = False
         self._writer = writer
         self._robot = robot
         self._rows: queue.Queue[Row | None] = queue.Queue()
@@ -241,6 +248,7 @@ class _Writing:
         return Recording(self.path, self._writer.length, self.ended)
 
     def put(self, row: Row) -> None:
+        self.begun = True
         self._rows.put(row)
 
     def end(self, reason: str) -> None:
