@@ -10,7 +10,11 @@ from motion_policy.nodes.launching import KEEP_FREED_MEMORY, OurNode, launch_nod
 def generate_launch_description() -> LaunchDescription:
     """Return the simulated arm and the policy node with the usual arguments."""
     return launch_nodes(
-        OurNode('sim_node', {'cube': ('C', 'Where the cube stands: A..E or random')}),
+        OurNode(
+            'sim_node',
+            {'cube': ('C', 'Where the cube stands: A..E, random, or metres from the middle')},
+            clock_source=True,
+        ),
         OurNode(
             'policy_node',
             {

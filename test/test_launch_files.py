@@ -167,13 +167,15 @@ def test_replay_launch_plays_an_episode(bench: Bench, prefix: Path, tmp_path: Pa
     assert_safe(arm.commands, ROBOT)
 
 
+@pytest.mark.parametrize('use_sim_time', ['false', 'true'])
 def test_demo_launch_lets_the_policy_drive_the_simulated_arm(
-    bench: Bench, prefix: Path, tmp_path: Path
+    bench: Bench, prefix: Path, tmp_path: Path, use_sim_time: str
 ) -> None:
     robot: RobotSpec = load_robot_spec('tabletop_sim')
     checkpoint = save_random_policy(tmp_path / 'random', robot)
     arm = FakeArm(bench, robot, publishes=False)
-    with launched(bench, prefix, 'demo', f'checkpoint:={checkpoint}', 'cube:=B'):
+    arguments = (f'checkpoint:={checkpoint}', 'cube:=B', f'use_sim_time:={use_sim_time}')
+    with launched(bench, prefix, 'demo', *arguments):
         assert parameter(bench, 'sim_node', 'cube') == 'B'
         arm.enable_when_ready()
         arm.hear(60)

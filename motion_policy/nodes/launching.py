@@ -39,7 +39,7 @@ class OurNode:
     """A node of this package in a launch file: its arguments become its parameters.
 
     `arguments` maps a parameter's name to its default and description; a default of '' leaves
-    the parameter to the file.
+    the parameter to the file. A `clock_source` publishes /clock when the others use it.
     """
 
     def __init__(
@@ -47,10 +47,12 @@ class OurNode:
         executable: str,
         arguments: Mapping[str, tuple[Default, str]] | None = None,
         environment: Mapping[str, str] | None = None,
+        clock_source: bool = False,
     ) -> None:
         self.executable = executable
         self.arguments = dict(arguments or {})
         self.environment = dict(environment or {})
+        self.clock_parameter = 'publish_clock' if clock_source else 'use_sim_time'
 
     def action(self, context: LaunchContext) -> Action:
         """Return the launch action with the values that the arguments have now."""
@@ -58,7 +60,7 @@ class OurNode:
         values: dict[str, bool | ParameterValue] = {
             name: typed(text, self.arguments[name][0]) for name, text in given.items() if text
         }
-        values['use_sim_time'] = TRUTH[context.launch_configurations['use_sim_time']]
+        values[self.clock_parameter] = TRUTH[context.launch_configurations['use_sim_time']]
         level = context.launch_configurations['log_level']
         return Node(
             package='motion_policy',
