@@ -53,8 +53,6 @@ def value_range(
     highs = torch.as_tensor(high, dtype=torch.float64)
     least = torch.as_tensor(minimum_span, dtype=torch.float64)
     missing = (least - (highs - lows)).clamp(min=0) / 2
-    # The widened ends go through float32 below; a relative margin keeps them apart there too.
-    missing = missing + (missing > 0) * torch.maximum(lows.abs(), highs.abs()) * 1e-6
     return Range(min=tuple((lows - missing).tolist()), max=tuple((highs + missing).tolist()))
 
 

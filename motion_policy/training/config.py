@@ -172,7 +172,7 @@ def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainC
         return TrainConfig.model_validate(content)
     except ValidationError as error:
         keys = ['.'.join(str(part) for part in detail['loc']) for detail in error.errors()]
-        ours = any(key.startswith(other) for key in keys for other in changed)
+        ours = any(_same_branch(key, other) for key in keys for other in changed)
         source = COMMAND_LINE if ours else path
         raise ConfigError(first_error_line(error, content, source)) from None
 
@@ -194,3 +194,8 @@ def _override(content: dict[str, Any], text: str) -> str:
             raise ConfigError(f"{COMMAND_LINE}: '{key}': '{parent}' has no keys below it")
     here[last] = parsed
     return 'policy' if parents[:1] == ['policy'] else key
+
+
+def _same_branch(key: str, other: str) -> bool:
+    """Whether one of two dotted keys is the other or lies below it."""
+    return f'{key}.'.startswith(f'{other}.') or f'{other}.'.startswith(f'{key}.')

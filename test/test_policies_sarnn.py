@@ -1,0 +1,130 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""SARNN is the published cell, for any image size, and its pieces agree with its one step."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from motion_policy.policies.layers import (
+    InverseSpatialSoftmax,
+    SpatialSoftmax,
+    points_in_image,
+)
+from motion_policy.policies.sarnn import SARNN, SARNNConfig
+
+torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(('joints', 'count'), [(8, 34_515), (5, 33_762), (14, 36_021)])
+def test_parameter_count_is_that_of_the_original(joints: int, count: int) -> None:
+    for size in ((64, 64), (48, 80)):
+        network = SARNN(joints, size)
+        assert sum(parameter.numel() for parameter in network.parameters()) == count
+
+
+def test_a_step_gives_the_documented_shapes_on_an_image_that_is_not_square() -> None:
+    network = SARNN(4, (20, 33), SARNNConfig(rec_dim=9, k_dim=3))
+    image, joints, encoder, decoder, (h, c) = network(torch.rand(2, 3, 20, 33), torch.rand(2, 4))
+    assert image.shape == (2, 3, 20, 33)
+    assert joints.shape == (2, 4)
+    assert encoder.shape == decoder.shape == (2, 3, 2)
+    assert h.shape == c.shape == (2, 9)
+
+
+def test_no_state_means_zeros() -> None:
+    network = SARNN(4, (16, 16))
+    image, joints = torch.rand(1, 3, 16, 16), torch.rand(1, 4)
+    for one, other in zip(
+        network(image, joints)[:4], network(image, joints, network.initial_state(1))[:4],
+        strict=True,
+    ):  # fmt: skip
+        assert torch.equal(one, other)
+
+
+def test_the_softmax_finds_a_peak_as_x_of_columns_and_y_of_rows() -> None:
+    features = torch.zeros(1, 2, 11, 21)
+    features[0, 0, 5, 20] = 1.0  # row 5, column 20
+    features[0, 1, 10, 0] = 1.0
+    points = SpatialSoftmax(11, 21, temperature=1e-2)(features)
+    assert torch.allclose(points, torch.tensor([[[1.0, 0.5], [0.0, 1.0]]]), atol=1e-5)
+
+
+def test_the_softmax_is_the_mean_position_and_its_maps_sum_to_one() -> None:
+    layer = SpatialSoftmax(4, 6, temperature=1.0)
+    features = torch.randn(2, 3, 4, 6, generator=torch.Generator().manual_seed(0))
+    maps = layer.attention(features)
+    assert torch.allclose(maps.sum((2, 3)), torch.ones(2, 3))
+    expected = torch.zeros(2, 3, 2)
+    for row in range(4):
+        for column in range(6):
+            position = torch.tensor([column / 5, row / 3])
+            expected += maps[:, :, row, column, None] * position
+    assert torch.allclose(layer(features), expected, atol=1e-6)
+    strided = features.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(layer(strided), layer(features))
+
+
+def test_heat_maps_are_gaussians_of_the_distance() -> None:
+    points = torch.tensor([[[0.2, 0.7], [1.0, 0.0]]])
+    maps = InverseSpatialSoftmax(5, 9, heatmap_size=0.1)(points)
+    assert maps.shape == (1, 2, 5, 9)
+    for row, column in ((0, 0), (3, 2), (4, 8)):
+        position = torch.tensor([column / 8, row / 4])
+        expected = torch.exp(-((position - points[0]) ** 2).sum(-1) / 0.1)
+        assert torch.allclose(maps[0, :, row, column], expected, atol=1e-6)
+
+
+def test_points_are_placed_where_the_convolutions_saw_them() -> None:
+    points = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.5, 0.5]])
+    placed = points_in_image(points, height=20, width=40, border=3)
+    pixels = placed * torch.tensor([39.0, 19.0])
+    assert torch.allclose(pixels, torch.tensor([[3.0, 3.0], [36.0, 16.0], [19.5, 9.5]]))
+
+
+def test_initialisation_is_that_of_the_original() -> None:
+    network = SARNN(5, (16, 16))
+    recurrent = network.rec.weight_hh_l0
+    assert torch.allclose(recurrent.T @ recurrent, torch.eye(50), atol=1e-5)
+    biases = [value for name, value in network.named_parameters() if 'bias' in name]
+    assert all(not value.any() for value in biases)
+
+
+def test_only_the_reference_form_bends_its_outputs() -> None:
+    for reference in (False, True):
+        torch.manual_seed(0)
+        network = SARNN(5, (16, 16), SARNNConfig(reference=reference))
+        hidden = torch.full((1, 50), -10.0) * network.decoder_joint[0].weight.sign()[:1]
+        plain = network.decoder_joint[0](hidden)
+        assert (plain < 0).any()
+        bent = torch.where(plain < 0, 0.3 * plain, plain)
+        expected = bent if reference else plain
+        assert torch.allclose(network.decoder_joint(hidden), expected)
+        for decoder in (network.decoder_point, network.decoder_image):
+            assert isinstance(decoder[-1], torch.nn.LeakyReLU) is reference
+
+
+def test_the_pieces_over_a_sequence_equal_the_cell_step_by_step() -> None:
+    torch.manual_seed(0)
+    network = SARNN(4, (18, 22), SARNNConfig(k_dim=3, temperature=0.1))
+    images, joints = torch.rand(2, 6, 3, 18, 22), torch.rand(2, 6, 4)
+    points = network.look(images.flatten(0, 1)).view(2, 6, 3, 2)
+    next_joints, next_points, state = network.recur(points, joints, None)
+    drawn = network.draw(next_points.flatten(0, 1), network.features(images.flatten(0, 1)))
+    stepped = None
+    for t in range(6):
+        image, joint, encoder, decoder, stepped = network(images[:, t], joints[:, t], stepped)
+        assert torch.allclose(joint, next_joints[:, t], atol=1e-5)
+        assert torch.allclose(encoder, points[:, t], atol=1e-5)
+        assert torch.allclose(decoder, next_points[:, t], atol=1e-5)
+        assert torch.allclose(image, drawn.view(2, 6, 3, 18, 22)[:, t], atol=1e-5)
+    assert torch.allclose(stepped[0], state[0], atol=1e-5)
+
+
+def test_points_and_heat_maps_carry_gradients() -> None:
+    network = SARNN(4, (16, 16), SARNNConfig(temperature=0.1))
+    image, _, encoder, _, _ = network(torch.rand(1, 3, 16, 16), torch.rand(1, 4))
+    (image.sum() + encoder.sum()).backward()
+    assert all(parameter.grad is not None for parameter in network.pos_encoder.parameters())
+    assert network.decoder_point[0].weight.grad.abs().sum() > 0

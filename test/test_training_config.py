@@ -1,0 +1,149 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A training configuration is checked before any work; schedules depend on the epoch alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from motion_policy.policies import policy_class
+from motion_policy.share import share_dir
+from motion_policy.training import ConfigError, LossSchedule, TrainConfig, load_train_config
+from motion_policy.training.schedule import learning_rate_share
+
+SHORT = {
+    'policy': {'kind': 'sarnn', 'rec_dim': 20},
+    'data': {'train': 'data/a'},
+    'output': 'runs/a',
+    'cameras': 'top',
+    'epochs': 3,
+}
+
+
+def write(folder: Path, content: object) -> Path:
+    path = folder / 'train.yaml'
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return path
+
+
+def test_a_short_file_is_enough(tmp_path: Path) -> None:
+    config = load_train_config(write(tmp_path, SHORT))
+    assert config.kind == 'sarnn'
+    assert config.hyper == {'rec_dim': 20}
+    assert config.data.train == ('data/a',)
+    assert config.cameras == ('top',)
+
+
+def test_the_shipped_configurations_are_valid() -> None:
+    paths = sorted((share_dir() / 'config' / 'train').glob('*.yaml'))
+    assert 'sarnn_tabletop.yaml' in [path.name for path in paths]
+    for path in paths:
+        config = load_train_config(path)
+        policy_class(config.kind).Config.model_validate(config.hyper)
+
+
+def test_keys_can_be_changed_at_any_depth(tmp_path: Path) -> None:
+    overrides = ['epochs=7', 'loss.image=0.3', 'learning_rate=1e-4', 'image_size=[48, 64]',
+                 'policy.k_dim=4', 'data.validation=0.2', 'output=runs/b']  # fmt: skip
+    config = load_train_config(write(tmp_path, SHORT), overrides)
+    assert (config.epochs, config.loss.image, config.learning_rate) == (7, 0.3, 1e-4)
+    assert config.image_size == (48, 64)
+    assert config.hyper == {'rec_dim': 20, 'k_dim': 4}
+    assert config.data.validation == 0.2
+    assert config.output == Path('runs/b')
+    assert config.loss.joint == TrainConfig.model_validate(SHORT).loss.joint
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        ({'learing_rate': 1e-3}, 'learing_rate: unknown key'),
+        ({'loss': {'joints': 1}}, 'loss.joints: unknown key'),
+        ({'policy': {'rec_dim': 3}}, 'policy: kind: missing'),
+        ({'policy': {'kind': 'other'}}, "policy: unknown policy kind 'other'"),
+        ({'policy': {'kind': 'sarnn', 'recdim': 3}}, 'policy: recdim: unknown key'),
+        ({'policy': {'kind': 'sarnn', 'rec_dim': 0}}, 'policy: rec_dim: found 0'),
+        ({'epochs': 0}, 'epochs: found 0'),
+        ({'cameras': []}, 'cameras: '),
+        ({'data': {'train': 'a', 'validation': 1.5}}, 'data.validation: a share of 1.5'),
+        ({'point_schedule': {'curve': 'round'}}, "point_schedule.curve: found 'round'"),
+        ({'device': 'gpu'}, "device: found 'gpu'"),
+    ],
+)
+def test_a_wrong_key_or_value_is_one_line_with_file_and_key(
+    tmp_path: Path, change: dict, words: str
+) -> None:
+    path = write(tmp_path, {**SHORT, **change})
+    with pytest.raises(ConfigError) as raised:
+        load_train_config(path)
+    line = str(raised.value)
+    assert line.startswith(f'{path}: {words}')
+    assert '\n' not in line
+
+
+@pytest.mark.parametrize(
+    ('override', 'words'),
+    [
+        ('epochs', "command line: 'epochs', expected key=value"),
+        ('epochs=-1', 'command line: epochs: found -1'),
+        ('los.image=1', 'command line: los: unknown key'),
+        ('policy.recdim=1', 'command line: policy: recdim: unknown key'),
+        ('epochs.more=1', "command line: 'epochs.more': 'epochs' has no keys below it"),
+        ('epochs=[', "command line: 'epochs=[': the value is not YAML"),
+    ],
+)
+def test_a_wrong_override_names_the_command_line(
+    tmp_path: Path, override: str, words: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_train_config(write(tmp_path, SHORT), [override])
+    assert str(raised.value).startswith(words)
+
+
+@pytest.mark.parametrize(
+    ('content', 'words'),
+    [('a: [', 'not YAML'), ('- 1', 'holds list'), ('', 'holds NoneType')],
+)
+def test_a_file_that_is_no_configuration_is_named(
+    tmp_path: Path, content: str, words: str
+) -> None:
+    path = write(tmp_path, content)
+    with pytest.raises(ConfigError, match=words):
+        load_train_config(path)
+    with pytest.raises(ConfigError, match='cannot be read: No such file'):
+        load_train_config(tmp_path / 'missing.yaml')
+
+
+@pytest.mark.parametrize(
+    ('curve', 'half_way'),
+    [('linear', 0.505), ('s', 0.510), ('inverse_s', 0.500), ('ease_in', 0.30), ('ease_out', 0.71)],
+)
+def test_five_curves_rise_from_nothing_to_the_whole_weight(curve: str, half_way: float) -> None:
+    schedule = LossSchedule(curve, epochs=100)
+    values = [schedule(epoch) for epoch in range(120)]
+    assert values[0] == 0
+    assert values[99:] == [1.0] * 21
+    assert values[98] < 1
+    assert values == sorted(values)
+    assert values[50] == pytest.approx(half_way, abs=0.006)
+
+
+def test_a_schedule_of_one_epoch_is_always_full() -> None:
+    assert LossSchedule('s', epochs=1)(0) == 1.0
+
+
+def test_a_schedule_does_not_count_its_calls() -> None:
+    schedule = LossSchedule('linear', epochs=11)
+    assert [schedule(5) for _ in range(20)] == [0.5] * 20
+
+
+def test_the_learning_rate_rises_then_holds_or_falls() -> None:
+    rising = [learning_rate_share(epoch, 100, 4, 'constant') for epoch in range(5)]
+    assert rising == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    falling = [learning_rate_share(epoch, 100, 0, 'cosine') for epoch in range(100)]
+    assert falling[0] == 1.0
+    assert falling[50] == pytest.approx(0.5)
+    assert 0 < falling[99] < 0.001

@@ -1,0 +1,197 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Demonstrations come into memory as they were recorded, and bad ones are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from policy_examples import small_robot, write_demonstrations
+from recordings import joint_values, scene, write_episode
+
+from motion_policy.errors import UserError
+from motion_policy.policies.normalisation import resize_images
+from motion_policy.training import TrainConfig
+from motion_policy.training.batches import EpochOrder, Sequences, collate, generator_for
+from motion_policy.training.demonstrations import (
+    Demonstrations,
+    load_demonstrations,
+    split_episodes,
+)
+from motion_policy.training.train import no_progress
+
+torch.set_num_threads(1)
+
+
+def config(train: Any, **changes: Any) -> TrainConfig:
+    data = {'train': train, 'validation': changes.pop('validation', 0.0)}
+    data |= {key: changes.pop(key) for key in ('failures',) if key in changes}
+    given = {
+        'policy': {'kind': 'sarnn'}, 'data': data, 'output': 'unused', 'cameras': 'top',
+        'image_size': (12, 16), 'epochs': 1,
+    }  # fmt: skip
+    return TrainConfig.model_validate({**given, **changes})
+
+
+def load(train: Any, **changes: Any) -> Demonstrations:
+    return load_demonstrations(config(train, **changes), no_progress)
+
+
+def complaint(train: Any, **changes: Any) -> str:
+    with pytest.raises(UserError) as raised:
+        load(train, **changes)
+    assert '\n' not in str(raised.value)
+    return str(raised.value)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_demonstrations(tmp_path_factory.mktemp('data') / 'demos', (40, 33, 27, 40))
+
+
+def test_rows_are_those_of_the_file_and_images_those_that_the_policy_will_see(
+    folder: Path,
+) -> None:
+    data = load(str(folder))
+    assert data.stride == 5
+    assert [episode.length for episode in data.train] == [40, 33, 27, 40]
+    episode = data.train[1]
+    assert np.array_equal(episode.qpos[7].numpy(), joint_values(7))
+    assert np.allclose(episode.action[7].numpy(), joint_values(7) + 0.01)
+    seen = resize_images(torch.from_numpy(scene(7, 24, 32))[None], (12, 16))[0]
+    assert torch.equal(episode.images['top'][7], seen)
+
+
+def test_the_range_comes_from_the_training_episodes_and_covers_joints_at_rest(
+    folder: Path,
+) -> None:
+    data = load(str(folder), validation=0.25)
+    qpos = torch.cat([episode.qpos for episode in data.train])
+    given = data.normalisation().qpos
+    assert given.min == pytest.approx(qpos.amin(0).tolist())
+    still = Demonstrations(data.robot, data.train[:1], (), 5)
+    still.train[0].qpos[:] = 0.5
+    ranges = still.normalisation().qpos
+    spans = [high - low for low, high in zip(ranges.min, ranges.max, strict=True)]
+    assert spans == pytest.approx([0.056, 0.034, 0.032, 0.038, 0.00029], rel=1e-3)
+
+
+def test_every_phase_is_a_sequence_at_the_rate_of_the_policy(folder: Path) -> None:
+    data = load(str(folder))
+    sequences = Sequences(data.train, data.stride)
+    for phase in range(5):
+        sequence = sequences[1, phase]
+        rows = range(phase, 33, 5)
+        assert np.array_equal(sequence.qpos.numpy(), np.stack([joint_values(t) for t in rows]))
+        assert len(sequence.images['top']) == len(rows)
+
+
+def test_a_batch_marks_what_is_padding(folder: Path) -> None:
+    data = load(str(folder))
+    sequences = Sequences(data.train, data.stride)
+    batch = collate([sequences[0, 0], sequences[2, 4]])
+    assert batch.mask.tolist() == [[True] * 8, [True] * 5 + [False] * 3]
+    assert batch.images['top'].shape == (2, 8, 12, 16, 3)
+    assert batch.images['top'].dtype == torch.uint8
+    assert not batch.qpos[1, 5:].any()
+
+
+def test_an_epoch_shows_every_episode_once_and_depends_on_its_number_alone() -> None:
+    order = EpochOrder(9, 5, seed=3)
+    order.set_epoch(4)
+    first = list(order)
+    assert sorted(episode for episode, _ in first) == list(range(9))
+    assert list(order) == first
+    again = EpochOrder(9, 5, seed=3)
+    again.set_epoch(4)
+    assert list(again) == first
+    again.set_epoch(5)
+    assert list(again) != first
+    phases = set()
+    for epoch in range(20):
+        order.set_epoch(epoch)
+        phases |= {phase for episode, phase in order if episode == 0}
+    assert phases == {0, 1, 2, 3, 4}
+
+
+def test_processes_share_an_epoch_evenly() -> None:
+    shares = [list(EpochOrder(7, 5, 0, rank=rank, processes=3)) for rank in range(3)]
+    assert [len(share) for share in shares] == [3, 3, 3]
+    assert {episode for share in shares for episode, _ in share} == set(range(7))
+
+
+def test_generators_differ_by_any_number() -> None:
+    drawn = {
+        float(torch.rand(1, generator=generator_for(*numbers)))
+        for numbers in ((0,), (1,), (0, 0), (0, 1), (1, 0), (0, 0, 1), (0, 1, 0))
+    }
+    assert len(drawn) == 7
+
+
+def test_a_share_of_the_episodes_is_held_back_the_same_ones_each_time(folder: Path) -> None:
+    given = config(str(folder), validation=0.25).data
+    train, validation = split_episodes(given, seed=0)
+    assert (len(train), len(validation)) == (3, 1)
+    assert split_episodes(given, seed=0) == (train, validation)
+    assert set(train) | set(validation) == set(folder.iterdir())
+    tiny = config(str(folder), validation=0.01).data
+    assert len(split_episodes(tiny, seed=0)[1]) == 1
+    everything = config(str(folder), validation=0).data
+    assert split_episodes(everything, seed=0)[1] == []
+
+
+def test_validation_may_be_named(folder: Path) -> None:
+    parts = [str(folder / '*00[012].hdf5')], [str(folder / 'episode_000003.hdf5')]
+    data = load(parts[0], validation=parts[1])
+    assert (len(data.train), len(data.validation)) == (3, 1)
+    both = complaint(str(folder), validation=parts[1])
+    assert 'episode_000003.hdf5: is in data.train and in data.validation' in both
+
+
+def test_failures_are_left_out_unless_asked_for(tmp_path: Path) -> None:
+    for index, success in enumerate((True, False, None)):
+        path = tmp_path / f'episode_{index:06d}.hdf5'
+        write_episode(path, 20, robot=small_robot(), success=success)
+    assert len(load(str(tmp_path)).train) == 2
+    assert len(load(str(tmp_path), failures=True).train) == 3
+    only = complaint(str(tmp_path / 'episode_000001.hdf5'))
+    assert 'none of the 1 episodes is a success' in only
+
+
+def test_the_fingerprint_tells_data_apart(folder: Path, tmp_path: Path) -> None:
+    told = load(str(folder)).fingerprint()
+    assert told['episodes'] == 4
+    assert told['rows'] == 140
+    assert load(str(folder)).fingerprint() == told
+    other = write_demonstrations(tmp_path / 'demos', (40, 33, 27, 41))
+    assert load(str(other)).fingerprint()['sha256'] != told['sha256']
+
+
+def test_what_does_not_fit_is_named(folder: Path, tmp_path: Path) -> None:
+    assert complaint(str(tmp_path)).startswith(f'{tmp_path}: holds no episode')
+    assert "data.train: nothing matches 'no/*.hdf5'" in complaint('no/*.hdf5')
+    assert "has no camera 'front', but: top, side" in complaint(str(folder), cameras='front')
+    rate = complaint(str(folder), rate=7.0)
+    assert 'episode_000000.hdf5: has 50 rows per second, of which rate=7 is no whole' in rate
+    short = write_episode(tmp_path / 'episode_000000.hdf5', 10, robot=small_robot())
+    assert f'{short}: 10 rows, expected at least 11' in complaint(str(short))
+
+
+def test_a_number_that_is_none_is_named_with_its_row_and_joint(tmp_path: Path) -> None:
+    path = write_episode(tmp_path / 'episode_000000.hdf5', 20, robot=small_robot())
+    with h5py.File(path, 'r+') as file:
+        file['action'][7, 2] = np.nan
+    expected = f"{path}: action of joint 'joint3' in row 7 is nan, expected a finite number"
+    assert complaint(str(path)) == expected
+
+
+def test_another_robot_among_the_episodes_is_named(tmp_path: Path) -> None:
+    write_episode(tmp_path / 'episode_000000.hdf5', 20, robot=small_robot())
+    other = write_episode(tmp_path / 'episode_000001.hdf5', 20, robot=small_robot(rate=25.0))
+    line = complaint(str(tmp_path))
+    assert line.startswith(f'{other}: rate 25.0, expected 50.0 as in the first episode')

@@ -1,0 +1,165 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The loss is that of the published training, computed faster; padding and schedules stay out."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+from policy_examples import small_policy
+from torch import Tensor
+
+from motion_policy.policies.normalisation import to_unit_images
+from motion_policy.training import sarnn_loss
+from motion_policy.training.augmentation import Augmentation
+from motion_policy.training.batches import Batch, generator_for
+from motion_policy.training.config import AugmentationConfig, ConfigError
+from motion_policy.training.sarnn_loss import masked_mean, sarnn_terms
+
+torch.set_num_threads(1)
+
+LENGTHS = (9, 6, 7)
+
+
+def batch(seed: int = 0) -> Batch:
+    """Return sequences of unequal length; the padding holds values that would be noticed."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.arange(max(LENGTHS))
+    shape = (3, max(LENGTHS))
+    images = torch.randint(0, 256, (*shape, 16, 20, 3), dtype=torch.uint8, generator=generator)
+    joints = torch.rand(2, *shape, 5, generator=generator)
+    return Batch({'top': images}, joints[0], joints[1], rows < torch.tensor(LENGTHS)[:, None])
+
+
+def step_by_step(policy: torch.nn.Module, data: Batch) -> dict[str, Tensor]:
+    """Return the terms from the cell alone: each episode by itself, without padding."""
+    errors: dict[str, list[Tensor]] = {'image': [], 'joint': [], 'point': []}
+    for episode, length in enumerate(LENGTHS):
+        state, before = None, None
+        for t in range(length - 1):
+            images = to_unit_images(data.images['top'][episode, t : t + 2])
+            joints = policy.normalise_qpos(data.qpos[episode, t : t + 1])
+            target = policy.normalise_target(data.action[episode, t + 1])
+            image, joint, encoder, decoder, state = policy.network(images[:1], joints, state)
+            errors['image'].append((image[0] - images[1]).square().mean())
+            errors['joint'].append((joint[0] - target).square().mean())
+            if before is not None:
+                errors['point'].append((before - encoder).square().mean())
+            before = decoder
+    return {name: torch.stack(values).mean() for name, values in errors.items()}
+
+
+@pytest.mark.parametrize('frames_at_once', [4, 1000])
+def test_the_terms_and_their_gradients_are_those_of_the_cell_step_by_step(
+    frames_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sarnn_loss, 'CPU_FRAMES', frames_at_once)
+    gradients = []
+    policy = small_policy()
+    for terms in (sarnn_terms(policy, batch(), None), step_by_step(policy, batch())):
+        policy.zero_grad()
+        sum(terms.values()).backward()
+        gradients.append([parameter.grad.clone() for parameter in policy.parameters()])
+        gradients[-1] += [value.detach() for value in terms.values()]
+    for ours, expected in zip(*gradients, strict=True):
+        assert torch.allclose(ours, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_point_term_pulls_on_encoder_and_decoder() -> None:
+    policy = small_policy()
+    sarnn_terms(policy, batch(), None)['point'].backward()
+    network = policy.network
+    for layer in (network.pos_encoder[0], network.decoder_point[0], network.rec):
+        assert next(layer.parameters()).grad.abs().sum() > 0
+
+
+def test_padding_counts_for_nothing() -> None:
+    policy = small_policy()
+    first, second = batch(), batch()
+    second.images['top'][~second.mask] = 255
+    second.qpos[~second.mask] = 1e6
+    second.action[~second.mask] = -1e6
+    for name, value in sarnn_terms(policy, second, None).items():
+        assert torch.equal(value, sarnn_terms(policy, first, None)[name])
+
+
+def test_the_target_may_be_the_measured_joints() -> None:
+    data = batch()
+    same = Batch(data.images, data.qpos, data.qpos, data.mask)
+    policy = small_policy(target='qpos')
+    terms = sarnn_terms(policy, data, None)
+    assert torch.equal(terms['joint'], sarnn_terms(policy, same, None)['joint'])
+
+
+def test_the_image_term_on_drawn_frames_is_right_on_average() -> None:
+    policy = small_policy()
+    with torch.no_grad():
+        whole = sarnn_terms(policy, batch(), None)
+        drawn = [sarnn_terms(policy, batch(), 2, None, generator_for(i)) for i in range(150)]
+    images = torch.stack([terms['image'] for terms in drawn])
+    assert images.std() > 0
+    uncertainty = images.std() / len(drawn) ** 0.5
+    assert abs(images.mean() - whole['image']) < 4 * uncertainty
+    assert all(torch.equal(terms['joint'], whole['joint']) for terms in drawn)
+
+
+def test_without_a_generator_the_frames_are_always_the_same() -> None:
+    policy = small_policy()
+    values = {float(sarnn_terms(policy, batch(), 2)['image'].detach()) for _ in range(3)}
+    assert len(values) == 1
+
+
+def test_a_masked_mean_is_the_mean_of_what_is_left() -> None:
+    values = torch.arange(24.0).view(2, 4, 3)
+    mask = torch.tensor([[True, True, False, False], [True, False, False, False]])
+    kept = [*range(6), *range(12, 15)]
+    assert float(masked_mean(values, mask)) == pytest.approx(sum(kept) / len(kept))
+    assert float(masked_mean(values, mask & False)) == 0
+
+
+def test_noise_is_repeatable_and_targets_stay_clean() -> None:
+    policy = small_policy()
+    noise = Augmentation(AugmentationConfig(image_noise=0.1, joint_noise=0.1))
+    data, untouched = batch(), batch()
+    terms = [sarnn_terms(policy, data, None, noise, generator_for(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(terms[0]['joint'], terms[1]['joint'])
+    assert not torch.equal(terms[0]['joint'], terms[2]['joint'])
+    assert torch.equal(data.images['top'], untouched.images['top'])
+    assert torch.equal(data.qpos, untouched.qpos)
+
+
+def test_light_and_erased_boxes_are_drawn_once_per_episode() -> None:
+    changed = Augmentation(
+        AugmentationConfig(
+            image_noise=0, brightness=0.3, contrast=0.3, saturation=0.3, hue=0.1, erasing=1.0
+        )
+    )
+    frame = torch.rand(1, 1, 3, 20, 24, generator=torch.Generator().manual_seed(0))
+    images = frame.expand(4, 5, -1, -1, -1)
+    given = changed.images(images, generator_for(0))
+    assert given.shape == images.shape
+    assert (given >= 0).all()
+    assert (given <= 1).all()
+    assert torch.equal(given[:, :1].expand_as(given), given)
+    assert not torch.equal(given[0], given[1])
+    assert (given[:, 0] == 0).all(1).flatten(1).any(1).all()  # every episode has a black box
+    assert torch.equal(images, frame.expand(4, 5, -1, -1, -1))
+
+
+def test_joints_get_noise_per_step_and_an_offset_per_episode() -> None:
+    joints = torch.zeros(400, 6, 2)
+    noise = Augmentation(AugmentationConfig(joint_noise=0.1)).joints(joints, generator_for(0))
+    assert float(noise.std()) == pytest.approx(0.1, rel=0.05)
+    only_offset = AugmentationConfig(joint_noise=0, joint_offset=0.2)
+    offset = Augmentation(only_offset).joints(joints, generator_for(0))
+    assert torch.equal(offset[:, :1].expand_as(offset), offset)
+    assert float(offset.std()) == pytest.approx(0.2, rel=0.1)
+
+
+def test_without_colours_torchvision_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, 'torchvision.transforms.v2', None)
+    Augmentation(AugmentationConfig())
+    with pytest.raises(ConfigError, match='need torchvision, which cannot be imported'):
+        Augmentation(AugmentationConfig(hue=0.1))
