@@ -78,6 +78,17 @@ def test_braking_at_full_speed_before_a_limit_stays_inside_it() -> None:
     assert limiter.at_rest
 
 
+@pytest.mark.parametrize('sign', [-1, 1])
+def test_a_target_that_runs_into_a_limit_at_full_speed_is_left_in_time(sign: int) -> None:
+    """Following it exactly would mean to stop within one tick at the limit."""
+    limiter = limiter_at(0.0)
+    time_s = np.arange(1, 200)[:, None] * DT
+    targets = np.clip(sign * time_s * LIMITS.velocity_array(), LOWER, UPPER)
+    positions = follow(limiter, targets)
+    assert_within_limits(np.vstack([np.zeros(3), positions]), DT)
+    np.testing.assert_allclose(positions[-1], targets[-1], atol=1e-9)
+
+
 @pytest.mark.parametrize('step', [1e-4, 0.002, 0.01, 0.1, 0.7])
 def test_a_target_step_is_reached_exactly_and_never_passed(step: float) -> None:
     limiter = limiter_at(-0.3)
