@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 import pytest
 import recordings
+import yaml
 
 pytest.importorskip('rclpy')
 
@@ -29,17 +30,33 @@ from std_srvs.srv import Trigger
 
 from motion_policy.episodes import EpisodeReader, check_episode, import_bag
 from motion_policy.nodes.recorder_node import RecorderNode
+from motion_policy.robot import RobotSpec, robot_spec_from_yaml
 from motion_policy.streams import Sample
 
-ROBOT = recordings.tabletop()
 TICK_S = 0.01
+# More patient than the shipped robot, so that a busy machine is not taken for a dead stream.
+MAX_AGE_S = 2.0
+
+
+def patient_robot() -> RobotSpec:
+    """The tabletop robot, whose samples count for MAX_AGE_S."""
+    fields = yaml.safe_load(recordings.tabletop().to_yaml())
+    for topic in (
+        *fields['cameras'].values(), *fields['joints']['state'], *fields['joints']['leader'],
+    ):  # fmt: skip
+        topic['max_age'] = MAX_AGE_S
+    return robot_spec_from_yaml(yaml.safe_dump(fields), 'patient.yaml')
+
+
+ROBOT = patient_robot()
 
 
 class Arm:
     """Publishes the tabletop robot's streams by formula; any of them can be silenced."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, folder: Path) -> None:
         self.bench = bench
+        self.folder = folder
         self.silent: set[str] = set()
         self.tick = 0
         self.size = (128, 128)
@@ -107,15 +124,22 @@ class Arm:
 
 
 @pytest.fixture
-def arm(ros_domain: int) -> Iterator[Arm]:
+def arm(ros_domain: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arm]:
     """An arm that speaks."""
     with ros_bench() as bench:
-        yield Arm(bench)
+        yield Arm(bench, tmp_path_factory.mktemp('robot'))
+
+
+def write_robot(arm: Arm) -> Path:
+    """Write the robot spec to a file."""
+    path = arm.folder / 'patient.yaml'
+    path.write_text(ROBOT.to_yaml())
+    return path
 
 
 def add_recorder(arm: Arm, directory: Path, **parameters: Any) -> RecorderNode:
     """Let a recorder join, and wait until it has heard every stream."""
-    settings = {'directory': str(directory), **parameters}
+    settings = {'robot': str(write_robot(arm)), 'directory': str(directory), **parameters}
     overrides = [Parameter(name, value=value) for name, value in settings.items()]
     node = RecorderNode(context=arm.bench.context, parameter_overrides=overrides)
     arm.bench.add(node)
@@ -217,7 +241,7 @@ def test_start_is_refused_while_a_stream_is_silent(arm: Arm, tmp_path: Path) -> 
     arm.silent = set()
     arm.run(30)
     arm.silent = {'leader'}
-    arm.run(50)
+    arm.run(round(1.5 * MAX_AGE_S / TICK_S))
     response = arm.call('start')
     assert not response.success
     assert "stream 'leader' (leader/joint_states): stale" in response.message
@@ -263,7 +287,9 @@ def test_a_signal_finishes_the_file(arm: Arm, tmp_path: Path, number: signal.Sig
     """What is being recorded when the process must end is finished under its name."""
     command = [sys.executable, '-m', 'motion_policy.nodes.recorder_node', '--ros-args']
     process = subprocess.Popen(
-        [*command, '-p', f'directory:={tmp_path}'], stderr=subprocess.PIPE, text=True
+        [*command, '-p', f'directory:={tmp_path}', '-p', f'robot:={write_robot(arm)}'],
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         arm.bench.spin_until(arm.all_well, 'all streams')
