@@ -9,6 +9,7 @@ sleeps until the next absolute deadline. They take turns of some seconds; SARNN 
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -138,8 +139,9 @@ class _PolicyLoop:
         return lateness_ms(self._times, self._first_ns, period_ns)
 
     def close(self) -> None:
-        """End the inference thread."""
+        """End the inference thread, and undo its freezing of the garbage collector."""
         self._inference.stop()
+        gc.unfreeze()
 
     def wants_extras(self) -> bool:
         """Nobody looks at the predicted image."""

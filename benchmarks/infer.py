@@ -16,10 +16,8 @@ from pathlib import Path
 import torch
 
 from motion_policy.cli.main import main
-from motion_policy.cli.measurement import Measurement, interleaved_ms, random_policy
-from motion_policy.policies import Policy
+from motion_policy.cli.measurement import Measurement, interleaved_ms, plain_sarnn, random_policy
 from motion_policy.policies.base import Observation
-from motion_policy.policies.sarnn import SARNN, SARNNConfig
 from motion_policy.robot import load_robot_spec
 
 SUMMARY = 'one control step of SARNN against the eager forward of the whole module'
@@ -39,7 +37,7 @@ def run(seconds: float) -> list[Measurement]:
 
 def _measure(size: int, target: float, seconds: float) -> Measurement:
     policy = random_policy(size, load_robot_spec('tabletop_sim'))
-    module = _plain_module(policy, size)
+    module = plain_sarnn(policy).eval()
     joints = len(policy.joint_names)
     frame = torch.randint(0, 256, (1, size, size, 3), dtype=torch.uint8)
     observation = Observation(qpos=torch.zeros(1, joints), images={policy.cameras[0]: frame})
@@ -64,13 +62,6 @@ def _measure(size: int, target: float, seconds: float) -> Measurement:
         target=target,
         details={'calls': len(ours_ms), 'threads': 1},
     )
-
-
-def _plain_module(policy: Policy, size: int) -> SARNN:
-    """The same weights in PyTorch's default memory order."""
-    module = SARNN(len(policy.joint_names), (size, size), SARNNConfig(**policy.spec.hyper))
-    module.load_state_dict(policy.get_submodule('network').state_dict())
-    return module.to(memory_format=torch.contiguous_format).eval()
 
 
 if __name__ == '__main__':

@@ -15,7 +15,13 @@ import torch
 
 from motion_policy.cli.bench import benchmark_files
 from motion_policy.cli.main import main
-from motion_policy.cli.measurement import Measurement, interleaved_ms
+from motion_policy.cli.measurement import (
+    Measurement,
+    interleaved_ms,
+    plain_sarnn,
+    random_policy,
+)
+from motion_policy.robot import load_robot_spec
 from motion_policy.share import share_dir
 
 torch.set_num_threads(1)
@@ -34,7 +40,7 @@ def load(name: str) -> ModuleType:
 def test_what_is_offered_is_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     files = sorted(path.stem for path in (share_dir() / 'benchmarks').glob('*.py'))
     assert [name.replace('-', '_') for name in benchmark_files()] == files
-    assert {'infer', 'control'} <= set(benchmark_files())
+    assert {'infer', 'control', 'train-step'} <= set(benchmark_files())
     assert main(['bench', '--help']) == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in benchmark_files())
@@ -64,6 +70,24 @@ def test_infer_writes_every_field(tmp_path: Path) -> None:
     assert content['machine']['torch']
 
 
+def test_train_step_compares_the_same_loss_and_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = load('train-step')
+    for name, value in (('SIZE', 16), ('EPISODES', 2), ('ROWS', 7)):
+        monkeypatch.setattr(module, name, value)
+    policy = random_policy(16, load_robot_spec('tabletop_sim'))
+    plain = plain_sarnn(policy)
+    batch = module.random_batch(policy)
+    ours, loop = module.our_loss(policy, batch), module.loop_loss(policy, plain, batch)
+    assert ours.item() == pytest.approx(loop.item(), rel=1e-5)
+    ours.backward()
+    loop.backward()
+    gradients = dict(policy.get_submodule('network').named_parameters())
+    for name, weights in plain.named_parameters():
+        torch.testing.assert_close(gradients[name].grad, weights.grad, rtol=1e-3, atol=1e-5)
+    (result,) = module.run(0.0)
+    assert result.ours > 0 and result.reference > 0
+
+
 @pytest.mark.usefixtures('ros_domain')
 def test_control_counts_the_ticks_of_both_loops() -> None:
     results = load('control').run(0.4)
@@ -89,9 +113,9 @@ def test_lateness_counts_from_every_deadline() -> None:
 def test_calls_take_turns() -> None:
     order: list[str] = []
     calls = (lambda: order.append('a'), lambda: order.append('b'))
-    first, second = interleaved_ms(calls, 0.0, least=3)
+    first, second = interleaved_ms(calls, 0.0, least=3, warm_up=2)
     assert len(first) == len(second) == 3
-    assert order[-6:] == ['a', 'b'] * 3
+    assert order == ['a'] * 2 + ['b'] * 2 + ['a', 'b'] * 3
 
 
 def test_a_target_is_met_when_the_ratio_is_not_above_it() -> None:

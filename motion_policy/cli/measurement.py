@@ -15,9 +15,8 @@ import torch
 
 from motion_policy.policies import Policy, PolicySpec, make_policy
 from motion_policy.policies.normalisation import Normalisation, Range
+from motion_policy.policies.sarnn import SARNN, SARNNConfig
 from motion_policy.robot import RobotSpec
-
-WARM_UP_CALLS = 20
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,11 @@ class Measurement:
 
 
 def interleaved_ms(
-    calls: Sequence[Callable[[], object]], seconds: float, least: int = 50
+    calls: Sequence[Callable[[], object]],
+    seconds: float,
+    *,
+    least: int = 50,
+    warm_up: int = 20,
 ) -> list[list[float]]:
     """Thread time of every call in turn, over and over for `seconds`, in milliseconds.
 
@@ -75,7 +78,7 @@ def interleaved_ms(
     time, does not count what other processes take. Meant for work on one thread.
     """
     for call in calls:
-        for _ in range(WARM_UP_CALLS):
+        for _ in range(warm_up):
             call()
     times: list[list[float]] = [[] for _ in calls]
     end = time.monotonic() + seconds
@@ -114,3 +117,11 @@ def random_policy(size: int, robot: RobotSpec) -> Policy:
         robot=robot,
     )
     return make_policy(spec).eval()
+
+
+def plain_sarnn(policy: Policy) -> SARNN:
+    """The network of a SARNN policy as plain PyTorch has it: default memory order."""
+    config = SARNNConfig(**policy.spec.hyper)
+    module = SARNN(len(policy.joint_names), policy.spec.image_size, config)
+    module.load_state_dict(policy.get_submodule('network').state_dict())
+    return module.to(memory_format=torch.contiguous_format)
