@@ -4,7 +4,8 @@
 
 from launch import LaunchDescription
 
-from motion_policy.nodes.launching import KEEP_FREED_MEMORY, OurNode, launch_nodes
+from motion_policy.nodes.environment import KEEP_FREED_MEMORY
+from motion_policy.nodes.launching import OurNode, launch_nodes
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -23,6 +23,7 @@ from motion_policy.cli.processes import NodeDiedError, NodeProcesses
 from motion_policy.errors import UserError
 from motion_policy.evaluation.trial_film import TrialRecord
 from motion_policy.evaluation.video_file import check_video_path
+from motion_policy.nodes.environment import KEEP_FREED_MEMORY
 from motion_policy.nodes.scene_client import SceneClient, SceneError
 from motion_policy.nodes.trial_listener import TrialListener
 from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
@@ -155,6 +156,7 @@ def _start_nodes(processes: NodeProcesses, arguments: Arguments) -> None:
     processes.start_node(
         'policy_node',
         {'checkpoint': checkpoint, 'robot': ROBOT, 'autostart': True, 'use_sim_time': on_clock},
+        KEEP_FREED_MEMORY,
     )
 
 

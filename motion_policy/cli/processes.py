@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import json
 import os
 import random
 import shutil
@@ -24,7 +25,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Any
 
-from motion_policy.share import share_dir
+from motion_policy.nodes.environment import middleware_profile
 
 # Higher ids use ports that Linux may give to any program.
 DOMAIN_IDS = range(1, 102)
@@ -83,11 +84,17 @@ class NodeProcesses:
         if harmless and not self.keep_logs:
             shutil.rmtree(self.log_dir, ignore_errors=True)
 
-    def start_node(self, node: str, parameters: Mapping[str, Any]) -> None:
-        """Start `motion_policy.nodes.NODE` with ROS parameters."""
+    def start_node(
+        self,
+        node: str,
+        parameters: Mapping[str, Any],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start `motion_policy.nodes.NODE` with ROS parameters and more variables."""
         settings = [f'{name}:={_parameter_text(value)}' for name, value in parameters.items()]
         arguments = ['--ros-args', *(word for line in settings for word in ('-p', line))]
-        self.start(node, NODE_MODULE.format(node), arguments)
+        variables = {**os.environ, **(environment or {})}
+        self.start(node, NODE_MODULE.format(node), arguments, env=variables)
 
     def start(
         self, name: str, module: str, arguments: list[str], **options: Any
@@ -150,12 +157,8 @@ def _ros_environment(domain_id: int) -> dict[str, str | None]:
         # Ours are small machines and many processes: threads would only wait for each other.
         'OMP_NUM_THREADS': os.environ.get('OMP_NUM_THREADS', '1'),
         'LP_NUM_THREADS': os.environ.get('LP_NUM_THREADS', '1'),
+        **middleware_profile(),
     }
-    old_names = os.environ.get('ROS_DISTRO') in ('humble', 'jazzy')
-    profile = 'FASTRTPS_DEFAULT_PROFILES_FILE' if old_names else 'FASTDDS_DEFAULT_PROFILES_FILE'
-    path = share_dir() / 'config' / 'fastdds.xml'
-    if profile not in os.environ and path.exists():
-        variables[profile] = str(path)
     if os.environ.get('ROS_DISTRO') == 'humble':
         variables['ROS_LOCALHOST_ONLY'] = '1'
     return variables
@@ -188,7 +191,8 @@ def _make_tie_to_parent() -> Callable[[], None] | None:
 
 
 def _parameter_text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    """Return a value as YAML; quoted, a task called 5 stays a word."""
+    return json.dumps(value if isinstance(value, (bool, int, float)) else str(value))
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:

@@ -7,9 +7,7 @@ An argument that is left empty says nothing: then the parameter file decides.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from launch import LaunchContext, LaunchDescription
 from launch.action import Action
@@ -18,17 +16,9 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from motion_policy.nodes.environment import middleware_profile
 from motion_policy.share import share_dir
 
-# In a fresh process glibc gives the memory of every policy step back and takes it anew: twice the
-# time of a small network goes there.
-KEEP_FREED_MEMORY = {
-    'MALLOC_MMAP_THRESHOLD_': '268435456',
-    'MALLOC_TRIM_THRESHOLD_': '1073741824',
-    'MALLOC_TOP_PAD_': '67108864',
-}
-OLD_FAST_DDS = ('humble', 'jazzy')
-PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 TRUTH = {'true': True, 'false': False}
 
@@ -103,16 +93,8 @@ def launch_nodes(*nodes: OurNode) -> LaunchDescription:
 
 
 def middleware_settings() -> list[Action]:
-    """Return the action that makes Fast DDS carry raw images; none if the user has a profile.
-
-    The variable's name depends on the distribution, and two of them are an error.
-    """
-    if any(os.environ.get(name) for name in PROFILE_VARIABLES):
-        return []
-    new, old = PROFILE_VARIABLES
-    name = old if os.environ.get('ROS_DISTRO') in OLD_FAST_DDS else new
-    profile: Path = share_dir() / 'config' / 'fastdds.xml'
-    return [SetEnvironmentVariable(name, str(profile))]
+    """Return the action that makes Fast DDS carry raw images; none if the user has a profile."""
+    return [SetEnvironmentVariable(name, value) for name, value in middleware_profile().items()]
 
 
 def _declared(name: str, default: Default, description: str) -> Action:

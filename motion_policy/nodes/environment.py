@@ -1,0 +1,34 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Variables with which our nodes run better; for launch files and for commands that start nodes.
+
+What the user has set is left as it is.
+"""
+
+from __future__ import annotations
+
+import os
+
+from motion_policy.share import share_dir
+
+# In a fresh process glibc gives the memory of every policy step back and takes it anew: twice the
+# time of a small network goes there.
+KEEP_FREED_MEMORY = {
+    'MALLOC_MMAP_THRESHOLD_': '268435456',
+    'MALLOC_TRIM_THRESHOLD_': '1073741824',
+    'MALLOC_TOP_PAD_': '67108864',
+}
+OLD_FAST_DDS = ('humble', 'jazzy')
+PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+
+
+def middleware_profile() -> dict[str, str]:
+    """Return the variable that makes Fast DDS carry raw images; none if the user has a profile.
+
+    The variable's name depends on the distribution, and two of them are an error.
+    """
+    if any(os.environ.get(name) for name in PROFILE_VARIABLES):
+        return {}
+    new, old = PROFILE_VARIABLES
+    name = old if os.environ.get('ROS_DISTRO') in OLD_FAST_DDS else new
+    return {name: str(share_dir() / 'config' / 'fastdds.xml')}
