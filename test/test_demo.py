@@ -162,12 +162,12 @@ def test_teach_records_sound_demonstrations(
         assert check_episode(path) == []
         with EpisodeReader(path) as episode:
             assert (episode.task, episode.success, episode.sim) == ('grasp', True, True)
-            # A demonstration lasts 7.1 to 7.9 s, and the recording goes on for a moment.
-            assert 340 <= episode.length <= 460
+            # A demonstration lasts seven to eight seconds.
+            assert 340 <= episode.length <= 480
             # The leader goes ahead and the follower comes after; the gripper closes on the cube.
             lag = episode.action[:-10, :4] - episode.qpos[10:, :4]
             assert abs(lag).mean() < 0.05
-            assert episode.action[:, 4].min() < 0 < episode.qpos[:, 4].min()
+            assert episode.action[:, 4].min() < episode.qpos[:, 4].min() - 0.001
     assert processes(mark) == {}
 
 
