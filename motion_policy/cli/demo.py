@@ -14,6 +14,7 @@ import subprocess
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
@@ -196,14 +197,14 @@ class _Film:
 
     def __init__(self, processes: NodeProcesses, out: Path) -> None:
         self._processes = processes
-        self._folder = processes.log_dir
+        self._folder = TemporaryDirectory(prefix='motion_policy_trials_')
         self._process = processes.start(
             'film', 'motion_policy.cli.film_process', [str(out.absolute())], stdin=subprocess.PIPE
         )
 
     def add(self, record: TrialRecord) -> None:
         """Have one trial drawn."""
-        path = self._folder / f'trial_{record.number:03d}.npz'
+        path = Path(self._folder.name) / f'trial_{record.number:03d}.npz'
         record.save(path)
         assert self._process.stdin is not None
         try:

@@ -45,7 +45,8 @@ class Recording:
 
     def __str__(self) -> str:
         reason = f'ended early: {self.ended}; ' if self.ended else ''
-        return f'{reason}{self.rows} rows in {self.path}'
+        kept = f'{self.rows} rows in {self.path}' if self.rows else 'no row was recorded'
+        return f'{reason}{kept}'
 
 
 class EpisodeRecorder:
