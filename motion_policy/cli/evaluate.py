@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from motion_policy.control import PolicyRunner
 from motion_policy.errors import UserError
 from motion_policy.evaluation.recorded import (
+    count_words,
     evaluate_recordings,
     joint_table,
     mix_words,
@@ -114,7 +115,7 @@ def _run_recordings(arguments: Arguments) -> int:
     console = Console()
     with _progress(console, 'recordings', len(recordings)) as advance:
         evaluation = evaluate_recordings(runner, recordings, mix=mix, on_result=advance)
-    title = f'{policy.source}: {len(recordings)} recordings, {mix_words(mix)}'
+    title = f'{policy.source}: {count_words(len(recordings))}, {mix_words(mix)}'
     _print_table(console, title, joint_table(evaluation.pooled(), evaluation.image_mse()))
     video = arguments.video
     if video is None and arguments.out is not None:

@@ -97,7 +97,7 @@ def write_recorded_report(
     policy = evaluation.runner.policy
     count = len(evaluation.recordings)
     report = Report(
-        f'{policy_label(policy)} on {count} recording{"s" if count > 1 else ""}',
+        f'{policy_label(policy)} on {count_words(count)}',
         f'Open loop, {mix_words(evaluation.mix)}: what the policy asks for, held against the '
         f'{TRUTH_WORDS[evaluation.results[0].truth_kind]} one policy period later.',
     )
@@ -124,6 +124,11 @@ def write_recorded_report(
     report.section('How this was made')
     report.facts([(key, str(value)) for key, value in provenance(policy).items()])
     report.write(folder / 'report.html')
+
+
+def count_words(count: int) -> str:
+    """So many recordings, in words."""
+    return f'{count} recording' + ('s' if count > 1 else '')
 
 
 def mix_words(mix: float) -> str:

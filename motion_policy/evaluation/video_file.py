@@ -17,8 +17,7 @@ from motion_policy.errors import UserError
 
 SUFFIXES = ('.mp4', '.gif')
 GIF_MAX_WIDTH = 960
-GIF_COLOURS = 256
-PALETTE_FRAMES = 8
+HUNDREDTH_S = Fraction(1, 100)
 LAST_FRAME_HOLD_S = 1.5
 
 
@@ -62,12 +61,14 @@ class VideoFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._sink is not None:
+        if self._sink is None:
+            return
+        try:
             self._sink.close()
             if kind is None:
                 os.replace(self._part, self.path)
-            else:
-                self._part.unlink(missing_ok=True)
+        finally:
+            self._part.unlink(missing_ok=True)
 
 
 class _Mp4:
@@ -97,45 +98,58 @@ class _Mp4:
 
 
 class _Gif:
-    """Frames wait losslessly packed, so that one palette can be made that suits all of them."""
+    """FFmpeg's palette filters: they gather all frames and make one palette that suits them."""
 
     def __init__(self, path: Path, fps: float) -> None:
-        self._path, self._fps = path, fps
-        self._frames: list[Any] = []
+        import av
+
+        self._av = av
+        self._path = path
+        # GIF counts time in hundredths of a second, and browsers slow anything below two.
+        self._step = max(2, round(100 / fps))
+        self._graph: Any = None
+        self._size = (0, 0)
+        self._frames = 0
 
     def write(self, frame: np.ndarray) -> None:
         height, width = frame.shape[:2]
         if width > GIF_MAX_WIDTH:
             size = (GIF_MAX_WIDTH, round(height * GIF_MAX_WIDTH / width))
             frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-        self._frames.append(cv2.imencode('.png', frame, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1])
+        picture = self._av.VideoFrame.from_ndarray(frame, format='rgb24')
+        picture.pts, picture.time_base = self._frames * self._step, HUNDREDTH_S
+        if self._graph is None:
+            self._size = frame.shape[:2]
+            self._graph = self._palette_graph(picture)
+        self._graph.push(picture)
+        self._frames += 1
+
+    def _palette_graph(self, picture: Any) -> Any:
+        graph = self._av.filter.Graph()
+        source = graph.add_buffer(
+            width=picture.width, height=picture.height, format=picture.format,
+            time_base=HUNDREDTH_S,
+        )  # fmt: skip
+        split, make = graph.add('split'), graph.add('palettegen', 'reserve_transparent=0')
+        # Without dithering, areas that stand still stay still.
+        use, sink = graph.add('paletteuse', 'dither=none'), graph.add('buffersink')
+        source.link_to(split)
+        split.link_to(make, 0, 0)
+        split.link_to(use, 1, 0)
+        make.link_to(use, 0, 1)
+        use.link_to(sink)
+        graph.configure()
+        return graph
 
     def close(self) -> None:
-        from PIL import Image
-
-        count = len(self._frames)
-        chosen = sorted(
-            {round(i * (count - 1) / (PALETTE_FRAMES - 1)) for i in range(PALETTE_FRAMES)}
-        )
-        together = np.vstack([self._unpack(index) for index in chosen])
-        palette = Image.fromarray(together).quantize(GIF_COLOURS)
-        pictures = [
-            # Without dithering, areas that stand still stay still.
-            Image.fromarray(self._unpack(i)).quantize(palette=palette, dither=Image.Dither.NONE)
-            for i in range(count)
-        ]
-        # GIF counts time in hundredths of a second, and browsers slow anything below two.
-        step_ms = max(20, round(100 / self._fps) * 10)
-        durations = [step_ms] * (count - 1) + [step_ms + round(1000 * LAST_FRAME_HOLD_S)]
-        pictures[0].save(
-            self._path,
-            format='GIF',
-            save_all=True,
-            append_images=pictures[1:],
-            duration=durations,
-            loop=0,
-            optimize=False,
-        )
-
-    def _unpack(self, index: int) -> np.ndarray:
-        return np.asarray(cv2.imdecode(self._frames[index], cv2.IMREAD_UNCHANGED))
+        if self._graph is None:
+            return
+        self._graph.push(None)
+        options = {'loop': '0', 'final_delay': str(round(100 * LAST_FRAME_HOLD_S))}
+        with self._av.open(str(self._path), 'w', format='gif', options=options) as container:
+            stream = container.add_stream('gif', rate=Fraction(100, self._step))
+            stream.pix_fmt, stream.time_base = 'pal8', HUNDREDTH_S
+            stream.height, stream.width = self._size
+            for _ in range(self._frames):
+                container.mux(stream.encode(self._graph.pull()))
+            container.mux(stream.encode(None))
