@@ -175,6 +175,19 @@ def test_another_configuration_does_not_go_on_in_the_same_folder(
     assert load_policy(output / 'last').spec.training['batch_size'] == 3
 
 
+def test_what_a_run_cannot_do_is_one_line(demonstrations: Path, tmp_path: Path) -> None:
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(ConfigError, match=r'output: .*/file/run: cannot be written: Not a dir'):
+        train(config(demonstrations, tmp_path / 'file' / 'run'))
+    with pytest.raises(ConfigError, match='device: cuda:99 x 1, this machine has'):
+        train(config(demonstrations, tmp_path / 'run', device='cuda:99'))
+    output = tmp_path / 'spoilt'
+    train(config(demonstrations, output, epochs=1))
+    (output / 'resume.ckpt').write_bytes(b'spoilt')
+    with pytest.raises(ConfigError, match=r'resume\.ckpt: cannot be resumed from'):
+        train(config(demonstrations, output, epochs=2))
+
+
 def test_seeds_decide(demonstrations: Path, whole: Path, tmp_path: Path) -> None:
     same = train(config(demonstrations, tmp_path / 'same'))
     assert weights(same) == weights(whole / 'best')

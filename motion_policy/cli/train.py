@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,8 @@ def run(arguments: Arguments) -> int:
     except KeyboardInterrupt:
         console.print('stopped; the same command goes on from the last whole epoch')
         raise
+    if any(os.environ.get(name, '0') != '0' for name in ('LOCAL_RANK', 'NODE_RANK')):
+        return 0  # one of several processes; the first one tells
     metrics = read_policy_spec(best).metrics
     told = '  '.join(f'{name} {metrics[name]:g}' for name in metrics if name.endswith('loss'))
     line = f'best policy: {best} (epoch {metrics["epoch"]:g}, {told})'

@@ -64,6 +64,7 @@ def train(
     Raises:
         UserError: the data, the configuration or an earlier run in `output` do not fit.
     """
+    _check_device(config)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     output = config.output.expanduser()
@@ -170,12 +171,16 @@ def _prepare_output(config: TrainConfig, output: Path, data_sha256: str) -> Path
     if config.resume == 'auto' and resume.is_file() and record.is_file():
         earlier = yaml.safe_load(record.read_text(encoding='utf-8'))
         _check_same_run(earlier, told, record)
+        _check_readable(resume)
         return resume
-    resume.unlink(missing_ok=True)
-    output.mkdir(parents=True, exist_ok=True)
     part = record.with_suffix('.part')
-    part.write_text(yaml.safe_dump(told, sort_keys=False), encoding='utf-8')
-    part.replace(record)
+    try:
+        resume.unlink(missing_ok=True)
+        output.mkdir(parents=True, exist_ok=True)
+        part.write_text(yaml.safe_dump(told, sort_keys=False), encoding='utf-8')
+        part.replace(record)
+    except OSError as error:
+        raise ConfigError(f'output: {output}: cannot be written: {error.strerror}') from None
     return None
 
 
@@ -187,6 +192,26 @@ def _check_same_run(earlier: Any, now: dict[str, Any], record: Path) -> None:
                 f'{record}: this run was begun with {key}={earlier.get(key)}, now it is {value}: '
                 'choose another output, or resume=never to begin anew'
             )
+
+
+def _check_readable(resume: Path) -> None:
+    try:
+        torch.load(resume, map_location='cpu', weights_only=True)
+    except Exception as error:  # torch names no common class for what a foreign file raises
+        reason = ' '.join(str(error).split())[:100]
+        raise ConfigError(
+            f'{resume}: cannot be resumed from ({reason}), expected the state of this run; '
+            'resume=never begins anew'
+        ) from None
+
+
+def _check_device(config: TrainConfig) -> None:
+    here = torch.cuda.device_count()
+    if not config.device.startswith('cuda'):
+        return
+    index = int(config.device.partition(':')[2] or 0)
+    if max(index + 1, config.devices) > here:
+        raise ConfigError(f'device: {config.device} x {config.devices}, this machine has {here}')
 
 
 @contextlib.contextmanager
