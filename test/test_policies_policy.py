@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import platform
+
 import numpy as np
 import pytest
 import torch
@@ -171,5 +173,5 @@ def test_images_survive_the_way_to_the_network_and_back() -> None:
     assert torch.equal(to_byte_images(unit * 3 - 1).amax(), torch.tensor(255, dtype=torch.uint8))
 
 
-def test_the_allocator_setting_says_whether_it_took() -> None:
-    assert keep_freed_memory() in (True, False)
+def test_the_allocator_setting_takes_where_there_is_glibc() -> None:
+    assert keep_freed_memory() is (platform.libc_ver()[0] == 'glibc')
