@@ -24,6 +24,8 @@ from motion_policy.policies.normalisation import Normalisation, Range
 from motion_policy.robot import RobotSpec
 
 HOME = 0.1
+# The tests judge every single command, also on a machine so busy that the newest would win.
+LOSSLESS = {'qos_overrides./forward_position_controller/commands.publisher.depth': 100}
 
 
 class FakeArm:
@@ -49,7 +51,7 @@ class FakeArm:
         self._joints = node.create_publisher(JointState, 'joint_states', 10)
         self.camera = node.create_publisher(Image, 'top/image_raw', 10)
         topic = robot.joints.command[0].topic
-        node.create_subscription(Float64MultiArray, topic, self._obey, 100)
+        self.listener = node.create_subscription(Float64MultiArray, topic, self._obey, 100)
         node.create_subscription(DiagnosticArray, '/diagnostics', self.diagnostics.append, 10)
         if publishes:
             node.create_timer(0.01, self.publish_joints)

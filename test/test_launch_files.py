@@ -21,7 +21,8 @@ from control_robots import formula_arm
 pytest.importorskip('rclpy')
 
 import torch
-from fake_arm import FakeArm, assert_safe, save_random_policy
+import yaml
+from fake_arm import LOSSLESS, FakeArm, assert_safe, save_random_policy
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
 from ros_testing import Bench, ros_bench
@@ -62,6 +63,14 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         script.chmod(0o755)
     return prefix
+
+
+@pytest.fixture(scope='module')
+def lossless(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a params_file argument with which no command is dropped on a busy machine."""
+    path = tmp_path_factory.mktemp('parameters') / 'lossless.yaml'
+    path.write_text(yaml.safe_dump({'/**': {'ros__parameters': LOSSLESS}}))
+    return f'params_file:={path}'
 
 
 @pytest.fixture(scope='module')
@@ -119,10 +128,10 @@ def parameter(bench: Bench, node: str, name: str) -> object:
 
 
 def test_policy_launch_moves_the_arm_and_ends_with_a_held_position(
-    bench: Bench, prefix: Path, checkpoint: Path
+    bench: Bench, prefix: Path, checkpoint: Path, lossless: str
 ) -> None:
     arm = FakeArm(bench, ROBOT)
-    with launched(bench, prefix, 'policy', f'checkpoint:={checkpoint}'):
+    with launched(bench, prefix, 'policy', f'checkpoint:={checkpoint}', lossless):
         arm.enable_when_ready()
         arm.hear(60)
     arm.wait_for_silence()
@@ -157,10 +166,12 @@ def test_record_launch_starts_a_recorder_with_its_arguments(
         assert not answer.success and 'top/image_raw' in answer.message
 
 
-def test_replay_launch_plays_an_episode(bench: Bench, prefix: Path, tmp_path: Path) -> None:
+def test_replay_launch_plays_an_episode(
+    bench: Bench, prefix: Path, tmp_path: Path, lossless: str
+) -> None:
     arm = FakeArm(bench, ROBOT, 'replay_node')
     path = write_slow_episode(tmp_path / 'episode_000000.hdf5')
-    with launched(bench, prefix, 'replay', f'episode:={path}'):
+    with launched(bench, prefix, 'replay', f'episode:={path}', lossless):
         arm.enable_when_ready()
         arm.hear(60)
     arm.wait_for_silence()
@@ -169,13 +180,13 @@ def test_replay_launch_plays_an_episode(bench: Bench, prefix: Path, tmp_path: Pa
 
 @pytest.mark.parametrize('use_sim_time', ['false', 'true'])
 def test_demo_launch_lets_the_policy_drive_the_simulated_arm(
-    bench: Bench, prefix: Path, tmp_path: Path, use_sim_time: str
+    bench: Bench, prefix: Path, tmp_path: Path, lossless: str, use_sim_time: str
 ) -> None:
     robot: RobotSpec = load_robot_spec('tabletop_sim')
     checkpoint = save_random_policy(tmp_path / 'random', robot)
     arm = FakeArm(bench, robot, publishes=False)
     arguments = (f'checkpoint:={checkpoint}', 'cube:=B', f'use_sim_time:={use_sim_time}')
-    with launched(bench, prefix, 'demo', *arguments):
+    with launched(bench, prefix, 'demo', *arguments, lossless):
         assert parameter(bench, 'sim_node', 'cube') == 'B'
         arm.enable_when_ready()
         arm.hear(60)

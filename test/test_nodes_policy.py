@@ -16,7 +16,7 @@ from control_robots import formula_arm
 pytest.importorskip('rclpy')
 
 import torch
-from fake_arm import HOME, FakeArm, assert_safe, save_random_policy
+from fake_arm import HOME, LOSSLESS, FakeArm, assert_safe, save_random_policy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import Log
@@ -56,7 +56,7 @@ def make_node(bench: Bench, checkpoint: Path) -> Iterator[MakeNode]:
     nodes = []
 
     def make(autostart: bool = True, **parameters: Any) -> PolicyNode:
-        values = {'checkpoint': str(checkpoint), 'autostart': autostart, **parameters}
+        values = {'checkpoint': str(checkpoint), 'autostart': autostart, **LOSSLESS, **parameters}
         overrides = [Parameter(name, value=value) for name, value in values.items()]
         node = PolicyNode(context=bench.context, parameter_overrides=overrides)
         nodes.append(node)
@@ -115,6 +115,19 @@ def test_enable_is_refused_while_a_stream_is_silent_and_names_it(
     assert '\n' not in answer.message
     bench.spin_until(lambda: any('/top/image_raw' in x and 'silent' in x for x in log), 'a log')
     assert arm.commands == []
+
+
+def test_without_a_listener_for_the_commands_the_arm_is_not_enabled(
+    bench: Bench, arm: FakeArm, make_node: MakeNode, log: list[str]
+) -> None:
+    make_node()
+    arm.enable_when_ready()
+    arm.hear(20)
+    bench.client.destroy_subscription(arm.listener)
+    bench.spin_until(lambda: any('disabled: nobody listens' in x for x in log), 'a log')
+    answer = arm.enable()
+    assert not answer.success
+    assert '/forward_position_controller/commands' in answer.message
 
 
 def test_a_topic_of_another_type_is_named_with_both_types(
@@ -331,3 +344,19 @@ def test_plan_and_attention_are_shown_to_who_looks(
     assert (pixels != 90).any() and (pixels == 90).mean() > 0.9
     assert plan.joint_names == list(ROBOT.joints.names)
     assert plan.points[0].time_from_start.nanosec <= POLICY_PERIOD_S * 1e9
+
+
+def test_a_node_that_was_cleaned_up_can_be_configured_again(
+    arm: FakeArm, make_node: MakeNode
+) -> None:
+    node = make_node()
+    arm.enable_when_ready()
+    arm.hear(20)
+    for step in ('deactivate', 'cleanup', 'configure', 'activate'):
+        assert getattr(node, f'trigger_{step}')() == TransitionCallbackReturn.SUCCESS
+    assert {t.name for t in threading.enumerate()} >= {'control_tick', 'inference'}
+    assert len([t for t in threading.enumerate() if t.name == 'inference']) == 1
+    arm.wait_for_silence()  # the arm has come to rest where it was told to
+    arm.enable_when_ready()
+    arm.hear(20)
+    assert_safe(arm.commands, ROBOT)

@@ -19,7 +19,7 @@ pytest.importorskip('rclpy')
 
 import torch
 from builtin_interfaces.msg import Time
-from fake_arm import FakeArm, assert_safe, save_random_policy
+from fake_arm import LOSSLESS, FakeArm, assert_safe, save_random_policy
 from rclpy.parameter import Parameter
 from ros_testing import Bench, ros_bench
 from rosgraph_msgs.msg import Clock
@@ -46,7 +46,8 @@ def test_sigterm_while_moving_ends_with_a_held_position(
 ) -> None:
     arm = FakeArm(bench, ROBOT)
     command = [sys.executable, '-m', 'motion_policy.nodes.policy_node', '--ros-args']
-    command += ['-p', f'checkpoint:={checkpoint}', '-p', 'autostart:=true']
+    for name, value in {'checkpoint': checkpoint, 'autostart': 'true', **LOSSLESS}.items():
+        command += ['-p', f'{name}:={value}']
     environment = {**os.environ, 'ROS_LOG_DIR': str(tmp_path)}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         arm.enable_when_ready()
@@ -89,6 +90,7 @@ def test_on_simulated_time_the_clock_drives_the_ticks_and_its_halt_holds_no_one_
 ) -> None:
     arm = SimulatedArm(bench)
     parameters = {'checkpoint': str(checkpoint), 'autostart': True, 'use_sim_time': True}
+    parameters.update(LOSSLESS)
     node = bench.add(
         PolicyNode(
             context=bench.context,

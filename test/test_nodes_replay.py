@@ -17,7 +17,7 @@ from control_robots import formula_arm
 
 pytest.importorskip('rclpy')
 
-from fake_arm import FakeArm, assert_safe
+from fake_arm import LOSSLESS, FakeArm, assert_safe
 from rclpy.parameter import Parameter
 from ros_testing import Bench, ros_bench
 from slow_episode import FIRST, RISE, ROWS, action, write_slow_episode
@@ -47,7 +47,9 @@ def arm(bench: Bench) -> FakeArm:
 
 
 def make_node(bench: Bench, **parameters: str) -> ReplayNode:
-    overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+    overrides = [
+        Parameter(name, value=value) for name, value in {**LOSSLESS, **parameters}.items()
+    ]
     return bench.add(ReplayNode(context=bench.context, parameter_overrides=overrides))
 
 
@@ -79,7 +81,8 @@ def test_sigint_while_moving_ends_with_a_held_position(
     bench: Bench, arm: FakeArm, episode: Path, tmp_path: Path
 ) -> None:
     command = [sys.executable, '-m', 'motion_policy.nodes.replay_node', '--ros-args']
-    command += ['-p', f'episode:={episode}']
+    for name, value in {'episode': episode, **LOSSLESS}.items():
+        command += ['-p', f'{name}:={value}']
     environment = {**os.environ, 'ROS_LOG_DIR': str(tmp_path)}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         arm.enable_when_ready()

@@ -161,6 +161,10 @@ class ArmDriver:
         now_ns = self.node.get_clock().now().nanoseconds
         if not now_ns:
             raise UserError('not enabled: use_sim_time is set and nothing is heard on /clock')
+        unheard = self._publishers.unheard()
+        if unheard:
+            # Whoever came later would have to jump to where the commands are by then.
+            raise UserError(f'not enabled: {"; ".join(unheard)}')
         row = self._observe(now_ns)
         measured, faults = self._measured_and_faults(row)
         if faults or measured is None:
@@ -233,6 +237,14 @@ class ArmDriver:
             else:
                 log.info(f'{name}: {text or MEANING[name]}')
         self._tell_silence()
+        self._watch_listeners()
+
+    def _watch_listeners(self) -> None:
+        """Disable when the arm no longer listens: it may be anywhere when it comes back."""
+        unheard = self._publishers.unheard() if self.controller.enabled else []
+        if unheard:
+            self.disable()
+            self.node.get_logger().error(f'disabled: {"; ".join(unheard)}')
 
     def _tell_silence(self) -> None:
         if not self._silent or time.monotonic_ns() - self._created_ns < SILENCE_S * 1e9:

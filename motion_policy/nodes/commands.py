@@ -13,6 +13,7 @@ from typing import Any
 from builtin_interfaces.msg import Duration, Time
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -21,7 +22,7 @@ from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.nodes.subscriptions import message_class
 from motion_policy.robot import JointTopic, RobotSpec
 
-COMMAND_QOS = QoSProfile(depth=1)  # reliable, and nobody wants an older command
+COMMAND_DEPTH = 1  # nobody wants an older command
 NANOSECONDS_PER_S = 1_000_000_000
 
 
@@ -83,7 +84,12 @@ class CommandPublishers:
             (
                 topic,
                 [place[joint] for joint in topic.joints],
-                node.create_publisher(message_class(topic.type), topic.topic, COMMAND_QOS),
+                node.create_publisher(
+                    message_class(topic.type),
+                    topic.topic,
+                    QoSProfile(depth=COMMAND_DEPTH),
+                    qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                ),
             )
             for topic in robot.joints.command
         ]
@@ -97,6 +103,14 @@ class CommandPublishers:
         ]
         for publisher, message in messages:
             publisher.publish(message)
+
+    def unheard(self) -> list[str]:
+        """Describe each command topic that nobody listens to."""
+        return [
+            f'nobody listens on {self._node.resolve_topic_name(topic.topic)} ({topic.type})'
+            for topic, _, publisher in self._outputs
+            if not publisher.get_subscription_count()
+        ]
 
     def destroy(self) -> None:
         """Remove the publishers from the node."""
