@@ -17,7 +17,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class Bench:

@@ -30,7 +30,7 @@ from motion_policy.robot import RobotSpec
 from motion_policy.streams import stamp_ns
 
 LATCHED_QOS = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
-PATIENCE_S = 30.0  # real time; starting Python, torch and MuJoCo on a small machine takes ten
+PATIENCE_S = 120.0  # real time; a first start reads all of torch from a cold disk
 RETRY_PERIOD_S = 0.2
 NANOSECONDS_PER_S = 1_000_000_000
 
