@@ -98,7 +98,7 @@ class DemonstratorNode(Node):
         message.header.stamp = now.to_msg()
         self._leader.publish(message)
         if playing:
-            self._command.send(target)
+            self._command.send(self._arm.follower)
         if playing and not self._arm.playing:
             self._done.publish(Bool(data=True))
 

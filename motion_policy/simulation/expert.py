@@ -23,10 +23,8 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 GRIPPER_OPEN_M = 0.015
 GRIPPER_CLOSED_M = -0.004
 GRASP_HEIGHT_M = 0.016
-# The teacher first aims beside the cube, then corrects: so a policy learns to look for the cube
-# and not to trust the way the arm happens to go.
-AIM_ERROR_M = (0.012, 0.030, 0.010)
 POSITION_TOLERANCE_M = 5e-4
+NUDGE_RAD = (0.05, 0.03, 0.03, 0.04)
 
 
 def minimum_jerk(progress: float) -> float:
@@ -36,16 +34,43 @@ def minimum_jerk(progress: float) -> float:
 
 
 @dataclass(frozen=True)
+class Nudge:
+    """A smooth push on the follower while the leader stays on its way.
+
+    So the recorded actions show how to come back, which an undisturbed demonstration never does
+    (DART: Laskey et al., CoRL 2017). It fades before the gripper closes.
+
+    Attributes:
+        sway_rad: (2, 4) amplitudes of two sines per joint.
+        frequency_hz, phase_rad: (2, 4) of these sines.
+        fade_s: times at which it is full, begins to fade, is small, is gone.
+    """
+
+    sway_rad: Array
+    frequency_hz: Array
+    phase_rad: Array
+    fade_s: tuple[float, float, float, float]
+
+    def __call__(self, time_s: float) -> Array:
+        """Return the offset of the follower from the leader at `time_s`, (5,)."""
+        strength = np.interp(time_s, (0.0, *self.fade_s), (0.0, 1.0, 1.0, 0.35, 0.0))
+        angle = 2 * math.pi * self.frequency_hz * time_s + self.phase_rad
+        return np.append(strength * (self.sway_rad * np.sin(angle)).sum(axis=0), 0.0)
+
+
+@dataclass(frozen=True)
 class Trajectory:
     """Joint targets over time: minimum-jerk pieces between waypoints.
 
     Attributes:
         times_s: (N,) start at 0, increasing [s].
         waypoints: (N, 5) joint targets [rad, m].
+        nudge: what pushes the follower off the leader's way.
     """
 
     times_s: Array
     waypoints: Array
+    nudge: Nudge
 
     @property
     def duration_s(self) -> float:
@@ -64,6 +89,10 @@ class Trajectory:
         return np.asarray(
             self.waypoints[piece] + blend * (self.waypoints[piece + 1] - self.waypoints[piece])
         )
+
+    def follower(self, time_s: float) -> Array:
+        """Return the joint targets (5,) of the nudged follower at `time_s`."""
+        return self(time_s) + self.nudge(time_s)
 
 
 class ToolKinematics:
@@ -114,7 +143,7 @@ class ToolKinematics:
 
 
 class GraspExpert:
-    """Plans demonstrations of `grasp`: reach, correct the aim, lower, close, lift, hold.
+    """Plans demonstrations of `grasp`: reach above the cube, lower, close, lift, hold.
 
     Args:
         seed: fixes the little variation between demonstrations.
@@ -132,23 +161,20 @@ class GraspExpert:
             qpos: (5,) joint positions at the start.
         """
         direction = np.asarray(cube_xy, np.float64) / np.linalg.norm(cube_xy)
-        above = np.array([*(cube_xy - 0.010 * direction), 0.070])
-        above += self._rng.uniform(-1, 1, 3) * (0.002, 0.002, 0.005)
-        aside = above + self._rng.uniform(-1, 1, 3) * AIM_ERROR_M + (0.0, 0.0, 0.02)
+        above = np.array([*(cube_xy - 0.012 * direction), 0.075])
+        above += self._rng.uniform(-1, 1, 3) * (0.003, 0.003, 0.006)
         grasp = np.array([*cube_xy, GRASP_HEIGHT_M])
         lifted = np.array([*(cube_xy - 0.055 * direction), 0.135])
         lifted += self._rng.uniform(-1, 1, 3) * (0.004, 0.004, 0.006)
 
-        angles_aside = self._kinematics.solve(aside, math.radians(76), qpos[:4])
-        angles_above = self._kinematics.solve(above, math.radians(80), angles_aside)
+        angles_above = self._kinematics.solve(above, math.radians(80), qpos[:4])
         angles_grasp = self._kinematics.solve(grasp, math.radians(84), angles_above)
         angles_lifted = self._kinematics.solve(lifted, math.radians(62), angles_grasp)
         pose = [
             (0.0, qpos[:4], qpos[4]),
             (0.3, qpos[:4], GRIPPER_OPEN_M),
-            (1.5, angles_aside, GRIPPER_OPEN_M),
-            (0.9, angles_above, GRIPPER_OPEN_M),
-            (0.9, angles_grasp, GRIPPER_OPEN_M),
+            (1.9, angles_above, GRIPPER_OPEN_M),
+            (1.1, angles_grasp, GRIPPER_OPEN_M),
             (0.2, angles_grasp, GRIPPER_OPEN_M),
             (0.6, angles_grasp, GRIPPER_CLOSED_M),
             (0.2, angles_grasp, GRIPPER_CLOSED_M),
@@ -158,4 +184,12 @@ class GraspExpert:
         pace = self._rng.uniform(0.98, 1.02)
         times = np.cumsum([duration for duration, _, _ in pose]) * pace
         waypoints = np.array([[*angles, gripper] for _, angles, gripper in pose])
-        return Trajectory(times, waypoints)
+        return Trajectory(times, waypoints, self._nudge(times))
+
+    def _nudge(self, times_s: Array) -> Nudge:
+        return Nudge(
+            self._rng.uniform(0.3, 1.0, (2, 4)) * NUDGE_RAD,
+            self._rng.uniform(0.25, 0.8, (2, 4)),
+            self._rng.uniform(0, 2 * math.pi, (2, 4)),
+            (0.8, float(times_s[2]) - 0.4, float(times_s[3]) - 0.3, float(times_s[4])),
+        )

@@ -31,11 +31,17 @@ class LeaderArm:
         self._trajectory: Trajectory | None = None
         self._start_ns = 0
         self._kept: Array | None = None
+        self._follower: Array | None = None
 
     @property
     def playing(self) -> bool:
         """Whether a demonstration is under way."""
         return self._trajectory is not None
+
+    @property
+    def follower(self) -> Array | None:
+        """Where the nudged follower was sent at the last `target` of a demonstration, (5,)."""
+        return self._follower
 
     def start(self, now_ns: int, cube_xy: Array, qpos: Array) -> Trajectory:
         """Plan a demonstration from the follower's `qpos` (5,) and play it from now on.
@@ -52,6 +58,7 @@ class LeaderArm:
         if self._trajectory is not None:
             elapsed_ns = now_ns - self._start_ns
             self._kept = self._trajectory(elapsed_ns / 1e9)
+            self._follower = self._trajectory.follower(elapsed_ns / 1e9)
             if elapsed_ns >= self._trajectory.duration_s * 1e9:
                 self._trajectory = None
             return self._kept
