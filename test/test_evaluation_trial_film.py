@@ -14,6 +14,7 @@ import pytest
 from motion_policy.evaluation.trial_film import (
     FPS,
     HEIGHT,
+    HOLD_S,
     WIDTH,
     TrialFilm,
     TrialRecord,
@@ -59,7 +60,7 @@ def test_a_record_survives_its_file(tmp_path: Path) -> None:
 def test_frames_follow_the_trial(film: TrialFilm) -> None:
     """Twice as fast as life, the arm moves, the inset is what was seen, the badge comes last."""
     frames = list(film.frames(record_of()))
-    assert len(frames) == round(0.8 / 2 * FPS)
+    assert len(frames) == round(0.8 / 2 * FPS) + round(HOLD_S * FPS)
     assert all(frame.shape == (HEIGHT, WIDTH, 3) and frame.dtype == np.uint8 for frame in frames)
     arm = (slice(60, 260), slice(330, 640))
     moved = np.abs(frames[-1][arm].astype(int) - frames[0][arm].astype(int)).mean()

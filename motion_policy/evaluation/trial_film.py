@@ -32,6 +32,7 @@ INSET = 212
 STRIP_HEIGHT = 92
 CLOSING_S = 4.0
 AFTER_END_S = 0.6
+HOLD_S = 0.8  # of film, so that the result of a trial can be read
 
 WHITE: Colour = (255, 255, 255)
 FAINT: Colour = (190, 198, 208)
@@ -118,6 +119,8 @@ class TrialFilm:
                 badge.put_on(frame)
             self._last = frame
             yield frame
+        for _ in range(round(HOLD_S * FPS)):
+            yield self._last
 
     def closing(self, results: Sequence[tuple[str, bool, bool]]) -> Iterator[Array]:
         """Yield the last frames: (position, taught, success) of every trial, summed up."""
