@@ -8,6 +8,7 @@ message, which rclpy's own signal handlers would prevent.
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 import threading
@@ -129,4 +130,6 @@ def run_node(make_node: Callable[[], Node], args: Sequence[str] | None = None) -
                 close()
             node.destroy_node()
         rclpy.try_shutdown()
+        # The interpreter's last walk through torch's objects would take a second.
+        gc.freeze()
     return 0
