@@ -11,14 +11,14 @@ name: formula_arm
 rate: {rate}
 joints:
   names: [{names}]
-  state: {{topic: joint_states, type: sensor_msgs/msg/JointState, max_age: 0.5}}
+  state: {{topic: joint_states, type: sensor_msgs/msg/JointState, max_age: 1.0}}
   command: {command}
   limits:
     position: {position}
     velocity: {velocity}
     acceleration: {acceleration}
 cameras:
-  top: {{topic: top/image_raw, type: sensor_msgs/msg/Image, width: 32, height: 24, max_age: 0.5}}
+  top: {{topic: top/image_raw, type: sensor_msgs/msg/Image, width: 32, height: 24, max_age: 1.0}}
 """
 FORWARD = '{topic: forward_position_controller/commands, type: std_msgs/msg/Float64MultiArray}'
 

@@ -90,6 +90,12 @@ class FakeArm:
 
         self.bench.spin_until(silent, 'silence')
 
+    def wait_for_idle(self) -> None:
+        """Wait until the node says that it is idle, and until its last commands are here."""
+        self.diagnostics.clear()
+        self.wait_for_diagnostic('control', 'state', 'idle')
+        self.wait_for_silence()
+
     def diagnostic(self, name: str, key: str) -> str:
         """Return the newest value of a key of the status whose name ends so; '' without one."""
         for message in reversed(self.diagnostics):

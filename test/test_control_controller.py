@@ -182,6 +182,20 @@ def test_the_watchdog_holds_after_two_periods_without_an_action() -> None:
     assert arm.controller.skipped_periods > 0
 
 
+def test_a_policy_that_never_answers_is_named_even_after_a_stream_was() -> None:
+    arm = Arm()
+    arm.enable()
+    arm.run(50, steadily)
+    arm.faults = {'top': 'missing'}
+    arm.run(5, None)
+    arm.faults = {}
+    assert arm.run(30, None)[-1].reason == 'policy: no new action for 2 periods'
+    assert arm.run(60, steadily)[-1].state == 'hold'  # the request is still out
+    arm.controller.add_chunk(arm.measured[None], arm.requests[-1])
+    assert arm.run(30, steadily)[-1].state == 'run'
+    arm.assert_safe()
+
+
 @pytest.mark.parametrize(
     ('chunk', 'stage'),
     [

@@ -94,7 +94,7 @@ def test_disable_ends_with_a_held_position_and_then_silence(
     arm.enable_when_ready()
     arm.hear(30)
     assert arm.enable(False).success
-    arm.wait_for_silence()
+    arm.wait_for_idle()
     np.testing.assert_array_equal(arm.commands[-1], arm.commands[-2])
     assert_safe(arm.commands, ROBOT)
     arm.enable_when_ready()

@@ -87,6 +87,7 @@ class Controller:
         self._next_index = 0
         self._request_epoch_ns = 0
         self._awaiting = False
+        self._asked_ns = 0
         self._faulty = False
 
     @property
@@ -140,6 +141,7 @@ class Controller:
             self.skipped_periods += 1
             return False
         self._awaiting = True
+        self._asked_ns = now_ns
         self.policy_steps += 1
         return True
 
@@ -253,9 +255,11 @@ class Controller:
         if self._chunk_problem:
             problem, self._chunk_problem = self._chunk_problem, ''
             return problem
-        if self.state == 'run' and self._now_ns > self._fresh_until_ns:
-            return f'policy: no new action for {FRESH_PERIODS} periods'
-        return ''
+        patience_ns = FRESH_PERIODS * self.policy_period_ns
+        silent = self._now_ns > self._fresh_until_ns
+        if self.state != 'run':
+            silent = self._awaiting and self._now_ns > self._asked_ns + patience_ns
+        return f'policy: no new action for {FRESH_PERIODS} periods' if silent else ''
 
     def _fault(self, reason: str, now_ns: int) -> None:
         if self._latch_faults and not self._latched:

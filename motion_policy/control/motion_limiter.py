@@ -84,7 +84,10 @@ class MotionLimiter:
         cap = speed * self.max_velocity
         target_velocity = np.clip((target - last) / dt, -cap, cap)
         gap = target - self.position - target_velocity * dt
-        return target_velocity + np.sign(gap) * self._closing_speed(np.abs(gap), dt)
+        velocity: Float64Array = target_velocity + np.sign(gap) * self._closing_speed(
+            np.abs(gap), dt
+        )
+        return velocity
 
     def _closing_speed(self, gap: Float64Array, dt: float) -> Float64Array:
         """Return the greatest speed from which steps of -a*dt end exactly on the target."""
