@@ -1,0 +1,39 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The policy in models/ does what the README shows, at taught and at untaught places."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from motion_policy.cli.main import main
+from motion_policy.share import share_dir
+
+FOLDER = share_dir() / 'models' / 'sarnn_tabletop'
+MEGABYTE = 1 << 20
+
+
+def test_it_grasps_at_every_position_without_ros(tmp_path: Path):
+    report = tmp_path / 'report.json'
+    command = ['evaluate', 'sarnn_tabletop', 'sim:tabletop:grasp', '--trials', '2']
+    assert main([*command, '--json', str(report)]) == 0
+    positions = json.loads(report.read_text())['positions']
+    assert set(positions) == {'A', 'B', 'C', 'D', 'E'}
+    assert sum(counted['successes'] for counted in positions.values()) >= 9
+
+
+def test_it_grasps_over_ros_topics(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    report = tmp_path / 'demo.json'
+    assert main(['demo', '--trials', '2', '--no-film', '--json', str(report)]) == 0
+    assert json.loads(report.read_text())['successes'] == 2
+    assert capfd.readouterr().out.strip().splitlines()[-1] == 'success 2/2'
+
+
+def test_it_is_small_and_says_how_it_was_made():
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= 2 * MEGABYTE
+    text = (FOLDER / 'policy.yaml').read_text()
+    for said in ('sha256:', 'episode_000000.hdf5', 'epochs:', 'seed:', 'torch'):
+        assert said in text
