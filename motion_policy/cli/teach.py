@@ -39,7 +39,7 @@ class Arguments:
     positions: tuple[str, ...] = ('A', 'C', 'E')
     """Where the cube stands: A..E, 'random', or metres on the line."""
 
-    per_position: int = 10
+    per_position: int = 12
     """Demonstrations at each position."""
 
     speed: float = 2.0
