@@ -7,6 +7,7 @@ from __future__ import annotations
 import fcntl
 import os
 import random
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,14 @@ import pytest
 
 # Higher ids use ports that Linux may give to any program.
 DOMAIN_IDS = range(1, 102)
+
+
+def pytest_configure() -> None:
+    """Heed SIGINT also where a shell started us in the background, which ignores it.
+
+    The programs that the tests start and interrupt would inherit that.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope='module')
