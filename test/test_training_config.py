@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from motion_policy.policies import policy_class
+from motion_policy.policies import model_class
 from motion_policy.share import share_dir
 from motion_policy.training import ConfigError, LossSchedule, TrainConfig, load_train_config
 from motion_policy.training.schedule import learning_rate_share
@@ -42,7 +42,7 @@ def test_the_shipped_configurations_are_valid() -> None:
     assert 'sarnn_tabletop.yaml' in [path.name for path in paths]
     for path in paths:
         config = load_train_config(path)
-        policy_class(config.kind).Config.model_validate(config.hyper)
+        model_class(config.kind).Config.model_validate(config.hyper)
 
 
 def test_keys_can_be_changed_at_any_depth(tmp_path: Path) -> None:

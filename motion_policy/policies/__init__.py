@@ -5,26 +5,30 @@
 No data files, no ROS and no trainer in here.
 """
 
-from motion_policy.policies.base import Observation, Policy, PolicySpec
+from motion_policy.policies.base import Model, Observation, Policy, PolicySpec
 from motion_policy.policies.checkpoint import (
     CheckpointError,
     check_robot,
+    load_model,
     load_policy,
     read_policy_spec,
     save_policy,
 )
-from motion_policy.policies.kinds import POLICY_KINDS, make_policy, policy_class
+from motion_policy.policies.kinds import MODEL_KINDS, make_model, make_policy, model_class
 
 __all__ = [
-    'POLICY_KINDS',
+    'MODEL_KINDS',
     'CheckpointError',
+    'Model',
     'Observation',
     'Policy',
     'PolicySpec',
     'check_robot',
+    'load_model',
     'load_policy',
+    'make_model',
     'make_policy',
-    'policy_class',
+    'model_class',
     'read_policy_spec',
     'save_policy',
 ]

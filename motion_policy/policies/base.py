@@ -1,19 +1,20 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What every policy is: a network that turns an observation into an action chunk.
+"""What every model and policy is: networks beside a spec that says all about them.
 
-The caller speaks robot units and camera pixels; resizing and normalising happen inside, by the
-same functions that training uses.
+A policy turns an observation into an action chunk. Its caller speaks robot units and camera
+pixels; resizing and normalising happen inside, by the same functions that training uses.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
+from typing_extensions import NotRequired, TypedDict
 
 from motion_policy.policies.normalisation import (
     MinMax,
@@ -29,11 +30,12 @@ FORMAT: Literal['motion_policy/policy/1'] = 'motion_policy/policy/1'
 
 class Observation(TypedDict):
     """What a policy sees: qpos (B, J) float32 in robot units, images {camera: (B, H, W, 3) uint8
-    RGB}.
+    RGB}, and effort (B, J) float32 where the policy was trained with it.
     """
 
     qpos: Tensor
     images: dict[str, Tensor]
+    effort: NotRequired[Tensor]
 
 
 class PolicySpec(BaseModel):
@@ -50,6 +52,9 @@ class PolicySpec(BaseModel):
         default='action',
         description='what row 0 predicts one period ahead: the leader or the follower',
     )
+    effort: bool = Field(
+        default=False, description='joint efforts are an input, and are predicted too'
+    )
     hyper: dict[str, Any] = Field(default_factory=dict)
     normalisation: Normalisation
     robot: RobotSpec
@@ -61,8 +66,12 @@ class PolicySpec(BaseModel):
     @model_validator(mode='after')
     def _fits_robot(self) -> PolicySpec:
         joints = len(self.robot.joints.names)
-        for name, values in (('qpos', self.normalisation.qpos), ('action', self.target_range)):
-            if len(values.min) != joints:
+        ranges = self.normalisation
+        if self.effort and ranges.effort is None:
+            raise ValueError('effort is an input, but normalisation.effort is missing')
+        given = {'qpos': ranges.qpos, 'action': self.target_range, 'effort': ranges.effort}
+        for name, values in given.items():
+            if values is not None and len(values.min) != joints:
                 raise ValueError(
                     f'normalisation.{name} has {len(values.min)} values, the robot {joints} joints'
                 )
@@ -78,8 +87,8 @@ class PolicySpec(BaseModel):
         return self.normalisation.qpos if self.target == 'qpos' else self.normalisation.action
 
 
-class Policy(nn.Module, ABC):
-    """A policy in robot units. One subclass per kind; `initial_state` and `infer` are theirs."""
+class Model(nn.Module):
+    """What stands in a checkpoint folder: networks, and the spec from which they were made."""
 
     kind: ClassVar[str]
     Config: ClassVar[type[BaseModel]]
@@ -92,6 +101,8 @@ class Policy(nn.Module, ABC):
         self.source = spec.kind  # where it was loaded from, for messages
         self.normalise_qpos = MinMax(spec.normalisation.qpos)
         self.normalise_target = MinMax(spec.target_range)
+        effort = spec.normalisation.effort
+        self.normalise_effort = MinMax(effort) if spec.effort and effort else None
 
     @property
     def device(self) -> torch.device:
@@ -109,16 +120,26 @@ class Policy(nn.Module, ABC):
     def cameras(self) -> tuple[str, ...]:
         return self.spec.cameras
 
+    @property
+    def vector_dim(self) -> int:
+        """Values per step beside the images: the joints, and their efforts where they are used."""
+        return len(self.joint_names) * (2 if self.spec.effort else 1)
+
+
+class Policy(Model, ABC):
+    """A model that can move a robot. One subclass per family: `initial_state`, `infer`."""
+
     @abstractmethod
     def initial_state(self, batch_size: int) -> Any:
         """The state before the first step, on the policy's device; None if it has none."""
 
     @abstractmethod
     def infer(
-        self, images: dict[str, Tensor], qpos: Tensor, state: Any, explain: bool
+        self, images: dict[str, Tensor], vector: Tensor, state: Any, explain: bool
     ) -> tuple[Tensor, Any, dict[str, Tensor]]:
-        """In network units: images (B, 3, h, w), qpos (B, J) -> targets (B, k, A), state, extras.
+        """In network units: images (B, 3, h, w), vector (B, V) -> targets (B, k, A), state, more.
 
+        `vector` holds the joint positions, then the joint efforts if the spec asks for them.
         With `explain` false nothing is computed that the targets do not need.
         """
 
@@ -145,15 +166,27 @@ class Policy(nn.Module, ABC):
     def _act(
         self, observation: Observation, state: Any, explain: bool
     ) -> tuple[Tensor, Any, dict[str, Tensor]]:
-        qpos = observation['qpos'].to(self.device, torch.float32)
-        joints = len(self.joint_names)
-        if qpos.ndim != 2 or qpos.shape[1] != joints:
-            raise ValueError(f'qpos is {tuple(qpos.shape)}, expected (batch, {joints})')
+        vector = self._vector(observation)
         if state is None:
-            state = self.initial_state(len(qpos))
+            state = self.initial_state(len(vector))
         images = {camera: self._image(observation, camera) for camera in self.cameras}
-        targets, state, extras = self.infer(images, self.normalise_qpos(qpos), state, explain)
+        targets, state, extras = self.infer(images, vector, state, explain)
         return self.normalise_target.inverse(targets.float()), state, extras
+
+    def _vector(self, observation: Observation) -> Tensor:
+        parts = [self.normalise_qpos(self._joints('qpos', observation['qpos']))]
+        if self.normalise_effort is not None:
+            effort = observation.get('effort')
+            if effort is None:
+                raise ValueError('the observation has no effort, which this policy needs')
+            parts.append(self.normalise_effort(self._joints('effort', effort)))
+        return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
+
+    def _joints(self, name: str, values: Tensor) -> Tensor:
+        joints = len(self.joint_names)
+        if values.ndim != 2 or values.shape[1] != joints:
+            raise ValueError(f'{name} is {tuple(values.shape)}, expected (batch, {joints})')
+        return values.to(self.device, torch.float32)
 
     def _image(self, observation: Observation, camera: str) -> Tensor:
         image = observation['images'].get(camera)

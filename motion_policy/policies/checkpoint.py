@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from motion_policy.errors import UserError
-from motion_policy.policies.base import FORMAT, Policy, PolicySpec
-from motion_policy.policies.kinds import make_policy
+from motion_policy.policies.base import FORMAT, Model, Policy, PolicySpec
+from motion_policy.policies.kinds import make_model
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
 from motion_policy.robot.load import first_error_line
 from motion_policy.share import share_dir
@@ -36,18 +36,26 @@ def load_policy(folder: str | Path, device: str | torch.device = 'cpu') -> Polic
 
     A bare name that is no folder here means `models/NAME` of the package. Raises CheckpointError.
     """
+    model = load_model(folder, device)
+    if not isinstance(model, Policy):
+        raise CheckpointError(f"{folder}: holds a '{model.kind}', which can move no robot")
+    return model
+
+
+def load_model(folder: str | Path, device: str | torch.device = 'cpu') -> Model:
+    """The model in a checkpoint folder, policy or not, in eval mode. Raises CheckpointError."""
     path = find_checkpoint(folder)
     spec = read_policy_spec(path)
     try:
-        policy = make_policy(spec)
+        model = make_model(spec)
     except ValidationError as error:
         source = f'{path / SPEC_FILE}: hyper'
         raise CheckpointError(first_error_line(error, spec.hyper, source)) from None
     except UserError as error:
         raise CheckpointError(f'{path / SPEC_FILE}: {error}') from None
-    _load_weights(policy, path / WEIGHTS_FILE)
-    policy.source = str(folder)
-    return policy.to(device).eval()
+    _load_weights(model, path / WEIGHTS_FILE)
+    model.source = str(folder)
+    return model.to(device).eval()
 
 
 def find_checkpoint(folder: str | Path) -> Path:
@@ -86,7 +94,7 @@ def read_policy_spec(folder: str | Path) -> PolicySpec:
         raise CheckpointError(str(error)) from None
 
 
-def save_policy(policy: Policy, folder: str | Path) -> Path:
+def save_policy(policy: Model, folder: str | Path) -> Path:
     """Writes the checkpoint folder, replacing an older checkpoint of that name as a whole."""
     path = Path(folder).expanduser().resolve()
     _refuse_foreign(path)
@@ -132,7 +140,7 @@ def check_robot(policy: Policy, robot: RobotSpec) -> None:
             )
 
 
-def _load_weights(policy: Policy, path: Path) -> None:
+def _load_weights(policy: Model, path: Path) -> None:
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -150,7 +158,7 @@ def _load_weights(policy: Policy, path: Path) -> None:
             raise CheckpointError(f"{path}: key '{key}' holds values that are not finite")
     for key in weights:
         if key not in expected:
-            raise CheckpointError(f"{path}: key '{key}' does not belong to a {policy.kind} policy")
+            raise CheckpointError(f"{path}: key '{key}' does not belong to a {policy.kind}")
     policy.load_state_dict(weights)
 
 

@@ -1,23 +1,34 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which kinds of policy there are. A new family adds its class here and nowhere else."""
+"""Which kinds of model there are. A new family adds its class here and nowhere else."""
 
 from __future__ import annotations
 
 from motion_policy.errors import UserError
-from motion_policy.policies.base import Policy, PolicySpec
+from motion_policy.policies.base import Model, Policy, PolicySpec
+from motion_policy.policies.cnnrnn import CNNRNNLNPolicy, CNNRNNPolicy
 from motion_policy.policies.sarnn import SARNNPolicy
 
-POLICY_KINDS: dict[str, type[Policy]] = {kind.kind: kind for kind in (SARNNPolicy,)}
+MODEL_KINDS: dict[str, type[Model]] = {
+    kind.kind: kind for kind in (SARNNPolicy, CNNRNNPolicy, CNNRNNLNPolicy)
+}
 
 
-def policy_class(kind: str) -> type[Policy]:
+def model_class(kind: str) -> type[Model]:
     """The class of a kind; UserError if there is none of that name."""
-    if kind not in POLICY_KINDS:
-        raise UserError(f"unknown policy kind '{kind}' (known: {', '.join(POLICY_KINDS)})")
-    return POLICY_KINDS[kind]
+    if kind not in MODEL_KINDS:
+        raise UserError(f"unknown policy kind '{kind}' (known: {', '.join(MODEL_KINDS)})")
+    return MODEL_KINDS[kind]
+
+
+def make_model(spec: PolicySpec) -> Model:
+    """A freshly initialised model."""
+    return model_class(spec.kind)(spec)
 
 
 def make_policy(spec: PolicySpec) -> Policy:
-    """A freshly initialised policy."""
-    return policy_class(spec.kind)(spec)
+    """A freshly initialised policy; UserError for a kind of model that moves no robot."""
+    model = make_model(spec)
+    if not isinstance(model, Policy):
+        raise UserError(f"kind: a '{spec.kind}' can move no robot")
+    return model

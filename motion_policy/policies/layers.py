@@ -8,6 +8,8 @@ always named height before width.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -16,18 +18,30 @@ class SpatialSoftmax(nn.Module):
     """The expected position of each channel's activation (Finn et al., arXiv:1509.06113).
 
     (B, K, height, width) -> points (B, K, 2). A small temperature brings the expectation close
-    to the position of the maximum.
+    to the position of the maximum; a learned one begins at the value given and stays positive.
     """
 
     x: Tensor
     y: Tensor
 
-    def __init__(self, height: int, width: int, temperature: float = 1e-4) -> None:
+    def __init__(
+        self, height: int, width: int, temperature: float = 1e-4, learn_temperature: bool = False
+    ) -> None:
         super().__init__()
-        self.height, self.width, self.temperature = height, width, temperature
+        self.height, self.width = height, width
+        start = torch.tensor(math.log(temperature))
+        self.log_temperature = nn.Parameter(start) if learn_temperature else None
+        self._temperature = temperature
         # Not persistent: the grid follows from the sizes, so a checkpoint need not carry it.
         self.register_buffer('x', torch.linspace(0, 1, width), persistent=False)
         self.register_buffer('y', torch.linspace(0, 1, height), persistent=False)
+
+    @property
+    def temperature(self) -> Tensor | float:
+        """The temperature of now."""
+        if self.log_temperature is None:
+            return self._temperature
+        return self.log_temperature.exp()
 
     def attention(self, features: Tensor) -> Tensor:
         """The attention maps (B, K, height, width), each summing to one."""

@@ -34,12 +34,13 @@ class Range(BaseModel):
 
 
 class Normalisation(BaseModel):
-    """The ranges of the measured joints and of the recorded actions, in robot units."""
+    """The ranges of measured joints, recorded actions and (if used) efforts, in robot units."""
 
     model_config = ConfigDict(extra='forbid', frozen=True)
 
     qpos: Range
     action: Range
+    effort: Range | None = None
 
 
 def value_range(

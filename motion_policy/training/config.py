@@ -15,9 +15,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from motion_policy.errors import UserError
-from motion_policy.policies import policy_class
+from motion_policy.policies import model_class
 from motion_policy.robot.load import first_error_line
-from motion_policy.training.schedule import Curve
+from motion_policy.training.schedule import Curve, LossSchedule
 
 COMMAND_LINE = 'command line'
 
@@ -58,18 +58,37 @@ class DataConfig(_Strict):
 
 
 class LossConfig(_Strict):
-    """Weights of the terms of the loss."""
+    """Weights of the terms of the loss; a model has the terms of what it predicts."""
 
     image: float = Field(default=0.1, ge=0)
     joint: float = Field(default=1.0, ge=0)
     point: float = Field(default=0.1, ge=0)
+    feature: float = Field(default=1.0, ge=0)
+    effort: float = Field(default=1.0, ge=0)
 
 
-class PointScheduleConfig(_Strict):
-    """How the weight of the attention point loss rises."""
+class ScheduleConfig(_Strict):
+    """How a share rises from 0 to 1."""
 
     curve: Curve = 's'
     epochs: int = Field(default=100, ge=1)
+
+
+class LossScheduleConfig(_Strict):
+    """Which weights rise while it trains; the others have their full value from the start."""
+
+    image: ScheduleConfig | None = None
+    joint: ScheduleConfig | None = None
+    point: ScheduleConfig | None = ScheduleConfig()
+    feature: ScheduleConfig | None = None
+    effort: ScheduleConfig | None = None
+
+    def share(self, term: str, epoch: int) -> float:
+        """The share of its weight that a term has in an epoch."""
+        schedule: ScheduleConfig | None = getattr(self, term)
+        if schedule is None:
+            return 1.0
+        return LossSchedule(schedule.curve, schedule.epochs)(epoch)
 
 
 class AugmentationConfig(_Strict):
@@ -95,6 +114,7 @@ class TrainConfig(_Strict):
     cameras: tuple[str, ...] = Field(min_length=1)
     image_size: tuple[int, int] = (64, 64)
     target: Literal['action', 'qpos'] = 'action'
+    effort: bool = Field(default=False, description='joint efforts are seen and predicted too')
     batch_size: int = Field(default=5, ge=1, description='episodes')
     epochs: int = Field(ge=1, description='one epoch shows every episode once')
     learning_rate: float = Field(default=1e-3, gt=0)
@@ -105,7 +125,7 @@ class TrainConfig(_Strict):
         default=0.0, ge=0, lt=1, description='decay of a running mean of the weights; 0: none'
     )
     loss: LossConfig = LossConfig()
-    point_schedule: PointScheduleConfig = PointScheduleConfig()
+    loss_schedule: LossScheduleConfig = LossScheduleConfig()
     image_loss_frames: int | None = Field(
         default=None,
         ge=1,
@@ -128,7 +148,7 @@ class TrainConfig(_Strict):
         hyper = dict(value)
         if 'kind' not in hyper:
             raise ValueError('kind: missing, expected a kind of policy')
-        kind = policy_class(hyper.pop('kind'))
+        kind = model_class(hyper.pop('kind'))
         try:
             kind.Config.model_validate(hyper)
         except ValidationError as error:

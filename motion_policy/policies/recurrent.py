@@ -1,0 +1,115 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What all policies of deep predictive learning share: see now, predict the next step.
+
+Only `recur` is sequential. Everything else works on any number of frames at once, so training
+can batch it, and a robot that nobody watches never draws an image.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from motion_policy.policies.base import Policy
+from motion_policy.policies.normalisation import to_byte_images
+
+State = tuple[Tensor, ...]  # each (B, n); an LSTM's is (h, c)
+Images = Sequence[Tensor]  # one (N, 3, H, W) in [0, 1] per camera
+
+
+class RecurrentNetwork(nn.Module, ABC):
+    """A network that predicts, from images and a vector of joints (and efforts), the next ones.
+
+    Attributes:
+        feature_term: what the loss calls the error of predicted image features; None if the
+            network predicts no features.
+        features_fixed: `look` is not trained, so that its answers can be kept.
+    """
+
+    feature_term: ClassVar[str | None] = None
+    features_fixed: ClassVar[bool] = False
+
+    @abstractmethod
+    def initial_state(self, batch_size: int) -> State:
+        """Zeros, on the network's device."""
+
+    @abstractmethod
+    def look(self, images: Images) -> Tensor:
+        """Images -> features (N, F): what the recurrent part is told of them."""
+
+    @abstractmethod
+    def recur(self, features: Tensor, vector: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Features (B, T, F) and vector (B, T, V) -> hidden (B, T, R), state after step T."""
+
+    @abstractmethod
+    def read_vector(self, hidden: Tensor) -> Tensor:
+        """Hidden (..., R) -> next targets, then next efforts if there are any (..., V')."""
+
+    def read_features(self, hidden: Tensor) -> Tensor:
+        """Hidden (..., R) -> the features (..., F) expected of the next images."""
+        raise NotImplementedError(f'{type(self).__name__} predicts no features')
+
+    @abstractmethod
+    def draw(self, hidden: Tensor, images: Images) -> tuple[Tensor, ...]:
+        """Hidden (N, R) and the images of now -> the next image (N, 3, H, W) of each camera."""
+
+    def forward(
+        self, images: Images, vector: Tensor, state: State | None = None
+    ) -> tuple[tuple[Tensor, ...], Tensor, State]:
+        """One step -> next images, next vector (B, V'), state. No state means zeros."""
+        hidden, state = self.recur(self.look(images)[:, None], vector[:, None], state)
+        return self.draw(hidden[:, 0], images), self.read_vector(hidden[:, 0]), state
+
+
+def lstm_over(rec: nn.LSTM, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+    """Inputs (B, T, D), state (h, c) each (B, R) -> hidden (B, T, R), state."""
+    if inputs.shape[1] == 1 and not torch.is_grad_enabled():  # one cell costs half of one layer
+        weights = (rec.weight_ih_l0, rec.weight_hh_l0, rec.bias_ih_l0, rec.bias_hh_l0)
+        h, c = torch.lstm_cell(inputs[:, 0], (state[0], state[1]), *weights)
+        return h[:, None], (h, c)
+    hidden, (h, c) = rec(inputs, (state[0][None], state[1][None]))
+    return hidden, (h[0], c[0])
+
+
+def zero_lstm_state(rec: nn.LSTM, batch_size: int) -> State:
+    """(h, c) of zeros, (batch_size, R) each."""
+    zeros = rec.weight_hh_l0.new_zeros(batch_size, rec.hidden_size)
+    return zeros, zeros.clone()
+
+
+class RecurrentPolicy(Policy):
+    """A recurrent network in robot units: chunks of one row."""
+
+    network: RecurrentNetwork
+
+    def initial_state(self, batch_size: int) -> State:
+        return self.network.initial_state(batch_size)
+
+    def infer(
+        self, images: dict[str, Tensor], vector: Tensor, state: Any, explain: bool
+    ) -> tuple[Tensor, State, dict[str, Tensor]]:
+        """Extras: `hidden` (B, R), `image/CAM` (B, h, w, 3) uint8 and, with efforts, `effort`."""
+        seen = [images[camera] for camera in self.cameras]
+        features = self.network.look(seen)
+        hidden, state = self.network.recur(features[:, None], vector[:, None], state)
+        predicted = self.network.read_vector(hidden)
+        targets = predicted[..., : len(self.joint_names)]
+        extras: dict[str, Tensor] = {}
+        if explain:
+            extras = {'hidden': hidden[:, 0], **self.attention(features, hidden[:, 0])}
+            drawn = self.network.draw(hidden[:, 0], seen)
+            for camera, image in zip(self.cameras, drawn, strict=True):
+                extras[f'image/{camera}'] = to_byte_images(image)
+            if self.normalise_effort is not None:
+                effort = predicted[:, 0, targets.shape[-1] :]
+                extras['effort'] = self.normalise_effort.inverse(effort.float())
+        return targets, state, extras
+
+    def attention(self, features: Tensor, hidden: Tensor) -> dict[str, Tensor]:
+        """What the policy looks at, per camera; nothing unless the family says otherwise."""
+        return {}
