@@ -51,6 +51,19 @@ def small_policy(seed: int = 0, **changes: Any) -> Policy:
         return make_policy(spec(**changes)).eval()
 
 
+FAMILIES = {
+    'sarnn': {'rec_dim': 12, 'k_dim': 3, 'temperature': 0.1},
+    'cnnrnn': {'rec_dim': 12, 'feat_dim': 4},
+    'cnnrnnln': {'rec_dim': 12, 'feat_dim': 4},
+}
+
+
+def family(kind: str, seed: int = 0, **changes: Any) -> Policy:
+    """Return a small policy of a recurrent family, with random weights, in eval mode."""
+    given = {'kind': kind, 'hyper': FAMILIES[kind], 'image_size': (32, 64), **changes}
+    return small_policy(seed, **given)
+
+
 def random_observation(
     batch: int = 2, height: int = 24, width: int = 32, seed: int = 0
 ) -> Observation:

@@ -62,8 +62,8 @@ def test_the_folder_holds_two_readable_files_and_names_everything(folder: Path) 
     assert [path.name for path in folder.parent.iterdir()] == ['mine']
     told = yaml.safe_load((folder / 'policy.yaml').read_text())
     assert told['hyper'] == {
-        'rec_dim': 12, 'k_dim': 3, 'temperature': 0.1, 'heatmap_size': 0.1, 'leaky_slope': 0.3,
-        'reference': False,
+        'rec_dim': 12, 'k_dim': 3, 'temperature': 0.1, 'learn_temperature': False,
+        'heatmap_size': 0.1, 'leaky_slope': 0.3, 'reference': False,
     }  # fmt: skip
     assert told['robot']['joints']['names'][0] == 'joint1'
     assert {'format', 'kind', 'rate', 'cameras', 'image_size', 'target', 'normalisation', 'data',
@@ -143,7 +143,7 @@ def test_code_in_a_policy_file_is_not_run(folder: Path, tmp_path: Path) -> None:
         (lambda c: c['robot']['joints'].pop('state'), 'robot: joints.state: missing'),
         (lambda c: c.update(cameras=['front']), "camera 'front' is not one of the robot's"),
         (lambda c: c['hyper'].update(rec_dim=13), "key 'network.rec.weight_ih_l0' has shape"),
-        (lambda c: c.update(cameras=['top', 'side']), 'exactly one camera'),
+        (lambda c: c.update(cameras=['top', 'side']), "key 'network.eyes.1."),
     ],
 )
 def test_a_key_that_is_wrong_is_named_with_its_file(folder: Path, change: Any, words: str) -> None:
@@ -161,7 +161,7 @@ def test_a_wrong_key_among_the_weights_is_named(folder: Path) -> None:
     save_file(weights, path)
     assert f"{path}: key '{key}' is missing" in complaint(folder)
     save_file({**weights, key: bias, 'extra': bias.clone()}, path)
-    assert "key 'extra' does not belong to a sarnn policy" in complaint(folder)
+    assert "key 'extra' does not belong to a sarnn" in complaint(folder)
     save_file({**weights, key: bias * float('nan')}, path)
     assert f"key '{key}' holds values that are not finite" in complaint(folder)
 

@@ -9,11 +9,21 @@ import platform
 import numpy as np
 import pytest
 import torch
-from policy_examples import HIGH, LOW, random_observation, small_policy, small_robot, spec
+from policy_examples import (
+    FAMILIES,
+    HIGH,
+    LOW,
+    family,
+    random_observation,
+    small_policy,
+    small_robot,
+    spec,
+)
 
 from motion_policy.errors import UserError
 from motion_policy.policies import make_policy
 from motion_policy.policies.allocator import keep_freed_memory
+from motion_policy.policies.base import Observation
 from motion_policy.policies.normalisation import (
     MinMax,
     Range,
@@ -44,7 +54,7 @@ def test_act_is_the_network_between_normalising_and_its_inverse() -> None:
     image = resize_images(observation['images']['top'], (16, 20))
     network_image = image.permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
-        _, joints, *_ = policy.network(network_image, (observation['qpos'] - low) / (high - low))
+        _, joints, _ = policy.network([network_image], (observation['qpos'] - low) / (high - low))
     low = low - 0.1  # the range of the action, which is what this policy predicts
     expected = joints * (high - low) + low
     chunk, _ = policy.act(observation, None)
@@ -71,21 +81,22 @@ def test_explaining_changes_neither_joints_nor_state() -> None:
         same, explained, extras = policy.act_and_explain(observation, explained)
         assert torch.equal(chunk, same)
         assert all(torch.equal(a, b) for a, b in zip(plain, explained, strict=True))
-    assert extras['encoder_points'].shape == extras['decoder_points'].shape == (2, 3, 2)
-    assert extras['image'].shape == (2, 16, 20, 3)
-    assert extras['image'].dtype == torch.uint8
+    assert extras['encoder_points/top'].shape == extras['decoder_points/top'].shape == (2, 3, 2)
+    assert extras['image/top'].shape == (2, 16, 20, 3)
+    assert extras['image/top'].dtype == torch.uint8
+    assert torch.equal(extras['hidden'], plain[0])
 
 
 def test_acting_alone_never_runs_the_image_decoder() -> None:
     policy = small_policy()
     ran = []
     for name in ('im_encoder', 'heatmap', 'decoder_image'):
-        layer = getattr(policy.network, name)
+        layer = getattr(policy.network.eyes[0], name)
         layer.register_forward_hook(lambda *_, name=name: ran.append(name))
     policy.act(random_observation(), None)
     assert ran == []
     policy.act_and_explain(random_observation(), None)
-    assert ran == ['im_encoder', 'heatmap', 'decoder_image']
+    assert sorted(ran) == ['decoder_image', 'heatmap', 'im_encoder']
 
 
 def test_the_state_remembers_and_acting_keeps_no_graph() -> None:
@@ -99,7 +110,7 @@ def test_the_state_remembers_and_acting_keeps_no_graph() -> None:
 
 def test_attention_points_are_those_of_the_image() -> None:
     policy = small_policy()
-    points = policy.explain(random_observation(), None)['encoder_points']
+    points = policy.explain(random_observation(), None)['encoder_points/top']
     pixels = points * torch.tensor([19.0, 15.0])  # the network sees 16x20
     assert pixels.min() >= 3
     assert (pixels <= torch.tensor([16.0, 12.0])).all()
@@ -118,9 +129,42 @@ def test_an_observation_that_does_not_fit_is_named(change: dict, words: str) -> 
         small_policy().act({**random_observation(), **change}, None)
 
 
-def test_sarnn_sees_exactly_one_camera_of_at_least_eight_pixels() -> None:
-    with pytest.raises(UserError, match=r"exactly one camera, found \['top', 'side'\]"):
-        make_policy(spec(cameras=('top', 'side')))
+def two_cameras(seed: int = 0) -> Observation:
+    left, right = random_observation(seed=seed), random_observation(seed=seed + 100)
+    return {**left, 'images': {'top': left['images']['top'], 'side': right['images']['top']}}
+
+
+@pytest.mark.parametrize('kind', FAMILIES)
+def test_several_cameras_are_all_seen_and_all_predicted(kind: str) -> None:
+    policy = family(kind, cameras=('top', 'side'))
+    observation = two_cameras()
+    chunk, _, extras = policy.act_and_explain(observation, None)
+    height, width = policy.spec.image_size
+    for camera in policy.cameras:
+        assert extras[f'image/{camera}'].shape == (2, height, width, 3)
+        changed = {**observation['images'], camera: 255 - observation['images'][camera]}
+        other, _ = policy.act({**observation, 'images': changed}, None)
+        assert not torch.equal(other, chunk)
+
+
+@pytest.mark.parametrize('kind', FAMILIES)
+def test_efforts_are_an_input_and_are_predicted(kind: str) -> None:
+    effort = {'min': [-2.0] * 5, 'max': [3.0] * 5}
+    ranges = {**spec().normalisation.model_dump(), 'effort': effort}
+    policy = family(kind, effort=True, normalisation=ranges)
+    observation = {**random_observation(), 'effort': torch.rand(2, 5)}
+    chunk, _, extras = policy.act_and_explain(observation, None)
+    assert chunk.shape == (2, 1, 5)
+    assert extras['effort'].shape == (2, 5)
+    other, _ = policy.act({**observation, 'effort': torch.rand(2, 5) + 1}, None)
+    assert not torch.equal(other, chunk)
+    with pytest.raises(ValueError, match='the observation has no effort'):
+        policy.act(random_observation(), None)
+    with pytest.raises(ValueError, match=r'normalisation.effort is missing'):
+        family(kind, effort=True)
+
+
+def test_sarnn_needs_at_least_eight_pixels() -> None:
     with pytest.raises(UserError, match='at least 8x8 pixels'):
         make_policy(spec(image_size=(7, 64)))
     make_policy(spec(image_size=(8, 8)))

@@ -24,23 +24,38 @@ def test_parameter_count_is_that_of_the_original(joints: int, count: int) -> Non
         assert sum(parameter.numel() for parameter in network.parameters()) == count
 
 
-def test_a_step_gives_the_documented_shapes_on_an_image_that_is_not_square() -> None:
-    network = SARNN(4, (20, 33), SARNNConfig(rec_dim=9, k_dim=3))
-    image, joints, encoder, decoder, (h, c) = network(torch.rand(2, 3, 20, 33), torch.rand(2, 4))
-    assert image.shape == (2, 3, 20, 33)
-    assert joints.shape == (2, 4)
-    assert encoder.shape == decoder.shape == (2, 3, 2)
+@pytest.mark.parametrize('cameras', [1, 2])
+def test_a_step_gives_the_documented_shapes_on_images_that_are_not_square(cameras: int) -> None:
+    network = SARNN(4, (20, 33), SARNNConfig(rec_dim=9, k_dim=3), cameras=cameras, out_dim=5)
+    images = [torch.rand(2, 3, 20, 33) for _ in range(cameras)]
+    drawn, vector, (h, c) = network(images, torch.rand(2, 4))
+    assert [image.shape for image in drawn] == [(2, 3, 20, 33)] * cameras
+    assert vector.shape == (2, 5)
+    assert network.look(images).shape == network.read_features(h).shape == (2, 6 * cameras)
+    assert [points.shape for points in network.split_points(network.look(images))] == [
+        (2, 3, 2)
+    ] * cameras
     assert h.shape == c.shape == (2, 9)
+
+
+def test_every_camera_has_points_of_its_own() -> None:
+    torch.manual_seed(0)
+    network = SARNN(4, (16, 16), SARNNConfig(k_dim=3, temperature=0.1), cameras=2)
+    left, right = torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16)
+    first, second = network.split_points(network.look((left, right)))
+    assert torch.equal(first.flatten(1), network.eyes[0].pos_encoder(left).flatten(1))
+    assert torch.equal(second.flatten(1), network.eyes[1].pos_encoder(right).flatten(1))
+    with pytest.raises(ValueError, match='zip'):
+        network.look((left,))
 
 
 def test_no_state_means_zeros() -> None:
     network = SARNN(4, (16, 16))
-    image, joints = torch.rand(1, 3, 16, 16), torch.rand(1, 4)
-    for one, other in zip(
-        network(image, joints)[:4], network(image, joints, network.initial_state(1))[:4],
-        strict=True,
-    ):  # fmt: skip
-        assert torch.equal(one, other)
+    images, joints = [torch.rand(1, 3, 16, 16)], torch.rand(1, 4)
+    without = network(images, joints)
+    given = network(images, joints, network.initial_state(1))
+    assert torch.equal(without[0][0], given[0][0])
+    assert torch.equal(without[1], given[1])
 
 
 def test_the_softmax_finds_a_peak_as_x_of_columns_and_y_of_rows() -> None:
@@ -101,7 +116,7 @@ def test_only_the_reference_form_bends_its_outputs() -> None:
         bent = torch.where(plain < 0, 0.3 * plain, plain)
         expected = bent if reference else plain
         assert torch.allclose(network.decoder_joint(hidden), expected)
-        for decoder in (network.decoder_point, network.decoder_image):
+        for decoder in (network.decoder_point, network.eyes[0].decoder_image):
             assert isinstance(decoder[-1], torch.nn.LeakyReLU) is reference
 
 
@@ -109,22 +124,44 @@ def test_the_pieces_over_a_sequence_equal_the_cell_step_by_step() -> None:
     torch.manual_seed(0)
     network = SARNN(4, (18, 22), SARNNConfig(k_dim=3, temperature=0.1))
     images, joints = torch.rand(2, 6, 3, 18, 22), torch.rand(2, 6, 4)
-    points = network.look(images.flatten(0, 1)).view(2, 6, 3, 2)
-    next_joints, next_points, state = network.recur(points, joints, None)
-    drawn = network.draw(next_points.flatten(0, 1), network.features(images.flatten(0, 1)))
-    stepped = None
-    for t in range(6):
-        image, joint, encoder, decoder, stepped = network(images[:, t], joints[:, t], stepped)
-        assert torch.allclose(joint, next_joints[:, t], atol=1e-5)
-        assert torch.allclose(encoder, points[:, t], atol=1e-5)
-        assert torch.allclose(decoder, next_points[:, t], atol=1e-5)
-        assert torch.allclose(image, drawn.view(2, 6, 3, 18, 22)[:, t], atol=1e-5)
-    assert torch.allclose(stepped[0], state[0], atol=1e-5)
+    frames = [images.flatten(0, 1)]
+    points = network.look(frames).unflatten(0, (2, 6))
+    hidden, state = network.recur(points, joints, None)
+    drawn = network.draw(hidden.flatten(0, 1), frames)[0].unflatten(0, (2, 6))
+    for grad in (True, False):  # without gradients a single step takes a shorter way
+        stepped = None
+        with torch.set_grad_enabled(grad):
+            for t in range(6):
+                (image,), vector, stepped = network([images[:, t]], joints[:, t], stepped)
+                assert torch.allclose(vector, network.read_vector(hidden[:, t]), atol=1e-5)
+                assert torch.allclose(image, drawn[:, t], atol=1e-5)
+        assert torch.allclose(stepped[0], state[0], atol=1e-5)
+        assert torch.allclose(stepped[1], state[1], atol=1e-5)
 
 
 def test_points_and_heat_maps_carry_gradients() -> None:
     network = SARNN(4, (16, 16), SARNNConfig(temperature=0.1))
-    image, _, encoder, _, _ = network(torch.rand(1, 3, 16, 16), torch.rand(1, 4))
-    (image.sum() + encoder.sum()).backward()
-    assert all(parameter.grad is not None for parameter in network.pos_encoder.parameters())
+    images = [torch.rand(1, 3, 16, 16)]
+    drawn, _, _ = network(images, torch.rand(1, 4))
+    (drawn[0].sum() + network.look(images).sum()).backward()
+    encoder = network.eyes[0].pos_encoder
+    assert all(parameter.grad is not None for parameter in encoder.parameters())
     assert network.decoder_point[0].weight.grad.abs().sum() > 0
+
+
+def test_a_learned_temperature_starts_where_it_was_put_and_follows_its_gradient() -> None:
+    torch.manual_seed(0)
+    fixed = SARNN(4, (12, 18), SARNNConfig(temperature=0.05))
+    learned = SARNN(4, (12, 18), SARNNConfig(temperature=0.05, learn_temperature=True))
+    weights = {**learned.state_dict(), **fixed.state_dict()}
+    learned.load_state_dict(weights)
+    images = [torch.rand(2, 3, 12, 18)]
+    assert torch.allclose(fixed.look(images), learned.look(images), atol=1e-6)
+    learned.look(images).square().sum().backward()
+    softmax = learned.eyes[0].pos_encoder[-1]
+    assert softmax.log_temperature.grad.abs() > 0
+    assert not any('temperature' in name for name in fixed.state_dict())
+    with torch.no_grad():
+        softmax.log_temperature += 5.0
+    spread = learned.look(images) - 0.5  # a hot softmax attends to everything: the middle
+    assert spread.abs().max() < (fixed.look(images) - 0.5).abs().max()
