@@ -95,7 +95,7 @@ def test_the_training_page_has_every_key_and_curve() -> None:
     models = (config.TrainConfig, config.DataConfig, config.AugmentationConfig)
     keys = {key for model in models for key in model.model_fields}
     keys |= {f'loss.{key}' for key in config.LossConfig.model_fields}
-    keys |= {f'point_schedule.{key}' for key in config.PointScheduleConfig.model_fields}
+    keys |= {f'loss_schedule.TERM.{key}' for key in config.ScheduleConfig.model_fields}
     assert absent({*keys, *get_args(Curve)}, text) == set()
 
 

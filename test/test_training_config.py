@@ -69,7 +69,8 @@ def test_keys_can_be_changed_at_any_depth(tmp_path: Path) -> None:
         ({'epochs': 0}, 'epochs: found 0'),
         ({'cameras': []}, 'cameras: '),
         ({'data': {'train': 'a', 'validation': 1.5}}, 'data.validation: a share of 1.5'),
-        ({'point_schedule': {'curve': 'round'}}, "point_schedule.curve: found 'round'"),
+        ({'loss_schedule': {'joint': {'curve': 'round'}}}, "loss_schedule.joint.curve: found 'r"),
+        ({'loss_schedule': {'joints': {'curve': 's'}}}, 'loss_schedule.joints: unknown key'),
         ({'device': 'gpu'}, "device: found 'gpu'"),
     ],
 )

@@ -5,73 +5,128 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import pytest
 import torch
-from policy_examples import small_policy
+from policy_examples import small_policy, spec
 from torch import Tensor
 
 from motion_policy.policies.normalisation import to_unit_images
-from motion_policy.training import sarnn_loss
+from motion_policy.training import recurrent_loss
 from motion_policy.training.augmentation import Augmentation
 from motion_policy.training.batches import Batch, generator_for
 from motion_policy.training.config import AugmentationConfig, ConfigError
-from motion_policy.training.sarnn_loss import masked_mean, sarnn_terms
+from motion_policy.training.recurrent_loss import masked_mean, recurrent_terms
 
 torch.set_num_threads(1)
 
 LENGTHS = (9, 6, 7)
 
 
-def batch(seed: int = 0) -> Batch:
+KINDS = {
+    'sarnn': {'hyper': {'rec_dim': 12, 'k_dim': 3, 'temperature': 0.1}},
+    'cnnrnn': {'hyper': {'rec_dim': 12, 'feat_dim': 4}, 'image_size': (32, 64)},
+    'cnnrnnln': {'hyper': {'rec_dim': 12, 'feat_dim': 4}, 'image_size': (32, 64)},
+}
+EFFORTS = {'min': [-2.0] * 5, 'max': [3.0] * 5}
+
+
+def policy_of(kind: str, cameras: tuple[str, ...] = ('top',), effort: bool = False) -> Any:
+    """Return a small policy of a kind."""
+    ranges = dict(spec().normalisation.model_dump(), effort=EFFORTS if effort else None)
+    return small_policy(
+        kind=kind, cameras=cameras, effort=effort, normalisation=ranges, **KINDS[kind]
+    )
+
+
+def batch(seed: int = 0, policy: Any = None) -> Batch:
     """Return sequences of unequal length; the padding holds values that would be noticed."""
     generator = torch.Generator().manual_seed(seed)
     rows = torch.arange(max(LENGTHS))
     shape = (3, max(LENGTHS))
-    images = torch.randint(0, 256, (*shape, 16, 20, 3), dtype=torch.uint8, generator=generator)
-    joints = torch.rand(2, *shape, 5, generator=generator)
-    return Batch({'top': images}, joints[0], joints[1], rows < torch.tensor(LENGTHS)[:, None])
+    size = policy.spec.image_size if policy else (16, 20)
+    images = {
+        camera: torch.randint(0, 256, (*shape, *size, 3), dtype=torch.uint8, generator=generator)
+        for camera in (policy.cameras if policy else ('top',))
+    }
+    joints = torch.rand(3, *shape, 5, generator=generator)
+    effort = joints[2] if policy and policy.spec.effort else None
+    return Batch(images, joints[0], joints[1], rows < torch.tensor(LENGTHS)[:, None], effort)
 
 
-def step_by_step(policy: torch.nn.Module, data: Batch) -> dict[str, Tensor]:
+def step_by_step(policy: Any, data: Batch) -> dict[str, Tensor]:
     """Return the terms from the cell alone: each episode by itself, without padding."""
-    errors: dict[str, list[Tensor]] = {'image': [], 'joint': [], 'point': []}
+    network = policy.network
+    errors: dict[str, list[Tensor]] = {'image': [], 'joint': [], 'point': [], 'effort': []}
     for episode, length in enumerate(LENGTHS):
-        state, before = None, None
+        state, expected = None, None
         for t in range(length - 1):
-            images = to_unit_images(data.images['top'][episode, t : t + 2])
-            joints = policy.normalise_qpos(data.qpos[episode, t : t + 1])
+            frames = [data.images[name][episode, t : t + 2] for name in policy.cameras]
+            now = [to_unit_images(frame)[:1] for frame in frames]
+            vector = policy.normalise_qpos(data.qpos[episode, t : t + 1])
+            if data.effort is not None:
+                effort = policy.normalise_effort(data.effort[episode, t : t + 2])
+                vector = torch.cat((vector, effort[:1]), dim=-1)
             target = policy.normalise_target(data.action[episode, t + 1])
-            image, joint, encoder, decoder, state = policy.network(images[:1], joints, state)
-            errors['image'].append((image[0] - images[1]).square().mean())
-            errors['joint'].append((joint[0] - target).square().mean())
-            if before is not None:
-                errors['point'].append((before - encoder).square().mean())
-            before = decoder
-    return {name: torch.stack(values).mean() for name, values in errors.items()}
+            drawn, predicted, after = network(now, vector, state)
+            for image, frame in zip(drawn, frames, strict=True):
+                error = image[0] - to_unit_images(frame)[1]
+                errors['image'].append(error.square().mean())
+            errors['joint'].append((predicted[0, :5] - target).square().mean())
+            if data.effort is not None:
+                errors['effort'].append((predicted[0, 5:] - effort[1]).square().mean())
+            if network.feature_term is not None:
+                features = network.look(now)
+                if expected is not None:
+                    errors['point'].append((expected - features).square().mean())
+                hidden, _ = network.recur(features[:, None], vector[:, None], state)
+                expected = network.read_features(hidden[:, 0])
+            state = after
+    return {name: torch.stack(values).mean() for name, values in errors.items() if values}
 
 
-@pytest.mark.parametrize('frames_at_once', [4, 1000])
+@pytest.mark.parametrize(
+    ('kind', 'cameras', 'effort', 'frames_at_once'),
+    [
+        ('sarnn', ('top',), False, 4),
+        ('sarnn', ('top', 'side'), True, 1000),
+        ('cnnrnn', ('top',), False, 4),
+        ('cnnrnn', ('side', 'top'), True, 1000),
+        ('cnnrnnln', ('top',), False, 4),
+    ],
+)
 def test_the_terms_and_their_gradients_are_those_of_the_cell_step_by_step(
-    frames_at_once: int, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    cameras: tuple[str, ...],
+    effort: bool,
+    frames_at_once: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sarnn_loss, 'CPU_FRAMES', frames_at_once)
+    monkeypatch.setattr(recurrent_loss, 'CPU_FRAMES', frames_at_once)
+    policy = policy_of(kind, cameras, effort)
+    data = batch(policy=policy)
     gradients = []
-    policy = small_policy()
-    for terms in (sarnn_terms(policy, batch(), None), step_by_step(policy, batch())):
+    for terms in (recurrent_terms(policy, data, None), step_by_step(policy, data)):
         policy.zero_grad()
         sum(terms.values()).backward()
-        gradients.append([parameter.grad.clone() for parameter in policy.parameters()])
-        gradients[-1] += [value.detach() for value in terms.values()]
-    for ours, expected in zip(*gradients, strict=True):
-        assert torch.allclose(ours, expected, rtol=1e-4, atol=1e-6)
+        gradients.append({name: x.grad.clone() for name, x in policy.named_parameters()})
+        gradients[-1] |= {name: value.detach() for name, value in terms.items()}
+    ours, expected = gradients
+    assert ours.keys() == expected.keys()
+    for name, value in ours.items():
+        assert torch.allclose(value, expected[name], rtol=1e-4, atol=1e-6), name
+
+
+def test_a_term_that_is_not_wanted_is_not_computed() -> None:
+    assert 'image' not in recurrent_terms(small_policy(), batch(), 0)
 
 
 def test_the_point_term_pulls_on_encoder_and_decoder() -> None:
     policy = small_policy()
-    sarnn_terms(policy, batch(), None)['point'].backward()
+    recurrent_terms(policy, batch(), None)['point'].backward()
     network = policy.network
-    for layer in (network.pos_encoder[0], network.decoder_point[0], network.rec):
+    for layer in (network.eyes[0].pos_encoder[0], network.decoder_point[0], network.rec):
         assert next(layer.parameters()).grad.abs().sum() > 0
 
 
@@ -81,23 +136,23 @@ def test_padding_counts_for_nothing() -> None:
     second.images['top'][~second.mask] = 255
     second.qpos[~second.mask] = 1e6
     second.action[~second.mask] = -1e6
-    for name, value in sarnn_terms(policy, second, None).items():
-        assert torch.equal(value, sarnn_terms(policy, first, None)[name])
+    for name, value in recurrent_terms(policy, second, None).items():
+        assert torch.equal(value, recurrent_terms(policy, first, None)[name])
 
 
 def test_the_target_may_be_the_measured_joints() -> None:
     data = batch()
     same = Batch(data.images, data.qpos, data.qpos, data.mask)
     policy = small_policy(target='qpos')
-    terms = sarnn_terms(policy, data, None)
-    assert torch.equal(terms['joint'], sarnn_terms(policy, same, None)['joint'])
+    terms = recurrent_terms(policy, data, None)
+    assert torch.equal(terms['joint'], recurrent_terms(policy, same, None)['joint'])
 
 
 def test_the_image_term_on_drawn_frames_is_right_on_average() -> None:
     policy = small_policy()
     with torch.no_grad():
-        whole = sarnn_terms(policy, batch(), None)
-        drawn = [sarnn_terms(policy, batch(), 2, None, generator_for(i)) for i in range(150)]
+        whole = recurrent_terms(policy, batch(), None)
+        drawn = [recurrent_terms(policy, batch(), 2, None, generator_for(i)) for i in range(150)]
     images = torch.stack([terms['image'] for terms in drawn])
     assert images.std() > 0
     uncertainty = images.std() / len(drawn) ** 0.5
@@ -107,7 +162,7 @@ def test_the_image_term_on_drawn_frames_is_right_on_average() -> None:
 
 def test_without_a_generator_the_frames_are_always_the_same() -> None:
     policy = small_policy()
-    values = {float(sarnn_terms(policy, batch(), 2)['image'].detach()) for _ in range(3)}
+    values = {float(recurrent_terms(policy, batch(), 2)['image'].detach()) for _ in range(3)}
     assert len(values) == 1
 
 
@@ -123,7 +178,7 @@ def test_noise_is_repeatable_and_targets_stay_clean() -> None:
     policy = small_policy()
     noise = Augmentation(AugmentationConfig(image_noise=0.1, joint_noise=0.1))
     data, untouched = batch(), batch()
-    terms = [sarnn_terms(policy, data, None, noise, generator_for(seed)) for seed in (1, 1, 2)]
+    terms = [recurrent_terms(policy, data, None, noise, generator_for(seed)) for seed in (1, 1, 2)]
     assert torch.equal(terms[0]['joint'], terms[1]['joint'])
     assert not torch.equal(terms[0]['joint'], terms[2]['joint'])
     assert torch.equal(data.images['top'], untouched.images['top'])

@@ -110,8 +110,8 @@ def test_the_board_shows_every_term_apart_and_pictures(whole: Path) -> None:
     scalars = set(board.Tags()['scalars'])
     assert terms | {'learning_rate', 'weight/point'} <= scalars
     assert len(board.Scalars('train/joint')) == 4
-    assert [event.step for event in board.Images('attention')] == [4, 8]
-    picture = board.Images('attention')[0]
+    assert [event.step for event in board.Images('storyboard')] == [4, 8]
+    picture = board.Images('storyboard')[0]
     assert (picture.width, picture.height) == (6 * 16 * 3, 2 * 12 * 3)
 
 

@@ -25,13 +25,15 @@ class Batch:
     """B sequences of up to T rows.
 
     images {camera: (B, T, h, w, 3) uint8}, qpos and action (B, T, J) in robot units,
-    mask (B, T) bool: true where a row exists, shorter sequences are padded at their end.
+    mask (B, T) bool: true where a row exists, shorter sequences are padded at their end;
+    effort (B, T, J) where the policy sees it.
     """
 
     images: dict[str, Tensor]
     qpos: Tensor
     action: Tensor
     mask: Tensor
+    effort: Tensor | None = None
 
     def to(self, *args: Any, **kwargs: Any) -> Batch:
         """The batch on another device."""
@@ -40,6 +42,7 @@ class Batch:
             self.qpos.to(*args, **kwargs),
             self.action.to(*args, **kwargs),
             self.mask.to(*args, **kwargs),
+            None if self.effort is None else self.effort.to(*args, **kwargs),
         )
 
 
@@ -56,9 +59,7 @@ class Sequences(Dataset[Demonstration]):
     def __getitem__(self, pick: Pick) -> Demonstration:
         episode, phase = pick
         whole = self.demonstrations[episode]
-        rows = slice(phase, None, self.stride)
-        images = {name: image[rows] for name, image in whole.images.items()}
-        return Demonstration(whole.path, images, whole.qpos[rows], whole.action[rows])
+        return whole.rows(slice(phase, None, self.stride))
 
 
 class EpochOrder(Sampler[Pick]):
@@ -110,7 +111,13 @@ def collate(sequences: Sequence[Demonstration]) -> Batch:
         qpos=_pad([sequence.qpos for sequence in sequences]),
         action=_pad([sequence.action for sequence in sequences]),
         mask=rows < lengths[:, None],
+        effort=_pad_known([sequence.effort for sequence in sequences]),
     )
+
+
+def _pad_known(tensors: Sequence[Tensor | None]) -> Tensor | None:
+    known = [tensor for tensor in tensors if tensor is not None]
+    return _pad(known) if known else None
 
 
 def _pad(tensors: Sequence[Tensor]) -> Tensor:

@@ -28,22 +28,38 @@ from motion_policy.training.config import ConfigError, DataConfig, TrainConfig
 
 READ_FRAMES = 128  # decoded at full size at once while loading
 STILL_SHARE = 0.01  # of its limits: a joint that moves less is not stretched to the whole range
+STILL_EFFORT = 1e-3  # N m or N; likewise
 
 Progress = Callable[[Sequence[Path], str], Iterable[Path]]
 
 
 @dataclass(frozen=True)
 class Demonstration:
-    """One episode: images {camera: (T, h, w, 3) uint8}, qpos and action (T, J) float32."""
+    """One episode: images {camera: (T, h, w, 3) uint8}; qpos, action and, where the policy sees
+    it, effort (T, J) float32.
+    """
 
     path: Path
     images: dict[str, Tensor]
     qpos: Tensor
     action: Tensor
+    effort: Tensor | None = None
 
     @property
     def length(self) -> int:
         return len(self.qpos)
+
+    @property
+    def columns(self) -> dict[str, Tensor]:
+        """What there is per joint, by name."""
+        known = {'qpos': self.qpos, 'action': self.action, 'effort': self.effort}
+        return {name: values for name, values in known.items() if values is not None}
+
+    def rows(self, chosen: slice) -> Demonstration:
+        """Some of the rows."""
+        images = {name: image[chosen] for name, image in self.images.items()}
+        columns = {name: values[chosen] for name, values in self.columns.items()}
+        return Demonstration(self.path, images, **columns)
 
 
 @dataclass(frozen=True)
@@ -56,14 +72,14 @@ class Demonstrations:
     stride: int  # rows of the robot per step of the policy
 
     def normalisation(self) -> Normalisation:
-        """Ranges of the joints, from the training episodes alone."""
+        """Ranges of joints and efforts, from the training episodes alone."""
         limits = self.robot.joints.limits.position_array()
-        still = STILL_SHARE * (limits[:, 1] - limits[:, 0])
+        still = (STILL_SHARE * (limits[:, 1] - limits[:, 0])).tolist()
         ranges = {}
-        for name in ('qpos', 'action'):
-            values = torch.cat([getattr(episode, name) for episode in self.train]).double()
+        for name in self.train[0].columns:
+            values = torch.cat([episode.columns[name] for episode in self.train]).double()
             low, high = values.amin(0).tolist(), values.amax(0).tolist()
-            ranges[name] = value_range(low, high, still.tolist())
+            ranges[name] = value_range(low, high, STILL_EFFORT if name == 'effort' else still)
         return Normalisation(**ranges)
 
     def fingerprint(self) -> dict[str, Any]:
@@ -71,8 +87,8 @@ class Demonstrations:
         digest = hashlib.sha256()
         for episode in (*self.train, *self.validation):
             digest.update(episode.path.name.encode())
-            digest.update(episode.qpos.numpy().tobytes())
-            digest.update(episode.action.numpy().tobytes())
+            for values in episode.columns.values():
+                digest.update(values.numpy().tobytes())
         return {
             'episodes': len(self.train),
             'validation_episodes': len(self.validation),
@@ -147,13 +163,21 @@ class _Reading:
             if reader.success is False and not self.config.data.failures:
                 return None
             self._check_robot(path, reader.robot, reader.rate)
-            columns = {'qpos': reader.qpos, 'action': reader.action}
+            columns = self._columns(path, reader)
             for name, values in columns.items():
                 self._check_values(path, name, values, reader.length)
             size = self.config.image_size
             images = {name: _read_images(reader, name, size) for name in self.config.cameras}
         tensors = {name: torch.from_numpy(values) for name, values in columns.items()}
-        return Demonstration(path, images, tensors['qpos'], tensors['action'])
+        return Demonstration(path, images, **tensors)
+
+    def _columns(self, path: Path, reader: EpisodeReader) -> dict[str, npt.NDArray[np.float32]]:
+        columns = {'qpos': reader.qpos, 'action': reader.action}
+        if self.config.effort:
+            if reader.effort is None:
+                raise ConfigError(f'{path}: has no efforts, expected them with effort=true')
+            columns['effort'] = reader.effort
+        return columns
 
     def _check_robot(self, path: Path, robot: RobotSpec, rate: float) -> None:
         for camera in self.config.cameras:

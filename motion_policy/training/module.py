@@ -8,72 +8,69 @@ Whatever changes over time is a function of the epoch, so a resumed run needs no
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from motion_policy.policies import Policy
-from motion_policy.policies.sarnn import SARNNPolicy
+from motion_policy.policies.recurrent import RecurrentPolicy
 from motion_policy.training.augmentation import Augmentation
 from motion_policy.training.batches import Batch, generator_for
 from motion_policy.training.config import TrainConfig
-from motion_policy.training.sarnn_loss import sarnn_terms
-from motion_policy.training.schedule import LossSchedule, learning_rate_share
-
-Terms = Callable[..., dict[str, Tensor]]
-
-# kind -> (policy, batch, image_frames, augmentation, generator) -> the terms of its loss
-LOSS_TERMS: dict[str, Terms] = {SARNNPolicy.kind: sarnn_terms}
+from motion_policy.training.recurrent_loss import recurrent_terms
+from motion_policy.training.schedule import learning_rate_share
 
 ADAM_EPS = 1e-7  # as EIPL has it
+SELF_MADE = ('point',)  # terms of the loss whose target the network makes itself
 
 
 class PolicyModule(pl.LightningModule):
     """Trains `policy`; `result` is the policy to judge and to keep."""
 
-    def __init__(self, policy: Policy, config: TrainConfig) -> None:
+    def __init__(self, policy: RecurrentPolicy, config: TrainConfig) -> None:
         super().__init__()
         self.policy = policy
         self.config = config
         self.mean_policy = copy.deepcopy(policy).requires_grad_(False) if config.average else None
-        self._terms = LOSS_TERMS[policy.kind]
         self._augmentation = Augmentation(config.augmentation)
-        self._point_schedule = LossSchedule(
-            config.point_schedule.curve, config.point_schedule.epochs
-        )
 
     @property
-    def result(self) -> Policy:
+    def result(self) -> RecurrentPolicy:
         """The running mean of the weights where one is kept, else the policy itself."""
         return self.policy if self.mean_policy is None else self.mean_policy
 
     @property
-    def point_weight(self) -> float:
-        """Weight of the attention point loss in this epoch."""
-        return self.config.loss.point * self._point_schedule(self.current_epoch)
+    def _image_frames(self) -> int | None:
+        return self.config.image_loss_frames if self.config.loss.image else 0
+
+    def weight(self, term: str) -> float:
+        """The weight of a term of the loss in this epoch."""
+        full: float = getattr(self.config.loss, term)
+        return full * self.config.loss_schedule.share(term, self.current_epoch)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         generator = generator_for(
             self.config.seed, self.current_epoch, batch_index, self.global_rank, device=self.device
         )
-        terms = self._terms(
-            self.policy, batch, self.config.image_loss_frames, self._augmentation, generator
+        terms = recurrent_terms(
+            self.policy, batch, self._image_frames, self._augmentation, generator
         )
-        loss = self.fixed_loss(terms) + self.point_weight * terms['point']
+        self._weights = {name: self.weight(name) for name in terms}
+        loss = _weighted(terms, self._weights)
         self._log('train', {'loss': loss, **terms}, batch)
         return loss
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        terms = self._terms(self.result, batch, self.config.image_loss_frames)
+        terms = recurrent_terms(self.result, batch, self._image_frames)
         self._log('validation', {'loss': self.fixed_loss(terms), **terms}, batch)
 
     def fixed_loss(self, terms: dict[str, Tensor]) -> Tensor:
-        """The loss that epochs are compared by: weights that do not change, no point term."""
-        weights = self.config.loss
-        return weights.image * terms['image'] + weights.joint * terms['joint']
+        """The loss that epochs are compared by: weights that do not change, and no terms whose
+        target the network makes itself.
+        """
+        weights = self.config.loss.model_dump()
+        return _weighted(terms, {name: weights[name] for name in terms if name not in SELF_MADE})
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         parameters = self.policy.parameters()
@@ -101,7 +98,7 @@ class PolicyModule(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         rate = self.trainer.optimizers[0].param_groups[0]['lr']
         self.log('learning_rate', rate)
-        self.log('weight/point', self.point_weight)
+        self.log_dict({f'weight/{name}': weight for name, weight in self._weights.items()})
 
     def _log(self, stage: str, values: dict[str, Tensor], batch: Batch) -> None:
         self.log_dict(
@@ -112,3 +109,7 @@ class PolicyModule(pl.LightningModule):
             batch_size=int(batch.mask.shape[0]),
             sync_dist=self.config.devices * self.config.nodes > 1,
         )
+
+
+def _weighted(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
+    return torch.stack([weight * terms[name] for name, weight in weights.items()]).sum()

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the policy sees, looks at and expects, as one picture in TensorBoard.
 
-Upper row: camera images with encoder points (blue) and the points predicted for the next step
-(red); lower row: the image predicted for the next step.
+Two rows per camera. Above: its images, with the attention points of a policy that has them (blue)
+and those predicted for the next step (red); below: the image predicted for the next step.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DECODER_COLOUR = (235, 50, 40)
 RgbImage = npt.NDArray[np.uint8]
 
 
-class AttentionPictures(Callback):
+class StoryboardPictures(Callback):
     """Adds a picture of `episode` (rows at the policy's rate) every `every` epochs."""
 
     def __init__(self, episode: Demonstration, every: int) -> None:
@@ -46,7 +46,7 @@ class AttentionPictures(Callback):
             return
         logger: Any = trainer.logger
         picture = storyboard(pl_module.result, self.episode)
-        logger.experiment.add_image('attention', picture, trainer.global_step, dataformats='HWC')
+        logger.experiment.add_image('storyboard', picture, trainer.global_step, dataformats='HWC')
 
 
 def storyboard(policy: Policy, episode: Demonstration, columns: int = COLUMNS) -> RgbImage:
@@ -56,22 +56,33 @@ def storyboard(policy: Policy, episode: Demonstration, columns: int = COLUMNS) -
     parts = []
     state: Any = policy.initial_state(1)
     for row in range(episode.length):
-        images = {camera: frames[:, row] for camera, frames in batch.images.items()}
-        observation: Observation = {'qpos': batch.qpos[:, row], 'images': images}
+        observation: Any = {
+            'images': {camera: frames[:, row] for camera, frames in batch.images.items()},
+            'qpos': batch.qpos[:, row],
+        }
+        if batch.effort is not None:
+            observation['effort'] = batch.effort[:, row]
         if row not in shown:
             _, state = policy.act(observation, state)
             continue
         _, state, extras = policy.act_and_explain(observation, state)
-        seen = enlarge(images[policy.cameras[0]][0])
-        for name, colour in (
-            ('encoder_points', ENCODER_COLOUR),
-            ('decoder_points', DECODER_COLOUR),
-        ):
-            if name in extras:
-                mark(seen, extras[name][0], colour)
-        predicted = [enlarge(extras['image'][0])] if 'image' in extras else []
-        parts.append(np.concatenate([seen, *predicted], axis=0))
+        cameras = [
+            part for camera in policy.cameras for part in _column(camera, observation, extras)
+        ]
+        parts.append(np.concatenate(cameras, axis=0))
     return np.concatenate(parts, axis=1)
+
+
+def _column(
+    camera: str, observation: Observation, extras: dict[str, Tensor]
+) -> tuple[RgbImage, RgbImage]:
+    """What a camera sees, with attention points where there are any, and what is expected."""
+    seen = enlarge(observation['images'][camera][0])
+    for name, colour in (('encoder_points', ENCODER_COLOUR), ('decoder_points', DECODER_COLOUR)):
+        points = extras.get(f'{name}/{camera}')
+        if points is not None:
+            mark(seen, points[0], colour)
+    return seen, enlarge(extras[f'image/{camera}'][0])
 
 
 def enlarge(image: Tensor) -> RgbImage:

@@ -21,7 +21,7 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
-from motion_policy.policies import PolicySpec, make_policy
+from motion_policy.policies import PolicySpec, make_model
 from motion_policy.training.batches import EpochOrder, Sequences, collate
 from motion_policy.training.checkpoints import (
     RESUME_FILE,
@@ -35,7 +35,7 @@ from motion_policy.training.demonstrations import (
     load_demonstrations,
 )
 from motion_policy.training.module import PolicyModule
-from motion_policy.training.pictures import AttentionPictures
+from motion_policy.training.pictures import StoryboardPictures
 
 CONFIG_FILE = 'config.yaml'
 
@@ -73,13 +73,13 @@ def train(
     resume = _prepare_output(config, output, str(spec.data['sha256']))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        policy = make_policy(spec)
+        policy = make_model(spec)
     judged = 'validation/loss' if demonstrations.validation else 'train/loss'
     ours: list[Callback] = [PolicyCheckpoints(output, judged), *callbacks]
     if config.pictures_every:
         shown = (*demonstrations.validation, *demonstrations.train)[0]
         sequence = Sequences([shown], demonstrations.stride)[0, 0]
-        ours.append(AttentionPictures(sequence, config.pictures_every))
+        ours.append(StoryboardPictures(sequence, config.pictures_every))
     with _quiet():
         trainer = _trainer(config, output, ours)
         try:
@@ -103,6 +103,7 @@ def policy_spec(config: TrainConfig, demonstrations: Demonstrations) -> PolicySp
         cameras=config.cameras,
         image_size=config.image_size,
         target=config.target,
+        effort=config.effort,
         hyper=config.hyper,
         normalisation=demonstrations.normalisation(),
         robot=demonstrations.robot,
