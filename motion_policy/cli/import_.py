@@ -1,10 +1,14 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`motion-policy import`: recordings of other kinds become episodes."""
+"""`motion-policy import`: recordings of other kinds become episodes.
+
+An option that means nothing for a kind of source is refused, never ignored.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,34 +19,46 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from motion_policy.episodes import EpisodeReader, import_bag
 from motion_policy.episodes.bags import bag_duration_ns
+from motion_policy.episodes.eipl_data import read_eipl
+from motion_policy.episodes.eipl_import import import_eipl, needed_robot
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec, load_robot_spec
-from motion_policy.streams import Row
+
+Kind = Literal['rosbag2', 'eipl']
+
+# Options that belong to some kinds of sources only.
+OPTIONS_OF: dict[Kind, tuple[str, ...]] = {
+    'rosbag2': ('namespace', 'split_at_gaps'),
+    'eipl': ('camera', 'channels', 'rate', 'keep_padding'),
+}
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Turn rosbag2 recordings into episodes, through the sampler that the recorder uses.
+    """Turn recordings of other kinds into episodes.
 
-    One bag becomes one episode: its rows begin when every stream has spoken and end when the
-    first one falls silent for good. A gap between is refused with one line that names stream and
-    time; with --split-at-gaps each stretch without a gap (of 1 s or more) becomes an episode.
+    rosbag2: through the sampler that the recorder uses. One bag becomes one episode: its rows
+    begin when every stream has spoken and end when the first one falls silent for good. A gap
+    between is refused with one line that names stream and time; with --split-at-gaps each stretch
+    without a gap (of 1 s or more) becomes an episode.
+
+    eipl: folders with images.npy and joints.npy, folders with train/ and test/ of that kind, .npz
+    files or folders of them. There are no stamps and no actions in them: rows follow each other
+    at --rate, and the action is the joint position of the next row.
     """
 
     sources: tyro.conf.Positional[tuple[Path, ...]]
-    """rosbag2 folders (sqlite3 or mcap) or storage files."""
+    """rosbag2 folders (sqlite3 or mcap) or storage files; with --from eipl its sets."""
 
     out: Path
-    """Folder for the episodes; they take the next free numbers."""
+    """Folder for the episodes; they take the next free numbers. A set with train/ and test/ goes
+    to folders of these names in it."""
 
     robot: str = ''
     """Robot spec: a YAML file, or the name of a shipped one."""
 
-    kind: Annotated[Literal['rosbag2'], tyro.conf.arg(name='from')] = 'rosbag2'
+    kind: Annotated[Kind, tyro.conf.arg(name='from')] = 'rosbag2'
     """What the sources are."""
-
-    namespace: str = ''
-    """Put before the robot's relative topics."""
 
     task: str = ''
     """What is demonstrated."""
@@ -56,20 +72,35 @@ class Arguments:
     raw: bool = False
     """Store raw pixels instead of JPEG."""
 
+    namespace: str = ''
+    """rosbag2: put before the robot's relative topics."""
+
     split_at_gaps: bool = False
-    """Where a stream is stale in the middle, end one episode and begin another."""
+    """rosbag2: where a stream is stale in the middle, end one episode and begin another."""
+
+    camera: str = ''
+    """eipl: the robot's camera that took the images; default: the only one it has."""
+
+    channels: Literal['bgr', 'rgb'] | None = None
+    """eipl: the order of the colours in the images; default bgr, as its tools write them."""
+
+    rate: float | None = None
+    """eipl: rows per second; default: the robot's rate."""
+
+    keep_padding: bool = False
+    """eipl: keep rows at the end that repeat the last one exactly."""
 
 
 def run(arguments: Arguments) -> int:
-    """Import every bag; stops at the first that is wrong, keeping the episodes before it."""
+    """Import every source; stops at the first that is wrong, keeping the episodes before it."""
     if not arguments.sources:
         raise UserError('import: no source was given, expected rosbag2 folders or files')
-    if not arguments.robot:
-        raise UserError('import: --robot is missing, expected a robot spec (YAML file or name)')
-    robot = load_robot_spec(arguments.robot)
+    _refuse_foreign_options(arguments)
+    robot = _robot(arguments)
     console = Console()
+    importing = _import_bag if arguments.kind == 'rosbag2' else _import_eipl
     for source in arguments.sources:
-        for episode in _import(source, robot, arguments, console):
+        for episode in importing(source, robot, arguments, console):
             with EpisodeReader(episode) as reader:
                 seconds = reader.length / reader.rate
                 line = f'{episode}: {reader.length} rows, {seconds:.1f} s, from {source}'
@@ -77,29 +108,85 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
-def _import(source: Path, robot: RobotSpec, arguments: Arguments, console: Console) -> list[Path]:
-    columns = (TextColumn('{task.description}'), BarColumn(), TimeRemainingColumn())
-    quiet = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
+def _refuse_foreign_options(arguments: Arguments) -> None:
+    defaults = {field.name: field.default for field in fields(arguments)}
+    for kind, names in OPTIONS_OF.items():
+        for name in names if kind != arguments.kind else ():
+            if getattr(arguments, name) != defaults[name]:
+                option = '--' + name.replace('_', '-')
+                raise UserError(
+                    f'import: {option} means nothing for --from {arguments.kind}, '
+                    f'expected it with --from {kind} only'
+                )
+
+
+def _robot(arguments: Arguments) -> RobotSpec:
+    if arguments.robot:
+        return load_robot_spec(arguments.robot)
+    if arguments.kind == 'eipl':
+        source = arguments.sources[0]
+        raise UserError(
+            f'import: --robot is missing; {source} needs a robot spec (YAML file or name) with '
+            f'{needed_robot(source)}'
+        )
+    raise UserError('import: --robot is missing, expected a robot spec (YAML file or name)')
+
+
+def _import_bag(
+    source: Path, robot: RobotSpec, arguments: Arguments, console: Console
+) -> Iterator[Path]:
+    with _progress(console) as progress:
         rows = bag_duration_ns(source) // robot.period_ns
         bar = progress.add_task(escape(source.name), total=max(1, rows))
-
-        def on_row(row: Row) -> None:
-            progress.advance(bar)
-
-        def note(line: str) -> None:
-            console.print(f'[yellow]note[/] {escape(line)}', soft_wrap=True, highlight=False)
-
-        return import_bag(
+        episodes = import_bag(
             source,
             robot,
             arguments.out,
             namespace=arguments.namespace,
             split_at_gaps=arguments.split_at_gaps,
-            note=note,
-            on_row=on_row,
+            note=lambda line: _note(console, line),
+            on_row=lambda row: progress.advance(bar),
             task=arguments.task,
             operator=arguments.operator,
             sim=arguments.sim,
             compress=not arguments.raw,
         )
+    yield from episodes
+
+
+def _import_eipl(
+    source: Path, robot: RobotSpec, arguments: Arguments, console: Console
+) -> Iterator[Path]:
+    with _progress(console) as progress:
+        rows = sum(part.rows for part in read_eipl(source))
+        bar = progress.add_task(escape(source.name), total=rows)
+        parts = import_eipl(
+            source,
+            robot,
+            arguments.out,
+            camera=arguments.camera,
+            channels=arguments.channels or 'bgr',
+            rate=arguments.rate,
+            keep_padding=arguments.keep_padding,
+            note=lambda line: _note(console, line),
+            on_row=lambda: progress.advance(bar),
+            task=arguments.task,
+            operator=arguments.operator,
+            sim=arguments.sim,
+            compress=not arguments.raw,
+        )
+    for part in parts:
+        if part.split:
+            folder = arguments.out / part.split
+            _note(console, f'{part.source}: its {len(part.episodes)} episodes are in {folder}')
+        yield from part.episodes
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn('{task.description}'), BarColumn(), TimeRemainingColumn())
+    quiet = not console.is_terminal
+    return Progress(*columns, console=console, transient=True, disable=quiet)
+
+
+def _note(console: Console, line: str) -> None:
+    console.print(f'[yellow]note[/] {escape(line)}', soft_wrap=True, highlight=False)

@@ -28,7 +28,7 @@ from motion_policy.errors import UserError
 SUBCOMMANDS = {
     'demo': ('demo', 'the simulated arm under a shipped policy, over real ROS topics'),
     'teach': ('teach', 'record demonstrations of the scripted teacher over ROS topics'),
-    'import': ('import_', 'turn rosbag2 recordings into episodes'),
+    'import': ('import_', 'turn rosbag2 recordings and EIPL sets into episodes'),
     'inspect': ('inspect', 'show what is in an episode, a bag or a checkpoint'),
     'check': ('check', 'say whether episodes are sound; finish what a crash left'),
     'train': ('train', 'train a policy from a configuration file'),

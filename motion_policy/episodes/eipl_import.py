@@ -1,0 +1,327 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Turn the data sets of EIPL into episodes.
+
+They have no stamps and no stream of actions: rows follow each other at a given rate from a fixed
+start, and the action is the joint position that is measured one row later. What does not fit the
+robot is refused before anything is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from motion_policy.episodes.eipl_data import (
+    BOUNDS,
+    FINGER_STATE,
+    EiplPart,
+    EiplRecording,
+    read_eipl,
+)
+from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.paths import next_episode_path
+from motion_policy.episodes.writer import EpisodeWriter
+from motion_policy.robot import RobotSpec
+from motion_policy.streams import Observation, Row, Sample, StreamCounters
+
+Array = npt.NDArray[Any]
+Float32Array = npt.NDArray[np.float32]
+Channels = Literal['bgr', 'rgb']
+
+FASTEST_HZ = 1000.0  # as in a robot spec
+
+# Of a bound's span: data beyond it is told about, and closer to it counts as reaching it.
+BOUND_SLACK = 0.01
+
+
+@dataclass(frozen=True)
+class EiplEpisodes:
+    """The episodes that one part of a set became; `split` is 'train', 'test' or ''."""
+
+    split: str
+    source: Path
+    episodes: tuple[Path, ...]
+
+
+def import_eipl(
+    source: str | Path,
+    robot: RobotSpec,
+    out_dir: str | Path,
+    *,
+    camera: str = '',
+    channels: Channels = 'bgr',
+    rate: float | None = None,
+    keep_padding: bool = False,
+    note: Callable[[str], None] = lambda line: None,
+    on_row: Callable[[], None] = lambda: None,
+    **options: Any,
+) -> list[EiplEpisodes]:
+    """Import one set; return the episodes of each part: one, or `train` and `test`.
+
+    Args:
+        source: a folder with `images.npy` and `joints.npy`, a folder with `train/` and `test/` of
+            that kind, an `.npz` file, or a folder of them.
+        robot: whose joints and camera they are.
+        out_dir: where the episodes go, under the next free numbers; those of `train/` and
+            `test/` into folders of these names in it.
+        camera: the robot's camera that took the images; default: the only one it has.
+        channels: the order of the colours in the images.
+        rate: rows per second; default: the robot's rate.
+        keep_padding: keep rows at the end that repeat the last one exactly.
+        note: told in one line each what is assumed, left out or suspicious.
+        on_row: called after every row that is written, for a progress bar.
+        **options: of `EpisodeWriter` (task, operator, sim, compress, ...).
+
+    Raises:
+        EpisodeError: no such set, or it does not fit the robot. No episode is left behind then.
+    """
+    parts = read_eipl(source)
+    recorded = _recorded_robot(robot, _camera(robot, camera), rate)
+    note(
+        f'{source}: no stamps, no action stream: rows stand at {recorded.rate:g} Hz, '
+        f'the action is the measured joint position of the next row; images are {channels.upper()}'
+    )
+    joints = [_joints_of_part(part, recorded, note) for part in parts]
+    _refuse_normalised(Path(source), [part.bounds for part in parts], joints)
+    for part, values in zip(parts, joints, strict=True):
+        _tell_bounds(part, values, recorded, note)
+    run = _Import(recorded, Path(out_dir), channels, keep_padding, note, on_row, options)
+    with run:
+        return [run.part(part, values) for part, values in zip(parts, joints, strict=True)]
+
+
+def needed_robot(source: str | Path) -> str:
+    """Say in a few words what the robot spec of a set must have: joints and size of the images.
+
+    Raises:
+        EpisodeError: no such set.
+    """
+    recording = read_eipl(source)[0].recordings[0]
+    height, width = recording.image_size
+    fingers = '' if recording.finger_state is None else f', or one more for its {FINGER_STATE}'
+    return (
+        f'{recording.joints.shape[1]} joints{fingers}, and a camera with '
+        f'width: {width}, height: {height}'
+    )
+
+
+def _camera(robot: RobotSpec, name: str) -> str:
+    cameras = ', '.join(robot.cameras) or 'none'
+    if name:
+        if name not in robot.cameras:
+            raise EpisodeError(f"camera '{name}': robot '{robot.name}' has: {cameras}")
+        return name
+    if len(robot.cameras) != 1:
+        raise EpisodeError(
+            f"robot '{robot.name}' has the cameras: {cameras}; "
+            'expected --camera to say which one took the images'
+        )
+    return next(iter(robot.cameras))
+
+
+def _recorded_robot(robot: RobotSpec, camera: str, rate: float | None) -> RobotSpec:
+    """The robot as this set knows it: one camera, no leader, the rate of the set."""
+    if rate is not None and not 0 < rate <= FASTEST_HZ:
+        raise EpisodeError(f'rate {rate:g}: expected rows per second, up to {FASTEST_HZ:g}')
+    return robot.model_copy(
+        update={
+            'rate': robot.rate if rate is None else float(rate),
+            'cameras': {camera: robot.cameras[camera]},
+            'joints': robot.joints.model_copy(update={'leader': ()}),
+        }
+    )
+
+
+def _joints_of_part(
+    part: EiplPart, robot: RobotSpec, note: Callable[[str], None]
+) -> list[Float32Array]:
+    """The joints (T, J) of every demonstration, held against the robot."""
+    (camera,) = robot.cameras
+    spec = robot.cameras[camera]
+    for recording in part.recordings:
+        height, width = recording.image_size
+        if (height, width) != (spec.height, spec.width):
+            raise EpisodeError(
+                f"{recording.image_source}: images are {width}x{height}, camera '{camera}' of "
+                f"robot '{robot.name}' is {spec.width}x{spec.height}; expected a robot spec with "
+                f'width: {width}, height: {height} for it'
+            )
+    joints = [_joints(recording, robot) for recording in part.recordings]
+    fingers = [r for r in part.recordings if r.finger_state is not None]
+    if fingers:
+        last = robot.joints.names[-1]
+        appended = len(fingers[0].joints[0]) < len(robot.joints.names)
+        note(
+            f"{part.source}: {FINGER_STATE} becomes the joint '{last}', as it stands"
+            if appended
+            else f"{part.source}: {FINGER_STATE} is left out, robot '{robot.name}' has no joint "
+            'for it'
+        )
+    return joints
+
+
+def _joints(recording: EiplRecording, robot: RobotSpec) -> Float32Array:
+    names = robot.joints.names
+    joints = np.asarray(recording.joints, dtype=np.float32)
+    finger = recording.finger_state
+    if finger is not None and joints.shape[1] + 1 == len(names):
+        joints = np.concatenate((joints, finger[:, None].astype(np.float32)), axis=1)
+    if joints.shape[1] != len(names):
+        raise EpisodeError(
+            f"{recording.source}: has {joints.shape[1]} joints, robot '{robot.name}' has "
+            f'{len(names)} ({", ".join(names)}); expected the same number'
+        )
+    wrong = np.argwhere(~np.isfinite(joints))
+    if len(wrong):
+        row, joint = wrong[0]
+        episode = '' if recording.episode is None else f'episode {recording.episode}, '
+        raise EpisodeError(
+            f"{recording.source}: {episode}row {row}, joint '{names[joint]}' is "
+            f'{joints[row, joint]}, expected a finite number'
+        )
+    return joints
+
+
+def _refuse_normalised(
+    source: Path, bounds: Sequence[Array | None], joints: Sequence[Sequence[Float32Array]]
+) -> None:
+    """Refuse a set of joints scaled to [0, 1], where its bounds or its exactness prove it."""
+    values = np.concatenate([episode for part in joints for episode in part])
+    low, high = values.min(axis=0), values.max(axis=0)
+    if low.min() < 0 or high.max() > 1:
+        return
+    known = next((part for part in bounds if part is not None), None)
+    if known is not None and _fits(known, values.shape[1]):
+        slack = BOUND_SLACK * (known[1] - known[0])
+        outside = (low < known[0] - slack) | (high > known[1] + slack)
+        full = (low < BOUND_SLACK) & (high > 1 - BOUND_SLACK)
+        differs = (known[0] < -slack) | (known[1] > 1 + slack)
+        proven = outside.any() or (full.all() and differs.any())
+        expected = f'{BOUNDS} goes from {known[0].min():g} to {known[1].max():g}'
+    else:
+        proven = values.shape[1] > 1 and bool(((low == 0) & (high == 1)).all())
+        expected = 'every joint reaches exactly 0 and 1'
+    if proven:
+        raise EpisodeError(
+            f'{source}: joints look normalised: they lie in {low.min():.3g}..{high.max():.3g}, '
+            f"{expected}; expected positions in the robot's units"
+        )
+
+
+def _tell_bounds(
+    part: EiplPart,
+    joints: Sequence[Float32Array],
+    robot: RobotSpec,
+    note: Callable[[str], None],
+) -> None:
+    """Tell of joints beyond the set's own bounds, or beyond the robot's limits."""
+    values = np.concatenate(list(joints))
+    low, high = values.min(axis=0), values.max(axis=0)
+    limits = robot.joints.limits.position_array().T
+    sides = [(f"its limits in robot spec '{robot.name}'", limits)]
+    if part.bounds is not None:
+        if _fits(part.bounds, len(low)):
+            sides.append((BOUNDS, part.bounds))
+        else:
+            note(f'{part.source}: {BOUNDS} has {part.bounds.shape[1]} joints, found {len(low)}')
+    for what, (least, greatest) in sides:
+        slack = BOUND_SLACK * (greatest - least)
+        outside = np.flatnonzero((low < least - slack) | (high > greatest + slack))
+        if len(outside):
+            first = outside[0]
+            more = f' (and {len(outside) - 1} more joints)' if len(outside) > 1 else ''
+            bound = np.broadcast_to([least, greatest], (2, len(low)))[:, first]
+            note(
+                f"{part.source}: joint '{robot.joints.names[first]}' goes from {low[first]:.3g} "
+                f'to {high[first]:.3g}, beyond {what}: {bound[0]:.3g} to {bound[1]:.3g}{more}'
+            )
+
+
+def _fits(bounds: Array, joints: int) -> bool:
+    return bounds.shape[1] in (1, joints)
+
+
+def _rows_before_padding(joints: Float32Array, images: Array) -> int:
+    """Number of rows without those at the end that repeat the last one exactly."""
+    row = len(joints)
+    while row > 1 and np.array_equal(joints[row - 2], joints[-1]):
+        if not np.array_equal(images[row - 2], images[-1]):
+            break
+        row -= 1
+    return row
+
+
+@dataclass
+class _Import:
+    """Writes the episodes; after an error it leaves nothing behind."""
+
+    robot: RobotSpec
+    out_dir: Path
+    channels: Channels
+    keep_padding: bool
+    note: Callable[[str], None]
+    on_row: Callable[[], None]
+    options: dict[str, Any]
+    written: list[Path] = field(default_factory=list)
+
+    def __enter__(self) -> _Import:
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if kind is not None:
+            for episode in self.written:
+                episode.unlink()
+
+    def part(self, part: EiplPart, joints: Sequence[Float32Array]) -> EiplEpisodes:
+        folder = self.out_dir / part.split if part.split else self.out_dir
+        episodes, padded, padding = [], 0, 0
+        for recording, values in zip(part.recordings, joints, strict=True):
+            images = recording.images()
+            rows = len(values) if self.keep_padding else _rows_before_padding(values, images)
+            padded += rows < len(values)
+            padding += len(values) - rows
+            created_ns = recording.source.stat().st_mtime_ns
+            episodes.append(self._episode(values[:rows], images, folder, created_ns))
+        if padding:
+            self.note(
+                f'{part.source}: left out {padding} rows at the end of {padded} of '
+                f'{len(episodes)} episodes that repeat the last one (--keep-padding keeps them)'
+            )
+        return EiplEpisodes(part.split, part.source, tuple(episodes))
+
+    def _episode(self, joints: Float32Array, images: Array, folder: Path, created_ns: int) -> Path:
+        path = next_episode_path(folder)
+        writer = EpisodeWriter(path, self.robot, created_ns=created_ns, **self.options)
+        try:
+            for row in range(len(joints)):
+                self._row(writer, row, joints[row], images[row])
+                self.on_row()
+            writer.close()
+        except BaseException:
+            writer.discard()
+            raise
+        self.written.append(path)
+        return path
+
+    def _row(self, writer: EpisodeWriter, row: int, joints: Float32Array, image: Array) -> None:
+        (camera,) = self.robot.cameras
+        colours = image[..., ::-1] if self.channels == 'bgr' else image
+        observation = Observation(
+            qpos=joints,
+            qvel=np.zeros_like(joints),
+            effort=None,
+            images={camera: np.ascontiguousarray(colours)},
+            action=None,
+        )
+        time_ns = (row + 1) * self.robot.period_ns
+        names = self.robot.stream_names
+        samples = {name: Sample(0, time_ns, None) for name in names}
+        counted = StreamCounters(row + 1, 0, 0, self.robot.period_ns if row else 0)
+        ages_ns, counters = dict.fromkeys(names, 0), dict.fromkeys(names, counted)
+        writer.append(time_ns, observation, Row(time_ns, samples, {}, ages_ns, counters))

@@ -1,0 +1,311 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""EIPL's data sets become the episodes that were recorded, or one line says why not."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import eipl_sets
+import numpy as np
+import pytest
+
+from motion_policy.cli.main import main
+from motion_policy.episodes import EpisodeError, EpisodeReader, check_episode
+from motion_policy.episodes.eipl_data import read_eipl, read_joint_bounds
+from motion_policy.episodes.eipl_import import import_eipl
+
+ROBOT = eipl_sets.robot()
+Capture = pytest.CaptureFixture[str]
+
+
+def imported(source: Path, out: Path, robot: Any = ROBOT, **options: Any) -> list[Path]:
+    """Import raw pixels; return all episodes."""
+    parts = import_eipl(source, robot, out, compress=False, **options)
+    return [episode for part in parts for episode in part.episodes]
+
+
+def test_a_set_gives_its_numbers_in_rgb(tmp_path: Path) -> None:
+    source = eipl_sets.write_npy(tmp_path / 'set', (9, 9))
+    notes: list[str] = []
+    episodes = imported(source, tmp_path / 'out', note=notes.append, task='grasp')
+    assert [path.name for path in episodes] == ['episode_000000.hdf5', 'episode_000001.hdf5']
+    for number, path in enumerate(episodes):
+        assert check_episode(path) == []
+        with EpisodeReader(path) as episode:
+            expected = eipl_sets.joints(number, 9)
+            np.testing.assert_array_equal(episode.qpos, expected)
+            # No stream of actions: the position reached one row later is what was to be reached.
+            np.testing.assert_array_equal(episode.action[:-1], expected[1:])
+            np.testing.assert_array_equal(np.diff(episode.time_ns), 100_000_000)
+            for row in range(9):
+                np.testing.assert_array_equal(
+                    episode.image('top', row), eipl_sets.image(number, row)
+                )
+            assert (episode.task, episode.rate, episode.success) == ('grasp', 10.0, None)
+            assert not episode.stamps('top').header_ns.any()
+    (note,) = notes
+    assert 'no stamps, no action stream' in note
+    assert 'BGR' in note
+
+
+def test_the_order_of_colours_can_be_said(tmp_path: Path) -> None:
+    source = eipl_sets.write_npy(tmp_path / 'set', (3,))
+    (path,) = imported(source, tmp_path / 'out', channels='rgb')
+    with EpisodeReader(path) as episode:
+        np.testing.assert_array_equal(episode.image('top', 1), eipl_sets.image(0, 1)[..., ::-1])
+
+
+def test_padding_is_left_out_unless_asked_for(tmp_path: Path) -> None:
+    source = eipl_sets.write_npy(tmp_path / 'set', (4, 9, 7))
+    notes: list[str] = []
+    lengths = []
+    for path in imported(source, tmp_path / 'out', note=notes.append):
+        with EpisodeReader(path) as episode:
+            lengths.append(episode.length)
+    assert lengths == [4, 9, 7]
+    assert 'left out 7 rows at the end of 2 of 3 episodes' in notes[-1]
+    for path in imported(source, tmp_path / 'kept', keep_padding=True):
+        with EpisodeReader(path) as episode:
+            assert episode.length == 9
+
+
+def test_a_joint_that_rests_while_the_image_moves_is_no_padding(tmp_path: Path) -> None:
+    source = eipl_sets.write_npy(tmp_path / 'set', (8,))
+    joints = np.load(source / 'joints.npy')
+    joints[:, 5:] = joints[:, 4:5]
+    np.save(source / 'joints.npy', joints)
+    (path,) = imported(source, tmp_path / 'out')
+    with EpisodeReader(path) as episode:
+        assert episode.length == 8
+
+
+def test_train_and_test_stay_apart(tmp_path: Path, capsys: Capture) -> None:
+    root = tmp_path / 'grasp'
+    train = eipl_sets.write_npy(root / 'train', (5, 5, 5))
+    test = eipl_sets.write_npy(root / 'test', (5, 4), first=3)
+    eipl_sets.write_bounds(root / 'joint_bounds.npy', train, test)
+    assert [part.split for part in read_eipl(root)] == ['train', 'test']
+    out = tmp_path / 'out'
+    command = ['import', str(root), '--out', str(out), '--from', 'eipl', '--raw']
+    (tmp_path / 'arm.yaml').write_text(ROBOT.to_yaml())
+    assert main([*command, '--robot', str(tmp_path / 'arm.yaml')]) == 0
+    printed = capsys.readouterr().out
+    assert f'its 3 episodes are in {out / "train"}' in printed
+    assert f'its 2 episodes are in {out / "test"}' in printed
+    assert 'beyond' not in printed
+    assert len(list((out / 'train').glob('*.hdf5'))) == 3
+    with EpisodeReader(out / 'test' / 'episode_000001.hdf5') as episode:
+        np.testing.assert_array_equal(episode.qpos, eipl_sets.joints(4, 4))
+
+
+@pytest.mark.parametrize('count', [2, 3])
+def test_one_file_is_one_episode(tmp_path: Path, count: int) -> None:
+    finger = (np.arange(6) > 2).astype(np.float32)
+    arrays = {'joints': eipl_sets.joints(0, 6, 2), 'images': eipl_sets.bgr_images(0, 6)}
+    np.savez(tmp_path / 'a.npz', **arrays, finger_state=finger, finger=finger)
+    notes: list[str] = []
+    (path,) = imported(
+        tmp_path / 'a.npz', tmp_path / 'out', eipl_sets.robot(count), note=notes.append
+    )
+    with EpisodeReader(path) as episode:
+        np.testing.assert_array_equal(episode.qpos[:, :2], arrays['joints'])
+        np.testing.assert_array_equal(episode.image('top', 4), eipl_sets.image(0, 4))
+        if count == 3:
+            np.testing.assert_array_equal(episode.qpos[:, 2], finger)
+            assert "finger_state becomes the joint 'hand'" in notes[-1]
+        else:
+            assert 'finger_state is left out' in notes[-1]
+
+
+def test_a_folder_of_files_gives_one_episode_each(tmp_path: Path) -> None:
+    for number in range(3):
+        np.savez(
+            tmp_path / f'{number}.npz',
+            joints=eipl_sets.joints(number, 4 + number),
+            images=eipl_sets.bgr_images(number, 4 + number),
+        )
+    lengths = []
+    for path in imported(tmp_path, tmp_path / 'out'):
+        with EpisodeReader(path) as episode:
+            lengths.append(episode.length)
+    assert lengths == [4, 5, 6]
+
+
+def test_the_rate_is_the_robots_unless_said(tmp_path: Path) -> None:
+    source = eipl_sets.write_npy(tmp_path / 'set', (4,))
+    for rate, expected in ((None, 50.0), (4.0, 4.0)):
+        (path,) = imported(source, tmp_path / 'out', eipl_sets.robot(rate=50.0), rate=rate)
+        assert check_episode(path) == []
+        with EpisodeReader(path) as episode:
+            assert episode.rate == episode.robot.rate == expected
+            assert (np.diff(episode.time_ns) == round(1e9 / expected)).all()
+
+
+def test_one_camera_of_several_is_chosen(tmp_path: Path) -> None:
+    source = eipl_sets.write_npy(tmp_path / 'set', (4,))
+    robot = eipl_sets.robot(cameras=('top', 'side'))
+    with pytest.raises(EpisodeError, match='top, side; expected --camera'):
+        imported(source, tmp_path / 'out', robot)
+    with pytest.raises(EpisodeError, match=r"'wrist'.*top, side"):
+        imported(source, tmp_path / 'out', robot, camera='wrist')
+    (path,) = imported(source, tmp_path / 'out', robot, camera='side')
+    assert check_episode(path) == []
+    with EpisodeReader(path) as episode:
+        assert episode.cameras == ('side',)
+
+
+def test_a_set_larger_than_memory_is_mapped(tmp_path: Path) -> None:
+    # 64 GiB that are nowhere: a file with a hole. Reading them would end this test.
+    shape = (64, 2**30 // (3 * 2**10), 2**5, 2**5, 3)
+    source = tmp_path / 'set'
+    source.mkdir()
+    with (source / 'images.npy').open('wb') as file:
+        header = {'descr': '|u1', 'fortran_order': False, 'shape': shape}
+        np.lib.format.write_array_header_2_0(file, header)
+        file.truncate(file.tell() + int(np.prod(shape)))
+    np.save(source / 'joints.npy', np.zeros((*shape[:2], 1), np.float32))
+    (part,) = read_eipl(source)
+    assert part.rows == shape[0] * shape[1]
+    assert part.recordings[63].images()[-1].shape == (32, 32, 3)
+
+
+def change(name: str, how: Callable[[Any], Any]) -> Callable[[Path], None]:
+    def apply(source: Path) -> None:
+        np.save(source / name, how(np.load(source / name)))
+
+    return apply
+
+
+def with_nan(joints: Any) -> Any:
+    joints[1, 2, 1] = np.nan
+    return joints
+
+
+def remove(name: str) -> Callable[[Path], None]:
+    return lambda source: (source / name).unlink()
+
+
+def pickled(source: Path) -> None:
+    (source / 'joints.npy').write_bytes(pickle.dumps([1, 2]))
+
+
+def objects(source: Path) -> None:
+    np.save(source / 'joints.npy', np.array([[{}]], dtype=object), allow_pickle=True)
+
+
+def cut_short(source: Path) -> None:
+    data = (source / 'images.npy').read_bytes()
+    (source / 'images.npy').write_bytes(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize(
+    ('damage', 'words'),
+    [
+        (remove('joints.npy'), ['set: has no joints.npy', 'found images.npy']),
+        (remove('images.npy'), ['set: has no images.npy']),
+        (change('images.npy', lambda x: x[:, :-1]), ['(2, 5)', '(2, 6)', 'expected the same']),
+        (change('images.npy', lambda x: x / 255), ['images.npy', 'float64', 'uint8']),
+        (change('images.npy', lambda x: x.transpose(0, 1, 4, 2, 3)), ['(2, 6, 3, 12, 16)']),
+        (change('images.npy', lambda x: x[:, :, :10]), ['16x10', "'top'", '16x12', 'height: 10']),
+        (change('joints.npy', lambda x: x[..., :2]), ['has 2 joints', 'small_arm', '3 (shoulder']),
+        (change('joints.npy', lambda x: x[0]), ['joints.npy', '(6, 3)', '(episodes, rows']),
+        (change('joints.npy', with_nan), ['joints.npy', 'episode 1, row 2', "'elbow' is nan"]),
+        (change('joints.npy', lambda x: x[:0]), ['joints.npy', '(0, 6, 3)']),
+        (pickled, ['joints.npy', 'Python objects']),
+        (objects, ['joints.npy', 'Python objects']),
+        (cut_short, ['images.npy', 'cannot be read']),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    tmp_path: Path, damage: Callable[[Path], None], words: list[str]
+) -> None:
+    source = eipl_sets.write_npy(tmp_path / 'set', (6, 6))
+    damage(source)
+    with pytest.raises(EpisodeError) as caught:
+        imported(source, tmp_path / 'out')
+    assert [word for word in words if word not in str(caught.value)] == []
+    assert '\n' not in str(caught.value)
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('with_bounds', [True, False])
+def test_normalised_joints_are_refused(tmp_path: Path, with_bounds: bool) -> None:
+    source = eipl_sets.write_npy(tmp_path / 'set', (30, 30))
+    if with_bounds:
+        eipl_sets.write_bounds(tmp_path / 'joint_bounds.npy', source)
+    imported(source, tmp_path / 'raw')
+    joints = np.load(source / 'joints.npy')
+    low, high = joints.min(axis=(0, 1)), joints.max(axis=(0, 1))
+    np.save(source / 'joints.npy', (joints - low) / (high - low))
+    with pytest.raises(EpisodeError, match='look normalised'):
+        imported(source, tmp_path / 'out')
+
+
+def test_joints_beyond_bounds_or_limits_are_told(tmp_path: Path) -> None:
+    source = eipl_sets.write_npy(tmp_path / 'set', (30,))
+    np.save(source / 'joint_bounds.npy', np.array([[-2.0, -0.5, -2.0], [2.0, 0.5, 2.0]]))
+    notes: list[str] = []
+    imported(source, tmp_path / 'out', note=notes.append)
+    assert "joint 'elbow' goes from" in notes[-1]
+    assert 'beyond joint_bounds.npy: -0.5 to 0.5' in notes[-1]
+    joints = np.load(source / 'joints.npy')
+    joints[0, 3, 2] = 2.5
+    np.save(source / 'joints.npy', joints)
+    (source / 'joint_bounds.npy').unlink()
+    imported(source, tmp_path / 'out', note=notes.append)
+    assert "joint 'hand' goes from -1.5 to 2.5, beyond its limits" in notes[-1]
+
+
+@pytest.mark.parametrize(
+    ('bounds', 'words'),
+    [
+        (np.zeros((3, 4)), r'\(3, 4\) float64, expected \(2, joints\)'),
+        (np.array([[0.0, 1.0], [1.0, 0.5]]), 'joint 2 has the bounds 1 and 0.5'),
+        (np.array([[0.0, np.nan], [1.0, 1.0]]), 'joint 2 has the bounds nan and 1'),
+    ],
+)
+def test_wrong_bounds_are_refused(tmp_path: Path, bounds: np.ndarray, words: str) -> None:
+    np.save(tmp_path / 'joint_bounds.npy', bounds)
+    with pytest.raises(EpisodeError, match=words):
+        read_joint_bounds(tmp_path / 'joint_bounds.npy')
+
+
+def test_nothing_is_left_of_an_import_that_fails_in_the_middle(tmp_path: Path) -> None:
+    source = eipl_sets.write_npy(tmp_path / 'set', (6, 6, 6))
+    rows = 0
+
+    def fail_late() -> None:
+        nonlocal rows
+        rows += 1
+        if rows == 15:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        imported(source, tmp_path / 'out', on_row=fail_late)
+    assert list((tmp_path / 'out').iterdir()) == []
+
+
+def error_line(capsys: Capture) -> str:
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('error: ')
+    return line
+
+
+def test_the_command_says_what_is_missing_or_foreign(tmp_path: Path, capsys: Capture) -> None:
+    source = eipl_sets.write_npy(tmp_path / 'set', (4,))
+    command = ['import', str(source), '--out', str(tmp_path / 'out')]
+    assert main([*command, '--from', 'eipl']) == 2
+    assert '3 joints, and a camera with width: 16, height: 12' in error_line(capsys)
+    for option in ('--namespace=a', '--split-at-gaps'):
+        assert main([*command, '--from', 'eipl', '--robot', 'ur5e', option]) == 2
+        assert f'{option.split("=")[0]} means nothing for --from eipl' in error_line(capsys)
+    for option in ('--camera=a', '--channels=bgr', '--rate=10', '--keep-padding'):
+        assert main([*command, '--robot', 'ur5e', option]) == 2
+        assert f'{option.split("=")[0]} means nothing for --from rosbag2' in error_line(capsys)
+    assert main([*command, '--from', 'eipl', '--robot', 'tabletop_sim', '--camera', 'top']) == 2
+    assert "16x12, camera 'top' of robot 'tabletop_sim' is 128x128" in error_line(capsys)
+    assert not (tmp_path / 'out').exists()
