@@ -6,11 +6,14 @@ from __future__ import annotations
 
 from motion_policy.errors import UserError
 from motion_policy.policies.base import Model, Policy, PolicySpec
+from motion_policy.policies.cae import CAEModel
+from motion_policy.policies.cae_rnn import CAERNNPolicy, RNNModel
 from motion_policy.policies.cnnrnn import CNNRNNLNPolicy, CNNRNNPolicy
 from motion_policy.policies.sarnn import SARNNPolicy
 
 MODEL_KINDS: dict[str, type[Model]] = {
-    kind.kind: kind for kind in (SARNNPolicy, CNNRNNPolicy, CNNRNNLNPolicy)
+    kind.kind: kind
+    for kind in (SARNNPolicy, CNNRNNPolicy, CNNRNNLNPolicy, CAERNNPolicy, CAEModel, RNNModel)
 }
 
 
