@@ -16,6 +16,7 @@ import yaml
 
 from motion_policy.cli.main import SUBCOMMANDS
 from motion_policy.episodes import check_episode, layout
+from motion_policy.policies import MODEL_KINDS
 from motion_policy.policies.base import PolicySpec
 from motion_policy.robot import load_robot_spec, robot_spec_from_yaml
 from motion_policy.robot.spec import CameraSpec, JointsSpec, JointTopic, LimitsSpec, RobotSpec
@@ -68,6 +69,11 @@ def test_the_robot_spec_example_is_the_shipped_arm() -> None:
     written, shipped = robot_spec_from_yaml(example, 'the page'), load_robot_spec('tabletop_sim')
     assert written.joints == shipped.joints
     assert written.cameras.items() <= shipped.cameras.items()
+
+
+def test_the_policies_page_has_every_kind_and_every_hyper_parameter() -> None:
+    keys = {key for kind in MODEL_KINDS.values() for key in kind.Config.model_fields}
+    assert absent({*MODEL_KINDS, *keys}, page('policies.md')) == set()
 
 
 def test_the_episode_page_has_every_name() -> None:
