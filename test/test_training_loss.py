@@ -152,7 +152,9 @@ def test_the_image_term_on_drawn_frames_is_right_on_average() -> None:
     policy = small_policy()
     with torch.no_grad():
         whole = recurrent_terms(policy, batch(), None)
-        drawn = [recurrent_terms(policy, batch(), 2, None, generator_for(i)) for i in range(150)]
+        drawn = [
+            recurrent_terms(policy, batch(), 2, generator=generator_for(i)) for i in range(150)
+        ]
     images = torch.stack([terms['image'] for terms in drawn])
     assert images.std() > 0
     uncertainty = images.std() / len(drawn) ** 0.5
@@ -178,7 +180,10 @@ def test_noise_is_repeatable_and_targets_stay_clean() -> None:
     policy = small_policy()
     noise = Augmentation(AugmentationConfig(image_noise=0.1, joint_noise=0.1))
     data, untouched = batch(), batch()
-    terms = [recurrent_terms(policy, data, None, noise, generator_for(seed)) for seed in (1, 1, 2)]
+    terms = [
+        recurrent_terms(policy, data, None, augmentation=noise, generator=generator_for(seed))
+        for seed in (1, 1, 2)
+    ]
     assert torch.equal(terms[0]['joint'], terms[1]['joint'])
     assert not torch.equal(terms[0]['joint'], terms[2]['joint'])
     assert torch.equal(data.images['top'], untouched.images['top'])

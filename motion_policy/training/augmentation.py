@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Varies what the policy sees in training: light and colour per episode, noise per step.
+"""Varies what a model sees in training: light and colour per episode, noise per step.
 
 All values come from the generator that is given, so an epoch can be repeated exactly.
 """
@@ -19,12 +19,14 @@ ERASED_ASPECT = (0.3, 3.3)
 
 
 class Augmentation:
-    """Both methods keep the shape of what they are given, and leave it unchanged."""
+    """Every method keeps the shape of what it is given, and leaves it unchanged."""
 
     def __init__(self, config: AugmentationConfig) -> None:
         self.config = config
         self._colours = any((config.brightness, config.contrast, config.saturation, config.hue))
-        self._functional = _torchvision() if self._colours else None
+        moved = (config.translate, config.horizontal_flip, config.vertical_flip)
+        self._moves = any((*moved, config.autocontrast))
+        self._functional = _torchvision() if self._colours or self._moves else None
 
     def images(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """(B, T, 3, H, W) in [0, 1] -> in other light, and with noise that may leave [0, 1]."""
@@ -38,6 +40,16 @@ class Augmentation:
             images = images + noise
         return images
 
+    def frames(self, frames: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """For an autoencoder: (N, 3, h, w) in [0, 1] -> what it sees, and what it shall draw.
+
+        Both are moved, mirrored and stretched in contrast alike, every frame in its own way; what
+        it sees is in other light too, and noisy.
+        """
+        if self._moves:
+            frames = torch.stack([self._placed(frame, generator) for frame in frames])
+        return self.images(frames[:, None], generator)[:, 0], frames
+
     def joints(self, joints: Tensor, generator: torch.Generator) -> Tensor:
         """(B, T, J) normalised -> the same with noise per step and an offset per episode."""
         config = self.config
@@ -48,6 +60,32 @@ class Augmentation:
             offset = torch.empty_like(joints[:, :1])
             joints = joints + offset.normal_(0, config.joint_offset, generator=generator)
         return joints
+
+    def features(self, features: Tensor, generator: torch.Generator) -> Tensor:
+        """(B, T, F) in [0, 1] -> the same with noise per step."""
+        if not self.config.feature_noise:
+            return features
+        noise = torch.empty_like(features)
+        return features + noise.normal_(0, self.config.feature_noise, generator=generator)
+
+    def _placed(self, frame: Tensor, generator: torch.Generator) -> Tensor:
+        """Moves, mirrors and stretches the contrast of (3, h, w)."""
+        config, functional = self.config, self._functional
+        assert functional is not None
+        height, width = frame.shape[-2:]
+        across, down, stretched, mirrored, upended = _uniform(5, generator)
+        if config.translate:
+            # A crop that reaches beyond the image: what comes in from there is black.
+            left = round((2 * across - 1) * config.translate * width)
+            top = round((2 * down - 1) * config.translate * height)
+            frame = functional.crop(frame, top, left, height, width)
+        if stretched < config.autocontrast:
+            frame = functional.autocontrast(frame)
+        if mirrored < config.horizontal_flip:
+            frame = functional.horizontal_flip(frame)
+        if upended < config.vertical_flip:
+            frame = functional.vertical_flip(frame)
+        return frame
 
     def _other_light(self, images: Tensor, generator: torch.Generator) -> Tensor:
         config, functional = self.config, self._functional
@@ -91,7 +129,7 @@ def _torchvision() -> ModuleType:
         from torchvision.transforms.v2 import functional
     except ImportError as error:
         raise ConfigError(
-            'augmentation: brightness, contrast, saturation and hue need torchvision, which '
+            'augmentation: light, colours, flips and translate need torchvision, which '
             f'cannot be imported: {error}'
         ) from None
     module: ModuleType = functional

@@ -26,7 +26,8 @@ class Batch:
 
     images {camera: (B, T, h, w, 3) uint8}, qpos and action (B, T, J) in robot units,
     mask (B, T) bool: true where a row exists, shorter sequences are padded at their end;
-    effort (B, T, J) where the policy sees it.
+    effort (B, T, J) where the policy sees it; features (B, T, F) in place of the images where
+    these are looked at once for all.
     """
 
     images: dict[str, Tensor]
@@ -34,6 +35,11 @@ class Batch:
     action: Tensor
     mask: Tensor
     effort: Tensor | None = None
+    features: Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.mask)
 
     def to(self, *args: Any, **kwargs: Any) -> Batch:
         """The batch on another device."""
@@ -43,6 +49,7 @@ class Batch:
             self.action.to(*args, **kwargs),
             self.mask.to(*args, **kwargs),
             None if self.effort is None else self.effort.to(*args, **kwargs),
+            None if self.features is None else self.features.to(*args, **kwargs),
         )
 
 
@@ -112,6 +119,7 @@ def collate(sequences: Sequence[Demonstration]) -> Batch:
         action=_pad([sequence.action for sequence in sequences]),
         mask=rows < lengths[:, None],
         effort=_pad_known([sequence.effort for sequence in sequences]),
+        features=_pad_known([sequence.features for sequence in sequences]),
     )
 
 

@@ -44,7 +44,7 @@ class PolicyCheckpoints(Checkpoint):
         assert isinstance(pl_module, PolicyModule)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         _check_finite(metrics, trainer.current_epoch)
-        validated = (trainer.current_epoch + 1) % pl_module.config.validate_every == 0
+        validated = (trainer.current_epoch + 1) % pl_module.config.validation_period == 0
         better = validated and metrics[self.judged] < self.best
         if better:
             self.best = metrics[self.judged]

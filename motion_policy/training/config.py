@@ -12,11 +12,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from motion_policy.errors import UserError
 from motion_policy.policies import model_class
 from motion_policy.robot.load import first_error_line
+from motion_policy.training.kinds import KINDS
 from motion_policy.training.schedule import Curve, LossSchedule
 
 COMMAND_LINE = 'command line'
@@ -102,6 +110,25 @@ class AugmentationConfig(_Strict):
     saturation: float = Field(default=0.0, ge=0, le=1, description='factor 1 +- this, per episode')
     hue: float = Field(default=0.0, ge=0, le=0.5, description='turn +- this, per episode')
     erasing: float = Field(default=0.0, ge=0, le=1, description='share of episodes with a box')
+    feature_noise: float = Field(default=0.02, ge=0, description='per step, of their range')
+    translate: float = Field(default=0.0, ge=0, le=1, description='+- this share of the image')
+    autocontrast: float = Field(default=0.0, ge=0, le=1, description='share of frames')
+    horizontal_flip: float = Field(default=0.0, ge=0, le=1, description='share of frames')
+    vertical_flip: float = Field(default=0.0, ge=0, le=1, description='share of frames')
+
+
+class SamplingConfig(_Strict):
+    """How much of what it sees is its own prediction in the end, and how that share rises."""
+
+    joint: float = Field(default=0.0, ge=0, le=1, description='of joints and efforts')
+    image: float = Field(default=0.0, ge=0, le=1, description='of images (or their features)')
+    curve: Curve = 'linear'
+    epochs: int = Field(default=100, ge=1)
+
+    def shares(self, epoch: int) -> tuple[float, float]:
+        """The shares of own joints and of own images in an epoch."""
+        risen = LossSchedule(self.curve, self.epochs)(epoch)
+        return self.joint * risen, self.image * risen
 
 
 class TrainConfig(_Strict):
@@ -115,8 +142,11 @@ class TrainConfig(_Strict):
     image_size: tuple[int, int] = (64, 64)
     target: Literal['action', 'qpos'] = 'action'
     effort: bool = Field(default=False, description='joint efforts are seen and predicted too')
-    batch_size: int = Field(default=5, ge=1, description='episodes')
+    batch_size: int = Field(default=5, ge=1, description='episodes; frames for a cae')
     epochs: int = Field(ge=1, description='one epoch shows every episode once')
+    frames_per_epoch: int | None = Field(
+        default=None, ge=1, description='drawn anew for each epoch of a cae; unset: all'
+    )
     learning_rate: float = Field(default=1e-3, gt=0)
     learning_rate_shape: Literal['constant', 'cosine'] = 'constant'
     warmup_epochs: int = Field(default=0, ge=0)
@@ -131,6 +161,10 @@ class TrainConfig(_Strict):
         ge=1,
         description='frames per episode on which the image is predicted, drawn anew; unset: all',
     )
+    bptt_steps: int | None = Field(
+        default=None, ge=1, description='steps after which gradients are cut; unset: never'
+    )
+    scheduled_sampling: SamplingConfig = SamplingConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     seed: int = 0
     threads: int | None = Field(default=None, ge=1, description='of the CPU; all cores if unset')
@@ -148,13 +182,34 @@ class TrainConfig(_Strict):
         hyper = dict(value)
         if 'kind' not in hyper:
             raise ValueError('kind: missing, expected a kind of policy')
-        kind = model_class(hyper.pop('kind'))
+        name = hyper.pop('kind')
+        kind = model_class(name)
+        if name not in KINDS:
+            raise ValueError(f"kind: a '{name}' is not trained, only: {', '.join(KINDS)}")
+        _take_autoencoders(hyper, name)
         try:
             kind.Config.model_validate(hyper)
         except ValidationError as error:
             line = first_error_line(error, hyper, '')
             raise ValueError(line.removeprefix(': ')) from None
         return value
+
+    @model_validator(mode='after')
+    def _only_what_is_used(self) -> TrainConfig:
+        for key in sorted(KINDS[self.kind].unused):
+            value = default = self
+            for part in key.split('.'):
+                default = type(default).model_fields[part].default
+                value = getattr(value, part)
+            if value != default:
+                raise ValueError(f"{key}: found {value}, but a '{self.kind}' has no use for it")
+        sampled = self.scheduled_sampling.image
+        if sampled and not self.loss.image and KINDS[self.kind].learns_from == 'sequences':
+            raise ValueError(
+                f'scheduled_sampling.image: found {sampled}, but with loss.image=0 no image is '
+                'learnt that could be mixed in'
+            )
+        return self
 
     @field_validator('cameras', mode='before')
     @classmethod
@@ -169,7 +224,19 @@ class TrainConfig(_Strict):
     @property
     def hyper(self) -> dict[str, Any]:
         """The hyper-parameters that the configuration names."""
-        return {key: value for key, value in self.policy.items() if key != 'kind'}
+        hyper = {key: value for key, value in self.policy.items() if key != 'kind'}
+        _take_autoencoders(hyper, self.kind)
+        return hyper
+
+    @property
+    def autoencoders(self) -> tuple[str, ...]:
+        """The checkpoints of the trained autoencoders that this run begins with."""
+        return _take_autoencoders(dict(self.policy), self.kind)
+
+    @property
+    def validation_period(self) -> int:
+        """Epochs between validations: a short run is judged too."""
+        return min(self.validate_every, self.epochs)
 
 
 def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -195,6 +262,20 @@ def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainC
         ours = any(_same_branch(key, other) for key in keys for other in changed)
         source = COMMAND_LINE if ours else path
         raise ConfigError(first_error_line(error, content, source)) from None
+
+
+def _take_autoencoders(policy: dict[str, Any], kind: str) -> tuple[str, ...]:
+    """Takes the autoencoders to begin with out of the keys of `policy`."""
+    key = KINDS[kind].autoencoder
+    paths = policy.pop(key, None) if key else None
+    if paths is None:
+        if KINDS[kind].needs_autoencoder:
+            raise ValueError(f'{key}: missing, expected the checkpoint of a trained cae')
+        return ()
+    paths = [paths] if isinstance(paths, str) else paths
+    if not isinstance(paths, list | tuple) or not all(isinstance(path, str) for path in paths):
+        raise ValueError(f'{key}: found {paths}, expected a path or a list of paths')
+    return tuple(paths)
 
 
 def _override(content: dict[str, Any], text: str) -> str:

@@ -36,7 +36,7 @@ Progress = Callable[[Sequence[Path], str], Iterable[Path]]
 @dataclass(frozen=True)
 class Demonstration:
     """One episode: images {camera: (T, h, w, 3) uint8}; qpos, action and, where the policy sees
-    it, effort (T, J) float32.
+    it, effort (T, J) float32; features (T, F) in place of the images where these are fixed.
     """
 
     path: Path
@@ -44,6 +44,7 @@ class Demonstration:
     qpos: Tensor
     action: Tensor
     effort: Tensor | None = None
+    features: Tensor | None = None
 
     @property
     def length(self) -> int:
@@ -59,7 +60,8 @@ class Demonstration:
         """Some of the rows."""
         images = {name: image[chosen] for name, image in self.images.items()}
         columns = {name: values[chosen] for name, values in self.columns.items()}
-        return Demonstration(self.path, images, **columns)
+        features = None if self.features is None else self.features[chosen]
+        return Demonstration(self.path, images, **columns, features=features)
 
 
 @dataclass(frozen=True)

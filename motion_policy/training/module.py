@@ -14,66 +14,60 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from motion_policy.policies.recurrent import RecurrentPolicy
-from motion_policy.training.augmentation import Augmentation
+from motion_policy.policies import Model
 from motion_policy.training.batches import Batch, generator_for
 from motion_policy.training.config import TrainConfig
-from motion_policy.training.recurrent_loss import recurrent_terms
+from motion_policy.training.frames import FrameBatch
+from motion_policy.training.learning import Learning
 from motion_policy.training.schedule import learning_rate_share
 
 ADAM_EPS = 1e-7  # as EIPL has it
-SELF_MADE = ('point',)  # terms of the loss whose target the network makes itself
 
 
 class PolicyModule(pl.LightningModule):
     """Trains `policy`; `result` is the policy to judge and to keep."""
 
-    def __init__(self, policy: RecurrentPolicy, config: TrainConfig) -> None:
+    def __init__(self, policy: Model, config: TrainConfig, learning: Learning[Any, Any]) -> None:
         super().__init__()
         self.policy = policy
         self.config = config
         self.mean_policy = copy.deepcopy(policy).requires_grad_(False) if config.average else None
-        self._augmentation = Augmentation(config.augmentation)
+        self.learning = learning
 
     @property
-    def result(self) -> RecurrentPolicy:
+    def result(self) -> Model:
         """The running mean of the weights where one is kept, else the policy itself."""
         return self.policy if self.mean_policy is None else self.mean_policy
-
-    @property
-    def _image_frames(self) -> int | None:
-        return self.config.image_loss_frames if self.config.loss.image else 0
 
     def weight(self, term: str) -> float:
         """The weight of a term of the loss in this epoch."""
         full: float = getattr(self.config.loss, term)
         return full * self.config.loss_schedule.share(term, self.current_epoch)
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+    def training_step(self, batch: Batch | FrameBatch, batch_index: int) -> Tensor:
         generator = generator_for(
             self.config.seed, self.current_epoch, batch_index, self.global_rank, device=self.device
         )
-        terms = recurrent_terms(
-            self.policy, batch, self._image_frames, self._augmentation, generator
-        )
+        terms = self.learning.terms(self.policy, batch, self.current_epoch, generator)
         self._weights = {name: self.weight(name) for name in terms}
         loss = _weighted(terms, self._weights)
         self._log('train', {'loss': loss, **terms}, batch)
         return loss
 
-    def validation_step(self, batch: Batch, batch_index: int) -> None:
-        terms = recurrent_terms(self.result, batch, self._image_frames)
+    def validation_step(self, batch: Batch | FrameBatch, batch_index: int) -> None:
+        terms = self.learning.terms(self.result, batch, self.current_epoch, None)
         self._log('validation', {'loss': self.fixed_loss(terms), **terms}, batch)
 
     def fixed_loss(self, terms: dict[str, Tensor]) -> Tensor:
-        """The loss that epochs are compared by: weights that do not change, and no terms whose
-        target the network makes itself.
+        """The loss that epochs are compared by: weights that do not change, and only terms whose
+        target does not change either.
         """
         weights = self.config.loss.model_dump()
-        return _weighted(terms, {name: weights[name] for name in terms if name not in SELF_MADE})
+        judged = [name for name in terms if name not in self.learning.self_made]
+        return _weighted(terms, {name: weights[name] for name in judged})
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        parameters = self.policy.parameters()
+        parameters = [part for part in self.policy.parameters() if part.requires_grad]
         return torch.optim.Adam(parameters, lr=self.config.learning_rate, eps=ADAM_EPS)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -90,23 +84,25 @@ class PolicyModule(pl.LightningModule):
         # A young mean follows faster, so that it forgets the initial weights.
         steps = self.global_step
         decay = min(self.config.average, (1 + steps) / (10 + steps))
-        mean: list[Tensor] = list(self.mean_policy.parameters())
-        now: list[Tensor] = list(self.policy.parameters())
+        mean, now = self.mean_policy.state_dict(), self.policy.state_dict()
+        moving = [name for name, value in now.items() if value.is_floating_point()]
         with torch.no_grad():
-            torch._foreach_lerp_(mean, now, 1 - decay)
+            torch._foreach_lerp_([mean[n] for n in moving], [now[n] for n in moving], 1 - decay)
+            for name in now.keys() - moving:  # how many batches a normalisation has seen
+                mean[name].copy_(now[name])
 
     def on_train_epoch_end(self) -> None:
         rate = self.trainer.optimizers[0].param_groups[0]['lr']
         self.log('learning_rate', rate)
         self.log_dict({f'weight/{name}': weight for name, weight in self._weights.items()})
 
-    def _log(self, stage: str, values: dict[str, Tensor], batch: Batch) -> None:
+    def _log(self, stage: str, values: dict[str, Tensor], batch: Batch | FrameBatch) -> None:
         self.log_dict(
             {f'{stage}/{name}': value.detach() for name, value in values.items()},
             on_step=False,
             on_epoch=True,
             prog_bar=False,
-            batch_size=int(batch.mask.shape[0]),
+            batch_size=batch.size,
             sync_dist=self.config.devices * self.config.nodes > 1,
         )
 

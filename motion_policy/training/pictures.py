@@ -1,9 +1,9 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the policy sees, looks at and expects, as one picture in TensorBoard.
+"""What a model makes of an episode, as one picture: a storyboard or reconstructions.
 
 Two rows per camera. Above: its images, with the attention points of a policy that has them (blue)
-and those predicted for the next step (red); below: the image predicted for the next step.
+and those predicted for the next step (red); below: what the model drew.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from motion_policy.policies import Policy
 from motion_policy.policies.base import Observation
+from motion_policy.policies.cae import CAEModel
+from motion_policy.policies.normalisation import to_byte_images, to_unit_images
 from motion_policy.training.batches import collate
 from motion_policy.training.demonstrations import Demonstration
-from motion_policy.training.module import PolicyModule
 
 COLUMNS = 6
 SCALE = 3
@@ -30,23 +29,6 @@ ENCODER_COLOUR = (30, 110, 255)
 DECODER_COLOUR = (235, 50, 40)
 
 RgbImage = npt.NDArray[np.uint8]
-
-
-class StoryboardPictures(Callback):
-    """Adds a picture of `episode` (rows at the policy's rate) every `every` epochs."""
-
-    def __init__(self, episode: Demonstration, every: int) -> None:
-        self.episode, self.every = episode, every
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, PolicyModule)
-        epoch = trainer.current_epoch + 1
-        due = epoch % self.every == 0 or epoch == trainer.max_epochs
-        if not due or trainer.logger is None or not trainer.is_global_zero:
-            return
-        logger: Any = trainer.logger
-        picture = storyboard(pl_module.result, self.episode)
-        logger.experiment.add_image('storyboard', picture, trainer.global_step, dataformats='HWC')
 
 
 def storyboard(policy: Policy, episode: Demonstration, columns: int = COLUMNS) -> RgbImage:
@@ -71,6 +53,19 @@ def storyboard(policy: Policy, episode: Demonstration, columns: int = COLUMNS) -
         ]
         parts.append(np.concatenate(cameras, axis=0))
     return np.concatenate(parts, axis=1)
+
+
+@torch.inference_mode()
+def reconstructions(model: CAEModel, episode: Demonstration, columns: int = COLUMNS) -> RgbImage:
+    """`columns` frames of an episode, and what the autoencoder makes of them -> (H, W, 3) RGB."""
+    rows = np.linspace(0, episode.length - 1, columns).round().astype(int).tolist()
+    lines = []
+    shown = [episode.images[camera][rows] for camera in model.cameras]
+    drawn = model([to_unit_images(frames.to(model.device)) for frames in shown])
+    for frames, redrawn in zip(shown, drawn, strict=True):
+        for images in (frames, to_byte_images(redrawn)):
+            lines.append(np.concatenate([enlarge(image) for image in images], axis=1))
+    return np.concatenate(lines, axis=0)
 
 
 def _column(

@@ -9,6 +9,7 @@ recurrent part runs step by step; everything else sees many frames at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,53 +18,91 @@ from motion_policy.policies.normalisation import to_unit_images
 from motion_policy.policies.recurrent import RecurrentNetwork, RecurrentPolicy
 from motion_policy.training.augmentation import Augmentation
 from motion_policy.training.batches import Batch
+from motion_policy.training.unrolling import Own, mixed, teacher_forced
 
 # Frames per call of a convolution. On a CPU more would leave the cache, fewer cost calls.
 CPU_FRAMES = 32
 GPU_FRAMES = 4096
+
+TEACHER_FORCING = Own()
+
+
+class Noise(NamedTuple):
+    """What is varied, and by which random numbers."""
+
+    augmentation: Augmentation
+    generator: torch.Generator
 
 
 def recurrent_terms(
     policy: RecurrentPolicy,
     batch: Batch,
     image_frames: int | None,
+    *,
+    bptt_steps: int | None = None,
+    own: Own = TEACHER_FORCING,
     augmentation: Augmentation | None = None,
     generator: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
     """The mean squared errors over the valid steps of a batch.
 
     `joint` always; `effort` where the policy predicts efforts; `image`, the mean over the
-    cameras, on `image_frames` frames per episode (None: all, 0: no such term), drawn by
-    `generator` so that the mean over draws is that over all frames, or evenly spread without one;
-    and the network's `feature_term`: the features predicted at t against those of the image at
-    t + 1. Its gradient goes into both, or where `look` is fixed into the prediction alone.
+    cameras, where the batch has images; and the network's `feature_term`: the features predicted
+    at t against those of the images at t + 1. Its gradient goes into both, or where the batch
+    gives the features into the prediction alone.
+
+    Args:
+        policy: whose network is judged.
+        batch: with features if the network's are fixed, else with images.
+        image_frames: frames per episode for the image term (None: all, 0: no such term), drawn
+            by `generator` so that the mean over draws is that over all frames, or evenly spread
+            without one. Where images are mixed all of them are drawn anyway, and count.
+        bptt_steps: see `unrolling`.
+        own: shares of own predictions in the input.
+        augmentation: what is varied in the input, by `generator`; nothing without one.
+        generator: of all that is random.
     """
     network = policy.network
     valid = batch.mask[:, 1:]  # a step exists where the row that it predicts does
+    noise = Noise(augmentation, generator) if augmentation and generator else None
     vector = normalised_vector(policy, batch)[:, :-1]
-    images = [to_unit_images(frames[:, :-1][valid]) for frames in camera_frames(policy, batch)]
-    if augmentation is not None and generator is not None:
-        vector = augmentation.joints(vector, generator)
-        images = [
-            _augmented(frames[:, :-1], valid, augmentation, generator)
-            for frames in camera_frames(policy, batch)
-        ]
-    seen = look_in_chunks(network, images)
-    features = seen.new_zeros(*valid.shape, seen.shape[-1])
-    features[valid] = seen
-    hidden, _ = network.recur(features, vector, None)
+    if noise is not None:
+        vector = noise.augmentation.joints(vector, noise.generator)
+
+    images: list[Tensor] = []
+    drawn: tuple[Tensor, ...] = ()
+    seen: Tensor | list[Tensor]
+    if batch.features is not None:
+        seen = batch.features[:, :-1]
+        if noise is not None:
+            seen = noise.augmentation.features(seen, noise.generator)
+    else:
+        images = [seen_images(frames[:, :-1], valid, noise) for frames in cameras(policy, batch)]
+        if own.image:
+            seen = [spread(image, valid) for image in images]
+        else:
+            seen = spread(look_in_chunks(network, images), valid)
+
+    if own != TEACHER_FORCING:
+        hidden, features, drawn = mixed(policy, seen, vector, own, bptt_steps)
+    else:
+        assert isinstance(seen, Tensor)
+        hidden, features = teacher_forced(network, seen, vector, bptt_steps), seen
+
     terms = vector_errors(policy, batch, network.read_vector(hidden), valid)
     if network.feature_term is not None:
-        expected, found = network.read_features(hidden)[:, :-1], features[:, 1:]
-        terms[network.feature_term] = masked_mean((expected - found).square(), valid[:, 1:])
-    if image_frames != 0:
-        targets = [frames[:, 1:][valid] for frames in camera_frames(policy, batch)]
-        chosen = chosen_steps(valid, image_frames, generator)
-        terms['image'] = image_error_in_chunks(network, hidden[valid], images, targets, chosen)
+        terms[network.feature_term] = feature_error(network, hidden, features, batch)
+    if images and image_frames != 0:
+        targets = [frames[:, 1:][valid] for frames in cameras(policy, batch)]
+        if drawn:
+            terms['image'] = images_error([image[valid] for image in drawn], targets)
+        else:
+            chosen = chosen_steps(valid, image_frames, generator)
+            terms['image'] = image_error_in_chunks(network, hidden[valid], images, targets, chosen)
     return terms
 
 
-def camera_frames(policy: RecurrentPolicy, batch: Batch) -> list[Tensor]:
+def cameras(policy: RecurrentPolicy, batch: Batch) -> list[Tensor]:
     """(B, T, h, w, 3) uint8 per camera, in the order in which the network sees them."""
     return [batch.images[camera] for camera in policy.cameras]
 
@@ -91,6 +130,32 @@ def vector_errors(
         effort = predicted[..., target.shape[-1] :]
         terms['effort'] = masked_mean((effort - wanted).square(), valid)
     return terms
+
+
+def feature_error(
+    network: RecurrentNetwork, hidden: Tensor, features: Tensor, batch: Batch
+) -> Tensor:
+    """The network's feature term: of the features (B, T - 1, F) that it saw, or of the batch's."""
+    predicted, valid = network.read_features(hidden), batch.mask[:, 1:]
+    if batch.features is not None:
+        return masked_mean((predicted - batch.features[:, 1:]).square(), valid)
+    return masked_mean((predicted[:, :-1] - features[:, 1:]).square(), valid[:, 1:])
+
+
+def images_error(drawn: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+    """Mean squared error of images (N, 3, H, W) per camera against (N, H, W, 3) uint8."""
+    errors = [
+        (image.float() - to_unit_images(target)).square().mean()
+        for image, target in zip(drawn, targets, strict=True)
+    ]
+    return torch.stack(errors).mean()
+
+
+def spread(values: Tensor, valid: Tensor) -> Tensor:
+    """Values (N, ...) of the N valid steps -> (B, T, ...), zero elsewhere."""
+    spread_out = values.new_zeros(*valid.shape, *values.shape[1:])
+    spread_out[valid] = values
+    return spread_out
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -146,13 +211,14 @@ def _parts(rows: Tensor) -> tuple[Tensor, ...]:
     return torch.split(rows, GPU_FRAMES if rows.is_cuda else CPU_FRAMES)
 
 
-def _augmented(
-    frames: Tensor, valid: Tensor, augmentation: Augmentation, generator: torch.Generator
-) -> Tensor:
+def seen_images(frames: Tensor, valid: Tensor, noise: Noise | None) -> Tensor:
+    """(B, T, h, w, 3) uint8 -> the N valid ones, varied, (N, 3, h, w) in [0, 1]."""
+    if noise is None:
+        return to_unit_images(frames[valid])
     shape = frames.shape
     # Contiguous: random numbers in any other memory order cost eight times as much.
     images = to_unit_images(frames.flatten(0, 1)).contiguous()
     images = images.view(*shape[:2], 3, *shape[2:4])
-    return augmentation.images(images, generator)[valid].contiguous(
+    return noise.augmentation.images(images, noise.generator)[valid].contiguous(
         memory_format=torch.channels_last
     )

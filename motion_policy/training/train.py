@@ -19,10 +19,10 @@ import torch
 import yaml
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
-from torch.utils.data import DataLoader
 
 from motion_policy.policies import PolicySpec, make_model
-from motion_policy.training.batches import EpochOrder, Sequences, collate
+from motion_policy.training.autoencoders import Autoencoders, load_autoencoders
+from motion_policy.training.board import Pictures
 from motion_policy.training.checkpoints import (
     RESUME_FILE,
     PolicyCheckpoints,
@@ -34,8 +34,8 @@ from motion_policy.training.demonstrations import (
     Progress,
     load_demonstrations,
 )
+from motion_policy.training.learning import Learning, learning_of
 from motion_policy.training.module import PolicyModule
-from motion_policy.training.pictures import StoryboardPictures
 
 CONFIG_FILE = 'config.yaml'
 
@@ -68,25 +68,30 @@ def train(
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     output = config.output.expanduser()
+    learning = learning_of(config)
+    autoencoders = load_autoencoders(config.autoencoders)
     demonstrations = load_demonstrations(config, progress)
-    spec = policy_spec(config, demonstrations)
-    resume = _prepare_output(config, output, str(spec.data['sha256']))
+    spec = policy_spec(config, demonstrations, learning, autoencoders)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         policy = make_model(spec)
+    learning.begin(policy, autoencoders.models)
+    resume = _prepare_output(config, output, spec)
     judged = 'validation/loss' if demonstrations.validation else 'train/loss'
     ours: list[Callback] = [PolicyCheckpoints(output, judged), *callbacks]
     if config.pictures_every:
         shown = (*demonstrations.validation, *demonstrations.train)[0]
-        sequence = Sequences([shown], demonstrations.stride)[0, 0]
-        ours.append(StoryboardPictures(sequence, config.pictures_every))
+        steps = shown.rows(slice(None, None, demonstrations.stride))
+        ours.append(Pictures(steps, config.pictures_every))
     with _quiet():
         trainer = _trainer(config, output, ours)
+        processes = trainer.global_rank, trainer.world_size
+        data = learning.prepare(policy, demonstrations, trainer.strategy.root_device)
         try:
             trainer.fit(
-                PolicyModule(policy, config),
-                _train_loader(config, demonstrations, trainer),
-                _validation_loader(config, demonstrations, trainer),
+                PolicyModule(policy, config, learning),
+                learning.train_loader(data, *processes),
+                learning.validation_loader(data, *processes) if data.validation else None,
                 ckpt_path=resume,
                 weights_only=True,
             )
@@ -95,7 +100,12 @@ def train(
     return output / 'best'
 
 
-def policy_spec(config: TrainConfig, demonstrations: Demonstrations) -> PolicySpec:
+def policy_spec(
+    config: TrainConfig,
+    demonstrations: Demonstrations,
+    learning: Learning[Any, Any],
+    autoencoders: Autoencoders,
+) -> PolicySpec:
     """The spec of the policy that this configuration trains on these demonstrations."""
     return PolicySpec(
         kind=config.kind,
@@ -104,11 +114,11 @@ def policy_spec(config: TrainConfig, demonstrations: Demonstrations) -> PolicySp
         image_size=config.image_size,
         target=config.target,
         effort=config.effort,
-        hyper=config.hyper,
+        hyper=learning.hyper(autoencoders.models),
         normalisation=demonstrations.normalisation(),
         robot=demonstrations.robot,
         data=demonstrations.fingerprint(),
-        training=config.model_dump(mode='json'),
+        training={**config.model_dump(mode='json'), 'began_with': list(autoencoders.record)},
         software=software_versions(),
     )
 
@@ -120,10 +130,11 @@ def _trainer(config: TrainConfig, output: Path, callbacks: list[Callback]) -> pl
         accelerator={'cuda': 'gpu'}.get(device, device),
         devices=[int(index)] if index else config.devices,
         num_nodes=config.nodes,
-        strategy='ddp' if processes > 1 else 'auto',
+        # A decoder that no term of the loss uses has no gradient to wait for.
+        strategy='ddp_find_unused_parameters_true' if processes > 1 else 'auto',
         precision=config.precision,
         max_epochs=config.epochs,
-        check_val_every_n_epoch=config.validate_every,
+        check_val_every_n_epoch=config.validation_period,
         gradient_clip_val=config.gradient_clip or None,
         logger=TensorBoardLogger(output, name='', version='tensorboard'),
         callbacks=callbacks,
@@ -136,38 +147,11 @@ def _trainer(config: TrainConfig, output: Path, callbacks: list[Callback]) -> pl
     )
 
 
-def _train_loader(config: TrainConfig, data: Demonstrations, trainer: pl.Trainer) -> Any:
-    order = EpochOrder(
-        len(data.train),
-        data.stride,
-        config.seed,
-        rank=trainer.global_rank,
-        processes=trainer.world_size,
-    )
-    return DataLoader(
-        Sequences(data.train, data.stride),
-        batch_size=config.batch_size,
-        sampler=order,
-        collate_fn=collate,
-    )
-
-
-def _validation_loader(config: TrainConfig, data: Demonstrations, trainer: pl.Trainer) -> Any:
-    if not data.validation:
-        return None
-    mine = range(trainer.global_rank, len(data.validation), trainer.world_size)
-    return DataLoader(
-        Sequences(data.validation, data.stride),
-        batch_size=config.batch_size,
-        sampler=[(episode, 0) for episode in mine],
-        collate_fn=collate,
-    )
-
-
-def _prepare_output(config: TrainConfig, output: Path, data_sha256: str) -> Path | None:
+def _prepare_output(config: TrainConfig, output: Path, spec: PolicySpec) -> Path | None:
     """Makes the folder of the run; returns the state to resume from, if there is one."""
     resume = output / RESUME_FILE
-    told = {**config.model_dump(mode='json', exclude=set(FREE_KEYS)), 'data_sha256': data_sha256}
+    told = {key: value for key, value in spec.training.items() if key not in FREE_KEYS}
+    told['data_sha256'] = spec.data['sha256']
     record = output / CONFIG_FILE
     if config.resume == 'auto' and resume.is_file() and record.is_file():
         earlier = yaml.safe_load(record.read_text(encoding='utf-8'))

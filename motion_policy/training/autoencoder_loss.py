@@ -1,0 +1,34 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The loss of an autoencoder: a clean frame, drawn from one in other light and with noise."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from motion_policy.policies.cae import CAEModel
+from motion_policy.policies.normalisation import to_unit_images
+from motion_policy.training.augmentation import Augmentation
+from motion_policy.training.frames import FrameBatch
+
+
+def autoencoder_terms(
+    model: CAEModel,
+    batch: FrameBatch,
+    augmentation: Augmentation,
+    generator: torch.Generator | None,
+) -> dict[str, Tensor]:
+    """The mean squared error `image` over frames and cameras; nothing varied without generator."""
+    targets = [to_unit_images(batch.images[camera]) for camera in model.cameras]
+    seen = targets
+    if generator is not None:
+        # Contiguous: random numbers in any other memory order cost eight times as much.
+        pairs = [augmentation.frames(target.contiguous(), generator) for target in targets]
+        seen = [pair[0].contiguous(memory_format=torch.channels_last) for pair in pairs]
+        targets = [pair[1] for pair in pairs]
+    errors = [
+        (drawn.float() - target).square().mean()
+        for drawn, target in zip(model(seen), targets, strict=True)
+    ]
+    return {'image': torch.stack(errors).mean()}

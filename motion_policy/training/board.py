@@ -1,0 +1,35 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Puts a picture of what the model makes of one and the same episode on TensorBoard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
+from motion_policy.training.demonstrations import Demonstration
+from motion_policy.training.module import PolicyModule
+
+
+class Pictures(Callback):
+    """Adds a picture of `episode` (rows at the policy's rate) every `every` epochs."""
+
+    def __init__(self, episode: Demonstration, every: int) -> None:
+        self.episode, self.every = episode, every
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, PolicyModule)
+        epoch = trainer.current_epoch + 1
+        due = epoch % self.every == 0 or epoch == trainer.max_epochs
+        if not due or trainer.logger is None or not trainer.is_global_zero:
+            return
+        logger: Any = trainer.logger
+        learning, model = pl_module.learning, pl_module.result
+        training = model.training
+        picture = learning.picture(model.eval(), self.episode)
+        model.train(training)
+        logger.experiment.add_image(
+            learning.picture_name, picture, trainer.global_step, dataformats='HWC'
+        )

@@ -1,0 +1,69 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""How each kind of model learns. A new family adds a line here; nothing else asks for its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+# Whole episodes as they were seen, episodes of image features that stay, or single frames.
+LearnsFrom = Literal['sequences', 'features', 'frames']
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a kind of model learns.
+
+    Attributes:
+        learns_from: in which form it gets the demonstrations.
+        autoencoder: the key of `policy` that names trained autoencoders to begin with.
+        needs_autoencoder: whether it can begin in no other way.
+    """
+
+    learns_from: LearnsFrom
+    autoencoder: str | None = None
+    needs_autoencoder: bool = False
+
+    @property
+    def unused(self) -> frozenset[str]:
+        """Keys of the configuration for which it has no use."""
+        return UNUSED[self.learns_from]
+
+
+KINDS = {
+    'cae': Kind('frames'),
+    'cae_rnn': Kind('features', 'cae', needs_autoencoder=True),
+    'cnnrnn': Kind('sequences', 'pretrained'),
+    'cnnrnnln': Kind('sequences', 'pretrained'),
+    'sarnn': Kind('sequences'),
+}
+
+_FRAMES = {
+    'frames_per_epoch',
+    'augmentation.translate',
+    'augmentation.autocontrast',
+    'augmentation.horizontal_flip',
+    'augmentation.vertical_flip',
+}
+_STEPS = {
+    'effort',
+    'bptt_steps',
+    'scheduled_sampling',
+    'augmentation.joint_noise',
+    'augmentation.joint_offset',
+}
+_FEATURES = {'augmentation.feature_noise'}
+_LIGHT = {
+    'augmentation.image_noise',
+    'augmentation.brightness',
+    'augmentation.contrast',
+    'augmentation.saturation',
+    'augmentation.hue',
+    'augmentation.erasing',
+}
+UNUSED: dict[LearnsFrom, frozenset[str]] = {
+    'sequences': frozenset(_FRAMES | _FEATURES),
+    'features': frozenset(_FRAMES | _LIGHT | {'image_loss_frames'}),
+    'frames': frozenset(_STEPS | _FEATURES | {'image_loss_frames'}),
+}

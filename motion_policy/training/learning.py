@@ -1,0 +1,199 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The three ways in which a model learns: from sequences, from fixed features, from frames.
+
+The trainer asks these for data, terms of the loss and pictures, and knows no kind of model.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from motion_policy.policies import Model
+from motion_policy.policies.cae import CAEModel, adopt_pretrained
+from motion_policy.policies.cae_rnn import CAERNNPolicy, with_autoencoders
+from motion_policy.policies.cnnrnn import CNNRNNPolicy
+from motion_policy.policies.recurrent import RecurrentPolicy
+from motion_policy.training.augmentation import Augmentation
+from motion_policy.training.autoencoder_loss import autoencoder_terms
+from motion_policy.training.batches import Batch, EpochOrder, Sequences, collate
+from motion_policy.training.config import TrainConfig
+from motion_policy.training.demonstrations import Demonstration, Demonstrations
+from motion_policy.training.features import with_features
+from motion_policy.training.frames import FrameBatch, FrameOrder, Frames, collate_frames
+from motion_policy.training.kinds import KINDS, LearnsFrom
+from motion_policy.training.pictures import RgbImage, reconstructions, storyboard
+from motion_policy.training.recurrent_loss import recurrent_terms
+from motion_policy.training.unrolling import Own
+
+M = TypeVar('M', bound=Model)
+B = TypeVar('B')
+Loader = DataLoader[Any]
+
+
+class Learning(ABC, Generic[M, B]):
+    """How a model learns under a configuration.
+
+    Attributes:
+        self_made: terms of the loss whose target the model makes itself: it is not judged by them.
+        picture_name: what its pictures are called in TensorBoard.
+    """
+
+    self_made: ClassVar[tuple[str, ...]] = ()
+    picture_name: ClassVar[str]
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.augmentation = Augmentation(config.augmentation)
+
+    def hyper(self, autoencoders: Sequence[Model]) -> dict[str, Any]:
+        """The hyper-parameters of the model, if it begins with these autoencoders."""
+        return self.config.hyper
+
+    def begin(self, model: M, autoencoders: Sequence[Model]) -> None:
+        """Gives a new model the weights of trained autoencoders; UserError if they do not fit."""
+
+    def prepare(self, model: M, data: Demonstrations, device: torch.device) -> Demonstrations:
+        """The demonstrations as this way of learning wants them."""
+        return data
+
+    @abstractmethod
+    def train_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
+        """Batches to learn from, for one of several processes; its sampler is told the epoch."""
+
+    @abstractmethod
+    def validation_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
+        """Batches to judge by: always the same ones."""
+
+    @abstractmethod
+    def terms(
+        self, model: M, batch: B, epoch: int, generator: torch.Generator | None
+    ) -> dict[str, Tensor]:
+        """The terms of the loss; those to judge by, with nothing varied, without a generator."""
+
+    @abstractmethod
+    def picture(self, model: M, episode: Demonstration) -> RgbImage:
+        """What the model makes of an episode at its own rate, (H, W, 3)."""
+
+
+class SequenceLearning(Learning[RecurrentPolicy, Batch]):
+    """From whole episodes at the policy's rate, by back-propagation through time."""
+
+    self_made = ('point',)
+    picture_name = 'storyboard'
+
+    def begin(self, model: RecurrentPolicy, autoencoders: Sequence[Model]) -> None:
+        if autoencoders:
+            adopt_pretrained(cast(CNNRNNPolicy, model), autoencoders)
+
+    def train_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
+        order = EpochOrder(
+            len(data.train), data.stride, self.config.seed, rank=rank, processes=processes
+        )
+        return self._loader(Sequences(data.train, data.stride), order)
+
+    def validation_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
+        mine = range(rank, len(data.validation), processes)
+        sequences = Sequences(data.validation, data.stride)
+        return self._loader(sequences, [(episode, 0) for episode in mine])
+
+    def terms(
+        self,
+        model: RecurrentPolicy,
+        batch: Batch,
+        epoch: int,
+        generator: torch.Generator | None,
+    ) -> dict[str, Tensor]:
+        config = self.config
+        frames = config.image_loss_frames if config.loss.image else 0
+        if generator is None:
+            return recurrent_terms(model, batch, frames)
+        return recurrent_terms(
+            model,
+            batch,
+            frames,
+            bptt_steps=config.bptt_steps,
+            own=Own(*config.scheduled_sampling.shares(epoch)),
+            augmentation=self.augmentation,
+            generator=generator,
+        )
+
+    def picture(self, model: RecurrentPolicy, episode: Demonstration) -> RgbImage:
+        return storyboard(model, episode)
+
+    def _loader(self, sequences: Sequences, order: Any) -> Loader:
+        return DataLoader(
+            sequences, batch_size=self.config.batch_size, sampler=order, collate_fn=collate
+        )
+
+
+class FeatureLearning(SequenceLearning):
+    """From episodes of image features, which are found once, before the first epoch."""
+
+    def hyper(self, autoencoders: Sequence[Model]) -> dict[str, Any]:
+        return with_autoencoders(self.config.hyper, autoencoders)
+
+    def begin(self, model: RecurrentPolicy, autoencoders: Sequence[Model]) -> None:
+        cast(CAERNNPolicy, model).adopt_autoencoders(autoencoders)
+
+    def prepare(
+        self, model: RecurrentPolicy, data: Demonstrations, device: torch.device
+    ) -> Demonstrations:
+        return with_features(cast(CAERNNPolicy, model), data, device)
+
+
+class FrameLearning(Learning[CAEModel, FrameBatch]):
+    """From single frames, drawn anew for every epoch."""
+
+    picture_name = 'reconstruction'
+
+    def train_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
+        frames = Frames(data.train)
+        order = FrameOrder(
+            frames.every(1),
+            self.config.frames_per_epoch,
+            self.config.seed,
+            rank=rank,
+            processes=processes,
+        )
+        # A last batch of few frames would shake the means of a batch normalisation.
+        return self._loader(frames, order, drop_last=len(order) >= self.config.batch_size)
+
+    def validation_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
+        frames = Frames(data.validation)
+        return self._loader(frames, frames.every(data.stride)[rank::processes], drop_last=False)
+
+    def terms(
+        self, model: CAEModel, batch: FrameBatch, epoch: int, generator: torch.Generator | None
+    ) -> dict[str, Tensor]:
+        return autoencoder_terms(model, batch, self.augmentation, generator)
+
+    def picture(self, model: CAEModel, episode: Demonstration) -> RgbImage:
+        return reconstructions(model, episode)
+
+    def _loader(self, frames: Frames, order: Any, drop_last: bool) -> Loader:
+        return DataLoader(
+            frames,
+            batch_size=self.config.batch_size,
+            sampler=order,
+            collate_fn=collate_frames,
+            drop_last=drop_last,
+        )
+
+
+LEARNING: dict[LearnsFrom, type[Learning[Any, Any]]] = {
+    'sequences': SequenceLearning,
+    'features': FeatureLearning,
+    'frames': FrameLearning,
+}
+
+
+def learning_of(config: TrainConfig) -> Learning[Any, Any]:
+    """How the kind of model that is configured learns."""
+    return LEARNING[KINDS[config.kind].learns_from](config)
