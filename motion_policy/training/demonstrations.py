@@ -25,6 +25,7 @@ from motion_policy.episodes import EpisodeReader, list_episodes
 from motion_policy.policies.normalisation import Normalisation, resize_images, value_range
 from motion_policy.robot import RobotSpec
 from motion_policy.training.config import ConfigError, DataConfig, TrainConfig
+from motion_policy.training.kinds import KINDS
 
 READ_FRAMES = 128  # decoded at full size at once while loading
 STILL_SHARE = 0.01  # of its limits: a joint that moves less is not stretched to the whole range
@@ -214,11 +215,11 @@ class _Reading:
             raise ConfigError(
                 f'{path}: {name} is {values.shape}, expected {(length, len(joints))}'
             )
-        if length < 2 * self.stride + 1:
-            raise ConfigError(
-                f'{path}: {length} rows, expected at least {2 * self.stride + 1}: '
-                f'two steps at {self.config.rate:g} Hz'
-            )
+        least, why = 2 * self.stride + 1, f': two steps at {self.config.rate:g} Hz'
+        if KINDS[self.config.kind].learns_from == 'frames':
+            least, why = 1, ''
+        if length < least:
+            raise ConfigError(f'{path}: {length} rows, expected at least {least}{why}')
         wrong = np.argwhere(~np.isfinite(values))
         if len(wrong):
             row, joint = wrong[0]

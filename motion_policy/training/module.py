@@ -95,6 +95,10 @@ class PolicyModule(pl.LightningModule):
         rate = self.trainer.optimizers[0].param_groups[0]['lr']
         self.log('learning_rate', rate)
         self.log_dict({f'weight/{name}': weight for name, weight in self._weights.items()})
+        sampling = self.config.scheduled_sampling
+        if sampling.joint or sampling.image:
+            shares = zip(('joint', 'image'), sampling.shares(self.current_epoch), strict=True)
+            self.log_dict({f'own_share/{name}': share for name, share in shares})
 
     def _log(self, stage: str, values: dict[str, Tensor], batch: Batch | FrameBatch) -> None:
         self.log_dict(

@@ -81,7 +81,7 @@ def recurrent_terms(
         if own.image:
             seen = [spread(image, valid) for image in images]
         else:
-            seen = spread(look_in_chunks(network, images), valid)
+            seen = spread(look_in_chunks(network, images).float(), valid)
 
     if own != TEACHER_FORCING:
         hidden, features, drawn = mixed(policy, seen, vector, own, bptt_steps)

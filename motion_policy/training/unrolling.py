@@ -83,7 +83,7 @@ def mixed(
         if hidden is not None:
             told = torch.lerp(told, _as_input(policy, network.read_vector(hidden)), own.joint)
             shown = _with_own(network, shown, hidden, drawn, own.image)
-        look = shown if isinstance(shown, Tensor) else network.look(shown)
+        look = shown if isinstance(shown, Tensor) else network.look(shown).float()
         output, state = network.recur(look[:, None], told[:, None], state)
         hidden = output[:, 0]
         drawn = () if isinstance(shown, Tensor) else network.draw(hidden, shown)
@@ -111,7 +111,7 @@ def _with_own(
     if not isinstance(shown, Tensor):
         pairs = zip(shown, drawn, strict=True)
         return [torch.lerp(image, mine.float().clamp(0, 1), share) for image, mine in pairs]
-    return torch.lerp(shown, network.read_features(hidden), share) if share else shown
+    return torch.lerp(shown, network.read_features(hidden).float(), share) if share else shown
 
 
 def _cut(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -122,4 +122,4 @@ def _as_input(policy: RecurrentPolicy, predicted: Tensor) -> Tensor:
     """Predicted targets and efforts (B, V'), as the network would see them."""
     joints = len(policy.joint_names)
     target = policy.normalise_target.inverse(predicted[:, :joints])
-    return torch.cat((policy.normalise_qpos(target), predicted[:, joints:]), dim=-1)
+    return torch.cat((policy.normalise_qpos(target), predicted[:, joints:].float()), dim=-1)
