@@ -11,12 +11,14 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor
 
-from motion_policy.control import PolicyRunner
+from motion_policy.control import Mix, PolicyRunner
 from motion_policy.policies import Policy, PolicySpec, make_policy, save_policy
 from motion_policy.policies.normalisation import Normalisation, Range
 from motion_policy.robot import RobotSpec, load_robot_spec, robot_spec_from_yaml
 
 GREY = 102  # of the image that the echo policy predicts
+WEIGHT = 1.5  # by which it expects the efforts to grow
+SENSOR_ALONE = Mix()
 
 LINE_ARM = """
 name: line_arm
@@ -29,20 +31,26 @@ joints:
   limits: {position: [[-9, 9], [-9, 9]], velocity: [9, 9], acceleration: [99, 99]}
 cameras:
   top: {topic: top/image_raw, type: sensor_msgs/msg/Image, width: 24, height: 16}
+  side: {topic: side/image_raw, type: sensor_msgs/msg/Image, width: 12, height: 8}
 """
 
 
 def line_arm(rate: float = 50.0) -> RobotSpec:
-    """Two joints and a small camera that is not square."""
+    """Two joints and two small cameras that are not square."""
     return robot_spec_from_yaml(LINE_ARM.replace('50.0', str(rate)), 'line_arm.yaml')
 
 
 class EchoConfig(BaseModel):
-    """The echo policy has nothing to set."""
+    """What the echo policy keeps to itself."""
+
+    blind: bool = False
 
 
 class EchoPolicy(Policy):
-    """Says that the joints stay where it sees them, and that the next image is all grey."""
+    """Says that the joints stay where it sees them, and that the next image is all grey.
+
+    Its hidden state is what it sees: the joints, then the mean grey of each camera.
+    """
 
     kind: ClassVar[str] = 'echo'
     Config: ClassVar[type[BaseModel]] = EchoConfig
@@ -52,17 +60,41 @@ class EchoPolicy(Policy):
         return None
 
     def infer(
-        self, images: dict[str, Tensor], qpos: Tensor, state: Any, explain: bool
+        self, images: dict[str, Tensor], vector: Tensor, state: Any, explain: bool
     ) -> tuple[Tensor, None, dict[str, Tensor]]:
         """Return the joints as they are."""
-        height, width = self.spec.image_size
-        image = torch.full((len(qpos), height, width, 3), GREY, dtype=torch.uint8)
-        return qpos[:, None], None, {'image': image} if explain else {}
+        targets = vector[:, None, : len(self.joint_names)]
+        if not explain:
+            return targets, None, {}
+        assert isinstance(self.config, EchoConfig)
+        greys = [image.mean(dim=(1, 2, 3))[:, None] for image in images.values()]
+        extras = {'hidden': torch.cat([vector, *greys], dim=1)}
+        size = (len(vector), *self.spec.image_size, 3)
+        for camera in self.cameras if not self.config.blind else ():
+            extras[f'image/{camera}'] = torch.full(size, GREY, dtype=torch.uint8)
+        if self.normalise_effort is not None:
+            effort = self.normalise_effort.inverse(vector[:, len(self.joint_names) :])
+            extras['effort'] = WEIGHT * effort
+        return targets, None, extras
 
 
-def echo_runner(robot: RobotSpec, rate: float = 10.0, target: str = 'qpos') -> PolicyRunner:
+def echo_policy(
+    robot: RobotSpec, rate: float = 10.0, target: str = 'qpos', **changes: Any
+) -> EchoPolicy:
+    """The echo policy of a robot; `changes` are of its spec."""
+    spec = _spec('echo', robot, rate, target, (8, 12))
+    return EchoPolicy(PolicySpec(**{**dict(spec), **changes})).eval()
+
+
+def echo_runner(
+    robot: RobotSpec,
+    rate: float = 10.0,
+    target: str = 'qpos',
+    mix: Mix = SENSOR_ALONE,
+    **changes: Any,
+) -> PolicyRunner:
     """A runner of the echo policy."""
-    return PolicyRunner(EchoPolicy(_spec('echo', robot, rate, target, (8, 12))).eval(), robot)
+    return PolicyRunner(echo_policy(robot, rate, target, **changes), robot, mix)
 
 
 def sarnn_checkpoint(folder: Path, robot: RobotSpec | None = None, size: int = 16) -> Path:
@@ -85,6 +117,6 @@ def _spec(
         image_size=size,
         target=target,
         hyper=hyper,
-        normalisation=Normalisation(qpos=values, action=values),
+        normalisation=Normalisation(qpos=values, action=values, effort=values),
         robot=robot,
     )

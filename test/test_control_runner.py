@@ -63,8 +63,9 @@ def test_explaining_does_not_change_the_action() -> None:
         same, extras = explained.infer(observation(step))
         np.testing.assert_array_equal(chunk, same)
         assert nothing == {}
-        assert extras['encoder_points'].shape == extras['decoder_points'].shape == (2, 2)
-        assert extras['image'].shape == (24, 32, 3)
+        assert extras['encoder_points/top'].shape == extras['decoder_points/top'].shape == (2, 2)
+        assert extras['image/top'].shape == (24, 32, 3)
+        assert extras['hidden'].shape == (8,)
 
 
 def test_warming_up_leaves_no_state() -> None:

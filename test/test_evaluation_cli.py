@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -52,17 +53,32 @@ def test_episodes_give_numbers_plots_video_and_report(
     assert {path.name for path in out.iterdir()} == {
         'evaluation.json',
         'evaluation.mp4',
+        'free_running.png',
+        'hidden_pca.gif',
+        'hidden_pca.png',
         'joints_000.png',
         'joints_001.png',
+        'moments.png',
         'report.html',
     }
     content = json.loads(numbers.read_text())
     assert content == json.loads((out / 'evaluation.json').read_text())
-    assert content['mix'] == 0.8
+    assert content['mix'] == {'joint': 0.8, 'image': 0.8, 'effort': 0.8}
     assert [entry['steps'] for entry in content['recordings']] == [7, 6]
     assert content['all']['steps'] == 13
     assert set(content['all']['joints']['gripper']) == {'rmse', 'mae', 'max'}
-    assert content['all']['image_mse'] > 0
+    assert content['all']['image_mse'] == content['all']['cameras']['top']['image_mse'] > 0
+    free = content['free_running']
+    assert free['path'].endswith('episode_000000.hdf5') and free['steps'] == 7
+    assert free['mix'] == {'joint': 0, 'image': 0, 'effort': 0}
+    assert free['joints'] != content['recordings'][0]['joints']
+    hidden = content['hidden_states']
+    assert (hidden['dimensions'], hidden['states'], hidden['trajectories']) == (8, 15, 2)
+    first, *_, last = hidden['explained_variance']
+    assert 1 > first > last > 0
+    report = (out / 'report.html').read_text()
+    for name in ('free_running.png', 'hidden_pca.png', 'hidden_pca.gif', 'moments.png'):
+        assert base64.b64encode((out / name).read_bytes()).decode() in report
     assert 'joint4' in capsys.readouterr().out
 
 
@@ -80,7 +96,7 @@ def test_a_scene_gives_success_per_position(
     out = tmp_path / 'out'
     film = tmp_path / 'film.mp4'
     arguments = ['sim:tabletop:grasp', '--trials', '2', '--positions', 'A', 'B', '--seed', '4']
-    files = ['--out', str(out), '--video', str(film)]
+    files = ['--out', str(out), '--video', str(film), '--mix', '0.9', '--mix-image', '0.5']
     assert main(['evaluate', checkpoint, *arguments, *files]) == 0
     content = json.loads((out / 'evaluation.json').read_text())
     assert set(content['positions']) == {'A', 'B'}
@@ -89,11 +105,18 @@ def test_a_scene_gives_success_per_position(
         assert (entry['trials'], entry['taught']) == (2, taught)
         assert entry['successes'] == 0
     assert content['seed'] == 4
+    assert content['mix'] == {'joint': 0.9, 'image': 0.5, 'effort': 0.9}
+    assert content['hidden_states']['trajectories'] == 4
     assert {path.name for path in out.iterdir()} == {
         'evaluation.json',
+        'hidden_pca.gif',
+        'hidden_pca.png',
         'report.html',
         'success.png',
     }
+    report = (out / 'report.html').read_text()
+    assert base64.b64encode((out / 'hidden_pca.gif').read_bytes()).decode() in report
+    assert 'joint 0.9, image 0.5' in report
     assert film.stat().st_size > 1000
     assert 's each' in capsys.readouterr().out
 
@@ -105,10 +128,12 @@ def test_a_scene_gives_success_per_position(
         (['sim:tabletop:grasp', '--positions', 'A', 'Q'], "'Q'"),
         (['sim:tabletop:grasp', '--trials', '0'], '--trials'),
         (['sim:tabletop:grasp', '--jobs', '0'], '--jobs'),
-        (['sim:tabletop:grasp', '--mix', '0.5'], '--mix'),
+        (['sim:tabletop:grasp', '--mix', '1.5'], '--mix'),
+        (['sim:tabletop:grasp', '--mix-joint', '-1'], '--mix-joint'),
         (['sim:tabletop:grasp', 'sim:tabletop:grasp'], 'one simulated task'),
         (['EPISODES', '--trials', '3'], '--trials'),
         (['EPISODES', '--mix', '2'], '--mix'),
+        (['EPISODES', '--mix-image', 'nan'], '--mix-image'),
         (['EPISODES', '--video', 'film.avi'], 'film.avi'),
         (['EPISODES', '--device', 'abacus'], 'abacus'),
         (['/nowhere/at/all'], '/nowhere/at/all'),

@@ -13,7 +13,7 @@ import recordings
 import torch
 from judged_policies import line_arm, sarnn_checkpoint
 
-from motion_policy.control import PolicyRunner
+from motion_policy.control import Mix, PolicyRunner
 from motion_policy.episodes import EpisodeWriter
 from motion_policy.episodes.bags import read_bag_rows
 from motion_policy.errors import UserError
@@ -42,8 +42,8 @@ def test_a_bag_and_its_imported_episode_give_the_same_numbers(
             if row.complete:
                 writer.append(row.time_ns, observation_from_row(row, robot), row)
     found = find_recordings([bag, episode], policy)
-    runner = PolicyRunner(policy, policy.spec.robot)
-    evaluation = evaluate_recordings(runner, found, mix=0.7)
+    runner = PolicyRunner(policy, policy.spec.robot, Mix(0.7, 0.7))
+    evaluation = evaluate_recordings(runner, found)
     of_bag, of_episode = evaluation.results
     assert of_bag.truth_kind == of_episode.truth_kind == 'action'
     np.testing.assert_array_equal(of_bag.predicted, of_episode.predicted)

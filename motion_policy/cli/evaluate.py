@@ -18,7 +18,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from motion_policy.control import PolicyRunner
+from motion_policy.control import Mix, PolicyRunner
 from motion_policy.errors import UserError
 from motion_policy.evaluation.recorded import (
     count_words,
@@ -26,8 +26,8 @@ from motion_policy.evaluation.recorded import (
     joint_table,
     mix_words,
     write_first_video,
-    write_recorded_report,
 )
+from motion_policy.evaluation.recorded_report import write_recorded_report
 from motion_policy.evaluation.recordings import find_recordings
 from motion_policy.evaluation.report import Table, write_text
 from motion_policy.evaluation.scenes import SCENES, find_scene, is_scene
@@ -68,7 +68,13 @@ class Arguments:
         ),
     ]
     mix: float = 1.0
-    """recordings: the policy sees MIX * recorded + (1 - MIX) * its own prediction"""
+    """the policy sees MIX * sensor + (1 - MIX) * its own last prediction; 0: free running"""
+    mix_joint: float | None = None
+    """the same for the joint positions alone"""
+    mix_image: float | None = None
+    """the same for the images alone"""
+    mix_effort: float | None = None
+    """the same for the joint efforts alone"""
     trials: int = 50
     """sim: trials per position"""
     seed: int = 0
@@ -87,8 +93,7 @@ class Arguments:
     """where the policy runs: cpu, cuda, cuda:1, ..."""
 
 
-# Options that only one of the two ways of judging has a use for.
-FOR_RECORDINGS = ('mix',)
+# Options that recordings have no use for.
 FOR_SCENES = ('trials', 'seed', 'positions', 'jobs')
 
 
@@ -106,17 +111,16 @@ def run(arguments: Arguments) -> int:
 
 def _run_recordings(arguments: Arguments) -> int:
     _refuse(arguments, FOR_SCENES, 'a simulated task, found recordings')
-    mix = arguments.mix
-    if not 0 <= mix <= 1:
-        raise UserError(f'evaluate: --mix is {mix}, expected a number from 0 to 1')
+    mix = _mix(arguments)
     policy = load_policy(arguments.checkpoint, device=arguments.device)
     recordings = find_recordings(arguments.data, policy)
-    runner = PolicyRunner(policy, policy.spec.robot)
+    runner = PolicyRunner(policy, policy.spec.robot, mix)
     console = Console()
     with _progress(console, 'recordings', len(recordings)) as advance:
-        evaluation = evaluate_recordings(runner, recordings, mix=mix, on_result=advance)
+        evaluation = evaluate_recordings(runner, recordings, on_result=advance)
     title = f'{policy.source}: {count_words(len(recordings))}, {mix_words(mix)}'
-    _print_table(console, title, joint_table(evaluation.pooled(), evaluation.image_mse()))
+    table = joint_table(evaluation.pooled(), evaluation.image_mse(), evaluation.pooled_efforts())
+    _print_table(console, title, table)
     video = arguments.video
     if video is None and arguments.out is not None:
         video = arguments.out / 'evaluation.mp4'
@@ -125,7 +129,8 @@ def _run_recordings(arguments: Arguments) -> int:
             write_first_video(evaluation, video)
     _write(arguments, evaluation.to_json())
     if arguments.out is not None:
-        write_recorded_report(evaluation, arguments.out, video)
+        with console.status('writing the report'):
+            write_recorded_report(evaluation, arguments.out, video)
     _say_where(console, arguments, video)
     return 0
 
@@ -133,12 +138,14 @@ def _run_recordings(arguments: Arguments) -> int:
 def _run_scene(arguments: Arguments) -> int:
     if len(arguments.data) > 1:
         raise UserError('evaluate: one simulated task at a time, without recordings beside it')
-    _refuse(arguments, FOR_RECORDINGS, 'recordings, found a simulated task')
     trials, jobs, seed = arguments.trials, arguments.jobs, arguments.seed
     for name, value, least in (('trials', trials, 1), ('jobs', jobs, 1), ('seed', seed, 0)):
         if value < least:
             raise UserError(f'evaluate: --{name} is {value}, expected at least {least}')
-    runner = TrialRunner(arguments.checkpoint, find_scene(arguments.data[0]), arguments.device)
+    runner = TrialRunner(
+        arguments.checkpoint, find_scene(arguments.data[0]), arguments.device, _mix(arguments),
+        trace=arguments.out is not None,
+    )  # fmt: skip
     positions = arguments.positions or runner.scene.positions
     runner.check_positions(positions)
     console = Console()
@@ -159,10 +166,23 @@ def _run_scene(arguments: Arguments) -> int:
             write_success_video(evaluation, arguments.video)
     _write(arguments, evaluation.summary)
     if arguments.out is not None:
-        write_success_report(evaluation, arguments.out, arguments.video)
+        with console.status('writing the report'):
+            write_success_report(evaluation, arguments.out, arguments.video)
     _say_where(console, arguments, arguments.video)
     runner.close()
     return 0
+
+
+def _mix(arguments: Arguments) -> Mix:
+    """What --mix says, and --mix-joint, --mix-image and --mix-effort where they are given."""
+    shares = {}
+    for name in Mix().to_json():
+        given = getattr(arguments, f'mix_{name}')
+        option = '--mix' if given is None else f'--mix-{name}'
+        shares[name] = share = arguments.mix if given is None else given
+        if not 0 <= share <= 1:
+            raise UserError(f'evaluate: {option} is {share}, expected a number from 0 to 1')
+    return Mix(**shares)
 
 
 def _refuse(arguments: Arguments, names: Sequence[str], purpose: str) -> None:

@@ -15,6 +15,7 @@ from motion_policy.control.guard import STAGES, GuardChain, GuardResult
 from motion_policy.control.motion_limiter import Motion, MotionLimiter
 
 if TYPE_CHECKING:
+    from motion_policy.control.mixing import Mix
     from motion_policy.control.policy_runner import PolicyRunner
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     'GuardChain',
     'GuardResult',
     'Interpolation',
+    'Mix',
     'Motion',
     'MotionLimiter',
     'PolicyRunner',
@@ -35,6 +37,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # Replaying an episode needs no torch, which takes seconds to import.
+    if name == 'Mix':
+        from motion_policy.control.mixing import Mix
+
+        return Mix
     if name == 'PolicyRunner':
         from motion_policy.control.policy_runner import PolicyRunner
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One policy acting on one robot, step by step: arrays in, an action chunk out.
 
-The recurrent state lives here, on the policy's device, and a state that led to a chunk that is
-not finite is never used again.
+The recurrent state and the last prediction live here, on the policy's device; a state that led to
+a chunk that is not finite is never used again.
 """
 
 from __future__ import annotations
@@ -13,69 +13,144 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
+from motion_policy.control.mixing import Mix, Mixer
 from motion_policy.control.motion_limiter import Float64Array
+from motion_policy.errors import UserError
 from motion_policy.policies import Policy, check_robot
 from motion_policy.policies.base import Observation as BatchObservation
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation
 
 WARM_UP_STEPS = 3
+SENSOR_ALONE = Mix()
 
 
 class PolicyRunner:
-    """Holds a loaded policy and its state; CheckpointError when it cannot drive `robot`."""
+    """Holds a loaded policy and its state.
 
-    def __init__(self, policy: Policy, robot: RobotSpec) -> None:
+    Args:
+        policy: in eval mode.
+        robot: what it drives.
+        mix: how much of the policy's own last prediction it sees beside the sensors.
+
+    Raises:
+        CheckpointError: the policy cannot drive `robot`.
+        UserError: `mix` asks for a prediction that the policy does not make.
+    """
+
+    def __init__(self, policy: Policy, robot: RobotSpec, mix: Mix = SENSOR_ALONE) -> None:
         check_robot(policy, robot)
         self.policy = policy
         self.robot = robot
+        self._mixer = Mixer(policy, mix)
         self.reset()
+        self._check_mix()
+
+    @property
+    def mix(self) -> Mix:
+        """How much of the sensors the policy sees."""
+        return self._mixer.mix
 
     def reset(self) -> None:
-        """Begin a new task: forget the recurrent state."""
+        """Begin a new task: forget the recurrent state and the last prediction."""
         self._state: Any = self.policy.initial_state(1)
+        self._mixer.reset()
 
     def infer(
-        self, observation: Observation, explain: bool = True
+        self, observation: Observation, explain: bool = True, time_ns: int | None = None
     ) -> tuple[Float64Array, dict[str, npt.NDArray[Any]]]:
         """Return the chunk (k, J) float64 in robot units and, if asked, the policy's extras.
 
-        Extras are arrays without the batch axis: SARNN gives `encoder_points` and
-        `decoder_points` (K, 2), x and y in [0, 1], and `image` (H, W, 3) uint8.
+        Args:
+            observation: what the sensors say.
+            explain: whether extras are wanted.
+            time_ns: when that was; with it, a prediction is never mixed into the observation of
+                another moment than it was made for.
+
+        Extras are arrays without the batch axis, by camera where they belong to one: `hidden`
+        (R,); `image/CAM` (h, w, 3) uint8, the next image as predicted; `encoder_points/CAM` and
+        `decoder_points/CAM` (K, 2), x and y in [0, 1]; `effort` (J,); and `seen/CAM`
+        (h, w, 3) uint8, the image that the policy saw if it was mixed.
+
+        Raises:
+            UserError: the policy was trained with joint efforts and the observation has none.
         """
-        batch: BatchObservation = {
-            'qpos': torch.from_numpy(observation.qpos)[None],
-            'images': {
-                camera: torch.from_numpy(np.ascontiguousarray(observation.images[camera]))[None]
-                for camera in self.policy.cameras
-            },
-        }
-        if explain:
-            chunk, state, extras = self.policy.act_and_explain(batch, self._state)
+        sensor = self._batch(observation)
+        seen = self._mixer.mixed(sensor, time_ns)
+        if explain or self._mixer.wanted:
+            chunk, state, extras = self.policy.act_and_explain(seen, self._state)
         else:
-            (chunk, state), extras = self.policy.act(batch, self._state), {}
+            (chunk, state), extras = self.policy.act(seen, self._state), {}
         rows: Float64Array = chunk[0].cpu().numpy().astype(np.float64)
         if np.isfinite(rows).all():
             self._state = state
+            self._mixer.remember(chunk, extras, time_ns)
         else:
             self.reset()
-        return rows, {name: value[0].cpu().numpy() for name, value in extras.items()}
+        told = {**extras, **_mixed_images(sensor, seen)} if explain else {}
+        return rows, {name: value[0].cpu().numpy() for name, value in told.items()}
+
+    def check_observation(self, observation: Observation) -> None:
+        """UserError if the policy was trained with joint efforts and there are none."""
+        if self.policy.spec.effort and observation.effort is None:
+            topics = ', '.join(topic.topic for topic in self.robot.joints.state)
+            raise UserError(
+                f"{self.policy.source}: was trained with joint efforts, but '{self.robot.name}' "
+                f'does not report one for every joint ({topics})'
+            )
 
     def warm_up(self, steps: int = WARM_UP_STEPS, explain: bool = True) -> None:
         """Take the slow first steps on black images of the robot's size; the state is as new."""
-        cameras = {name: self.robot.cameras[name] for name in self.policy.cameras}
-        joints = len(self.robot.joints.names)
-        observation = Observation(
-            qpos=np.zeros(joints, dtype=np.float32),
-            qvel=np.zeros(joints, dtype=np.float32),
-            effort=None,
-            images={
-                name: np.zeros((camera.height, camera.width, 3), dtype=np.uint8)
-                for name, camera in cameras.items()
-            },
-            action=None,
-        )
+        observation = self._darkness()
         for _ in range(steps):
             self.infer(observation, explain)
         self.reset()
+
+    def _batch(self, observation: Observation) -> BatchObservation:
+        batch: BatchObservation = {
+            'qpos': torch.from_numpy(observation.qpos)[None],
+            'images': {
+                camera: torch.from_numpy(_writable(observation.images[camera]))[None]
+                for camera in self.policy.cameras
+            },
+        }
+        if self.policy.spec.effort:
+            self.check_observation(observation)
+            batch['effort'] = torch.from_numpy(observation.effort)[None]
+        return batch
+
+    def _darkness(self) -> Observation:
+        zeros = np.zeros(len(self.robot.joints.names), dtype=np.float32)
+        cameras = {name: self.robot.cameras[name] for name in self.policy.cameras}
+        images = {
+            name: np.zeros((camera.height, camera.width, 3), dtype=np.uint8)
+            for name, camera in cameras.items()
+        }
+        return Observation(qpos=zeros, qvel=zeros, effort=zeros, images=images, action=None)
+
+    def _check_mix(self) -> None:
+        if not self._mixer.wanted:
+            return
+        _, extras = self.infer(self._darkness())
+        self.reset()
+        for name in self._mixer.wanted:
+            if name not in extras:
+                modality, _, camera = name.partition('/')
+                of_camera = f" of camera '{camera}'" if camera else ''
+                raise UserError(
+                    f'{self.policy.source}: predicts no {modality}{of_camera}, but the mix of '
+                    f'{modality} is {self.mix.to_json()[modality]:g}, expected 1'
+                )
+
+
+def _writable(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    # The view of a message is read-only, which torch warns about.
+    return np.require(image, requirements=('C', 'W'))
+
+
+def _mixed_images(sensor: BatchObservation, seen: BatchObservation) -> dict[str, Tensor]:
+    if seen['images'] is sensor['images']:
+        return {}
+    return {f'seen/{camera}': image for camera, image in seen['images'].items()}

@@ -35,7 +35,7 @@ class Runner(Protocol):
         """Begin a new trial."""
 
     def infer(
-        self, observation: Observation, explain: bool = True
+        self, observation: Observation, explain: bool = True, time_ns: int | None = None
     ) -> tuple[Float64Array, Mapping[str, Any]]:
         """Chunk (k, J) in robot units, and what the policy says of it."""
 
@@ -155,7 +155,7 @@ def rollout(
         if controller.policy_due(now_ns):
             sensors.next_use_ns = (elapsed_ns // period_ns + 1) * period_ns
             observation = observation_from_row(row, sensors.robot)
-            chunk, extras = runner.infer(observation, explain=watch is not None)
+            chunk, extras = runner.infer(observation, watch is not None, now_ns)
             controller.add_chunk(chunk, now_ns)
             step = PolicyStep(elapsed_ns, observation, chunk, extras)
             steps += 1

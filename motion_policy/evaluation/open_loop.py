@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A policy steps over recorded data, and what it asks for is held against what was recorded.
 
-It sees the recorded observations, or a mixture of them with its own predictions; nothing that it
-says moves the recorded arm.
+It sees the recorded observations, or, as its runner is set, a mixture of them with its own
+predictions; nothing that it says moves the recorded arm.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from motion_policy.control import PolicyRunner
 from motion_policy.errors import UserError
 from motion_policy.evaluation.joint_errors import JointErrors, joint_errors
 from motion_policy.evaluation.recordings import RecordedRow
+from motion_policy.evaluation.threads import one_thread
+from motion_policy.policies import Policy
 from motion_policy.policies.normalisation import resize_images
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 from motion_policy.streams import Observation
 
+Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
 RgbImage = npt.NDArray[np.uint8]
@@ -31,7 +34,7 @@ RgbImage = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ReplayStep:
-    """One step of the policy: seconds since the first row, what it saw, its chunk, its extras."""
+    """One step: seconds since the first row, what was recorded, the policy's chunk and extras."""
 
     time_s: float
     observation: Observation
@@ -52,8 +55,11 @@ class OpenLoopResult:
         time_s, truth: (T,), (T, J).
         due_s, predicted: (N,), (N, J): row 0 of each chunk, one period after its observation.
         due_truth: (N, J), the truth at the due times; NaN where nothing was recorded then.
-        image_mse: mean squared error of the predicted next image, pixels in [0, 1]; None
+        image_mse: per camera, the mean squared error of the predicted next image, pixels in
+            [0, 1]; empty for a policy that predicts none.
+        efforts: predicted and recorded efforts (M, J) of the steps that can be compared; None
             for a policy that predicts none.
+        hidden: (N, R) float32, the hidden state after each step; None for a policy without.
     """
 
     names: tuple[str, ...]
@@ -63,7 +69,9 @@ class OpenLoopResult:
     due_s: Float64Array
     predicted: Float64Array
     due_truth: Float64Array
-    image_mse: float | None
+    image_mse: Mapping[str, float]
+    efforts: tuple[Float64Array, Float64Array] | None
+    hidden: Float32Array | None
 
     def errors(self) -> JointErrors:
         """Prediction against truth at every step whose due time was recorded."""
@@ -80,32 +88,28 @@ def replay(
     rows: Iterable[RecordedRow],
     rate_hz: float,
     *,
-    mix: float = 1.0,
     source: str = 'recording',
     watch: Watch | None = None,
 ) -> OpenLoopResult:
     """Step the policy over recorded rows, once per policy period.
 
     Args:
-        runner: the policy; its state is reset here.
+        runner: the policy, and how much of the recording it sees; its state is reset here.
         rows: the recorded rows, in the order of time, `rate_hz` of them per second.
         rate_hz: rows per second.
-        mix: p in [0, 1]: the policy sees p * recorded + (1 - p) * its own last prediction, for
-            joints and image; 1 is teacher forcing, 0 runs freely after the first step.
         source: what is replayed, for messages.
         watch: called at every step.
 
     Raises:
-        UserError: fewer rows than two policy periods need, or `mix` outside [0, 1].
+        UserError: fewer rows than two policy periods need, or an answer that is not finite.
     """
-    if not 0 <= mix <= 1:
-        raise UserError(f'mix is {mix}, expected a number from 0 (free running) to 1 (recorded)')
     policy = runner.policy
-    feedback = _Feedback(runner, mix)
+    foresight = _Foresight(policy)
     runner.reset()
     tolerance_ns = round(NANOSECONDS_PER_S / rate_hz / 2)
     recorded: list[RecordedRow] = []
     predicted: list[Float64Array] = []
+    hidden: list[Float32Array] = []
     seen_ns: list[int] = []
     next_ns: int | None = None
     for row in rows:
@@ -115,14 +119,19 @@ def replay(
         on_time = next_ns is not None and row.time_ns <= next_ns + tolerance_ns
         # After a hole in the recording the steps go on from where it does.
         next_ns = (next_ns if next_ns is not None and on_time else row.time_ns) + policy.period_ns
-        observation = feedback.mixed(row.observe(), on_time)
-        chunk, extras = runner.infer(observation, explain=True)
+        observation = row.observe()
+        if on_time:
+            foresight.compare(observation)
+        with one_thread():
+            chunk, extras = runner.infer(observation, time_ns=row.time_ns)
         if not np.isfinite(chunk).all():
             raise UserError(
                 f'{policy.source}: its answer is not finite, row {len(recorded) - 1} of {source}'
             )
-        feedback.remember(chunk, extras)
+        foresight.expect(extras)
         predicted.append(chunk[0])
+        if 'hidden' in extras:
+            hidden.append(extras['hidden'])
         seen_ns.append(row.time_ns)
         if watch is not None:
             time_s = (row.time_ns - recorded[0].time_ns) / NANOSECONDS_PER_S
@@ -146,7 +155,9 @@ def replay(
         (due_ns - time_ns[0]) / NANOSECONDS_PER_S,
         np.stack(predicted),
         due_truth,
-        feedback.image_mse,
+        foresight.image_mse,
+        foresight.efforts,
+        np.stack(hidden) if hidden else None,
     )
 
 
@@ -174,43 +185,44 @@ def _truth(rows: list[RecordedRow], target: str) -> tuple[str, Float64Array]:
     return 'qpos', np.stack([row.qpos for row in rows]).astype(np.float64)
 
 
-class _Feedback:
-    """Mixes each observation with the policy's own last prediction, and scores its images."""
+class _Foresight:
+    """Holds what the policy expects of the next step against what is recorded there."""
 
-    def __init__(self, runner: PolicyRunner, mix: float) -> None:
-        self._policy = runner.policy
-        self._mix = mix
-        self._qpos: Float64Array | None = None
-        self._image: RgbImage | None = None
-        self._image_errors: list[float] = []
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._expected: Mapping[str, Any] = {}
+        self._squared: dict[str, list[float]] = {}
+        self._efforts: list[tuple[Float32Array, Float32Array]] = []
 
     @property
-    def image_mse(self) -> float | None:
-        """Mean over all predicted images that could be compared."""
-        return float(np.mean(self._image_errors)) if self._image_errors else None
+    def image_mse(self) -> dict[str, float]:
+        """Mean over all predicted images that could be compared, per camera."""
+        return {camera: float(np.mean(errors)) for camera, errors in self._squared.items()}
 
-    def remember(self, chunk: Float64Array, extras: Mapping[str, Any]) -> None:
-        """Keep what the policy expects for the next step."""
-        self._qpos, self._image = chunk[0], extras.get('image')
+    @property
+    def efforts(self) -> tuple[Float64Array, Float64Array] | None:
+        """Predicted and recorded efforts (M, J); None where none were predicted."""
+        if not self._efforts:
+            return None
+        predicted, recorded = np.array(self._efforts, dtype=np.float64).swapaxes(0, 1)
+        return predicted, recorded
 
-    def mixed(self, observation: Observation, on_time: bool) -> Observation:
-        """The observation as the policy is to see it; `on_time` for that of the very next step."""
-        qpos = observation.qpos
-        # Own copies: an image may be a read-only view of a message, which torch warns about.
-        images = {camera: image.copy() for camera, image in observation.images.items()}
-        if self._image is not None:
-            camera = self._policy.cameras[0]
-            seen = self._as_policy_sees(images[camera])
-            if on_time:
-                difference = (seen.astype(np.float64) - self._image) / 255
-                self._image_errors.append(float((difference**2).mean()))
-            if self._mix < 1:
-                mixture = self._mix * seen.astype(np.float64) + (1 - self._mix) * self._image
-                images[camera] = np.rint(mixture).astype(np.uint8)
-        if self._qpos is not None and self._mix < 1:
-            qpos = (self._mix * qpos + (1 - self._mix) * self._qpos).astype(np.float32)
-        return replace(observation, qpos=qpos, images=images)
+    def expect(self, extras: Mapping[str, Any]) -> None:
+        """Keep what the policy expects of the next step."""
+        self._expected = extras
+
+    def compare(self, observation: Observation) -> None:
+        """Score the last expectation by what came."""
+        for camera in self._policy.cameras:
+            expected = self._expected.get(f'image/{camera}')
+            if expected is not None:
+                recorded = self._as_policy_sees(observation.images[camera])
+                difference = (recorded.astype(np.float64) - expected) / 255
+                self._squared.setdefault(camera, []).append(float((difference**2).mean()))
+        effort = self._expected.get('effort')
+        if effort is not None and observation.effort is not None:
+            self._efforts.append((effort, observation.effort))
 
     def _as_policy_sees(self, image: RgbImage) -> RgbImage:
-        batch = torch.from_numpy(np.ascontiguousarray(image))[None]
+        batch = torch.from_numpy(np.array(image))[None]
         return resize_images(batch, self._policy.spec.image_size)[0].numpy()

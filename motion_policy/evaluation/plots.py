@@ -3,7 +3,7 @@
 """Figures of an evaluation, drawn with matplotlib without a display.
 
 One set of colours for plots, videos and the report: grey is what was recorded, green what the
-policy says.
+policy says, red what it says when it runs freely on its own predictions.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ FAINT_INK = '#7b8794'
 RULE = '#d9dee4'
 TRUTH = '#9aa5b1'
 POLICY = '#0b8457'
+FREE = '#d55e00'
 UNTAUGHT = '#8fceb4'
 
 STYLE: dict[Any, Any] = {
@@ -57,6 +58,7 @@ class JointCurves:
         truth_time_s, truth: (T,) and (T, J), what was recorded (or, live, measured).
         time_s, predicted: (N,) and (N, J), what the policy asks for, at the time it is due.
         truth_label, predicted_label: words for the legend.
+        free: (N, J), what it asks for when it runs freely; None where that was not tried.
     """
 
     names: Sequence[str]
@@ -66,6 +68,7 @@ class JointCurves:
     predicted: Array
     truth_label: str = 'recorded'
     predicted_label: str = 'predicted'
+    free: Array | None = None
 
     @property
     def end_s(self) -> float:
@@ -103,8 +106,14 @@ def draw_joints(
             curves.time_s, curves.predicted[:, index], color=POLICY, lw=1.5,
             label=curves.predicted_label,
         )  # fmt: skip
+        if curves.free is not None:
+            axis.plot(
+                curves.time_s, curves.free[:, index], color=FREE, lw=1.3, ls=(0, (3.2, 1.6)),
+                label='running freely',
+            )  # fmt: skip
         axis.set_xlim(0, curves.end_s * 1.01)
-        _set_value_range(axis, curves.truth[:, index], curves.predicted[:, index])
+        shown = [curves.truth, curves.predicted, *([] if curves.free is None else [curves.free])]
+        _set_value_range(axis, *(values[:, index] for values in shown))
         axis.yaxis.set_major_locator(MaxNLocator(3, min_n_ticks=2))
         axis.grid(axis='y', color=RULE, lw=0.6)
         axis.set_axisbelow(True)
@@ -145,7 +154,7 @@ def joints_figure(curves: JointCurves, title: str) -> Figure:
             va='center', ha='left', fontsize=8.5,
         )  # fmt: skip
         handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc='upper right', ncols=2, borderaxespad=0.3)
+        figure.legend(handles, labels, loc='upper right', ncols=len(labels), borderaxespad=0.3)
     return figure
 
 

@@ -1,67 +1,91 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A policy judged on recordings: the numbers, and the report that shows them."""
+"""A policy judged on recordings: every number that comes of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from motion_policy.control import PolicyRunner
+from motion_policy.control import Mix, PolicyRunner
+from motion_policy.errors import UserError
+from motion_policy.evaluation.hidden_states import HiddenStates, Trajectory, analyse
 from motion_policy.evaluation.joint_errors import JointErrors, joint_errors
 from motion_policy.evaluation.open_loop import OpenLoopResult, replay
-from motion_policy.evaluation.plots import joints_figure, png_bytes
 from motion_policy.evaluation.provenance import policy_label, provenance
-from motion_policy.evaluation.recordings import Recording
-from motion_policy.evaluation.report import Report, Table, write_bytes
-from motion_policy.evaluation.videos import replay_curves, write_replay_video
+from motion_policy.evaluation.recordings import Recording, conditions
+from motion_policy.evaluation.report import Table
+from motion_policy.evaluation.videos import write_replay_video
 
 UNIT = 'rad; m for sliding joints'
-TRUTH_WORDS = {'action': 'recorded action', 'qpos': 'recorded joint position'}
+IMAGE_ROW = 'predicted image, MSE of pixels in [0, 1]'
 
 
 @dataclass(frozen=True)
 class RecordedEvaluation:
-    """All recordings of one evaluation and what came of each."""
+    """All recordings of one evaluation and what came of each.
+
+    Attributes:
+        runner: the policy, and how much of the recordings it saw.
+        free_runner, free: the same policy running freely over the first recording.
+        hidden: the hidden states over all recordings; None for a policy without.
+    """
 
     runner: PolicyRunner
-    mix: float
     recordings: tuple[Recording, ...]
     results: tuple[OpenLoopResult, ...]
+    free_runner: PolicyRunner
+    free: OpenLoopResult
+    hidden: HiddenStates | None
 
     def pooled(self) -> JointErrors:
         """The errors over all steps of all recordings."""
-        pairs = [result.scored() for result in self.results]
-        predicted = np.concatenate([predicted for predicted, _ in pairs])
-        truth = np.concatenate([truth for _, truth in pairs])
-        return joint_errors(self.results[0].names, predicted, truth)
+        return _pooled(self.results[0].names, [result.scored() for result in self.results])
 
-    def image_mse(self) -> float | None:
-        """Mean over the recordings; None for a policy that predicts no image."""
-        scored = [r for r in self.results if r.image_mse is not None]
-        return float(np.mean([r.image_mse for r in scored])) if scored else None
+    def pooled_efforts(self) -> JointErrors | None:
+        """The same of the predicted efforts; None for a policy that predicts none."""
+        pairs = [result.efforts for result in self.results if result.efforts is not None]
+        return _pooled(self.results[0].names, pairs) if pairs else None
+
+    def image_mse(self) -> dict[str, float]:
+        """Mean over the recordings, per camera; empty for a policy that predicts no image."""
+        cameras = dict.fromkeys(camera for result in self.results for camera in result.image_mse)
+        return {
+            camera: float(np.mean([r.image_mse[camera] for r in self.results if r.image_mse]))
+            for camera in cameras
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Every number as plain values."""
         recordings = [
             {
                 'path': recording.name,
+                'condition': condition,
+                'taught': recording.taught,
                 'truth': result.truth_kind,
-                'image_mse': result.image_mse,
-                **result.errors().to_json(),
+                **_result_to_json(result),
             }
-            for recording, result in zip(self.recordings, self.results, strict=True)
+            for recording, condition, result in zip(
+                self.recordings, conditions(self.recordings), self.results, strict=True
+            )
         ]
+        pooled = _to_json(self.pooled(), self.image_mse(), self.pooled_efforts())
         return {
             **provenance(self.runner.policy),
-            'mix': self.mix,
+            'mix': self.runner.mix.to_json(),
             'unit': UNIT,
             'recordings': recordings,
-            'all': {'image_mse': self.image_mse(), **self.pooled().to_json()},
+            'all': pooled,
+            'free_running': {
+                'path': self.recordings[0].name,
+                'mix': self.free_runner.mix.to_json(),
+                **_result_to_json(self.free),
+            },
+            'hidden_states': None if self.hidden is None else self.hidden.to_json(),
         }
 
 
@@ -69,61 +93,49 @@ def evaluate_recordings(
     runner: PolicyRunner,
     recordings: Sequence[Recording],
     *,
-    mix: float = 1.0,
     on_result: Callable[[OpenLoopResult], None] = lambda result: None,
 ) -> RecordedEvaluation:
-    """Replay the policy on every recording."""
+    """Replay the policy on every recording, and let it run freely over the first one."""
     results = []
     for recording in recordings:
-        rows = recording.rows()
-        result = replay(runner, rows, recording.rate_hz, mix=mix, source=recording.name)
+        result = replay(runner, recording.rows(), recording.rate_hz, source=recording.name)
         on_result(result)
         results.append(result)
-    return RecordedEvaluation(runner, mix, tuple(recordings), tuple(results))
+    freely = free_runner(runner)
+    first = recordings[0]
+    free = results[0]
+    if freely is not runner:
+        free = replay(freely, first.rows(), first.rate_hz, source=first.name)
+    trajectories = [
+        Trajectory(condition, recording.taught, result.hidden)
+        for recording, condition, result in zip(
+            recordings, conditions(recordings), results, strict=True
+        )
+        if result.hidden is not None
+    ]
+    return RecordedEvaluation(
+        runner, tuple(recordings), tuple(results), freely, free, analyse(trajectories)
+    )
+
+
+def free_runner(runner: PolicyRunner) -> PolicyRunner:
+    """The same policy on its own predictions: of all that it predicts."""
+    for mix in (Mix(joint=0, image=0, effort=0), Mix(joint=0)):
+        if mix == runner.mix:
+            return runner
+        try:
+            return PolicyRunner(runner.policy, runner.robot, mix)
+        except UserError:
+            continue  # it predicts no image
+    return runner
 
 
 def write_first_video(evaluation: RecordedEvaluation, path: Path) -> None:
     """The video of the first recording."""
     recording, result = evaluation.recordings[0], evaluation.results[0]
     name = policy_label(evaluation.runner.policy)
-    title = f'{name} on {Path(recording.name).name}, {mix_words(evaluation.mix)}'
-    write_replay_video(path, evaluation.runner, recording, result, mix=evaluation.mix, title=title)
-
-
-def write_recorded_report(
-    evaluation: RecordedEvaluation, folder: Path, video: Path | None
-) -> None:
-    """report.html and the joint plots in `folder`."""
-    policy = evaluation.runner.policy
-    count = len(evaluation.recordings)
-    report = Report(
-        f'{policy_label(policy)} on {count_words(count)}',
-        f'Open loop, {mix_words(evaluation.mix)}: what the policy asks for, held against the '
-        f'{TRUTH_WORDS[evaluation.results[0].truth_kind]} one policy period later.',
-    )
-    if video is not None:
-        report.section(f'{Path(evaluation.recordings[0].name).name}')
-        report.video(video)
-        report.caption(
-            'Left: what the policy sees; blue marks what it looks at, red where it expects that '
-            'next. Then the image it expects, and the joints: grey recorded, green the policy.'
-        )
-    report.section('Error per joint, over all recordings')
-    report.table(joint_table(evaluation.pooled(), evaluation.image_mse()))
-    if count > 1:
-        report.section('Each recording')
-        report.table(_recording_table(evaluation))
-    report.section('Joints over time')
-    for place, (recording, result) in enumerate(
-        zip(evaluation.recordings, evaluation.results, strict=True)
-    ):
-        name = Path(recording.name).name
-        png = png_bytes(joints_figure(replay_curves(result), name))
-        write_bytes(folder / f'joints_{place:03d}.png', png)
-        report.picture(png, f'joints of {name}, policy and recording')
-    report.section('How this was made')
-    report.facts([(key, str(value)) for key, value in provenance(policy).items()])
-    report.write(folder / 'report.html')
+    title = f'{name} on {Path(recording.name).name}, {mix_words(evaluation.runner.mix)}'
+    write_replay_video(path, evaluation.runner, recording, result, title=title)
 
 
 def count_words(count: int) -> str:
@@ -131,36 +143,56 @@ def count_words(count: int) -> str:
     return f'{count} recording' + ('s' if count > 1 else '')
 
 
-def mix_words(mix: float) -> str:
+def mix_words(mix: Mix) -> str:
     """What the mixing means, in words."""
-    if mix == 1:
+    shares = set(mix.to_json().values())
+    if shares == {1}:
         return 'on the recorded observations'
-    if mix == 0:
+    if shares == {0}:
         return 'running freely on its own predictions'
-    return f'on {mix:g} recorded + {1 - mix:g} own prediction'
+    if len(shares) == 1:
+        return f'on {mix.joint:g} recorded + {1 - mix.joint:g} own prediction'
+    return f'on a mixture of recording and own prediction ({mix} recorded)'
 
 
-def joint_table(errors: JointErrors, image_mse: float | None) -> Table:
-    """RMSE, mean and largest error of each joint."""
-    rows = [
-        (name, f'{errors.rmse[i]:.4f}', f'{errors.mae[i]:.4f}', f'{errors.largest[i]:.4f}')
-        for i, name in enumerate(errors.names)
-    ]
-    if image_mse is not None:
-        rows.append(('predicted image, MSE of pixels in [0, 1]', f'{image_mse:.5f}', '', ''))
+def joint_table(
+    errors: JointErrors, image_mse: Mapping[str, float], efforts: JointErrors | None = None
+) -> Table:
+    """RMSE, mean and largest error of each joint, then of its effort, then of the images."""
+    rows = [_joint_row(errors, index, name) for index, name in enumerate(errors.names)]
+    if efforts is not None:
+        rows += [
+            _joint_row(efforts, index, f'effort of {name} (N m; N)')
+            for index, name in enumerate(efforts.names)
+        ]
+    for camera, mse in image_mse.items():
+        words = IMAGE_ROW if len(image_mse) == 1 else f"camera '{camera}': {IMAGE_ROW}"
+        rows.append((words, f'{mse:.5f}', '', ''))
     return Table((f'joint ({UNIT})', 'RMSE', 'mean', 'largest'), rows)
 
 
-def _recording_table(evaluation: RecordedEvaluation) -> Table:
-    names = evaluation.results[0].names
-    rows = [
-        (
-            Path(recording.name).name,
-            str(result.errors().steps),
-            *(f'{value:.4f}' for value in result.errors().rmse),
-            '' if result.image_mse is None else f'{result.image_mse:.5f}',
-        )
-        for recording, result in zip(evaluation.recordings, evaluation.results, strict=True)
-    ]
-    columns = ('recording', 'steps', *(f'RMSE {name}' for name in names), 'image MSE')
-    return Table(columns, rows)
+def _joint_row(errors: JointErrors, index: int, name: str) -> tuple[str, ...]:
+    values = (errors.rmse[index], errors.mae[index], errors.largest[index])
+    return (name, *(f'{value:.4f}' for value in values))
+
+
+def _pooled(names: Sequence[str], pairs: Sequence[tuple[Any, Any]]) -> JointErrors:
+    predicted = np.concatenate([predicted for predicted, _ in pairs])
+    truth = np.concatenate([truth for _, truth in pairs])
+    return joint_errors(names, predicted, truth)
+
+
+def _result_to_json(result: OpenLoopResult) -> dict[str, Any]:
+    efforts = result.efforts and joint_errors(result.names, *result.efforts)
+    return _to_json(result.errors(), result.image_mse, efforts)
+
+
+def _to_json(
+    errors: JointErrors, image_mse: Mapping[str, float], efforts: JointErrors | None
+) -> dict[str, Any]:
+    content = errors.to_json()
+    if efforts is not None:
+        content['efforts'] = efforts.to_json()['joints']
+    content['image_mse'] = float(np.mean(list(image_mse.values()))) if image_mse else None
+    content['cameras'] = {camera: {'image_mse': mse} for camera, mse in image_mse.items()}
+    return content

@@ -37,11 +37,16 @@ class RecordedRow:
 
 @dataclass(frozen=True)
 class Recording:
-    """One episode or bag; `rows` begins at the first row each time it is called."""
+    """One episode or bag; `rows` begins at the first row each time it is called.
+
+    `task` is what an episode says of itself; `taught` is whether the policy was trained on it.
+    """
 
     name: str
     rate_hz: float
     rows: Callable[[], Iterator[RecordedRow]]
+    task: str = ''
+    taught: bool | None = None
 
 
 def find_recordings(paths: Sequence[str | Path], policy: Policy) -> list[Recording]:
@@ -78,8 +83,41 @@ def _episode(path: Path, policy: Policy) -> Recording:
             raise EpisodeError(f'{path}: {error}') from None
         if episode.length < 1:
             raise EpisodeError(f'{path}: holds no rows, expected at least one')
-        rate = episode.rate
-    return Recording(str(path), rate, partial(_episode_rows, path, policy.cameras))
+        if policy.spec.effort and episode.effort is None:
+            raise EpisodeError(_without_effort(path, policy))
+        rate, task = episode.rate, episode.task
+    rows = partial(_episode_rows, path, policy.cameras)
+    return Recording(str(path), rate, rows, task, was_trained_on(path, policy))
+
+
+def was_trained_on(path: Path, policy: Policy) -> bool | None:
+    """Whether the checkpoint names this file among its training data; None if it names none."""
+    names = policy.spec.data.get('train')
+    if not names:
+        return None
+    if path.name not in names:
+        return False
+    # Files of other folders have the same names; the root may be that of another machine.
+    given = (policy.spec.training.get('data') or {}).get('train') or ()
+    ends = ['/'.join(Path(entry).parts[-2:]).lstrip('./') for entry in given]
+    here = path.resolve()
+    return not any(ends) or any(
+        end and (here.match(end) or here.parent.match(end)) for end in ends
+    )
+
+
+def conditions(recordings: Sequence[Recording]) -> list[str]:
+    """What to call the group of each recording: its task, or its folder, where these differ."""
+    tasks = [recording.task for recording in recordings]
+    folders = [Path(recording.name).resolve().parent.name for recording in recordings]
+    for names in (tasks, folders):
+        if len(set(names)) > 1:
+            return [name or 'no task' for name in names]
+    return ['recordings'] * len(recordings)
+
+
+def _without_effort(path: Path, policy: Policy) -> str:
+    return f'{path}: holds no joint efforts, which {policy.source} was trained with'
 
 
 def _episode_rows(path: Path, cameras: Sequence[str]) -> Iterator[RecordedRow]:
@@ -116,15 +154,17 @@ def _bag(path: Path, policy: Policy) -> Recording:
             'joints': robot.joints if led else robot.joints.model_copy(update={'leader': ()}),
         }
     )
-    return Recording(str(path), robot.rate, partial(_bag_rows, path, seen))
+    return Recording(str(path), robot.rate, partial(_bag_rows, path, seen, policy))
 
 
-def _bag_rows(path: Path, robot: RobotSpec) -> Iterator[RecordedRow]:
+def _bag_rows(path: Path, robot: RobotSpec, policy: Policy) -> Iterator[RecordedRow]:
     """The complete rows of the bag, as the recorder would have written them."""
     joints_only = robot.model_copy(update={'cameras': {}})
     for row in read_bag_rows(path, robot):
         if row.complete:
             joints = _bag_observation(path, row, joints_only)
+            if policy.spec.effort and joints.effort is None:
+                raise EpisodeError(_without_effort(path, policy))
             observe = partial(_bag_observation, path, row, robot)
             yield RecordedRow(row.time_ns, joints.qpos, joints.action, observe)
 

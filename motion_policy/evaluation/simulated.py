@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from motion_policy.control import Mix
+from motion_policy.evaluation.hidden_report import add_hidden_states
+from motion_policy.evaluation.hidden_states import HiddenStates, Trajectory, analyse
 from motion_policy.evaluation.plots import png_bytes, success_figure
 from motion_policy.evaluation.provenance import policy_label, provenance
 from motion_policy.evaluation.report import Report, Table, write_bytes
@@ -22,16 +25,24 @@ from motion_policy.evaluation.trials import (
 )
 from motion_policy.evaluation.videos import write_trials_video
 
+READING = (
+    'A policy that generalises puts what was not taught between its taught neighbours; one that '
+    'does not lets it run into one of them.'
+)
 COLUMNS = ('position', 'success', 'rate', '95 % interval', 'time to success', 'clamps per trial')
 
 
 @dataclass(frozen=True)
 class SimulatedEvaluation:
-    """All trials of one evaluation; `summary` is what goes into the JSON file."""
+    """All trials of one evaluation; `summary` is what goes into the JSON file.
+
+    `hidden` holds the hidden states if the runner traced them and the policy has any.
+    """
 
     runner: TrialRunner
     trials: tuple[Trial, ...]
     summary: dict[str, Any]
+    hidden: HiddenStates | None
 
 
 def evaluate_scene(
@@ -46,15 +57,24 @@ def evaluate_scene(
     """Run `trials` trials at every position, in `jobs` processes."""
     planned = plan_trials(positions, trials, seed)
     results = run_trials(runner, planned, jobs=jobs, on_result=on_result)
+    hidden = analyse(
+        [
+            Trajectory(r.trial.position, r.trial.position in runner.taught, r.hidden)
+            for r in results
+            if r.hidden is not None
+        ]
+    )
     summary = {
         **provenance(runner.policy),
         'scene': runner.scene.name,
         'robot': runner.robot.name,
+        'mix': runner.runner.mix.to_json(),
         'seed': seed,
         'horizon_s': runner.scene.horizon_s,
         **success_per_position(results, runner.taught),
+        'hidden_states': None if hidden is None else hidden.to_json(),
     }
-    return SimulatedEvaluation(runner, tuple(planned), summary)
+    return SimulatedEvaluation(runner, tuple(planned), summary, hidden)
 
 
 def write_success_video(evaluation: SimulatedEvaluation, path: Path) -> None:
@@ -91,6 +111,12 @@ def _row(name: str, entry: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def _mixed(mix: Mix) -> str:
+    if mix == Mix():
+        return ''
+    return f'; the policy sees its own predictions too, the share of the sensors is {mix}'
+
+
 def _stages(clamps: dict[str, int]) -> str:
     return ', '.join(f'{stage} {count}' for stage, count in clamps.items()) or 'never'
 
@@ -98,7 +124,7 @@ def _stages(clamps: dict[str, int]) -> str:
 def write_success_report(
     evaluation: SimulatedEvaluation, folder: Path, video: Path | None
 ) -> None:
-    """report.html and the success plot in `folder`."""
+    """report.html and its pictures in `folder`."""
     summary, runner = evaluation.summary, evaluation.runner
     positions = summary['positions']
     trials = max(entry['trials'] for entry in positions.values())
@@ -106,7 +132,7 @@ def write_success_report(
     report = Report(
         title,
         f'Closed loop on the simulated arm: {trials} trials per position, seed {summary["seed"]}, '
-        f'through the same sampler and controller as on the robot.',
+        f'through the same sampler and controller as on the robot{_mixed(runner.runner.mix)}.',
     )
     report.headline(f'success {summary["all"]["successes"]}/{summary["all"]["trials"]}')
     figure = success_figure(
@@ -127,7 +153,14 @@ def write_success_report(
     if video is not None:
         report.section('The first trial at each position')
         report.video(video)
+    if evaluation.hidden is not None:
+        add_hidden_states(report, evaluation.hidden, folder, title, reading=READING)
     report.section('How this was made')
-    facts = {**provenance(runner.policy), 'robot': summary['robot'], 'seed': summary['seed']}
+    facts = {
+        **provenance(runner.policy),
+        'robot': summary['robot'],
+        'mix': runner.runner.mix,
+        'seed': summary['seed'],
+    }
     report.facts([(key, str(value)) for key, value in facts.items()])
     report.write(folder / 'report.html')

@@ -12,21 +12,31 @@ import multiprocessing
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from motion_policy.control import Controller, PolicyRunner
+from motion_policy.control import Controller, Mix, PolicyRunner
 from motion_policy.errors import UserError
-from motion_policy.evaluation.closed_loop import RolloutResult, Watch, rollout
+from motion_policy.evaluation.closed_loop import (
+    PolicyStep,
+    RolloutResult,
+    Tick,
+    Watch,
+    rollout,
+)
 from motion_policy.evaluation.scenes import Scene, Simulation
+from motion_policy.evaluation.threads import one_thread
 from motion_policy.policies import check_robot, load_policy
 from motion_policy.robot import load_robot_spec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 
+Float32Array = npt.NDArray[np.float32]
+
 PHASE_STEP_NS = 2_000_000
+SENSOR_ALONE = Mix()
 
 
 @dataclass(frozen=True)
@@ -40,10 +50,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """A trial and how it ended."""
+    """A trial and how it ended; with it the hidden states (N, R) float32, if it was traced."""
 
     trial: Trial
     rollout: RolloutResult
+    hidden: Float32Array | None = None
 
 
 def plan_trials(positions: Sequence[str], trials: int, seed: int) -> list[Trial]:
@@ -67,18 +78,29 @@ class TrialRunner:
         checkpoint: folder of the policy.
         scene: the simulated task.
         device: where the policy runs.
+        mix: how much of the sensors the policy sees beside its own predictions.
+        trace: keep the hidden states of every trial.
 
     Raises:
-        UserError: no such checkpoint, or one for another robot.
+        UserError: no such checkpoint, one for another robot, or one that cannot be mixed so.
     """
 
-    def __init__(self, checkpoint: str, scene: Scene, device: str = 'cpu') -> None:
+    def __init__(
+        self,
+        checkpoint: str,
+        scene: Scene,
+        device: str = 'cpu',
+        mix: Mix = SENSOR_ALONE,
+        *,
+        trace: bool = False,
+    ) -> None:
         self.scene = scene
+        self.trace = trace
         self.policy = load_policy(checkpoint, device=device)
         self.robot = load_robot_spec(scene.robot)
         check_robot(self.policy, self.robot)
         self.sim: Simulation = scene.make()
-        self.runner = PolicyRunner(self.policy, self.robot)
+        self.runner = PolicyRunner(self.policy, self.robot, mix)
 
     @property
     def taught(self) -> tuple[str, ...]:
@@ -93,12 +115,13 @@ class TrialRunner:
             self.sim.reset(position, seed=0)
 
     def run(self, trial: Trial, watch: Watch | None = None) -> TrialResult:
-        """One trial, on one thread: results must not depend on how many there are."""
+        """One trial."""
         self.sim.reset(trial.position, seed=trial.seed)
         period_ns = round(NANOSECONDS_PER_S / self.scene.camera_rate_hz)
         # A camera is not in step with the controller; where it stands belongs to the trial.
         phase = np.random.default_rng(trial.seed).integers(period_ns // PHASE_STEP_NS)
-        with _one_thread():
+        trace = _Trace(watch) if self.trace else None
+        with one_thread():
             result = rollout(
                 self.sim,
                 Controller(self.robot, self.policy.period_ns),
@@ -108,23 +131,35 @@ class TrialRunner:
                 horizon_s=self.scene.horizon_s,
                 camera_rate_hz=self.scene.camera_rate_hz,
                 camera_phase_ns=int(phase) * PHASE_STEP_NS,
-                watch=watch,
+                watch=watch if trace is None else trace.watch,
             )
-        return TrialResult(trial, result)
+        return TrialResult(trial, result, None if trace is None else trace.hidden())
 
     def close(self) -> None:
         """Free the simulation's renderers."""
         self.sim.close()
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+class _Trace:
+    """Collects the hidden state of every policy step of one trial."""
+
+    def __init__(self, watch: Watch | None) -> None:
+        self._then = watch
+        self._last: PolicyStep | None = None
+        self._states: list[Float32Array] = []
+
+    def watch(self, tick: Tick) -> None:
+        """Take the state if the policy stepped, and pass the tick on."""
+        if tick.step is not None and tick.step is not self._last:
+            self._last = tick.step
+            if 'hidden' in tick.step.extras:
+                self._states.append(tick.step.extras['hidden'])
+        if self._then is not None:
+            self._then(tick)
+
+    def hidden(self) -> Float32Array | None:
+        """(N, R), or None for a policy without a hidden state."""
+        return np.stack(self._states) if self._states else None
 
 
 def run_trials(
@@ -151,15 +186,18 @@ def _in_processes(
 ) -> Iterator[TrialResult]:
     # A forked process would inherit threads and an OpenGL context that it cannot use.
     context = multiprocessing.get_context('spawn')
-    origin = (runner.policy.source, runner.scene, str(runner.policy.device))
+    origin = (
+        runner.policy.source, runner.scene, str(runner.policy.device), runner.runner.mix,
+        runner.trace,
+    )  # fmt: skip
     with ProcessPoolExecutor(jobs, context, _start_worker, origin) as pool:
         yield from pool.map(_run_in_worker, trials)
 
 
-def _start_worker(checkpoint: str, scene: Scene, device: str) -> None:
+def _start_worker(checkpoint: str, scene: Scene, device: str, mix: Mix, trace: bool) -> None:
     global _worker
     torch.set_num_threads(1)
-    _worker = TrialRunner(checkpoint, scene, device)
+    _worker = TrialRunner(checkpoint, scene, device, mix, trace=trace)
 
 
 def _run_in_worker(trial: Trial) -> TrialResult:

@@ -32,12 +32,14 @@ class VideoFile:
     """A video being written, frame by frame, as a context manager.
 
     Frames are (H, W, 3) uint8 RGB, all of one size; odd edges are cut by one pixel, since H.264
-    stores colour at half resolution. An exception inside the block leaves no file behind.
+    stores colour at half resolution. A .gif rests on its last frame for `hold_s` before it
+    repeats. An exception inside the block leaves no file behind.
     """
 
-    def __init__(self, path: Path | str, fps: float) -> None:
+    def __init__(self, path: Path | str, fps: float, *, hold_s: float = LAST_FRAME_HOLD_S) -> None:
         self.path = check_video_path(Path(path))
         self.fps = fps
+        self._hold_s = hold_s
         self.frames = 0
         self._part = self.path.with_name(self.path.name + '.part')
         self._sink: _Mp4 | _Gif | None = None
@@ -49,8 +51,10 @@ class VideoFile:
     def write(self, frame: np.ndarray) -> None:
         """Append one frame."""
         if self._sink is None:
-            kind = _Gif if self.path.suffix.lower() == '.gif' else _Mp4
-            self._sink = kind(self._part, self.fps)
+            is_gif = self.path.suffix.lower() == '.gif'
+            self._sink = (
+                _Gif(self._part, self.fps, self._hold_s) if is_gif else _Mp4(self._part, self.fps)
+            )
         height, width = frame.shape[0] // 2 * 2, frame.shape[1] // 2 * 2
         self._sink.write(np.ascontiguousarray(frame[:height, :width]))
         self.frames += 1
@@ -100,13 +104,14 @@ class _Mp4:
 class _Gif:
     """FFmpeg's palette filters: they gather all frames and make one palette that suits them."""
 
-    def __init__(self, path: Path, fps: float) -> None:
+    def __init__(self, path: Path, fps: float, hold_s: float) -> None:
         import av
 
         self._av = av
         self._path = path
         # GIF counts time in hundredths of a second, and browsers slow anything below two.
         self._step = max(2, round(100 / fps))
+        self._hold = max(self._step, round(100 * hold_s))
         self._graph: Any = None
         self._size = (0, 0)
         self._frames = 0
@@ -145,7 +150,7 @@ class _Gif:
         if self._graph is None:
             return
         self._graph.push(None)
-        options = {'loop': '0', 'final_delay': str(round(100 * LAST_FRAME_HOLD_S))}
+        options = {'loop': '0', 'final_delay': str(self._hold)}
         with self._av.open(str(self._path), 'w', format='gif', options=options) as container:
             stream = container.add_stream('gif', rate=Fraction(100, self._step))
             stream.pix_fmt, stream.time_base = 'pal8', HUNDREDTH_S

@@ -21,6 +21,7 @@ from motion_policy.evaluation.scenes import Simulation
 from motion_policy.evaluation.storyboard import PANEL_HEIGHT, Moment, Panel, Picture, Storyboard
 from motion_policy.evaluation.trials import Trial, TrialRunner
 from motion_policy.evaluation.video_file import VideoFile
+from motion_policy.policies import Policy
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 from motion_policy.streams import Observation
 
@@ -28,8 +29,8 @@ SIM_VIDEO_FPS = 12.5
 OVERVIEW_ASPECT = 4 / 3
 
 
-def replay_curves(result: OpenLoopResult) -> JointCurves:
-    """The curves of an open-loop replay."""
+def replay_curves(result: OpenLoopResult, free: OpenLoopResult | None = None) -> JointCurves:
+    """The curves of an open-loop replay; `free` is that of the same recording, running freely."""
     words = {'action': 'recorded action', 'qpos': 'recorded position'}
     return JointCurves(
         result.names,
@@ -39,6 +40,7 @@ def replay_curves(result: OpenLoopResult) -> JointCurves:
         result.predicted,
         truth_label=words[result.truth_kind],
         predicted_label='policy',
+        free=None if free is None else free.predicted,
     )
 
 
@@ -48,7 +50,6 @@ def write_replay_video(
     recording: Recording,
     result: OpenLoopResult,
     *,
-    mix: float,
     title: str,
 ) -> None:
     """Replay the recording once more, as `result` came about, one frame per policy step."""
@@ -58,14 +59,16 @@ def write_replay_video(
 
         def show(step: ReplayStep) -> None:
             nonlocal board
-            pictures = _policy_pictures(runner, step.observation, step.extras)
+            columns = policy_pictures(runner.policy, step.observation, step.extras)
+            if len(columns) == 1:  # there is room beside one another
+                columns = [[panel] for panel in columns[0]]
             if board is None:
-                columns = [[_panel(name, picture)] for name, picture in pictures]
-                board = Storyboard(title, columns, curves, attention=_attends(step.extras))
-            moment = Moment(step.time_s, tuple(picture for _, picture in pictures))
-            video.write(board.frame(moment))
+                panels = [[_panel(*panel) for panel in column] for column in columns]
+                board = Storyboard(title, panels, curves, attention=attends(step.extras))
+            pictures = tuple(picture for column in columns for _, picture in column)
+            video.write(board.frame(Moment(step.time_s, pictures)))
 
-        replay(runner, recording.rows(), recording.rate_hz, mix=mix, watch=show)
+        replay(runner, recording.rows(), recording.rate_hz, watch=show)
 
 
 def write_trials_video(path: Path, runner: TrialRunner, trials: Sequence[Trial]) -> None:
@@ -106,13 +109,13 @@ class _Film:
         for tick, shot in self.shots:
             if tick.step is None:
                 continue
-            seen = _policy_pictures(runner.runner, tick.step.observation, tick.step.extras)
+            columns = policy_pictures(runner.policy, tick.step.observation, tick.step.extras)
             if board is None:
-                columns = [[_panel(name, picture) for name, picture in seen]]
+                panels = [[_panel(*panel) for panel in column] for column in columns]
                 if shot is not None:
-                    columns.insert(0, [Panel('the simulated arm', OVERVIEW_ASPECT)])
-                board = Storyboard(title, columns, curves, attention=_attends(tick.step.extras))
-            pictures = [picture for _, picture in seen]
+                    panels.insert(0, [Panel('the simulated arm', OVERVIEW_ASPECT)])
+                board = Storyboard(title, panels, curves, attention=attends(tick.step.extras))
+            pictures = [picture for column in columns for _, picture in column]
             if shot is not None:
                 pictures.insert(0, Picture(shot))
             yield board.frame(Moment(tick.time_ns / NANOSECONDS_PER_S, tuple(pictures)))
@@ -126,32 +129,29 @@ class _Film:
         )
 
 
-def _policy_pictures(
-    runner: PolicyRunner, observation: Observation, extras: Mapping[str, Any]
-) -> list[tuple[str, Picture]]:
-    """The policy's cameras, with attention points on the first, and what it expects to see."""
-    pictures = []
-    for place, camera in enumerate(runner.policy.cameras):
-        points = extras if place == 0 else {}
-        pictures.append(
-            (
-                f"camera '{camera}'",
-                Picture(
-                    observation.images[camera],
-                    points.get('encoder_points'),
-                    points.get('decoder_points'),
-                ),
-            )
+def policy_pictures(
+    policy: Policy, observation: Observation, extras: Mapping[str, Any]
+) -> list[list[tuple[str, Picture]]]:
+    """One column per camera: what the policy sees, with attention, and what it expects to see."""
+    columns = []
+    for camera in policy.cameras:
+        seen = Picture(
+            extras.get(f'seen/{camera}', observation.images[camera]),
+            extras.get(f'encoder_points/{camera}'),
+            extras.get(f'decoder_points/{camera}'),
         )
-    if 'image' in extras:
-        pictures.append(('predicted next image', Picture(extras['image'])))
-    return pictures
+        column = [(f"camera '{camera}'", seen)]
+        if f'image/{camera}' in extras:
+            column.append(('predicted next image', Picture(extras[f'image/{camera}'])))
+        columns.append(column)
+    return columns
+
+
+def attends(extras: Mapping[str, Any]) -> bool:
+    """Whether the policy says where it looks."""
+    return any(name.startswith('encoder_points/') for name in extras)
 
 
 def _panel(name: str, picture: Picture) -> Panel:
     height, width = picture.image.shape[:2]
     return Panel(name, width / height)
-
-
-def _attends(extras: Mapping[str, Any]) -> bool:
-    return 'encoder_points' in extras

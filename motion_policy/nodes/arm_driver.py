@@ -28,7 +28,7 @@ from motion_policy.nodes.control_loop import ControlLoop
 from motion_policy.nodes.shell import declare, parameter
 from motion_policy.nodes.subscriptions import StreamSubscriptions
 from motion_policy.robot import RobotSpec
-from motion_policy.streams import Row, Sampler, observation_from_row
+from motion_policy.streams import Observation, Row, Sampler, observation_from_row
 
 TELL_PERIOD_S = 0.1
 DIAGNOSTICS_PERIOD_S = 1.0
@@ -114,6 +114,7 @@ class ArmDriver:
         )
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.extra_statuses: Callable[[], list[Any]] = list
+        self.check_observation: Callable[[Observation], None] = lambda observation: None
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timers = [
             node.create_timer(TELL_PERIOD_S, self._tell, clock=steady),
@@ -171,7 +172,7 @@ class ArmDriver:
             lines = [f'{self.subscriptions.describe(n)}: {f}' for n, f in faults.items()]
             raise UserError(f'not enabled: {"; ".join(lines)}')
         try:
-            observation_from_row(row, self._seen_robot)
+            self.check_observation(observation_from_row(row, self._seen_robot))
             with self.lock:
                 self.controller.enable(now_ns, measured)
         except UserError as error:

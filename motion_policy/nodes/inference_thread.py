@@ -18,8 +18,9 @@ from typing import Any, Protocol
 from motion_policy.control import PolicyRunner
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.timing import RecentDurations
+from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
-from motion_policy.streams import Observation, Row, StreamError, observation_from_row
+from motion_policy.streams import Observation, Row, observation_from_row
 
 LATENCY_WINDOW = 200  # policy steps
 STOP_TIMEOUT_S = 10.0
@@ -117,8 +118,9 @@ class InferenceThread:
         start_ns = time.perf_counter_ns()
         try:
             observation = observation_from_row(row, self._robot)
-            chunk, extras = runner.infer(observation, self._listener.wants_extras())
-        except StreamError as error:
+            explain = self._listener.wants_extras()
+            chunk, extras = runner.infer(observation, explain, row.time_ns)
+        except UserError as error:
             self._listener.take_failure(str(error), row.time_ns)
             return
         except Exception as error:

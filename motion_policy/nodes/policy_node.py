@@ -18,7 +18,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from sensor_msgs.msg import Image
 from trajectory_msgs.msg import JointTrajectory
 
-from motion_policy.control import PolicyRunner
+from motion_policy.control import Mix, PolicyRunner
 from motion_policy.control.attention_image import draw_attention
 from motion_policy.errors import UserError
 from motion_policy.nodes import diagnostics
@@ -36,6 +36,7 @@ from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
 from motion_policy.robot import RobotSpec, load_robot_spec
 
 ERROR_PERIOD_S = 5.0
+MODALITIES = ('joint', 'image', 'effort')
 
 
 class PolicyNode(LifecycleNode):
@@ -66,6 +67,11 @@ class PolicyNode(LifecycleNode):
         declare(
             self, 'publish_attention', True, 'Publish ~/attention while somebody subscribes to it'
         )
+        for name in MODALITIES:
+            declare(
+                self, f'mix.{name}', 1.0, f'Share of the measured {name} in what the policy sees; '
+                'the rest is its own last prediction', minimum=0.0, maximum=1.0,
+            )  # fmt: skip
         declare_control_parameters(self)
 
     def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
@@ -159,18 +165,20 @@ class PolicyNode(LifecycleNode):
         named = parameter(self, 'robot')
         robot = load_robot_spec(named) if named else spec.robot
         self._robot, self._cameras = robot, spec.cameras
+        mix = Mix(**{name: parameter(self, f'mix.{name}') for name in MODALITIES})
 
         def make_runner() -> PolicyRunner:
-            return PolicyRunner(load_policy(checkpoint, device), robot)
+            return PolicyRunner(load_policy(checkpoint, device), robot, mix)
 
         self._inference = inference = InferenceThread(robot, self)
         runner = inference.start(make_runner)
         controller = make_controller(self, robot, runner.policy.period_ns)
         self._driver = ArmDriver(self, robot, controller, inference.request, spec.cameras)
         self._driver.extra_statuses = self._statuses
+        self._driver.check_observation = runner.check_observation
         self.get_logger().info(
             f"'{checkpoint}' ({spec.kind}, {spec.rate:g} Hz) drives '{robot.name}' at "
-            f'{robot.rate:g} Hz on {device}'
+            f'{robot.rate:g} Hz on {device}' + ('' if mix == Mix() else f', mix {mix}')
         )
 
     def _enable(self) -> str:
@@ -199,15 +207,15 @@ class PolicyNode(LifecycleNode):
                 times_ns, rows = driver.controller.buffer.upcoming(now_ns)
             names = driver.controller.robot.joints.names
             self._plan.publish(trajectory_message(names, rows, (times_ns - now_ns).tolist()))
-        if 'encoder_points' in step.extras and self.wants_extras():
-            self._attention.publish(self._attention_message(step))
+        attended = [name for name in self._cameras if f'encoder_points/{name}' in step.extras]
+        if attended and self.wants_extras():
+            self._attention.publish(self._attention_message(step, attended[0]))
 
-    def _attention_message(self, step: PolicyStep) -> Image:
-        camera = self._cameras[0]
+    def _attention_message(self, step: PolicyStep, camera: str) -> Image:
         picture = draw_attention(
-            step.observation.images[camera],
-            step.extras['encoder_points'],
-            step.extras.get('decoder_points'),
+            step.extras.get(f'seen/{camera}', step.observation.images[camera]),
+            step.extras[f'encoder_points/{camera}'],
+            step.extras.get(f'decoder_points/{camera}'),
         )
         height, width = picture.shape[:2]
         message = Image(height=height, width=width, encoding='rgb8', step=3 * width)

@@ -1,0 +1,115 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Moments of one recording in a row: what the policy saw and looked at, and what it had expected.
+
+An expected image stands below the image of the moment that it was expected for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from motion_policy.control import PolicyRunner
+from motion_policy.control.attention_image import draw_attention
+from motion_policy.evaluation.open_loop import ReplayStep, replay
+from motion_policy.evaluation.plots import FAINT_INK, STYLE
+from motion_policy.evaluation.recordings import Recording
+
+Array = np.ndarray[Any, Any]
+
+COLUMNS = 8
+CELL = 1.06  # inches
+LABEL_WIDTH = 1.1
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """One moment: what the policy saw, its extras, and its extras of the step before."""
+
+    time_s: float
+    images: Mapping[str, Array]
+    extras: Mapping[str, Any]
+    before: Mapping[str, Any]
+
+
+def glimpses(
+    runner: PolicyRunner, recording: Recording, steps: int, count: int = COLUMNS
+) -> list[Glimpse]:
+    """Replay a recording of so many steps, and keep `count` moments from the second step on."""
+    wanted = set(np.linspace(min(1, steps - 1), steps - 1, count).round().astype(int).tolist())
+    kept: list[Glimpse] = []
+    before: Mapping[str, Any] = {}
+    index = 0
+
+    def watch(step: ReplayStep) -> None:
+        nonlocal before, index
+        if index in wanted:
+            images = {
+                camera: step.extras.get(f'seen/{camera}', step.observation.images[camera])
+                for camera in runner.policy.cameras
+            }
+            kept.append(Glimpse(step.time_s, images, step.extras, before))
+        before = step.extras
+        index += 1
+
+    replay(runner, recording.rows(), recording.rate_hz, watch=watch)
+    return kept
+
+
+def moments_figure(seen: Sequence[Glimpse], free: Sequence[Glimpse], mix_words: str) -> Figure:
+    """What was seen, what was expected, and what was expected `free` of the recording.
+
+    One row each, for every camera; a policy that predicts no image has the first row alone.
+    """
+    rows: list[tuple[str, list[Array | None]]] = []
+    for camera in seen[0].images:
+        rows.append((f"camera '{camera}'", [_attended(glimpse, camera) for glimpse in seen]))
+        for words, source in ((mix_words, seen), ('running\nfreely', free)):
+            expected = [glimpse.before.get(f'image/{camera}') for glimpse in source]
+            if any(image is not None for image in expected):
+                rows.append((f'expected,\n{words}', expected))
+    height, width = next(iter(seen[0].images.values())).shape[:2]
+    cell_height = CELL * height / width
+    with matplotlib.rc_context(STYLE):
+        size = (LABEL_WIDTH + CELL * len(seen), 0.3 + cell_height * len(rows))
+        figure = Figure(figsize=size)
+        grid = figure.add_gridspec(
+            len(rows), len(seen), left=LABEL_WIDTH / size[0], right=0.998, bottom=0.004,
+            top=1 - 0.26 / size[1], wspace=0.04, hspace=0.04,
+        )  # fmt: skip
+        for row, (words, images) in enumerate(rows):
+            for column, image in enumerate(images):
+                axis = figure.add_subplot(grid[row, column])
+                _show(axis, image)
+                if row == 0:
+                    axis.set_title(
+                        f'{seen[column].time_s:.1f} s', fontsize=8.5, color=FAINT_INK, pad=3
+                    )
+                if column == 0:
+                    axis.set_ylabel(words, rotation=0, ha='right', va='center', labelpad=6)
+    return figure
+
+
+def _attended(glimpse: Glimpse, camera: str) -> Array:
+    return draw_attention(
+        glimpse.images[camera],
+        glimpse.extras.get(f'encoder_points/{camera}'),
+        glimpse.extras.get(f'decoder_points/{camera}'),
+        min_height=180,
+    )
+
+
+def _show(axis: Axes, image: Array | None) -> None:
+    axis.set_xticks([])
+    axis.set_yticks([])
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    if image is not None:
+        axis.imshow(image, aspect='auto', interpolation='nearest')
