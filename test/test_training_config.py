@@ -39,10 +39,28 @@ def test_a_short_file_is_enough(tmp_path: Path) -> None:
 
 def test_the_shipped_configurations_are_valid() -> None:
     paths = sorted((share_dir() / 'config' / 'train').glob('*.yaml'))
-    assert 'sarnn_tabletop.yaml' in [path.name for path in paths]
+    kinds = {load_train_config(path).kind for path in paths}
+    assert kinds == {'cae', 'cae_rnn', 'cnnrnn', 'cnnrnnln', 'sarnn'}
     for path in paths:
         config = load_train_config(path)
         model_class(config.kind).Config.model_validate(config.hyper)
+
+
+def test_where_a_run_begins_is_no_hyper_parameter(tmp_path: Path) -> None:
+    for policy, paths in (
+        ({'kind': 'cae_rnn', 'cae': 'runs/cae/best'}, ('runs/cae/best',)),
+        ({'kind': 'cnnrnn', 'pretrained': ['a', 'b']}, ('a', 'b')),
+        ({'kind': 'cnnrnn'}, ()),
+    ):
+        config = load_train_config(write(tmp_path, {**SHORT, 'policy': policy}))
+        assert config.hyper == {}
+        assert config.autoencoders == paths
+
+
+def test_a_short_run_is_judged_at_its_end(tmp_path: Path) -> None:
+    assert load_train_config(write(tmp_path, SHORT), ['validate_every=10']).validation_period == 3
+    overrides = ['validate_every=2', 'epochs=9']
+    assert load_train_config(write(tmp_path, SHORT), overrides).validation_period == 2
 
 
 def test_keys_can_be_changed_at_any_depth(tmp_path: Path) -> None:
@@ -72,6 +90,27 @@ def test_keys_can_be_changed_at_any_depth(tmp_path: Path) -> None:
         ({'loss_schedule': {'joint': {'curve': 'round'}}}, "loss_schedule.joint.curve: found 'r"),
         ({'loss_schedule': {'joints': {'curve': 's'}}}, 'loss_schedule.joints: unknown key'),
         ({'device': 'gpu'}, "device: found 'gpu'"),
+        ({'bptt_steps': 0}, 'bptt_steps: found 0'),
+        ({'scheduled_sampling': {'joint': 1.5}}, 'scheduled_sampling.joint: found 1.5'),
+        ({'policy': {'kind': 'rnn'}}, "policy: kind: a 'rnn' is not trained, only: cae, cae_rnn"),
+        ({'policy': {'kind': 'cae_rnn'}}, 'policy: cae: missing, expected the checkpoint of a'),
+        ({'policy': {'kind': 'cae_rnn', 'cae': 3}}, 'policy: cae: found 3, expected a path'),
+        ({'policy': {'kind': 'cae_rnn', 'cae': {'size': 'big'}}}, "policy: cae: found {'size'"),
+        ({'policy': {'kind': 'sarnn', 'pretrained': 'a'}}, 'policy: pretrained: unknown key'),
+        (
+            {'augmentation': {'translate': 0.1}},
+            "augmentation.translate: found 0.1, but a 'sarnn' has no use for it",
+        ),
+        ({'frames_per_epoch': 9}, "frames_per_epoch: found 9, but a 'sarnn' has no use for it"),
+        ({'policy': {'kind': 'cae'}, 'bptt_steps': 9}, "bptt_steps: found 9, but a 'cae' has no"),
+        (
+            {'policy': {'kind': 'cae_rnn', 'cae': 'a'}, 'augmentation': {'hue': 0.1}},
+            "augmentation.hue: found 0.1, but a 'cae_rnn' has no use for it",
+        ),
+        (
+            {'loss': {'image': 0}, 'scheduled_sampling': {'image': 0.5}},
+            'scheduled_sampling.image: found 0.5, but with loss.image=0 no image is learnt',
+        ),
     ],
 )
 def test_a_wrong_key_or_value_is_one_line_with_file_and_key(

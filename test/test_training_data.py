@@ -14,6 +14,7 @@ import torch
 from policy_examples import small_robot, write_demonstrations
 from recordings import joint_values, scene, write_episode
 
+from motion_policy.episodes import layout
 from motion_policy.errors import UserError
 from motion_policy.policies.normalisation import resize_images
 from motion_policy.training import TrainConfig
@@ -23,6 +24,7 @@ from motion_policy.training.demonstrations import (
     load_demonstrations,
     split_episodes,
 )
+from motion_policy.training.frames import FrameOrder, Frames, collate_frames
 from motion_policy.training.train import no_progress
 
 torch.set_num_threads(1)
@@ -182,12 +184,84 @@ def test_what_does_not_fit_is_named(folder: Path, tmp_path: Path) -> None:
     assert f'{short}: 10 rows, expected at least 11' in complaint(str(short))
 
 
-def test_a_number_that_is_none_is_named_with_its_row_and_joint(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ('dataset', 'name'),
+    [('action', 'action'), ('observations/qpos', 'qpos'), ('observations/effort', 'effort')],
+)
+def test_a_number_that_is_none_is_named_with_its_row_and_joint(
+    tmp_path: Path, dataset: str, name: str
+) -> None:
     path = write_episode(tmp_path / 'episode_000000.hdf5', 20, robot=small_robot())
     with h5py.File(path, 'r+') as file:
-        file['action'][7, 2] = np.nan
-    expected = f"{path}: action of joint 'joint3' in row 7 is nan, expected a finite number"
-    assert complaint(str(path)) == expected
+        file[dataset][7, 2] = np.nan
+    expected = f"{path}: {name} of joint 'joint3' in row 7 is nan, expected a finite number"
+    assert complaint(str(path), effort=True) == expected
+    if name == 'effort':
+        assert load(str(path)).train[0].effort is None
+
+
+def test_efforts_are_read_where_they_are_asked_for(folder: Path, tmp_path: Path) -> None:
+    assert load(str(folder)).train[0].effort is None
+    assert load(str(folder)).normalisation().effort is None
+    data = load(str(folder), effort=True, validation=0.25)
+    episode = data.train[0]
+    assert np.allclose(episode.effort[7].numpy(), 2 * joint_values(7))
+    given = data.normalisation().effort
+    efforts = torch.cat([episode.effort for episode in data.train])
+    assert given.min == pytest.approx(efforts.amin(0).tolist())
+    assert data.fingerprint()['sha256'] != load(str(folder), validation=0.25).fingerprint()
+    batch = collate([Sequences(data.train, 5)[0, 3]])
+    assert np.allclose(batch.effort[0, 1].numpy(), 2 * joint_values(8))
+    without = write_episode(tmp_path / 'a.hdf5', 20, robot=small_robot(), effort=False)
+    line = f'{without}: has no efforts, expected them with effort=true'
+    assert complaint(str(without), effort=True) == line
+
+
+def test_one_episode_is_enough_to_learn_from(tmp_path: Path) -> None:
+    path = write_episode(tmp_path / 'episode_000000.hdf5', 20, robot=small_robot())
+    data = load(str(path), validation=0.1)
+    assert (len(data.train), len(data.validation)) == (1, 0)
+
+
+def test_a_frame_is_enough_for_an_autoencoder_but_is_no_sequence(tmp_path: Path) -> None:
+    path = write_episode(tmp_path / 'episode_000000.hdf5', 1, robot=small_robot())
+    line = f'{path}: 1 rows, expected at least 11: two steps at 10 Hz'
+    assert complaint(str(path)) == line
+    autoencoder = {'policy': {'kind': 'cae'}, 'image_size': (32, 32)}
+    data = load(str(path), **autoencoder)
+    assert Frames(data.train).every(5) == [(0, 0)]
+    with h5py.File(path, 'r+') as file:
+        for name in layout.dataset_names(file):
+            file[name].resize(0, axis=layout.row_axis(name))
+    assert complaint(str(path), **autoencoder) == f'{path}: 0 rows, expected at least 1'
+
+
+def test_frames_are_those_of_the_episodes(folder: Path) -> None:
+    data = load(str(folder), cameras=('top', 'side'))
+    frames = Frames(data.train)
+    assert len(frames) == 140
+    assert frames.every(20) == [(0, 0), (0, 20), (1, 0), (1, 20), (2, 0), (2, 20), (3, 0), (3, 20)]
+    batch = collate_frames([frames[1, 4], frames[3, 39]])
+    assert batch.size == 2
+    for camera in ('top', 'side'):
+        assert torch.equal(batch.images[camera][0], data.train[1].images[camera][4])
+        assert torch.equal(batch.images[camera][1], data.train[3].images[camera][39])
+
+
+def test_an_epoch_draws_other_frames_that_depend_on_its_number_alone() -> None:
+    every = [(episode, row) for episode in range(3) for row in range(20)]
+    order = FrameOrder(every, 25, seed=3)
+    drawn = []
+    for epoch in (0, 1, 0):
+        order.set_epoch(epoch)
+        drawn.append(list(order))
+        assert len(set(drawn[-1])) == len(order) == 25
+    assert drawn[0] == drawn[2] != drawn[1]
+    assert set(FrameOrder(every, None, seed=3)) == set(every)
+    assert len(list(FrameOrder(every, 1000, seed=3))) == 60
+    shares = [list(FrameOrder(every, 25, 3, rank=rank, processes=2)) for rank in (0, 1)]
+    assert [len(share) for share in shares] == [13, 13]
+    assert set(shares[0]) | set(shares[1]) == set(drawn[0])
 
 
 def test_another_robot_among_the_episodes_is_named(tmp_path: Path) -> None:

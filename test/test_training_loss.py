@@ -208,6 +208,75 @@ def test_light_and_erased_boxes_are_drawn_once_per_episode() -> None:
     assert torch.equal(images, frame.expand(4, 5, -1, -1, -1))
 
 
+def frames_and_what_is_seen(**options: float) -> tuple[Tensor, Tensor, Tensor]:
+    frames = torch.rand(6, 3, 20, 30, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.2
+    given = Augmentation(AugmentationConfig(**{'image_noise': 0.0, **options}))
+    before = frames.clone()
+    seen, target = given.frames(frames, generator_for(0))
+    assert torch.equal(frames, before)
+    again, _ = given.frames(frames, generator_for(0))
+    assert torch.equal(again, seen)
+    return frames, seen, target
+
+
+def test_an_autoencoder_draws_the_clean_frame_from_one_in_other_light() -> None:
+    frames, seen, target = frames_and_what_is_seen(image_noise=0.1)
+    assert torch.equal(target, frames)
+    assert float((seen - target).std()) == pytest.approx(0.1, rel=0.05)
+    frames, seen, target = frames_and_what_is_seen(brightness=0.3)
+    assert torch.equal(target, frames)
+    factors = (seen / target).flatten(1)
+    assert torch.allclose(factors, factors[:, :1].expand_as(factors), atol=1e-3)
+    assert len({round(factor, 3) for factor in factors[:, 0].tolist()}) == 6
+
+
+@pytest.mark.parametrize(
+    ('option', 'expected'),
+    [
+        ('horizontal_flip', lambda frames: frames.flip(-1)),
+        ('vertical_flip', lambda frames: frames.flip(-2)),
+    ],
+)
+def test_frames_are_mirrored_with_what_is_to_be_drawn(option: str, expected: Any) -> None:
+    frames, seen, target = frames_and_what_is_seen(**{option: 1.0})
+    assert torch.equal(seen, target)
+    assert torch.equal(target, expected(frames))
+    frames, _, target = frames_and_what_is_seen(**{option: 0.5})
+    mirrored = [torch.equal(one, whole) for one, whole in zip(target, frames, strict=True)]
+    assert 0 < sum(mirrored) < 6
+
+
+def test_autocontrast_stretches_every_colour_to_the_whole_range() -> None:
+    _, seen, target = frames_and_what_is_seen(autocontrast=1.0)
+    assert torch.equal(seen, target)
+    assert torch.allclose(target.amin((2, 3)), torch.zeros(6, 3), atol=1e-6)
+    assert torch.allclose(target.amax((2, 3)), torch.ones(6, 3), atol=1e-6)
+
+
+def test_frames_are_moved_by_whole_pixels_and_black_comes_in() -> None:
+    frames, seen, target = frames_and_what_is_seen(translate=0.3)
+    assert torch.equal(seen, target)
+    moves = set()
+    for frame, moved in zip(frames, target, strict=True):
+        inside = (moved != 0).all(0)
+        rows, columns = inside.any(1).nonzero().ravel(), inside.any(0).nonzero().ravel()
+        kept = moved[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        height, width = kept.shape[-2:]
+        top, left = (0 if rows[0] else 20 - height), (0 if columns[0] else 30 - width)
+        assert torch.equal(kept, frame[:, top : top + height, left : left + width])
+        assert height >= 20 - 6
+        assert width >= 30 - 9
+        moves.add((int(rows[0]), int(columns[0]), height, width))
+    assert len(moves) > 3
+
+
+def test_features_get_noise_per_step() -> None:
+    features = torch.zeros(4, 300, 5)
+    given = Augmentation(AugmentationConfig(feature_noise=0.1))
+    assert float(given.features(features, generator_for(0)).std()) == pytest.approx(0.1, rel=0.05)
+    assert not features.any()
+
+
 def test_joints_get_noise_per_step_and_an_offset_per_episode() -> None:
     joints = torch.zeros(400, 6, 2)
     noise = Augmentation(AugmentationConfig(joint_noise=0.1)).joints(joints, generator_for(0))
