@@ -47,6 +47,7 @@ class FakeArm:
         self.camera_works = True
         self.joints_work = True
         self.obeys = True
+        self.feels = False  # whether it reports efforts
         node = bench.client
         self._joints = node.create_publisher(JointState, 'joint_states', 10)
         self.camera = node.create_publisher(Image, 'top/image_raw', 10)
@@ -119,6 +120,7 @@ class FakeArm:
             # In another order than the spec, as broadcasters do it.
             message = JointState(name=list(reversed(self.robot.joints.names)))
             message.position = self.position[::-1].tolist()
+            message.effort = message.position if self.feels else []
             message.header.stamp = self.stamp()
             self._joints.publish(message)
 
@@ -138,7 +140,9 @@ class FakeArm:
             self.position = self.commands[-1]
 
 
-def save_random_policy(folder: Path, robot: RobotSpec, rate: float = 10.0, seed: int = 0) -> Path:
+def save_random_policy(
+    folder: Path, robot: RobotSpec, rate: float = 10.0, seed: int = 0, *, effort: bool = False
+) -> Path:
     """Save a small SARNN with random weights whose targets lie in the middle of the limits."""
     torch.manual_seed(seed)
     low, high = robot.joints.limits.position_array().T
@@ -150,7 +154,8 @@ def save_random_policy(folder: Path, robot: RobotSpec, rate: float = 10.0, seed:
         cameras=('top',),
         image_size=(camera.height, camera.width),
         hyper={'rec_dim': 8, 'k_dim': 2},
-        normalisation=Normalisation(qpos=span, action=span),
+        effort=effort,
+        normalisation=Normalisation(qpos=span, action=span, effort=span),
         robot=robot,
     )
     return save_policy(make_policy(spec), folder)

@@ -97,12 +97,14 @@ def echo_runner(
     return PolicyRunner(echo_policy(robot, rate, target, **changes), robot, mix)
 
 
-def sarnn_checkpoint(folder: Path, robot: RobotSpec | None = None, size: int = 16) -> Path:
-    """Write a checkpoint of a tiny SARNN with random weights."""
+def sarnn_checkpoint(
+    folder: Path, robot: RobotSpec | None = None, size: int = 16, **changes: Any
+) -> Path:
+    """Write a checkpoint of a tiny SARNN with random weights; `changes` are of its spec."""
     robot = robot or load_robot_spec('tabletop_sim')
     torch.manual_seed(0)
     spec = _spec('sarnn', robot, 10.0, 'action', (size, size), rec_dim=8, k_dim=2)
-    return save_policy(make_policy(spec), folder)
+    return save_policy(make_policy(PolicySpec(**{**dict(spec), **changes})), folder)
 
 
 def _spec(

@@ -11,14 +11,19 @@ import numpy as np
 import pytest
 import recordings
 import torch
-from judged_policies import line_arm, sarnn_checkpoint
+from judged_policies import echo_runner, line_arm, sarnn_checkpoint
 
 from motion_policy.control import Mix, PolicyRunner
 from motion_policy.episodes import EpisodeWriter
 from motion_policy.episodes.bags import read_bag_rows
 from motion_policy.errors import UserError
-from motion_policy.evaluation.recorded import evaluate_recordings
-from motion_policy.evaluation.recordings import find_recordings
+from motion_policy.evaluation.recorded import (
+    evaluate_recordings,
+    joint_table,
+    write_first_video,
+)
+from motion_policy.evaluation.recorded_report import write_recorded_report
+from motion_policy.evaluation.recordings import conditions, find_recordings
 from motion_policy.policies import Policy, load_policy
 from motion_policy.streams import observation_from_row
 
@@ -99,6 +104,88 @@ def test_an_episode_without_the_camera_is_refused(tmp_path: Path, policy: Policy
     path = recordings.write_episode(tmp_path / 'blind.hdf5', 8, robot=blind)
     with pytest.raises(UserError, match=r"blind\.hdf5: has no camera 'top'.*side"):
         find_recordings([path], policy)
+
+
+def test_an_episode_or_bag_without_efforts_is_refused_by_a_policy_taught_with_them(
+    tmp_path: Path,
+) -> None:
+    policy = load_policy(sarnn_checkpoint(tmp_path / 'tiny', effort=True))
+    path = recordings.write_episode(tmp_path / 'weak.hdf5', 30, effort=False)
+    with pytest.raises(UserError, match=r'weak\.hdf5: holds no joint efforts, .*tiny'):
+        find_recordings([path], policy)
+    events = bag_files.demonstration(1.0, recordings.tabletop())
+    bag = bag_files.write_bag(tmp_path / 'bag', events)
+    (recording,) = find_recordings([bag], policy)
+    with pytest.raises(UserError, match='bag: holds no joint efforts'):
+        list(recording.rows())
+
+
+def test_efforts_are_seen_and_judged(tmp_path: Path) -> None:
+    policy = load_policy(sarnn_checkpoint(tmp_path / 'tiny', effort=True))
+    path = recordings.write_episode(tmp_path / 'strong.hdf5', 40)
+    runner = PolicyRunner(policy, policy.spec.robot)
+    evaluation = evaluate_recordings(runner, find_recordings([path], policy))
+    content = evaluation.to_json()
+    joints = {'joint1', 'joint2', 'joint3', 'joint4', 'gripper'}
+    assert set(content['all']['efforts']) == set(content['all']['joints']) == joints
+    assert content['free_running']['mix'] == {'joint': 0, 'image': 0, 'effort': 0}
+    table = joint_table(evaluation.pooled(), evaluation.image_mse(), evaluation.pooled_efforts())
+    assert [row[0] for row in table.rows][5] == 'effort of joint1 (N m; N)'
+
+
+def test_every_camera_is_judged_and_shown(tmp_path: Path) -> None:
+    policy = load_policy(sarnn_checkpoint(tmp_path / 'tiny', cameras=('top', 'side')))
+    path = recordings.write_episode(tmp_path / 'both.hdf5', 40)
+    runner = PolicyRunner(policy, policy.spec.robot, Mix(0.5, 0.5))
+    evaluation = evaluate_recordings(runner, find_recordings([path], policy))
+    content = evaluation.to_json()['all']
+    errors = [content['cameras'][camera]['image_mse'] for camera in ('top', 'side')]
+    assert content['image_mse'] == pytest.approx(np.mean(errors))
+    write_first_video(evaluation, tmp_path / 'film.mp4')
+    write_recorded_report(evaluation, tmp_path / 'out', tmp_path / 'film.mp4')
+    report = (tmp_path / 'out' / 'report.html').read_text()
+    assert 'camera &#x27;side&#x27;: predicted image' in report
+
+
+def test_what_the_checkpoint_was_trained_on_is_taught(tmp_path: Path) -> None:
+    for folder in ('demos', 'others'):
+        (tmp_path / folder).mkdir()
+        for index in range(2):
+            recordings.write_episode(tmp_path / folder / f'episode_{index:06d}.hdf5', 8)
+    data = {'train': ['episode_000000.hdf5']}
+    cases = [
+        ({}, {}, [None, None, None, None]),
+        (data, {}, [True, False, True, False]),
+        (data, {'data': {'train': ['somewhere/else/demos']}}, [False] * 4),
+        (data, {'data': {'train': [f'../{tmp_path.name}/demos']}}, [True, False, False, False]),
+        (data, {'data': {'train': ['demos/*.hdf5']}}, [True, False, False, False]),
+        (data, {'data': {'train': [str(tmp_path / 'others')]}}, [False, False, True, False]),
+    ]
+    for number, (names, training, expected) in enumerate(cases):
+        folder = sarnn_checkpoint(tmp_path / f'tiny{number}', data=names, training=training)
+        found = find_recordings([tmp_path / 'demos', tmp_path / 'others'], load_policy(folder))
+        assert [recording.taught for recording in found] == expected, training
+    assert conditions(found) == ['demos', 'demos', 'others', 'others']
+
+
+def test_the_task_is_the_condition_where_tasks_differ(tmp_path: Path, policy: Policy) -> None:
+    for index, task in enumerate(('push', 'grasp')):
+        recordings.write_episode(tmp_path / f'episode_{index:06d}.hdf5', 8, task=task)
+    found = find_recordings([tmp_path / f'episode_{i:06d}.hdf5' for i in range(2)], policy)
+    assert conditions(found) == ['push', 'grasp']
+    assert conditions(found[:1]) == ['recordings']
+
+
+def test_a_policy_that_predicts_no_image_runs_freely_on_its_joints(tmp_path: Path) -> None:
+    robot = line_arm()
+    path = recordings.write_episode(tmp_path / 'line.hdf5', 40, robot=robot)
+    runner = echo_runner(robot, hyper={'blind': True})
+    evaluation = evaluate_recordings(runner, find_recordings([path], runner.policy))
+    content = evaluation.to_json()
+    assert content['free_running']['mix'] == {'joint': 0, 'image': 1, 'effort': 1}
+    assert content['all']['image_mse'] is None and content['all']['cameras'] == {}
+    write_recorded_report(evaluation, tmp_path / 'out', None)
+    assert 'predicted image' not in (tmp_path / 'out' / 'report.html').read_text()
 
 
 def test_a_path_that_holds_nothing_is_named(tmp_path: Path, policy: Policy) -> None:

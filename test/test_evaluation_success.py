@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,16 +15,24 @@ import pytest
 import torch
 from judged_policies import line_arm, sarnn_checkpoint
 
+from motion_policy.control import Mix
 from motion_policy.errors import UserError
 from motion_policy.evaluation.closed_loop import RolloutResult
 from motion_policy.evaluation.proportion import wilson_interval
 from motion_policy.evaluation.scenes import SCENES, find_scene
 from motion_policy.evaluation.simulated import evaluate_scene
 from motion_policy.evaluation.success import success_per_position
-from motion_policy.evaluation.trials import Trial, TrialResult, TrialRunner, plan_trials
+from motion_policy.evaluation.trials import (
+    Trial,
+    TrialResult,
+    TrialRunner,
+    plan_trials,
+    run_trials,
+)
 
 torch.set_num_threads(1)
 SHORT = replace(find_scene('sim:tabletop:grasp'), horizon_s=1.0)
+LONGER = replace(SHORT, horizon_s=4.0)  # the ramp to the first target takes almost 3 s
 
 
 @pytest.fixture(scope='module')
@@ -48,6 +57,41 @@ def test_the_same_seed_gives_the_same_json(runner: TrialRunner) -> None:
 
 def test_two_processes_give_what_one_gives(runner: TrialRunner) -> None:
     assert as_json(runner, ('A', 'random'), 7, jobs=2) == as_json(runner, ('A', 'random'), 7)
+
+
+def test_mixed_trials_and_their_hidden_states_do_not_depend_on_the_processes(
+    runner: TrialRunner,
+) -> None:
+    checkpoint = runner.policy.source
+    traced = TrialRunner(checkpoint, LONGER, mix=Mix(joint=0.3, image=0.3), trace=True)
+    trials = plan_trials(('A', 'D'), 2, 7)
+    alone, together = run_trials(traced, trials), run_trials(traced, trials, jobs=2)
+    traced.close()
+    for one, other in zip(alone, together, strict=True):
+        assert one.rollout == other.rollout
+        assert one.hidden is not None and other.hidden is not None
+        assert one.hidden.shape == (one.rollout.policy_steps, 8)
+        assert one.rollout.policy_steps > 5
+        np.testing.assert_array_equal(one.hidden, other.hidden)
+    assert not np.array_equal(alone[0].hidden, alone[2].hidden)
+
+
+def test_mixing_changes_what_the_policy_sees_and_tracing_changes_nothing(
+    runner: TrialRunner,
+) -> None:
+    [trial] = plan_trials(('D',), 1, 7)
+    hidden = []
+    for mix in (Mix(), Mix(joint=0.3), Mix(image=0.3)):
+        traced = TrialRunner(runner.policy.source, LONGER, mix=mix, trace=True)
+        hidden.append(traced.run(trial).hidden)
+        if mix == Mix():
+            traced_joints = joints_over(traced, trial)
+            traced.trace = False
+            np.testing.assert_array_equal(joints_over(traced, trial), traced_joints)
+        traced.close()
+    for one, other in itertools.combinations(hidden, 2):
+        np.testing.assert_array_equal(one[0], other[0])
+        assert not np.array_equal(one, other)
 
 
 def test_a_trial_does_not_depend_on_the_others() -> None:

@@ -26,6 +26,7 @@ from ros_testing import Bench, ros_bench
 from sensor_msgs.msg import CompressedImage, Image
 from trajectory_msgs.msg import JointTrajectory
 
+from motion_policy.errors import UserError
 from motion_policy.nodes import policy_node
 from motion_policy.nodes.policy_node import PolicyNode
 
@@ -344,6 +345,74 @@ def test_plan_and_attention_are_shown_to_who_looks(
     assert (pixels != 90).any() and (pixels == 90).mean() > 0.9
     assert plan.joint_names == list(ROBOT.joints.names)
     assert plan.points[0].time_from_start.nanosec <= POLICY_PERIOD_S * 1e9
+
+
+class Listening:
+    """Notes what the loaded policy sees of the joints, and what it answers."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen: list[np.ndarray] = []
+        self.answers: list[np.ndarray] = []
+        load = policy_node.load_policy
+
+        def load_noted(*args: Any) -> Any:
+            policy = load(*args)
+            policy.act = self._noted(policy.act)
+            return policy
+
+        monkeypatch.setattr(policy_node, 'load_policy', load_noted)
+
+    def _noted(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(observation: Any, state: Any) -> Any:
+            chunk, state = act(observation, state)
+            self.seen.append(observation['qpos'][0].numpy().copy())
+            self.answers.append(chunk[0, 0].numpy().copy())
+            return chunk, state
+
+        return noted
+
+
+@pytest.mark.parametrize('share', [0.0, 1.0])
+def test_the_policy_sees_its_own_joints_as_far_as_the_mix_says(
+    arm: FakeArm, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    listening = Listening(monkeypatch)
+    make_node(**{'mix.joint': share})
+    arm.enable_when_ready()
+    arm.wait_for_diagnostic('control', 'state', 'run')
+    arm.bench.spin_until(lambda: len(listening.seen) > 12, 'steps of the policy')
+    # The second step sees the arm after its ramp to the first answer, where it stands exactly.
+    pairs = zip(listening.seen[2:], listening.answers[1:], strict=False)
+    own = [np.array_equal(seen, answer) for seen, answer in pairs]
+    assert any(own) is (share == 0.0)
+    assert_safe(arm.commands, ROBOT)
+
+
+@pytest.mark.parametrize(
+    ('value', 'named'), [(1.5, r"'mix.image' must lie in \[0.0, 1.0\]"), (1, 'must be a float')]
+)
+def test_a_mix_that_is_no_share_is_refused(make_node: MakeNode, value: float, named: str) -> None:
+    with pytest.raises(UserError, match=named):
+        make_node(autostart=False, **{'mix.image': value})
+
+
+def test_without_efforts_a_policy_that_needs_them_is_not_enabled_and_holds(
+    arm: FakeArm, make_node: MakeNode, tmp_path: Path
+) -> None:
+    folder = save_random_policy(tmp_path / 'feeling', ROBOT, effort=True)
+    make_node(checkpoint=str(folder))
+    arm.bench.spin_until(lambda: 'efforts' in arm.enable().message, 'a refusal')
+    answer = arm.enable()
+    assert not answer.success
+    assert "'formula_arm'" in answer.message and '(joint_states)' in answer.message
+    assert '\n' not in answer.message and arm.commands == []
+    arm.feels = True
+    arm.enable_when_ready()
+    arm.wait_for_diagnostic('control', 'state', 'run')
+    arm.feels = False
+    arm.wait_for_diagnostic('control', 'reason', 'efforts')
+    assert arm.diagnostic('control', 'state') == 'hold'
+    assert_safe(arm.commands, ROBOT)
 
 
 def test_a_node_that_was_cleaned_up_can_be_configured_again(
