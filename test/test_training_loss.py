@@ -13,7 +13,7 @@ from policy_examples import small_policy, spec
 from torch import Tensor
 
 from motion_policy.policies.normalisation import to_unit_images
-from motion_policy.training import recurrent_loss
+from motion_policy.training import frame_chunks
 from motion_policy.training.augmentation import Augmentation
 from motion_policy.training.batches import Batch, generator_for
 from motion_policy.training.config import AugmentationConfig, ConfigError
@@ -103,7 +103,7 @@ def test_the_terms_and_their_gradients_are_those_of_the_cell_step_by_step(
     frames_at_once: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(recurrent_loss, 'CPU_FRAMES', frames_at_once)
+    monkeypatch.setattr(frame_chunks, 'CPU_FRAMES', frames_at_once)
     policy = policy_of(kind, cameras, effort)
     data = batch(policy=policy)
     gradients = []

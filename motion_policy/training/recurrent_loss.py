@@ -12,17 +12,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from motion_policy.policies.normalisation import to_unit_images
 from motion_policy.policies.recurrent import RecurrentNetwork, RecurrentPolicy
 from motion_policy.training.augmentation import Augmentation
 from motion_policy.training.batches import Batch
+from motion_policy.training.frame_chunks import over_frames, sum_over_frames
 from motion_policy.training.unrolling import Own, mixed, teacher_forced
-
-# Frames per call of a convolution. On a CPU more would leave the cache, fewer cost calls.
-CPU_FRAMES = 32
-GPU_FRAMES = 4096
 
 TEACHER_FORCING = Own()
 
@@ -180,8 +178,7 @@ def chosen_steps(
 
 def look_in_chunks(network: RecurrentNetwork, images: Sequence[Tensor]) -> Tensor:
     """`look` at any number of frames, (N, 3, H, W) per camera -> (N, F)."""
-    rows = torch.arange(len(images[0]), device=images[0].device)
-    return torch.cat([network.look([image[part] for image in images]) for part in _parts(rows)])
+    return over_frames(lambda *part: network.look(part), *images)
 
 
 def image_error_in_chunks(
@@ -199,16 +196,17 @@ def image_error_in_chunks(
         targets: of the next step, (N, H, W, 3) uint8 per camera.
         chosen: indices into N.
     """
-    total = hidden.new_zeros((), dtype=torch.float32)
-    for part in _parts(chosen):
-        drawn = network.draw(hidden[part], [image[part] for image in images])
-        for image, target in zip(drawn, targets, strict=True):
-            total = total + (image.float() - to_unit_images(target[part])).square().sum()
+
+    def error(hidden: Tensor, rows: Tensor) -> Tensor:
+        drawn = network.draw(hidden, [image[rows] for image in images])
+        errors = [
+            F.mse_loss(image.float(), to_unit_images(target[rows]), reduction='sum')
+            for image, target in zip(drawn, targets, strict=True)
+        ]
+        return torch.stack(errors).sum()
+
+    total = sum_over_frames(error, hidden[chosen], chosen, weights=network.parameters())
     return total / (len(chosen) * sum(image[0].numel() for image in images))
-
-
-def _parts(rows: Tensor) -> tuple[Tensor, ...]:
-    return torch.split(rows, GPU_FRAMES if rows.is_cuda else CPU_FRAMES)
 
 
 def seen_images(frames: Tensor, valid: Tensor, noise: Noise | None) -> Tensor:

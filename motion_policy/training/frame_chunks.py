@@ -1,0 +1,105 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""How networks see thousands of frames: a few at a time, so that what they compute stays small.
+
+On a CPU a chunk's activations stay in the cache. A term of the loss that judges each frame by
+itself goes further: its gradient is found chunk by chunk too, and no activation is kept at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+# Frames per chunk. On a CPU more would leave the cache, fewer cost calls.
+CPU_FRAMES = 16
+GPU_FRAMES = 1024
+
+Term = Callable[..., Tensor]
+
+
+def chunks(*frames: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Tensors (N, ...) of equal N -> the same chunk of each, one after the other."""
+    size = GPU_FRAMES if frames[0].is_cuda else CPU_FRAMES
+    for start in range(0, max(len(frames[0]), 1), size):  # one empty chunk of no frames
+        yield tuple(tensor[start : start + size] for tensor in frames)
+
+
+def over_frames(call: Term, *frames: Tensor) -> Tensor:
+    """`call(*frames)` in chunks: (N, ...) each -> (N, ...). Activations are kept for backward."""
+    return torch.cat([call(*chunk) for chunk in chunks(*frames)])
+
+
+def sum_over_frames(term: Term, *frames: Tensor, weights: Iterable[nn.Parameter]) -> Tensor:
+    """The sum of `term(*chunk)` over all chunks, a scalar; equal to `term(*frames)`.
+
+    Gradients are found at once with the value, so there is none of a gradient.
+
+    Args:
+        term: of a chunk, the sum (not the mean) over its frames of what each frame adds; a
+            scalar. It must have a gradient into nothing but the chunk and `weights`.
+        frames: (N, ...) each, of equal N.
+        weights: what `term` uses of the network, or more.
+    """
+    learned = [weight for weight in weights if weight.requires_grad]
+    wanted = any(tensor.requires_grad for tensor in (*frames, *learned))
+    if not (wanted and torch.is_grad_enabled()) or _scaled_later():
+        return torch.stack([term(*chunk) for chunk in chunks(*frames)]).sum()
+    total: Tensor = _SumOverFrames.apply(term, len(frames), *frames, *learned)
+    return total
+
+
+class _SumOverFrames(torch.autograd.Function):
+    """Forward finds value and gradients together; backward only scales them."""
+
+    @staticmethod
+    def forward(ctx: Any, term: Term, count: int, *tensors: Tensor) -> Tensor:
+        frames, weights = tensors[:count], tensors[count:]
+        followed = [index for index, tensor in enumerate(frames) if tensor.requires_grad]
+        parts: list[list[Tensor]] = [[] for _ in followed]
+        sums: list[Tensor | None] = [None] * len(weights)
+        values = []
+        for chunk in chunks(*frames):
+            inputs = [tensor.detach() for tensor in chunk]
+            leaves = [inputs[index].requires_grad_() for index in followed]
+            with torch.enable_grad():
+                value = term(*inputs)
+            found = torch.autograd.grad(value, (*leaves, *weights), allow_unused=True)
+            for part, leaf, gradient in zip(parts, leaves, found, strict=False):
+                part.append(torch.zeros_like(leaf) if gradient is None else gradient)
+            sums = _added(sums, found[len(leaves) :])
+            values.append(value.detach())
+        of_frames: list[Tensor | None] = [None] * count
+        for index, part in zip(followed, parts, strict=True):
+            of_frames[index] = torch.cat(part)
+        ctx.gradients = (*of_frames, *sums)
+        return torch.stack(values).sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor | None, ...]:
+        scaled = [None if part is None else (part * incoming).to(part) for part in ctx.gradients]
+        return None, None, *scaled
+
+
+def _added(sums: Sequence[Tensor | None], more: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """The sums with `more` added, in place; two weights may have been given the same gradient."""
+    added: list[Tensor | None] = []
+    for total, part in zip(sums, more, strict=True):
+        if part is not None:
+            total = part.clone() if total is None else total.add_(part)
+        added.append(total)
+    return added
+
+
+def _scaled_later() -> bool:
+    """Whether gradients are in half precision: those of an unscaled loss would leave its range."""
+    if not torch.is_autocast_enabled():
+        return False
+    if hasattr(torch, 'get_autocast_dtype'):  # from torch 2.4 on
+        return torch.get_autocast_dtype('cuda') is torch.float16
+    return torch.get_autocast_gpu_dtype() is torch.float16
