@@ -74,21 +74,16 @@ def _summaries(path: Path) -> list[dict[str, Any]]:
 
 def _checkpoint_summary(path: Path) -> dict[str, Any]:
     # torch is loaded only for a checkpoint.
-    from safetensors import safe_open
+    import torch
 
-    from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
+    from motion_policy.policies.checkpoint import find_checkpoint, model_without_weights
 
-    folder = find_checkpoint(path)
-    spec = read_policy_spec(folder).model_dump(mode='json')
-    parameters = 0
-    with safe_open(folder / 'weights.safetensors', framework='numpy') as weights:
-        for name in weights.keys():  # noqa: SIM118  (safe_open is no mapping)
-            size = 1
-            for extent in weights.get_slice(name).get_shape():
-                size *= extent
-            parameters += size
-    spec['policy'] = spec.pop('kind')
-    return {'kind': 'checkpoint', 'path': str(path), 'parameters': parameters, **spec}
+    with torch.device('meta'):  # its parameters are counted, not made
+        model = model_without_weights(find_checkpoint(path))
+    content = model.spec.model_dump(mode='json')
+    content['policy'] = content.pop('kind')
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return {'kind': 'checkpoint', 'path': str(path), 'parameters': parameters, **content}
 
 
 def _show(summaries: list[dict[str, Any]], console: Console) -> None:
@@ -179,10 +174,17 @@ def _show_checkpoint(entry: dict[str, Any], console: Console) -> None:
             'rate': f'{entry["rate"]:g} Hz',
             'robot': f'{entry["robot"]["name"]} at {entry["robot"]["rate"]:g} Hz',
             'cameras': f'{", ".join(entry["cameras"])} at {width}x{height}',
-            'predicts': entry['target'],
+            'predicts': '' if entry['policy'] == 'cae' else entry['target'],
+            'converted': _origin(entry['data'].get('converted_from')),
             **{name: str(value) for name, value in entry['metrics'].items()},
         },
     )
+
+
+def _origin(source: dict[str, Any] | None) -> str:
+    if source is None:
+        return ''
+    return f'from the {source["model"]} of {source["project"]} in {source["file"]}'
 
 
 def _table(*columns: str) -> Table:

@@ -45,17 +45,22 @@ def load_policy(folder: str | Path, device: str | torch.device = 'cpu') -> Polic
 def load_model(folder: str | Path, device: str | torch.device = 'cpu') -> Model:
     """The model in a checkpoint folder, policy or not, in eval mode. Raises CheckpointError."""
     path = find_checkpoint(folder)
+    model = model_without_weights(path)
+    _load_weights(model, path / WEIGHTS_FILE)
+    model.source = str(folder)
+    return model.to(device).eval()
+
+
+def model_without_weights(path: Path) -> Model:
+    """A fresh model as `policy.yaml` in a folder describes it. Raises CheckpointError."""
     spec = read_policy_spec(path)
     try:
-        model = make_model(spec)
+        return make_model(spec)
     except ValidationError as error:
         source = f'{path / SPEC_FILE}: hyper'
         raise CheckpointError(first_error_line(error, spec.hyper, source)) from None
     except UserError as error:
         raise CheckpointError(f'{path / SPEC_FILE}: {error}') from None
-    _load_weights(model, path / WEIGHTS_FILE)
-    model.source = str(folder)
-    return model.to(device).eval()
 
 
 def find_checkpoint(folder: str | Path) -> Path:

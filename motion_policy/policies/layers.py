@@ -46,7 +46,9 @@ class SpatialSoftmax(nn.Module):
     def attention(self, features: Tensor) -> Tensor:
         """The attention maps (B, K, height, width), each summing to one."""
         # A channels_last tensor would be flattened with strides; softmax is faster on rows.
-        flat = features.contiguous().float().flatten(2) / self.temperature
+        rows = features.contiguous().flatten(2)
+        # Half precision is too coarse for a small temperature.
+        flat = rows.to(torch.promote_types(rows.dtype, torch.float32)) / self.temperature
         return flat.softmax(dim=-1).view(*features.shape[:2], self.height, self.width)
 
     def forward(self, features: Tensor) -> Tensor:
