@@ -130,8 +130,7 @@ def _trainer(config: TrainConfig, output: Path, callbacks: list[Callback]) -> pl
         accelerator={'cuda': 'gpu'}.get(device, device),
         devices=[int(index)] if index else config.devices,
         num_nodes=config.nodes,
-        # A decoder that no term of the loss uses has no gradient to wait for.
-        strategy='ddp_find_unused_parameters_true' if processes > 1 else 'auto',
+        strategy=_strategy(config) if processes > 1 else 'auto',
         precision=config.precision,
         max_epochs=config.epochs,
         check_val_every_n_epoch=config.validation_period,
@@ -145,6 +144,11 @@ def _trainer(config: TrainConfig, output: Path, callbacks: list[Callback]) -> pl
         use_distributed_sampler=False,
         log_every_n_steps=1,
     )
+
+
+def _strategy(config: TrainConfig) -> str:
+    # A decoder that no term of the loss uses has no gradient to wait for.
+    return 'ddp' if config.loss.image else 'ddp_find_unused_parameters_true'
 
 
 def _prepare_output(config: TrainConfig, output: Path, spec: PolicySpec) -> Path | None:
