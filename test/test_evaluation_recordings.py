@@ -144,7 +144,7 @@ def test_every_camera_is_judged_and_shown(tmp_path: Path) -> None:
     write_first_video(evaluation, tmp_path / 'film.mp4')
     write_recorded_report(evaluation, tmp_path / 'out', tmp_path / 'film.mp4')
     report = (tmp_path / 'out' / 'report.html').read_text()
-    assert 'camera &#x27;side&#x27;: predicted image' in report
+    assert 'next image of &#x27;side&#x27;' in report
 
 
 def test_what_the_checkpoint_was_trained_on_is_taught(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_policy_that_predicts_no_image_runs_freely_on_its_joints(tmp_path: Pat
     assert content['free_running']['mix'] == {'joint': 0, 'image': 1, 'effort': 1}
     assert content['all']['image_mse'] is None and content['all']['cameras'] == {}
     write_recorded_report(evaluation, tmp_path / 'out', None)
-    assert 'predicted image' not in (tmp_path / 'out' / 'report.html').read_text()
+    assert 'next image' not in (tmp_path / 'out' / 'report.html').read_text()
 
 
 def test_a_path_that_holds_nothing_is_named(tmp_path: Path, policy: Policy) -> None:

@@ -3,7 +3,8 @@
 """Closed-loop mixing: a policy sees p * sensor + (1 - p) * what it predicted one step before.
 
 A prediction is mixed only into the observation of the moment that it was made for: after a reset
-or a gap the policy sees the sensor alone.
+or a gap the policy sees the sensor alone. Images are mixed as a camera could have shown them, in
+grey levels from 0 to 255 and in the size that the policy sees.
 """
 
 from __future__ import annotations

@@ -22,7 +22,6 @@ from motion_policy.evaluation.report import Table
 from motion_policy.evaluation.videos import write_replay_video
 
 UNIT = 'rad; m for sliding joints'
-IMAGE_ROW = 'predicted image, MSE of pixels in [0, 1]'
 
 
 @dataclass(frozen=True)
@@ -166,9 +165,13 @@ def joint_table(
             for index, name in enumerate(efforts.names)
         ]
     for camera, mse in image_mse.items():
-        words = IMAGE_ROW if len(image_mse) == 1 else f"camera '{camera}': {IMAGE_ROW}"
-        rows.append((words, f'{mse:.5f}', '', ''))
+        rows.append((image_words(camera), f'{mse:.5f}', '', ''))
     return Table((f'joint ({UNIT})', 'RMSE', 'mean', 'largest'), rows)
+
+
+def image_words(camera: str) -> str:
+    """What a row of image errors is called."""
+    return f"next image of '{camera}', MSE of pixels in [0, 1]"
 
 
 def _joint_row(errors: JointErrors, index: int, name: str) -> tuple[str, ...]:

@@ -11,10 +11,10 @@ from motion_policy.evaluation.moments import glimpses, moments_figure
 from motion_policy.evaluation.plots import joints_figure, png_bytes
 from motion_policy.evaluation.provenance import policy_label, provenance
 from motion_policy.evaluation.recorded import (
-    IMAGE_ROW,
     UNIT,
     RecordedEvaluation,
     count_words,
+    image_words,
     joint_table,
     mix_words,
 )
@@ -110,8 +110,7 @@ def _add_free_running(report: Report, evaluation: RecordedEvaluation, folder: Pa
         for i, joint in enumerate(result.names)
     ]
     for camera, mse in result.image_mse.items():
-        words = IMAGE_ROW if len(result.image_mse) == 1 else f"camera '{camera}': {IMAGE_ROW}"
-        rows.append((words, f'{mse:.5f}', f'{free.image_mse[camera]:.5f}'))
+        rows.append((image_words(camera), f'{mse:.5f}', f'{free.image_mse[camera]:.5f}'))
     report.table(Table((f'RMSE of joint ({UNIT})', 'step by step', 'running freely'), rows))
 
 
