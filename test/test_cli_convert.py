@@ -108,6 +108,22 @@ def test_what_no_file_says_is_assumed_aloud(tmp_path: Path, capsys: Capture) -> 
     assert load_policy(tmp_path / 'ours').spec.hyper['leaky_slope'] == 0.01
 
 
+def test_the_image_size_comes_from_the_grid_or_the_arguments(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    weights = {key: value for key, value in SARNN.items() if '.pos_' not in key}
+    source = trained(tmp_path / 'log', weights, {**ARGUMENTS, 'im_size': [48, 40]})
+    assert convert(tmp_path, source) == 0
+    assert load_policy(tmp_path / 'ours').spec.image_size == (48, 40)
+    trained(tmp_path / 'log', weights, {**ARGUMENTS, 'im_size': 48})
+    assert convert(tmp_path, source) == 2
+    assert 'im_size is 48, expected [height, width]' in error_line(capsys)
+    trained(tmp_path / 'log', weights, ARGUMENTS)
+    assert convert(tmp_path, source) == 0
+    assert 'assumed im_height 64, im_width 64' in ' '.join(notes(capsys))
+    assert load_policy(tmp_path / 'ours').spec.image_size == (64, 64)
+
+
 def test_arguments_may_lie_elsewhere(tmp_path: Path) -> None:
     source = trained(tmp_path / 'log', SARNN)
     (tmp_path / 'other.json').write_text(json.dumps({**ARGUMENTS, 'temperature': 0.5}))

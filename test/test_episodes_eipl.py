@@ -15,7 +15,7 @@ import pytest
 
 from motion_policy.cli.main import main
 from motion_policy.episodes import EpisodeError, EpisodeReader, check_episode
-from motion_policy.episodes.eipl_data import read_eipl, read_joint_bounds
+from motion_policy.episodes.eipl_data import read_eipl, read_bounds
 from motion_policy.episodes.eipl_import import import_eipl
 
 ROBOT = eipl_sets.robot()
@@ -271,7 +271,7 @@ def test_joints_beyond_bounds_or_limits_are_told(tmp_path: Path) -> None:
 def test_wrong_bounds_are_refused(tmp_path: Path, bounds: np.ndarray, words: str) -> None:
     np.save(tmp_path / 'joint_bounds.npy', bounds)
     with pytest.raises(EpisodeError, match=words):
-        read_joint_bounds(tmp_path / 'joint_bounds.npy')
+        read_bounds(tmp_path / 'joint_bounds.npy')
 
 
 def test_nothing_is_left_of_an_import_that_fails_in_the_middle(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from motion_policy.episodes.eipl_data import read_joint_bounds
+from motion_policy.episodes.eipl_data import read_bounds
 from motion_policy.errors import UserError
 from motion_policy.robot import load_robot_spec
 
@@ -81,9 +81,9 @@ def run(arguments: Arguments) -> int:
             'convert-checkpoint: --joint-bounds is missing, expected the joint_bounds.npy of the '
             'data that the model was trained on'
         )
-    joint_bounds = read_joint_bounds(arguments.joint_bounds)
+    joint_bounds = read_bounds(arguments.joint_bounds)
     feature_file = arguments.feat_bounds
-    feature_bounds = read_joint_bounds(feature_file) if feature_file else None
+    feature_bounds = read_bounds(feature_file, 'feature') if feature_file else None
     robot = load_robot_spec(arguments.robot) if arguments.robot else None
 
     from motion_policy.policies.checkpoint import save_policy

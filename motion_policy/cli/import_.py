@@ -26,6 +26,8 @@ from motion_policy.robot import RobotSpec, load_robot_spec
 
 Kind = Literal['rosbag2', 'eipl']
 
+Imported = tuple[Path, Path]  # an episode, and what it was made from
+
 # Options that belong to some kinds of sources only.
 OPTIONS_OF: dict[Kind, tuple[str, ...]] = {
     'rosbag2': ('namespace', 'split_at_gaps'),
@@ -100,10 +102,10 @@ def run(arguments: Arguments) -> int:
     console = Console()
     importing = _import_bag if arguments.kind == 'rosbag2' else _import_eipl
     for source in arguments.sources:
-        for episode in importing(source, robot, arguments, console):
+        for episode, origin in importing(source, robot, arguments, console):
             with EpisodeReader(episode) as reader:
                 seconds = reader.length / reader.rate
-                line = f'{episode}: {reader.length} rows, {seconds:.1f} s, from {source}'
+                line = f'{episode}: {reader.length} rows, {seconds:.1f} s, from {origin}'
             console.print(escape(line), soft_wrap=True, highlight=False)
     return 0
 
@@ -134,7 +136,7 @@ def _robot(arguments: Arguments) -> RobotSpec:
 
 def _import_bag(
     source: Path, robot: RobotSpec, arguments: Arguments, console: Console
-) -> Iterator[Path]:
+) -> Iterator[Imported]:
     with _progress(console) as progress:
         rows = bag_duration_ns(source) // robot.period_ns
         bar = progress.add_task(escape(source.name), total=max(1, rows))
@@ -151,12 +153,12 @@ def _import_bag(
             sim=arguments.sim,
             compress=not arguments.raw,
         )
-    yield from episodes
+    yield from ((episode, source) for episode in episodes)
 
 
 def _import_eipl(
     source: Path, robot: RobotSpec, arguments: Arguments, console: Console
-) -> Iterator[Path]:
+) -> Iterator[Imported]:
     with _progress(console) as progress:
         rows = sum(part.rows for part in read_eipl(source))
         bar = progress.add_task(escape(source.name), total=rows)
@@ -179,7 +181,7 @@ def _import_eipl(
         if part.split:
             folder = arguments.out / part.split
             _note(console, f'{part.source}: its {len(part.episodes)} episodes are in {folder}')
-        yield from part.episodes
+        yield from ((episode, part.source) for episode in part.episodes)
 
 
 def _progress(console: Console) -> Progress:

@@ -168,12 +168,13 @@ def _bounds(folder: Path) -> Array | None:
     """The joint bounds (2, J) or (2, 1) beside the data or one folder above, None without."""
     for path in (folder / BOUNDS, folder.resolve().parent / BOUNDS):
         if path.is_file():
-            return read_joint_bounds(path)
+            return read_bounds(path)
     return None
 
 
-def read_joint_bounds(path: str | Path) -> npt.NDArray[np.float64]:
-    """Return EIPL's `joint_bounds.npy`: least and greatest position, (2, J), or (2, 1) for all.
+def read_bounds(path: str | Path, what: str = 'joint') -> npt.NDArray[np.float64]:
+    """Return EIPL's `joint_bounds.npy` or `feat_bounds.npy`: least and greatest value of each
+    joint or feature, (2, n), or (2, 1) for all of them.
 
     Raises:
         EpisodeError: not such a file, or a bound is not finite, or least is above greatest.
@@ -181,15 +182,15 @@ def read_joint_bounds(path: str | Path) -> npt.NDArray[np.float64]:
     bounds = _load(Path(path))
     if bounds.dtype.kind not in 'fiu' or bounds.ndim not in (1, 2) or len(bounds) != 2:
         raise EpisodeError(
-            f'{path}: is {bounds.shape} {bounds.dtype}, expected (2, joints) numbers: '
-            'least and greatest positions'
+            f'{path}: is {bounds.shape} {bounds.dtype}, expected (2, {what}s) numbers: '
+            'least and greatest values'
         )
     values = np.array(bounds, dtype=np.float64).reshape(2, -1)
     wrong = np.flatnonzero(~(np.isfinite(values).all(axis=0) & (values[0] <= values[1])))
     if len(wrong):
         low, high = values[:, wrong[0]]
         raise EpisodeError(
-            f'{path}: joint {wrong[0] + 1} has the bounds {low:g} and {high:g}, '
+            f'{path}: {what} {wrong[0] + 1} has the bounds {low:g} and {high:g}, '
             'expected finite numbers, the least first'
         )
     return values

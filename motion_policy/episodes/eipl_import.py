@@ -83,8 +83,9 @@ def import_eipl(
     """
     parts = read_eipl(source)
     recorded = _recorded_robot(robot, _camera(robot, camera), rate)
+    whose = "the robot's rate (--rate says otherwise)" if rate is None else 'as told'
     note(
-        f'{source}: no stamps, no action stream: rows stand at {recorded.rate:g} Hz, '
+        f'{source}: no stamps, no action stream: rows stand at {recorded.rate:g} Hz, {whose}; '
         f'the action is the measured joint position of the next row; images are {channels.upper()}'
     )
     joints = [_joints_of_part(part, recorded, note) for part in parts]
