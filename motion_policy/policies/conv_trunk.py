@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The convolutions that the small autoencoder and CNNRNN share: five halvings, five doublings.
 
-Built as plain `Sequential`s of convolution, normalisation, activation, in that order. Without a
+Built as `Sequential`s of convolution, normalisation, activation, in that order. Without a
 normalisation the activation is Tanh, with one ReLU, as in the published models.
 """
 
@@ -13,6 +13,7 @@ from typing import Literal
 from torch import nn
 
 from motion_policy.errors import UserError
+from motion_policy.policies.cpu_layers import Convolutions, Tanh, UpConvolution
 
 Norm = Literal['none', 'batch', 'layer']
 
@@ -38,7 +39,7 @@ def smallest_map(image_size: tuple[int, int]) -> tuple[int, int, int]:
 
 def basic_encoder(
     image_size: tuple[int, int], feat_dim: int, norm: Norm = 'none', *, bounded: bool = True
-) -> nn.Sequential:
+) -> Convolutions:
     """(N, 3, H, W) -> feature (N, feat_dim).
 
     `bounded` puts the activation behind the feature too, as the originals have it.
@@ -55,7 +56,7 @@ def basic_encoder(
     layers += [nn.Flatten(), nn.Linear(flat, LATENT_WIDTH)]
     layers += [*_norm(norm, LATENT_WIDTH), _activation(norm), nn.Linear(LATENT_WIDTH, feat_dim)]
     layers += [*_norm(norm, feat_dim), _activation(norm) if bounded else nn.Identity()]
-    return nn.Sequential(*layers)
+    return Convolutions(*layers)
 
 
 def basic_deconvolutions(
@@ -69,7 +70,7 @@ def basic_deconvolutions(
     before, height, width = smallest_map(image_size)
     for after in (*reversed(CHANNELS[:-1]), 3):
         height, width = 2 * height, 2 * width
-        up = nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=1)
+        up = UpConvolution(before, after, 3, stride=2, padding=1, output_padding=1)
         layers.append(up)
         if after != 3:
             layers += [*_norm(norm, after, height, width), _activation(norm)]
@@ -83,7 +84,7 @@ def linear_block(before: int, after: int, norm: Norm = 'none') -> list[nn.Module
 
 
 def _activation(norm: Norm) -> nn.Module:
-    return nn.Tanh() if norm == 'none' else nn.ReLU(inplace=True)
+    return Tanh() if norm == 'none' else nn.ReLU(inplace=True)
 
 
 def _norm(norm: Norm, channels: int, height: int = 0, width: int = 0) -> list[nn.Module]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from motion_policy.errors import UserError
 from motion_policy.policies.base import PolicySpec
+from motion_policy.policies.cpu_layers import Convolutions, UpConvolution
 from motion_policy.policies.layers import (
     InverseSpatialSoftmax,
     SpatialSoftmax,
@@ -64,15 +65,15 @@ class SARNNEye(nn.Module):
             raise ValueError(f'image size {image_size} is too small for SARNN: at least 8x8')
         k = config.k_dim
         softmax = SpatialSoftmax(height, width, config.temperature, config.learn_temperature)
-        self.pos_encoder = nn.Sequential(*_encoder(config), softmax)
-        self.im_encoder = nn.Sequential(*_encoder(config))
+        self.pos_encoder = Convolutions(*_encoder(config), softmax)
+        self.im_encoder = Convolutions(*_encoder(config))
         self.heatmap = InverseSpatialSoftmax(height, width, config.heatmap_size)
         self.decoder_image = nn.Sequential(
-            nn.ConvTranspose2d(k, 32, 3),
+            UpConvolution(k, 32, 3),
             _act(config),
-            nn.ConvTranspose2d(32, 16, 3),
+            UpConvolution(32, 16, 3),
             _act(config),
-            nn.ConvTranspose2d(16, 3, 3),
+            UpConvolution(16, 3, 3),
             _out(config),
         )
 

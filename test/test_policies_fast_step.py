@@ -1,0 +1,214 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What is made for speed on a CPU gives the numbers and gradients of PyTorch's plain layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from policy_examples import FAMILIES, family, random_observation
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from motion_policy.policies import Policy, cpu_layers
+from motion_policy.policies.cpu_layers import Convolutions, Tanh, UpConvolution
+
+torch.set_num_threads(1)
+
+MEMORY_FORMATS = (torch.contiguous_format, torch.channels_last)
+
+
+class Calls(TorchDispatchMode):
+    """The names of all operators that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return normally distributed numbers."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=dtype)
+
+
+def stack(activation: nn.Module) -> Convolutions:
+    """Return layers of all that an encoder may hold, with random weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Convolutions(
+            nn.Conv2d(3, 8, 3),
+            activation,
+            nn.Conv2d(8, 8, 3, stride=2, padding=1, groups=2, bias=False),
+            activation,
+            nn.Conv2d(8, 4, 5, dilation=2),
+            nn.Conv2d(4, 4, 3, padding=1, padding_mode='reflect'),
+            activation,
+            nn.LayerNorm(9),
+            nn.Flatten(),
+            nn.Linear(4 * 7 * 9, 5),
+            nn.Sigmoid(),
+        )
+
+
+def plainly(layers: Convolutions, images: Tensor) -> Tensor:
+    """Return what the layers give one by one."""
+    values = images
+    for layer in layers:
+        values = layer(values)
+    return values
+
+
+@pytest.mark.parametrize('memory_format', MEMORY_FORMATS)
+@pytest.mark.parametrize('batch', [1, 3])
+@pytest.mark.parametrize(
+    'activation', [nn.ReLU(), nn.LeakyReLU(0.3), nn.LeakyReLU(0.01), nn.Tanh(), Tanh()]
+)
+def test_fused_activations_change_no_number(
+    activation: nn.Module, batch: int, memory_format: torch.memory_format
+) -> None:
+    layers = stack(activation).to(memory_format=memory_format)
+    images = normal(batch, 3, 32, 36).to(memory_format=memory_format)
+    with torch.inference_mode():
+        expected = plainly(layers, images.clone())
+        layers(images)  # the first call of all finds out what there is
+        with Calls() as calls:
+            found = layers(images)
+    assert sum('_convolution_pointwise' in name for name in calls.names) == 2
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.filterwarnings('ignore:TF32 acceleration')  # said by the switch itself
+def test_gradients_other_types_and_no_onednn_take_the_plain_layers() -> None:
+    layers = stack(nn.ReLU())
+    images = normal(1, 3, 32, 36)
+    with Calls() as calls:
+        layers(images).sum().backward()
+        with torch.no_grad():
+            layers.double()(images.double())
+            with torch.backends.mkldnn.flags(enabled=False):
+                layers.float()(images)
+    assert not any('pointwise' in name for name in calls.names)
+
+
+def test_where_the_operator_is_missing_or_wrong_the_plain_layers_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    layers, images = stack(nn.ReLU()), normal(1, 3, 32, 36)
+
+    def broken(*arguments: Any) -> Tensor:
+        raise TypeError('takes other arguments in this version')
+
+    def wrong(images: Tensor, *rest: Any) -> Tensor:
+        return torch.zeros(1, 8, 5, 4)
+
+    with torch.no_grad():
+        expected = plainly(layers, images)
+        for operators in (
+            type('Empty', (), {})(),
+            type('Broken', (), {'_convolution_pointwise': staticmethod(broken)})(),
+            type('Wrong', (), {'_convolution_pointwise': staticmethod(wrong)})(),
+        ):
+            cpu_layers._fused_convolution.cache_clear()
+            with monkeypatch.context() as patch:
+                patch.setattr(torch.ops, 'mkldnn', operators)
+                assert torch.equal(layers(images), expected)
+    cpu_layers._fused_convolution.cache_clear()
+
+
+def test_finding_out_takes_no_random_numbers() -> None:
+    cpu_layers._fused_convolution.cache_clear()
+    before = torch.get_rng_state()
+    with torch.no_grad():
+        stack(nn.ReLU())(normal(1, 3, 32, 36))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize('kind', sorted(FAMILIES))
+def test_a_policy_acts_as_its_network_steps(kind: str) -> None:
+    policy = family(kind)
+    network = policy.network
+    state = policy.initial_state(2)
+    plain_state = state
+    for seed in range(5):
+        observation = random_observation(seed=seed)
+        chunk, state = policy.act(observation, state)
+        plain, plain_state = plain_step(policy, observation, plain_state)
+        torch.testing.assert_close(chunk, plain, rtol=0, atol=1e-5)
+        for ours, expected in zip(state, plain_state, strict=True):
+            torch.testing.assert_close(ours, expected, rtol=0, atol=1e-5)
+    assert not network.training
+
+
+def plain_step(policy: Policy, observation: Any, state: Any) -> tuple[Tensor, Any]:
+    """Return chunk and state by the network as it runs in training, with gradients."""
+    vector = policy.normalise_qpos(observation['qpos'])
+    image = policy._image(observation, 'top')
+    _, predicted, state = policy.network([image], vector, state)
+    chunk = policy.normalise_target.inverse(predicted.detach())[:, None]
+    return chunk, tuple(part.detach() for part in state)
+
+
+def test_tanh_is_tanh_with_its_gradient() -> None:
+    values = torch.cat((normal(1000), torch.linspace(-30, 30, 301), torch.tensor([0.0, 1e-4])))
+    given = values.clone().requires_grad_()
+    bent = Tanh()(given * 1)  # in place: not on a leaf
+    bent.square().sum().backward()
+    exact = values.double().requires_grad_()
+    exact.tanh().square().sum().backward()
+    torch.testing.assert_close(bent.double(), exact.tanh(), rtol=0, atol=5e-7)
+    torch.testing.assert_close(given.grad.double(), exact.grad, rtol=0, atol=2e-6)
+    with torch.no_grad():
+        torch.testing.assert_close(Tanh()(values.clone()), bent)
+
+
+def test_tanh_leaves_other_types_to_pytorch() -> None:
+    for dtype in (torch.float64, torch.bfloat16):
+        values = normal(100).to(dtype)
+        assert torch.equal(Tanh()(values.clone()), values.tanh())
+    layer = nn.Sequential(nn.Linear(3, 4), Tanh()).double()
+    values = normal(2, 3, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(layer, (values,))
+
+
+@pytest.mark.parametrize('memory_format', MEMORY_FORMATS)
+@pytest.mark.parametrize('bias', [True, False])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_an_up_convolution_is_a_transposed_convolution(
+    dtype: torch.dtype, bias: bool, memory_format: torch.memory_format
+) -> None:
+    options: dict[str, Any] = {'stride': 2, 'padding': 1, 'output_padding': 1, 'bias': bias}
+    ours = UpConvolution(6, 4, 3, **options).to(dtype).to(memory_format=memory_format)
+    plain = nn.ConvTranspose2d(6, 4, 3, **options).to(dtype)
+    plain.load_state_dict(ours.state_dict())
+    maps = normal(3, 6, 5, 7, dtype=dtype).to(memory_format=memory_format)
+    found = []
+    for layer in (ours, plain):
+        given = maps.clone().requires_grad_()
+        drawn = layer(given)
+        drawn.square().sum().backward()
+        found.append([drawn, given.grad, *(weight.grad for weight in layer.parameters())])
+    for value, expected in zip(*found, strict=True):
+        torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-5)
+    sizes = [5 * 2, 7 * 2]
+    assert torch.allclose(ours(maps, sizes), plain(maps, sizes), atol=1e-5)
+
+
+def test_up_convolution_and_tanh_run_under_autocast() -> None:
+    layers = nn.Sequential(UpConvolution(6, 4, 3), Tanh())
+    maps = normal(3, 6, 5, 7).requires_grad_()
+    plain = layers(maps)
+    with torch.autocast('cpu', torch.bfloat16):
+        drawn = layers(maps)
+        assert drawn.dtype == torch.bfloat16
+        drawn.float().sum().backward()
+    torch.testing.assert_close(drawn.float(), plain, rtol=0.02, atol=0.02)
+    assert maps.grad is not None and layers[0].bias.grad.dtype == torch.float32
