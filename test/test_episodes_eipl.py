@@ -15,7 +15,7 @@ import pytest
 
 from motion_policy.cli.main import main
 from motion_policy.episodes import EpisodeError, EpisodeReader, check_episode
-from motion_policy.episodes.eipl_data import read_eipl, read_bounds
+from motion_policy.episodes.eipl_data import read_bounds, read_eipl
 from motion_policy.episodes.eipl_import import import_eipl
 
 ROBOT = eipl_sets.robot()
