@@ -63,7 +63,7 @@ def test_the_folder_holds_two_readable_files_and_names_everything(folder: Path) 
     told = yaml.safe_load((folder / 'policy.yaml').read_text())
     assert told['hyper'] == {
         'rec_dim': 12, 'k_dim': 3, 'temperature': 0.1, 'learn_temperature': False,
-        'heatmap_size': 0.1, 'leaky_slope': 0.3, 'reference': False,
+        'heatmap_size': 0.1, 'leaky_slope': 0.3, 'reference': False, 'channels': 'rgb',
     }  # fmt: skip
     assert told['robot']['joints']['names'][0] == 'joint1'
     assert {'format', 'kind', 'rate', 'cameras', 'image_size', 'target', 'normalisation', 'data',

@@ -298,7 +298,7 @@ def spoil(weights: Weights) -> None:
         (put('extra.weight', 2), "key 'extra.weight' does not belong to a SARNN"),
         (put('im_encoder.7.weight', 2), "key 'im_encoder.7.weight' does not belong to a SARNN"),
         (put('decoder_joint.0.bias', 3), r"'decoder_joint.0.bias' has shape \(3,\).*\(4,\)"),
-        (put('im_encoder.0.weight', 16, 1, 3, 3), r'\(16, 1, 3, 3\), expected 3 colours'),
+        (put('im_encoder.0.weight', 16, 1, 3, 3), r'\(16, 1, 3, 3\), a SARNN of these sizes has'),
         (spoil, "'im_encoder.2.weight' holds values that are not finite"),
     ],
 )

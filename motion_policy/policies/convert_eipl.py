@@ -3,7 +3,8 @@
 """Turn a model that EIPL trained into one of ours that gives the same numbers.
 
 EIPL's images are BGR, ours RGB, so the weights of the colours change places where an image enters
-and where one is drawn. What a file does not say is assumed aloud.
+and where one is drawn. SARNN turns the colours of its images instead: its small temperature would
+magnify the rounding of a sum in another order. What a file does not say is assumed aloud.
 """
 
 from __future__ import annotations
@@ -299,7 +300,7 @@ def _spec(
         'cameras': (camera,),
         'image_size': layout.image_size,
         'target': 'qpos',  # EIPL predicts what was measured
-        'hyper': layout.hyper,
+        'hyper': _hyper(layout, options.channels),
         'normalisation': Normalisation(qpos=joints, action=joints),
         'data': {
             'converted_from': {
@@ -320,10 +321,14 @@ def _spec(
         raise UserError(first_error_line(error, content, eipl.path)) from None
 
 
+def _hyper(layout: Layout, channels: str) -> dict[str, Any]:
+    return {**layout.hyper, 'channels': channels} if layout.kind == 'sarnn' else layout.hyper
+
+
 def _named(eipl: EiplWeights, layout: Layout, channels: str) -> Named:
-    """The weights under our keys, the colours in the order RGB."""
+    """The weights under our keys; the colours in the order RGB, but for SARNN."""
     named: Named = {}
-    flip = channels == 'bgr'
+    flip = channels == 'bgr' and layout.kind != 'sarnn'
     for key, weight in eipl.weights.items():
         prefix = next((pair for pair in layout.prefixes if key.startswith(pair[0])), None)
         if prefix is None:

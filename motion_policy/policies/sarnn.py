@@ -8,7 +8,7 @@ of the next step. Every camera has an eye of its own; one LSTM sees the points o
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -51,7 +51,11 @@ class SARNNConfig(BaseModel):
     reference: bool = Field(
         default=False,
         description='LeakyReLU on the joint, point and image outputs too, as in the original; '
-        'otherwise they are linear, so that every value can be reached',
+        'otherwise they are linear, so that every value can be reached; and its convolutions '
+        'one by one, whose rounding a small temperature magnifies',
+    )
+    channels: Literal['rgb', 'bgr'] = Field(
+        default='rgb', description='the order of colours that the weights know'
     )
 
 
@@ -64,9 +68,11 @@ class SARNNEye(nn.Module):
         if min(image_size) < SMALLEST_IMAGE:
             raise ValueError(f'image size {image_size} is too small for SARNN: at least 8x8')
         k = config.k_dim
+        self.config = config
+        stack = nn.Sequential if config.reference else Convolutions
         softmax = SpatialSoftmax(height, width, config.temperature, config.learn_temperature)
-        self.pos_encoder = Convolutions(*_encoder(config), softmax)
-        self.im_encoder = Convolutions(*_encoder(config))
+        self.pos_encoder = stack(*_encoder(config), softmax)
+        self.im_encoder = stack(*_encoder(config))
         self.heatmap = InverseSpatialSoftmax(height, width, config.heatmap_size)
         self.decoder_image = nn.Sequential(
             UpConvolution(k, 32, 3),
@@ -77,10 +83,19 @@ class SARNNEye(nn.Module):
             _out(config),
         )
 
+    def look(self, image: Tensor) -> Tensor:
+        """The image of now (N, 3, H, W) -> attention points (N, K, 2)."""
+        points: Tensor = self.pos_encoder(self._as_trained(image))
+        return points
+
     def draw(self, points: Tensor, image: Tensor) -> Tensor:
         """Predicted points (N, K, 2), the image of now -> the next image (N, 3, H, W)."""
-        drawn: Tensor = self.decoder_image(self.heatmap(points) * self.im_encoder(image))
-        return drawn
+        features = self.im_encoder(self._as_trained(image))
+        drawn: Tensor = self.decoder_image(self.heatmap(points) * features)
+        return drawn.flip(1) if self.config.channels == 'bgr' else drawn
+
+    def _as_trained(self, image: Tensor) -> Tensor:
+        return image.flip(1) if self.config.channels == 'bgr' else image
 
 
 class SARNN(RecurrentNetwork):
@@ -134,7 +149,7 @@ class SARNN(RecurrentNetwork):
         return zero_lstm_state(self.rec, batch_size)
 
     def look(self, images: Images) -> Tensor:
-        points = [eye.pos_encoder(image) for eye, image in zip(self.eyes, images, strict=True)]
+        points = [eye.look(image) for eye, image in zip(self.eyes, images, strict=True)]
         return torch.cat(points, dim=1).flatten(1)
 
     def recur(self, features: Tensor, vector: Tensor, state: State | None) -> tuple[Tensor, State]:
@@ -176,7 +191,8 @@ class SARNNPolicy(RecurrentPolicy):
         self.network: SARNN = SARNN(
             self.vector_dim, spec.image_size, self.config, cameras=len(self.cameras)
         )
-        self.network.to(memory_format=torch.channels_last)  # twice as fast on a CPU
+        if not self.config.reference:
+            self.network.to(memory_format=torch.channels_last)  # twice as fast on a CPU
 
     def attention(self, features: Tensor, hidden: Tensor) -> dict[str, Tensor]:
         """`encoder_points/CAM` of this image, `decoder_points/CAM` of the next, (B, K, 2) each."""
