@@ -1,81 +1,93 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""One training step of SARNN against the plain loop that steps the whole module frame by frame.
+"""One training step of each recurrent policy against the plain loop over the frames.
 
-Both take the same batch from uint8 frames to updated weights: forward, the three losses over all
-frames, back-propagation through time, Adam. Both give the same loss. One thread, one process.
+Both take the same batch from uint8 frames to updated weights: forward, all terms of the loss over
+all frames, back-propagation through time, Adam; both give the same loss. The reference steps the
+same modules in PyTorch's own layers and memory order. One thread, one state of the allocator,
+CPU time; on a GPU wall time. Peak memory is that of fresh processes that do one of the two.
 """
 
 from __future__ import annotations
 
+import resource
 import statistics
+import subprocess
 import sys
-from pathlib import Path
+import time
+from collections.abc import Callable
 from typing import cast
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from motion_policy.cli.main import main
 from motion_policy.cli.measurement import (
     Measurement,
     interleaved_ms,
-    plain_sarnn,
+    plain_network,
     random_policy,
 )
-from motion_policy.policies.sarnn import SARNN, SARNNPolicy
+from motion_policy.policies.allocator import keep_freed_memory
+from motion_policy.policies.cae_rnn import CAERNNConfig, SequenceModel
+from motion_policy.policies.mtrnn import MTRNN
+from motion_policy.policies.recurrent import RecurrentNetwork, RecurrentPolicy, State
 from motion_policy.robot import load_robot_spec
 from motion_policy.training.batches import Batch
-from motion_policy.training.sarnn_loss import sarnn_terms
+from motion_policy.training.recurrent_loss import recurrent_terms
 
-SUMMARY = 'one training step of SARNN against a loop over the frames'
-SIZE, EPISODES, ROWS = 64, 5, 50
+SUMMARY = 'one training step of each recurrent policy against a loop over the frames'
+SIZES = {'sarnn': 64, 'cnnrnn': 128, 'cnnrnnln': 128}
+EPISODES, ROWS = 5, 187
+FEATURES, JOINTS = 10, 8  # of the sequence model of CAE-RNN, as published
+TARGET, GPU_TARGET, MEMORY_TARGET, SEQUENCE_TARGET = 0.9, 0.2, 1.2, 1 / 8
 POINT_WEIGHT = 0.1
-TARGET = 0.9
+PEAK = '--peak'
+
+Step = Callable[[], object]
 
 
 def run(seconds: float) -> list[Measurement]:
-    """Measure for `seconds`, but at least three steps of each."""
+    """Measure each line for `seconds`, but at least two steps of each."""
+    keep_freed_memory()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return [_measure(seconds)]
+        results = []
+        for kind in SIZES:
+            results.append(_time(kind, seconds))
+            results.append(_memory(kind))
+        return results + [_sequence(rnn, seconds) for rnn in ('lstm', 'mtrnn')]
     finally:
         torch.set_num_threads(threads)
 
 
-def _measure(seconds: float) -> Measurement:
-    policy = cast(SARNNPolicy, random_policy(SIZE, load_robot_spec('tabletop_sim'))).train()
-    module = plain_sarnn(policy).train()
-    batch = random_batch(policy)
-    losses = our_loss(policy, batch).item(), loop_loss(policy, module, batch).item()
+def steps(kind: str, device: str = 'cpu') -> tuple[Step, Step]:
+    """Our training step of a policy, and that of the loop over plain layers."""
+    policy = cast(
+        RecurrentPolicy, random_policy(kind, SIZES[kind], load_robot_spec('tabletop_sim'))
+    )
+    policy.to(device).train()
+    plain = plain_network(policy.network)
+    batch = random_batch(policy).to(device)
     ours = torch.optim.Adam(policy.parameters(), lr=1e-4)
-    reference = torch.optim.Adam(module.parameters(), lr=1e-4)
+    reference = torch.optim.Adam(plain.parameters(), lr=1e-4)
 
     def our_step() -> None:
         _update(ours, our_loss(policy, batch))
 
     def reference_step() -> None:
-        _update(reference, loop_loss(policy, module, batch))
+        _update(reference, loop_loss(policy, plain, batch))
 
-    steps = (our_step, reference_step)
-    ours_ms, reference_ms = interleaved_ms(steps, seconds, least=3, warm_up=1)
-    return Measurement(
-        what=f'SARNN {SIZE}x{SIZE}, training step, batch {EPISODES}, T={ROWS}, 1 thread',
-        ours=statistics.median(ours_ms),
-        reference=statistics.median(reference_ms),
-        reference_name='per-step loop over the module, default memory order',
-        unit='ms of CPU time, median',
-        target=TARGET,
-        details={'calls': len(ours_ms), 'threads': 1, 'loss_difference': losses[0] - losses[1]},
-    )
+    return our_step, reference_step
 
 
-def random_batch(policy: SARNNPolicy) -> Batch:
+def random_batch(policy: RecurrentPolicy) -> Batch:
     """Whole episodes of noise, without padding."""
     torch.manual_seed(1)
-    joints = len(policy.joint_names)
-    frames = torch.randint(0, 256, (EPISODES, ROWS, SIZE, SIZE, 3), dtype=torch.uint8)
+    joints, size = len(policy.joint_names), policy.spec.image_size
+    frames = torch.randint(0, 256, (EPISODES, ROWS, *size, 3), dtype=torch.uint8)
     return Batch(
         images={policy.cameras[0]: frames},
         qpos=torch.rand(EPISODES, ROWS, joints) - 0.5,
@@ -84,33 +96,70 @@ def random_batch(policy: SARNNPolicy) -> Batch:
     )
 
 
-def our_loss(policy: SARNNPolicy, batch: Batch) -> Tensor:
+def our_loss(policy: RecurrentPolicy, batch: Batch) -> Tensor:
     """The loss as `motion-policy train` computes it, over all frames."""
-    return _weighted(**sarnn_terms(policy, batch, None))
+    return _weighted(recurrent_terms(policy, batch, None))
 
 
-def loop_loss(policy: SARNNPolicy, module: SARNN, batch: Batch) -> Tensor:
+def loop_loss(policy: RecurrentPolicy, plain: RecurrentNetwork, batch: Batch) -> Tensor:
     """The same loss, one frame after the other."""
-    frames = batch.images[policy.cameras[0]].permute(0, 1, 4, 2, 3).float() / 255
+    frames = batch.images[policy.cameras[0]].permute(0, 1, 4, 2, 3).float().contiguous() / 255
     joints, target = policy.normalise_qpos(batch.qpos), policy.normalise_target(batch.action)
-    state = None
+    state = plain.initial_state(len(joints))
     images, predicted, seen, expected = [], [], [], []
-    for t in range(ROWS - 1):
-        next_image, next_joint, points, next_points, state = module(
-            frames[:, t], joints[:, t], state
-        )
-        images.append(next_image)
-        predicted.append(next_joint)
-        seen.append(points)
-        expected.append(next_points)
-    image = (torch.stack(images, 1) - frames[:, 1:]).square().mean()
-    joint = (torch.stack(predicted, 1) - target[:, 1:]).square().mean()
-    point = (torch.stack(expected[:-1], 1) - torch.stack(seen[1:], 1)).square().mean()
-    return _weighted(image, joint, point)
+    for t in range(frames.shape[1] - 1):
+        features = plain.look([frames[:, t]])
+        state = _cell(plain.rec, torch.cat((features, joints[:, t]), -1), state)
+        hidden = state[0]
+        images.append(plain.draw(hidden, [frames[:, t]])[0])
+        predicted.append(plain.read_vector(hidden))
+        if plain.feature_term is not None:
+            seen.append(features)
+            expected.append(plain.read_features(hidden))
+    terms = {
+        'image': F.mse_loss(torch.stack(images, 1), frames[:, 1:]),
+        'joint': F.mse_loss(torch.stack(predicted, 1), target[:, 1:]),
+    }
+    if plain.feature_term is not None:
+        terms['point'] = F.mse_loss(torch.stack(expected[:-1], 1), torch.stack(seen[1:], 1))
+    return _weighted(terms)
 
 
-def _weighted(image: Tensor, joint: Tensor, point: Tensor) -> Tensor:
-    return image + joint + POINT_WEIGHT * point
+def sequence_steps(rnn: str) -> tuple[Step, Step]:
+    """Our training step of CAE-RNN's sequence model, and that of a loop over its cell."""
+    torch.manual_seed(0)
+    model = SequenceModel(FEATURES, JOINTS, CAERNNConfig(rnn=rnn))
+    inputs = torch.rand(EPISODES, ROWS, FEATURES + JOINTS)
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-4)
+
+    def error(hidden: Tensor) -> Tensor:
+        return F.mse_loss(torch.cat(model.read(hidden), -1)[:, :-1], inputs[:, 1:])
+
+    def our_step() -> None:
+        features, vector = inputs.split((FEATURES, JOINTS), -1)
+        _update(optimiser, error(model.recur(features, vector, None)[0]))
+
+    def reference_step() -> None:
+        state, hidden = model.initial_state(EPISODES), []
+        for t in range(ROWS):
+            state = _cell(model.rec, inputs[:, t], state)
+            hidden.append(state[0])
+        _update(optimiser, error(torch.stack(hidden, 1)))
+
+    return our_step, reference_step
+
+
+def _cell(rec: nn.Module, inputs: Tensor, state: State) -> State:
+    """One step of the recurrent layer; the output comes first."""
+    if isinstance(rec, MTRNN):
+        return rec.cell(inputs, state)
+    weights = (rec.weight_ih_l0, rec.weight_hh_l0, rec.bias_ih_l0, rec.bias_hh_l0)
+    return torch.lstm_cell(inputs, (state[0], state[1]), *weights)
+
+
+def _weighted(terms: dict[str, Tensor]) -> Tensor:
+    weights = {'point': POINT_WEIGHT}
+    return torch.stack([weights.get(name, 1.0) * term for name, term in terms.items()]).sum()
 
 
 def _update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
@@ -119,5 +168,84 @@ def _update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
     optimiser.step()
 
 
+def _time(kind: str, seconds: float) -> Measurement:
+    size = f'{SIZES[kind]}x{SIZES[kind]}'
+    if torch.cuda.is_available():
+        ours, reference = (_wall_ms(step, seconds / 2) for step in steps(kind, 'cuda'))
+        where, target = torch.cuda.get_device_name(), GPU_TARGET
+        unit = 'ms, median'
+    else:
+        pair = interleaved_ms(steps(kind), seconds, least=2, warm_up=1)
+        ours, reference = (statistics.median(times) for times in pair)
+        where, target, unit = '1 thread', TARGET, 'ms of CPU time, median'
+    return Measurement(
+        what=f'{kind} {size}, training step, batch {EPISODES}, T={ROWS}, {where}',
+        ours=ours,
+        reference=reference,
+        reference_name='loop over the frames, plain layers in default memory order',
+        unit=unit,
+        target=target,
+    )
+
+
+def _wall_ms(step: Step, seconds: float) -> float:
+    """Median wall time of a step on a GPU."""
+    times: list[float] = []
+    end = time.monotonic() + seconds
+    step()
+    while len(times) < 3 or time.monotonic() < end:
+        torch.cuda.synchronize()
+        begin = time.monotonic()
+        step()
+        torch.cuda.synchronize()
+        times.append(1e3 * (time.monotonic() - begin))
+    return statistics.median(times)
+
+
+def _memory(kind: str) -> Measurement:
+    ours, reference = (_peak_mib(kind, which) for which in ('ours', 'reference'))
+    return Measurement(
+        what=f'{kind}, peak memory of that step on the CPU',
+        ours=ours,
+        reference=reference,
+        reference_name='loop over the frames',
+        unit='MiB above the memory before the first step',
+        target=MEMORY_TARGET,
+    )
+
+
+def _peak_mib(kind: str, which: str) -> float:
+    """What a fresh process needs for one step; as small as this one's sizes are."""
+    command = [sys.executable, __file__, PEAK, kind, which, *map(str, (SIZES[kind], ROWS))]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def _print_peak(kind: str, which: str, size: str, rows: str) -> None:
+    global ROWS
+    SIZES[kind], ROWS = int(size), int(rows)
+    torch.set_num_threads(1)
+    step = steps(kind)[('ours', 'reference').index(which)]
+    pages = int(Path('/proc/self/statm').read_text().split()[1])
+    before = pages * resource.getpagesize() // 1024
+    step()
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def _sequence(rnn: str, seconds: float) -> Measurement:
+    pair = interleaved_ms(sequence_steps(rnn), seconds, least=5, warm_up=2)
+    ours, reference = (statistics.median(times) for times in pair)
+    return Measurement(
+        what=f'cae_rnn, {rnn}, training step of the sequence model, 1 thread',
+        ours=ours,
+        reference=reference,
+        reference_name='loop over the cell',
+        unit='ms of CPU time, median',
+        target=SEQUENCE_TARGET,
+    )
+
+
 if __name__ == '__main__':
-    raise SystemExit(main(['bench', Path(__file__).stem.replace('_', '-'), *sys.argv[1:]]))
+    if sys.argv[1:2] == [PEAK]:
+        _print_peak(*sys.argv[2:])
+    else:
+        raise SystemExit(main(['bench', 'train-step', *sys.argv[1:]]))

@@ -18,9 +18,10 @@ from motion_policy.cli.main import main
 from motion_policy.cli.measurement import (
     Measurement,
     interleaved_ms,
-    plain_sarnn,
+    plain_network,
     random_policy,
 )
+from motion_policy.policies.cpu_layers import Convolutions, UpConvolution
 from motion_policy.robot import load_robot_spec
 from motion_policy.share import share_dir
 
@@ -61,7 +62,7 @@ def test_infer_writes_every_field(tmp_path: Path) -> None:
     assert main(['bench', 'infer', '--seconds', '0.01', '--json', str(path)]) == 0
     assert torch.get_num_threads() == threads
     content = json.loads(path.read_text())
-    assert len(content['results']) == 2
+    assert len(content['results']) == 4
     for result in content['results']:
         assert set(FIELDS) <= set(result)
         assert result['ratio'] == pytest.approx(result['ours'] / result['reference'])
@@ -70,22 +71,36 @@ def test_infer_writes_every_field(tmp_path: Path) -> None:
     assert content['machine']['torch']
 
 
-def test_train_step_compares_the_same_loss_and_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize('kind', ['sarnn', 'cnnrnn', 'cnnrnnln'])
+def test_train_step_compares_the_same_loss_and_gradient(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     module = load('train-step')
-    for name, value in (('SIZE', 16), ('EPISODES', 2), ('ROWS', 7)):
+    for name, value in (('EPISODES', 2), ('ROWS', 7)):
         monkeypatch.setattr(module, name, value)
-    policy = random_policy(16, load_robot_spec('tabletop_sim'))
-    plain = plain_sarnn(policy)
+    policy = random_policy(kind, 32, load_robot_spec('tabletop_sim'))
+    plain = plain_network(policy.network)
+    assert not any(isinstance(part, Convolutions | UpConvolution) for part in plain.modules())
     batch = module.random_batch(policy)
     ours, loop = module.our_loss(policy, batch), module.loop_loss(policy, plain, batch)
     assert ours.item() == pytest.approx(loop.item(), rel=1e-5)
     ours.backward()
     loop.backward()
-    gradients = dict(policy.get_submodule('network').named_parameters())
+    gradients = dict(policy.network.named_parameters())
     for name, weights in plain.named_parameters():
         torch.testing.assert_close(gradients[name].grad, weights.grad, rtol=1e-3, atol=1e-5)
-    (result,) = module.run(0.0)
-    assert result.ours > 0 and result.reference > 0
+
+
+def test_train_step_measures_time_and_memory_of_every_family(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = load('train-step')
+    for name, value in (('EPISODES', 2), ('ROWS', 7), ('SIZES', {'sarnn': 16})):
+        monkeypatch.setattr(module, name, value)
+    results = module.run(0.0)
+    assert len(results) == 4
+    assert all(result.ours > 0 and result.reference > 0 for result in results)
+    assert [result.target for result in results] == [0.9, 1.2, 0.125, 0.125]
 
 
 @pytest.mark.usefixtures('ros_domain')

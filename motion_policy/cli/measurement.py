@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,10 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
 
 from motion_policy.policies import Policy, PolicySpec, make_policy
+from motion_policy.policies.cpu_layers import Convolutions, Tanh, UpConvolution
 from motion_policy.policies.normalisation import Normalisation, Range
-from motion_policy.policies.sarnn import SARNN, SARNNConfig
+from motion_policy.policies.recurrent import RecurrentNetwork
 from motion_policy.robot import RobotSpec
 
 
@@ -102,13 +105,13 @@ def collector_off() -> Iterator[None]:
         gc.enable()
 
 
-def random_policy(size: int, robot: RobotSpec) -> Policy:
-    """A SARNN with random weights that sees the robot's first camera, `size` pixels square."""
+def random_policy(kind: str, size: int, robot: RobotSpec) -> Policy:
+    """A policy with random weights that sees the robot's first camera, `size` pixels square."""
     torch.manual_seed(0)
     limits = robot.joints.limits.position_array()
     values = Range(min=tuple(limits[:, 0]), max=tuple(limits[:, 1]))
     spec = PolicySpec(
-        kind='sarnn',
+        kind=kind,
         rate=10,
         cameras=(next(iter(robot.cameras)),),
         image_size=(size, size),
@@ -119,9 +122,16 @@ def random_policy(size: int, robot: RobotSpec) -> Policy:
     return make_policy(spec).eval()
 
 
-def plain_sarnn(policy: Policy) -> SARNN:
-    """The network of a SARNN policy as plain PyTorch has it: default memory order."""
-    config = SARNNConfig(**policy.spec.hyper)
-    module = SARNN(len(policy.joint_names), policy.spec.image_size, config)
-    module.load_state_dict(policy.get_submodule('network').state_dict())
-    return module.to(memory_format=torch.contiguous_format)
+def plain_network(network: RecurrentNetwork) -> RecurrentNetwork:
+    """A copy of a network as plain PyTorch has it: its own layers, default memory order."""
+    plain = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
+    for module in plain.modules():
+        for name, layer in module.named_children():
+            if isinstance(layer, Tanh):
+                setattr(module, name, nn.Tanh())
+    for module in plain.modules():
+        if isinstance(module, Convolutions):
+            module.__class__ = nn.Sequential
+        elif isinstance(module, UpConvolution):
+            module.__class__ = nn.ConvTranspose2d
+    return plain
