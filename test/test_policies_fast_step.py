@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -18,6 +19,12 @@ from motion_policy.policies.cpu_layers import Convolutions, Tanh, UpConvolution
 torch.set_num_threads(1)
 
 MEMORY_FORMATS = (torch.contiguous_format, torch.channels_last)
+
+
+@pytest.fixture(autouse=True)
+def small_is_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let small test data take the ways that are meant for large maps."""
+    monkeypatch.setattr(cpu_layers, 'MANY', 64)
 
 
 class Calls(TorchDispatchMode):
@@ -86,17 +93,50 @@ def test_fused_activations_change_no_number(
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.filterwarnings('ignore:TF32 acceleration')  # said by the switch itself
-def test_gradients_other_types_and_no_onednn_take_the_plain_layers() -> None:
+def test_all_but_inference_takes_the_plain_layers() -> None:
     layers = stack(nn.ReLU())
     images = normal(1, 3, 32, 36)
     with Calls() as calls:
         layers(images).sum().backward()
         with torch.no_grad():
+            layers(images)
+        with torch.inference_mode():
             layers.double()(images.double())
-            with torch.backends.mkldnn.flags(enabled=False):
-                layers.float()(images)
+    with torch.inference_mode():
+        born = stack(nn.ReLU())  # its weights tell nobody when they change
+        with calls:
+            born(images)
     assert not any('pointwise' in name for name in calls.names)
+
+
+def test_changed_weights_count_at_once() -> None:
+    layers, images = stack(nn.ReLU()), normal(1, 3, 32, 36)
+    optimiser = torch.optim.SGD(layers.parameters(), lr=0.1)
+    weight = layers[0].weight
+
+    def learn() -> None:
+        layers(images).sum().backward()
+        optimiser.step()
+
+    changes = (
+        learn,
+        lambda: layers.load_state_dict(stack(nn.ReLU()).state_dict()),
+        lambda: layers.load_state_dict(
+            {name: value * 2 for name, value in layers.state_dict().items()}, assign=True
+        ),
+        lambda: setattr(layers[0], 'weight', nn.Parameter(weight.detach() * 3)),
+        lambda: setattr(layers[0].weight, 'data', weight.detach() * 4),
+        lambda: torch._foreach_mul_([x.detach() for x in layers.parameters()], 0.5),
+        lambda: layers.to(memory_format=torch.channels_last),
+    )
+    with torch.inference_mode():
+        before = layers(images)
+    for change in changes:
+        change()
+        with torch.inference_mode():
+            found = layers(images)
+            torch.testing.assert_close(found, plainly(layers, images), rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(found, before, atol=1e-3)
 
 
 def test_where_the_operator_is_missing_or_wrong_the_plain_layers_run(
@@ -110,24 +150,50 @@ def test_where_the_operator_is_missing_or_wrong_the_plain_layers_run(
     def wrong(images: Tensor, *rest: Any) -> Tensor:
         return torch.zeros(1, 8, 5, 4)
 
-    with torch.no_grad():
+    with torch.inference_mode():
         expected = plainly(layers, images)
         for operators in (
             type('Empty', (), {})(),
             type('Broken', (), {'_convolution_pointwise': staticmethod(broken)})(),
             type('Wrong', (), {'_convolution_pointwise': staticmethod(wrong)})(),
         ):
-            cpu_layers._fused_convolution.cache_clear()
+            cpu_layers._fusing_works.cache_clear()
             with monkeypatch.context() as patch:
                 patch.setattr(torch.ops, 'mkldnn', operators)
                 assert torch.equal(layers(images), expected)
-    cpu_layers._fused_convolution.cache_clear()
+    cpu_layers._fusing_works.cache_clear()
+
+
+def test_layers_may_be_exchanged_and_copied() -> None:
+    layers, images = stack(nn.ReLU()), normal(1, 3, 32, 36)
+    with torch.inference_mode():
+        layers(images)
+    layers[0], layers[1] = nn.Conv2d(3, 8, 3), nn.LeakyReLU(0.5)
+    with torch.inference_mode():
+        before = layers(images)
+        assert torch.allclose(before, plainly(layers, images), atol=1e-6)
+    copied = copy.deepcopy(layers)
+    for weight in copied.parameters():
+        nn.init.constant_(weight, 0.1)
+    with torch.inference_mode():
+        assert torch.equal(layers(images), before)
+        assert torch.allclose(copied(images), plainly(copied, images), atol=1e-6)
+
+
+def test_few_values_take_the_shortest_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu_layers, 'MANY', 10_000)
+    layers, images = stack(Tanh()), normal(1, 3, 32, 36)
+    with torch.inference_mode():
+        layers(images)
+        with Calls() as calls:
+            layers(images)
+    assert not any('pointwise' in name or 'sigmoid_' in name for name in calls.names)
 
 
 def test_finding_out_takes_no_random_numbers() -> None:
-    cpu_layers._fused_convolution.cache_clear()
+    cpu_layers._fusing_works.cache_clear()
     before = torch.get_rng_state()
-    with torch.no_grad():
+    with torch.inference_mode():
         stack(nn.ReLU())(normal(1, 3, 32, 36))
     assert torch.equal(torch.get_rng_state(), before)
 

@@ -7,21 +7,24 @@ Elsewhere, and wherever a form is missing, the plain layers run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+# Values from which on it pays to take another way than the plain one, which is a single call.
+MANY = 8192
+
 
 class Tanh(nn.Module):
     """tanh, in place. PyTorch's own takes several times as long as its sigmoid on a CPU."""
 
     def forward(self, values: Tensor) -> Tensor:
-        if values.device.type != 'cpu' or values.dtype != torch.float32:
+        if values.device.type != 'cpu' or values.dtype != torch.float32 or values.numel() < MANY:
             return values.tanh_()
         if torch.is_grad_enabled() and values.requires_grad:
             bent: Tensor = _TanhInPlace.apply(values)
@@ -42,7 +45,7 @@ class UpConvolution(nn.ConvTranspose2d):
             images,
             self.weight,
             None,
-            self.stride,  # type: ignore[arg-type]
+            self.stride,
             self.padding,  # type: ignore[arg-type]
             self.output_padding,  # type: ignore[arg-type]
             self.groups,
@@ -52,86 +55,129 @@ class UpConvolution(nn.ConvTranspose2d):
 
 
 class Convolutions(nn.Sequential):
-    """Layers in order. Without gradients on a CPU, activations are part of their convolutions.
+    """Layers in order. In inference mode on a CPU, activations are part of their convolutions.
 
-    That saves a pass over the largest maps and, for a single small image, PyTorch's detour of
-    unfolding it into a matrix. A layer whose convolution is fused does not run its own hooks.
+    That saves a pass over the largest maps, and for a single small image PyTorch's detour of
+    unfolding it into a matrix. Layers that are run so do not run their own hooks.
     """
 
+    _fused_from: tuple[nn.Module, ...] = ()
+    _fused: tuple[Callable[[Tensor], Tensor], ...] = ()
+
     def forward(self, input: Tensor) -> Tensor:
-        convolve = _fused_convolution() if _may_fuse(input) else None
-        if convolve is None:
+        if not _may_fuse(input):
             plain: Tensor = super().forward(input)
             return plain
-        layers = list(self)
-        values, index = input, 0
-        while index < len(layers):
-            layer = layers[index]
-            activation = _activation(layers[index + 1]) if index + 1 < len(layers) else None
-            if activation is not None and _plain_convolution(layer):
-                values = convolve(values, layer, *activation)
-                index += 2
-            else:
-                values = layer(values)
-                index += 1
+        layers = tuple(self._modules.values())
+        if layers != self._fused_from:
+            self._fused_from, self._fused = layers, tuple(_fuse(layers))
+        values = input
+        for step in self._fused:
+            values = step(values)
         return values
 
 
 def _may_fuse(images: Tensor) -> bool:
     return (
-        not torch.is_grad_enabled()
+        torch.is_inference_mode_enabled()  # so neither training nor an exporter is watching
         and images.device.type == 'cpu'
         and images.dtype == torch.float32
-        and torch.backends.mkldnn.enabled
-        and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
+        and _fusing_works()
     )
 
 
-def _plain_convolution(module: nn.Module) -> bool:
-    return type(module) is nn.Conv2d and module.padding_mode == 'zeros'
+def _fuse(layers: Sequence[nn.Module]) -> Iterator[Callable[[Tensor], Tensor]]:
+    """The layers, with a convolution and the activation behind it as one."""
+    index = 0
+    while index < len(layers):
+        layer, *behind = layers[index : index + 2]
+        plain = type(layer) is nn.Conv2d and layer.padding_mode == 'zeros'
+        if plain and behind and _in_onednn(behind[0]) is not None:
+            yield _Fused(layer, behind[0])
+            index += 2
+        else:
+            yield layer
+            index += 1
 
 
-def _activation(module: nn.Module) -> tuple[str, list[float]] | None:
+def _in_onednn(activation: nn.Module) -> tuple[str, list[float]] | None:
     """What oneDNN calls an activation, and its parameters; None if it is not one of ours."""
-    if isinstance(module, nn.LeakyReLU):
-        return 'leaky_relu', [module.negative_slope]
-    if isinstance(module, Tanh | nn.Tanh):
+    if isinstance(activation, nn.LeakyReLU):
+        return 'leaky_relu', [activation.negative_slope]
+    if isinstance(activation, Tanh | nn.Tanh):
         return 'tanh', []
-    return ('relu', []) if isinstance(module, nn.ReLU) else None
+    return ('relu', []) if isinstance(activation, nn.ReLU) else None
 
 
-Fused = Callable[[Tensor, nn.Module, str, list[float]], Tensor]
+class _Fused:
+    """A convolution and its activation in one call, on weights in the order that oneDNN wants.
+
+    torch.compile calls the same operators; PyTorch offers them under no other name.
+    """
+
+    def __init__(self, layer: nn.Conv2d, activation: nn.Module) -> None:
+        self.layer, self.activation = layer, activation
+        named = _in_onednn(activation)
+        assert named is not None
+        self.where = layer.padding, layer.stride, layer.dilation, layer.groups
+        self.arguments = *self.where, *named, ''
+        self.ordered: _Ordered | None = None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        layer, ordered = self.layer, self.ordered
+        weight = layer.weight
+        if images.numel() < MANY or weight.is_inference():  # such a weight has no version
+            plain: Tensor = self.activation(layer(images))
+            return plain
+        version = weight._version, weight.data_ptr(), images.shape
+        if ordered is None or ordered.source is not weight or ordered.version != version:
+            self.ordered = ordered = _Ordered(self._order(weight, images.shape), weight, version)
+        fused: Tensor = torch.ops.mkldnn._convolution_pointwise.default(
+            images, ordered.weight, layer.bias, *self.arguments
+        )
+        return fused
+
+    def _order(self, weight: Tensor, shape: torch.Size) -> Tensor:
+        reorder = torch.ops.mkldnn._reorder_convolution_weight
+        ordered: Tensor = reorder(weight, *self.where, list(shape))
+        return ordered
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy begins with: it orders its own weights."""
+        return {**self.__dict__, 'ordered': None}
+
+
+class _Ordered(NamedTuple):
+    """Weights in oneDNN's order, and which weights those were."""
+
+    weight: Tensor
+    source: Tensor
+    version: tuple[int, int, torch.Size]
 
 
 @cache
-def _fused_convolution() -> Fused | None:
-    """oneDNN's convolution with an activation in it, if it is there and gives the right numbers.
+def _fusing_works() -> bool:
+    """Whether the operators of oneDNN are there and give the right numbers."""
+    if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
+        return False
+    try:
+        with torch.inference_mode(False), torch.no_grad():
+            _try_fusing()
+    except (AttributeError, RuntimeError, TypeError, AssertionError):
+        return False
+    return True
 
-    It is what torch.compile calls; PyTorch offers it under no other name.
-    """
-    operator = getattr(torch.ops.mkldnn, '_convolution_pointwise', None)
-    if operator is None or not torch.backends.mkldnn.is_available():
-        return None
 
-    def convolve(images: Tensor, layer: Any, activation: str, parameters: list[float]) -> Tensor:
-        where = layer.padding, layer.stride, layer.dilation, layer.groups
-        weight, bias = layer.weight, layer.bias
-        fused: Tensor = operator(images, weight, bias, *where, activation, parameters, '')
-        return fused
-
+def _try_fusing() -> None:
     # Without initialisation, which would take numbers from the caller's random sequence.
-    layer = nn.utils.skip_init(nn.Conv2d, 3, 8, 3, stride=2, padding=1).requires_grad_(False)
+    layer = nn.utils.skip_init(nn.Conv2d, 3, 8, 3, stride=2, padding=1)
     for values in layer.parameters():
         values.copy_(torch.linspace(-1, 1, values.numel()).view_as(values))
-    images = torch.linspace(-1, 1, 3 * 9 * 7).reshape(1, 3, 9, 7)
-    try:
-        for module in (nn.ReLU(), nn.LeakyReLU(0.3), nn.Tanh()):
-            given = _activation(module)
-            assert given is not None
-            torch.testing.assert_close(convolve(images, layer, *given), module(layer(images)))
-    except (RuntimeError, TypeError, AssertionError):
-        return None
-    return convolve
+    images = torch.linspace(-1, 1, 3 * 65 * 63).reshape(1, 3, 65, 63)
+    assert images.numel() >= MANY
+    for activation in (nn.ReLU(), nn.LeakyReLU(0.3), nn.Tanh()):
+        fused = _Fused(layer, activation)(images)
+        torch.testing.assert_close(fused, activation(layer(images)))
 
 
 class _TanhInPlace(torch.autograd.Function):
