@@ -57,6 +57,8 @@ def stack(activation: nn.Module) -> Convolutions:
             nn.Conv2d(8, 8, 3, stride=2, padding=1, groups=2, bias=False),
             activation,
             nn.Conv2d(8, 4, 5, dilation=2),
+            nn.Conv2d(4, 4, 3, padding='same'),
+            activation,
             nn.Conv2d(4, 4, 3, padding=1, padding_mode='reflect'),
             activation,
             nn.LayerNorm(9),

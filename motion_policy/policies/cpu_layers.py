@@ -91,13 +91,18 @@ def _fuse(layers: Sequence[nn.Module]) -> Iterator[Callable[[Tensor], Tensor]]:
     index = 0
     while index < len(layers):
         layer, *behind = layers[index : index + 2]
-        plain = type(layer) is nn.Conv2d and layer.padding_mode == 'zeros'
-        if plain and behind and _in_onednn(behind[0]) is not None:
+        if _is_plain(layer) and behind and _in_onednn(behind[0]) is not None:
             yield _Fused(layer, behind[0])
             index += 2
         else:
             yield layer
             index += 1
+
+
+def _is_plain(layer: nn.Module) -> bool:
+    if type(layer) is not nn.Conv2d:
+        return False
+    return layer.padding_mode == 'zeros' and not isinstance(layer.padding, str)
 
 
 def _in_onednn(activation: nn.Module) -> tuple[str, list[float]] | None:
