@@ -88,6 +88,7 @@ class CNNRNN(RecurrentNetwork):
     ) -> None:
         super().__init__()
         config = config or CNNRNNConfig()
+        self.norm = norm
         self.eyes = nn.ModuleList(CNNEye(image_size, config, norm) for _ in range(cameras))
         inputs = cameras * config.feat_dim + vector_dim
         self.rec = nn.LSTM(inputs, config.rec_dim, batch_first=True)
@@ -101,6 +102,8 @@ class CNNRNN(RecurrentNetwork):
         return zero_lstm_state(self.rec, batch_size)
 
     def look(self, images: Images) -> Tensor:
+        if self.norm == 'layer':  # it wants the default memory order, a third faster
+            images = [image.contiguous() for image in images]
         features = [eye.encoder(image) for eye, image in zip(self.eyes, images, strict=True)]
         return torch.cat(features, dim=-1)
 
