@@ -114,7 +114,7 @@ class _PolicyLoop:
     """The tick of the policy node on one unchanging row of messages, without publishers."""
 
     def __init__(self, node: Node, robot: RobotSpec, restless: bool) -> None:
-        policy = random_policy(IMAGE_SIZE, robot)
+        policy = random_policy('sarnn', IMAGE_SIZE, robot)
         self.policy_rate_hz = policy.spec.rate
         self.steps = 0
         self._restless = restless
