@@ -4,8 +4,9 @@
 
 Both take the same batch from uint8 frames to updated weights: forward, all terms of the loss over
 all frames, back-propagation through time, Adam; both give the same loss. The reference steps the
-same modules in PyTorch's own layers and memory order. One thread, one state of the allocator,
-CPU time; on a GPU wall time. Peak memory is that of fresh processes that do one of the two.
+same modules in PyTorch's own layers and memory order. On the CPU each has a process of its own, so
+that its memory is its own, with one thread and memory kept as in training; they take turns, and
+their CPU time counts. On a GPU they take turns in one process, and wall time counts.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 
@@ -43,22 +45,21 @@ EPISODES, ROWS = 5, 187
 FEATURES, JOINTS = 10, 8  # of the sequence model of CAE-RNN, as published
 TARGET, GPU_TARGET, MEMORY_TARGET, SEQUENCE_TARGET = 0.9, 0.2, 1.2, 1 / 8
 POINT_WEIGHT = 0.1
-PEAK_STEPS = 3  # a heap that is in pieces grows after the first
-PEAK = '--peak'
+WHICH = ('ours', 'reference')
+IN_TURNS = '--in-turns'  # how this file is called for a process of its own
 
 Step = Callable[[], object]
 
 
 def run(seconds: float) -> list[Measurement]:
-    """Measure each line for `seconds`, but at least two steps of each."""
-    keep_freed_memory()
+    """Measure each line for `seconds`, but at least two steps of each after a first one."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         results = []
         for kind in SIZES:
-            results.append(_time(kind, seconds))
-            results.append(_memory(kind))
+            results += _on_gpu(kind, seconds) if torch.cuda.is_available() else []
+            results += _on_cpu(kind, seconds)
         return results + [_sequence(rnn, seconds) for rnn in ('lstm', 'mtrnn')]
     finally:
         torch.set_num_threads(threads)
@@ -133,19 +134,20 @@ def sequence_steps(rnn: str) -> tuple[Step, Step]:
     inputs = torch.rand(EPISODES, ROWS, FEATURES + JOINTS)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-4)
 
-    def error(hidden: Tensor) -> Tensor:
-        return F.mse_loss(torch.cat(model.read(hidden), -1)[:, :-1], inputs[:, 1:])
+    def error(predicted: Tensor) -> Tensor:
+        return F.mse_loss(predicted[:, :-1], inputs[:, 1:])
 
     def our_step() -> None:
         features, vector = inputs.split((FEATURES, JOINTS), -1)
-        _update(optimiser, error(model.recur(features, vector, None)[0]))
+        hidden, _ = model.recur(features, vector, None)
+        _update(optimiser, error(model.out(hidden[..., : model.read_dim])))
 
     def reference_step() -> None:
-        state, hidden = model.initial_state(EPISODES), []
+        state, predicted = model.initial_state(EPISODES), []
         for t in range(ROWS):
             state = _cell(model.rec, inputs[:, t], state)
-            hidden.append(state[0])
-        _update(optimiser, error(torch.stack(hidden, 1)))
+            predicted.append(model.out(state[0]))
+        _update(optimiser, error(torch.stack(predicted, 1)))
 
     return our_step, reference_step
 
@@ -169,31 +171,62 @@ def _update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
     optimiser.step()
 
 
-def _time(kind: str, seconds: float) -> Measurement:
-    size = f'{SIZES[kind]}x{SIZES[kind]}'
-    if torch.cuda.is_available():
-        ours, reference = (_wall_ms(step, seconds / 2) for step in steps(kind, 'cuda'))
-        where, target = torch.cuda.get_device_name(), GPU_TARGET
-        unit = 'ms, median'
-    else:
-        pair = interleaved_ms(steps(kind), seconds, least=2, warm_up=1)
-        ours, reference = (statistics.median(times) for times in pair)
-        where, target, unit = '1 thread', TARGET, 'ms of CPU time, median'
-    return Measurement(
-        what=f'{kind} {size}, training step, batch {EPISODES}, T={ROWS}, {where}',
-        ours=ours,
-        reference=reference,
-        reference_name='loop over the frames, plain layers in default memory order',
-        unit=unit,
-        target=target,
-    )
+def _on_cpu(kind: str, seconds: float) -> list[Measurement]:
+    """Time and peak memory of steps of two processes that take turns."""
+    times: dict[str, list[float]] = {which: [] for which in WHICH}
+    with ExitStack() as stack:
+        processes = {which: stack.enter_context(_StepProcess(kind, which)) for which in WHICH}
+        for process in processes.values():
+            process.step_ms()
+        end = time.monotonic() + seconds
+        while len(times['ours']) < 2 or time.monotonic() < end:
+            for which, process in processes.items():
+                times[which].append(process.step_ms())
+        peaks = {which: process.peak_mib() for which, process in processes.items()}
+    return [
+        Measurement(
+            what=f'{_named(kind)}, 1 thread',
+            ours=statistics.median(times['ours']),
+            reference=statistics.median(times['reference']),
+            reference_name='loop over the frames, plain layers in default memory order',
+            unit='ms of CPU time, median',
+            target=TARGET,
+            details={'steps': len(times['ours']), 'threads': 1},
+        ),
+        Measurement(
+            what=f'{_named(kind)}, peak memory',
+            ours=peaks['ours'],
+            reference=peaks['reference'],
+            reference_name='loop over the frames, plain layers in default memory order',
+            unit='MiB above the memory before the first step',
+            target=MEMORY_TARGET,
+        ),
+    ]
+
+
+def _on_gpu(kind: str, seconds: float) -> list[Measurement]:
+    ours, reference = (_wall_ms(step, seconds / 2) for step in steps(kind, 'cuda'))
+    return [
+        Measurement(
+            what=f'{_named(kind)}, {torch.cuda.get_device_name()}',
+            ours=ours,
+            reference=reference,
+            reference_name='loop over the frames, plain layers in default memory order',
+            unit='ms, median',
+            target=GPU_TARGET,
+        )
+    ]
+
+
+def _named(kind: str) -> str:
+    return f'{kind} {SIZES[kind]}x{SIZES[kind]}, training step, batch {EPISODES}, T={ROWS}'
 
 
 def _wall_ms(step: Step, seconds: float) -> float:
     """Median wall time of a step on a GPU."""
     times: list[float] = []
-    end = time.monotonic() + seconds
     step()
+    end = time.monotonic() + seconds
     while len(times) < 3 or time.monotonic() < end:
         torch.cuda.synchronize()
         begin = time.monotonic()
@@ -203,34 +236,55 @@ def _wall_ms(step: Step, seconds: float) -> float:
     return statistics.median(times)
 
 
-def _memory(kind: str) -> Measurement:
-    ours, reference = (_peak_mib(kind, which) for which in ('ours', 'reference'))
-    return Measurement(
-        what=f'{kind}, peak memory of such steps on the CPU',
-        ours=ours,
-        reference=reference,
-        reference_name='loop over the frames',
-        unit='MiB above the memory before the first step',
-        target=MEMORY_TARGET,
-    )
+class _StepProcess:
+    """A process that does nothing but one kind of step, each when it is asked for one."""
+
+    def __init__(self, kind: str, which: str) -> None:
+        sizes = map(str, (SIZES[kind], EPISODES, ROWS))
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, IN_TURNS, kind, which, *sizes],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+
+    def __enter__(self) -> _StepProcess:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def step_ms(self) -> float:
+        """CPU time of its next step."""
+        return self._ask('step')
+
+    def peak_mib(self) -> float:
+        """The most memory that it has had so far, above that before its first step."""
+        return self._ask('peak')
+
+    def _ask(self, what: str) -> float:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(f'{what}\n')
+        return float(self._process.stdout.readline())
 
 
-def _peak_mib(kind: str, which: str) -> float:
-    """What a fresh process needs for some steps; as small as this one's sizes are."""
-    command = [sys.executable, __file__, PEAK, kind, which, *map(str, (SIZES[kind], ROWS))]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def _print_peak(kind: str, which: str, size: str, rows: str) -> None:
-    global ROWS
-    SIZES[kind], ROWS = int(size), int(rows)
+def _answer(kind: str, which: str, *sizes: str) -> None:
+    """What such a process does."""
+    global EPISODES, ROWS
+    SIZES[kind], EPISODES, ROWS = map(int, sizes)
     keep_freed_memory()
     torch.set_num_threads(1)
-    step = steps(kind)[('ours', 'reference').index(which)]
+    step = steps(kind)[WHICH.index(which)]
     before = _memory_mib('VmRSS')
-    for _ in range(PEAK_STEPS):
-        step()
-    print(_memory_mib('VmHWM') - before)
+    for what in sys.stdin:
+        if what.strip() == 'peak':
+            print(_memory_mib('VmHWM') - before, flush=True)
+        else:
+            begin = time.thread_time_ns()
+            step()
+            print((time.thread_time_ns() - begin) / 1e6, flush=True)
 
 
 def _memory_mib(name: str) -> float:
@@ -247,14 +301,14 @@ def _sequence(rnn: str, seconds: float) -> Measurement:
         what=f'cae_rnn, {rnn}, training step of the sequence model, 1 thread',
         ours=ours,
         reference=reference,
-        reference_name='loop over the cell',
+        reference_name='loop over its cell and output layer',
         unit='ms of CPU time, median',
         target=SEQUENCE_TARGET,
     )
 
 
 if __name__ == '__main__':
-    if sys.argv[1:2] == [PEAK]:
-        _print_peak(*sys.argv[2:])
+    if sys.argv[1:2] == [IN_TURNS]:
+        _answer(*sys.argv[2:])
     else:
         raise SystemExit(main(['bench', 'train-step', *sys.argv[1:]]))
