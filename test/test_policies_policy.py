@@ -25,8 +25,8 @@ from motion_policy.policies import make_policy
 from motion_policy.policies.allocator import keep_freed_memory
 from motion_policy.policies.base import Observation
 from motion_policy.policies.normalisation import (
-    MinMax,
     Range,
+    Scaling,
     resize_images,
     to_byte_images,
     to_unit_images,
@@ -185,7 +185,7 @@ def test_a_spec_must_fit_its_robot() -> None:
 
 def test_a_joint_that_never_moves_stays_finite_and_in_the_middle() -> None:
     values = value_range([0.3, 5.0, -1.0], [0.3, 5.0, 1.0], [0.1, 1e-3, 0.01])
-    scale = MinMax(values)
+    scale = Scaling(values)
     measured = torch.tensor([0.3, 5.0, 1.0])
     assert torch.allclose(scale(measured), torch.tensor([0.5, 0.5, 1.0]), atol=1e-3)
     assert torch.allclose(scale.inverse(scale(measured)), measured, atol=1e-6)

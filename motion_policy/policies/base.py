@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from typing_extensions import NotRequired, TypedDict
 
 from motion_policy.policies.normalisation import (
-    MinMax,
     Normalisation,
-    Range,
+    Scaling,
+    Statistics,
     resize_images,
     to_unit_images,
 )
@@ -71,9 +71,10 @@ class PolicySpec(BaseModel):
             raise ValueError('effort is an input, but normalisation.effort is missing')
         given = {'qpos': ranges.qpos, 'action': self.target_range, 'effort': ranges.effort}
         for name, values in given.items():
-            if values is not None and len(values.min) != joints:
+            if values is not None and len(values.offset) != joints:
                 raise ValueError(
-                    f'normalisation.{name} has {len(values.min)} values, the robot {joints} joints'
+                    f'normalisation.{name} has {len(values.offset)} values, '
+                    f'the robot {joints} joints'
                 )
         for camera in self.cameras:
             if camera not in self.robot.cameras:
@@ -82,8 +83,8 @@ class PolicySpec(BaseModel):
         return self
 
     @property
-    def target_range(self) -> Range:
-        """The range in which the predicted target is normalised."""
+    def target_range(self) -> Statistics:
+        """By what the predicted target is normalised."""
         return self.normalisation.qpos if self.target == 'qpos' else self.normalisation.action
 
 
@@ -99,14 +100,14 @@ class Model(nn.Module):
         # A checkpoint says every hyper-parameter, also those that were left at their defaults.
         self.spec = spec.model_copy(update={'hyper': self.config.model_dump(mode='json')})
         self.source = spec.kind  # where it was loaded from, for messages
-        self.normalise_qpos = MinMax(spec.normalisation.qpos)
-        self.normalise_target = MinMax(spec.target_range)
+        self.normalise_qpos = Scaling(spec.normalisation.qpos)
+        self.normalise_target = Scaling(spec.target_range)
         effort = spec.normalisation.effort
-        self.normalise_effort = MinMax(effort) if spec.effort and effort else None
+        self.normalise_effort = Scaling(effort) if spec.effort and effort else None
 
     @property
     def device(self) -> torch.device:
-        return self.normalise_qpos.low.device
+        return self.normalise_qpos.offset.device
 
     @property
     def period_ns(self) -> int:

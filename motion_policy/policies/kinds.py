@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from motion_policy.errors import UserError
+from motion_policy.policies.act import ACTPolicy
 from motion_policy.policies.base import Model, Policy, PolicySpec
 from motion_policy.policies.cae import CAEModel
 from motion_policy.policies.cae_rnn import CAERNNPolicy, RNNModel
@@ -13,7 +14,15 @@ from motion_policy.policies.sarnn import SARNNPolicy
 
 MODEL_KINDS: dict[str, type[Model]] = {
     kind.kind: kind
-    for kind in (SARNNPolicy, CNNRNNPolicy, CNNRNNLNPolicy, CAERNNPolicy, CAEModel, RNNModel)
+    for kind in (
+        ACTPolicy,
+        SARNNPolicy,
+        CNNRNNPolicy,
+        CNNRNNLNPolicy,
+        CAERNNPolicy,
+        CAEModel,
+        RNNModel,
+    )
 }
 
 

@@ -32,15 +32,56 @@ class Range(BaseModel):
                 raise ValueError(f'value {index}: min {low} is not below max {high}')
         return self
 
+    @property
+    def offset(self) -> tuple[float, ...]:
+        """What becomes 0."""
+        return self.min
 
-class Normalisation(BaseModel):
-    """The ranges of measured joints, recorded actions and (if used) efforts, in robot units."""
+    @property
+    def scale(self) -> tuple[float, ...]:
+        """How much becomes 1 more."""
+        return tuple(high - low for low, high in zip(self.min, self.max, strict=True))
+
+
+class Spread(BaseModel):
+    """Per joint, the mean that becomes 0 and the standard deviation that becomes 1."""
 
     model_config = ConfigDict(extra='forbid', frozen=True)
 
-    qpos: Range
-    action: Range
-    effort: Range | None = None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @model_validator(mode='after')
+    def _positive(self) -> Spread:
+        if len(self.mean) != len(self.std):
+            raise ValueError(f'{len(self.mean)} means but {len(self.std)} standard deviations')
+        for index, std in enumerate(self.std):
+            if not std > 0:
+                raise ValueError(f'value {index}: std {std}, expected more than 0')
+        return self
+
+    @property
+    def offset(self) -> tuple[float, ...]:
+        """What becomes 0."""
+        return self.mean
+
+    @property
+    def scale(self) -> tuple[float, ...]:
+        """How much becomes 1 more."""
+        return self.std
+
+
+Statistics = Range | Spread
+
+
+class Normalisation(BaseModel):
+    """How measured joints, recorded actions and (if used) efforts are scaled, in robot units."""
+
+    model_config = ConfigDict(extra='forbid', frozen=True)
+
+    qpos: Statistics
+    action: Statistics
+    effort: Statistics | None = None
 
 
 def value_range(
@@ -57,24 +98,23 @@ def value_range(
     return Range(min=tuple((lows - missing).tolist()), max=tuple((highs + missing).tolist()))
 
 
-class MinMax(nn.Module):
-    """Maps robot units to [0, 1] per joint, and back. (..., J) -> (..., J) float32."""
+class Scaling(nn.Module):
+    """Maps robot units to network units per joint, and back. (..., J) -> (..., J) float32."""
 
-    low: Tensor
-    span: Tensor
+    offset: Tensor
+    scale: Tensor
 
-    def __init__(self, values: Range) -> None:
+    def __init__(self, values: Statistics) -> None:
         super().__init__()
-        low = torch.tensor(values.min, dtype=torch.float64)
-        high = torch.tensor(values.max, dtype=torch.float64)
-        self.register_buffer('low', low.float(), persistent=False)
-        self.register_buffer('span', (high - low).float(), persistent=False)
+        for name, numbers in (('offset', values.offset), ('scale', values.scale)):
+            exact = torch.tensor(numbers, dtype=torch.float64)
+            self.register_buffer(name, exact.float(), persistent=False)
 
     def forward(self, values: Tensor) -> Tensor:
-        return (values - self.low) / self.span
+        return (values - self.offset) / self.scale
 
     def inverse(self, values: Tensor) -> Tensor:
-        return values * self.span + self.low
+        return values * self.scale + self.offset
 
 
 def resize_images(images: Tensor, size: tuple[int, int]) -> Tensor:
