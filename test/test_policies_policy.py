@@ -171,7 +171,7 @@ def test_sarnn_needs_at_least_eight_pixels() -> None:
 
 
 def test_an_unknown_kind_is_named() -> None:
-    with pytest.raises(UserError, match=r"unknown policy kind 'transformer' \(known: sarnn"):
+    with pytest.raises(UserError, match=r"unknown policy kind 'transformer' \(known: act, sarnn"):
         make_policy(spec(kind='transformer'))
 
 
