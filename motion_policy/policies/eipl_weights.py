@@ -8,20 +8,17 @@ content is refused with one line.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import re
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from motion_policy.errors import UserError
+from motion_policy.policies.torch_files import float_weights, read_torch_file
 
 ARGUMENTS_FILE = 'args.json'
 FAMILIES = (
@@ -29,7 +26,6 @@ FAMILIES = (
     'SARNN',
 )  # fmt: skip
 
-COMPILED = '_orig_mod.'  # what torch.compile puts before the keys
 GRID = 'issm.pos_xy'  # (2, H - 6, W - 6): the one place that tells SARNN's image size
 POSITIONS = ('pos_encoder.6.pos_x', 'pos_encoder.6.pos_y', GRID)
 
@@ -89,17 +85,10 @@ def read_eipl_weights(path: str | Path, arguments: str | Path | None = None) -> 
         UserError: no such file, not such a file, or it would have to run code to be read.
     """
     source = Path(path)
-    content = _load(source)
+    content = read_torch_file(source, '.pth file of EIPL')
     state = content.get('model_state_dict', content)
-    wrong = [key for key, value in _items(state) if not isinstance(value, Tensor)]
-    if not isinstance(state, dict) or not state or wrong:
-        found = f"'{wrong[0]}'" if wrong else type(state).__name__
-        raise UserError(
-            f'{source}: holds {found}, expected model_state_dict or a state dict of tensors'
-        )
-    weights = {key.replace(COMPILED, ''): value for key, value in state.items()}
-    grid = weights.get(GRID)
-    kept = {key: _plain(source, key, value) for key, value in weights.items()}
+    kept = float_weights(source, state)
+    grid = kept.get(GRID)
     for key in POSITIONS:
         kept.pop(key, None)
     file = source.with_name(ARGUMENTS_FILE) if arguments is None else Path(arguments)
@@ -113,67 +102,6 @@ def read_eipl_weights(path: str | Path, arguments: str | Path | None = None) -> 
         arguments_path=found_file,
         metrics=_metrics(content),
     )
-
-
-def _load(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise UserError(f'{path}: no such file, expected a .pth file of EIPL')
-    try:
-        with _numpy_scalars_allowed(), warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # the error below says it in one line
-            content = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:  # a foreign file can make the reader raise anything
-        raise UserError(f'{path}: {_why_not(error)}') from None
-    if not isinstance(content, dict):
-        raise UserError(
-            f'{path}: holds {type(content).__name__}, expected model_state_dict or a state dict'
-        )
-    return content
-
-
-def _numpy_scalars_allowed() -> contextlib.AbstractContextManager[Any]:
-    """Let torch.load make NumPy numbers, as which some trainers save their losses."""
-    allow: Any = getattr(torch.serialization, 'safe_globals', contextlib.nullcontext)  # torch 2.5
-    dtypes = {type(np.dtype(kind)) for kind in ('f2', 'f4', 'f8', 'i4', 'i8')}
-    # NumPy 1 and 2 keep the function in different modules; files of both are around.
-    modules = ('numpy.core.multiarray', 'numpy._core.multiarray')
-    allowed: contextlib.AbstractContextManager[Any] = allow(
-        [*map(_scalar_of, modules), np.dtype, *dtypes]
-    )
-    return allowed
-
-
-def _scalar_of(module: str) -> Any:
-    """NumPy's function that makes a scalar, under the name that a pickle has for it."""
-    make: Any = np.float32(0).__reduce__()[0]
-
-    def scalar(*arguments: Any) -> Any:
-        return make(*arguments)
-
-    scalar.__module__, scalar.__qualname__ = module, 'scalar'
-    return scalar
-
-
-def _why_not(error: Exception) -> str:
-    foreign = re.search(r'GLOBAL ([\w.]+)', str(error))
-    if foreign:
-        return (
-            f"wants to call '{foreign[1]}' when it is read; nothing was run, "
-            'expected tensors and numbers only'
-        )
-    return f'is no .pth file of tensors and numbers only ({type(error).__name__})'
-
-
-def _items(state: Any) -> list[tuple[Any, Any]]:
-    return list(state.items()) if isinstance(state, dict) else []
-
-
-def _plain(path: Path, key: Any, value: Tensor) -> Tensor:
-    if not value.is_floating_point():
-        return value.clone()
-    if not torch.isfinite(value).all():
-        raise UserError(f"{path}: '{key}' holds values that are not finite")
-    return value.float().clone()
 
 
 def _family(path: Path, weights: dict[str, Tensor]) -> str:
