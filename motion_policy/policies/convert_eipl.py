@@ -9,18 +9,25 @@ magnify the rounding of a sum in another order. What a file does not say is assu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
 from motion_policy import __version__
 from motion_policy.errors import UserError
-from motion_policy.policies.base import Model, PolicySpec
+from motion_policy.policies.base import PolicySpec
+from motion_policy.policies.conversion import (
+    Bounds,
+    Conversion,
+    Named,
+    fill,
+    held_against,
+    made_up,
+)
 from motion_policy.policies.eipl_layout import Layout, layout_of, layout_of_rnn
 from motion_policy.policies.eipl_weights import EiplWeights
 from motion_policy.policies.kinds import make_model
@@ -29,8 +36,6 @@ from motion_policy.robot import RobotSpec
 from motion_policy.robot.load import first_error_line
 from motion_policy.robot.placeholder import PLACEHOLDER, placeholder_robot
 
-Bounds = npt.NDArray[np.float64]
-Named = dict[str, tuple[str, Tensor]]  # our key: (where it comes from, in words; the weight)
 Part = tuple[EiplWeights, Layout]
 
 RNNS = ('BasicLSTM', 'BasicMTRNN')
@@ -62,14 +67,6 @@ class EiplOptions:
     feature_bounds: Bounds | None = None
 
 
-@dataclass
-class Conversion:
-    """A converted model, and in one line each what was assumed or deserves a look."""
-
-    model: Model
-    notes: list[str] = field(default_factory=list)
-
-
 def convert_eipl(
     eipl: EiplWeights, options: EiplOptions, cae: EiplWeights | None = None
 ) -> Conversion:
@@ -86,7 +83,7 @@ def convert_eipl(
     robot = options.robot or placeholder_robot(
         np.stack([ranges.min, ranges.max], axis=1), {camera: layout.image_size}, options.rate
     )
-    _check_robot(robot, camera, layout, options, notes)
+    notes += _check_robot(robot, camera, layout, options)
     spec = _spec(eipl, options, layout, camera, robot, ranges)
     try:
         model = make_model(spec)
@@ -99,7 +96,8 @@ def convert_eipl(
         notes += [source.assumption(its.assumed)] if its.assumed else []
     if eipl.family in RNNS:
         weights |= _feature_range(eipl, options, layout, notes)
-    _fill(model, parts, weights)
+    families = ' with a '.join(source.family for source, _ in parts)
+    fill(model, weights, families, lambda key: _theirs(key, parts))
     return Conversion(model.eval(), notes)
 
 
@@ -245,45 +243,10 @@ def _camera(options: EiplOptions) -> str:
     return cameras[0]
 
 
-def _check_robot(
-    robot: RobotSpec, camera: str, layout: Layout, options: EiplOptions, notes: list[str]
-) -> None:
-    height, width = layout.image_size
+def _check_robot(robot: RobotSpec, camera: str, layout: Layout, options: EiplOptions) -> list[str]:
     if options.robot is None:
-        notes.append(
-            f"robot '{robot.name}' is made up: {layout.joints} joints named joint1 and so on, "
-            f'limits {robot.joints.limits.position[0]} and so on, a camera of {width}x{height} '
-            'px; convert again with --robot SPEC before it drives an arm'
-        )
-        return
-    names = robot.joints.names
-    if len(names) != layout.joints:
-        raise UserError(
-            f"robot '{robot.name}' has {len(names)} joints ({', '.join(names)}), "
-            f'the model has {layout.joints}'
-        )
-    if camera not in robot.cameras:
-        known = ', '.join(robot.cameras) or 'none'
-        raise UserError(f"camera '{camera}': robot '{robot.name}' has: {known}")
-    seen = robot.cameras[camera]
-    if seen.width * height != width * seen.height:
-        notes.append(
-            f"camera '{camera}' of robot '{robot.name}' is {seen.width}x{seen.height}, the model "
-            f'sees {width}x{height}: images are stretched, not cropped'
-        )
-    limits = robot.joints.limits.position_array().T
-    least, greatest = np.broadcast_to(options.joint_bounds, (2, len(names)))
-    beyond = [
-        name
-        for name, low, high, bound, limit in zip(names, *limits, least, greatest, strict=True)
-        if bound < low or limit > high
-    ]
-    if beyond:
-        notes.append(
-            f"joint '{beyond[0]}' was trained beyond its limits in robot '{robot.name}': "
-            'commands there will be clamped'
-            + (f' (and {len(beyond) - 1} more joints)' if len(beyond) > 1 else '')
-        )
+        return [made_up(robot, layout.image_size)]
+    return held_against(robot, (camera,), layout.image_size, layout.joints, options.joint_bounds)
 
 
 def _spec(
@@ -350,25 +313,6 @@ def _colours(eipl: EiplWeights, key: str, weight: Tensor, axis: int) -> Tensor:
             f'along axis {axis}'
         )
     return weight.index_select(axis, torch.tensor(RGB_FROM_BGR))
-
-
-def _fill(model: Model, parts: list[Part], weights: Named) -> None:
-    """Put the weights into the model, every one of the shape that it has there."""
-    expected = model.state_dict()
-    families = ' with a '.join(eipl.family for eipl, _ in parts)
-    for key, value in expected.items():
-        if key not in weights:
-            raise UserError(f'{_theirs(key, parts)} is missing, a {families} has it')
-        origin, weight = weights[key]
-        if weight.shape != value.shape:
-            raise UserError(
-                f'{origin} has shape {tuple(weight.shape)}, a {families} of these sizes has '
-                f'{tuple(value.shape)}'
-            )
-    for key, (origin, _) in weights.items():
-        if key not in expected:
-            raise UserError(f'{origin} does not belong to a {families}')
-    model.load_state_dict({key: weight for key, (_, weight) in weights.items()})
 
 
 def _theirs(ours: str, parts: list[Part]) -> str:

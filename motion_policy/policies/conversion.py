@@ -1,0 +1,127 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What conversions from other projects share: the result, and what it is held against.
+
+A weight goes in whole and under its own name or not at all; what does not fit is named as the
+source calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from motion_policy.errors import UserError
+from motion_policy.policies.base import Model
+from motion_policy.robot import RobotSpec
+
+Bounds = npt.NDArray[np.float64]
+Named = dict[str, tuple[str, Tensor]]  # our key: (where it comes from, in words; the weight)
+
+
+@dataclass
+class Conversion:
+    """A converted model, and in one line each what was assumed or deserves a look."""
+
+    model: Model
+    notes: list[str] = field(default_factory=list)
+
+
+def fill(model: Model, weights: Named, source: str, theirs: Callable[[str], str]) -> None:
+    """Put the weights into the model, every one of the shape that it has there.
+
+    Args:
+        source: what they come from, in words: 'SARNN'.
+        theirs: what a key of ours is called in the file, and in which: "FILE: key 'KEY'".
+
+    Raises:
+        UserError: a weight is missing, of another shape, or one too many.
+    """
+    expected = model.state_dict()
+    for key, value in expected.items():
+        if key not in weights:
+            raise UserError(f'{theirs(key)} is missing, a {source} has it')
+        origin, weight = weights[key]
+        if weight.shape != value.shape:
+            raise UserError(
+                f'{origin} has shape {tuple(weight.shape)}, a {source} of these sizes has '
+                f'{tuple(value.shape)}'
+            )
+    for key, (origin, _) in weights.items():
+        if key not in expected:
+            raise UserError(f'{origin} does not belong to a {source}')
+    model.load_state_dict({key: weight for key, (_, weight) in weights.items()})
+
+
+def made_up(robot: RobotSpec, image_size: tuple[int, int]) -> str:
+    """The note on a robot that stands in for one that the files do not name."""
+    height, width = image_size
+    return (
+        f"robot '{robot.name}' is made up: {len(robot.joints.names)} joints named joint1 and so "
+        f'on, limits {robot.joints.limits.position[0]} and so on, a camera of {width}x{height} '
+        'px; convert again with --robot SPEC before it drives an arm'
+    )
+
+
+def held_against(
+    robot: RobotSpec,
+    cameras: Sequence[str],
+    image_size: tuple[int, int],
+    joints: int,
+    bounds: Bounds,
+) -> list[str]:
+    """Notes on how a robot differs from what the model was trained with.
+
+    Args:
+        image_size: height, width that the model sees.
+        bounds: least and greatest position of the training data, (2, joints) or (2, 1).
+
+    Raises:
+        UserError: other joints than `joints`, or a camera that it does not have.
+    """
+    names = robot.joints.names
+    if len(names) != joints:
+        raise UserError(
+            f"robot '{robot.name}' has {len(names)} joints ({', '.join(names)}), "
+            f'the model has {joints}'
+        )
+    notes = []
+    for camera in cameras:
+        if camera not in robot.cameras:
+            known = ', '.join(robot.cameras) or 'none'
+            raise UserError(f"camera '{camera}': robot '{robot.name}' has: {known}")
+        notes += _stretched(robot, camera, image_size)
+    return notes + _beyond_limits(robot, bounds)
+
+
+def _stretched(robot: RobotSpec, camera: str, image_size: tuple[int, int]) -> list[str]:
+    height, width = image_size
+    seen = robot.cameras[camera]
+    if seen.width * height == width * seen.height:
+        return []
+    return [
+        f"camera '{camera}' of robot '{robot.name}' is {seen.width}x{seen.height}, the model "
+        f'sees {width}x{height}: images are stretched, not cropped'
+    ]
+
+
+def _beyond_limits(robot: RobotSpec, bounds: Bounds) -> list[str]:
+    names = robot.joints.names
+    limits = robot.joints.limits.position_array().T
+    least, greatest = np.broadcast_to(bounds, (2, len(names)))
+    beyond = [
+        name
+        for name, low, high, bound, limit in zip(names, *limits, least, greatest, strict=True)
+        if bound < low or limit > high
+    ]
+    if not beyond:
+        return []
+    return [
+        f"joint '{beyond[0]}' was trained beyond its limits in robot '{robot.name}': "
+        'commands there will be clamped'
+        + (f' (and {len(beyond) - 1} more joints)' if len(beyond) > 1 else '')
+    ]
