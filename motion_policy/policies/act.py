@@ -263,6 +263,16 @@ class ACTPolicy(Policy):
             )
         self.network = ACTNetwork(self.vector_dim, len(self.joint_names), cameras, self.config)
 
+    @property
+    def chunk_rows(self) -> int:
+        """Targets per inference."""
+        return self.config.chunk
+
+    @property
+    def first_due_ns(self) -> int:
+        """Row 0 is the action of the observation's own moment, or the joints of the next."""
+        return 0 if self.spec.target == 'action' else self.period_ns
+
     def initial_state(self, batch_size: int) -> None:
         """ACT remembers nothing: None."""
 

@@ -130,6 +130,16 @@ class Model(nn.Module):
 class Policy(Model, ABC):
     """A model that can move a robot. One subclass per family: `initial_state`, `infer`."""
 
+    @property
+    def chunk_rows(self) -> int:
+        """Rows of every chunk; a policy with one is asked once per period."""
+        return 1
+
+    @property
+    def first_due_ns(self) -> int:
+        """How long after the observation the targets of row 0 are to be reached."""
+        return self.period_ns
+
     @abstractmethod
     def initial_state(self, batch_size: int) -> Any:
         """The state before the first step, on the policy's device; None if it has none."""
