@@ -117,3 +117,34 @@ def test_a_wrong_setting_is_one_line(options: dict[str, object]) -> None:
     with pytest.raises(UserError) as caught:
         GuardChain(ROBOT, **options)  # type: ignore[arg-type]
     assert '\n' not in str(caught.value)
+
+
+def test_a_margin_is_kept_from_every_position_limit() -> None:
+    chain = started_chain(position_margin=0.2)
+    for end in (10.0, -10.0):
+        for _ in range(300):
+            chain.apply(np.full(3, end), None, PERIOD_NS)
+        limits = ROBOT.joints.limits.position_array()
+        edge = limits[:, 1] - 0.2 if end > 0 else limits[:, 0] + 0.2
+        np.testing.assert_allclose(chain.sent, edge, atol=1e-9)
+
+
+def test_a_joint_that_starts_within_the_margin_is_not_moved_but_may_only_come_in() -> None:
+    chain = GuardChain(ROBOT, position_margin=0.2)
+    high = ROBOT.joints.limits.position_array()[:, 1]
+    start = high - [0.05, 0.5, 0.5]
+    chain.start(start)
+    np.testing.assert_array_equal(chain.sent, start)
+    outwards = chain.apply(high, None, PERIOD_NS)
+    assert outwards.position[0] == start[0]
+    for _ in range(100):
+        chain.apply(np.zeros(3), None, PERIOD_NS)
+    for _ in range(200):
+        chain.apply(high, None, PERIOD_NS)
+    np.testing.assert_allclose(chain.sent, high - 0.2, atol=1e-9)
+
+
+@pytest.mark.parametrize('margin', [-0.1, 1.5, float('nan')])
+def test_a_margin_without_room_between_is_refused(margin: float) -> None:
+    with pytest.raises(UserError, match=r'position_margin is .*expected 0 <= margin < 1'):
+        GuardChain(ROBOT, position_margin=margin)

@@ -134,3 +134,14 @@ def test_over_limit_masks_name_the_joint() -> None:
     motion = limiter.step(np.array([0.0, 0.5, 0.0]), PERIOD_NS)
     assert motion.over_velocity.tolist() == [False, True, False]
     assert motion.over_acceleration.tolist() == [False, True, False]
+
+
+def test_braking_goes_the_way_that_was_foretold() -> None:
+    limiter = MotionLimiter(formula_arm().joints.limits)
+    limiter.start(np.zeros(3))
+    for _ in range(15):
+        limiter.step(np.array([0.9, -1.0, 0.4]), PERIOD_NS)
+    foretold = limiter.braking_positions(PERIOD_NS)
+    for position in foretold:
+        np.testing.assert_allclose(limiter.stop(PERIOD_NS).position, position, atol=1e-12)
+    assert limiter.stop(PERIOD_NS).velocity.tolist() == [0.0, 0.0, 0.0]

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guard chain: every target passes it before it becomes a command, and every stage counts.
 
-finite -> width -> position limits -> following error -> velocity and acceleration. The motion
-limiter is last because it must have the last word: whatever a stage before it changes, what is
-sent never breaks a position, velocity or acceleration limit.
+finite -> width -> position limits -> following error -> workspace -> jerk -> velocity and
+acceleration. The motion limiter is last because it must have the last word: whatever a stage
+before it changes, what is sent never breaks a position, velocity or acceleration limit.
 """
 
 from __future__ import annotations
@@ -16,20 +16,37 @@ from typing import Literal
 
 import numpy as np
 
-from motion_policy.control.motion_limiter import BoolArray, Float64Array, MotionLimiter
+from motion_policy.control.motion_limiter import (
+    BoolArray,
+    Float64Array,
+    Motion,
+    MotionLimiter,
+)
+from motion_policy.control.smoothing import JerkLimiter
+from motion_policy.control.workspace import Workspace
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
 
 Reaction = Literal['clamp', 'stop']
-STAGES = ('finite', 'width', 'position', 'velocity', 'acceleration', 'following_error')
+STAGES = (
+    'finite',
+    'width',
+    'position',
+    'velocity',
+    'acceleration',
+    'following_error',
+    'workspace',
+)
 CLAMPING_STAGES = STAGES[2:]
+BRAKING_POINTS = 24  # of a long way to rest that are looked at
 
 
 @dataclass(frozen=True)
 class GuardResult:
     """What to send: position (J,), its velocity (J,), joints clamped per stage.
 
-    `stopped_by` names the stage and the joint that made the arm brake instead; '' if none did.
+    The workspace counts once, not per joint. `stopped_by` names the stage and the joint that made
+    the arm brake instead; '' if none did.
     """
 
     position: Float64Array
@@ -77,6 +94,9 @@ class GuardChain:
 
     `on_violation` maps a stage to 'clamp' (the default) or 'stop'; finite and width always stop.
     `max_following_error` [rad or m], one number or one per joint; None leaves that stage out.
+    `position_margin` [rad or m] is kept from every position limit. `max_jerk` [rad/s^3 or m/s^3],
+    one number or one per joint, smooths the motion; None leaves that out. `workspace` is where
+    the tool may be.
     """
 
     def __init__(
@@ -85,9 +105,16 @@ class GuardChain:
         *,
         max_following_error: float | Sequence[float] | None = None,
         on_violation: Mapping[str, Reaction] | None = None,
+        position_margin: float = 0.0,
+        max_jerk: float | Sequence[float] | None = None,
+        workspace: Workspace | None = None,
     ) -> None:
         self.joint_names = robot.joints.names
-        self.limiter = MotionLimiter(robot.joints.limits)
+        self.limiter = MotionLimiter(robot.joints.limits, position_margin)
+        self.workspace = workspace
+        self._smoothing: JerkLimiter | None = None
+        if max_jerk is not None:
+            self._smoothing = JerkLimiter(self.limiter, max_jerk, robot.period_ns)
         self.counts: Counter[str] = Counter(dict.fromkeys(STAGES, 0))
         self._max_error = _per_joint(max_following_error, len(self.joint_names))
         self._reactions = _reactions(on_violation or {})
@@ -98,8 +125,13 @@ class GuardChain:
         return self.limiter.position
 
     def start(self, measured: Float64Array) -> None:
-        """Begin at rest at the measured position (J,)."""
+        """Begin at rest at the measured position (J,); UserError where the tool must not be."""
+        outside = self.workspace.describe(measured) if self.workspace else ''
+        if outside:
+            raise UserError(f'workspace: {outside}: move it there first')
         self.limiter.start(measured)
+        if self._smoothing is not None:
+            self._smoothing.forget()
 
     def chunk_problem(self, chunk: Float64Array) -> str:
         """Count and describe what stops a whole chunk (k, J): finite or width; '' if nothing."""
@@ -135,6 +167,10 @@ class GuardChain:
                 target, measured, self.sent, reach, self._max_error
             )
             target = np.clip(target, limiter.lower, limiter.upper)
+        if self.workspace is not None:
+            inside = self.workspace.nearest_inside(self.sent, target)
+            masks['workspace'] = np.array([inside is not target])
+            target = inside
         stopped_by = self._stopping_stage(masks)
         if stopped_by:
             return self._stopped(dt_ns, stopped_by, masks)
@@ -148,13 +184,33 @@ class GuardChain:
     def _limited(
         self, target: Float64Array, dt_ns: int, speed: float, masks: dict[str, BoolArray]
     ) -> GuardResult:
-        motion = self.limiter.step(target, dt_ns, speed)
+        if self._smoothing is not None:
+            target = self._smoothing.step(target, speed)
+            target = np.clip(target, self.limiter.lower, self.limiter.upper)
+        motion = self._step_inside(target, dt_ns, speed)
         if speed >= 1.0:
             masks['velocity'] = motion.over_velocity
             masks['acceleration'] = motion.over_acceleration
         return GuardResult(
             motion.position, motion.velocity, self._count(masks), self._stopping_stage(masks)
         )
+
+    def _step_inside(self, target: Float64Array, dt_ns: int, speed: float) -> Motion:
+        """One limited step after which the arm can still be braked inside the workspace.
+
+        Joints do not reach their targets together, so the way there may lead outside.
+        """
+        bring_back = self.limiter.snapshot()
+        motion = self.limiter.step(target, dt_ns, speed)
+        if self.workspace is None:
+            return motion
+        braking = self.limiter.braking_positions(dt_ns)
+        # From the end backwards: there it leaves first.
+        ahead = braking[:: -max(1, len(braking) // BRAKING_POINTS)]
+        if all(self.workspace.contains(position) for position in (*ahead, motion.position)):
+            return motion
+        bring_back()
+        return self.limiter.stop(dt_ns)
 
     def _stopped(self, dt_ns: int, reason: str, masks: Mapping[str, BoolArray]) -> GuardResult:
         motion = self.limiter.stop(dt_ns)
@@ -168,6 +224,8 @@ class GuardChain:
     def _stopping_stage(self, masks: Mapping[str, BoolArray]) -> str:
         for stage, mask in masks.items():
             if self._reactions[stage] == 'stop' and mask.any():
+                if stage == 'workspace':
+                    return 'workspace: the tool would leave its box'
                 return f"{stage}: joint '{self.joint_names[int(mask.argmax())]}' is over its limit"
         return ''
 

@@ -8,11 +8,13 @@ brakes in time for a position limit, and for its target, which it reaches withou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from motion_policy.errors import UserError
 from motion_policy.robot import LimitsSpec
 
 Float64Array = npt.NDArray[np.float64]
@@ -33,11 +35,20 @@ class Motion:
 
 
 class MotionLimiter:
-    """Trapezoidal follower of a moving target for J joints; `dt_ns` may differ between steps."""
+    """Trapezoidal follower of a moving target for J joints; `dt_ns` may differ between steps.
 
-    def __init__(self, limits: LimitsSpec) -> None:
+    It stays `margin` [rad or m] inside the position limits. A joint that begins within the margin
+    may stay there, and leave it on one side only. UserError for a margin without room between.
+    """
+
+    def __init__(self, limits: LimitsSpec, margin: float = 0.0) -> None:
         position = limits.position_array()
-        self.lower, self.upper = position[:, 0], position[:, 1]
+        self._hard_lower, self._hard_upper = position[:, 0], position[:, 1]
+        self._soft_lower, self._soft_upper = position[:, 0] + margin, position[:, 1] - margin
+        if not (margin >= 0 and (self._soft_lower < self._soft_upper).all()):
+            room = float((position[:, 1] - position[:, 0]).min()) / 2
+            raise UserError(f'position_margin is {margin}, expected 0 <= margin < {room:g}')
+        self.lower, self.upper = self._soft_lower, self._soft_upper
         self.max_velocity = limits.velocity_array() * (1 - ROUNDING_MARGIN)
         self.max_acceleration = limits.acceleration_array() * (1 - ROUNDING_MARGIN)
         self.position: Float64Array = np.clip(np.zeros(len(position)), self.lower, self.upper)
@@ -51,9 +62,30 @@ class MotionLimiter:
 
     def start(self, position: Float64Array) -> None:
         """Begin at rest at `position` (J,), which is brought inside the position limits."""
-        self.position = np.clip(position, self.lower, self.upper)
+        self.position = np.clip(position, self._hard_lower, self._hard_upper)
         self.velocity = np.zeros(len(self.position))
         self._last_target = None
+        self._narrow()
+
+    def braking_positions(self, dt_ns: int) -> Float64Array:
+        """Where it would be (n, J) after each step of `dt_ns` if it braked from now on; n >= 1."""
+        dt = dt_ns * 1e-9
+        unit = self.max_acceleration * dt
+        steps = np.arange(1, max(1, int(np.ceil(np.abs(self.velocity / unit).max()))) + 1)
+        speeds = np.maximum(np.abs(self.velocity) - steps[:, None] * unit, 0.0)
+        way: Float64Array = np.cumsum(speeds, axis=0) * dt
+        return self.position + np.sign(self.velocity) * way
+
+    def snapshot(self) -> Callable[[], None]:
+        """Return what brings back the state of now."""
+        position, velocity, target = self.position, self.velocity, self._last_target
+        lower, upper = self.lower, self.upper
+
+        def bring_back() -> None:
+            self.position, self.velocity, self._last_target = position, velocity, target
+            self.lower, self.upper = lower, upper
+
+        return bring_back
 
     def step(self, target: Float64Array, dt_ns: int, speed: float = 1.0) -> Motion:
         """Move towards a finite `target` (J,) inside the position limits.
@@ -109,6 +141,12 @@ class MotionLimiter:
         position = np.clip(self.position + velocity * dt, self.lower, self.upper)
         self.velocity = (position - self.position) / dt
         self.position = position
+        self._narrow()
+
+    def _narrow(self) -> None:
+        """The soft limits hold from where the joint is: no further out, and never out again."""
+        self.lower = np.minimum(self._soft_lower, self.position)
+        self.upper = np.maximum(self._soft_upper, self.position)
 
     def _braking_speed(self, room: Float64Array, dt: float) -> Float64Array:
         """Return the greatest speed for this step that can still be braked in the `room` left.

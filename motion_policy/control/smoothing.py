@@ -1,0 +1,93 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Jerk-limited following of a moving target (Ruckig; Berscheid and Kroeger, arXiv:2105.04830).
+
+It only proposes: the motion limiter after it has the last word, and tells what was really sent.
+Every step could end at rest on the target, so a moving target is followed with a lag; to meet it
+at its own speed, the arm would first have to move away from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from motion_policy.control.motion_limiter import Float64Array, MotionLimiter
+from motion_policy.errors import UserError
+
+SAME = 1e-9  # rad or m: what was sent is what was proposed
+
+
+class JerkLimiter:
+    """Proposes positions within the limiter's velocities and accelerations, and a jerk limit.
+
+    Args:
+        limiter: what will follow the proposals.
+        jerk: greatest change of acceleration, one for all joints or one each [rad/s^3 or m/s^3].
+        dt_ns: time between two steps.
+
+    Raises:
+        UserError: a jerk that is not a number > 0, or Ruckig is not installed.
+    """
+
+    def __init__(self, limiter: MotionLimiter, jerk: float | Sequence[float], dt_ns: int) -> None:
+        joints = len(limiter.position)
+        self._limiter = limiter
+        self._jerk = _checked_jerk(jerk, joints)
+        self._ruckig = _library()
+        self._generator = self._ruckig.Ruckig(joints, dt_ns * 1e-9)
+        self._input = self._ruckig.InputParameter(joints)
+        self._output = self._ruckig.OutputParameter(joints)
+        self._input.synchronization = self._ruckig.Synchronization.No
+        self._input.max_velocity = limiter.max_velocity.tolist()
+        self._input.max_acceleration = limiter.max_acceleration.tolist()
+        self._input.max_jerk = self._jerk.tolist()
+        self._proposed: Float64Array | None = None
+        self._acceleration: Float64Array = np.zeros(joints)
+
+    def forget(self) -> None:
+        """Begin anew from wherever the limiter is."""
+        self._proposed = None
+
+    def step(self, target: Float64Array, speed: float = 1.0) -> Float64Array:
+        """The position (J,) to go to in this step on the way to a target (J,) within the limits.
+
+        `speed` in (0, 1] scales the velocity limit. Where no jerk-limited way exists (just after
+        another stage braked), the target itself comes back, and the limiter's limits hold.
+        """
+        limiter, given = self._limiter, self._input
+        sent, velocity = limiter.position, limiter.velocity
+        if self._proposed is None or np.abs(sent - self._proposed).max() > SAME:
+            self._acceleration = np.zeros(len(sent))
+        cap = speed * limiter.max_velocity
+        given.max_velocity = np.maximum(cap, np.abs(velocity)).tolist()
+        given.current_position = sent.tolist()
+        given.current_velocity = velocity.tolist()
+        given.current_acceleration = self._acceleration.tolist()
+        given.target_position = target.tolist()
+        given.target_velocity = [0.0] * len(sent)
+        given.target_acceleration = [0.0] * len(sent)
+        result = self._generator.update(given, self._output)
+        if result not in (self._ruckig.Result.Working, self._ruckig.Result.Finished):
+            self._proposed = None
+            return target
+        self._acceleration = np.array(self._output.new_acceleration)
+        self._proposed = np.array(self._output.new_position)
+        return self._proposed
+
+
+def _library() -> Any:
+    try:
+        import ruckig
+    except ImportError:
+        raise UserError("smoothing 'ruckig' needs Ruckig: pip install ruckig") from None
+    return ruckig
+
+
+def _checked_jerk(jerk: float | Sequence[float], joints: int) -> Float64Array:
+    values = np.atleast_1d(np.asarray(jerk, dtype=np.float64))
+    if values.shape not in ((1,), (joints,)) or not (np.isfinite(values) & (values > 0)).all():
+        raise UserError(f'max_jerk is {jerk}, expected one number > 0 or {joints}, one per joint')
+    return values * np.ones(joints)

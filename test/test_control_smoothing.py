@@ -1,0 +1,74 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Promise: with a jerk limit the arm moves smoothly, and the other limits still hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from control_robots import formula_arm
+
+from motion_policy.control import GuardChain
+from motion_policy.errors import UserError
+
+PERIOD_NS = 20_000_000
+PERIOD_S = PERIOD_NS * 1e-9
+ROBOT = formula_arm()
+JERK = 30.0
+
+
+def moved(targets: np.ndarray, **options: object) -> np.ndarray:
+    """Commands (n + 1, J) that the chain makes of targets (n, J), from rest at zero."""
+    chain = GuardChain(ROBOT, **options)  # type: ignore[arg-type]
+    chain.start(np.zeros(3))
+    sent = [chain.sent.copy()]
+    sent += [chain.apply(target, None, PERIOD_NS).position.copy() for target in targets]
+    return np.array(sent)
+
+
+def derivative(values: np.ndarray, order: int) -> np.ndarray:
+    return np.diff(values, order, axis=0) / PERIOD_S**order
+
+
+def jumping_targets() -> np.ndarray:
+    places = np.random.default_rng(1).uniform(-0.9, 0.9, (8, 3))
+    return np.repeat(places, 60, axis=0)
+
+
+def test_the_jerk_stays_within_its_limit() -> None:
+    sent = moved(jumping_targets(), max_jerk=JERK)
+    assert np.abs(derivative(sent, 3)).max() <= JERK * (1 + 1e-6)
+    plain = moved(jumping_targets())
+    assert np.abs(derivative(plain, 3)).max() > 5 * JERK
+
+
+def test_velocity_and_acceleration_limits_hold_too() -> None:
+    sent = moved(jumping_targets(), max_jerk=(JERK, 1e4, 1e6))
+    limits = ROBOT.joints.limits
+    assert (np.abs(derivative(sent, 1)) <= limits.velocity_array()).all()
+    assert (np.abs(derivative(sent, 2)) <= limits.acceleration_array()).all()
+
+
+def test_a_target_that_stays_is_reached() -> None:
+    target = np.array([0.5, -0.7, 0.9])
+    sent = moved(np.repeat(target[None], 150, axis=0), max_jerk=JERK)
+    np.testing.assert_allclose(sent[-1], target, atol=1e-6)
+
+
+def test_after_braking_it_goes_on_from_where_the_arm_is() -> None:
+    chain = GuardChain(ROBOT, max_jerk=JERK)
+    chain.start(np.zeros(3))
+    target, sent = np.array([0.8, 0.8, 0.8]), [np.zeros(3)]
+    for tick in range(300):
+        braking = 10 <= tick < 40
+        result = chain.stop(PERIOD_NS) if braking else chain.apply(target, None, PERIOD_NS)
+        sent.append(result.position.copy())
+    limits = ROBOT.joints.limits
+    assert (np.abs(derivative(np.array(sent), 2)) <= limits.acceleration_array()).all()
+    np.testing.assert_allclose(sent[-1], target, atol=1e-6)
+
+
+@pytest.mark.parametrize('jerk', [0.0, -1.0, float('nan'), (1.0, 2.0)])
+def test_a_wrong_jerk_is_one_line(jerk: object) -> None:
+    with pytest.raises(UserError, match=r'max_jerk is .*expected one number > 0 or 3'):
+        GuardChain(ROBOT, max_jerk=jerk)  # type: ignore[arg-type]
