@@ -9,7 +9,7 @@ pixels; resizing and normalising happen inside, by the same functions that train
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -36,6 +36,21 @@ class Observation(TypedDict):
     qpos: Tensor
     images: dict[str, Tensor]
     effort: NotRequired[Tensor]
+
+
+class BackEnd(Protocol):
+    """What takes a policy's steps faster than its own forward; see `backends`."""
+
+    name: str
+    precision: str
+
+    def takes(self, observation: Observation, explain: bool) -> bool:
+        """Whether it can take this step."""
+
+    def act(
+        self, observation: Observation, state: Any, explain: bool
+    ) -> tuple[Tensor, Any, dict[str, Tensor]]:
+        """One step -> chunk (1, k, A) in robot units, next state, extras."""
 
 
 class PolicySpec(BaseModel):
@@ -128,7 +143,13 @@ class Model(nn.Module):
 
 
 class Policy(Model, ABC):
-    """A model that can move a robot. One subclass per family: `initial_state`, `infer`."""
+    """A model that can move a robot. One subclass per family: `initial_state`, `infer`.
+
+    Attributes:
+        back_end: what takes the steps that it can take; None: the policy itself takes all.
+    """
+
+    back_end: BackEnd | None = None
 
     @property
     def chunk_rows(self) -> int:
@@ -177,6 +198,9 @@ class Policy(Model, ABC):
     def _act(
         self, observation: Observation, state: Any, explain: bool
     ) -> tuple[Tensor, Any, dict[str, Tensor]]:
+        back_end = self.back_end
+        if back_end is not None and back_end.takes(observation, explain):
+            return back_end.act(observation, state, explain)
         vector = self._vector(observation)
         if state is None:
             state = self.initial_state(len(vector))
@@ -185,21 +209,26 @@ class Policy(Model, ABC):
         return self.normalise_target.inverse(targets.float()), state, extras
 
     def _vector(self, observation: Observation) -> Tensor:
-        parts = [self.normalise_qpos(self._joints('qpos', observation['qpos']))]
+        parts = [self.normalise_qpos(self.joint_values('qpos', observation['qpos']))]
         if self.normalise_effort is not None:
             effort = observation.get('effort')
             if effort is None:
                 raise ValueError('the observation has no effort, which this policy needs')
-            parts.append(self.normalise_effort(self._joints('effort', effort)))
+            parts.append(self.normalise_effort(self.joint_values('effort', effort)))
         return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
 
-    def _joints(self, name: str, values: Tensor) -> Tensor:
+    def joint_values(self, name: str, values: Tensor) -> Tensor:
+        """Values (B, J) on the policy's device; ValueError for another number of joints."""
         joints = len(self.joint_names)
         if values.ndim != 2 or values.shape[1] != joints:
             raise ValueError(f'{name} is {tuple(values.shape)}, expected (batch, {joints})')
         return values.to(self.device, torch.float32)
 
-    def _image(self, observation: Observation, camera: str) -> Tensor:
+    def camera_image(self, observation: Observation, camera: str) -> Tensor:
+        """The image (B, H, W, 3) uint8 of a camera, on the policy's device, as it came.
+
+        ValueError if there is none or it is something else.
+        """
         image = observation['images'].get(camera)
         if image is None:
             raise ValueError(f"the observation has no camera '{camera}'")
@@ -208,4 +237,8 @@ class Policy(Model, ABC):
                 f"camera '{camera}' gives {tuple(image.shape)} {image.dtype}, "
                 'expected (batch, height, width, 3) uint8'
             )
-        return to_unit_images(resize_images(image.to(self.device), self.spec.image_size))
+        return image.to(self.device)
+
+    def _image(self, observation: Observation, camera: str) -> Tensor:
+        image = self.camera_image(observation, camera)
+        return to_unit_images(resize_images(image, self.spec.image_size))

@@ -1,0 +1,53 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""ACT as it is written straightforwardly in PyTorch: the reference of the benchmarks.
+
+The weights are those of a network of ours, so both give the same chunk.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from motion_policy.policies.act import ACTNetwork
+from motion_policy.policies.transformer import Attention, DecoderLayer, EncoderLayer
+
+
+class PlainAttention(nn.Module):
+    """`nn.MultiheadAttention`, which computes its weights too, as it does unless told not to."""
+
+    def __init__(self, ours: Attention) -> None:
+        super().__init__()
+        width = ours.out_proj.in_features
+        self.inner = nn.MultiheadAttention(width, ours.heads, ours.dropout, batch_first=True)
+        self.inner.load_state_dict(ours.state_dict())
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None
+    ) -> Tensor:
+        mask = None if allowed is None else ~allowed
+        attended: Tensor = self.inner(query, key, value, key_padding_mask=mask)[0]
+        return attended
+
+
+class PlainACT(nn.Module):
+    """A copy of `network`: batch norm as a module, attention with weights, images (B, C, H, W)."""
+
+    def __init__(self, network: ACTNetwork) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
+        for layer in self.network.modules():
+            if isinstance(layer, EncoderLayer | DecoderLayer):
+                layer.self_attn = PlainAttention(layer.self_attn)  # type: ignore[assignment]
+            if isinstance(layer, DecoderLayer):
+                layer.cross_attn = PlainAttention(layer.cross_attn)  # type: ignore[assignment]
+
+    def forward(self, images: Sequence[Tensor], vector: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in [0, 1] per camera, vector (B, V) -> targets (B, k, A)."""
+        targets: Tensor = self.network(images, vector).targets
+        return targets
