@@ -16,12 +16,10 @@ import numpy as np
 
 from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.images import decode_jpeg
+from motion_policy.episodes.images import JPEG_END, decode_jpeg
 from motion_policy.episodes.reader import DAMAGE, EpisodeReader
 from motion_policy.robot import CameraSpec, RobotSpec, StreamSpec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
-
-JPEG_END = b'\xff\xd9'
 
 
 def check_episode(path: str | Path) -> list[str]:

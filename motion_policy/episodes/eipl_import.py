@@ -9,8 +9,8 @@ robot is refused before anything is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,19 +25,14 @@ from motion_policy.episodes.eipl_data import (
     read_eipl,
 )
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.paths import next_episode_path
-from motion_policy.episodes.writer import EpisodeWriter
+from motion_policy.episodes.joint_range import BOUND_SLACK, beyond_bounds, beyond_limits
+from motion_policy.episodes.stampless import StamplessEpisodes, rate_or_robots
 from motion_policy.robot import RobotSpec
-from motion_policy.streams import Observation, Row, Sample, StreamCounters
+from motion_policy.streams import Observation
 
 Array = npt.NDArray[Any]
 Float32Array = npt.NDArray[np.float32]
 Channels = Literal['bgr', 'rgb']
-
-FASTEST_HZ = 1000.0  # as in a robot spec
-
-# Of a bound's span: data beyond it is told about, and closer to it counts as reaching it.
-BOUND_SLACK = 0.01
 
 
 @dataclass(frozen=True)
@@ -92,8 +87,9 @@ def import_eipl(
     _refuse_normalised(Path(source), [part.bounds for part in parts], joints)
     for part, values in zip(parts, joints, strict=True):
         _tell_bounds(part, values, recorded, note)
-    run = _Import(recorded, Path(out_dir), channels, keep_padding, note, on_row, options)
-    with run:
+    with StamplessEpisodes(recorded, on_row, options) as new:
+        (name,) = recorded.cameras
+        run = _Import(new, name, Path(out_dir), channels, keep_padding, note)
         return [run.part(part, values) for part, values in zip(parts, joints, strict=True)]
 
 
@@ -128,11 +124,9 @@ def _camera(robot: RobotSpec, name: str) -> str:
 
 def _recorded_robot(robot: RobotSpec, camera: str, rate: float | None) -> RobotSpec:
     """The robot as this set knows it: one camera, no leader, the rate of the set."""
-    if rate is not None and not 0 < rate <= FASTEST_HZ:
-        raise EpisodeError(f'rate {rate:g}: expected rows per second, up to {FASTEST_HZ:g}')
     return robot.model_copy(
         update={
-            'rate': robot.rate if rate is None else float(rate),
+            'rate': rate_or_robots(rate, robot),
             'cameras': {camera: robot.cameras[camera]},
             'joints': robot.joints.model_copy(update={'leader': ()}),
         }
@@ -223,25 +217,16 @@ def _tell_bounds(
 ) -> None:
     """Tell of joints beyond the set's own bounds, or beyond the robot's limits."""
     values = np.concatenate(list(joints))
-    low, high = values.min(axis=0), values.max(axis=0)
-    limits = robot.joints.limits.position_array().T
-    sides = [(f"its limits in robot spec '{robot.name}'", limits)]
+    found = [beyond_limits(values, robot)]
     if part.bounds is not None:
-        if _fits(part.bounds, len(low)):
-            sides.append((BOUNDS, part.bounds))
+        if _fits(part.bounds, values.shape[1]):
+            names = robot.joints.names
+            found.append(beyond_bounds(values, part.bounds, BOUNDS, names))
         else:
-            note(f'{part.source}: {BOUNDS} has {part.bounds.shape[1]} joints, found {len(low)}')
-    for what, (least, greatest) in sides:
-        slack = BOUND_SLACK * (greatest - least)
-        outside = np.flatnonzero((low < least - slack) | (high > greatest + slack))
-        if len(outside):
-            first = outside[0]
-            more = f' (and {len(outside) - 1} more joints)' if len(outside) > 1 else ''
-            bound = np.broadcast_to([least, greatest], (2, len(low)))[:, first]
-            note(
-                f"{part.source}: joint '{robot.joints.names[first]}' goes from {low[first]:.3g} "
-                f'to {high[first]:.3g}, beyond {what}: {bound[0]:.3g} to {bound[1]:.3g}{more}'
-            )
+            count = part.bounds.shape[1]
+            note(f'{part.source}: {BOUNDS} has {count} joints, found {values.shape[1]}')
+    for line in filter(None, found):
+        note(f'{part.source}: {line}')
 
 
 def _fits(bounds: Array, joints: int) -> bool:
@@ -258,26 +243,16 @@ def _rows_before_padding(joints: Float32Array, images: Array) -> int:
     return row
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Import:
-    """Writes the episodes; after an error it leaves nothing behind."""
+    """Writes the episodes of the parts."""
 
-    robot: RobotSpec
+    new: StamplessEpisodes
+    camera: str
     out_dir: Path
     channels: Channels
     keep_padding: bool
     note: Callable[[str], None]
-    on_row: Callable[[], None]
-    options: dict[str, Any]
-    written: list[Path] = field(default_factory=list)
-
-    def __enter__(self) -> _Import:
-        return self
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is not None:
-            for episode in self.written:
-                episode.unlink()
 
     def part(self, part: EiplPart, joints: Sequence[Float32Array]) -> EiplEpisodes:
         folder = self.out_dir / part.split if part.split else self.out_dir
@@ -288,7 +263,8 @@ class _Import:
             padded += rows < len(values)
             padding += len(values) - rows
             created_ns = recording.source.stat().st_mtime_ns
-            episodes.append(self._episode(values[:rows], images, folder, created_ns))
+            observations = self._observations(values[:rows], images)
+            episodes.append(self.new.write(folder, observations, created_ns=created_ns))
         if padding:
             self.note(
                 f'{part.source}: left out {padding} rows at the end of {padded} of '
@@ -296,33 +272,13 @@ class _Import:
             )
         return EiplEpisodes(part.split, part.source, tuple(episodes))
 
-    def _episode(self, joints: Float32Array, images: Array, folder: Path, created_ns: int) -> Path:
-        path = next_episode_path(folder)
-        writer = EpisodeWriter(path, self.robot, created_ns=created_ns, **self.options)
-        try:
-            for row in range(len(joints)):
-                self._row(writer, row, joints[row], images[row])
-                self.on_row()
-            writer.close()
-        except BaseException:
-            writer.discard()
-            raise
-        self.written.append(path)
-        return path
-
-    def _row(self, writer: EpisodeWriter, row: int, joints: Float32Array, image: Array) -> None:
-        (camera,) = self.robot.cameras
-        colours = image[..., ::-1] if self.channels == 'bgr' else image
-        observation = Observation(
-            qpos=joints,
-            qvel=np.zeros_like(joints),
-            effort=None,
-            images={camera: np.ascontiguousarray(colours)},
-            action=None,
-        )
-        time_ns = (row + 1) * self.robot.period_ns
-        names = self.robot.stream_names
-        samples = {name: Sample(0, time_ns, None) for name in names}
-        counted = StreamCounters(row + 1, 0, 0, self.robot.period_ns if row else 0)
-        ages_ns, counters = dict.fromkeys(names, 0), dict.fromkeys(names, counted)
-        writer.append(time_ns, observation, Row(time_ns, samples, {}, ages_ns, counters))
+    def _observations(self, joints: Float32Array, images: Array) -> Iterator[Observation]:
+        for row in range(len(joints)):
+            colours = images[row][..., ::-1] if self.channels == 'bgr' else images[row]
+            yield Observation(
+                qpos=joints[row],
+                qvel=np.zeros_like(joints[row]),
+                effort=None,
+                images={self.camera: np.ascontiguousarray(colours)},
+                action=None,
+            )

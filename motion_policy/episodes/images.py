@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 Bytes = npt.NDArray[np.uint8]
 
+JPEG_START, JPEG_END = b'\xff\xd8', b'\xff\xd9'
+
 # 4:4:4 keeps the colour of small objects; OpenCV before 4.7 cannot choose it.
 _SAMPLING_444 = (
     [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
@@ -33,3 +35,19 @@ def decode_jpeg(data: npt.NDArray[Any]) -> Bytes | None:
     """Return the RGB image (H, W, 3) of JPEG bytes, padded or not; None for anything else."""
     image = cv2.imdecode(np.ascontiguousarray(data), cv2.IMREAD_COLOR) if len(data) else None
     return None if image is None else np.asarray(image, dtype=np.uint8)
+
+
+def is_jpeg(data: npt.NDArray[Any]) -> bool:
+    """Return whether these are the bytes (n,) uint8 of a whole JPEG without padding."""
+    return (
+        data.ndim == 1
+        and data.dtype == np.uint8
+        and data[:2].tobytes() == JPEG_START
+        and data[-2:].tobytes() == JPEG_END
+    )
+
+
+def without_padding(data: npt.NDArray[Any]) -> Bytes:
+    """Return the bytes (n,) up to the last one that is not zero, of a row padded with zeros."""
+    used = np.flatnonzero(data[::-1])
+    return np.asarray(data[: len(data) - used[0]] if len(used) else data[:0], dtype=np.uint8)

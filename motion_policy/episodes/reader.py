@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.images import decode_jpeg
+from motion_policy.episodes.images import decode_jpeg, without_padding
 from motion_policy.robot import RobotSpec, RobotSpecError, robot_spec_from_yaml
 from motion_policy.streams import StreamCounters
 
@@ -175,6 +175,16 @@ class EpisodeReader:
             raise EpisodeError(f"{self.path}: camera '{camera}', row {t}: is no JPEG image")
         return image
 
+    def jpeg(self, camera: str, t: int) -> RgbImage | None:
+        """Return the JPEG of row `t` as it stands, (n,) uint8; None where pixels are stored.
+
+        Raises:
+            EpisodeError: no such camera or row.
+        """
+        if not self.compress:
+            return None
+        return without_padding(self._read(f'{layout.IMAGES}/{camera}', t))
+
     def images(self, camera: str, indices: Iterable[int]) -> RgbImage:
         """Return the images of some rows, (N, H, W, 3) uint8 RGB."""
         images = [self.image(camera, int(t)) for t in indices]
@@ -250,7 +260,7 @@ def open_episode(path: Path, *, unfinished: bool = False) -> h5py.File:
             f'{path}: is damaged or not HDF5 ({reason}), expected an episode'
         ) from None
     if found is None or _text(found) != layout.FORMAT:
-        hint = ' (an ALOHA file?)' if layout.QPOS in file else ''
+        hint = ' (an ALOHA file: `import --from aloha`)' if layout.QPOS in file else ''
         file.close()
         shown = 'none' if found is None else f"'{_text(found)}'"
         raise EpisodeError(

@@ -25,7 +25,7 @@ from motion_policy import __version__
 from motion_policy.episodes import layout
 from motion_policy.episodes.columns import Column, ImageColumn
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.images import encode_jpeg
+from motion_policy.episodes.images import encode_jpeg, is_jpeg
 from motion_policy.robot.spec import NANOSECONDS_PER_S, RobotSpec
 from motion_policy.streams import Observation, Row, Sample, StreamCounters
 
@@ -117,7 +117,8 @@ class EpisodeWriter:
 
         Args:
             time_ns: time of the row, one period after the row before.
-            observation: its arrays, from `observation_from_row`.
+            observation: its arrays, from `observation_from_row`. With `compress`, an image may
+                also be its JPEG, (n,) uint8, which is then kept to the byte; see `is_jpeg`.
             row: the samples that the arrays were made of; their stamps are kept.
 
         Raises:
@@ -210,8 +211,7 @@ class EpisodeWriter:
     def _image_column(self, camera: str, image: Array, row: Row) -> ImageColumn:
         shape: tuple[int, ...] = image.shape
         if self._compress:
-            encoded = encode_jpeg(image, self._jpeg_quality)
-            shape = (int(len(encoded) * JPEG_ROOM),)
+            shape = (int(len(self._jpeg(image)) * JPEG_ROOM),)
         return ImageColumn(self._file, f'{layout.IMAGES}/{camera}', shape)
 
     def _add(self, time_ns: int, observation: Observation, row: Row) -> None:
@@ -246,9 +246,12 @@ class EpisodeWriter:
         elif sample is not None and sample is column.sample and column.last is not None:
             column.add(column.last)
         else:
-            column.add(encode_jpeg(observation.images[camera], self._jpeg_quality))
+            column.add(self._jpeg(observation.images[camera]))
         column.sample = sample
         return 0 if column.last is None else len(column.last)
+
+    def _jpeg(self, image: Array) -> Array:
+        return image if image.ndim == 1 else encode_jpeg(image, self._jpeg_quality)
 
     def _flush(self) -> None:
         """Bring all rows to the file; the times come last, so that they vouch for the rest."""
@@ -317,6 +320,8 @@ class EpisodeWriter:
             )
         for camera, spec in self._robot.cameras.items():
             expected = (spec.height, spec.width, 3)
+            if self._compress and is_jpeg(images[camera]):
+                continue
             if images[camera].shape != expected or images[camera].dtype != np.uint8:
                 raise EpisodeError(
                     f"{self.path}: camera '{camera}' has an image of shape "

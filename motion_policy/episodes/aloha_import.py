@@ -1,0 +1,253 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Turn the episodes of ALOHA and ACT into ours: the same numbers, and the same bytes of a JPEG.
+
+They have no stamps, no rate and no names of joints: those come from the robot. What does not fit
+it is refused before anything is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from motion_policy.episodes.aloha_data import BASE_ACTION, AlohaFile, aloha_files
+from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.images import is_jpeg
+from motion_policy.episodes.joint_range import beyond_limits
+from motion_policy.episodes.stampless import StamplessEpisodes, rate_or_robots
+from motion_policy.robot import RobotSpec
+from motion_policy.robot.placeholder import placeholder_robot
+from motion_policy.streams import Observation
+
+Array = npt.NDArray[Any]
+Float32Array = npt.NDArray[np.float32]
+Channels = Literal['bgr', 'rgb']
+
+ALOHA_HZ = 50.0  # what its tools record at, which no file says
+
+# A joint that never moves still needs a range to lie in.
+LEAST_SPAN = 0.1
+
+
+def import_aloha(
+    source: str | Path,
+    robot: RobotSpec,
+    out_dir: str | Path,
+    *,
+    cameras: Mapping[str, str] | None = None,
+    channels: Channels = 'rgb',
+    rate: float | None = None,
+    note: Callable[[str], None] = lambda line: None,
+    on_row: Callable[[], None] = lambda: None,
+    **options: Any,
+) -> list[tuple[Path, Path]]:
+    """Import one set; return pairs: an episode, and the file that it was made from.
+
+    Args:
+        source: a file, or a folder of `episode_0.hdf5`, `episode_1.hdf5`, ...
+        robot: whose joints and cameras they are.
+        out_dir: where the episodes go, under the next free numbers.
+        cameras: the robot's name of a camera to its name in the files; default: all of the files.
+        channels: the order of the colours in the images; of JPEGs, as OpenCV decodes them.
+        rate: rows per second; default: the robot's rate.
+        note: told in one line each what is assumed, left out or suspicious.
+        on_row: called after every row that is written, for a progress bar.
+        **options: of `EpisodeWriter` (task, operator, sim, compress, ...).
+
+    Raises:
+        EpisodeError: no such set, or it does not fit the robot. No episode is left behind then.
+    """
+    files = aloha_files(source)
+    chosen = _chosen_cameras(files[0], robot, cameras)
+    recorded = _recorded_robot(robot, chosen, rate)
+    whose = "the robot's rate (--rate says otherwise)" if rate is None else 'as told'
+    note(
+        f'{source}: no stamps and no rate: rows stand at {recorded.rate:g} Hz, {whose}; '
+        f'images are {channels.upper()}'
+    )
+    left_out = [name for name in robot.cameras if name not in chosen]
+    if left_out:
+        cameras_left = ', '.join(left_out)
+        note(f"{source}: has no {cameras_left}; the episodes' robot is '{robot.name}' without")
+    _check_files(Path(source), files, recorded, chosen, note)
+    rows = _Rows(chosen, channels, keep_jpeg=options.get('compress', True))
+    episodes: list[tuple[Path, Path]] = []
+    with StamplessEpisodes(recorded, on_row, options) as new:
+        for path in files:
+            with AlohaFile(path) as file:
+                sim = options.get('sim', False) or file.sim
+                created_ns = path.stat().st_mtime_ns
+                episode = new.write(Path(out_dir), rows.of(file), sim=sim, created_ns=created_ns)
+            episodes.append((episode, path))
+    return episodes
+
+
+def placeholder_for(
+    sources: Iterable[str | Path],
+    *,
+    cameras: Mapping[str, str] | None = None,
+    rate: float | None = None,
+) -> RobotSpec:
+    """Return a robot that stands in for the one of these sets, whose limits hold all their data.
+
+    Its cameras are those of the first file, in alphabetical order, or `cameras` in theirs.
+
+    Raises:
+        EpisodeError: no such set.
+    """
+    files = [file for source in sources for file in aloha_files(source)]
+    least: list[Array] = []
+    greatest: list[Array] = []
+    for path in files:
+        with AlohaFile(path) as file:
+            both = np.concatenate((file.qpos, file.action)).astype(np.float64)
+            if least and both.shape[1] != len(least[0]):
+                raise EpisodeError(
+                    f'{path}: has {both.shape[1]} joints, expected {len(least[0])} as {files[0]}'
+                )
+            least.append(both.min(axis=0))
+            greatest.append(both.max(axis=0))
+    low, high = np.min(least, axis=0), np.max(greatest, axis=0)
+    widen = np.maximum(0, LEAST_SPAN - (high - low)) / 2
+    with AlohaFile(files[0]) as first:
+        names = cameras or {name: name for name in first.cameras}
+        sizes = {}
+        for ours, theirs in names.items():
+            _require_camera(first, theirs)
+            sizes[ours] = (first.cameras[theirs].height, first.cameras[theirs].width)
+    return placeholder_robot(
+        np.stack((low - widen, high + widen), axis=1), sizes, ALOHA_HZ if rate is None else rate
+    )
+
+
+def rows_of(source: str | Path) -> int:
+    """Return the number of rows of a set.
+
+    Raises:
+        EpisodeError: no such set.
+    """
+    rows = 0
+    for path in aloha_files(source):
+        with AlohaFile(path) as file:
+            rows += file.length
+    return rows
+
+
+def _chosen_cameras(
+    first: Path, robot: RobotSpec, cameras: Mapping[str, str] | None
+) -> dict[str, str]:
+    """The robot's name of every camera to import, in the robot's order, to its name in a file."""
+    if cameras is None:
+        with AlohaFile(first) as file:
+            cameras = {name: name for name in file.cameras}
+    for ours in cameras:
+        if ours not in robot.cameras:
+            known = ', '.join(robot.cameras) or 'none'
+            raise EpisodeError(
+                f"{first}: camera '{ours}': robot '{robot.name}' has: {known}; expected --cameras "
+                'to choose or rename (NAME=NAME_IN_FILE,...)'
+            )
+    return {name: cameras[name] for name in robot.cameras if name in cameras}
+
+
+def _recorded_robot(robot: RobotSpec, cameras: Mapping[str, str], rate: float | None) -> RobotSpec:
+    """The robot as this set knows it: its cameras, the rate of the set."""
+    return robot.model_copy(
+        update={
+            'rate': rate_or_robots(rate, robot),
+            'cameras': {name: robot.cameras[name] for name in cameras},
+        }
+    )
+
+
+def _check_files(
+    source: Path,
+    files: list[Path],
+    robot: RobotSpec,
+    cameras: Mapping[str, str],
+    note: Callable[[str], None],
+) -> None:
+    """Hold every file against the robot, and tell once what is not imported from them."""
+    values: list[Float32Array] = []
+    left_out: dict[str, int] = {}
+    base = 0.0
+    for path in files:
+        with AlohaFile(path) as file:
+            _check_fit(file, robot, cameras)
+            values += [file.qpos, file.action]
+            unused = [name for name in file.cameras if name not in cameras.values()]
+            names = [*(f'camera {name}' for name in unused), *file.unread]
+            if file.base_action is not None:
+                names.append(BASE_ACTION)
+                base = max(base, float(np.abs(file.base_action).max(initial=0)))
+            if file.qvel is None:
+                note(f'{path}: has no qvel, velocities are zero')
+            for name in names:
+                left_out[name] = left_out.get(name, 0) + 1
+    for name, count in left_out.items():
+        why = f' (velocities of a base, up to {base:.3g})' if name == BASE_ACTION else ''
+        note(f'{source}: {name} is left out{why}, in {count} of {len(files)} files')
+    line = beyond_limits(np.concatenate(values), robot)
+    if line:
+        note(f'{source}: {line}')
+
+
+def _check_fit(file: AlohaFile, robot: RobotSpec, cameras: Mapping[str, str]) -> None:
+    names = robot.joints.names
+    if file.joints != len(names):
+        raise EpisodeError(
+            f"{file.path}: has {file.joints} joints, robot '{robot.name}' has {len(names)} "
+            f'({", ".join(names)}); expected the same number'
+        )
+    for ours, theirs in cameras.items():
+        _require_camera(file, theirs)
+        found, spec = file.cameras[theirs], robot.cameras[ours]
+        if (found.height, found.width) != (spec.height, spec.width):
+            raise EpisodeError(
+                f"{file.path}: camera '{theirs}' is {found.width}x{found.height}, camera '{ours}' "
+                f"of robot '{robot.name}' is {spec.width}x{spec.height}; expected a robot spec "
+                f'with width: {found.width}, height: {found.height} for it'
+            )
+
+
+def _require_camera(file: AlohaFile, name: str) -> None:
+    if name not in file.cameras:
+        known = ', '.join(file.cameras) or 'none'
+        raise EpisodeError(f"{file.path}: has no camera '{name}', it has: {known}")
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of a file as observations."""
+
+    cameras: Mapping[str, str]
+    channels: Channels
+    keep_jpeg: bool
+
+    def of(self, file: AlohaFile) -> Iterator[Observation]:
+        qpos, effort, action = file.qpos, file.effort, file.action
+        qvel = np.zeros_like(qpos) if file.qvel is None else file.qvel
+        for row in range(file.length):
+            yield Observation(
+                qpos=qpos[row],
+                qvel=qvel[row],
+                effort=None if effort is None else effort[row],
+                images={
+                    ours: self._image(file, theirs, row) for ours, theirs in self.cameras.items()
+                },
+                action=action[row],
+            )
+
+    def _image(self, file: AlohaFile, camera: str, row: int) -> Array:
+        """The pixels in RGB; a JPEG that need not change stays as it is once it was decoded."""
+        stored = file.stored(camera, row)
+        pixels = file.decoded(camera, row, stored)
+        if self.channels == 'bgr':
+            return np.ascontiguousarray(pixels[..., ::-1])
+        return stored if self.keep_jpeg and is_jpeg(stored) else pixels

@@ -1,0 +1,303 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Every form of an ALOHA file becomes the episode it holds, or one line says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aloha_files
+import cv2
+import h5py
+import numpy as np
+import pytest
+
+from motion_policy.cli.main import main
+from motion_policy.episodes import EpisodeError, EpisodeReader, check_episode
+from motion_policy.episodes.aloha_import import import_aloha, placeholder_for
+from motion_policy.robot.placeholder import PLACEHOLDER
+
+ROBOT = aloha_files.robot()
+ROWS = 7
+Capture = pytest.CaptureFixture[str]
+
+
+def imported(source: Path, out: Path, robot: Any = ROBOT, **options: Any) -> list[Path]:
+    return [episode for episode, _ in import_aloha(source, robot, out, **options)]
+
+
+def as_drawn(camera: str, row: int, images: str) -> np.ndarray:
+    """Return what a file holds in RGB: the pixels, or what OpenCV makes of their JPEG."""
+    if images == 'raw':
+        return aloha_files.image(camera, 0, row)
+    return cv2.imdecode(aloha_files.jpegs(camera, 0, row + 1)[row], cv2.IMREAD_COLOR)
+
+
+@pytest.mark.parametrize('with_lengths', [True, False])
+@pytest.mark.parametrize('dtype', ['f4', 'f8'])
+@pytest.mark.parametrize('images', ['raw', 'padded', 'vlen', 'bytes'])
+def test_every_form_gives_its_numbers_and_colours(
+    tmp_path: Path, images: str, dtype: str, with_lengths: bool
+) -> None:
+    effort = 2 * aloha_files.qpos(0, ROWS)
+    source = aloha_files.write(
+        tmp_path / 'episode_0.hdf5', ROWS, images=images, dtype=dtype, observations__effort=effort
+    )
+    if with_lengths:
+        aloha_files.write_compress_len(source, ROWS)
+    (path,) = imported(source, tmp_path / 'out', task='hand over', compress=images != 'raw')
+    assert check_episode(path) == []
+    with EpisodeReader(path) as episode:
+        expected = aloha_files.qpos(0, ROWS)
+        np.testing.assert_array_equal(episode.qpos, expected)
+        np.testing.assert_array_equal(episode.qvel, (0.1 * expected).astype(np.float32))
+        np.testing.assert_array_equal(episode.effort, effort)
+        np.testing.assert_array_equal(episode.action, (expected + 0.01).astype(np.float32))
+        np.testing.assert_array_equal(np.diff(episode.time_ns), 20_000_000)
+        # The robot's order, whatever the alphabet says.
+        assert episode.cameras == aloha_files.CAMERAS
+        assert (episode.task, episode.rate, episode.sim) == ('hand over', 50.0, images == 'raw')
+        for camera in aloha_files.CAMERAS:
+            for row in range(ROWS):
+                np.testing.assert_array_equal(
+                    episode.image(camera, row), as_drawn(camera, row, images)
+                )
+
+
+@pytest.mark.parametrize('images', ['padded', 'vlen', 'bytes'])
+def test_a_jpeg_stays_as_it_is_to_the_byte(tmp_path: Path, images: str) -> None:
+    source = aloha_files.write(tmp_path / 'episode_0.hdf5', ROWS, images=images)
+    (path,) = imported(source, tmp_path / 'out')
+    with h5py.File(path) as file, EpisodeReader(path) as episode:
+        for index, camera in enumerate(aloha_files.CAMERAS):
+            for row, data in enumerate(aloha_files.jpegs(camera, 0, ROWS)):
+                assert file['compress_len'][index, row] == len(data)
+                np.testing.assert_array_equal(episode.jpeg(camera, row), data)
+
+
+def test_other_colours_and_other_storage_can_be_asked_for(tmp_path: Path) -> None:
+    source = aloha_files.write(tmp_path / 'episode_0.hdf5', ROWS, images='padded')
+    drawn = as_drawn('cam_low', 3, 'padded')
+    (raw,) = imported(source, tmp_path / 'raw', compress=False)
+    with EpisodeReader(raw) as episode:
+        assert not episode.compress
+        np.testing.assert_array_equal(episode.image('cam_low', 3), drawn)
+    (swapped,) = imported(source, tmp_path / 'bgr', compress=False, channels='bgr')
+    with EpisodeReader(swapped) as episode:
+        np.testing.assert_array_equal(episode.image('cam_low', 3), drawn[..., ::-1])
+    (encoded,) = imported(source, tmp_path / 'jpeg', channels='bgr')
+    with EpisodeReader(encoded) as episode:
+        assert episode.compress
+        difference = episode.image('cam_low', 3).astype(int) - drawn[..., ::-1]
+        assert np.abs(difference).mean() < 4
+    pixels = aloha_files.write(tmp_path / 'pixels' / 'episode_0.hdf5', ROWS)
+    (encoded,) = imported(pixels, tmp_path / 'encoded')
+    with EpisodeReader(encoded) as episode:
+        assert episode.compress
+        difference = episode.image('cam_high', 3).astype(int) - aloha_files.image('cam_high', 0, 3)
+        assert np.abs(difference).mean() < 4
+
+
+def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
+    lengths = {0: 5, 1: 3, 2: 8, 10: 4}
+    for number, rows in lengths.items():
+        aloha_files.write(tmp_path / 'set' / f'episode_{number}.hdf5', rows, episode=number)
+    (tmp_path / 'set' / 'episode_0_features.hdf5').write_bytes(b'')
+    pairs = import_aloha(tmp_path / 'set', ROBOT, tmp_path / 'out')
+    assert [source.name for _, source in pairs] == [f'episode_{n}.hdf5' for n in lengths]
+    for (path, _), (number, rows) in zip(pairs, lengths.items(), strict=True):
+        with EpisodeReader(path) as episode:
+            np.testing.assert_array_equal(episode.qpos, aloha_files.qpos(number, rows))
+
+
+def test_cameras_are_chosen_and_renamed(tmp_path: Path) -> None:
+    source = aloha_files.write(tmp_path / 'episode_0.hdf5', ROWS)
+    robot = aloha_files.robot(('top', 'wrist'))
+    with pytest.raises(EpisodeError, match=r"'cam_high': robot 'two_arms' has: top, wrist"):
+        imported(source, tmp_path / 'out', robot)
+    with pytest.raises(EpisodeError, match=r"no camera 'angle', it has: cam_high, cam_low"):
+        imported(source, tmp_path / 'out', robot, cameras={'top': 'angle'})
+    notes: list[str] = []
+    (path,) = imported(
+        source, tmp_path / 'out', robot, cameras={'top': 'cam_high'}, note=notes.append
+    )
+    assert any('has no wrist' in note for note in notes)
+    assert any('camera cam_low is left out' in note for note in notes)
+    assert check_episode(path) == []
+    with EpisodeReader(path) as episode:
+        assert episode.cameras == ('top',)
+
+
+def test_what_is_left_out_is_told(tmp_path: Path) -> None:
+    base = np.zeros((ROWS, 2))
+    base[3, 0] = -0.25
+    depth = np.zeros((ROWS, 4, 4), np.uint16)
+    source = aloha_files.write(
+        tmp_path / 'episode_0.hdf5', ROWS, base_action=base, observations__images_depth__cam=depth
+    )
+    with h5py.File(source, 'r+') as file:
+        del file['observations/qvel']
+    notes: list[str] = []
+    (path,) = imported(source, tmp_path / 'out', note=notes.append)
+    text = '\n'.join(notes)
+    assert 'base_action is left out (velocities of a base, up to 0.25)' in text
+    assert 'observations/images_depth/cam is left out' in text
+    assert 'no qvel, velocities are zero' in text
+    assert 'beyond' not in text
+    with EpisodeReader(path) as episode:
+        assert not episode.qvel.any()
+        assert episode.effort is None
+
+
+def test_without_a_robot_one_stands_in_whose_limits_hold_the_data(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    for number in range(2):
+        source = aloha_files.write(
+            tmp_path / 'set' / f'episode_{number}.hdf5', ROWS, episode=7 * number
+        )
+        with h5py.File(source, 'r+') as file:
+            for name in ('observations/qpos', 'action'):
+                file[name][:, 3] = 0.5
+    command = ['import', str(tmp_path / 'set'), '--out', str(tmp_path / 'out'), '--from', 'aloha']
+    assert main([*command, '--cameras', 'top=cam_high']) == 0
+    printed = capsys.readouterr().out
+    assert "no --robot: the episodes name a robot 'placeholder'" in printed
+    assert 'beyond' not in printed
+    for number in range(2):
+        with EpisodeReader(tmp_path / 'out' / f'episode_{number:06d}.hdf5') as episode:
+            assert (episode.robot.name, episode.rate) == (PLACEHOLDER, 50.0)
+            assert list(episode.robot.cameras) == ['top']
+            limits = episode.robot.joints.limits.position_array()
+            for values in (episode.qpos, episode.action):
+                assert (values > limits[:, 0]).all()
+                assert (values < limits[:, 1]).all()
+
+
+def test_options_of_other_kinds_are_refused(tmp_path: Path, capsys: Capture) -> None:
+    aloha = ['import', str(tmp_path), '--out', str(tmp_path / 'out'), '--from', 'aloha']
+    for option in (['--keep-padding'], ['--camera', 'top'], ['--namespace', 'a']):
+        assert main([*aloha, *option]) == 2
+        assert f'{option[0]} means nothing for --from aloha' in capsys.readouterr().err
+    bag = ['import', str(tmp_path), '--out', str(tmp_path / 'out'), '--rate', '5']
+    assert main(bag) == 2
+    assert 'expected it with --from aloha or eipl only' in capsys.readouterr().err
+    assert main([*aloha, '--cameras', 'top=,wrist']) == 2
+    assert "--cameras is 'top=,wrist'" in capsys.readouterr().err
+
+
+def replace(name: str, values: Any) -> Callable[[Path], None]:
+    def apply(path: Path) -> None:
+        with h5py.File(path, 'r+') as file:
+            del file[name]
+            if values is not None:
+                file[name] = values
+
+    return apply
+
+
+def with_nan(path: Path) -> None:
+    with h5py.File(path, 'r+') as file:
+        file['action'][4, 2] = np.nan
+
+
+def without_a_frame(path: Path) -> None:
+    with h5py.File(path, 'r+') as file:
+        file['observations/images/cam_low'][5] = 0
+
+
+def with_another_size(path: Path) -> None:
+    small = cv2.imencode('.jpg', np.zeros((8, 8, 3), np.uint8))[1].reshape(-1)
+    with h5py.File(path, 'r+') as file:
+        dataset = file['observations/images/cam_low']
+        dataset[5] = np.pad(small, (0, dataset.shape[1] - len(small)))
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def no_file_of_this_kind(path: Path) -> None:
+    path.write_text('no HDF5')
+
+
+def already_ours(path: Path) -> None:
+    other = aloha_files.write(path.with_name('other.hdf5'), ROWS)
+    (episode,) = imported(other, path.parent / 'ours')
+    other.unlink()
+    episode.replace(path)
+
+
+WRONG = {
+    'no action': (replace('action', None), "has no '/action', expected ALOHA's layout"),
+    'wider action': (
+        replace('action', np.zeros((ROWS, 16))),
+        f"'/action' has {ROWS} rows of 16, expected {ROWS} rows of 14",
+    ),
+    'shorter action': (replace('action', np.zeros((ROWS - 1, 14))), f'has {ROWS - 1} rows of 14'),
+    'other joints': (replace('observations/effort', np.zeros((ROWS, 7))), 'rows of 7'),
+    'one axis': (replace('observations/qpos', np.zeros(ROWS)), r'expected \(T, joints\) numbers'),
+    'text': (replace('observations/qpos', 'qpos'), r'expected \(T, joints\) numbers'),
+    'empty': (replace('observations/qpos', np.zeros((0, 14))), 'has no row'),
+    'fewer images': (
+        replace('observations/images/cam_low', np.zeros((2, 24, 32, 3), np.uint8)),
+        f"camera 'cam_low' has 2 rows, expected {ROWS}",
+    ),
+    'no camera': (
+        replace('observations/images/cam_low', None),
+        "no camera 'cam_low', it has: cam_high",
+    ),
+    'channels first': (
+        replace('observations/images/cam_low', np.zeros((ROWS, 3, 24, 32), np.uint8)),
+        r'expected \(T, H, W, 3\) uint8 pixels',
+    ),
+    'floats': (
+        replace('observations/images/cam_low', np.zeros((ROWS, 24, 32, 3))),
+        'float64, expected',
+    ),
+    'another size': (
+        replace('observations/images/cam_low', np.zeros((ROWS, 48, 64, 3), np.uint8)),
+        'is 64x48, camera .* is 32x24; expected a robot spec with width: 64, height: 48',
+    ),
+    'not a number': (with_nan, "'/action' row 4, column 2 is nan"),
+    'lost frame': (without_a_frame, "camera 'cam_low', row 5: is no JPEG image"),
+    'changed size': (with_another_size, 'row 5: image is 8x8, expected 32x24 as in row 0'),
+    'cut short': (cut_short, 'is damaged or not HDF5'),
+    'no HDF5': (no_file_of_this_kind, 'is damaged or not HDF5'),
+    'ours': (already_ours, 'is an episode of this package already'),
+}
+
+
+@pytest.mark.parametrize(('spoil', 'line'), WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_one_line_and_nothing_is_written(
+    tmp_path: Path, spoil: Callable[[Path], None], line: str
+) -> None:
+    effort = np.zeros((ROWS, 14))
+    for number in range(2):
+        source = aloha_files.write(
+            tmp_path / 'set' / f'episode_{number}.hdf5',
+            ROWS,
+            images='padded',
+            observations__effort=effort,
+        )
+    spoil(source)
+    with pytest.raises(EpisodeError, match=line) as error:
+        imported(tmp_path / 'set', tmp_path / 'out')
+    assert str(source) in str(error.value)
+    assert '\n' not in str(error.value)
+    assert not list(tmp_path.glob('out/*'))
+
+
+def test_another_number_of_joints_is_refused(tmp_path: Path) -> None:
+    source = aloha_files.write(tmp_path / 'episode_0.hdf5', ROWS)
+    with pytest.raises(EpisodeError, match="has 14 joints, robot 'two_arms' has 6"):
+        imported(source, tmp_path / 'out', aloha_files.robot(joints=6))
+    with pytest.raises(EpisodeError, match='no such file or folder'):
+        imported(tmp_path / 'nothing', tmp_path / 'out')
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(EpisodeError, match=r'holds no \*\.hdf5'):
+        placeholder_for([tmp_path / 'empty'])
+    with pytest.raises(EpisodeError, match='rate 0: expected rows per second'):
+        imported(source, tmp_path / 'out', rate=0.0)
