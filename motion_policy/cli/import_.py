@@ -7,7 +7,7 @@ An option that means nothing for a kind of source is refused, never ignored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,19 +18,21 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from motion_policy.episodes import EpisodeReader, import_bag
+from motion_policy.episodes.aloha_import import import_aloha, placeholder_for, rows_of
 from motion_policy.episodes.bags import bag_duration_ns
 from motion_policy.episodes.eipl_data import read_eipl
 from motion_policy.episodes.eipl_import import import_eipl, needed_robot
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec, load_robot_spec
 
-Kind = Literal['rosbag2', 'eipl']
+Kind = Literal['rosbag2', 'aloha', 'eipl']
 
 Imported = tuple[Path, Path]  # an episode, and what it was made from
 
 # Options that belong to some kinds of sources only.
 OPTIONS_OF: dict[Kind, tuple[str, ...]] = {
     'rosbag2': ('namespace', 'split_at_gaps'),
+    'aloha': ('cameras', 'channels', 'rate'),
     'eipl': ('camera', 'channels', 'rate', 'keep_padding'),
 }
 
@@ -44,20 +46,24 @@ class Arguments:
     between is refused with one line that names stream and time; with --split-at-gaps each stretch
     without a gap (of 1 s or more) becomes an episode.
 
+    aloha: episodes of ALOHA and ACT (episode_0.hdf5, ...) and folders of them, in any of their
+    forms: raw pixels or JPEG, which stays as it is to the byte. There are no stamps, no rate and
+    no names of joints in them: those come from --robot, or from a placeholder that no arm has.
+
     eipl: folders with images.npy and joints.npy, folders with train/ and test/ of that kind, .npz
     files or folders of them. There are no stamps and no actions in them: rows follow each other
     at --rate, and the action is the joint position of the next row.
     """
 
     sources: tyro.conf.Positional[tuple[Path, ...]]
-    """rosbag2 folders (sqlite3 or mcap) or storage files; with --from eipl its sets."""
+    """rosbag2 folders (sqlite3 or mcap) or storage files; with --from its files and folders."""
 
     out: Path
     """Folder for the episodes; they take the next free numbers. A set with train/ and test/ goes
     to folders of these names in it."""
 
     robot: str = ''
-    """Robot spec: a YAML file, or the name of a shipped one."""
+    """Robot spec: a YAML file, or the name of a shipped one; aloha: a placeholder without."""
 
     kind: Annotated[Kind, tyro.conf.arg(name='from')] = 'rosbag2'
     """What the sources are."""
@@ -83,11 +89,16 @@ class Arguments:
     camera: str = ''
     """eipl: the robot's camera that took the images; default: the only one it has."""
 
+    cameras: str = ''
+    """aloha: the cameras to import, joined by commas; NAME=NAME_IN_FILE where the robot calls one
+    otherwise. Default: all of the files, by their names."""
+
     channels: Literal['bgr', 'rgb'] | None = None
-    """eipl: the order of the colours in the images; default bgr, as its tools write them."""
+    """eipl, aloha: the order of the colours in the images, of JPEGs as OpenCV decodes them;
+    default as their tools write them: bgr in eipl, rgb in aloha."""
 
     rate: float | None = None
-    """eipl: rows per second; default: the robot's rate."""
+    """eipl, aloha: rows per second; default: the robot's rate, of a placeholder 50."""
 
     keep_padding: bool = False
     """eipl: keep rows at the end that repeat the last one exactly."""
@@ -98,11 +109,10 @@ def run(arguments: Arguments) -> int:
     if not arguments.sources:
         raise UserError('import: no source was given, expected rosbag2 folders or files')
     _refuse_foreign_options(arguments)
-    robot = _robot(arguments)
     console = Console()
-    importing = _import_bag if arguments.kind == 'rosbag2' else _import_eipl
+    robot = _robot(arguments, console)
     for source in arguments.sources:
-        for episode, origin in importing(source, robot, arguments, console):
+        for episode, origin in IMPORTS[arguments.kind](source, robot, arguments, console):
             with EpisodeReader(episode) as reader:
                 seconds = reader.length / reader.rate
                 line = f'{episode}: {reader.length} rows, {seconds:.1f} s, from {origin}'
@@ -112,19 +122,28 @@ def run(arguments: Arguments) -> int:
 
 def _refuse_foreign_options(arguments: Arguments) -> None:
     defaults = {field.name: field.default for field in fields(arguments)}
-    for kind, names in OPTIONS_OF.items():
-        for name in names if kind != arguments.kind else ():
-            if getattr(arguments, name) != defaults[name]:
-                option = '--' + name.replace('_', '-')
-                raise UserError(
-                    f'import: {option} means nothing for --from {arguments.kind}, '
-                    f'expected it with --from {kind} only'
-                )
+    for name in sorted({name for names in OPTIONS_OF.values() for name in names}):
+        kinds = [kind for kind, names in OPTIONS_OF.items() if name in names]
+        if arguments.kind not in kinds and getattr(arguments, name) != defaults[name]:
+            option = '--' + name.replace('_', '-')
+            raise UserError(
+                f'import: {option} means nothing for --from {arguments.kind}, '
+                f'expected it with --from {" or ".join(kinds)} only'
+            )
 
 
-def _robot(arguments: Arguments) -> RobotSpec:
+def _robot(arguments: Arguments, console: Console) -> RobotSpec:
     if arguments.robot:
         return load_robot_spec(arguments.robot)
+    if arguments.kind == 'aloha':
+        cameras = _cameras(arguments.cameras)
+        robot = placeholder_for(arguments.sources, cameras=cameras, rate=arguments.rate)
+        _note(
+            console,
+            f"no --robot: the episodes name a robot '{robot.name}' with the joints "
+            f'{robot.joints.names[0]} to {robot.joints.names[-1]}, which no arm has',
+        )
+        return robot
     if arguments.kind == 'eipl':
         source = arguments.sources[0]
         raise UserError(
@@ -132,6 +151,22 @@ def _robot(arguments: Arguments) -> RobotSpec:
             f'{needed_robot(source)}'
         )
     raise UserError('import: --robot is missing, expected a robot spec (YAML file or name)')
+
+
+def _cameras(text: str) -> dict[str, str] | None:
+    """Read `NAME=NAME_IN_FILE,NAME,...`; None where nothing was said."""
+    if not text:
+        return None
+    pairs = [name.strip().partition('=') for name in text.split(',')]
+    cameras = {
+        ours.strip(): (theirs if equals else ours).strip() for ours, equals, theirs in pairs
+    }
+    if len(cameras) != len(pairs) or not all([*cameras, *cameras.values()]):
+        raise UserError(
+            f"import: --cameras is '{text}', expected names joined by commas, each once: "
+            'NAME or NAME=NAME_IN_FILE'
+        )
+    return cameras
 
 
 def _import_bag(
@@ -184,6 +219,27 @@ def _import_eipl(
         yield from ((episode, part.source) for episode in part.episodes)
 
 
+def _import_aloha(
+    source: Path, robot: RobotSpec, arguments: Arguments, console: Console
+) -> Iterator[Imported]:
+    with _progress(console) as progress:
+        bar = progress.add_task(escape(source.name), total=rows_of(source))
+        yield from import_aloha(
+            source,
+            robot,
+            arguments.out,
+            cameras=_cameras(arguments.cameras),
+            channels=arguments.channels or 'rgb',
+            rate=arguments.rate,
+            note=lambda line: _note(console, line),
+            on_row=lambda: progress.advance(bar),
+            task=arguments.task,
+            operator=arguments.operator,
+            sim=arguments.sim,
+            compress=not arguments.raw,
+        )
+
+
 def _progress(console: Console) -> Progress:
     columns = (TextColumn('{task.description}'), BarColumn(), TimeRemainingColumn())
     quiet = not console.is_terminal
@@ -192,3 +248,11 @@ def _progress(console: Console) -> Progress:
 
 def _note(console: Console, line: str) -> None:
     console.print(f'[yellow]note[/] {escape(line)}', soft_wrap=True, highlight=False)
+
+
+Importing = Callable[[Path, RobotSpec, Arguments, Console], Iterator[Imported]]
+IMPORTS: dict[Kind, Importing] = {
+    'rosbag2': _import_bag,
+    'aloha': _import_aloha,
+    'eipl': _import_eipl,
+}

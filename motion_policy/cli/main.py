@@ -27,8 +27,8 @@ from motion_policy.errors import UserError
 # Subcommand: (module, what it does in one line).
 SUBCOMMANDS = {
     'demo': ('demo', 'the simulated arm under a shipped policy, over real ROS topics'),
-    'teach': ('teach', 'record demonstrations of the scripted teacher over ROS topics'),
-    'import': ('import_', 'turn rosbag2 recordings and EIPL sets into episodes'),
+    'teach': ('teach', 'record demonstrations of a scripted teacher in simulation'),
+    'import': ('import_', 'turn rosbag2 recordings, ALOHA and EIPL sets into episodes'),
     'inspect': ('inspect', 'show what is in an episode, a bag or a checkpoint'),
     'check': ('check', 'say whether episodes are sound; finish what a crash left'),
     'convert-checkpoint': ('convert_checkpoint', 'turn a model of EIPL into a checkpoint'),
