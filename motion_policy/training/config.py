@@ -28,6 +28,7 @@ from motion_policy.training.kinds import KINDS
 from motion_policy.training.schedule import Curve, LossSchedule
 
 COMMAND_LINE = 'command line'
+ROUND_STEPS = 1000
 
 
 class ConfigError(UserError):
@@ -46,6 +47,13 @@ class DataConfig(_Strict):
         default=0.1, description='files, folders or globs, or the share of `train` held back'
     )
     failures: bool = Field(default=False, description='learn from failed demonstrations too')
+    hold: Literal['auto', 'device', 'host', 'no'] = Field(
+        default='auto',
+        description='where the images lie while it trains; no: they are read when they are drawn',
+    )
+    workers: int | None = Field(
+        default=None, ge=0, description='processes that make batches; unset: as it pays'
+    )
 
     @field_validator('train', 'validation', mode='before')
     @classmethod
@@ -73,6 +81,11 @@ class LossConfig(_Strict):
     point: float = Field(default=0.1, ge=0)
     feature: float = Field(default=1.0, ge=0)
     effort: float = Field(default=1.0, ge=0)
+    action: float = Field(default=1.0, ge=0)
+    kl: float = Field(default=10.0, ge=0)
+    legacy_padding_mean: bool = Field(
+        default=False, description='the mean is over padding too, as in the original ACT'
+    )
 
 
 class ScheduleConfig(_Strict):
@@ -93,7 +106,7 @@ class LossScheduleConfig(_Strict):
 
     def share(self, term: str, epoch: int) -> float:
         """The share of its weight that a term has in an epoch."""
-        schedule: ScheduleConfig | None = getattr(self, term)
+        schedule: ScheduleConfig | None = getattr(self, term, None)
         if schedule is None:
             return 1.0
         return LossSchedule(schedule.curve, schedule.epochs)(epoch)
@@ -138,18 +151,28 @@ class TrainConfig(_Strict):
     data: DataConfig
     output: Path = Field(description='folder of the run: best/, last/, tensorboard/, resume.ckpt')
     rate: float = Field(default=10.0, gt=0, description='steps of the policy per second')
-    cameras: tuple[str, ...] = Field(min_length=1)
+    cameras: tuple[str, ...]
     image_size: tuple[int, int] = (64, 64)
     target: Literal['action', 'qpos'] = 'action'
     effort: bool = Field(default=False, description='joint efforts are seen and predicted too')
-    batch_size: int = Field(default=5, ge=1, description='episodes; frames for a cae')
-    epochs: int = Field(ge=1, description='one epoch shows every episode once')
+    batch_size: int = Field(default=5, ge=1, description='episodes; frames for a cae or act')
+    epochs: int | None = Field(
+        default=None, ge=1, description='one epoch shows every episode once; not for act'
+    )
+    steps: int | None = Field(
+        default=None, ge=1, description='of the optimiser, in place of epochs; for act'
+    )
     frames_per_epoch: int | None = Field(
         default=None, ge=1, description='drawn anew for each epoch of a cae; unset: all'
     )
     learning_rate: float = Field(default=1e-3, gt=0)
     learning_rate_shape: Literal['constant', 'cosine'] = 'constant'
+    learning_rate_backbone: float | None = Field(
+        default=None, gt=0, description='of what sees the images; unset: learning_rate'
+    )
+    weight_decay: float = Field(default=0.0, ge=0, description='of AdamW')
     warmup_epochs: int = Field(default=0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0)
     gradient_clip: float = Field(default=0.0, ge=0, description='largest norm; 0: none')
     average: float = Field(
         default=0.0, ge=0, lt=1, description='decay of a running mean of the weights; 0: none'
@@ -172,8 +195,13 @@ class TrainConfig(_Strict):
     devices: int = Field(default=1, ge=1, description='GPUs, or processes on a CPU')
     nodes: int = Field(default=1, ge=1)
     precision: Literal['32-true', 'bf16-mixed', '16-mixed'] = '32-true'
-    validate_every: int = Field(default=1, ge=1, description='epochs')
-    pictures_every: int = Field(default=25, ge=0, description='epochs; 0: never')
+    validate_every: int | None = Field(
+        default=None, ge=1, description='epochs, unset: 1; steps for act, unset: 1000'
+    )
+    validation_frames: int = Field(
+        default=512, ge=1, description='of all that may be judged on, evenly spread'
+    )
+    pictures_every: int = Field(default=25, ge=0, description='epochs (steps for act); 0: never')
     resume: Literal['auto', 'never'] = 'auto'
 
     @field_validator('policy')
@@ -195,13 +223,33 @@ class TrainConfig(_Strict):
         return value
 
     @model_validator(mode='after')
+    def _counted_in_one_way(self) -> TrainConfig:
+        kind = KINDS[self.kind]
+        ours, others = ('steps', 'epochs') if kind.by_steps else ('epochs', 'steps')
+        for key in (others, f'warmup_{others}'):
+            if getattr(self, key):
+                raise ValueError(
+                    f"{key}: found {getattr(self, key)}, but a '{self.kind}' is trained by {ours}"
+                )
+        if getattr(self, ours) is None:
+            raise ValueError(f'{ours}: missing, expected how many to train')
+        if not self.cameras and kind.learns_from != 'chunks':
+            raise ValueError(f"cameras: found none, a '{self.kind}' needs at least one")
+        if self.steps and self.steps % self.round_steps:
+            raise ValueError(
+                f'steps: found {self.steps}, expected a multiple of '
+                f'validate_every={self.round_steps}'
+            )
+        return self
+
+    @model_validator(mode='after')
     def _only_what_is_used(self) -> TrainConfig:
         for key in sorted(KINDS[self.kind].unused):
-            value = default = self
+            owner: BaseModel = self
+            value: Any = self
             for part in key.split('.'):
-                default = type(default).model_fields[part].default
-                value = getattr(value, part)
-            if value != default:
+                owner, value = value, getattr(value, part)
+            if value != type(owner).model_fields[part].default:
                 raise ValueError(f"{key}: found {value}, but a '{self.kind}' has no use for it")
         sampled = self.scheduled_sampling.image
         if sampled and not self.loss.image and KINDS[self.kind].learns_from == 'sequences':
@@ -234,9 +282,24 @@ class TrainConfig(_Strict):
         return _take_autoencoders(dict(self.policy), self.kind)
 
     @property
+    def by_steps(self) -> bool:
+        """Whether the run is counted in steps, else in epochs."""
+        return KINDS[self.kind].by_steps
+
+    @property
+    def rounds(self) -> int:
+        """How often the run writes its policies: after each epoch, or each `round_steps`."""
+        return self.steps // self.round_steps if self.steps else self.epochs or 1
+
+    @property
+    def round_steps(self) -> int:
+        """Steps per round of a run that is counted in steps: a short run is judged too."""
+        return min(self.validate_every or ROUND_STEPS, self.steps or ROUND_STEPS)
+
+    @property
     def validation_period(self) -> int:
-        """Epochs between validations: a short run is judged too."""
-        return min(self.validate_every, self.epochs)
+        """Rounds between validations: a short run is judged too."""
+        return 1 if self.by_steps else min(self.validate_every or 1, self.rounds)
 
 
 def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:

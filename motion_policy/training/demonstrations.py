@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,12 @@ import torch
 from torch import Tensor
 
 from motion_policy.episodes import EpisodeReader, list_episodes
-from motion_policy.policies.normalisation import Normalisation, resize_images, value_range
+from motion_policy.policies.normalisation import (
+    Normalisation,
+    Spread,
+    resize_images,
+    value_range,
+)
 from motion_policy.robot import RobotSpec
 from motion_policy.training.config import ConfigError, DataConfig, TrainConfig
 from motion_policy.training.kinds import KINDS
@@ -76,14 +82,36 @@ class Demonstrations:
 
     def normalisation(self) -> Normalisation:
         """Ranges of joints and efforts, from the training episodes alone."""
-        limits = self.robot.joints.limits.position_array()
-        still = (STILL_SHARE * (limits[:, 1] - limits[:, 0])).tolist()
         ranges = {}
-        for name in self.train[0].columns:
-            values = torch.cat([episode.columns[name] for episode in self.train]).double()
+        for name, values in self._columns().items():
             low, high = values.amin(0).tolist(), values.amax(0).tolist()
-            ranges[name] = value_range(low, high, STILL_EFFORT if name == 'effort' else still)
+            ranges[name] = value_range(low, high, self._still(name).tolist())
         return Normalisation(**ranges)
+
+    def spread(self) -> Normalisation:
+        """Means and standard deviations instead of ranges.
+
+        The least deviation is that of an even movement over what counts as still.
+        """
+        spreads = {}
+        for name, values in self._columns().items():
+            least = self._still(name) / math.sqrt(12)
+            std = torch.maximum(values.std(0, correction=0), least)
+            spreads[name] = Spread(mean=tuple(values.mean(0).tolist()), std=tuple(std.tolist()))
+        return Normalisation(**spreads)
+
+    def _columns(self) -> dict[str, Tensor]:
+        """All training rows of each column, (N, J) float64."""
+        return {
+            name: torch.cat([episode.columns[name] for episode in self.train]).double()
+            for name in self.train[0].columns
+        }
+
+    def _still(self, column: str) -> Tensor:
+        """The span (J,) below which a joint counts as still."""
+        limits = torch.from_numpy(self.robot.joints.limits.position_array()).double()
+        span = STILL_SHARE * (limits[:, 1] - limits[:, 0])
+        return torch.full_like(span, STILL_EFFORT) if column == 'effort' else span
 
     def fingerprint(self) -> dict[str, Any]:
         """What was learnt from: counts, names and a digest of names and joint values."""
@@ -216,7 +244,7 @@ class _Reading:
                 f'{path}: {name} is {values.shape}, expected {(length, len(joints))}'
             )
         least, why = 2 * self.stride + 1, f': two steps at {self.config.rate:g} Hz'
-        if KINDS[self.config.kind].learns_from == 'frames':
+        if KINDS[self.config.kind].learns_from in ('frames', 'chunks'):
             least, why = 1, ''
         if length < least:
             raise ConfigError(f'{path}: {length} rows, expected at least {least}{why}')

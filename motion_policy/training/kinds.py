@@ -7,8 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-# Whole episodes as they were seen, episodes of image features that stay, or single frames.
-LearnsFrom = Literal['sequences', 'features', 'frames']
+# Whole episodes as they were seen, episodes of image features that stay, single frames, or single
+# moments with the actions that followed.
+LearnsFrom = Literal['sequences', 'features', 'frames', 'chunks']
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Kind:
     needs_autoencoder: bool = False
 
     @property
+    def by_steps(self) -> bool:
+        """Whether a run is counted in steps of the optimiser, else in epochs."""
+        return self.learns_from == 'chunks'
+
+    @property
     def unused(self) -> frozenset[str]:
         """Keys of the configuration for which it has no use."""
         return UNUSED[self.learns_from]
@@ -37,11 +43,12 @@ KINDS = {
     'cnnrnn': Kind('sequences', 'pretrained'),
     'cnnrnnln': Kind('sequences', 'pretrained'),
     'sarnn': Kind('sequences'),
+    'act': Kind('chunks'),
 }
 
+_TRANSLATE = {'augmentation.translate'}
 _FRAMES = {
     'frames_per_epoch',
-    'augmentation.translate',
     'augmentation.autocontrast',
     'augmentation.horizontal_flip',
     'augmentation.vertical_flip',
@@ -62,8 +69,31 @@ _LIGHT = {
     'augmentation.hue',
     'augmentation.erasing',
 }
+_CHUNKS = {
+    'data.hold',
+    'data.workers',
+    'learning_rate_backbone',
+    'weight_decay',
+    'validation_frames',
+    'loss.action',
+    'loss.kl',
+    'loss.legacy_padding_mean',
+}
+_EPOCHS = {
+    'bptt_steps',
+    'scheduled_sampling',
+    'image_loss_frames',
+    'loss_schedule',
+    'loss.image',
+    'loss.joint',
+    'loss.point',
+    'loss.feature',
+    'loss.effort',
+    'augmentation.joint_offset',
+}
 UNUSED: dict[LearnsFrom, frozenset[str]] = {
-    'sequences': frozenset(_FRAMES | _FEATURES),
-    'features': frozenset(_FRAMES | _LIGHT | {'image_loss_frames'}),
-    'frames': frozenset(_STEPS | _FEATURES | {'image_loss_frames'}),
+    'sequences': frozenset(_FRAMES | _TRANSLATE | _FEATURES | _CHUNKS),
+    'features': frozenset(_FRAMES | _TRANSLATE | _LIGHT | {'image_loss_frames'} | _CHUNKS),
+    'frames': frozenset(_STEPS | _FEATURES | {'image_loss_frames'} | _CHUNKS),
+    'chunks': frozenset(_FRAMES | _FEATURES | _EPOCHS),
 }

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The three ways in which a model learns: from sequences, from fixed features, from frames.
+"""The ways in which a model learns: from sequences, from fixed features, from frames, from chunks.
 
 The trainer asks these for data, terms of the loss and pictures, and knows no kind of model.
 """
@@ -16,21 +16,29 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from motion_policy.policies import Model
+from motion_policy.policies.act import ACTConfig, ACTPolicy
 from motion_policy.policies.cae import CAEModel, adopt_pretrained
 from motion_policy.policies.cae_rnn import CAERNNPolicy, with_autoencoders
 from motion_policy.policies.cnnrnn import CNNRNNPolicy
+from motion_policy.policies.normalisation import Normalisation
 from motion_policy.policies.recurrent import RecurrentPolicy
+from motion_policy.training.act_loss import act_terms
 from motion_policy.training.augmentation import Augmentation
 from motion_policy.training.autoencoder_loss import autoencoder_terms
 from motion_policy.training.batches import Batch, EpochOrder, Sequences, collate
-from motion_policy.training.config import TrainConfig
+from motion_policy.training.chunk_pictures import chunk_plot
+from motion_policy.training.chunks import ChunkBatch, Moments, StepOrder, evenly_spread
+from motion_policy.training.config import ConfigError, TrainConfig
 from motion_policy.training.demonstrations import Demonstration, Demonstrations
 from motion_policy.training.features import with_features
 from motion_policy.training.frames import FrameBatch, FrameOrder, Frames, collate_frames
 from motion_policy.training.kinds import KINDS, LearnsFrom
+from motion_policy.training.moment_augmentation import MomentAugmentation
 from motion_policy.training.pictures import RgbImage, reconstructions, storyboard
 from motion_policy.training.recurrent_loss import recurrent_terms
 from motion_policy.training.unrolling import Own
+
+ADAM_EPS = 1e-7  # as EIPL has it
 
 M = TypeVar('M', bound=Model)
 B = TypeVar('B')
@@ -50,11 +58,22 @@ class Learning(ABC, Generic[M, B]):
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
-        self.augmentation = Augmentation(config.augmentation)
+
+    def optimizer(self, model: M) -> torch.optim.Optimizer:
+        """What moves the weights; a group may name a learning rate of its own as `initial_lr`."""
+        parameters = [part for part in model.parameters() if part.requires_grad]
+        return torch.optim.Adam(parameters, lr=self.config.learning_rate, eps=ADAM_EPS)
 
     def hyper(self, autoencoders: Sequence[Model]) -> dict[str, Any]:
         """The hyper-parameters of the model, if it begins with these autoencoders."""
         return self.config.hyper
+
+    def check(self, data: Demonstrations) -> None:
+        """ConfigError if the demonstrations do not suit the configuration."""
+
+    def normalisation(self, data: Demonstrations) -> Normalisation:
+        """How robot units are scaled, from the training episodes alone."""
+        return data.normalisation()
 
     def begin(self, model: M, autoencoders: Sequence[Model]) -> None:
         """Gives a new model the weights of trained autoencoders; UserError if they do not fit."""
@@ -87,6 +106,10 @@ class SequenceLearning(Learning[RecurrentPolicy, Batch]):
 
     self_made = ('point',)
     picture_name = 'storyboard'
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__(config)
+        self.augmentation = Augmentation(config.augmentation)
 
     def begin(self, model: RecurrentPolicy, autoencoders: Sequence[Model]) -> None:
         if autoencoders:
@@ -153,6 +176,10 @@ class FrameLearning(Learning[CAEModel, FrameBatch]):
 
     picture_name = 'reconstruction'
 
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__(config)
+        self.augmentation = Augmentation(config.augmentation)
+
     def train_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
         frames = Frames(data.train)
         order = FrameOrder(
@@ -187,10 +214,90 @@ class FrameLearning(Learning[CAEModel, FrameBatch]):
         )
 
 
+class ChunkLearning(Learning[ACTPolicy, ChunkBatch]):
+    """From single moments and the actions that followed, counted in steps."""
+
+    picture_name = 'chunks'
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__(config)
+        self.augmentation = MomentAugmentation(config.augmentation)
+
+    @property
+    def _chunk(self) -> int:
+        return ACTConfig.model_validate(self.config.hyper).chunk
+
+    def check(self, data: Demonstrations) -> None:
+        longest = max(-(-episode.length // data.stride) for episode in data.train)
+        if self._chunk > longest:
+            raise ConfigError(
+                f'policy.chunk: {self._chunk} steps, but the longest episode has {longest}: '
+                'what comes after would never be learnt'
+            )
+
+    def normalisation(self, data: Demonstrations) -> Normalisation:
+        return data.spread()
+
+    def optimizer(self, model: ACTPolicy) -> torch.optim.Optimizer:
+        """AdamW, with a learning rate of its own for what sees the images."""
+        rate = self.config.learning_rate
+        seeing = {id(part) for part in model.network.backbones.parameters()}
+        groups: list[dict[str, Any]] = []
+        rates = {False: rate, True: self.config.learning_rate_backbone or rate}
+        for sees, own in rates.items():
+            parts = [part for part in model.parameters() if (id(part) in seeing) == sees]
+            if parts:
+                groups.append({'params': parts, 'lr': own, 'initial_lr': own})
+        # The fused form cannot clip gradients that are scaled.
+        fused = self.config.precision != '16-mixed'
+        return torch.optim.AdamW(
+            groups, lr=rate, weight_decay=self.config.weight_decay, fused=fused
+        )
+
+    def train_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
+        config = self.config
+        moments = self._moments(data.train, data.stride)
+        order = StepOrder(
+            len(moments),
+            config.batch_size,
+            config.round_steps,
+            config.seed,
+            rank=rank,
+            processes=processes,
+        )
+        return self._loader(moments, order)
+
+    def validation_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
+        moments = self._moments(data.validation, data.stride)
+        batches = evenly_spread(
+            len(moments), self.config.validation_frames, self.config.batch_size
+        )
+        return self._loader(moments, batches[rank::processes])
+
+    def terms(
+        self, model: ACTPolicy, batch: ChunkBatch, epoch: int, generator: torch.Generator | None
+    ) -> dict[str, Tensor]:
+        if generator is not None:  # dropout takes no generator
+            torch.manual_seed(generator.initial_seed())
+        return act_terms(
+            model, batch, self.augmentation, generator, self.config.loss.legacy_padding_mean
+        )
+
+    def picture(self, model: ACTPolicy, episode: Demonstration) -> RgbImage:
+        return chunk_plot(model, episode)
+
+    def _moments(self, episodes: Sequence[Demonstration], stride: int) -> Moments:
+        return Moments(episodes, self._chunk, stride, self.config.target)
+
+    def _loader(self, moments: Moments, order: Any) -> Loader:
+        return DataLoader(moments, batch_size=None, sampler=order)
+
+
 LEARNING: dict[LearnsFrom, type[Learning[Any, Any]]] = {
     'sequences': SequenceLearning,
     'features': FeatureLearning,
     'frames': FrameLearning,
+    'chunks': ChunkLearning,
 }
 
 

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The policy as Lightning trains it: terms of the loss, their weights, the optimiser.
 
-Whatever changes over time is a function of the epoch, so a resumed run needs no counters of ours.
+Whatever changes over time is a function of the epoch or of the step, so a resumed run needs no
+counters of ours.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from torch import Tensor
 
 from motion_policy.policies import Model
 from motion_policy.training.batches import Batch, generator_for
+from motion_policy.training.chunks import ChunkBatch
 from motion_policy.training.config import TrainConfig
 from motion_policy.training.frames import FrameBatch
 from motion_policy.training.learning import Learning
 from motion_policy.training.schedule import learning_rate_share
 
-ADAM_EPS = 1e-7  # as EIPL has it
+AnyBatch = Batch | FrameBatch | ChunkBatch
 
 
 class PolicyModule(pl.LightningModule):
@@ -44,7 +46,7 @@ class PolicyModule(pl.LightningModule):
         full: float = getattr(self.config.loss, term)
         return full * self.config.loss_schedule.share(term, self.current_epoch)
 
-    def training_step(self, batch: Batch | FrameBatch, batch_index: int) -> Tensor:
+    def training_step(self, batch: AnyBatch, batch_index: int) -> Tensor:
         generator = generator_for(
             self.config.seed, self.current_epoch, batch_index, self.global_rank, device=self.device
         )
@@ -54,7 +56,7 @@ class PolicyModule(pl.LightningModule):
         self._log('train', {'loss': loss, **terms}, batch)
         return loss
 
-    def validation_step(self, batch: Batch | FrameBatch, batch_index: int) -> None:
+    def validation_step(self, batch: AnyBatch, batch_index: int) -> None:
         terms = self.learning.terms(self.result, batch, self.current_epoch, None)
         self._log('validation', {'loss': self.fixed_loss(terms), **terms}, batch)
 
@@ -67,16 +69,17 @@ class PolicyModule(pl.LightningModule):
         return _weighted(terms, {name: weights[name] for name in judged})
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        parameters = [part for part in self.policy.parameters() if part.requires_grad]
-        return torch.optim.Adam(parameters, lr=self.config.learning_rate, eps=ADAM_EPS)
+        return self.learning.optimizer(self.policy)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         config = self.config
-        share = learning_rate_share(
-            self.current_epoch, config.epochs, config.warmup_epochs, config.learning_rate_shape
-        )
+        if config.steps is not None:
+            at = self.global_step, config.steps, config.warmup_steps
+        else:
+            at = self.current_epoch, config.rounds, config.warmup_epochs
+        share = learning_rate_share(*at, config.learning_rate_shape)
         for group in self.trainer.optimizers[0].param_groups:
-            group['lr'] = config.learning_rate * share
+            group['lr'] = group.get('initial_lr', config.learning_rate) * share
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.mean_policy is None:
@@ -100,7 +103,7 @@ class PolicyModule(pl.LightningModule):
             shares = zip(('joint', 'image'), sampling.shares(self.current_epoch), strict=True)
             self.log_dict({f'own_share/{name}': share for name, share in shares})
 
-    def _log(self, stage: str, values: dict[str, Tensor], batch: Batch | FrameBatch) -> None:
+    def _log(self, stage: str, values: dict[str, Tensor], batch: AnyBatch) -> None:
         self.log_dict(
             {f'{stage}/{name}': value.detach() for name, value in values.items()},
             on_step=False,

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Weights and rates that change while a policy is trained, as pure functions of the epoch.
+"""Weights and rates that change while a policy is trained, as pure functions of epoch or step.
 
 Having no counter, they cannot run ahead in validation and need not be saved for a resume.
 """
@@ -39,12 +39,15 @@ class LossSchedule:
 
 
 def learning_rate_share(
-    epoch: int, epochs: int, warmup_epochs: int, shape: Literal['constant', 'cosine']
+    done: int, total: int, warmup: int, shape: Literal['constant', 'cosine']
 ) -> float:
-    """The share of the learning rate: a linear rise, then constant or half a cosine."""
-    if epoch < warmup_epochs:
-        return (epoch + 1) / (warmup_epochs + 1)
+    """The share of the learning rate: a linear rise, then constant or half a cosine.
+
+    `done`, `total` and `warmup` are all epochs, or all steps.
+    """
+    if done < warmup:
+        return (done + 1) / (warmup + 1)
     if shape == 'constant':
         return 1.0
-    t = (epoch - warmup_epochs) / max(1, epochs - warmup_epochs)
+    t = (done - warmup) / max(1, total - warmup)
     return 0.5 * (1 + math.cos(math.pi * min(1.0, t)))

@@ -40,7 +40,7 @@ from motion_policy.training.module import PolicyModule
 CONFIG_FILE = 'config.yaml'
 
 # What may change between two calls of the same run.
-FREE_KEYS = ('epochs', 'output', 'threads', 'device', 'pictures_every', 'resume')
+FREE_KEYS = ('epochs', 'steps', 'output', 'threads', 'device', 'pictures_every', 'resume')
 
 
 def no_progress(paths: Sequence[Path], _: str) -> Iterable[Path]:
@@ -54,7 +54,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     progress: Progress = no_progress,
 ) -> Path:
-    """Trains until `config.epochs` are done and returns the folder of the best policy.
+    """Trains `config.epochs` or `config.steps` and returns the folder of the best policy.
 
     Args:
         config: what to do.
@@ -71,6 +71,7 @@ def train(
     learning = learning_of(config)
     autoencoders = load_autoencoders(config.autoencoders)
     demonstrations = load_demonstrations(config, progress)
+    learning.check(demonstrations)
     spec = policy_spec(config, demonstrations, learning, autoencoders)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -115,7 +116,7 @@ def policy_spec(
         target=config.target,
         effort=config.effort,
         hyper=learning.hyper(autoencoders.models),
-        normalisation=demonstrations.normalisation(),
+        normalisation=learning.normalisation(demonstrations),
         robot=demonstrations.robot,
         data=demonstrations.fingerprint(),
         training={**config.model_dump(mode='json'), 'began_with': list(autoencoders.record)},
@@ -132,7 +133,7 @@ def _trainer(config: TrainConfig, output: Path, callbacks: list[Callback]) -> pl
         num_nodes=config.nodes,
         strategy=_strategy(config) if processes > 1 else 'auto',
         precision=config.precision,
-        max_epochs=config.epochs,
+        max_epochs=config.rounds,
         check_val_every_n_epoch=config.validation_period,
         gradient_clip_val=config.gradient_clip or None,
         logger=TensorBoardLogger(output, name='', version='tensorboard'),

@@ -1,0 +1,159 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Single moments of demonstrations with the actions that followed, as ACT learns from them.
+
+Every row of every episode is drawn once before any is drawn again; which ones a step shows depends
+on the seed and the step's number only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from motion_policy.training.batches import generator_for
+from motion_policy.training.demonstrations import Demonstration
+
+
+@dataclass(frozen=True)
+class ChunkBatch:
+    """B moments, and the k targets that followed each.
+
+    images {camera: (B, h, w, 3) uint8}, qpos (B, J), targets (B, k, A) in robot units, valid
+    (B, k) bool: false where the episode was over; effort (B, J) where the policy sees it.
+    """
+
+    images: dict[str, Tensor]
+    qpos: Tensor
+    targets: Tensor
+    valid: Tensor
+    effort: Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.valid)
+
+    def to(self, *args: Any, **kwargs: Any) -> ChunkBatch:
+        """The batch on another device."""
+        return self._each(lambda tensor: tensor.to(*args, **kwargs))
+
+    def pin_memory(self) -> ChunkBatch:
+        """The batch in memory from which a GPU copies by itself."""
+        return self._each(lambda tensor: tensor if tensor.is_cuda else tensor.pin_memory())
+
+    def _each(self, change: Any) -> ChunkBatch:
+        images = {camera: change(image) for camera, image in self.images.items()}
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        tensors = {name: change(v) for name, v in given.items() if isinstance(v, Tensor)}
+        return replace(self, images=images, **tensors)
+
+
+class Moments(Dataset[ChunkBatch]):
+    """item [moment, ...] -> ChunkBatch; moments are numbered through all rows of all episodes.
+
+    Args:
+        demonstrations: what to draw from.
+        chunk: targets k per moment.
+        stride: rows between one target and the next.
+        target: the actions from the moment on, or the joint positions from a period later on.
+    """
+
+    def __init__(
+        self,
+        demonstrations: Sequence[Demonstration],
+        chunk: int,
+        stride: int = 1,
+        target: Literal['action', 'qpos'] = 'action',
+    ) -> None:
+        self.demonstrations = tuple(demonstrations)
+        lengths = torch.tensor([episode.length for episode in self.demonstrations])
+        self._ends = lengths.cumsum(0)
+        self._starts = self._ends - lengths
+        self._qpos = torch.cat([episode.qpos for episode in self.demonstrations])
+        efforts = [e.effort for e in self.demonstrations if e.effort is not None]
+        self._effort = torch.cat(efforts) if efforts else None
+        self._targets = self._qpos
+        if target == 'action':
+            self._targets = torch.cat([episode.action for episode in self.demonstrations])
+        first = 0 if target == 'action' else stride
+        self._ahead = first + stride * torch.arange(chunk)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, moments: Sequence[int]) -> ChunkBatch:
+        rows = torch.as_tensor(moments)
+        episodes = torch.searchsorted(self._ends, rows, right=True)
+        wanted, ends = rows[:, None] + self._ahead, self._ends[episodes][:, None]
+        places = zip(episodes.tolist(), (rows - self._starts[episodes]).tolist(), strict=True)
+        return ChunkBatch(
+            images=self._images(list(places)),
+            qpos=self._qpos[rows],
+            targets=self._targets[torch.minimum(wanted, ends - 1)],
+            valid=wanted < ends,
+            effort=None if self._effort is None else self._effort[rows],
+        )
+
+    def _images(self, places: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
+        return {
+            camera: torch.stack(
+                [self.demonstrations[episode].images[camera][row] for episode, row in places]
+            )
+            for camera in self.demonstrations[0].images
+        }
+
+
+class StepOrder(Sampler[list[int]]):
+    """The moments of each step; an epoch of the trainer is `round_steps` steps.
+
+    Passes through all moments, each in an order of its own, follow each other without a gap. With
+    several processes each takes its share of every step.
+    """
+
+    def __init__(
+        self,
+        moments: int,
+        batch_size: int,
+        round_steps: int,
+        seed: int,
+        *,
+        rank: int = 0,
+        processes: int = 1,
+    ) -> None:
+        self.moments, self.batch_size, self.round_steps = moments, batch_size, round_steps
+        self.seed, self.rank, self.processes = seed, rank, processes
+        self.epoch = 0
+        self._known: tuple[int, list[int]] = (-1, [])
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.round_steps
+
+    def __iter__(self) -> Iterator[list[int]]:
+        first = self.epoch * self.round_steps
+        for step in range(first, first + self.round_steps):
+            begin = (step * self.processes + self.rank) * self.batch_size
+            yield [self._drawn(number) for number in range(begin, begin + self.batch_size)]
+
+    def _drawn(self, number: int) -> int:
+        """The moment that is drawn as the `number`-th of the whole run."""
+        run_through, place = divmod(number, self.moments)
+        if self._known[0] != run_through:
+            generator = generator_for(self.seed, run_through)
+            order = torch.randperm(self.moments, generator=generator).tolist()
+            self._known = (run_through, order)
+        return self._known[1][place]
+
+
+def evenly_spread(moments: int, count: int, batch_size: int) -> list[list[int]]:
+    """At most `count` of the moments, always the same ones, in batches."""
+    chosen = torch.linspace(0, moments - 1, min(count, moments)).round().long().tolist()
+    return [chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size)]
