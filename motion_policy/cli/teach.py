@@ -1,186 +1,107 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`motion-policy teach`: record demonstrations of the scripted teacher over ROS topics.
+"""`motion-policy teach`: let the scripted teacher of a simulated task demonstrate, and record it.
 
-Simulated arm, teacher and recorder are the nodes of a real session, in processes of their own.
+A teacher that is a node is recorded over ROS topics, as in life; any other without ROS and
+without waiting for the clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import tyro
 from rich.console import Console
 
-from motion_policy.cli.processes import NodeDiedError, NodeProcesses
-from motion_policy.episodes import EpisodeReader, list_episodes
 from motion_policy.errors import UserError
-from motion_policy.nodes.scene_client import SceneClient, SceneError
-from motion_policy.robot import load_robot_spec
-from motion_policy.simulation import TabletopSim
+from motion_policy.evaluation.scenes import SCENES, Scene, find_scene
 
-ROBOT = 'tabletop_sim'
-ATTEMPTS = 8
-SLOW_DOWN, SLOWEST = 0.8, 0.5
-OLDEST_SAMPLE_S = 0.1  # half of what the recorder takes; a camera period is 0.04
-DEMONSTRATION_TIMEOUT_S = 30.0  # simulated
-SUCCESS_TIMEOUT_S = 1.0  # simulated, after the end of the demonstration
+PER_POSITION, EPISODES, SPEED = 12, 50, 2.0
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Let the scripted teacher demonstrate `grasp` and record it; failed ones are done again."""
+    """Let the scripted teacher demonstrate and record it; failed ones are done again.
+
+    sim:tabletop:grasp is taught over ROS topics by the nodes of a real session; the other tasks
+    are recorded directly, as fast as the machine can, and the seed fixes every episode.
+    """
 
     out: Path
-    """Folder of the episodes, made when needed."""
+    """Folder of the episodes, made when needed; new ones are added."""
 
-    positions: tuple[str, ...] = ('A', 'C', 'E')
-    """Where the cube stands: A..E, 'random', or metres on the line."""
+    scene: Annotated[
+        str,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar='SCENE', help='what is taught, one of: ' + ', '.join(SCENES)),
+    ] = 'sim:tabletop:grasp'
 
-    per_position: int = 12
-    """Demonstrations at each position."""
-
-    speed: float = 2.0
-    """Simulated seconds per second."""
+    positions: tuple[str, ...] = ()
+    """Where the cube stands: places of the scene, or 'random'; the taught ones if not given."""
 
     seed: int = 0
     """Fixes the variation of scene and teacher."""
 
-    task: str = 'grasp'
-    """Noted in the episodes."""
+    task: str | None = None
+    """Noted in the episodes; the name of the task if not given."""
+
+    per_position: int | None = None
+    """Over ROS: demonstrations at each position, 12 if not given."""
+
+    speed: float | None = None
+    """Over ROS: simulated seconds per second, 2 if not given."""
+
+    episodes: int | None = None
+    """Directly: demonstrations in all, 50 if not given; positions take turns."""
+
+    jpeg_quality: int | None = None
+    """Directly: of the pictures, 95 if not given."""
 
 
 def run(arguments: Arguments) -> int:
     """Record all demonstrations; 0 when every one succeeded in the end, else 1."""
-    if arguments.per_position < 1:
-        raise UserError(f'--per-position is {arguments.per_position}, expected at least 1')
-    check_positions(arguments.positions)
-    console = Console()
-    with NodeProcesses() as processes:
-        _start_nodes(processes, arguments)
-        try:
-            with SceneClient(load_robot_spec(ROBOT), processes.check) as scene:
-                _Lesson(scene, arguments, console).give()
-                return 0
-        except (NodeDiedError, SceneError) as error:
-            processes.keep_logs = True
-            console.print(f'failed: {error}', style='red', markup=False, soft_wrap=True)
-            console.print(f'logs: {processes.log_dir}', markup=False, soft_wrap=True)
-            return 1
+    scene = find_scene(arguments.scene)
+    positions = arguments.positions or scene.taught
+    task = scene.name.rpartition(':')[2] if arguments.task is None else arguments.task
+    if arguments.seed < 0:
+        raise UserError(f'teach: --seed is {arguments.seed}, expected at least 0')
+    if scene.teacher is None:
+        return _over_ros(arguments, scene, positions, task)
+    return _directly(arguments, scene, positions, task)
 
 
-def check_positions(positions: Sequence[str]) -> None:
-    """Refuse a position that the scene does not have, before anything is started."""
-    sim = TabletopSim()
-    for position in positions:
-        sim.reset(position)
+def _over_ros(arguments: Arguments, scene: Scene, positions: tuple[str, ...], task: str) -> int:
+    from motion_policy.cli.teach_over_ros import Session, teach_over_ros
+
+    _refuse(arguments, scene, ('episodes', 'jpeg_quality'), 'recorded over ROS topics')
+    per_position = PER_POSITION if arguments.per_position is None else arguments.per_position
+    if per_position < 1:
+        raise UserError(f'--per-position is {per_position}, expected at least 1')
+    speed = SPEED if arguments.speed is None else arguments.speed
+    session = Session(arguments.out, positions, per_position, speed, arguments.seed, task)
+    return teach_over_ros(session, Console())
 
 
-def _start_nodes(processes: NodeProcesses, arguments: Arguments) -> None:
-    simulated = {'robot': ROBOT, 'use_sim_time': True}
-    processes.start_node(
-        'sim_node',
-        {
-            'robot': ROBOT,
-            'seed': arguments.seed,
-            'publish_clock': True,
-            'real_time_factor': float(arguments.speed),
-        },
-    )
-    processes.start_node('demonstrator_node', {**simulated, 'seed': arguments.seed})
-    processes.start_node(
-        'recorder_node',
-        {
-            **simulated,
-            'directory': str(arguments.out.absolute()),
-            'task': arguments.task,
-            'operator': 'scripted expert',
-            'sim': True,
-            'reliable': True,
-        },
-    )
+def _directly(arguments: Arguments, scene: Scene, positions: tuple[str, ...], task: str) -> int:
+    from motion_policy.cli.teach_directly import Lesson, teach_directly
+
+    _refuse(arguments, scene, ('per_position', 'speed'), 'recorded directly')
+    episodes = EPISODES if arguments.episodes is None else arguments.episodes
+    quality = 95 if arguments.jpeg_quality is None else arguments.jpeg_quality
+    if episodes < 1:
+        raise UserError(f'teach: --episodes is {episodes}, expected at least 1')
+    if not 1 <= quality <= 100:
+        raise UserError(f'teach: --jpeg-quality is {quality}, expected 1 to 100')
+    lesson = Lesson(arguments.out, scene, positions, episodes, arguments.seed, task, quality)
+    return teach_directly(lesson, Console())
 
 
-class _Lesson:
-    """All demonstrations, position after position in turn."""
-
-    def __init__(self, scene: SceneClient, arguments: Arguments, console: Console) -> None:
-        self._scene = scene
-        self._arguments = arguments
-        self._console = console
-        self._done = scene.latch('demonstrator_node/done')
-        self._stopped = ''
-        self._speed = arguments.speed
-        self._trouble = scene.trouble('recorder_node/status')
-
-    def give(self) -> None:
-        """Record every demonstration; SceneError when one does not succeed at all."""
-        count = self._arguments.per_position * len(self._arguments.positions)
-        positions = list(self._arguments.positions) * self._arguments.per_position
-        for number, position in enumerate(positions, 1):
-            line = self._demonstrate(position)
-            self._console.print(f'{number}/{count}  {line}', markup=False, soft_wrap=True)
-        self._console.print(
-            f'{count} demonstrations in {self._arguments.out}', markup=False, soft_wrap=True
-        )
-
-    def _demonstrate(self, position: str) -> str:
-        """Record one success at `position`; a failure is discarded and done again."""
-        reason = ''
-        for _ in range(ATTEMPTS):
-            try:
-                reason = self._attempt(position)
-            except BaseException:
-                # Half a demonstration would be mistaken for a whole one.
-                with suppress(SceneError, NodeDiedError):
-                    self._scene.trigger('recorder_node/discard')
-                raise
-            if not reason:
-                return f'{position}  {self._stopped}'
-            self._console.print(
-                f'again, at {self._speed:.2g} x real time: {reason}', markup=False, soft_wrap=True
-            )
-        raise SceneError(f'position {position}: {ATTEMPTS} attempts failed, the last: {reason}')
-
-    def _attempt(self, position: str) -> str:
-        """Record one demonstration; return why it was discarded, empty when it was kept."""
-        scene = self._scene
-        scene.reset_scene(position)
-        scene.until_accepted(lambda: scene.trigger('recorder_node/start'))
-        self._done.clear()
-        scene.until_accepted(lambda: scene.trigger('demonstrator_node/start'))
-        scene.wait(
-            lambda: self._done.rose() or self._trouble.now,
-            'demonstrator_node/done',
-            DEMONSTRATION_TIMEOUT_S,
-        )
-        lifted = self._trouble.now or scene.wait(scene.success.rose, 'success', SUCCESS_TIMEOUT_S)
-        reason = self._stop() if lifted else 'the cube was not lifted'
-        if reason:
-            scene.trigger('recorder_node/discard')
-        else:
-            scene.trigger('recorder_node/mark_success')
-        return reason
-
-    def _stop(self) -> str:
-        """Finish the episode; return why it is not good enough, after which all goes slower."""
-        try:
-            self._stopped = self._scene.trigger('recorder_node/stop')
-            age_s = _oldest_sample_s(list_episodes(self._arguments.out)[-1])
-            if age_s <= OLDEST_SAMPLE_S or self._speed <= 1.0:
-                return ''
-            reason = f'this machine cannot follow, samples were up to {age_s:.2f} s old'
-        except SceneError as error:
-            reason = str(error)
-        self._speed = max(self._speed * SLOW_DOWN, SLOWEST)
-        self._scene.set_parameter('sim_node', 'real_time_factor', self._speed)
-        return reason
-
-
-def _oldest_sample_s(path: Path) -> float:
-    """Return the greatest age of a sample in any row of an episode."""
-    with EpisodeReader(path) as episode:
-        ages_ns = [episode.stamps(name).age_ns.max() for name in episode.robot.stream_names]
-    return float(max(ages_ns)) * 1e-9
+def _refuse(arguments: Arguments, scene: Scene, names: Sequence[str], how: str) -> None:
+    """UserError if an option was given that this scene has no use for."""
+    for name in names:
+        if getattr(arguments, name) is not None:
+            option = name.replace('_', '-')
+            raise UserError(f'teach: --{option} is not for {scene.name}, which is {how}')

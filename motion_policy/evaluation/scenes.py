@@ -35,6 +35,10 @@ class Simulation(Protocol):
         """Named places of the object [m]."""
 
     @property
+    def cube_pose(self) -> Float64Array:
+        """Position [m] and quaternion (w, x, y, z) of the object, (7,)."""
+
+    @property
     def time_ns(self) -> int:
         """Simulated time since the reset."""
 
@@ -51,7 +55,7 @@ class Simulation(Protocol):
         """Measured joint efforts [N m, N]."""
 
     def reset(self, cube: Any, seed: int | None = None) -> None:
-        """Begin a trial with the object at a position (a name, or a place on the line [m])."""
+        """Begin a trial with the object at a position (a name, or a place as the scene has it)."""
 
     def step(self, command: Float64Array | None, duration_s: float) -> None:
         """Let time pass under a joint command, or under the one before (None)."""
@@ -61,6 +65,23 @@ class Simulation(Protocol):
 
     def close(self) -> None:
         """Free what rendering took."""
+
+
+class Demonstration(Protocol):
+    """Joint targets (J,) over time, from the start of the trial."""
+
+    @property
+    def duration_s(self) -> float:
+        """How long it lasts."""
+
+    def __call__(self, time_s: float) -> Float64Array:
+        """Where the leader stands: the action of that moment."""
+
+    def follower(self, time_s: float) -> Float64Array:
+        """Where the follower is sent, which may be nudged off the leader's way."""
+
+
+Teacher = Callable[[Simulation, int], Demonstration]
 
 
 @dataclass(frozen=True)
@@ -76,6 +97,8 @@ class Scene:
         camera_rate_hz: how many frames the simulated cameras give.
         overview: a camera for people, or None.
         make: builds the simulation.
+        teacher: builds what plans a demonstration of the scene as it stands, varied by a seed;
+            None where the teacher is a node of its own.
     """
 
     name: str
@@ -86,12 +109,26 @@ class Scene:
     camera_rate_hz: float
     overview: str | None
     make: Callable[[], Simulation]
+    teacher: Callable[[], Teacher] | None = None
 
 
 def _make_tabletop() -> Simulation:
     from motion_policy.simulation import TabletopSim
 
     return TabletopSim(seed=0)
+
+
+def _make_transfer_cube() -> Simulation:
+    from motion_policy.simulation.transfer_cube import TransferCubeSim
+
+    return TransferCubeSim(seed=0)
+
+
+def _make_transfer_teacher() -> Teacher:
+    from motion_policy.simulation.transfer_expert import TransferExpert
+
+    expert = TransferExpert()
+    return lambda sim, seed: expert.plan(sim.cube_pose[:2], sim.qpos, seed)
 
 
 SCENES = {
@@ -106,6 +143,17 @@ SCENES = {
             camera_rate_hz=25.0,
             overview='view',
             make=_make_tabletop,
+        ),
+        Scene(
+            name='sim:aloha:transfer_cube',
+            robot='aloha_sim',
+            positions=('random',),
+            taught=('random',),
+            horizon_s=8.0,
+            camera_rate_hz=50.0,
+            overview='view',
+            make=_make_transfer_cube,
+            teacher=_make_transfer_teacher,
         ),
     )
 }

@@ -127,44 +127,49 @@ class TransferExpert:
     """Plans demonstrations of `transfer_cube`: lift with the right, hand over, hold with the left.
 
     Args:
-        seed: fixes the little variation between demonstrations.
         nudge: how strongly the followers are pushed off the leaders' way; 0: not at all.
     """
 
-    def __init__(self, seed: int = 0, nudge: float = 1.0) -> None:
+    def __init__(self, nudge: float = 1.0) -> None:
         self._left, self._right = GripperKinematics('left'), GripperKinematics('right')
-        self._rng = np.random.default_rng(seed)
         self._strength = nudge
 
-    def plan(self, cube_xy: Array, qpos: Array) -> BothArms:
+    def plan(self, cube_xy: Array, qpos: Array, seed: int = 0) -> BothArms:
         """Return the leaders' joint targets for a cube at `cube_xy` (2,) [m].
 
         Args:
             cube_xy: centre of the cube on the table.
             qpos: (14,) joint positions at the start.
+            seed: fixes the little variation between demonstrations.
         """
-        meeting = np.array(MEETING) + self._rng.uniform(-1, 1, 3) * (0.01, 0.01, 0.01)
-        right = self._right_arm(np.asarray(cube_xy, np.float64), meeting, qpos[7:])
+        rng = np.random.default_rng(seed)
+        meeting = np.array(MEETING) + rng.uniform(-1, 1, 3) * (0.01, 0.01, 0.01)
+        right = self._right_arm(np.asarray(cube_xy, np.float64), meeting, qpos[7:], rng)
         left = self._left_arm(meeting, qpos[:7])
-        pace = self._rng.uniform(0.98, 1.02)
+        pace = rng.uniform(0.98, 1.02)
         return BothArms(
-            self._trajectory(left, pace, LEFT_FADE_S), self._trajectory(right, pace, RIGHT_FADE_S)
+            self._trajectory(left, pace, LEFT_FADE_S, rng),
+            self._trajectory(right, pace, RIGHT_FADE_S, rng),
         )
 
-    def _trajectory(self, rows: list[Waypoint], pace: float, fade_s: Fade) -> Trajectory:
+    def _trajectory(
+        self, rows: list[Waypoint], pace: float, fade_s: Fade, rng: np.random.Generator
+    ) -> Trajectory:
         times = np.array([time for time, _, _ in rows]) * pace
         waypoints = np.array([[*angles, gripper] for _, angles, gripper in rows])
         nudge = Nudge(
-            self._rng.uniform(0.3, 1.0, (2, 6)) * NUDGE_RAD * self._strength,
-            self._rng.uniform(0.25, 0.8, (2, 6)),
-            self._rng.uniform(0, 2 * math.pi, (2, 6)),
+            rng.uniform(0.3, 1.0, (2, 6)) * NUDGE_RAD * self._strength,
+            rng.uniform(0.25, 0.8, (2, 6)),
+            rng.uniform(0, 2 * math.pi, (2, 6)),
             fade_s,
         )
         return Trajectory(times, waypoints, nudge)
 
-    def _right_arm(self, cube_xy: Array, meeting: Array, qpos: Array) -> list[Waypoint]:
+    def _right_arm(
+        self, cube_xy: Array, meeting: Array, qpos: Array, rng: np.random.Generator
+    ) -> list[Waypoint]:
         grasp = np.array([*cube_xy, CUBE_HALF_M])
-        above = grasp + (0.0, 0.0, 0.09) + self._rng.uniform(-1, 1, 3) * (0.005, 0.005, 0.01)
+        above = grasp + (0.0, 0.0, 0.09) + rng.uniform(-1, 1, 3) * (0.005, 0.005, 0.01)
         down = _right_rotation(GRASP_PITCH_RAD)
         at_above = self._right.solve(above, down, qpos[:6])
         at_grasp = self._right.solve(grasp, down, at_above)

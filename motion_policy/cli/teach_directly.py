@@ -1,0 +1,150 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Teaching without ROS and without a clock: simulation, teacher and episode file in one loop.
+
+The seed and the number of the file fix an episode, so that adding some never repeats any.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from motion_policy.episodes import EpisodeWriter, next_episode_path
+from motion_policy.evaluation.scenes import Demonstration, Scene, Simulation, Teacher
+from motion_policy.robot import RobotSpec, load_robot_spec
+from motion_policy.robot.spec import NANOSECONDS_PER_S
+from motion_policy.streams import Observation, Row, Sample, StreamCounters
+
+ATTEMPTS = 8
+# A stamp of 0 means "no stamp", so simulated time begins later.
+START_NS = NANOSECONDS_PER_S
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is taught directly.
+
+    Attributes:
+        out: folder of the episodes, made when needed.
+        scene: the simulated task; it has a teacher.
+        positions: where the object stands, in turns.
+        episodes: how many are added.
+        seed: fixes the variation of scene and teacher.
+        task: noted in the episodes.
+        jpeg_quality: of the pictures, 1 to 100.
+    """
+
+    out: Path
+    scene: Scene
+    positions: tuple[str, ...]
+    episodes: int
+    seed: int
+    task: str
+    jpeg_quality: int = 95
+
+
+def teach_directly(lesson: Lesson, console: Console) -> int:
+    """Record every episode; 0 when all succeeded in the end, else 1."""
+    assert lesson.scene.teacher is not None
+    sim, teacher = lesson.scene.make(), lesson.scene.teacher()
+    robot = load_robot_spec(lesson.scene.robot)
+    failed = rows = 0
+    columns = TextColumn('episodes'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    begin = time.monotonic()
+    try:
+        for position in lesson.positions:
+            sim.reset(position, seed=0)
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task('episodes', total=lesson.episodes)
+            for _ in range(lesson.episodes):
+                failures, length = _record(lesson, sim, teacher, robot)
+                failed, rows = failed + failures, rows + length
+                progress.advance(task)
+    except _NeverSucceededError as error:
+        console.print(f'failed: {error}', style='red', markup=False, soft_wrap=True)
+        return 1
+    finally:
+        sim.close()
+    taken_s = time.monotonic() - begin
+    console.print(
+        f'{lesson.episodes} demonstrations in {lesson.out}: {rows} rows, {failed} failed and '
+        f'were done again; {taken_s:.0f} s, {taken_s / lesson.episodes:.2f} s each',
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    return 0
+
+
+class _NeverSucceededError(RuntimeError):
+    """The teacher failed in every attempt at an episode."""
+
+
+def _record(
+    lesson: Lesson, sim: Simulation, teacher: Teacher, robot: RobotSpec
+) -> tuple[int, int]:
+    """Record the next episode; return how many attempts failed before, and its rows."""
+    path = next_episode_path(lesson.out)
+    number = int(path.stem.rpartition('_')[2])
+    position = lesson.positions[number % len(lesson.positions)]
+    for attempt in range(ATTEMPTS):
+        seeds = np.random.SeedSequence([lesson.seed, number, attempt]).generate_state(2).tolist()
+        sim.reset(position, seed=seeds[0])
+        demonstration = teacher(sim, seeds[1])
+        writer = EpisodeWriter(
+            path, robot, task=lesson.task, operator='scripted expert', sim=True,
+            jpeg_quality=lesson.jpeg_quality, created_ns=time.time_ns(),
+        )  # fmt: skip
+        try:
+            _demonstrate(sim, demonstration, robot, writer)
+        except BaseException:
+            # Half a demonstration would be mistaken for a whole one.
+            writer.discard()
+            raise
+        if sim.success:
+            writer.success = True
+            writer.close()
+            return attempt, writer.length
+        writer.discard()
+    raise _NeverSucceededError(
+        f'{path}: {ATTEMPTS} demonstrations at {position} failed, expected one to succeed'
+    )
+
+
+def _demonstrate(
+    sim: Simulation, demonstration: Demonstration, robot: RobotSpec, writer: EpisodeWriter
+) -> None:
+    """Play a demonstration to its end; a row holds what was measured before its command."""
+    period_s = robot.period_ns / NANOSECONDS_PER_S
+    for index in range(int(demonstration.duration_s / period_s)):
+        elapsed_s = index * period_s
+        observation = Observation(
+            qpos=sim.qpos.astype(np.float32),
+            qvel=sim.qvel.astype(np.float32),
+            effort=sim.effort.astype(np.float32),
+            images={
+                name: sim.render(name, camera.height, camera.width)
+                for name, camera in robot.cameras.items()
+            },
+            action=demonstration(elapsed_s).astype(np.float32),
+        )
+        row = _row(START_NS + index * robot.period_ns, index, robot)
+        writer.append(row.time_ns, observation, row)
+        sim.step(demonstration.follower(elapsed_s), period_s)
+
+
+def _row(time_ns: int, index: int, robot: RobotSpec) -> Row:
+    """Return the row of samples that were all taken at its own time."""
+    names = robot.stream_names
+    counters = StreamCounters(index + 1, max_gap_ns=robot.period_ns if index else 0)
+    return Row(
+        time_ns,
+        samples={name: Sample(time_ns, time_ns, None) for name in names},
+        faults={},
+        ages_ns=dict.fromkeys(names, 0),
+        counters=dict.fromkeys(names, counters),
+    )
