@@ -46,11 +46,14 @@ class ActionBuffer:
         *,
         join_ns: int | None = None,
         join_position: Float64Array | None = None,
+        fade_ns: int = 0,
     ) -> int:
         """Replace the plan by `chunk` (k, A), k >= 1; return how many of its rows were in time.
 
         The new plan starts at `join_ns` (default: `start_ns`) from `join_position` (A,) (default:
-        the old plan there, or row 0). A chunk that is over by then changes nothing.
+        the old plan there, or row 0). For `fade_ns` from there, rows are blended with the old
+        plan, whose last row lasts as long as it must; without one, with `join_position`. A chunk
+        that is over by then changes nothing.
         """
         join_ns = start_ns if join_ns is None else join_ns
         times = start_ns + np.arange(1, len(chunk) + 1, dtype=np.int64) * period_ns
@@ -62,8 +65,11 @@ class ActionBuffer:
             join_position = self.target(join_ns)
         if join_position is None:
             join_position = chunk[late]
-        self._times_ns = np.concatenate(([join_ns], times[late:]))
-        self._rows = np.concatenate((join_position[None], chunk[late:])).astype(np.float64)
+        times, rows = times[late:], chunk[late:].astype(np.float64)
+        if fade_ns > 0:
+            self._fade(times, rows, join_ns, join_position, fade_ns)
+        self._times_ns = np.concatenate(([join_ns], times))
+        self._rows = np.concatenate((join_position[None], rows)).astype(np.float64)
         return len(chunk) - late
 
     def target(self, now_ns: int) -> Float64Array | None:
@@ -85,3 +91,22 @@ class ActionBuffer:
         """Return the rows still ahead: times in ns (n,) and positions (n, A)."""
         ahead = self._times_ns > now_ns
         return self._times_ns[ahead], self._rows[ahead]
+
+    def _fade(
+        self,
+        times: Int64Array,
+        rows: Float64Array,
+        join_ns: int,
+        join_position: Float64Array,
+        fade_ns: int,
+    ) -> None:
+        """Blend the rows (n, A) due before the fade is over with what was planned until now."""
+        for row, time_ns in zip(rows, times.tolist(), strict=True):
+            share = (time_ns - join_ns) / fade_ns
+            if share >= 1:
+                return
+            # Flat at both ends, so that the command changes its speed at neither of them.
+            share = share * share * (3 - 2 * share)
+            # With `hold`, the step at a row's time is to the row after it.
+            old = self.target(time_ns if self.interpolation == 'linear' else time_ns - 1)
+            row[:] = (1 - share) * (join_position if old is None else old) + share * row

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from motion_policy.control.action_buffer import ActionBuffer, Interpolation
+from motion_policy.control.chunk_execution import ChunkExecution, ChunkSchedule
 from motion_policy.control.guard import GuardChain, GuardResult, Reaction
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.errors import UserError
@@ -49,6 +50,10 @@ class Controller:
 
     hold: brake, stay, and go on by itself with a ramp once the faults are gone and a new action
     is there; with `latch_faults` only after `reset` or a new `enable`.
+
+    Without `chunks` an action is asked for once per policy period. With it, the policy answers
+    chunks of many rows, row 0 being due `first_due_ns` after the observation (default: one
+    policy period), and is asked when the next one is wanted.
     """
 
     def __init__(
@@ -61,6 +66,8 @@ class Controller:
         latch_faults: bool = False,
         max_following_error: float | Sequence[float] | None = None,
         on_violation: Mapping[str, Reaction] | None = None,
+        chunks: ChunkExecution | None = None,
+        first_due_ns: int | None = None,
     ) -> None:
         self.robot = robot
         self.policy_period_ns = policy_period_ns
@@ -85,7 +92,14 @@ class Controller:
         self._fresh_until_ns = 0
         self._grid_start_ns = 0
         self._next_index = 0
-        self._request_epoch_ns = 0
+        self.epoch_ns = 0  # what was seen before is not to be acted on any more
+        self.schedule: ChunkSchedule | None = None
+        if chunks is not None:
+            self.schedule = ChunkSchedule(chunks, self.control_period_ns)
+        # `hold` plays a row from its own time on, `linear` is there at its time.
+        due_ns = policy_period_ns if first_due_ns is None else first_due_ns
+        self._early_ns = policy_period_ns - due_ns if interpolation == 'linear' else 0
+        self._all_rows_late = False
         self._awaiting = False
         self._asked_ns = 0
         self._faulty = False
@@ -128,12 +142,16 @@ class Controller:
 
         Periods stand on an absolute grid from `enable`. Not due while the arm ramps, faults
         last, or the answer to the last request is still out: such a period counts as skipped.
+        With `chunks`, due in those periods only in which the next chunk is wanted.
         """
         index = (now_ns - self._grid_start_ns) // self.policy_period_ns
         if not self._wants_action():
             self._next_index = max(self._next_index, index + 1)
             return False
         if index < self._next_index:
+            return False
+        if self.schedule is not None and not self._chunk_wanted(self.schedule, index, now_ns):
+            self._next_index = index + 1
             return False
         self.skipped_periods += index - self._next_index
         self._next_index = index + 1
@@ -143,7 +161,20 @@ class Controller:
         self._awaiting = True
         self._asked_ns = now_ns
         self.policy_steps += 1
+        if self.schedule is not None:
+            self.schedule.asked(index)
         return True
+
+    @property
+    def next_request_ns(self) -> int:
+        """Before this time `policy_due` stays false unless a stream becomes faulty."""
+        index, end_ns = self._next_index, self.buffer.covers_until_ns
+        undisturbed = self.state == 'run' and not self._awaiting and not self._chunk_problem
+        if self.schedule is not None and undisturbed and end_ns is not None:
+            runs_out_ns = end_ns - self.schedule.lead_ns - self._grid_start_ns
+            first = min(self.schedule.next_index(), runs_out_ns // self.policy_period_ns)
+            index = max(index, first)
+        return self._grid_start_ns + index * self.policy_period_ns
 
     def add_chunk(self, chunk: Float64Array, observation_ns: int) -> bool:
         """Take the chunk (k, J) that answers the observation of `observation_ns`.
@@ -151,7 +182,7 @@ class Controller:
         Return False for a chunk that is not used: from before a reset, hold or enable, entirely
         late, not finite or of the wrong width. The last two hold the arm at the next tick.
         """
-        if observation_ns < self._request_epoch_ns or not self.enabled:
+        if observation_ns < self.epoch_ns or not self.enabled:
             self.dropped_chunks += 1
             return False
         self._awaiting = False
@@ -160,6 +191,9 @@ class Controller:
         if problem:
             self._chunk_problem = problem
             return False
+        if self.schedule is not None:
+            latency_ns = self._now_ns - observation_ns + self.control_period_ns
+            self.schedule.answered(len(chunk), max(0, latency_ns))
         if self.state == 'run':
             return self._extend_plan(chunk.astype(np.float64), observation_ns)
         if self.state == 'hold' and (self._faulty or self._latched):
@@ -173,7 +207,7 @@ class Controller:
 
     def policy_failed(self, reason: str, observation_ns: int) -> None:
         """Say that the request for `observation_ns` will not be answered; the arm holds."""
-        if observation_ns >= self._request_epoch_ns:
+        if observation_ns >= self.epoch_ns:
             self._awaiting = False
             self._chunk_problem = f'policy: {reason}'
 
@@ -220,6 +254,14 @@ class Controller:
             return False
         return self.state != 'ramp' or self._ramp_target is None
 
+    def _chunk_wanted(self, schedule: ChunkSchedule, index: int, now_ns: int) -> bool:
+        if self._awaiting:
+            return False
+        end_ns = self.buffer.covers_until_ns
+        if end_ns is None:
+            return True
+        return index >= schedule.next_index() or schedule.runs_out(now_ns, end_ns)
+
     def _restart(self, epoch_ns: int) -> None:
         """Forget everything an earlier observation has led to."""
         self.buffer.clear()
@@ -228,7 +270,8 @@ class Controller:
         self._latched = ''
         self._faulty = False
         self._awaiting = False
-        self._request_epoch_ns = epoch_ns
+        self._all_rows_late = False
+        self.epoch_ns = epoch_ns
         self.reason = ''
 
     def _extend_plan(self, chunk: Float64Array, observation_ns: int) -> bool:
@@ -238,15 +281,24 @@ class Controller:
             join_ns, join_position = observation_ns, join_position if planned is None else planned
         in_time = self.buffer.add(
             chunk,
-            observation_ns,
+            observation_ns - self._early_ns,
             self.policy_period_ns,
             join_ns=join_ns,
             join_position=join_position,
+            fade_ns=self._fade_ns(join_ns - observation_ns),
         )
+        self._all_rows_late = not in_time
         until_ns = self.buffer.covers_until_ns
         if in_time and until_ns is not None:
             self._fresh_until_ns = until_ns + (FRESH_PERIODS - 1) * self.policy_period_ns
         return in_time > 0
+
+    def _fade_ns(self, late_ns: int) -> int:
+        if self.schedule is None:
+            return 0
+        fade_ns = self.schedule.execution.fade_ns
+        # From rest, the way that the lost rows would have gone is made up in as much time.
+        return fade_ns if self.buffer.covers_until_ns is not None else max(fade_ns, late_ns)
 
     def _problem(self, faults: Mapping[str, str]) -> str:
         self._faulty = bool(faults)
@@ -255,19 +307,36 @@ class Controller:
         if self._chunk_problem:
             problem, self._chunk_problem = self._chunk_problem, ''
             return problem
-        patience_ns = FRESH_PERIODS * self.policy_period_ns
         silent = self._now_ns > self._fresh_until_ns
         if self.state != 'run':
-            silent = self._awaiting and self._now_ns > self._asked_ns + patience_ns
-        return f'policy: no new action for {FRESH_PERIODS} periods' if silent else ''
+            silent = self._awaiting and self._now_ns > self._asked_ns + self._patience_ns
+        return self._silence(self.schedule) if silent else ''
+
+    @property
+    def _patience_ns(self) -> int:
+        """How long a policy may think while there is no plan."""
+        if self.schedule is None:
+            return FRESH_PERIODS * self.policy_period_ns
+        return self.schedule.execution.timeout_ns
+
+    def _silence(self, schedule: ChunkSchedule | None) -> str:
+        """Say how the policy has kept the arm waiting."""
+        if schedule is None:
+            return f'policy: no new action for {FRESH_PERIODS} periods'
+        latency = f'inference takes up to {schedule.latency_ns * 1e-9:.2f} s'
+        if self._all_rows_late:
+            return f'policy: the last chunk was over when it came, {latency}'
+        if self.buffer.covers_until_ns is not None:
+            return f'policy: the plan ended before the next chunk came, {latency}'
+        return f'policy: no chunk for {schedule.execution.timeout_s:g} s'
 
     def _fault(self, reason: str, now_ns: int) -> None:
         if self._latch_faults and not self._latched:
             self._latched = reason
-        if self.state != 'hold':
+        if self.state != 'hold' and (self._faulty or self.schedule is not None):
             # A chunk that was asked for before the fault is not an answer to what is there now.
-            self._request_epoch_ns = now_ns + 1 if self._faulty else self._request_epoch_ns
-            self._awaiting = self._awaiting and not self._faulty
+            self.epoch_ns = now_ns + 1 if self._faulty else now_ns
+            self._awaiting = False
         self._hold(self._latched or reason)
 
     def _hold(self, reason: str) -> None:
@@ -294,7 +363,9 @@ class Controller:
     def _run(self, now_ns: int) -> None:
         self.state = 'run'
         self._ramp_target = None
-        self._fresh_until_ns = now_ns + FRESH_PERIODS * self.policy_period_ns
+        self._fresh_until_ns = now_ns + self._patience_ns
+        if self.schedule is not None:
+            self.epoch_ns = now_ns  # what was planned before the ramp is not to be averaged in
 
     def _last_commands(self) -> Command:
         result = self.guard.stop(self.control_period_ns)
