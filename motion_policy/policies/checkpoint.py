@@ -6,8 +6,8 @@ code, and it appears under its name only when it is whole.
 
 from __future__ import annotations
 
-import os
-import shutil
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -15,9 +15,11 @@ import yaml
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch import Tensor
 
 from motion_policy.errors import UserError
 from motion_policy.policies.base import FORMAT, Model, Policy, PolicySpec
+from motion_policy.policies.folders import whole_folder
 from motion_policy.policies.kinds import make_model
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
 from motion_policy.robot.load import first_error_line
@@ -99,21 +101,39 @@ def read_policy_spec(folder: str | Path) -> PolicySpec:
         raise CheckpointError(str(error)) from None
 
 
-def save_policy(policy: Model, folder: str | Path) -> Path:
-    """Writes the checkpoint folder, replacing an older checkpoint of that name as a whole."""
+def save_policy(policy: Model, folder: str | Path, half: bool = False) -> Path:
+    """Writes the checkpoint folder, replacing an older checkpoint of that name as a whole.
+
+    With `half` the file holds float16, half the size; a policy loaded from it computes in
+    float32 as ever. Raises CheckpointError for a weight that float16 cannot hold.
+    """
     path = Path(folder).expanduser().resolve()
-    _refuse_foreign(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
-    part.mkdir()
-    try:
-        weights = {key: value.contiguous().cpu() for key, value in policy.state_dict().items()}
+    weights = {key: value.contiguous().cpu() for key, value in policy.state_dict().items()}
+    if half:
+        weights = {key: _halved(path, key, value) for key, value in weights.items()}
+    with _checkpoint_folder(path) as part:
         (part / WEIGHTS_FILE).write_bytes(save(weights, metadata={'format': FORMAT}))
         (part / SPEC_FILE).write_text(spec_to_yaml(policy.spec), encoding='utf-8')
-        _swap_in(part, path)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return path
+
+
+@contextlib.contextmanager
+def _checkpoint_folder(path: Path) -> Iterator[Path]:
+    try:
+        with whole_folder(path, (SPEC_FILE, WEIGHTS_FILE), 'a checkpoint') as part:
+            yield part
+    except UserError as error:
+        raise CheckpointError(str(error)) from None
+
+
+def _halved(path: Path, key: str, weight: Tensor) -> Tensor:
+    if not weight.is_floating_point():
+        return weight
+    small = weight.half()
+    if not torch.isfinite(small).all():
+        greatest = float(weight.abs().max())
+        raise CheckpointError(f"{path}: key '{key}' goes up to {greatest:g}, float16 to 65504")
+    return small
 
 
 def spec_to_yaml(spec: PolicySpec) -> str:
@@ -165,28 +185,6 @@ def _load_weights(policy: Model, path: Path) -> None:
         if key not in expected:
             raise CheckpointError(f"{path}: key '{key}' does not belong to a {policy.kind}")
     policy.load_state_dict(weights)
-
-
-def _refuse_foreign(path: Path) -> None:
-    if path.exists() and not path.is_dir():
-        raise CheckpointError(f'{path}: is a file, a checkpoint is a folder')
-    known = {SPEC_FILE, WEIGHTS_FILE}
-    others = sorted(entry.name for entry in path.iterdir()) if path.is_dir() else []
-    foreign = [name for name in others if name not in known]
-    if foreign:
-        raise CheckpointError(
-            f"{path}: holds '{foreign[0]}', which is no part of a checkpoint and would be lost"
-        )
-
-
-def _swap_in(part: Path, path: Path) -> None:
-    if not path.exists():
-        part.rename(path)
-        return
-    old = part.with_suffix('.old')
-    path.rename(old)
-    part.rename(path)
-    shutil.rmtree(old)
 
 
 def _one_line(error: Exception) -> str:
