@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from motion_policy.policies import Policy, cpu_layers
-from motion_policy.policies.cpu_layers import Convolutions, Tanh, UpConvolution
+from motion_policy.policies.cpu_layers import Convolutions, MapNorm, Tanh, UpConvolution
 
 torch.set_num_threads(1)
 
@@ -280,3 +280,57 @@ def test_up_convolution_and_tanh_run_under_autocast() -> None:
         drawn.float().sum().backward()
     torch.testing.assert_close(drawn.float(), plain, rtol=0.02, atol=0.02)
     assert maps.grad is not None and layers[0].bias.grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize('memory_format', MEMORY_FORMATS)
+@pytest.mark.parametrize('learned', [True, False])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_a_map_norm_is_layer_normalisation(
+    dtype: torch.dtype, learned: bool, memory_format: torch.memory_format
+) -> None:
+    ours, plain = MapNorm(6, 5, 7).to(dtype), nn.LayerNorm([6, 5, 7]).to(dtype)
+    plain.load_state_dict(
+        {
+            name: normal(6, 5, 7, seed=seed, dtype=dtype)
+            for seed, name in enumerate(('weight', 'bias'), start=1)
+        }
+    )
+    ours.load_state_dict(plain.state_dict())
+    assert ours.weight.permute(1, 2, 0).is_contiguous()
+    maps = normal(3, 6, 5, 7, dtype=dtype).to(memory_format=memory_format)
+    found = []
+    for layer in (ours.requires_grad_(learned), plain.requires_grad_(learned)):
+        given = maps.clone().requires_grad_()
+        normed = nn.ReLU(inplace=True)(layer(given))
+        normed.square().sum().backward()
+        gradients = (weight.grad for weight in layer.parameters() if learned)
+        found.append([normed, given.grad, *gradients])
+        with torch.no_grad():
+            found[-1].append(layer(maps))
+    for value, expected in zip(*found, strict=True):
+        torch.testing.assert_close(value, expected, rtol=1e-5, atol=2e-5)
+    assert ours(maps[:0]).shape == (0, 6, 5, 7)
+
+
+def test_a_map_norm_copies_nothing_and_changes_no_memory_order() -> None:
+    layers = nn.Sequential(MapNorm(6, 5, 7), nn.ReLU(inplace=True))
+    maps = normal(3, 6, 5, 7).to(memory_format=torch.channels_last).requires_grad_()
+    incoming = normal(3, 6, 5, 7, seed=1).to(memory_format=torch.channels_last)
+    with Calls() as calls:
+        normed = layers(maps)
+        normed.backward(incoming)
+    assert normed.is_contiguous(memory_format=torch.channels_last)
+    assert maps.grad is not None and maps.grad.stride() == maps.stride()
+    assert layers[0].weight.grad.stride() == layers[0].weight.stride()
+    assert not any('copy' in name or 'clone' in name for name in calls.names)
+
+
+def test_a_map_norm_runs_under_autocast() -> None:
+    layer = MapNorm(6, 5, 7)
+    maps = normal(3, 6, 5, 7).to(memory_format=torch.channels_last)
+    given = maps.bfloat16().requires_grad_()
+    with torch.autocast('cpu', torch.bfloat16):
+        layer(given).relu_().sum().backward()
+    exact = maps.clone().requires_grad_()
+    layer(exact).relu_().sum().backward()
+    torch.testing.assert_close(given.grad.float(), exact.grad, rtol=0.05, atol=0.05)

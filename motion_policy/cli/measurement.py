@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from motion_policy.policies import Policy, PolicySpec, make_policy
-from motion_policy.policies.cpu_layers import Convolutions, Tanh, UpConvolution
+from motion_policy.policies.cpu_layers import Convolutions, MapNorm, Tanh, UpConvolution
 from motion_policy.policies.normalisation import Normalisation, Range
 from motion_policy.policies.recurrent import RecurrentNetwork
 from motion_policy.robot import RobotSpec
@@ -134,4 +134,8 @@ def plain_network(network: RecurrentNetwork) -> RecurrentNetwork:
             module.__class__ = nn.Sequential
         elif isinstance(module, UpConvolution):
             module.__class__ = nn.ConvTranspose2d
+        elif isinstance(module, MapNorm):
+            module.__class__ = nn.LayerNorm
+            for weight in module.parameters():
+                weight.data = weight.data.contiguous()
     return plain

@@ -101,8 +101,7 @@ class CAEModel(Model):
         if not spec.cameras:
             raise UserError('cameras: found none, an autoencoder needs at least one')
         self.eyes = nn.ModuleList(Autoencoder(spec.image_size, self.config) for _ in spec.cameras)
-        if self.config.norm != 'layer':  # layer normalisation wants the default memory order
-            self.eyes.to(memory_format=torch.channels_last)
+        self.eyes.to(memory_format=torch.channels_last)
 
     def forward(self, images: Images) -> tuple[Tensor, ...]:
         if self.training and self.spec.hyper['norm'] == 'batch' and len(images[0]) < 2:

@@ -226,8 +226,7 @@ class CAERNNPolicy(RecurrentPolicy):
         self.network: CAERNN = CAERNN(
             self.vector_dim, spec.image_size, self.config, cameras=len(spec.cameras)
         )
-        if self.config.cae.norm != 'layer':  # layer normalisation wants the default memory order
-            self.network.eyes.to(memory_format=torch.channels_last)
+        self.network.eyes.to(memory_format=torch.channels_last)
 
     def adopt_autoencoders(self, models: Sequence[Model]) -> int:
         """Takes the weights of trained autoencoders; returns how many tensors it took.

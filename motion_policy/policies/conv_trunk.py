@@ -13,7 +13,7 @@ from typing import Literal
 from torch import nn
 
 from motion_policy.errors import UserError
-from motion_policy.policies.cpu_layers import Convolutions, Tanh, UpConvolution
+from motion_policy.policies.cpu_layers import Convolutions, MapNorm, Tanh, UpConvolution
 
 Norm = Literal['none', 'batch', 'layer']
 
@@ -92,5 +92,5 @@ def _norm(norm: Norm, channels: int, height: int = 0, width: int = 0) -> list[nn
     if norm == 'batch':
         return [nn.BatchNorm2d(channels) if height else nn.BatchNorm1d(channels)]
     if norm == 'layer':
-        return [nn.LayerNorm([channels, height, width] if height else channels)]
+        return [MapNorm(channels, height, width) if height else nn.LayerNorm(channels)]
     return []

@@ -32,6 +32,31 @@ class Tanh(nn.Module):
         return _tanh_in_place(values)
 
 
+class MapNorm(nn.LayerNorm):
+    """Layer normalisation of whole maps (channels, height, width), in channels_last memory order.
+
+    Mean and variance know no order of the values, so with weights that lie in the order of the
+    maps nothing is copied; convolutions are a third faster in it.
+    """
+
+    def __init__(self, channels: int, height: int, width: int) -> None:
+        super().__init__([channels, height, width])
+        for name, weight in list(self.named_parameters()):
+            rows = weight.detach().permute(1, 2, 0).contiguous()
+            setattr(self, name, nn.Parameter(rows.permute(2, 0, 1)))
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not input.is_contiguous(memory_format=torch.channels_last):
+            return super().forward(input)
+        weight, bias = (values.permute(1, 2, 0) for values in (self.weight, self.bias))
+        if torch.is_grad_enabled():
+            exact = input.to(weight.dtype)  # what autocast does too
+            normed: Tensor = _NormedMaps.apply(exact, weight, bias, self.eps)
+            return normed
+        rows = input.permute(0, 2, 3, 1)
+        return F.layer_norm(rows, rows.shape[1:], weight, bias, self.eps).permute(0, 3, 1, 2)
+
+
 class UpConvolution(nn.ConvTranspose2d):
     """A transposed convolution that adds its bias itself.
 
@@ -199,6 +224,35 @@ class _TanhInPlace(torch.autograd.Function):
         (bent,) = ctx.saved_tensors
         slope: Tensor = torch.ops.aten.tanh_backward(incoming, bent)
         return slope
+
+
+class _NormedMaps(torch.autograd.Function):
+    """Layer normalisation of (N, C, H, W) by weights (H, W, C).
+
+    What it returns is no view to autograd, so that an activation may change it in place.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, maps: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        rows = maps.permute(0, 2, 3, 1)
+        normed, *moments = torch.native_layer_norm(rows, rows.shape[1:], weight, bias, eps)
+        ctx.save_for_backward(rows, weight, bias, *moments)
+        return normed.permute(0, 3, 1, 2).data
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor | None, ...]:
+        rows, weight, bias, *moments = ctx.saved_tensors
+        into, into_weight, into_bias = torch.ops.aten.native_layer_norm_backward(
+            incoming.permute(0, 2, 3, 1),
+            rows,
+            rows.shape[1:],
+            *moments,
+            weight,
+            bias,
+            list(ctx.needs_input_grad[:3]),
+        )
+        return into.permute(0, 3, 1, 2), into_weight, into_bias, None
 
 
 def _tanh_in_place(values: Tensor) -> Tensor:
