@@ -24,6 +24,7 @@ from motion_policy.nodes.commands import CommandPublishers
 from motion_policy.nodes.shell import declare, parameter, run_node
 from motion_policy.nodes.subscriptions import sensor_qos
 from motion_policy.robot import load_robot_spec
+from motion_policy.simulation import SCENES, check_robot
 from motion_policy.simulation.leader import LeaderArm
 from motion_policy.streams.messages import read_joints
 
@@ -35,13 +36,16 @@ class DemonstratorNode(Node):
 
     def __init__(self, **options: Any) -> None:
         super().__init__('demonstrator_node', **options)
-        declare(self, 'robot', 'tabletop_sim', 'Robot spec: name or YAML file', read_only=True)
+        declare(self, 'scene', 'tabletop', 'What is taught', read_only=True, choices=tuple(SCENES))
+        scene = SCENES[parameter(self, 'scene')]
+        declare(self, 'robot', scene.robot, 'Robot spec: name or YAML file', read_only=True)
         declare(self, 'seed', 0, 'Fixes the variation between demonstrations', read_only=True)
         self._robot = load_robot_spec(parameter(self, 'robot'))
         joints = self._robot.joints
         if not joints.leader:
             raise UserError(f"robot '{self._robot.name}': joints.leader is missing, expected one")
-        self._arm = LeaderArm(parameter(self, 'seed'))
+        check_robot(parameter(self, 'scene'), self._robot)
+        self._arm = LeaderArm(parameter(self, 'seed'), parameter(self, 'scene'), scene.grippers)
         self._cube_xy: np.ndarray | None = None
         self._qpos: np.ndarray | None = None
         self._leader = self.create_publisher(JointState, joints.leader[0].topic, 10)

@@ -29,7 +29,7 @@ from std_srvs.srv import Trigger
 from motion_policy.errors import UserError
 from motion_policy.nodes.shell import declare, parameter, run_node
 from motion_policy.robot import load_robot_spec
-from motion_policy.simulation import TabletopSim
+from motion_policy.simulation import SCENES, check_robot, make_simulation
 from motion_policy.simulation.pacing import Divider, Pacer
 
 NANOSECONDS_PER_S = 1_000_000_000
@@ -38,11 +38,10 @@ STATE_QOS = QoSProfile(depth=10)
 LATCHED_QOS = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 WARNING_PERIOD_S = 5.0
 MAX_LAG_NS = 100_000_000
-CUBE_HELP = "Where ~/reset puts the cube: A..E, 'random', or y in metres (left is positive)."
 
 
 class SimNode(Node):
-    """Shell around `TabletopSim`; its topics and image sizes are those of the robot spec."""
+    """Shell around a simulated scene; topics and image sizes are those of the robot spec."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__('sim_node', **options)
@@ -57,7 +56,8 @@ class SimNode(Node):
             for name in ('camera', 'cube_pose', 'success')
         }
         self._seed: int = parameter(self, 'seed')
-        self._sim = TabletopSim(self._seed)
+        check_robot(parameter(self, 'scene'), self._robot)
+        self._sim = make_simulation(parameter(self, 'scene'), self._seed)
         self._period_ns = round(NANOSECONDS_PER_S / self._rate_hz)
         self.pacer = self._make_pacer()
         self.steps = 0
@@ -71,9 +71,15 @@ class SimNode(Node):
             self._image(name, Time())
 
     def _declare_parameters(self) -> None:
-        declare(self, 'robot', 'tabletop_sim', 'Robot spec: name or YAML file', read_only=True)
-        cube = ParameterDescriptor(description=CUBE_HELP, dynamic_typing=True)
-        self.declare_parameter('cube', 'C', cube)
+        declare(
+            self, 'scene', 'tabletop', 'What is simulated', read_only=True, choices=tuple(SCENES)
+        )
+        scene = SCENES[parameter(self, 'scene')]
+        declare(self, 'robot', scene.robot, 'Robot spec: name or YAML file', read_only=True)
+        cube = ParameterDescriptor(
+            description=f'Where ~/reset puts the cube: {scene.places}', dynamic_typing=True
+        )
+        self.declare_parameter('cube', scene.usual_place, cube)
         declare(self, 'seed', 0, 'Fixes the variation of the scene; a new value counts from reset')
         declare(self, 'publish_clock', False, 'Publish /clock and stamp with it', read_only=True)
         declare(

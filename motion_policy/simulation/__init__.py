@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 from motion_policy.errors import UserError
+from motion_policy.robot import RobotSpec
 from motion_policy.simulation.expert import GraspExpert, Trajectory
 from motion_policy.simulation.tabletop import TAUGHT_POSITIONS, TabletopSim
+from motion_policy.simulation.transfer_cube import TransferCubeSim
+from motion_policy.simulation.transfer_expert import TransferExpert
 
 __all__ = [
     'SCENES',
@@ -14,18 +17,34 @@ __all__ = [
     'GraspExpert',
     'TabletopSim',
     'Trajectory',
+    'TransferCubeSim',
+    'TransferExpert',
+    'check_robot',
     'make_simulation',
 ]
 
-SCENES = {'tabletop': TabletopSim}
+SCENES: dict[str, type[TabletopSim] | type[TransferCubeSim]] = {
+    'tabletop': TabletopSim,
+    'transfer_cube': TransferCubeSim,
+}
 
 
-def make_simulation(scene: str, seed: int = 0) -> TabletopSim:
+def make_simulation(scene: str, seed: int = 0) -> TabletopSim | TransferCubeSim:
     """Return the simulation called `scene`.
 
     Raises:
-        UserError: there is no scene of that name.
+        UserError: there is no scene of that name, or what it needs is not installed.
     """
     if scene not in SCENES:
         raise UserError(f'scene {scene}: not known; scenes are {", ".join(SCENES)}')
     return SCENES[scene](seed)
+
+
+def check_robot(scene: str, robot: RobotSpec) -> None:
+    """UserError if `robot` has other joints than the arm of `scene`."""
+    names, expected = robot.joints.names, SCENES[scene].joint_names
+    if names != expected:
+        raise UserError(
+            f"robot '{robot.name}': its joints are {', '.join(names)}, expected those of scene "
+            f"'{scene}': {', '.join(expected)}"
+        )

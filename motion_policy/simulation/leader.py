@@ -8,27 +8,49 @@ pose until the follower is taken away from it (a scene reset), then it stands wh
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from motion_policy.simulation.expert import GraspExpert, Trajectory
+from motion_policy.simulation.transfer_expert import BothArms, TransferExpert
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
+Plan = Callable[[Array, Array], Trajectory | BothArms]
 
 LEFT_BEHIND_RAD = 0.2  # more than a follower lags, far less than a reset moves it
 
 
+def _plan_grasps(seed: int) -> Plan:
+    return GraspExpert(seed).plan
+
+
+def _plan_transfers(seed: int) -> Plan:
+    expert = TransferExpert()
+    seeds = np.random.default_rng(seed)
+    return lambda cube_xy, qpos: expert.plan(cube_xy, qpos, int(seeds.integers(2**32)))
+
+
+# What plans a demonstration of a scene from the cube's place and the joint positions.
+PLANNERS = {'tabletop': _plan_grasps, 'transfer_cube': _plan_transfers}
+
+
 class LeaderArm:
-    """Plays demonstrations of the scripted expert.
+    """Plays demonstrations of the scripted expert; vectors (J,) are those of the scene.
 
     Args:
         seed: fixes the variation between demonstrations.
+        scene: what is demonstrated, a name of `PLANNERS`.
+        grippers: the joints that a follower may leave behind, as it grips.
     """
 
-    def __init__(self, seed: int = 0) -> None:
-        self._expert = GraspExpert(seed)
-        self._trajectory: Trajectory | None = None
+    def __init__(
+        self, seed: int = 0, scene: str = 'tabletop', grippers: Sequence[int] = (4,)
+    ) -> None:
+        self._plan = PLANNERS[scene](seed)
+        self._grippers = list(grippers)
+        self._trajectory: Trajectory | BothArms | None = None
         self._start_ns = 0
         self._kept: Array | None = None
         self._follower: Array | None = None
@@ -40,21 +62,21 @@ class LeaderArm:
 
     @property
     def follower(self) -> Array | None:
-        """Where the nudged follower was sent at the last `target` of a demonstration, (5,)."""
+        """Where the nudged follower was sent at the last `target` of a demonstration, (J,)."""
         return self._follower
 
-    def start(self, now_ns: int, cube_xy: Array, qpos: Array) -> Trajectory:
-        """Plan a demonstration from the follower's `qpos` (5,) and play it from now on.
+    def start(self, now_ns: int, cube_xy: Array, qpos: Array) -> Trajectory | BothArms:
+        """Plan a demonstration from the follower's `qpos` (J,) and play it from now on.
 
         Raises:
             UserError: the cube is out of reach.
         """
-        self._trajectory = self._expert.plan(np.asarray(cube_xy, np.float64), qpos)
+        self._trajectory = self._plan(np.asarray(cube_xy, np.float64), qpos)
         self._start_ns = now_ns
         return self._trajectory
 
     def target(self, now_ns: int, qpos: Array) -> Array:
-        """Return where the leader stands now, (5,), beside a follower at `qpos`."""
+        """Return where the leader stands now, (J,), beside a follower at `qpos`."""
         if self._trajectory is not None:
             elapsed_ns = now_ns - self._start_ns
             self._kept = self._trajectory(elapsed_ns / 1e9)
@@ -62,6 +84,8 @@ class LeaderArm:
             if elapsed_ns >= self._trajectory.duration_s * 1e9:
                 self._trajectory = None
             return self._kept
-        if self._kept is not None and np.abs(self._kept - qpos)[:4].max() > LEFT_BEHIND_RAD:
-            self._kept = None
+        if self._kept is not None:
+            behind = np.delete(np.abs(self._kept - qpos), self._grippers).max()
+            if behind > LEFT_BEHIND_RAD:
+                self._kept = None
         return np.array(qpos) if self._kept is None else self._kept

@@ -37,7 +37,11 @@ class TabletopSim:
     Vectors are in the order of `joint_names`: four angles [rad], one finger position [m].
     """
 
+    robot = 'tabletop_sim'
     joint_names = JOINT_NAMES
+    grippers = (4,)
+    usual_place = 'C'
+    places = "A..E, 'random', or y in metres (left is positive)"
 
     def __init__(self, seed: int = 0) -> None:
         self.model = mujoco.MjModel.from_xml_path(str(SCENE_FILE))

@@ -72,6 +72,9 @@ class TransferCubeSim:
 
     robot = 'aloha_sim'
     joint_names = JOINT_NAMES
+    grippers = tuple(GRIPPERS)
+    usual_place = 'random'
+    places = "'random', or x,y in metres, x 0 to 0.2, y 0.4 to 0.6"
 
     def __init__(self, seed: int = 0) -> None:
         self.model = mujoco.MjModel.from_xml_path(str(scene_file()))
