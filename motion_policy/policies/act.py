@@ -204,7 +204,7 @@ class ACTNetwork(nn.Module):
         shapes = []
         for camera, image in enumerate(images):
             features = self.image_proj(self.look(image, camera))
-            place = self._map_positions(features)
+            place = self.map_positions(features.shape[-2], features.shape[-1])
             if self.camera_embedding is not None:
                 place = place + self.camera_embedding[camera]
             tokens.append(features.flatten(2).transpose(1, 2))
@@ -238,11 +238,12 @@ class ACTNetwork(nn.Module):
         weights: Tensor = layer.cross_attn.weights(targets + self.queries, memory + positions)
         return weights.mean(1)
 
-    def _map_positions(self, features: Tensor) -> Tensor:
-        height, width = features.shape[-2:]
+    def map_positions(self, height: int, width: int) -> Tensor:
+        """The positions (height * width, D) of a feature map's tokens, on the network's device."""
+        device = self.queries.device
         known = self._maps.get((height, width))
-        if known is None or known.device != features.device:
-            known = sine_positions_2d(height, width, self.config.hidden_dim).to(features.device)
+        if known is None or known.device != device:
+            known = sine_positions_2d(height, width, self.config.hidden_dim).to(device)
             self._maps[height, width] = known
         return known
 
@@ -283,12 +284,13 @@ class ACTPolicy(Policy):
         pictures = [images[camera] for camera in self.cameras]
         memory, positions, shapes = self.network.remember(pictures, vector)
         targets = self.network.answer(memory, positions)
-        extras = self._attention(memory, positions, shapes) if explain else {}
+        extras = self.attention(memory, positions, shapes) if explain else {}
         return targets, None, extras
 
-    def _attention(
+    def attention(
         self, memory: Tensor, positions: Tensor, shapes: Sequence[tuple[int, int]]
     ) -> dict[str, Tensor]:
+        """`attention/CAM` (B, h, w) of each camera, from what `remember` gives."""
         weights = self.network.attention(memory, positions)
         sizes = [height * width for height, width in shapes]
         parts = weights[:, weights.shape[1] - sum(sizes) :].split(sizes, dim=1)
@@ -296,6 +298,17 @@ class ACTPolicy(Policy):
             f'attention/{camera}': part.unflatten(1, shape)
             for camera, part, shape in zip(self.cameras, parts, shapes, strict=True)
         }
+
+
+def without_posterior(policy: ACTPolicy) -> ACTPolicy:
+    """The same policy without the encoder of its CVAE: it acts alike and cannot be trained on."""
+    hyper = {**policy.spec.hyper, 'posterior': False}
+    slim = ACTPolicy(policy.spec.model_copy(update={'hyper': hyper}))
+    kept = slim.state_dict().keys()
+    weights = {key: weight for key, weight in policy.state_dict().items() if key in kept}
+    slim.load_state_dict(weights)
+    slim.source = policy.source
+    return slim.to(policy.device).train(policy.training)
 
 
 def _encoder_layer(config: ACTConfig) -> EncoderLayer:
