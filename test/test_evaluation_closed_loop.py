@@ -33,7 +33,7 @@ class ExpertRunner:
         self.seen.clear()
 
     def infer(
-        self, observation: Observation, explain: bool = True, time_ns: int | None = None
+        self, observation: Observation, explain: bool = True, *times: int | None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Say where the teacher will stand one period from now."""
         self.seen.append(observation)
@@ -140,7 +140,7 @@ def test_joints_are_those_of_the_moment(sim: TabletopSim) -> None:
 def test_commands_keep_the_limits_of_the_robot(sim: TabletopSim) -> None:
     class Wild(ExpertRunner):
         def infer(
-            self, observation: Observation, explain: bool = True, time_ns: int | None = None
+            self, observation: Observation, explain: bool = True, *times: int | None
         ) -> tuple[np.ndarray, dict[str, Any]]:
             sign = 1 if len(self.seen) % 2 else -1
             self.seen.append(observation)
@@ -162,7 +162,7 @@ def test_commands_keep_the_limits_of_the_robot(sim: TabletopSim) -> None:
 def test_a_policy_that_gives_nonsense_leaves_the_arm_in_hold(sim: TabletopSim) -> None:
     class Broken(ExpertRunner):
         def infer(
-            self, observation: Observation, explain: bool = True, time_ns: int | None = None
+            self, observation: Observation, explain: bool = True, *times: int | None
         ) -> tuple[np.ndarray, dict[str, Any]]:
             return np.full((1, 5), np.nan), {}
 
@@ -179,7 +179,7 @@ def test_only_a_watched_rollout_asks_for_explanations(sim: TabletopSim) -> None:
 
     class Curious(ExpertRunner):
         def infer(
-            self, observation: Observation, explain: bool = True, time_ns: int | None = None
+            self, observation: Observation, explain: bool = True, *times: int | None
         ) -> tuple[np.ndarray, dict[str, Any]]:
             explained.append(explain)
             return super().infer(observation, explain)

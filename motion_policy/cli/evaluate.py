@@ -18,7 +18,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from motion_policy.control import Mix, PolicyRunner
+from motion_policy.control import ChunkExecution, Mix, PolicyRunner
 from motion_policy.errors import UserError
 from motion_policy.evaluation.recorded import (
     count_words,
@@ -83,6 +83,14 @@ class Arguments:
     """sim: where the object stands: names, 'random', or metres; all of the scene if not given"""
     jobs: int = 1
     """sim: processes that share the trials; the results do not depend on it"""
+    execute: int = 0
+    """sim, chunks: rows of each chunk to play before the next takes over; 0: half of them"""
+    crossfade: float = ChunkExecution.crossfade_s
+    """sim, chunks: seconds for which a new chunk is blended with the one before"""
+    ensemble: float = 0.0
+    """sim, chunks: coefficient of temporal ensembling (the paper's is 0.01); 0: none"""
+    latency: float = 0.0
+    """sim: simulated seconds that every inference takes; the arm goes on meanwhile"""
     out: Path | None = None
     """write report.html, plots, evaluation.json (and the video of a recording) here"""
     json: Path | None = None
@@ -94,7 +102,9 @@ class Arguments:
 
 
 # Options that recordings have no use for.
-FOR_SCENES = ('trials', 'seed', 'positions', 'jobs')
+FOR_CHUNKS = ('execute', 'crossfade', 'ensemble')
+FOR_SCENES = ('trials', 'seed', 'positions', 'jobs', *FOR_CHUNKS, 'latency')
+MAX_LATENCY_S = 60.0
 
 
 def run(arguments: Arguments) -> int:
@@ -142,10 +152,16 @@ def _run_scene(arguments: Arguments) -> int:
     for name, value, least in (('trials', trials, 1), ('jobs', jobs, 1), ('seed', seed, 0)):
         if value < least:
             raise UserError(f'evaluate: --{name} is {value}, expected at least {least}')
+    if not 0 <= arguments.latency <= MAX_LATENCY_S:
+        raise UserError(
+            f'evaluate: --latency is {arguments.latency:g}, expected 0 to {MAX_LATENCY_S:g} s'
+        )
     runner = TrialRunner(
         arguments.checkpoint, find_scene(arguments.data[0]), arguments.device, _mix(arguments),
-        trace=arguments.out is not None,
+        trace=arguments.out is not None, chunks=_chunks(arguments), latency_s=arguments.latency,
     )  # fmt: skip
+    if runner.policy.chunk_rows == 1:
+        _refuse(arguments, FOR_CHUNKS, f'chunks of many rows, found {runner.policy.kind}')
     positions = arguments.positions or runner.scene.positions
     runner.check_positions(positions)
     console = Console()
@@ -183,6 +199,11 @@ def _mix(arguments: Arguments) -> Mix:
         if not 0 <= share <= 1:
             raise UserError(f'evaluate: {option} is {share}, expected a number from 0 to 1')
     return Mix(**shares)
+
+
+def _chunks(arguments: Arguments) -> ChunkExecution:
+    """How chunks are to be played."""
+    return ChunkExecution(arguments.execute, arguments.crossfade, arguments.ensemble)
 
 
 def _refuse(arguments: Arguments, names: Sequence[str], purpose: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from motion_policy.control.action_buffer import INTERPOLATIONS, ActionBuffer, Interpolation
+from motion_policy.control.chunk_execution import ChunkExecution
 from motion_policy.control.controller import Command, Controller, State
 from motion_policy.control.guard import STAGES, GuardChain, GuardResult
 from motion_policy.control.motion_limiter import Motion, MotionLimiter
@@ -22,6 +23,7 @@ __all__ = [
     'INTERPOLATIONS',
     'STAGES',
     'ActionBuffer',
+    'ChunkExecution',
     'Command',
     'Controller',
     'GuardChain',

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from motion_policy.control.ensemble import TemporalEnsemble
 from motion_policy.control.mixing import Mix, Mixer
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.errors import UserError
@@ -34,17 +35,28 @@ class PolicyRunner:
         policy: in eval mode.
         robot: what it drives.
         mix: how much of the policy's own last prediction it sees beside the sensors.
+        ensemble: coefficient of temporal ensembling, for chunks of many rows; 0: none.
 
     Raises:
         CheckpointError: the policy cannot drive `robot`.
         UserError: `mix` asks for a prediction that the policy does not make.
     """
 
-    def __init__(self, policy: Policy, robot: RobotSpec, mix: Mix = SENSOR_ALONE) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        robot: RobotSpec,
+        mix: Mix = SENSOR_ALONE,
+        *,
+        ensemble: float = 0.0,
+    ) -> None:
         check_robot(policy, robot)
         self.policy = policy
         self.robot = robot
         self._mixer = Mixer(policy, mix)
+        self._ensemble: TemporalEnsemble | None = None
+        if ensemble and policy.chunk_rows > 1:
+            self._ensemble = TemporalEnsemble(ensemble, policy.period_ns)
         self.reset()
         self._check_mix()
 
@@ -54,25 +66,35 @@ class PolicyRunner:
         return self._mixer.mix
 
     def reset(self) -> None:
-        """Begin a new task: forget the recurrent state and the last prediction."""
+        """Begin a new task: forget the recurrent state and every prediction."""
         self._state: Any = self.policy.initial_state(1)
         self._mixer.reset()
+        if self._ensemble is not None:
+            self._ensemble.clear()
 
     def infer(
-        self, observation: Observation, explain: bool = True, time_ns: int | None = None
+        self,
+        observation: Observation,
+        explain: bool = True,
+        time_ns: int | None = None,
+        since_ns: int = 0,
     ) -> tuple[Float64Array, dict[str, npt.NDArray[Any]]]:
         """Return the chunk (k, J) float64 in robot units and, if asked, the policy's extras.
+
+        With ensembling, every row is the mean of all predictions for its time.
 
         Args:
             observation: what the sensors say.
             explain: whether extras are wanted.
             time_ns: when that was; with it, a prediction is never mixed into the observation of
-                another moment than it was made for.
+                another moment than it was made for. Without it there is no ensembling.
+            since_ns: predictions from observations before are left out of the means.
 
         Extras are arrays without the batch axis, by camera where they belong to one: `hidden`
         (R,); `image/CAM` (h, w, 3) uint8, the next image as predicted; `encoder_points/CAM` and
-        `decoder_points/CAM` (K, 2), x and y in [0, 1]; `effort` (J,); and `seen/CAM`
-        (h, w, 3) uint8, the image that the policy saw if it was mixed.
+        `decoder_points/CAM` (K, 2), x and y in [0, 1]; `attention/CAM` (h, w), shares of 1;
+        `effort` (J,); and `seen/CAM` (h, w, 3) uint8, the image that the policy saw if it was
+        mixed.
 
         Raises:
             UserError: the policy was trained with joint efforts and the observation has none.
@@ -83,6 +105,8 @@ class PolicyRunner:
             chunk, state, extras = self.policy.act_and_explain(seen, self._state)
         else:
             (chunk, state), extras = self.policy.act(seen, self._state), {}
+        if self._ensemble is not None and time_ns is not None:
+            chunk = self._ensemble.merge(chunk[0], time_ns, since_ns)[None]
         rows: Float64Array = chunk[0].cpu().numpy().astype(np.float64)
         if np.isfinite(rows).all():
             self._state = state
@@ -131,6 +155,11 @@ class PolicyRunner:
         return Observation(qpos=zeros, qvel=zeros, effort=zeros, images=images, action=None)
 
     def _check_mix(self) -> None:
+        if self.policy.chunk_rows > 1 and self.mix != SENSOR_ALONE:
+            raise UserError(
+                f'{self.policy.source}: answers chunks of {self.policy.chunk_rows} rows, which '
+                f'cannot be mixed into what it sees, but the mix is {self.mix}, expected 1'
+            )
         if not self._mixer.wanted:
             return
         _, extras = self.infer(self._darkness())

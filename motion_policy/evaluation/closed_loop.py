@@ -9,7 +9,7 @@ sampler picks what the policy sees, the same controller makes every command.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -35,7 +35,11 @@ class Runner(Protocol):
         """Begin a new trial."""
 
     def infer(
-        self, observation: Observation, explain: bool = True, time_ns: int | None = None
+        self,
+        observation: Observation,
+        explain: bool = True,
+        time_ns: int | None = None,
+        since_ns: int = 0,
     ) -> tuple[Float64Array, Mapping[str, Any]]:
         """Chunk (k, J) in robot units, and what the policy says of it."""
 
@@ -118,6 +122,7 @@ def rollout(
     horizon_s: float,
     camera_rate_hz: float,
     camera_phase_ns: int = 0,
+    latency_ns: int = 0,
     watch: Watch | None = None,
 ) -> RolloutResult:
     """Run one trial from where `sim` was reset to, until success or `horizon_s`.
@@ -131,11 +136,12 @@ def rollout(
         horizon_s: a trial without success ends here.
         camera_rate_hz: frames per second of every camera.
         camera_phase_ns: when the first frame is taken.
+        latency_ns: simulated time that every inference takes; the arm goes on meanwhile.
         watch: called at every tick; asks the policy to explain itself.
     """
     sensors = _Sensors(sim, robot, cameras, camera_rate_hz, camera_phase_ns)
-    period_ns = controller.policy_period_ns
     runner.reset()
+    thought = _Thought(runner, latency_ns, explain=watch is not None)
     step: PolicyStep | None = None
     violations: Counter[str] = Counter()
     ticks = steps = 0
@@ -153,12 +159,11 @@ def rollout(
         if command is not None:
             violations.update(command.violations)
         if controller.policy_due(now_ns):
-            sensors.next_use_ns = (elapsed_ns // period_ns + 1) * period_ns
-            observation = observation_from_row(row, sensors.robot)
-            chunk, extras = runner.infer(observation, watch is not None, now_ns)
-            controller.add_chunk(chunk, now_ns)
-            step = PolicyStep(elapsed_ns, observation, chunk, extras)
+            thought.request(observation_from_row(row, sensors.robot), now_ns, controller.epoch_ns)
+        for step in thought.finished(now_ns + robot.period_ns):
+            controller.add_chunk(step.chunk, START_NS + step.time_ns)
             steps += 1
+        sensors.next_use_ns = controller.next_request_ns - START_NS
         if watch is not None:
             watch(Tick(elapsed_ns, measured, command, step))
         ticks += 1
@@ -168,6 +173,39 @@ def rollout(
         bool(sim.success), sim.time_ns / NANOSECONDS_PER_S, steps, ticks, dict(violations),
         controller.state,
     )  # fmt: skip
+
+
+class _Thought:
+    """The inference thread on simulated time: one step at a time, and the newest request waits."""
+
+    def __init__(self, runner: Runner, latency_ns: int, *, explain: bool) -> None:
+        self._runner = runner
+        self._latency_ns = latency_ns
+        self._explain = explain
+        self._waiting: tuple[Observation, int, int] | None = None
+        self._running: PolicyStep | None = None
+        self._free_ns = 0  # when the step that runs, or the last one, is over
+
+    def request(self, observation: Observation, time_ns: int, since_ns: int) -> None:
+        """Ask for a step; a request that still waits is replaced."""
+        self._waiting = (observation, time_ns, since_ns)
+
+    def finished(self, until_ns: int) -> Iterator[PolicyStep]:
+        """Yield the steps that are over before `until_ns`."""
+        while self._running is not None or self._waiting is not None:
+            if self._running is None:
+                self._begin()
+            if self._free_ns >= until_ns or self._running is None:
+                return
+            step, self._running = self._running, None
+            yield step
+
+    def _begin(self) -> None:
+        assert self._waiting is not None
+        (observation, time_ns, since_ns), self._waiting = self._waiting, None
+        chunk, extras = self._runner.infer(observation, self._explain, time_ns, since_ns)
+        self._running = PolicyStep(time_ns - START_NS, observation, chunk, extras)
+        self._free_ns = max(self._free_ns, time_ns) + self._latency_ns
 
 
 class _Sensors:

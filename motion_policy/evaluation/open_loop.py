@@ -53,7 +53,8 @@ class OpenLoopResult:
         names: the J joints.
         truth_kind: what the policy is held against, 'action' or 'qpos'.
         time_s, truth: (T,), (T, J).
-        due_s, predicted: (N,), (N, J): row 0 of each chunk, one period after its observation.
+        due_s, predicted: (N,), (N, J): row 0 of each chunk, and when it is due: one period after
+            its observation, or with it.
         due_truth: (N, J), the truth at the due times; NaN where nothing was recorded then.
         image_mse: per camera, the mean squared error of the predicted next image, pixels in
             [0, 1]; empty for a policy that predicts none.
@@ -140,7 +141,7 @@ def replay(
         raise UserError(f'{source}: holds no complete row, expected at least one')
     kind, truth = _truth(recorded, policy.spec.target)
     time_ns = np.array([row.time_ns for row in recorded], dtype=np.int64)
-    due_ns = np.array(seen_ns, dtype=np.int64) + policy.period_ns
+    due_ns = np.array(seen_ns, dtype=np.int64) + policy.first_due_ns
     due_truth = _at_times(due_ns, time_ns, truth, tolerance_ns)
     if not np.isfinite(due_truth).any():
         needed_s = policy.period_ns / NANOSECONDS_PER_S

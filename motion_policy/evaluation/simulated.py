@@ -69,6 +69,8 @@ def evaluate_scene(
         'scene': runner.scene.name,
         'robot': runner.robot.name,
         'mix': runner.runner.mix.to_json(),
+        'chunks': runner.chunks.to_json() if runner.policy.chunk_rows > 1 else None,
+        'latency_s': runner.latency_s,
         'seed': seed,
         'horizon_s': runner.scene.horizon_s,
         **success_per_position(results, runner.taught),
@@ -117,6 +119,15 @@ def _mixed(mix: Mix) -> str:
     return f'; the policy sees its own predictions too, the share of the sensors is {mix}'
 
 
+def _played(runner: TrialRunner) -> str:
+    words = ''
+    if runner.policy.chunk_rows > 1:
+        words += f'; chunks of {runner.policy.chunk_rows} rows, {runner.chunks}'
+    if runner.latency_s:
+        words += f'; every inference takes {runner.latency_s:g} s'
+    return words
+
+
 def _stages(clamps: dict[str, int]) -> str:
     return ', '.join(f'{stage} {count}' for stage, count in clamps.items()) or 'never'
 
@@ -132,7 +143,8 @@ def write_success_report(
     report = Report(
         title,
         f'Closed loop on the simulated arm: {trials} trials per position, seed {summary["seed"]}, '
-        f'through the same sampler and controller as on the robot{_mixed(runner.runner.mix)}.',
+        'through the same sampler and controller as on the robot'
+        f'{_mixed(runner.runner.mix)}{_played(runner)}.',
     )
     report.headline(f'success {summary["all"]["successes"]}/{summary["all"]["trials"]}')
     figure = success_figure(
@@ -160,6 +172,8 @@ def write_success_report(
         **provenance(runner.policy),
         'robot': summary['robot'],
         'mix': runner.runner.mix,
+        'chunks': summary['chunks'] or 'of one row',
+        'latency': f'{runner.latency_s:g} s',
         'seed': summary['seed'],
     }
     report.facts([(key, str(value)) for key, value in facts.items()])

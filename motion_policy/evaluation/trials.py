@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from motion_policy.control import Controller, Mix, PolicyRunner
+from motion_policy.control import ChunkExecution, Controller, Mix, PolicyRunner
 from motion_policy.errors import UserError
 from motion_policy.evaluation.closed_loop import (
     PolicyStep,
@@ -37,6 +37,7 @@ Float32Array = npt.NDArray[np.float32]
 
 PHASE_STEP_NS = 2_000_000
 SENSOR_ALONE = Mix()
+USUAL_CHUNKS = ChunkExecution()
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,12 @@ class TrialRunner:
         device: where the policy runs.
         mix: how much of the sensors the policy sees beside its own predictions.
         trace: keep the hidden states of every trial.
+        chunks: how chunks are played, if the policy answers chunks of many rows.
+        latency_s: simulated time that every inference takes.
 
     Raises:
-        UserError: no such checkpoint, one for another robot, or one that cannot be mixed so.
+        UserError: no such checkpoint, one for another robot, or one that cannot be mixed or
+            played so.
     """
 
     def __init__(
@@ -93,14 +97,20 @@ class TrialRunner:
         mix: Mix = SENSOR_ALONE,
         *,
         trace: bool = False,
+        chunks: ChunkExecution = USUAL_CHUNKS,
+        latency_s: float = 0.0,
     ) -> None:
         self.scene = scene
         self.trace = trace
+        self.latency_s = latency_s
         self.policy = load_policy(checkpoint, device=device)
         self.robot = load_robot_spec(scene.robot)
         check_robot(self.policy, self.robot)
+        if self.policy.chunk_rows > 1:
+            chunks.check_rows(self.policy.chunk_rows)
+        self.chunks = chunks
         self.sim: Simulation = scene.make()
-        self.runner = PolicyRunner(self.policy, self.robot, mix)
+        self.runner = PolicyRunner(self.policy, self.robot, mix, ensemble=chunks.ensemble)
 
     @property
     def taught(self) -> tuple[str, ...]:
@@ -124,13 +134,14 @@ class TrialRunner:
         with one_thread():
             result = rollout(
                 self.sim,
-                Controller(self.robot, self.policy.period_ns),
+                self._controller(),
                 self.runner,
                 self.robot,
                 cameras=self.policy.cameras,
                 horizon_s=self.scene.horizon_s,
                 camera_rate_hz=self.scene.camera_rate_hz,
                 camera_phase_ns=int(phase) * PHASE_STEP_NS,
+                latency_ns=round(self.latency_s * NANOSECONDS_PER_S),
                 watch=watch if trace is None else trace.watch,
             )
         return TrialResult(trial, result, None if trace is None else trace.hidden())
@@ -138,6 +149,14 @@ class TrialRunner:
     def close(self) -> None:
         """Free the simulation's renderers."""
         self.sim.close()
+
+    def _controller(self) -> Controller:
+        policy = self.policy
+        if policy.chunk_rows == 1:
+            return Controller(self.robot, policy.period_ns)
+        return Controller(
+            self.robot, policy.period_ns, chunks=self.chunks, first_due_ns=policy.first_due_ns
+        )
 
 
 class _Trace:
@@ -188,16 +207,26 @@ def _in_processes(
     context = multiprocessing.get_context('spawn')
     origin = (
         runner.policy.source, runner.scene, str(runner.policy.device), runner.runner.mix,
-        runner.trace,
+        runner.trace, runner.chunks, runner.latency_s,
     )  # fmt: skip
     with ProcessPoolExecutor(jobs, context, _start_worker, origin) as pool:
         yield from pool.map(_run_in_worker, trials)
 
 
-def _start_worker(checkpoint: str, scene: Scene, device: str, mix: Mix, trace: bool) -> None:
+def _start_worker(
+    checkpoint: str,
+    scene: Scene,
+    device: str,
+    mix: Mix,
+    trace: bool,
+    chunks: ChunkExecution,
+    latency_s: float,
+) -> None:
     global _worker
     torch.set_num_threads(1)
-    _worker = TrialRunner(checkpoint, scene, device, mix, trace=trace)
+    _worker = TrialRunner(
+        checkpoint, scene, device, mix, trace=trace, chunks=chunks, latency_s=latency_s
+    )
 
 
 def _run_in_worker(trial: Trial) -> TrialResult:
