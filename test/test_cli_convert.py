@@ -301,8 +301,12 @@ def test_what_is_no_checkpoint_is_refused(
 def test_mistakes_are_one_line(tmp_path: Path, capsys: Capture) -> None:
     source = trained(tmp_path / 'log', SARNN, ARGUMENTS)
     command = ['convert-checkpoint', str(source), str(tmp_path / 'ours')]
-    assert main([*command, '--from', 'act']) == 2
+    assert main([*command, '--from', 'keras']) == 2
     assert 'eipl' in error_line(capsys)
+    assert main(command) == 2
+    assert 'expected --from eipl, --from act' in error_line(capsys)
+    assert main([*command, '--from', 'eipl', '--heads', '8']) == 2
+    assert '--heads: means something only with --from act' in error_line(capsys)
     assert main([*command, '--from', 'eipl']) == 2
     assert '--joint-bounds is missing' in error_line(capsys)
     assert main([*command, '--from', 'eipl', '--joint-bounds', str(bounds(tmp_path))]) == 2

@@ -1,15 +1,16 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`motion-policy convert-checkpoint`: models of other projects become checkpoints of ours.
+"""`motion-policy convert-checkpoint`: models of other projects become ours, and ours theirs.
 
 What the source does not say is assumed aloud, and nothing in it is executed.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
@@ -17,64 +18,151 @@ from rich.markup import escape
 
 from motion_policy.episodes.eipl_data import read_bounds
 from motion_policy.errors import UserError
-from motion_policy.robot import load_robot_spec
+from motion_policy.robot import RobotSpec, load_robot_spec
+
+if TYPE_CHECKING:
+    from motion_policy.policies.base import Model
+    from motion_policy.policies.conversion import Conversion
+
+EIPL_RATE = 10.0  # Hz, of its sample data
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Turn a model that EIPL trained into a checkpoint folder that gives the same numbers.
+    """Turn a model that another project trained into a checkpoint that gives the same numbers.
 
-    The model is found from the keys in the file, its sizes from their shapes; temperature,
-    heatmap_size, vmin and vmax come from args.json beside it. SARNN, CNNRNN and CNNRNNLN become
-    policies; an RNN becomes one together with its autoencoder (--cae, --feat-bounds), alone it
-    and an autoencoder become checkpoints for further training.
+    From EIPL (MODEL.pth), tonyzhaozh/act and act-plus-plus (policy_best.ckpt) and LeRobot's ACT (a
+    folder); --to lerobot writes an ACT policy of ours as a folder of LeRobot. Sizes come from the
+    weights, the rest from the files beside them or from options. With neither --from nor --to,
+    --slim and --half make a smaller copy of a checkpoint of ours.
     """
 
     source: tyro.conf.Positional[Path]
-    """MODEL.pth, as the trainers of EIPL save it."""
+    """MODEL.pth of EIPL, policy_best.ckpt of ACT, a folder of LeRobot, or a checkpoint of ours."""
 
     destination: tyro.conf.Positional[Path]
     """Checkpoint folder; one of this name is replaced."""
 
-    kind: Annotated[Literal['eipl'], tyro.conf.arg(name='from')]
+    kind: Annotated[Literal['eipl', 'act', 'lerobot'] | None, tyro.conf.arg(name='from')] = None
     """Whose model it is."""
 
-    joint_bounds: Path | None = None
-    """joint_bounds.npy of the data the model was trained on."""
-
-    camera: str = ''
-    """Name of the camera that it sees; default: the only one of --robot."""
+    to: Literal['lerobot'] | None = None
+    """Whose model it becomes, from a checkpoint of ours."""
 
     robot: str = ''
     """Robot spec: a YAML file, or the name of a shipped one; without it a placeholder."""
 
-    rate: float = 10.0
-    """Rows per second in the data it was trained on."""
+    rate: float | None = None
+    """Rows per second in the data it was trained on; default: eipl 10, act 50, lerobot what its
+    folder says, or the rate of --robot, or 50."""
 
-    channels: Literal['bgr', 'rgb'] = 'bgr'
-    """The order of the colours it was trained on; the checkpoint takes RGB."""
+    cameras: str = ''
+    """act: names of its cameras in the order of training, such as left_wrist,top. lerobot: other
+    names for its cameras, in its order."""
+
+    stats: Path | None = None
+    """act: dataset_stats.pkl of the training run."""
+
+    heads: int | None = None
+    """act: attention heads; default 8."""
+
+    image_size: str = ''
+    """act: HEIGHTxWIDTH of the images it was trained on; default 480x640."""
+
+    decoder_layers: int | None = None
+    """act: decoder layers that its answer comes from; default 1, as in the original."""
+
+    slim: bool = False
+    """Leave out what only training needs: the encoder of ACT's CVAE."""
+
+    half: bool = False
+    """Store the weights as float16, half the size; they are computed with in float32."""
+
+    joint_bounds: Path | None = None
+    """eipl: joint_bounds.npy of the data the model was trained on."""
+
+    camera: str = ''
+    """eipl: name of the camera that it sees; default: the only one of --robot."""
+
+    channels: Literal['bgr', 'rgb'] | None = None
+    """eipl: the order of the colours it was trained on, default bgr; the checkpoint takes RGB."""
 
     args: Path | None = None
-    """args.json of the training run; default: the one beside the model."""
+    """eipl: args.json of the training run; default: the one beside the model."""
 
     leaky_slope: float | None = None
-    """SARNN: slope of its LeakyReLU; default 0.3, releases before December 2023 had 0.01."""
+    """eipl SARNN: slope of its LeakyReLU; default 0.3, releases before December 2023 had 0.01."""
 
     fast_tau: float | None = None
-    """MTRNN: time constant of its fast units in steps; default 2."""
+    """eipl MTRNN: time constant of its fast units in steps; default 2."""
 
     slow_tau: float | None = None
-    """MTRNN: time constant of its slow units in steps; default 12."""
+    """eipl MTRNN: time constant of its slow units in steps; default 12."""
 
     cae: Path | None = None
-    """RNN: the autoencoder on whose features it was trained, CAE.pth."""
+    """eipl RNN: the autoencoder on whose features it was trained, CAE.pth."""
 
     feat_bounds: Path | None = None
-    """RNN: feat_bounds.npy, which EIPL writes with the features."""
+    """eipl RNN: feat_bounds.npy, which EIPL writes with the features."""
+
+
+# Options that mean something to some sources only.
+ACT_ONLY = ('stats', 'heads', 'image_size', 'decoder_layers')
+EIPL_ONLY = (
+    'joint_bounds',
+    'camera',
+    'channels',
+    'args',
+    'leaky_slope',
+    'fast_tau',
+    'slow_tau',
+    'cae',
+    'feat_bounds',
+)
+MEANT_FOR = {
+    **dict.fromkeys(ACT_ONLY, ('act',)),
+    **dict.fromkeys(EIPL_ONLY, ('eipl',)),
+    'cameras': ('act', 'lerobot'),
+    'robot': ('eipl', 'act', 'lerobot'),
+    'rate': ('eipl', 'act', 'lerobot'),
+}
 
 
 def run(arguments: Arguments) -> int:
     """Convert one checkpoint; 0 when it is written."""
+    _refuse_what_does_not_fit(arguments)
+    if arguments.kind is None:
+        return _from_ours(arguments)
+    robot = load_robot_spec(arguments.robot) if arguments.robot else None
+    convert = {'eipl': _from_eipl, 'act': _from_act, 'lerobot': _from_lerobot}[arguments.kind]
+    converted, origin = convert(arguments, robot)
+    model = _slimmed(converted.model, arguments)
+    folder = _save(model, arguments)
+    _print_notes(converted.notes)
+    _print_result(folder, model, f'from the {origin}')
+    return 0
+
+
+def _refuse_what_does_not_fit(arguments: Arguments) -> None:
+    if arguments.kind and arguments.to:
+        raise UserError(
+            f'convert-checkpoint: --from {arguments.kind} and --to {arguments.to}, expected one: '
+            'convert to a checkpoint of ours first'
+        )
+    if not (arguments.kind or arguments.to or arguments.slim or arguments.half):
+        raise UserError(
+            'convert-checkpoint: expected --from eipl, --from act, --from lerobot, --to lerobot, '
+            'or for a smaller copy of a checkpoint of ours --slim, --half'
+        )
+    if arguments.to and arguments.half:
+        raise UserError('--half: LeRobot keeps float32, expected it without --to')
+    for name, kinds in MEANT_FOR.items():
+        if getattr(arguments, name) not in (None, '') and arguments.kind not in kinds:
+            option = f'--{name.replace("_", "-")}'
+            raise UserError(f'{option}: means something only with --from {" or ".join(kinds)}')
+
+
+def _from_eipl(arguments: Arguments, robot: RobotSpec | None) -> tuple[Conversion, str]:
     # torch is slow to load, and a mistyped path need not wait for it.
     if arguments.joint_bounds is None:
         raise UserError(
@@ -84,9 +172,7 @@ def run(arguments: Arguments) -> int:
     joint_bounds = read_bounds(arguments.joint_bounds)
     feature_file = arguments.feat_bounds
     feature_bounds = read_bounds(feature_file, 'feature') if feature_file else None
-    robot = load_robot_spec(arguments.robot) if arguments.robot else None
 
-    from motion_policy.policies.checkpoint import save_policy
     from motion_policy.policies.convert_eipl import EiplOptions, convert_eipl
     from motion_policy.policies.eipl_weights import read_eipl_weights
 
@@ -96,23 +182,105 @@ def run(arguments: Arguments) -> int:
         joint_bounds=joint_bounds,
         camera=arguments.camera,
         robot=robot,
-        rate=arguments.rate,
-        channels=arguments.channels,
+        rate=EIPL_RATE if arguments.rate is None else arguments.rate,
+        channels=arguments.channels or 'bgr',
         leaky_slope=arguments.leaky_slope,
         fast_tau=arguments.fast_tau,
         slow_tau=arguments.slow_tau,
         feature_bounds=feature_bounds,
     )
-    converted = convert_eipl(source, options, cae)
-    folder = save_policy(converted.model, arguments.destination)
-    console = Console()
-    for note in converted.notes:
-        console.print(f'[yellow]note[/] {escape(note)}', soft_wrap=True, highlight=False)
-    height, width = converted.model.spec.image_size
-    count = sum(parameter.numel() for parameter in converted.model.parameters())
-    line = (
-        f'{folder}: {converted.model.kind}, {count} parameters, {width}x{height}, '
-        f'from the {source.family} in {arguments.source}'
+    return convert_eipl(source, options, cae), f'{source.family} in {arguments.source}'
+
+
+def _from_act(arguments: Arguments, robot: RobotSpec | None) -> tuple[Conversion, str]:
+    if arguments.stats is None:
+        raise UserError(
+            'convert-checkpoint: --stats is missing, expected the dataset_stats.pkl beside '
+            f'{arguments.source.name}'
+        )
+    cameras = _names(arguments.cameras)
+    if not cameras and robot is not None and len(robot.cameras) == 1:
+        cameras = tuple(robot.cameras)
+    if not cameras:
+        raise UserError(
+            'convert-checkpoint: --cameras is missing, expected the names of the cameras in the '
+            'order of training, such as --cameras left_wrist,top'
+        )
+    image_size = _height_and_width(arguments.image_size or '480x640')
+
+    from motion_policy.policies.act_stats import read_act_stats
+    from motion_policy.policies.convert_act import RATE, ActOptions, convert_act
+
+    options = ActOptions(
+        stats=read_act_stats(arguments.stats),
+        cameras=cameras,
+        heads=8 if arguments.heads is None else arguments.heads,
+        image_size=image_size,
+        rate=RATE if arguments.rate is None else arguments.rate,
+        decoder_layers=1 if arguments.decoder_layers is None else arguments.decoder_layers,
+        robot=robot,
     )
-    console.print(escape(line), soft_wrap=True, highlight=False)
+    return convert_act(arguments.source, options), f'ACT in {arguments.source}'
+
+
+def _from_lerobot(arguments: Arguments, robot: RobotSpec | None) -> tuple[Conversion, str]:
+    from motion_policy.policies.convert_lerobot import LeRobotOptions, from_lerobot
+
+    options = LeRobotOptions(_names(arguments.cameras), robot, arguments.rate)
+    return from_lerobot(arguments.source, options), f'ACT of LeRobot in {arguments.source}'
+
+
+def _from_ours(arguments: Arguments) -> int:
+    """Write a checkpoint of ours as a folder of LeRobot, or smaller."""
+    from motion_policy.policies.checkpoint import load_model
+
+    model = _slimmed(load_model(arguments.source), arguments)
+    if not arguments.to:
+        _print_result(_save(model, arguments), model, f'from {arguments.source}')
+        return 0
+    from motion_policy.policies.convert_lerobot import to_lerobot
+
+    folder, notes = to_lerobot(model, arguments.destination)
+    _print_notes(notes)
+    _print_result(folder, model, f'for LeRobot, from {arguments.source}')
     return 0
+
+
+def _save(model: Model, arguments: Arguments) -> Path:
+    from motion_policy.policies.checkpoint import save_policy
+
+    return save_policy(model, arguments.destination, half=arguments.half)
+
+
+def _slimmed(model: Model, arguments: Arguments) -> Model:
+    from motion_policy.policies.act import ACTPolicy, without_posterior
+
+    if not arguments.slim:
+        return model
+    if not isinstance(model, ACTPolicy):
+        raise UserError(f"--slim: a '{model.kind}' needs all of its weights, expected an act")
+    return without_posterior(model)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(',') if name.strip())
+
+
+def _height_and_width(text: str) -> tuple[int, int]:
+    sizes = re.fullmatch(r'(\d+)x(\d+)', text)
+    if sizes is None or min(size := (int(sizes[1]), int(sizes[2]))) < 1:
+        raise UserError(f'--image-size: found {text}, expected HEIGHTxWIDTH, such as 480x640')
+    return size
+
+
+def _print_notes(notes: list[str]) -> None:
+    console = Console()
+    for note in notes:
+        console.print(f'[yellow]note[/] {escape(note)}', soft_wrap=True, highlight=False)
+
+
+def _print_result(folder: Path, model: Model, origin: str) -> None:
+    height, width = model.spec.image_size
+    count = sum(parameter.numel() for parameter in model.parameters())
+    line = f'{folder}: {model.kind}, {count} parameters, {width}x{height}, {origin}'
+    Console().print(escape(line), soft_wrap=True, highlight=False)

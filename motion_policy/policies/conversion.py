@@ -17,10 +17,15 @@ from torch import Tensor
 
 from motion_policy.errors import UserError
 from motion_policy.policies.base import Model
+from motion_policy.policies.normalisation import Spread
 from motion_policy.robot import RobotSpec
 
 Bounds = npt.NDArray[np.float64]
 Named = dict[str, tuple[str, Tensor]]  # our key: (where it comes from, in words; the weight)
+
+
+# Standard deviations: how far data of which only mean and deviation are known is taken to go.
+REACH = 3.0
 
 
 @dataclass
@@ -55,6 +60,17 @@ def fill(model: Model, weights: Named, source: str, theirs: Callable[[str], str]
         if key not in expected:
             raise UserError(f'{origin} does not belong to a {source}')
     model.load_state_dict({key: weight for key, (_, weight) in weights.items()})
+
+
+def reach(spread: Spread) -> Bounds:
+    """How far data of this mean and deviation goes, about: (2, J), robot units."""
+    mean, std = np.array(spread.mean), np.array(spread.std)
+    return np.stack([mean - REACH * std, mean + REACH * std])
+
+
+def both_reach(first: Bounds, second: Bounds) -> Bounds:
+    """The least and greatest of two bounds, (2, J) each."""
+    return np.stack([np.minimum(first[0], second[0]), np.maximum(first[1], second[1])])
 
 
 def made_up(robot: RobotSpec, image_size: tuple[int, int]) -> str:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from pydantic import ValidationError
 from torch import Tensor
@@ -27,9 +26,11 @@ from motion_policy.policies.conversion import (
     Bounds,
     Conversion,
     Named,
+    both_reach,
     fill,
     held_against,
     made_up,
+    reach,
 )
 from motion_policy.policies.kinds import make_model
 from motion_policy.policies.normalisation import Normalisation, Spread
@@ -43,7 +44,6 @@ Weights = dict[str, Tensor]
 PREFIX = 'model.'
 RATE = 50.0  # of ALOHA, Hz
 BASE_ACTIONS = 2  # linear and angular velocity, which act-plus-plus appends to the actions
-REACH = 3.0  # standard deviations: how far the data of a mean and a deviation is taken to go
 RESNETS = {(2, False): 'resnet18', (6, False): 'resnet34', (6, True): 'resnet50'}
 
 # Computed and never used, or made anew: no part of our networks.
@@ -237,13 +237,10 @@ def _normalisation(source: _Source, stats: ActStats, joints: int) -> Normalisati
 
 def _bounds(stats: ActStats, joints: int) -> Bounds:
     """How far the joints went in the data, as far as the statistics tell: (2, joints)."""
-    ends = []
-    for spread in (stats.qpos, stats.action):
-        mean, std = np.array(spread.mean[:joints]), np.array(spread.std[:joints])
-        ends += [mean - REACH * std, mean + REACH * std]
+    qpos, action = reach(stats.qpos), reach(stats.action)
     if stats.action_bounds is not None:
-        ends[2:] = stats.action_bounds[:, :joints]
-    return np.stack([np.min(ends, axis=0), np.max(ends, axis=0)])
+        action = stats.action_bounds
+    return both_reach(qpos, action[:, :joints])
 
 
 def _hyper(source: _Source, options: ActOptions, backbones: int) -> dict[str, Any]:

@@ -1,0 +1,298 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The folder in which LeRobot keeps a policy: read it, and write one that LeRobot loads.
+
+`config.json`, `model.safetensors`, and the statistics: since 0.4 in the files of a pre- and a
+postprocessor, before that among the weights. All of it is JSON and tensors; nothing is executed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from motion_policy.errors import UserError
+from motion_policy.policies.folders import whole_folder
+from motion_policy.policies.torch_files import float_weight
+
+CONFIG_FILE = 'config.json'
+WEIGHTS_FILE = 'model.safetensors'
+TRAIN_CONFIG_FILE = 'train_config.json'
+INPUT_STEP, OUTPUT_STEP = 'normalizer_processor', 'unnormalizer_processor'
+PROCESSORS = {INPUT_STEP: 'policy_preprocessor', OUTPUT_STEP: 'policy_postprocessor'}
+
+STATE, ACTION = 'observation.state', 'action'
+IMAGE = 'observation.images.'
+
+EPSILON = 1e-8  # LeRobot divides by the standard deviation plus this
+# Below this deviation the epsilon changes what a network sees by more than 1e-5 of it.
+SMALL = 1e-3
+
+# Two statistics for each way of normalising; but for the first they become -1 and 1.
+MODES = {
+    'MEAN_STD': ('mean', 'std'),
+    'MIN_MAX': ('min', 'max'),
+    'QUANTILES': ('q01', 'q99'),
+    'QUANTILE10': ('q10', 'q90'),
+}
+_OLD_PREFIXES = ('normalize_inputs.', 'unnormalize_outputs.', 'normalize_targets.')
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Per value, what becomes 0 and how much becomes 1 more; in robot units, or of [0, 1]."""
+
+    offset: tuple[float, ...]
+    scale: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """How one side of a policy normalises: modes by type of feature, numbers by feature."""
+
+    where: str
+    modes: Mapping[str, str]
+    values: Mapping[str, Mapping[str, Tensor]]
+    epsilon: float = EPSILON
+
+    def of(self, feature: str, kind: str, size: int) -> Affine:
+        """The normalisation of a feature of `size` values (the colours of an image are 3).
+
+        Raises:
+            UserError: the statistics are missing, or are of another size.
+        """
+        mode = str(self.modes.get(feature, self.modes.get(kind, 'IDENTITY'))).upper()
+        if mode == 'IDENTITY':
+            return Affine((0.0,) * size, (1.0,) * size)
+        if mode not in MODES:
+            expected = ', '.join((*MODES, 'IDENTITY'))
+            raise UserError(
+                f"{self.where}: {feature} is normalised by '{mode}', expected {expected}"
+            )
+        first, second = (self._numbers(feature, name, size) for name in MODES[mode])
+        if mode == 'MEAN_STD':
+            wide = second >= SMALL
+            return _affine(first, torch.where(wide, second, second + self.epsilon))
+        span = second - first
+        half = torch.where(span == 0, span + self.epsilon, span) / 2
+        return _affine(first + half, half)
+
+    def _numbers(self, feature: str, name: str, size: int) -> Tensor:
+        value = self.values.get(feature, {}).get(name)
+        if value is None:
+            raise UserError(f"{self.where}: '{feature}.{name}' is missing")
+        if value.numel() != size:
+            raise UserError(
+                f"{self.where}: '{feature}.{name}' has {value.numel()} values, expected {size}"
+            )
+        return value.reshape(-1).double()
+
+
+@dataclass(frozen=True)
+class LeRobotFolder:
+    """What a folder holds. `weights` are float32, without the statistics; `inputs` and `outputs`
+    say how observations and actions are normalised. `renamed` are observations that the policy
+    knows by another name, `rate` [Hz] is that of the environment it was trained for, if any.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    weights: dict[str, Tensor]
+    inputs: Statistics
+    outputs: Statistics
+    renamed: dict[str, str]
+    rate: float | None = None
+
+
+def read_lerobot_folder(path: str | Path) -> LeRobotFolder:
+    """Read a policy that LeRobot saved, of any version.
+
+    Raises:
+        UserError: no such folder, or it holds something else.
+    """
+    folder = Path(path)
+    if folder.is_dir() and (folder / 'pretrained_model' / CONFIG_FILE).is_file():
+        folder = folder / 'pretrained_model'  # as a training run of LeRobot leaves it
+    for name in (CONFIG_FILE, WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise UserError(f'{folder}: not a policy of LeRobot, it has no {name}')
+    config = read_json(folder / CONFIG_FILE)
+    weights, old = _split(folder / WEIGHTS_FILE)
+    inputs, renamed = _statistics(folder, config, INPUT_STEP, old)
+    outputs, _ = _statistics(folder, config, OUTPUT_STEP, old)
+    return LeRobotFolder(folder, config, weights, inputs, outputs, renamed, _rate(folder))
+
+
+def write_lerobot_folder(
+    path: Path,
+    config: dict[str, Any],
+    weights: dict[str, Tensor],
+    statistics: Mapping[str, Affine],
+    also: Mapping[str, str],
+) -> None:
+    """Write a folder as LeRobot 0.4 and later read it.
+
+    Args:
+        statistics: mean and standard deviation by feature.
+        also: further files, name to text.
+
+    Raises:
+        UserError: a folder of that name holds anything else.
+    """
+    features = {**config['input_features'], **config['output_features']}
+    common = {'eps': EPSILON, 'norm_map': config['normalization_mapping']}
+    place = {'device': 'cpu', 'float_dtype': None}
+    device = {'registry_name': 'device_processor', 'config': place}
+    names = [f'{PROCESSORS[INPUT_STEP]}_step_3_{INPUT_STEP}.safetensors']
+    names += [f'{PROCESSORS[OUTPUT_STEP]}_step_0_{OUTPUT_STEP}.safetensors']
+    before = [
+        {'registry_name': 'rename_observations_processor', 'config': {'rename_map': {}}},
+        {'registry_name': 'to_batch_processor', 'config': {}},
+        device,
+        {
+            'registry_name': INPUT_STEP,
+            'config': {**common, 'features': features},
+            'state_file': names[0],
+        },
+    ]
+    after = [
+        {
+            'registry_name': OUTPUT_STEP,
+            'config': {**common, 'features': config['output_features']},
+            'state_file': names[1],
+        },
+        device,
+    ]
+    texts = {
+        CONFIG_FILE: _json(config),
+        **{
+            f'{name}.json': _json({'name': name, 'steps': steps})
+            for name, steps in zip(PROCESSORS.values(), (before, after), strict=True)
+        },
+        **also,
+    }
+    numbers = save(_tensors(config, statistics), metadata={'format': 'pt'})
+    with whole_folder(path, (*texts, *names, WEIGHTS_FILE), 'a policy of LeRobot') as part:
+        (part / WEIGHTS_FILE).write_bytes(save(weights, metadata={'format': 'pt'}))
+        for name in names:
+            (part / name).write_bytes(numbers)
+        for name, text in texts.items():
+            (part / name).write_text(text, encoding='utf-8')
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The names and values in a JSON file. Raises UserError when it holds anything else."""
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise UserError(f'{path}: cannot be read: {" ".join(str(error).split())[:200]}') from None
+    if not isinstance(content, dict):
+        raise UserError(f'{path}: holds {type(content).__name__}, expected names and values')
+    return content
+
+
+def _tensors(config: dict[str, Any], statistics: Mapping[str, Affine]) -> dict[str, Tensor]:
+    """The statistics as LeRobot names and shapes them."""
+    found = {}
+    for feature, values in statistics.items():
+        shape = (3, 1, 1) if feature.startswith(IMAGE) else (-1,)
+        scale = torch.tensor(values.scale, dtype=torch.float64)
+        std = torch.where(scale >= SMALL, scale, (scale - EPSILON).clamp(min=0))
+        mean = torch.tensor(values.offset, dtype=torch.float64)
+        found[f'{feature}.mean'] = mean.float().reshape(shape)
+        found[f'{feature}.std'] = std.float().reshape(shape)
+    return found
+
+
+def _split(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The weights, and the statistics that versions before 0.4 kept among them."""
+    tensors = _read_tensors(path)
+    old = {key: value for key, value in tensors.items() if key.startswith(_OLD_PREFIXES)}
+    return {key: value for key, value in tensors.items() if key not in old}, old
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f'{path}: cannot be read: {" ".join(str(error).split())[:200]}') from None
+    return {key: float_weight(path, key, value) for key, value in tensors.items()}
+
+
+def _statistics(
+    folder: Path, config: dict[str, Any], step: str, old: dict[str, Tensor]
+) -> tuple[Statistics, dict[str, str]]:
+    """The statistics of one side, and the observations that it renames."""
+    file = folder / f'{PROCESSORS[step]}.json'
+    if not file.is_file():
+        if not old:
+            raise UserError(
+                f'{folder}: no statistics: it has no {file.name}, and {WEIGHTS_FILE} holds none'
+            )
+        return _old_statistics(folder, config, old), {}
+    steps = [_names(entry) for entry in read_json(file).get('steps') or ()]
+    renamed: dict[str, str] = {}
+    for entry in steps:
+        renamed |= _names(_names(entry.get('config')).get('rename_map'))
+    found = [entry for entry in steps if entry.get('registry_name') == step]
+    if len(found) != 1 or not isinstance(found[0].get('state_file'), str):
+        raise UserError(f"{file}: has {len(found)} steps '{step}' with statistics, expected 1")
+    # Only a name: a path would lead out of the folder.
+    state = folder / Path(found[0]['state_file']).name
+    values: dict[str, dict[str, Tensor]] = {}
+    for key, value in _read_tensors(state).items():
+        feature, _, name = key.rpartition('.')
+        values.setdefault(feature, {})[name] = value
+    options = _names(found[0].get('config'))
+    modes = _names(options.get('norm_map')) or _names(config.get('normalization_mapping'))
+    epsilon = float(options.get('eps', EPSILON))
+    return Statistics(str(state), modes, values, epsilon), renamed
+
+
+def _old_statistics(folder: Path, config: dict[str, Any], old: dict[str, Tensor]) -> Statistics:
+    """Buffers such as `normalize_inputs.buffer_observation_state.mean`, dots as underscores."""
+    features = [STATE, ACTION]
+    for key in ('input_features', 'input_shapes'):
+        features += list(_names(config.get(key)))
+    values: dict[str, dict[str, Tensor]] = {}
+    for key, value in old.items():
+        place, _, name = key.rpartition('.')
+        buffer = place.partition('.buffer_')[2]
+        for feature in features:
+            if feature.replace('.', '_') == buffer:
+                values.setdefault(feature, {})[name] = value
+    modes = dict(_names(config.get('normalization_mapping')))
+    for key in ('input_normalization_modes', 'output_normalization_modes'):
+        modes |= _names(config.get(key))
+    return Statistics(str(folder / WEIGHTS_FILE), modes, values)
+
+
+def _rate(folder: Path) -> float | None:
+    """Steps per second of the environment that it was trained in, if it says so."""
+    file = folder / TRAIN_CONFIG_FILE
+    environment = _names(read_json(file).get('env')) if file.is_file() else {}
+    rate = environment.get('fps')
+    number = isinstance(rate, int | float) and not isinstance(rate, bool)
+    return float(rate) if number and math.isfinite(rate) and rate > 0 else None
+
+
+def _affine(offset: Tensor, scale: Tensor) -> Affine:
+    return Affine(tuple(offset.tolist()), tuple(scale.tolist()))
+
+
+def _names(content: Any) -> dict[str, Any]:
+    """A JSON value as names and values; none where it is something else."""
+    return content if isinstance(content, dict) else {}
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=2) + '\n'
