@@ -29,6 +29,7 @@ SUBCOMMANDS = {
     'demo': ('demo', 'the simulated arm under a shipped policy, over real ROS topics'),
     'teach': ('teach', 'record demonstrations of a scripted teacher in simulation'),
     'import': ('import_', 'turn rosbag2 recordings, ALOHA and EIPL sets into episodes'),
+    'export': ('export', 'turn episodes into a data set of ALOHA, LeRobot or EIPL'),
     'inspect': ('inspect', 'show what is in an episode, a bag or a checkpoint'),
     'check': ('check', 'say whether episodes are sound; finish what a crash left'),
     'convert-checkpoint': ('convert_checkpoint', 'turn a model of EIPL into a checkpoint'),
@@ -44,6 +45,7 @@ _EXTRAS = {
     'tensorboard': 'train',
     'matplotlib': 'train',
     'av': 'train',
+    'pyarrow': 'export',
     'mujoco': 'sim',
     'rclpy': 'ros',
 }

@@ -1,0 +1,138 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`motion-policy export`: episodes become data sets of other tools.
+
+An option that means nothing for a kind of set is refused, never ignored; nothing is overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from motion_policy.episodes.aloha_export import export_aloha
+from motion_policy.episodes.eipl_export import eipl_parts, export_eipl
+from motion_policy.episodes.export_set import export_set
+from motion_policy.errors import UserError
+
+Kind = Literal['aloha', 'lerobot', 'eipl']
+OnRow = Callable[[], None]
+
+# Options that belong to one kind of set only.
+OPTIONS_OF: dict[Kind, tuple[str, ...]] = {
+    'aloha': ('raw',),
+    'lerobot': ('task', 'crf'),
+    'eipl': ('camera', 'channels'),
+}
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Turn episodes into a data set of another tool.
+
+    aloha: episode_0.hdf5, episode_1.hdf5, ... with ALOHA's names and nothing besides. JPEGs stay
+    JPEGs, as act-plus-plus and Interbotix read them; tonyzhaozh/act reads pixels only: --raw.
+
+    lerobot: a data set of version 3.0 (Parquet, H.264 videos, meta/). Needs pyarrow and PyAV.
+
+    eipl: images.npy, joints.npy and joint_bounds.npy; a folder with train/ and test/ gives both.
+    """
+
+    source: tyro.conf.Positional[Path]
+    """Folder of episodes, or one episode; they must have the same joints, cameras and rate."""
+
+    out: Path
+    """The new folder."""
+
+    kind: Annotated[Kind, tyro.conf.arg(name='to')]
+    """What the set becomes."""
+
+    raw: bool = False
+    """aloha: store pixels also where the episodes hold JPEGs."""
+
+    task: str = ''
+    """lerobot: what is demonstrated; default: what each episode says."""
+
+    crf: int = 18
+    """lerobot: quality of the videos, 0 (best) to 51."""
+
+    camera: str = ''
+    """eipl: the camera to export; default: the only one there is."""
+
+    channels: Literal['bgr', 'rgb'] = 'bgr'
+    """eipl: the order of the colours to write."""
+
+
+def run(arguments: Arguments) -> int:
+    """Export everything; what is wrong is one line, and no folder is left then."""
+    _refuse_foreign_options(arguments)
+    if not 0 <= arguments.crf <= 51:
+        raise UserError(f'export: --crf is {arguments.crf}, expected 0 to 51')
+    console = Console()
+    columns = (TextColumn('{task.description}'), BarColumn(), TimeRemainingColumn())
+    quiet = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
+        line = EXPORTS[arguments.kind](arguments, progress)
+    console.print(escape(line), soft_wrap=True, highlight=False)
+    return 0
+
+
+def _refuse_foreign_options(arguments: Arguments) -> None:
+    defaults = {field.name: field.default for field in fields(arguments)}
+    for kind, names in OPTIONS_OF.items():
+        for name in names if kind != arguments.kind else ():
+            if getattr(arguments, name) != defaults[name]:
+                raise UserError(
+                    f'export: --{name} means nothing for --to {arguments.kind}, '
+                    f'expected it with --to {kind} only'
+                )
+
+
+def _to_aloha(arguments: Arguments, progress: Progress) -> str:
+    chosen = export_set(arguments.source)
+    images = sum(chosen.rows) * len(chosen.cameras)
+    on_row = _bar(arguments, progress, images)
+    files = export_aloha(chosen, arguments.out, raw=arguments.raw, on_row=on_row)
+    return f'{arguments.out}: {len(files)} episodes, {sum(chosen.rows)} rows'
+
+
+def _to_lerobot(arguments: Arguments, progress: Progress) -> str:
+    # Only here are pyarrow and PyAV needed.
+    from motion_policy.episodes.lerobot_export import export_lerobot
+
+    chosen = export_set(arguments.source)
+    on_row = _bar(arguments, progress, sum(chosen.rows))
+    task, crf = arguments.task, arguments.crf
+    export_lerobot(chosen, arguments.out, task=task, crf=crf, on_row=on_row)
+    return f'{arguments.out}: {len(chosen.rows)} episodes, {sum(chosen.rows)} rows'
+
+
+def _to_eipl(arguments: Arguments, progress: Progress) -> str:
+    parts = eipl_parts(arguments.source)
+    on_row = _bar(arguments, progress, sum(sum(part.rows) for part in parts.values()))
+    camera, channels = arguments.camera, arguments.channels
+    export_eipl(parts, arguments.out, camera=camera, channels=channels, on_row=on_row)
+    counts = [
+        f'{len(part.rows)} episodes' + (f' in {split}' if split else '')
+        for split, part in parts.items()
+    ]
+    return f'{arguments.out}: {", ".join(counts)}'
+
+
+def _bar(arguments: Arguments, progress: Progress, total: int) -> OnRow:
+    bar = progress.add_task(escape(arguments.source.name), total=total)
+    return lambda: progress.advance(bar)
+
+
+EXPORTS: dict[Kind, Callable[[Arguments, Progress], str]] = {
+    'aloha': _to_aloha,
+    'lerobot': _to_lerobot,
+    'eipl': _to_eipl,
+}

@@ -1,0 +1,117 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What every export begins and ends with: episodes of one kind, and a folder that is new.
+
+Other formats describe a whole set once, so episodes that differ are refused before anything is
+written; the folder has its name only once it is complete.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.paths import list_episodes
+from motion_policy.episodes.reader import EpisodeReader
+from motion_policy.robot import CameraSpec
+
+PART_SUFFIX = '.part'
+
+
+@dataclass(frozen=True)
+class ExportSet:
+    """Episodes with the same joints, cameras and rate, and the number of rows of each.
+
+    `effort` and `velocity` tell whether all of them have efforts, and any of them velocities.
+    """
+
+    episodes: tuple[Path, ...]
+    rows: tuple[int, ...]
+    robot_name: str
+    rate: float
+    joint_names: tuple[str, ...]
+    cameras: dict[str, CameraSpec]
+    effort: bool
+    velocity: bool
+
+
+def export_set(paths: Path | list[Path]) -> ExportSet:
+    """Look at the episodes in folders and files.
+
+    Raises:
+        EpisodeError: no episode, not an episode, or one that is of another kind than the first.
+    """
+    episodes = list_episodes(paths)
+    rows, first = [], _described(episodes[0])
+    effort, velocity = True, False
+    for path in episodes:
+        described = _described(path)
+        for what, found in described.items():
+            if found != first[what]:
+                raise EpisodeError(
+                    f'{path}: its {what} {_shown(found)}, expected {_shown(first[what])} as '
+                    f'{episodes[0]} has; export them apart'
+                )
+        with EpisodeReader(path) as episode:
+            rows.append(episode.length)
+            effort = effort and episode.effort is not None
+            velocity = velocity or bool(episode.qvel.any())
+    with EpisodeReader(episodes[0]) as episode:
+        robot = episode.robot
+    return ExportSet(
+        episodes=tuple(episodes),
+        rows=tuple(rows),
+        robot_name=robot.name,
+        rate=robot.rate,
+        joint_names=robot.joints.names,
+        cameras=dict(robot.cameras),
+        effort=effort,
+        velocity=velocity,
+    )
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give a folder to write in, which takes the name `path` at the end; an error leaves nothing.
+
+    Raises:
+        EpisodeError: `path` exists and holds something, or cannot be written.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise EpisodeError(f'{path}: exists already, expected a new or an empty folder')
+    part = path.with_name(path.name + PART_SUFFIX)
+    try:
+        part.mkdir(parents=True)
+    except FileExistsError:
+        raise EpisodeError(
+            f'{part}: exists already; expected that no other export writes there, or that what '
+            'one left is removed'
+        ) from None
+    except OSError as error:
+        raise EpisodeError(f'{part}: cannot be made: {error}') from None
+    try:
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        raise EpisodeError(f'{part}: cannot be written: {error}') from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _described(path: Path) -> dict[str, Any]:
+    with EpisodeReader(path) as episode:
+        robot = episode.robot
+        sizes = {name: f'{one.width}x{one.height}' for name, one in robot.cameras.items()}
+        return {'joints': robot.joints.names, 'cameras': sizes, 'rate': robot.rate}
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return 'are ' + (', '.join(f'{name} {size}' for name, size in value.items()) or 'none')
+    return f'are {", ".join(value)}' if isinstance(value, tuple) else f'is {value:g} Hz'
