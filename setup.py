@@ -30,6 +30,7 @@ EXTRAS = {
     'train': ['pytorch-lightning>=2.4', 'tensorboard>=2.16', 'torchvision>=0.18', *VIEW],
     # Optional stages of the guard chain: a workspace box, jerk-limited motion.
     'guard': ['pin>=3.0', 'ruckig>=0.9'],
+    'export': ['pyarrow>=14.0', *VIEW],
     'sim': ['mujoco>=3.2,<3.9', *VIEW],
     # The real rclpy and Fast DDS without a ROS 2 installation: for trying out, tests and CI.
     'ros': [
