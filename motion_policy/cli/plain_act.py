@@ -11,7 +11,6 @@ import copy
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from motion_policy.policies.act import ACTNetwork

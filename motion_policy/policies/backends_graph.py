@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from motion_policy.errors import UserError
 from motion_policy.policies.act import ACTPolicy
 from motion_policy.policies.base import Observation, Policy
-from motion_policy.policies.normalisation import resize_images, to_unit_images
+from motion_policy.policies.normalisation import Scaling, resize_images, to_unit_images
 
 OPSET = 18
 
@@ -102,29 +102,28 @@ class Step(nn.Module):
         return chunk, *(state or ()), *(extras[name] for name in self.names.extras)
 
 
-def random_inputs(policy: Policy, seed: int) -> list[Tensor]:
-    """Inputs as they may come: joints within the range of the data, images of noise and patches.
+def random_observation(policy: Policy, seed: int) -> Observation:
+    """An observation as it may come: joints in the range of the data, images of patches and noise.
 
-    The state is the one before the first step.
+    Of batch size 1, on the policy's device, with images of the size that the network sees.
     """
     generator = torch.Generator().manual_seed(seed)
-    spec = policy.spec
-    height, width = spec.image_size
+    height, width = policy.spec.image_size
 
-    def joints(scaling: nn.Module) -> Tensor:
+    def joints(scaling: Scaling) -> Tensor:
         values = torch.rand(1, len(policy.joint_names), generator=generator)
-        return scaling.inverse(values.to(policy.device))  # type: ignore[operator, no-any-return]
+        return scaling.inverse(values.to(policy.device))
 
     observation: Observation = {'qpos': joints(policy.normalise_qpos), 'images': {}}
     if policy.normalise_effort is not None:
         observation['effort'] = joints(policy.normalise_effort)
-    for camera in spec.cameras:
+    for camera in policy.cameras:
         coarse = torch.rand(1, 3, 4, 4, generator=generator)
         patches = nn.functional.interpolate(coarse, (height, width)).permute(0, 2, 3, 1)
         noise = torch.rand(1, height, width, 3, generator=generator)
         image = (255 * (0.75 * patches + 0.25 * noise)).round().byte()
         observation['images'][camera] = image.to(policy.device)
-    return step_inputs(policy, observation, None)
+    return observation
 
 
 @torch.no_grad()
@@ -180,7 +179,7 @@ def prepared(policy: Policy) -> tuple[Step, Sequence[Tensor]]:
     if policy.device.type != 'cpu':
         raise UserError(f'{policy.source}: is on {policy.device}, expected the CPU for an export')
     step = Step(policy).eval()
-    example = random_inputs(policy, seed=0)
+    example = step_inputs(policy, random_observation(policy, seed=0), None)
     step(*example)
     return step, example
 

@@ -172,9 +172,8 @@ class _Answer:
         asked = first.attend_each_other(nothing, network.queries)
         table = _placed(attention, positions[0])[:, width:]
         weight = attention.in_proj_weight[width:]
-        into_q = F.linear(
-            asked + network.queries, attention.in_proj_weight[:width], attention.in_proj_bias[:width]
-        )  # fmt: skip
+        query_weight, query_bias = attention.in_proj_weight[:width], attention.in_proj_bias[:width]
+        into_q = F.linear(asked + network.queries, query_weight, query_bias)
         self.heads, self.asked, self.q = attention.heads, asked.to(dtype), into_q.to(dtype)
         self.into = PackedLinear(weight.to(dtype), table.to(dtype), memory_rows)
         self.out = _linear(attention.out_proj, rows, dtype)
@@ -230,7 +229,7 @@ def _backbone_layers(backbone: nn.Module, image: Tensor, std: Tensor) -> list[Lo
     if not isinstance(backbone, ResNetBackbone):
         scale = (1 / std)[None, :, None, None]
         dtype = image.dtype
-        return [lambda maps: backbone((maps.float() * scale)).to(dtype)]
+        return [lambda maps: backbone(maps.float() * scale).to(dtype)]
     body, shape, dtype = backbone.body, image.shape, image.dtype
     layers: list[Look] = [_folded(body['conv1'], body['bn1'], shape, dtype, True, 1 / std)]
     layers.append(body['maxpool'])

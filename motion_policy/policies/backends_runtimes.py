@@ -1,0 +1,135 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""ONNX Runtime and OpenVINO executing the graph of a policy's step; neither is needed elsewhere.
+
+Both get the number of threads that torch has when they are made, and never wait by spinning.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from motion_policy.errors import UserError
+from motion_policy.policies.backends_graph import StepNames, step_inputs, step_names
+from motion_policy.policies.base import Observation, Policy
+
+Compute = Callable[[Sequence[Tensor]], Sequence[Any]]
+
+# Back end: the packages that it needs. All are needed, as the graph is made where it runs.
+PACKAGES = {
+    'onnx': ('onnxruntime', 'onnx', 'onnxscript'),
+    'openvino': ('openvino', 'onnx', 'onnxscript'),
+}
+EXTRAS = {'onnx': 'onnx', 'openvino': 'openvino'}
+
+
+class GraphStep:
+    """A back end: a policy's step in another run time.
+
+    Args:
+        policy: whose step it is.
+        name, precision: what it is called.
+        compute: runs the graph: the inputs in order -> the outputs in order, as arrays.
+    """
+
+    def __init__(self, policy: Policy, name: str, precision: str, compute: Compute) -> None:
+        self.policy, self.name, self.precision = policy, name, precision
+        self.names: StepNames = step_names(policy)
+        self._compute = compute
+
+    def takes(self, observation: Observation, explain: bool) -> bool:
+        """One observation at a time, and explanations where the graph has them."""
+        return len(observation['qpos']) == 1 and (not explain or bool(self.names.extras))
+
+    def act(
+        self, observation: Observation, state: Any, explain: bool
+    ) -> tuple[Tensor, Any, dict[str, Tensor]]:
+        """One step -> chunk (1, k, A), next state, extras."""
+        inputs = step_inputs(self.policy, observation, state)
+        chunk, *others = (torch.from_numpy(values) for values in self._compute(inputs))
+        states = self.names.states
+        extras = dict(zip(self.names.extras, others[states:], strict=True)) if explain else {}
+        return chunk, tuple(others[:states]) or None, extras
+
+
+def missing_package(name: str) -> str | None:
+    """The first package that a back end needs and that is not installed."""
+    for package in PACKAGES.get(name, ()):
+        if importlib.util.find_spec(package) is None:
+            return package
+    return None
+
+
+def versions_of(name: str) -> tuple[str, ...]:
+    """Package versions on which a graph for this back end depends."""
+    found = []
+    for package in ('torch', *PACKAGES[name]):
+        try:
+            found.append(f'{package} {version(package)}')
+        except PackageNotFoundError:  # installed without metadata
+            found.append(package)
+    return tuple(found)
+
+
+def run_onnx(model: bytes, names: StepNames) -> Compute:
+    """A function that runs an ONNX model in ONNX Runtime, in float32."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.inter_op_num_threads = 1
+    # A thread that spins takes a core from the control loop for a gain of a few percent.
+    options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(
+            model, options, providers=['CPUExecutionProvider']
+        )  # fmt: skip
+    except Exception as error:  # its own types, several, of no common base
+        raise UserError(f'ONNX Runtime does not take the policy: {_first_line(error)}') from None
+
+    def compute(inputs: Sequence[Tensor]) -> Sequence[Any]:
+        arrays = (values.numpy() for values in inputs)
+        return session.run(names.outputs, dict(zip(names.inputs, arrays, strict=True)))  # type: ignore[no-any-return]
+
+    return compute
+
+
+def run_openvino(model: bytes, names: StepNames, precision: str) -> Compute:
+    """A function that runs an ONNX model in OpenVINO on the CPU, in 'float32' or 'bf16'."""
+    import openvino
+
+    core = openvino.Core()
+    settings = {
+        'PERFORMANCE_HINT': 'LATENCY',
+        'INFERENCE_NUM_THREADS': torch.get_num_threads(),
+        'NUM_STREAMS': 1,
+        # Without it the processor would decide.
+        'INFERENCE_PRECISION_HINT': 'bf16' if precision == 'bf16' else 'f32',
+    }
+    try:
+        compiled = core.compile_model(core.read_model(model=model), 'CPU', settings)
+    except RuntimeError as error:
+        raise UserError(f'OpenVINO does not take the policy: {_first_line(error)}') from None
+    request = compiled.create_infer_request()
+    outputs = [compiled.output(name) for name in names.outputs]
+
+    def compute(inputs: Sequence[Tensor]) -> Sequence[Any]:
+        arrays = (values.numpy() for values in inputs)
+        given = dict(zip(names.inputs, arrays, strict=True))
+        results = request.infer(given, share_inputs=True)
+        return [np.array(results[output]) for output in outputs]
+
+    return compute
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:200] if lines else type(error).__name__
