@@ -64,6 +64,7 @@ class SmallBackbone(nn.Module):
         self.norms = nn.ModuleList(norms)
 
     def forward(self, images: Tensor) -> Tensor:
+        images = images.contiguous()  # channels_last has no quick group normalisation
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             images = F.relu(norm(convolution(images)))
         return images
