@@ -31,7 +31,8 @@ EXTRAS = {
     # Optional stages of the guard chain: a workspace box, jerk-limited motion.
     'guard': ['pin>=3.0', 'ruckig>=0.9'],
     'export': ['pyarrow>=14.0', *VIEW],
-    'sim': ['mujoco>=3.2,<3.9', *VIEW],
+    # The files of gym-aloha's scene are enough, but its labmaze has no wheels for Python 3.13.
+    'sim': ['gym-aloha>=0.1.1,<0.2 ; python_version < "3.13"', 'mujoco>=3.2,<3.9', *VIEW],
     # The real rclpy and Fast DDS without a ROS 2 installation: for trying out, tests and CI.
     'ros': [
         'ros-kilted-common-interfaces',

@@ -71,6 +71,13 @@ install_package() {
     "${pip[@]}" install -c "$constraints" -e ".[$extras]" || fail "pip could not install .[$extras]"
 }
 
+# Only the scene files of gym-aloha are read; what it requires has no wheels for Python 3.13.
+install_aloha_scene() {
+    .venv/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))' ||
+        .venv/bin/python -m pip --disable-pip-version-check install -q --no-deps gym-aloha==0.1.5 ||
+        fail 'pip could not install gym-aloha'
+}
+
 # Prints the first of egl and osmesa that draws a frame without a screen.
 offscreen_gl() {
     local gl
@@ -112,6 +119,7 @@ main() {
     fi
     say 'Installing the Python packages of requirements/ (once; 3 GB to download) ...'
     install_package "$extras" "$constraints"
+    install_aloha_scene
     echo "ROS_MODE=$mode" >.venv/settings
     if ! gl=$(offscreen_gl); then
         apt_install libegl1 libgl1 libgl1-mesa-dri libopengl0

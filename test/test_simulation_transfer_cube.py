@@ -53,6 +53,7 @@ def touching(sim: TransferCubeSim) -> set[str]:
 def test_the_same_commands_give_the_motion_and_reward_of_gym_aloha(
     scene: TransferCubeSim, expert: TransferExpert
 ) -> None:
+    pytest.importorskip('labmaze', reason='dm_control needs it; no wheels from Python 3.13 on')
     from dm_control import mujoco
     from dm_control.rl import control
     from gym_aloha.constants import ASSETS_DIR, DT
@@ -242,7 +243,7 @@ def test_a_missing_gym_aloha_is_one_line_that_says_what_to_install(
         'find_spec',
         lambda name, *rest: None if name == 'gym_aloha' else find(name, *rest),
     )
-    with pytest.raises(UserError, match=r'gym-aloha; pip install .*\[sim\]'):
+    with pytest.raises(UserError, match='pip install --no-deps gym-aloha'):
         TransferCubeSim()
 
 

@@ -47,7 +47,8 @@ def scene_file(name: str = SCENE_NAME) -> Path:
     package = importlib.util.find_spec('gym_aloha')
     if package is None or not package.submodule_search_locations:
         raise UserError(
-            "scene transfer_cube: needs the package gym-aloha; pip install 'motion_policy[sim]'"
+            'scene transfer_cube: the package gym-aloha is missing, expected it for its scene '
+            'files; run: pip install --no-deps gym-aloha'
         )
     return Path(package.submodule_search_locations[0]) / 'assets' / name
 
