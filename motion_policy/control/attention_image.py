@@ -3,6 +3,7 @@
 """What the policy looks at, drawn on what the camera sees.
 
 Encoder points (blue) are where it looks now, decoder points (red) where it expects to look next.
+Heat (orange) is how much it looks at each part of the image.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ Points = npt.NDArray[Any]
 ENCODER_COLOUR = (30, 110, 255)
 DECODER_COLOUR = (235, 50, 40)
 RIM_COLOUR = (255, 255, 255)
+HEAT_COLOUR = (255, 140, 0)
+HEAT_OPACITY = 0.75  # where it looks most
 MIN_HEIGHT = 480  # pixels; smaller pictures are magnified to at least this
 RADIUS = 7
 
@@ -45,6 +48,19 @@ def draw_attention(
                 cv2.circle(picture, centre, RADIUS, RIM_COLOUR, -1, cv2.LINE_AA)
                 cv2.circle(picture, centre, RADIUS - 2, colour, -1, cv2.LINE_AA)
     return np.asarray(picture, dtype=np.uint8)
+
+
+def draw_heat(image: RgbImage, weights: npt.NDArray[Any]) -> RgbImage:
+    """Return a copy of `image` (H, W, 3) RGB, coloured where `weights` (h, w) >= 0 are great.
+
+    The greatest weight has the full colour; weights that are not finite count as 0.
+    """
+    finite = np.nan_to_num(np.asarray(weights, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    height, width = image.shape[:2]
+    heat = cv2.resize(finite, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
+    opacity = HEAT_OPACITY * heat / max(float(heat.max()), 1e-12)
+    mixed = (1 - opacity) * image + opacity * np.array(HEAT_COLOUR, np.float32)
+    return np.asarray(mixed.round().clip(0, 255), dtype=np.uint8)
 
 
 def _pixel(share: float, extent: int, scale: int) -> int:

@@ -52,15 +52,15 @@ class ChunkExecution:
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
             if not (math.isfinite(value) and low <= value <= high):
-                words = f'chunks: {name.removesuffix("_s")} is {value:g}'
+                words = f'chunk.{name.removesuffix("_s")} is {value:g}'
                 raise UserError(f'{words}, expected a number from {low:g} to {high:g}')
 
     def check_rows(self, rows: int) -> None:
         """UserError if more rows are to be played than a chunk has."""
         if self.execute > rows:
             raise UserError(
-                f'chunks: execute is {self.execute}, but the policy answers {rows} rows, '
-                f'expected at most {rows}'
+                f'chunk.execute is {self.execute}, but the chunks of this policy have {rows} '
+                f'rows, expected at most {rows}'
             )
 
     def rows_played(self, rows: int) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from motion_policy.control import PolicyRunner
+from motion_policy.control.attention_image import draw_heat
 from motion_policy.evaluation.closed_loop import Tick
 from motion_policy.evaluation.open_loop import OpenLoopResult, ReplayStep, replay
 from motion_policy.evaluation.plots import JointCurves
@@ -135,8 +136,11 @@ def policy_pictures(
     """One column per camera: what the policy sees, with attention, and what it expects to see."""
     columns = []
     for camera in policy.cameras:
+        image = extras.get(f'seen/{camera}', observation.images[camera])
+        if f'attention/{camera}' in extras:
+            image = draw_heat(image, extras[f'attention/{camera}'])
         seen = Picture(
-            extras.get(f'seen/{camera}', observation.images[camera]),
+            image,
             extras.get(f'encoder_points/{camera}'),
             extras.get(f'decoder_points/{camera}'),
         )

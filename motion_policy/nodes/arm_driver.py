@@ -18,7 +18,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 
-from motion_policy.control import INTERPOLATIONS, Controller
+from motion_policy.control import INTERPOLATIONS, ChunkExecution, Controller
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.observing import MeasuredJoints, robot_as_seen
 from motion_policy.errors import UserError
@@ -65,8 +65,15 @@ def declare_control_parameters(node: Node) -> None:
     declare(node, 'reliable', False, 'Subscribe with reliable instead of best-effort QoS')
 
 
-def make_controller(node: Node, robot: RobotSpec, policy_period_ns: int) -> Controller:
-    """Make the controller that the node's parameters ask for."""
+def make_controller(
+    node: Node,
+    robot: RobotSpec,
+    policy_period_ns: int,
+    *,
+    chunks: ChunkExecution | None = None,
+    first_due_ns: int | None = None,
+) -> Controller:
+    """Make the controller that the node's parameters ask for; `chunks` as `Controller` has it."""
     return Controller(
         robot,
         policy_period_ns,
@@ -74,6 +81,8 @@ def make_controller(node: Node, robot: RobotSpec, policy_period_ns: int) -> Cont
         ramp_speed=parameter(node, 'ramp_speed'),
         latch_faults=parameter(node, 'latch_faults'),
         max_following_error=parameter(node, 'max_following_error') or None,
+        chunks=chunks,
+        first_due_ns=first_due_ns,
     )
 
 

@@ -52,6 +52,9 @@ def controller_values(controller: Controller, now_ns: int) -> Values:
         'dropped chunks': controller.dropped_chunks,
         'rows that came too late': controller.buffer.lost_rows,
     }
+    if controller.schedule is not None:
+        values['inference latency of chunks [ms]'] = controller.schedule.latency_ns * 1e-6
+        values['asks ahead of the end of a plan [ms]'] = controller.schedule.lead_ns * 1e-6
     for stage, count in controller.guard.counts.items():
         values[f'clamped by {stage}'] = count
     return values

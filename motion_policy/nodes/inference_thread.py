@@ -56,7 +56,7 @@ class InferenceThread:
         self._robot = robot
         self._listener = listener
         self._changed = threading.Condition()
-        self._request: Row | None = None
+        self._request: tuple[Row, int] | None = None
         self._reset = False
         self._stopped = False
         self._thread: threading.Thread | None = None
@@ -71,14 +71,20 @@ class InferenceThread:
         self._thread.start()
         return ready.result()
 
-    def request(self, row: Row) -> None:
-        """Ask for a step on `row`; a request that still waits is replaced."""
+    def request(self, row: Row, since_ns: int = 0) -> None:
+        """Ask for a step on `row`; a request that still waits is replaced.
+
+        What was predicted from observations before `since_ns` no longer counts; a row from then
+        is not worth a step.
+        """
+        if row.time_ns < since_ns:
+            return
         with self._changed:
-            self._request = row
+            self._request = (row, since_ns)
             self._changed.notify()
 
     def reset(self) -> None:
-        """Forget the policy's state before the next step."""
+        """Forget the policy's state before the next step, and the request that waits."""
         with self._changed:
             self._reset = True
             self._request = None
@@ -107,19 +113,19 @@ class InferenceThread:
                 self._changed.wait_for(lambda: self._stopped or self._request is not None)
                 if self._stopped:
                     return
-                row, self._request = self._request, None
+                request, self._request = self._request, None
                 reset, self._reset = self._reset, False
             if reset:
                 runner.reset()
-            if row is not None:
-                self._step(runner, row)
+            if request is not None:
+                self._step(runner, *request)
 
-    def _step(self, runner: PolicyRunner, row: Row) -> None:
+    def _step(self, runner: PolicyRunner, row: Row, since_ns: int) -> None:
         start_ns = time.perf_counter_ns()
         try:
             observation = observation_from_row(row, self._robot)
             explain = self._listener.wants_extras()
-            chunk, extras = runner.infer(observation, explain, row.time_ns)
+            chunk, extras = runner.infer(observation, explain, row.time_ns, since_ns)
         except UserError as error:
             self._listener.take_failure(str(error), row.time_ns)
             return

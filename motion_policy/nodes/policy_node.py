@@ -9,17 +9,25 @@ thread commands; none of them waits for another.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.node import Node
 from sensor_msgs.msg import Image
 from trajectory_msgs.msg import JointTrajectory
 
-from motion_policy.control import Mix, PolicyRunner
-from motion_policy.control.attention_image import draw_attention
+from motion_policy.control import ChunkExecution, Controller, Mix, PolicyRunner
+from motion_policy.control.attention_image import draw_attention, draw_heat
+from motion_policy.control.chunk_execution import (
+    MAX_CROSSFADE_S,
+    MAX_ENSEMBLE,
+    MAX_ROWS,
+    MAX_TIMEOUT_S,
+    MIN_TIMEOUT_S,
+)
 from motion_policy.errors import UserError
 from motion_policy.nodes import diagnostics
 from motion_policy.nodes.arm_driver import (
@@ -34,6 +42,7 @@ from motion_policy.nodes.shell import declare, parameter, run_node
 from motion_policy.policies import load_policy
 from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
 from motion_policy.robot import RobotSpec, load_robot_spec
+from motion_policy.streams import Row
 
 ERROR_PERIOD_S = 5.0
 MODALITIES = ('joint', 'image', 'effort')
@@ -72,6 +81,7 @@ class PolicyNode(LifecycleNode):
                 self, f'mix.{name}', 1.0, f'Share of the measured {name} in what the policy sees; '
                 'the rest is its own last prediction', minimum=0.0, maximum=1.0,
             )  # fmt: skip
+        declare_chunk_parameters(self)
         declare_control_parameters(self)
 
     def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
@@ -166,20 +176,44 @@ class PolicyNode(LifecycleNode):
         robot = load_robot_spec(named) if named else spec.robot
         self._robot, self._cameras = robot, spec.cameras
         mix = Mix(**{name: parameter(self, f'mix.{name}') for name in MODALITIES})
+        chunks = chunk_execution(self)
 
         def make_runner() -> PolicyRunner:
-            return PolicyRunner(load_policy(checkpoint, device), robot, mix)
+            policy = load_policy(checkpoint, device)
+            if policy.chunk_rows > 1:
+                chunks.check_rows(policy.chunk_rows)
+            return PolicyRunner(policy, robot, mix, ensemble=chunks.ensemble)
 
         self._inference = inference = InferenceThread(robot, self)
         runner = inference.start(make_runner)
-        controller = make_controller(self, robot, runner.policy.period_ns)
-        self._driver = ArmDriver(self, robot, controller, inference.request, spec.cameras)
+        controller = self._make_controller(robot, runner, chunks)
+        self._driver = ArmDriver(self, robot, controller, self._ask, spec.cameras)
         self._driver.extra_statuses = self._statuses
         self._driver.check_observation = runner.check_observation
         self.get_logger().info(
             f"'{checkpoint}' ({spec.kind}, {spec.rate:g} Hz) drives '{robot.name}' at "
             f'{robot.rate:g} Hz on {device}' + ('' if mix == Mix() else f', mix {mix}')
         )
+
+    def _make_controller(
+        self, robot: RobotSpec, runner: PolicyRunner, chunks: ChunkExecution
+    ) -> Controller:
+        policy = runner.policy
+        if policy.chunk_rows == 1:
+            return make_controller(self, robot, policy.period_ns)
+        self.get_logger().info(f'chunks of {policy.chunk_rows} rows: {chunks}')
+        return make_controller(
+            self, robot, policy.period_ns, chunks=chunks, first_due_ns=policy.first_due_ns
+        )
+
+    def _ask(self, row: Row) -> None:
+        """Hand an observation to the inference thread; called in the tick thread."""
+        driver, inference = self._driver, self._inference
+        if driver is None or inference is None:
+            return
+        # A reset in between must find the request either waiting or not made yet.
+        with driver.lock:
+            inference.request(row, driver.controller.epoch_ns)
 
     def _enable(self) -> str:
         driver, inference = self._configured()
@@ -192,8 +226,9 @@ class PolicyNode(LifecycleNode):
 
     def _reset(self) -> str:
         driver, inference = self._configured()
-        inference.reset()
-        return driver.reset()
+        with driver.lock:
+            inference.reset()
+            return driver.reset()
 
     def _configured(self) -> tuple[ArmDriver, InferenceThread]:
         if self._driver is None or self._inference is None:
@@ -207,14 +242,17 @@ class PolicyNode(LifecycleNode):
                 times_ns, rows = driver.controller.buffer.upcoming(now_ns)
             names = driver.controller.robot.joints.names
             self._plan.publish(trajectory_message(names, rows, (times_ns - now_ns).tolist()))
-        attended = [name for name in self._cameras if f'encoder_points/{name}' in step.extras]
+        attended = [name for name in self._cameras if _attention_of(name, step.extras)]
         if attended and self.wants_extras():
             self._attention.publish(self._attention_message(step, attended[0]))
 
     def _attention_message(self, step: PolicyStep, camera: str) -> Image:
+        seen = step.extras.get(f'seen/{camera}', step.observation.images[camera])
+        if f'attention/{camera}' in step.extras:
+            seen = draw_heat(seen, step.extras[f'attention/{camera}'])
         picture = draw_attention(
-            step.extras.get(f'seen/{camera}', step.observation.images[camera]),
-            step.extras[f'encoder_points/{camera}'],
+            seen,
+            step.extras.get(f'encoder_points/{camera}'),
             step.extras.get(f'decoder_points/{camera}'),
         )
         height, width = picture.shape[:2]
@@ -232,6 +270,42 @@ class PolicyNode(LifecycleNode):
         name = self.get_fully_qualified_name()
         values = diagnostics.durations('inference latency', self._inference.latency)
         return [diagnostics.status(f'{name}: policy', self._robot.name, 'inference', values)]
+
+
+def declare_chunk_parameters(node: Node) -> None:
+    """Declare how chunks of many rows are played."""
+    usual = ChunkExecution()
+    declare(
+        node, 'chunk.execute', usual.execute, 'Rows of each chunk that are played before the next '
+        'takes over; 0: half of them, or with chunk.ensemble one', minimum=0, maximum=MAX_ROWS,
+    )  # fmt: skip
+    declare(
+        node, 'chunk.crossfade', usual.crossfade_s, 'For so long [s] a new chunk is blended with '
+        'the one before; not with chunk.ensemble', minimum=0.0, maximum=MAX_CROSSFADE_S,
+    )  # fmt: skip
+    declare(
+        node, 'chunk.ensemble', usual.ensemble, 'Coefficient m of temporal ensembling: prediction '
+        'i for a time weighs exp(-m i), the oldest being 0; 0: no ensembling',
+        minimum=-MAX_ENSEMBLE, maximum=MAX_ENSEMBLE,
+    )  # fmt: skip
+    declare(
+        node, 'chunk.timeout', usual.timeout_s, 'Without a plan the arm waits so long [s] for one '
+        'before that is a fault', minimum=MIN_TIMEOUT_S, maximum=MAX_TIMEOUT_S,
+    )  # fmt: skip
+
+
+def chunk_execution(node: Node) -> ChunkExecution:
+    """What the parameters say of chunks."""
+    return ChunkExecution(
+        execute=parameter(node, 'chunk.execute'),
+        crossfade_s=parameter(node, 'chunk.crossfade'),
+        ensemble=parameter(node, 'chunk.ensemble'),
+        timeout_s=parameter(node, 'chunk.timeout'),
+    )
+
+
+def _attention_of(camera: str, extras: Mapping[str, Any]) -> bool:
+    return f'encoder_points/{camera}' in extras or f'attention/{camera}' in extras
 
 
 def checked_device(name: str) -> str:
