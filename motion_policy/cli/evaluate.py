@@ -37,9 +37,11 @@ from motion_policy.evaluation.simulated import (
     write_success_report,
     write_success_video,
 )
+from motion_policy.evaluation.threads import one_thread
 from motion_policy.evaluation.trials import TrialRunner
 from motion_policy.evaluation.video_file import check_video_path
-from motion_policy.policies import load_policy
+from motion_policy.policies import Policy, load_policy
+from motion_policy.policies.backends import BackEndChoice, chosen, use_back_end
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,11 @@ class Arguments:
     """write a video (.mp4 or .gif): the first recording, or the first trial of each position"""
     device: str = 'cpu'
     """where the policy runs: cpu, cuda, cuda:1, ..."""
+    backend: str = 'auto'
+    """who computes the policy: auto, eager, torch, onnx or openvino; auto: the fastest that is
+    installed and gives the policy's own numbers"""
+    precision: str = 'float32'
+    """float32 or bf16"""
 
 
 # Options that recordings have no use for.
@@ -122,10 +129,13 @@ def run(arguments: Arguments) -> int:
 def _run_recordings(arguments: Arguments) -> int:
     _refuse(arguments, FOR_SCENES, 'a simulated task, found recordings')
     mix = _mix(arguments)
+    choice = _back_end(arguments)
     policy = load_policy(arguments.checkpoint, device=arguments.device)
     recordings = find_recordings(arguments.data, policy)
-    runner = PolicyRunner(policy, policy.spec.robot, mix)
     console = Console()
+    with console.status('choosing the back end'), one_thread():
+        use_back_end(policy, choice, time.perf_counter_ns)
+    runner = PolicyRunner(policy, policy.spec.robot, mix)
     with _progress(console, 'recordings', len(recordings)) as advance:
         evaluation = evaluate_recordings(runner, recordings, on_result=advance)
     title = f'{policy.source}: {count_words(len(recordings))}, {mix_words(mix)}'
@@ -156,15 +166,17 @@ def _run_scene(arguments: Arguments) -> int:
         raise UserError(
             f'evaluate: --latency is {arguments.latency:g}, expected 0 to {MAX_LATENCY_S:g} s'
         )
-    runner = TrialRunner(
-        arguments.checkpoint, find_scene(arguments.data[0]), arguments.device, _mix(arguments),
-        trace=arguments.out is not None, chunks=_chunks(arguments), latency_s=arguments.latency,
-    )  # fmt: skip
+    console = Console()
+    with console.status('choosing the back end'):
+        runner = TrialRunner(
+            arguments.checkpoint, find_scene(arguments.data[0]), arguments.device,
+            _mix(arguments), trace=arguments.out is not None, chunks=_chunks(arguments),
+            latency_s=arguments.latency, back_end=_back_end(arguments),
+        )  # fmt: skip
     if runner.policy.chunk_rows == 1:
         _refuse(arguments, FOR_CHUNKS, f'chunks of many rows, found {runner.policy.kind}')
     positions = arguments.positions or runner.scene.positions
     runner.check_positions(positions)
-    console = Console()
     count = trials * len(positions)
     begin = time.monotonic()
     with _progress(console, 'trials', count) as advance:
@@ -175,7 +187,8 @@ def _run_scene(arguments: Arguments) -> int:
         success_table(evaluation.summary),
     )  # fmt: skip
     console.print(
-        f'{count} trials in {taken_s:.0f} s: {taken_s / count:.2f} s each, {jobs} job(s)'
+        f'{count} trials in {taken_s:.0f} s: {taken_s / count:.2f} s each, {jobs} job(s), '
+        f'{_computed_by(runner.policy)}'
     )
     if arguments.video is not None:
         with console.status('filming the first trial of each position'):
@@ -204,6 +217,18 @@ def _mix(arguments: Arguments) -> Mix:
 def _chunks(arguments: Arguments) -> ChunkExecution:
     """How chunks are to be played."""
     return ChunkExecution(arguments.execute, arguments.crossfade, arguments.ensemble)
+
+
+def _back_end(arguments: Arguments) -> BackEndChoice:
+    try:
+        return BackEndChoice(arguments.backend, arguments.precision)
+    except UserError as error:
+        raise UserError(f'evaluate: --{error}') from None
+
+
+def _computed_by(policy: Policy) -> str:
+    choice = chosen(policy)
+    return f'back end {choice.name} in {choice.precision}'
 
 
 def _refuse(arguments: Arguments, names: Sequence[str], purpose: str) -> None:

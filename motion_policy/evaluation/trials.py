@@ -9,6 +9,7 @@ positions nor the number of processes change it.
 from __future__ import annotations
 
 import multiprocessing
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -30,6 +31,7 @@ from motion_policy.evaluation.closed_loop import (
 from motion_policy.evaluation.scenes import Scene, Simulation
 from motion_policy.evaluation.threads import one_thread
 from motion_policy.policies import check_robot, load_policy
+from motion_policy.policies.backends import BackEndChoice, chosen, use_back_end
 from motion_policy.robot import load_robot_spec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 
@@ -38,6 +40,7 @@ Float32Array = npt.NDArray[np.float32]
 PHASE_STEP_NS = 2_000_000
 SENSOR_ALONE = Mix()
 USUAL_CHUNKS = ChunkExecution()
+POLICY_ITSELF = BackEndChoice('eager')
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,7 @@ class TrialRunner:
         trace: keep the hidden states of every trial.
         chunks: how chunks are played, if the policy answers chunks of many rows.
         latency_s: simulated time that every inference takes.
+        back_end: who computes the policy's steps.
 
     Raises:
         UserError: no such checkpoint, one for another robot, or one that cannot be mixed or
@@ -99,6 +103,7 @@ class TrialRunner:
         trace: bool = False,
         chunks: ChunkExecution = USUAL_CHUNKS,
         latency_s: float = 0.0,
+        back_end: BackEndChoice = POLICY_ITSELF,
     ) -> None:
         self.scene = scene
         self.trace = trace
@@ -109,6 +114,8 @@ class TrialRunner:
         if self.policy.chunk_rows > 1:
             chunks.check_rows(self.policy.chunk_rows)
         self.chunks = chunks
+        with one_thread():
+            use_back_end(self.policy, back_end, time.perf_counter_ns)
         self.sim: Simulation = scene.make()
         self.runner = PolicyRunner(self.policy, self.robot, mix, ensemble=chunks.ensemble)
 
@@ -207,7 +214,7 @@ def _in_processes(
     context = multiprocessing.get_context('spawn')
     origin = (
         runner.policy.source, runner.scene, str(runner.policy.device), runner.runner.mix,
-        runner.trace, runner.chunks, runner.latency_s,
+        runner.trace, runner.chunks, runner.latency_s, chosen(runner.policy),
     )  # fmt: skip
     with ProcessPoolExecutor(jobs, context, _start_worker, origin) as pool:
         yield from pool.map(_run_in_worker, trials)
@@ -221,12 +228,14 @@ def _start_worker(
     trace: bool,
     chunks: ChunkExecution,
     latency_s: float,
+    back_end: BackEndChoice,
 ) -> None:
     global _worker
     torch.set_num_threads(1)
     _worker = TrialRunner(
-        checkpoint, scene, device, mix, trace=trace, chunks=chunks, latency_s=latency_s
-    )
+        checkpoint, scene, device, mix, trace=trace, chunks=chunks, latency_s=latency_s,
+        back_end=back_end,
+    )  # fmt: skip
 
 
 def _run_in_worker(trial: Trial) -> TrialResult:

@@ -31,8 +31,10 @@ from motion_policy.policies.backends_static import StaticStep
 from motion_policy.policies.backends_torch import PackedACT
 from motion_policy.policies.base import BackEnd, Observation, Policy
 
-BACK_ENDS = ('auto', 'torch', 'onnx', 'openvino')
+# eager: the policy itself, call by call, as it was trained.
+BACK_ENDS = ('auto', 'eager', 'torch', 'onnx', 'openvino')
 PRECISIONS = ('float32', 'bf16')
+ONLY_FLOAT32 = ('eager', 'onnx')
 # The greatest allowed difference from the policy itself, of targets in network units, relative
 # where they are greater than 1. bf16 keeps 8 bits: 2 % after some thirty layers is usual.
 BOUNDS = {'float32': 1e-5, 'bf16': 0.05}
@@ -60,8 +62,8 @@ class BackEndChoice:
         ):
             if given not in known:
                 raise UserError(f"{what} is '{given}', expected one of: {', '.join(known)}")
-        if self.precision == 'bf16' and self.name == 'onnx':
-            raise UserError("precision is 'bf16', which the backend 'onnx' has not on a CPU")
+        if self.precision == 'bf16' and self.name in ONLY_FLOAT32:
+            raise UserError(f"precision is 'bf16', the backend '{self.name}' has float32 only")
 
 
 def use_back_end(
@@ -93,17 +95,22 @@ def use_back_end(
             raise UserError(f'{policy.source}: no installed back end computes it in bf16 here')
     elif policy.initial_state(1) is None:
         policy.back_end = _fastest(checks, 'float32', now_ns, say)
-    say(f'{policy.source}: computed by {describe(policy)}')
+    taken = chosen(policy)
+    say(f"{policy.source}: backend '{taken.name}' in {taken.precision}")
 
 
-def describe(policy: Policy) -> str:
-    """Who computes the policy's steps, in words."""
+def chosen(policy: Policy) -> BackEndChoice:
+    """Who computes the policy's steps now; asking for it by this choice gives the same numbers."""
     back_end = policy.back_end
-    return 'torch, float32' if back_end is None else f'{back_end.name}, {back_end.precision}'
+    return BackEndChoice('eager' if back_end is None else back_end.name, _precision(back_end))
+
+
+def _precision(back_end: BackEnd | None) -> str:
+    return 'float32' if back_end is None else back_end.precision
 
 
 class _Checks:
-    """Inputs, and what the policy itself answers to them."""
+    """Inputs, and what the policy itself answers to them; it has no back end yet."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -162,7 +169,7 @@ def _fastest(checks: _Checks, precision: str, now_ns: Clock, say: Say) -> BackEn
         return None
     found: list[BackEnd | None] = [None] if precision == 'float32' else []
     for name in ('torch', 'openvino', 'onnx'):
-        if missing_package(name) is not None or (name, precision) == ('onnx', 'bf16'):
+        if missing_package(name) is not None or (precision == 'bf16' and name in ONLY_FLOAT32):
             continue
         try:
             back_end = _checked(checks, name, precision, say)
@@ -182,10 +189,6 @@ def _fastest(checks: _Checks, precision: str, now_ns: Clock, say: Say) -> BackEn
         ):
             best = place
     return found[best]
-
-
-def _name(back_end: BackEnd | None) -> str:
-    return 'torch' if back_end is None else back_end.name
 
 
 def _checked(checks: _Checks, name: str, precision: str, say: Say) -> BackEnd | None:
@@ -213,6 +216,8 @@ def _checked(checks: _Checks, name: str, precision: str, say: Say) -> BackEnd | 
 def _make(
     policy: Policy, name: str, precision: str, say: Say, *, anew: bool = False
 ) -> BackEnd | None:
+    if name == 'eager':
+        return None
     if name == 'torch':
         return _make_torch(policy, precision)
     missing = missing_package(name)
