@@ -8,6 +8,7 @@ thread commands; none of them waits for another.
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -40,6 +41,12 @@ from motion_policy.nodes.commands import trajectory_message
 from motion_policy.nodes.inference_thread import InferenceThread, PolicyStep
 from motion_policy.nodes.shell import declare, parameter, run_node
 from motion_policy.policies import load_policy
+from motion_policy.policies.backends import (
+    BACK_ENDS,
+    PRECISIONS,
+    BackEndChoice,
+    use_back_end,
+)
 from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
 from motion_policy.robot import RobotSpec, load_robot_spec
 from motion_policy.streams import Row
@@ -69,6 +76,11 @@ class PolicyNode(LifecycleNode):
         declare(self, 'robot', '', 'Robot spec: name or YAML file; empty: the one in checkpoint')
         declare(self, 'device', 'cpu', 'Where the policy runs: cpu, cuda, cuda:1, ...')
         declare(self, 'threads', 1, 'Threads of the policy on a CPU', minimum=1, maximum=64)
+        declare(
+            self, 'backend', 'auto', f'Who computes the policy: {", ".join(BACK_ENDS)}; auto: the '
+            "fastest that is installed and gives the policy's own numbers",
+        )  # fmt: skip
+        declare(self, 'precision', 'float32', f'Of its numbers: {", ".join(PRECISIONS)}')
         declare(
             self, 'autostart', False, 'Configure and activate at start; the arm still waits for '
             '~/enable', read_only=True,
@@ -177,11 +189,13 @@ class PolicyNode(LifecycleNode):
         self._robot, self._cameras = robot, spec.cameras
         mix = Mix(**{name: parameter(self, f'mix.{name}') for name in MODALITIES})
         chunks = chunk_execution(self)
+        back_end = BackEndChoice(parameter(self, 'backend'), parameter(self, 'precision'))
 
         def make_runner() -> PolicyRunner:
             policy = load_policy(checkpoint, device)
             if policy.chunk_rows > 1:
                 chunks.check_rows(policy.chunk_rows)
+            use_back_end(policy, back_end, time.perf_counter_ns, self.get_logger().info)
             return PolicyRunner(policy, robot, mix, ensemble=chunks.ensemble)
 
         self._inference = inference = InferenceThread(robot, self)
