@@ -55,8 +55,8 @@ def export_set(paths: Path | list[Path]) -> ExportSet:
         for what, found in described.items():
             if found != first[what]:
                 raise EpisodeError(
-                    f'{path}: its {what} {_shown(found)}, expected {_shown(first[what])} as '
-                    f'{episodes[0]} has; export them apart'
+                    f'{path}: its {what}: {_shown(found)}; expected {_shown(first[what])} as in '
+                    f'{episodes[0]}; episodes that differ are exported apart'
                 )
         with EpisodeReader(path) as episode:
             rows.append(episode.length)
@@ -113,5 +113,5 @@ def _described(path: Path) -> dict[str, Any]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
-        return 'are ' + (', '.join(f'{name} {size}' for name, size in value.items()) or 'none')
-    return f'are {", ".join(value)}' if isinstance(value, tuple) else f'is {value:g} Hz'
+        return ', '.join(f'{name} {size}' for name, size in value.items()) or 'none'
+    return ', '.join(value) if isinstance(value, tuple) else f'{value:g} Hz'

@@ -40,7 +40,8 @@ class Videos:
     """The video files of one camera; a context manager.
 
     Args:
-        path_of: path of a file by its number; its folder is made.
+        folder: of all files.
+        pattern: path of a file in it, by `chunk_index` and `file_index`; its folder is made.
         fps: frames per second.
         crf: 0 (best) to 51 of libx264.
     """
@@ -51,9 +52,8 @@ class Videos:
         self._crf = crf
         self._container: Any = None
         self._stream: Any = None
-        self._path = folder
         self._number = -1
-        self._frames = self._begin = 0
+        self._frames = self._begin = self._bytes = 0
 
     def __enter__(self) -> Videos:
         return self
@@ -69,7 +69,7 @@ class Videos:
     def begin_episode(self, rows: int) -> None:
         """Say that an episode of `rows` frames follows; it may begin a new file."""
         too_long = (self._frames + rows) / self._fps > FILE_S
-        if self._frames and (too_long or self._path.stat().st_size > FILE_BYTES):
+        if self._frames and (too_long or self._bytes > FILE_BYTES):
             self._close()
         self._begin = self._frames
 
@@ -79,7 +79,7 @@ class Videos:
             self._open(*image.shape[:2])
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format='rgb24')
         picture.pts, picture.time_base = self._frames, 1 / self._fps
-        self._container.mux(self._stream.encode(picture))
+        self._mux(picture)
         self._frames += 1
 
     def end_episode(self) -> VideoPlace:
@@ -95,9 +95,9 @@ class Videos:
     def _open(self, height: int, width: int) -> None:
         self._number += 1
         chunk, file = divmod(self._number, 1000)
-        self._path = self._folder / self._pattern.format(chunk_index=chunk, file_index=file)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._container = av.open(str(self._path), 'w', format='mp4')
+        path = self._folder / self._pattern.format(chunk_index=chunk, file_index=file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._container = av.open(str(path), 'w', format='mp4')
         stream: Any = self._container.add_stream('libx264', rate=self._fps)
         stream.height, stream.width = height, width
         stream.pix_fmt = self.pixel_format(height, width)
@@ -110,10 +110,15 @@ class Videos:
         stream.codec_context.color_trc = SMPTE_170M
         stream.codec_context.color_range = LIMITED_RANGE
         stream.options = {'crf': str(self._crf), 'preset': 'veryfast'}
-        self._stream, self._frames = stream, 0
+        self._stream, self._frames, self._bytes = stream, 0, 0
+
+    def _mux(self, picture: av.VideoFrame | None) -> None:
+        packets = self._stream.encode(picture)
+        self._bytes += sum(packet.size for packet in packets)
+        self._container.mux(packets)
 
     def _close(self) -> None:
         if self._container is not None:
-            self._container.mux(self._stream.encode(None))
+            self._mux(None)
             self._container.close()
         self._container, self._frames = None, 0

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.images import decode_jpeg, without_padding
+from motion_policy.episodes.images import decode_jpeg, is_jpeg, without_padding
 from motion_policy.robot import RobotSpec, RobotSpecError, robot_spec_from_yaml
 from motion_policy.streams import StreamCounters
 
@@ -179,11 +179,14 @@ class EpisodeReader:
         """Return the JPEG of row `t` as it stands, (n,) uint8; None where pixels are stored.
 
         Raises:
-            EpisodeError: no such camera or row.
+            EpisodeError: no such camera or row, or the JPEG is damaged.
         """
         if not self.compress:
             return None
-        return without_padding(self._read(f'{layout.IMAGES}/{camera}', t))
+        data = without_padding(self._read(f'{layout.IMAGES}/{camera}', t))
+        if not is_jpeg(data):
+            raise EpisodeError(f"{self.path}: camera '{camera}', row {t}: is no JPEG image")
+        return data
 
     def images(self, camera: str, indices: Iterable[int]) -> RgbImage:
         """Return the images of some rows, (N, H, W, 3) uint8 RGB."""
