@@ -48,12 +48,11 @@ def chunk_plot(policy: ACTPolicy, episode: Demonstration, moments: int = MOMENTS
 
 def _chunk(policy: ACTPolicy, episode: Demonstration, row: int) -> Any:
     """The chunk (k, A) from one row, in robot units."""
-    one = slice(row, row + 1)
     observation: Any = {
-        'images': {camera: images[one] for camera, images in episode.images.items()},
-        'qpos': episode.qpos[one],
+        'images': {camera: images[row][None] for camera, images in episode.images.items()},
+        'qpos': episode.qpos[row][None],
     }
     if episode.effort is not None:
-        observation['effort'] = episode.effort[one]
+        observation['effort'] = episode.effort[row][None]
     chunk, _ = policy.act(observation, None)
     return chunk[0].cpu().numpy()

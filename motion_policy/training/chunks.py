@@ -40,7 +40,8 @@ class ChunkBatch:
 
     def to(self, *args: Any, **kwargs: Any) -> ChunkBatch:
         """The batch on another device."""
-        return self._each(lambda tensor: tensor.to(*args, **kwargs))
+        # Only waits where the memory is not pinned.
+        return self._each(lambda tensor: tensor.to(*args, **{'non_blocking': True, **kwargs}))
 
     def pin_memory(self) -> ChunkBatch:
         """The batch in memory from which a GPU copies by itself."""

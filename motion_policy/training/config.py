@@ -215,6 +215,7 @@ class TrainConfig(_Strict):
         if name not in KINDS:
             raise ValueError(f"kind: a '{name}' is not trained, only: {', '.join(KINDS)}")
         _take_autoencoders(hyper, name)
+        _take_backbone_weights(hyper, name)
         try:
             kind.Config.model_validate(hyper)
         except ValidationError as error:
@@ -274,12 +275,18 @@ class TrainConfig(_Strict):
         """The hyper-parameters that the configuration names."""
         hyper = {key: value for key, value in self.policy.items() if key != 'kind'}
         _take_autoencoders(hyper, self.kind)
+        _take_backbone_weights(hyper, self.kind)
         return hyper
 
     @property
     def autoencoders(self) -> tuple[str, ...]:
         """The checkpoints of the trained autoencoders that this run begins with."""
         return _take_autoencoders(dict(self.policy), self.kind)
+
+    @property
+    def backbone_weights(self) -> str | None:
+        """What its eyes begin with: 'imagenet', 'none' or a file; None: as suits them."""
+        return _take_backbone_weights(dict(self.policy), self.kind)
 
     @property
     def by_steps(self) -> bool:
@@ -339,6 +346,18 @@ def _take_autoencoders(policy: dict[str, Any], kind: str) -> tuple[str, ...]:
     if not isinstance(paths, list | tuple) or not all(isinstance(path, str) for path in paths):
         raise ValueError(f'{key}: found {paths}, expected a path or a list of paths')
     return tuple(paths)
+
+
+def _take_backbone_weights(policy: dict[str, Any], kind: str) -> str | None:
+    """Takes the weights that the backbone begins with out of the keys of `policy`."""
+    if kind != 'act' or 'backbone_weights' not in policy:
+        return None
+    source = policy.pop('backbone_weights')
+    if source is None:  # what `none` is to YAML, spelt `null`
+        return 'none'
+    if not isinstance(source, str):
+        raise ValueError(f'backbone_weights: found {source}, expected imagenet, none or a path')
+    return source
 
 
 def _override(content: dict[str, Any], text: str) -> str:

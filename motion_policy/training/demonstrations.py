@@ -32,6 +32,7 @@ from motion_policy.policies.normalisation import (
 from motion_policy.robot import RobotSpec
 from motion_policy.training.config import ConfigError, DataConfig, TrainConfig
 from motion_policy.training.kinds import KINDS
+from motion_policy.training.stored_frames import StoredFrames, fits_in_memory
 
 READ_FRAMES = 128  # decoded at full size at once while loading
 STILL_SHARE = 0.01  # of its limits: a joint that moves less is not stretched to the whole range
@@ -42,12 +43,13 @@ Progress = Callable[[Sequence[Path], str], Iterable[Path]]
 
 @dataclass(frozen=True)
 class Demonstration:
-    """One episode: images {camera: (T, h, w, 3) uint8}; qpos, action and, where the policy sees
-    it, effort (T, J) float32; features (T, F) in place of the images where these are fixed.
+    """One episode: images {camera: (T, h, w, 3) uint8}, in memory or stored; qpos, action and,
+    where the policy sees it, effort (T, J) float32; features (T, F) in place of the images where
+    these are fixed.
     """
 
     path: Path
-    images: dict[str, Tensor]
+    images: dict[str, Any]
     qpos: Tensor
     action: Tensor
     effort: Tensor | None = None
@@ -133,7 +135,8 @@ class Demonstrations:
 def load_demonstrations(config: TrainConfig, progress: Progress) -> Demonstrations:
     """Reads all episodes of the configuration. Raises ConfigError or EpisodeError."""
     train_paths, validation_paths = split_episodes(config.data, config.seed)
-    reading = _Reading(config)
+    held = fits_in_memory(config, [*train_paths, *validation_paths])
+    reading = _Reading(config, held)
     episodes: dict[Path, Demonstration] = {}
     for path in progress([*train_paths, *validation_paths], 'reading episodes'):
         episode = reading.read(path)
@@ -183,8 +186,8 @@ def _expand(patterns: Sequence[str], key: str) -> list[Path]:
 class _Reading:
     """Reads one episode after the other; all must be of the robot of the first."""
 
-    def __init__(self, config: TrainConfig) -> None:
-        self.config = config
+    def __init__(self, config: TrainConfig, held: bool) -> None:
+        self.config, self.held = config, held
         self.robot: RobotSpec | None = None
         self.stride = 1
 
@@ -198,7 +201,11 @@ class _Reading:
             for name, values in columns.items():
                 self._check_values(path, name, values, reader.length)
             size = self.config.image_size
-            images = {name: _read_images(reader, name, size) for name in self.config.cameras}
+            cameras, rows = self.config.cameras, range(reader.length)
+            if self.held:
+                images = {name: _read_images(reader, name, size) for name in cameras}
+            else:
+                images = {name: StoredFrames(path, name, size, rows) for name in cameras}
         tensors = {name: torch.from_numpy(values) for name, values in columns.items()}
         return Demonstration(path, images, **tensors)
 

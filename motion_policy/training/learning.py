@@ -25,6 +25,7 @@ from motion_policy.policies.recurrent import RecurrentPolicy
 from motion_policy.training.act_loss import act_terms
 from motion_policy.training.augmentation import Augmentation
 from motion_policy.training.autoencoder_loss import autoencoder_terms
+from motion_policy.training.backbone_weights import begin_to_see
 from motion_policy.training.batches import Batch, EpochOrder, Sequences, collate
 from motion_policy.training.chunk_pictures import chunk_plot
 from motion_policy.training.chunks import ChunkBatch, Moments, StepOrder, evenly_spread
@@ -36,6 +37,7 @@ from motion_policy.training.kinds import KINDS, LearnsFrom
 from motion_policy.training.moment_augmentation import MomentAugmentation
 from motion_policy.training.pictures import RgbImage, reconstructions, storyboard
 from motion_policy.training.recurrent_loss import recurrent_terms
+from motion_policy.training.stored_frames import on_device, worker_count
 from motion_policy.training.unrolling import Own
 
 ADAM_EPS = 1e-7  # as EIPL has it
@@ -254,6 +256,14 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch]):
             groups, lr=rate, weight_decay=self.config.weight_decay, fused=fused
         )
 
+    def begin(self, model: ACTPolicy, autoencoders: Sequence[Model]) -> None:
+        begin_to_see(model, self.config.backbone_weights)
+
+    def prepare(
+        self, model: ACTPolicy, data: Demonstrations, device: torch.device
+    ) -> Demonstrations:
+        return on_device(self.config, data, device)
+
     def train_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
         config = self.config
         moments = self._moments(data.train, data.stride)
@@ -290,7 +300,17 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch]):
         return Moments(episodes, self._chunk, stride, self.config.target)
 
     def _loader(self, moments: Moments, order: Any) -> Loader:
-        return DataLoader(moments, batch_size=None, sampler=order)
+        images = [image for e in moments.demonstrations for image in e.images.values()]
+        cuda = torch.cuda.is_available() and self.config.device != 'cpu'
+        workers = worker_count(self.config, images, cuda)
+        return DataLoader(
+            moments,
+            batch_size=None,
+            sampler=order,
+            num_workers=workers,
+            pin_memory=cuda and workers > 0,
+            persistent_workers=workers > 0,
+        )
 
 
 LEARNING: dict[LearnsFrom, type[Learning[Any, Any]]] = {

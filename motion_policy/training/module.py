@@ -71,6 +71,20 @@ class PolicyModule(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.learning.optimizer(self.policy)
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        if gradient_clip_val is None or self.config.precision == '16-mixed':
+            super().configure_gradient_clipping(
+                optimizer, gradient_clip_val, gradient_clip_algorithm
+            )
+            return
+        # The trainer refuses to do so for a fused optimiser, though nothing is scaled here.
+        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), gradient_clip_val)
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         config = self.config
         if config.steps is not None:
