@@ -30,6 +30,7 @@ EXTRAS = {
     'train': ['pytorch-lightning>=2.4', 'tensorboard>=2.16', 'torchvision>=0.18', *VIEW],
     # Optional stages of the guard chain: a workspace box, jerk-limited motion.
     'guard': ['pin>=3.0', 'ruckig>=0.9'],
+    # LeRobot's data sets; the other formats need nothing more.
     'export': ['pyarrow>=14.0', *VIEW],
     # The files of gym-aloha's scene are enough, but its labmaze has no wheels for Python 3.13.
     'sim': ['gym-aloha>=0.1.1,<0.2 ; python_version < "3.13"', 'mujoco>=3.2,<3.9', *VIEW],
