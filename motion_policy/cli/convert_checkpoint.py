@@ -220,7 +220,17 @@ def _from_act(arguments: Arguments, robot: RobotSpec | None) -> tuple[Conversion
         decoder_layers=1 if arguments.decoder_layers is None else arguments.decoder_layers,
         robot=robot,
     )
-    return convert_act(arguments.source, options), f'ACT in {arguments.source}'
+    converted = convert_act(arguments.source, options)
+    assumed = {
+        f'{options.heads} attention heads (--heads)': arguments.heads is None,
+        f'images of {image_size[0]}x{image_size[1]}, height by width (--image-size)': (
+            not arguments.image_size
+        ),
+    }
+    if any(assumed.values()):
+        said = ' and '.join(words for words, missing in assumed.items() if missing)
+        converted.notes.append(f'{arguments.source}: assumed {said}: the file does not say it')
+    return converted, f'ACT in {arguments.source}'
 
 
 def _from_lerobot(arguments: Arguments, robot: RobotSpec | None) -> tuple[Conversion, str]:

@@ -75,6 +75,15 @@ HYPER = {
     'backbone': ('vision_backbone', 'resnet18'),
 }
 
+# What ACT here does not need, and LeRobot gets back as it was; its defaults for our own policies.
+THEIRS = {
+    'temporal_ensemble_coeff': None,
+    'kl_weight': 10.0,
+    'optimizer_lr': 1e-5,
+    'optimizer_lr_backbone': 1e-5,
+    'optimizer_weight_decay': 1e-4,
+}
+
 
 @dataclass(frozen=True)
 class LeRobotOptions:
@@ -281,8 +290,8 @@ def _provenance(
     if origin is not None:
         kept = ('data', 'training', 'metrics', 'software')
         return {key: getattr(origin, key) for key in kept}
-    training = ('kl_weight', 'optimizer_lr', 'optimizer_lr_backbone', 'optimizer_weight_decay')
-    known = {key: folder.config[key] for key in training if key in folder.config}
+    kept = ('n_action_steps', *THEIRS)
+    known = {key: folder.config[key] for key in kept if key in folder.config}
     return {
         'data': {
             'converted_from': {
@@ -338,6 +347,7 @@ def _their_config(policy: ACTPolicy) -> dict[str, Any]:
         f'{IMAGE}{camera}': {'type': 'VISUAL', 'shape': [3, height, width]}
         for camera in policy.cameras
     }
+    kept = policy.spec.training.get('lerobot', {})
     return {
         'type': 'act',
         'n_obs_steps': 1,
@@ -347,13 +357,12 @@ def _their_config(policy: ACTPolicy) -> dict[str, Any]:
         'use_amp': False,
         'normalization_mapping': dict.fromkeys(('VISUAL', 'STATE', 'ACTION'), 'MEAN_STD'),
         **{theirs: hyper[ours] for ours, (theirs, _) in HYPER.items()},
-        'n_action_steps': policy.config.chunk,
+        'n_action_steps': kept.get('n_action_steps', policy.config.chunk),
         'pretrained_backbone_weights': None,  # all weights are here, nothing is to be fetched
         'replace_final_stride_with_dilation': False,
         'pre_norm': False,
         'feedforward_activation': 'relu',
-        'temporal_ensemble_coeff': None,
-        'kl_weight': 10.0,
+        **{key: kept.get(key, default) for key, default in THEIRS.items()},
     }
 
 
