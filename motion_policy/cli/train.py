@@ -51,13 +51,14 @@ def run(arguments: Arguments) -> int:
     try:
         best = train(config, callbacks=[progress], progress=progress.reading)
     except KeyboardInterrupt:
-        console.print('stopped; the same command goes on from the last whole epoch')
+        console.print('stopped; the same command goes on from where it last wrote')
         raise
     if any(os.environ.get(name, '0') != '0' for name in ('LOCAL_RANK', 'NODE_RANK')):
         return 0  # one of several processes; the first one tells
     metrics = read_policy_spec(best).metrics
     told = '  '.join(f'{name} {metrics[name]:g}' for name in metrics if name.endswith('loss'))
-    line = f'best policy: {best} (epoch {metrics["epoch"]:g}, {told})'
+    when = f'epoch {metrics["epoch"]:g}' if 'epoch' in metrics else f'step {metrics["steps"]:g}'
+    line = f'best policy: {best} ({when}, {told})'
     console.print(escape(line), soft_wrap=True)
     if arguments.json:
         report = {'best': str(best), 'last': str(best.with_name('last')), 'metrics': metrics}

@@ -14,15 +14,19 @@ from motion_policy.training.module import PolicyModule
 
 
 class Pictures(Callback):
-    """Adds a picture of `episode` (rows at the policy's rate) every `every` epochs."""
+    """Adds a picture of `episode` (rows at the policy's rate) every `every` epochs, or after
+    every so many steps of a run that is counted in steps, at the end of a round.
+    """
 
     def __init__(self, episode: Demonstration, every: int) -> None:
         self.episode, self.every = episode, every
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, PolicyModule)
-        epoch = trainer.current_epoch + 1
-        due = epoch % self.every == 0 or epoch == trainer.max_epochs
+        config, round_ = pl_module.config, trainer.current_epoch + 1
+        each = config.round_steps if config.by_steps else 1
+        passed = round_ * each // self.every > (round_ - 1) * each // self.every
+        due = passed or round_ == trainer.max_epochs
         if not due or trainer.logger is None or not trainer.is_global_zero:
             return
         logger: Any = trainer.logger

@@ -1,8 +1,9 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a run leaves after every epoch: `last/`, `best/` and the state to resume from.
+"""What a run leaves after every round: `last/`, `best/` and the state to resume from.
 
-Each is complete whenever it is there, so a kill at any moment costs at most one epoch.
+A round is an epoch, or `validate_every` steps. Each is complete whenever it is there, so a kill at
+any moment costs at most one round.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class TrainingError(UserError):
 
 
 class PolicyCheckpoints(Checkpoint):
-    """Writes `last/` and `resume.ckpt` each epoch, and `best/` when the judged loss falls.
+    """Writes `last/` and `resume.ckpt` each round, and `best/` when the judged loss falls.
 
     Judged is the validation loss, or without validation episodes the training loss.
     """
@@ -43,7 +44,9 @@ class PolicyCheckpoints(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, PolicyModule)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        _check_finite(metrics, trainer.current_epoch)
+        by_steps = pl_module.config.by_steps
+        at = trainer.global_step if by_steps else trainer.current_epoch + 1
+        _check_finite(metrics, f'{"step" if by_steps else "epoch"} {at}')
         validated = (trainer.current_epoch + 1) % pl_module.config.validation_period == 0
         better = validated and metrics[self.judged] < self.best
         if better:
@@ -67,7 +70,9 @@ class PolicyCheckpoints(Checkpoint):
     ) -> None:
         policy = module.result
         told = {name.replace('/', '_'): _rounded(value) for name, value in metrics.items()}
-        told |= {'epoch': trainer.current_epoch + 1, 'steps': trainer.global_step}
+        if not module.config.by_steps:
+            told['epoch'] = trainer.current_epoch + 1
+        told['steps'] = trainer.global_step
         policy.spec = policy.spec.model_copy(update={'metrics': told})
         save_policy(policy, folder)
 
@@ -86,10 +91,10 @@ def _rounded(value: float) -> float:
     return float(f'{value:.6g}')
 
 
-def _check_finite(metrics: dict[str, float], epoch: int) -> None:
+def _check_finite(metrics: dict[str, float], when: str) -> None:
     for name, value in metrics.items():
         if not math.isfinite(value):
             raise TrainingError(
-                f'{name} is {value} in epoch {epoch + 1}: lower learning_rate or set '
+                f'{name} is {value} in {when}: lower learning_rate or set '
                 'gradient_clip; best/ and last/ are those of before'
             )

@@ -13,6 +13,7 @@ import hashlib
 import math
 import random
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -268,5 +269,7 @@ def _read_images(reader: EpisodeReader, camera: str, size: tuple[int, int]) -> T
     parts = []
     for start in range(0, reader.length, READ_FRAMES):
         rows = range(start, min(start + READ_FRAMES, reader.length))
-        parts.append(resize_images(torch.from_numpy(reader.images(camera, rows)), size))
+        with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # JPEGs decode side by side
+            images = list(threads.map(lambda row: reader.image(camera, row), rows))
+        parts.append(resize_images(torch.from_numpy(np.stack(images)), size))
     return torch.cat(parts).contiguous()

@@ -35,6 +35,7 @@ class PolicyModule(pl.LightningModule):
         self.config = config
         self.mean_policy = copy.deepcopy(policy).requires_grad_(False) if config.average else None
         self.learning = learning
+        self._moving: tuple[list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]] | None = None
 
     @property
     def result(self) -> Model:
@@ -101,12 +102,13 @@ class PolicyModule(pl.LightningModule):
         # A young mean follows faster, so that it forgets the initial weights.
         steps = self.global_step
         decay = min(self.config.average, (1 + steps) / (10 + steps))
-        mean, now = self.mean_policy.state_dict(), self.policy.state_dict()
-        moving = [name for name, value in now.items() if value.is_floating_point()]
+        if self._moving is None:
+            self._moving = _paired(self.mean_policy, self.policy)
+        means, weights, counts = self._moving
         with torch.no_grad():
-            torch._foreach_lerp_([mean[n] for n in moving], [now[n] for n in moving], 1 - decay)
-            for name in now.keys() - moving:  # how many batches a normalisation has seen
-                mean[name].copy_(now[name])
+            torch._foreach_lerp_(means, weights, 1 - decay)
+            for mean, count in counts:
+                mean.copy_(count)
 
     def on_train_epoch_end(self) -> None:
         rate = self.trainer.optimizers[0].param_groups[0]['lr']
@@ -126,6 +128,18 @@ class PolicyModule(pl.LightningModule):
             batch_size=batch.size,
             sync_dist=self.config.devices * self.config.nodes > 1,
         )
+
+
+def _paired(
+    mean: Model, now: Model
+) -> tuple[list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]]:
+    """The tensors of the mean and of what it follows; and pairs of those that are no mean, such
+    as how many batches a normalisation has seen.
+    """
+    pairs = list(zip(mean.state_dict().values(), now.state_dict().values(), strict=True))
+    moving = [pair for pair in pairs if pair[1].is_floating_point()]
+    counts = [pair for pair in pairs if not pair[1].is_floating_point()]
+    return [pair[0] for pair in moving], [pair[1] for pair in moving], counts
 
 
 def _weighted(terms: dict[str, Tensor], weights: dict[str, float]) -> Tensor:

@@ -58,7 +58,7 @@ class MomentAugmentation:
         luma = torch.tensor(LUMA, device=images.device)
         grey = luma.expand(3, 3)
         identity = torch.eye(3, device=images.device)
-        colour = (grey + saturation * (identity - grey)) @ _turned(draws[3])
+        colour = (grey + saturation * (identity - grey)) @ turned_about_grey(draws[3])
         pixels = images.permute(0, 2, 3, 1).flatten(1, 2)
         middle = brightness * (pixels.mean(1) @ luma)[:, None, None]
         matrix = colour * (brightness * contrast)
@@ -79,7 +79,7 @@ def _moved(frames: Tensor, share: float, generator: torch.Generator) -> Tensor:
     return frames[which, places[0][:, :, None], places[1][:, None, :]]
 
 
-def _turned(turn: Tensor) -> Tensor:
+def turned_about_grey(turn: Tensor) -> Tensor:
     """Rotations (B, 3, 3) about the grey axis, by `turn` (B,) of a whole turn."""
     angle = (2 * math.pi * turn)[:, None, None]
     identity = torch.eye(3, device=turn.device)

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""One progress bar for a whole run: epochs done, time left, and the losses."""
+"""One progress bar for a whole run: epochs or steps done, time left, and the losses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from rich.progress import (
     track,
 )
 
-LOSSES = ('train/loss', 'train/joint', 'validation/loss', 'validation/joint')
+from motion_policy.training.module import PolicyModule
+
+TERMS = ('loss', 'joint', 'action')
+LOSSES = tuple(f'{stage}/{term}' for stage in ('train', 'validation') for term in TERMS)
 
 
 class TrainingProgress(Callback):
@@ -34,7 +37,7 @@ class TrainingProgress(Callback):
             TextColumn('training'),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn('epochs'),
+            TextColumn('{task.fields[unit]}'),
             TimeElapsedColumn(),
             TextColumn('left'),
             TimeRemainingColumn(elapsed_when_finished=False),
@@ -51,20 +54,35 @@ class TrainingProgress(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
+        assert isinstance(pl_module, PolicyModule)
+        config = pl_module.config
+        self._by_steps, self._each = config.by_steps, config.round_steps if config.by_steps else 1
         self._bar.start()
         self._task = self._bar.add_task(
-            'training', total=trainer.max_epochs, completed=trainer.current_epoch, losses=''
+            'training',
+            total=config.rounds * self._each,
+            completed=trainer.current_epoch * self._each,
+            losses='',
+            unit='steps' if self._by_steps else 'epochs',
         )
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: object
+    ) -> None:
+        if self._by_steps and trainer.is_global_zero:
+            self._bar.advance(self._task)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
         metrics = trainer.callback_metrics
         losses = '  '.join(f'{name} {metrics[name]:.5f}' for name in LOSSES if name in metrics)
-        self._bar.update(self._task, advance=1, losses=losses)
-        epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 1
-        if not self.console.is_terminal and epoch % max(1, epochs // self.LINES) == 0:
-            self.console.print(f'epoch {epoch}/{epochs}  {losses}', soft_wrap=True)
+        self._bar.update(self._task, advance=0 if self._by_steps else 1, losses=losses)
+        done, total = trainer.current_epoch + 1, trainer.max_epochs or 1
+        if not self.console.is_terminal and done % max(1, total // self.LINES) == 0:
+            unit = 'step' if self._by_steps else 'epoch'
+            told = f'{unit} {done * self._each}/{total * self._each}  {losses}'
+            self.console.print(told, soft_wrap=True)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._bar.stop()
