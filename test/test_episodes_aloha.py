@@ -17,6 +17,7 @@ import pytest
 from motion_policy.cli.main import main
 from motion_policy.episodes import EpisodeError, EpisodeReader, check_episode
 from motion_policy.episodes.aloha_import import import_aloha, placeholder_for
+from motion_policy.robot import load_robot_spec
 from motion_policy.robot.placeholder import PLACEHOLDER
 
 ROBOT = aloha_files.robot()
@@ -186,6 +187,29 @@ def test_options_of_other_kinds_are_refused(tmp_path: Path, capsys: Capture) -> 
     assert 'expected it with --from aloha or eipl only' in capsys.readouterr().err
     assert main([*aloha, '--cameras', 'top=,wrist']) == 2
     assert "--cameras is 'top=,wrist'" in capsys.readouterr().err
+
+
+def test_grippers_that_count_metres_are_scaled(tmp_path: Path) -> None:
+    source = aloha_files.write(tmp_path / 'episode_0.hdf5', ROWS)
+    with pytest.raises(EpisodeError, match=r'no joint named \*gripper'):
+        imported(source, tmp_path / 'out', grippers=(0.02, 0.06))
+    robot = load_robot_spec('aloha')
+    small = {'width': aloha_files.WIDTH, 'height': aloha_files.HEIGHT}
+    cameras = {
+        name: robot.cameras[name].model_copy(update=small) for name in ('cam_high', 'cam_low')
+    }
+    robot = robot.model_copy(update={'cameras': cameras})
+    (path,) = imported(source, tmp_path / 'out', robot, grippers=(0.02, 0.06))
+    expected = aloha_files.qpos(0, ROWS)
+    other = [column for column in range(14) if column not in (6, 13)]
+    with EpisodeReader(path) as episode:
+        for column in (6, 13):
+            position = 0.02 + 0.04 * expected[:, column]
+            np.testing.assert_allclose(episode.qpos[:, column], position, atol=1e-7)
+            np.testing.assert_allclose(episode.action[:, column], position + 0.0004, atol=1e-7)
+            speed = 0.004 * expected[:, column]
+            np.testing.assert_allclose(episode.qvel[:, column], speed, atol=1e-8)
+        np.testing.assert_array_equal(episode.qpos[:, other], expected[:, other])
 
 
 def replace(name: str, values: Any) -> Callable[[Path], None]:

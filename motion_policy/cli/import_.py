@@ -32,7 +32,7 @@ Imported = tuple[Path, Path]  # an episode, and what it was made from
 # Options that belong to some kinds of sources only.
 OPTIONS_OF: dict[Kind, tuple[str, ...]] = {
     'rosbag2': ('namespace', 'split_at_gaps'),
-    'aloha': ('cameras', 'channels', 'rate'),
+    'aloha': ('cameras', 'channels', 'rate', 'grippers'),
     'eipl': ('camera', 'channels', 'rate', 'keep_padding'),
 }
 
@@ -99,6 +99,10 @@ class Arguments:
 
     rate: float | None = None
     """eipl, aloha: rows per second; default: the robot's rate, of a placeholder 50."""
+
+    grippers: tuple[float, float] | None = None
+    """aloha: the positions in m that 0 (closed) and 1 (open) of a gripper stand for, where the
+    robot's joints named *gripper count metres."""
 
     keep_padding: bool = False
     """eipl: keep rows at the end that repeat the last one exactly."""
@@ -231,6 +235,7 @@ def _import_aloha(
             cameras=_cameras(arguments.cameras),
             channels=arguments.channels or 'rgb',
             rate=arguments.rate,
+            grippers=arguments.grippers,
             note=lambda line: _note(console, line),
             on_row=lambda: progress.advance(bar),
             task=arguments.task,

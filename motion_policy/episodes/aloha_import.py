@@ -31,6 +31,8 @@ Channels = Literal['bgr', 'rgb']
 
 ALOHA_HZ = 50.0  # what its tools record at, which no file says
 
+GRIPPER = 'gripper'
+
 # A joint that never moves still needs a range to lie in.
 LEAST_SPAN = 0.1
 
@@ -43,6 +45,7 @@ def import_aloha(
     cameras: Mapping[str, str] | None = None,
     channels: Channels = 'rgb',
     rate: float | None = None,
+    grippers: tuple[float, float] | None = None,
     note: Callable[[str], None] = lambda line: None,
     on_row: Callable[[], None] = lambda: None,
     **options: Any,
@@ -56,6 +59,8 @@ def import_aloha(
         cameras: the robot's name of a camera to its name in the files; default: all of the files.
         channels: the order of the colours in the images; of JPEGs, as OpenCV decodes them.
         rate: rows per second; default: the robot's rate.
+        grippers: positions that 0 and 1 of a gripper's column stand for, where the robot's joints
+            `*gripper` are otherwise than in the files [m].
         note: told in one line each what is assumed, left out or suspicious.
         on_row: called after every row that is written, for a progress bar.
         **options: of `EpisodeWriter` (task, operator, sim, compress, ...).
@@ -75,8 +80,9 @@ def import_aloha(
     if left_out:
         cameras_left = ', '.join(left_out)
         note(f"{source}: has no {cameras_left}; the episodes' robot is '{robot.name}' without")
-    _check_files(Path(source), files, recorded, chosen, note)
-    rows = _Rows(chosen, channels, keep_jpeg=options.get('compress', True))
+    scaling = _Grippers.of(recorded, grippers)
+    _check_files(Path(source), files, recorded, chosen, scaling, note)
+    rows = _Rows(chosen, channels, scaling, keep_jpeg=options.get('compress', True))
     episodes: list[tuple[Path, Path]] = []
     with StamplessEpisodes(recorded, on_row, options) as new:
         for path in files:
@@ -171,6 +177,7 @@ def _check_files(
     files: list[Path],
     robot: RobotSpec,
     cameras: Mapping[str, str],
+    grippers: _Grippers,
     note: Callable[[str], None],
 ) -> None:
     """Hold every file against the robot, and tell once what is not imported from them."""
@@ -180,7 +187,7 @@ def _check_files(
     for path in files:
         with AlohaFile(path) as file:
             _check_fit(file, robot, cameras)
-            values += [file.qpos, file.action]
+            values += [grippers.positions(file.qpos), grippers.positions(file.action)]
             unused = [name for name in file.cameras if name not in cameras.values()]
             names = [*(f'camera {name}' for name in unused), *file.unread]
             if file.base_action is not None:
@@ -223,16 +230,51 @@ def _require_camera(file: AlohaFile, name: str) -> None:
 
 
 @dataclass(frozen=True)
+class _Grippers:
+    """Columns in which 0 stands for `closed` and 1 for `closed + travel`."""
+
+    columns: tuple[int, ...]
+    closed: float = 0.0
+    travel: float = 1.0
+
+    @classmethod
+    def of(cls, robot: RobotSpec, grippers: tuple[float, float] | None) -> _Grippers:
+        if grippers is None:
+            return cls(())
+        columns = [i for i, name in enumerate(robot.joints.names) if name.endswith(GRIPPER)]
+        if not columns:
+            raise EpisodeError(
+                f"robot '{robot.name}' has no joint named *{GRIPPER}, expected one with --grippers"
+            )
+        closed, opened = grippers
+        return cls(tuple(columns), closed, opened - closed)
+
+    def positions(self, values: Float32Array) -> Float32Array:
+        return self._changed(values, self.closed)
+
+    def speeds(self, values: Float32Array) -> Float32Array:
+        return self._changed(values, 0.0)
+
+    def _changed(self, values: Float32Array, start: float) -> Float32Array:
+        changed = values.copy()
+        for column in self.columns:
+            changed[:, column] = start + self.travel * values[:, column]
+        return changed
+
+
+@dataclass(frozen=True)
 class _Rows:
     """The rows of a file as observations."""
 
     cameras: Mapping[str, str]
     channels: Channels
+    grippers: _Grippers
     keep_jpeg: bool
 
     def of(self, file: AlohaFile) -> Iterator[Observation]:
-        qpos, effort, action = file.qpos, file.effort, file.action
-        qvel = np.zeros_like(qpos) if file.qvel is None else file.qvel
+        qpos, action = self.grippers.positions(file.qpos), self.grippers.positions(file.action)
+        effort = file.effort
+        qvel = np.zeros_like(qpos) if file.qvel is None else self.grippers.speeds(file.qvel)
         for row in range(file.length):
             yield Observation(
                 qpos=qpos[row],
