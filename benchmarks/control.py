@@ -1,10 +1,14 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How late control ticks come while the policy thinks, against a bare loop on the same machine.
+"""How late control ticks come while the policy thinks, and how long an arm waits for a command.
 
-Ours is the policy node's control loop, controller and inference thread, SARNN being asked once
-per policy period, or at every tick so that it never rests. The reference is a loop that only
-sleeps until the next absolute deadline. They take turns of some seconds; SARNN has one thread.
+Lateness: ours is the policy node's control loop, controller and inference thread, SARNN being
+asked once per policy period, or at every tick so that it never rests. The reference is a loop
+that only sleeps until the next absolute deadline. They take turns of some seconds.
+
+Gaps: ours is the policy node, the reference a node that infers in its timer when its queue of
+actions is empty. Both run ACT on one thread, slowed to 400 ms, for an arm in another process that
+notes when each command arrives.
 """
 
 from __future__ import annotations
@@ -18,10 +22,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+# A part of this benchmark lies in a folder beside it, which is no installed package.
+sys.path.insert(0, str(Path(__file__).parent))
+
 import numpy as np
 import numpy.typing as npt
 import rclpy
 import torch
+from command_gaps.nodes import measure_gaps
 from rclpy.context import Context
 from rclpy.node import Node
 
@@ -36,12 +44,13 @@ from motion_policy.streams import Row, Sample
 
 Float64Array = npt.NDArray[np.float64]
 
-SUMMARY = 'lateness of control ticks beside inference, against a bare deadline loop'
+SUMMARY = 'control ticks and commands beside inference, against a bare loop and inference in it'
 # (control rate in Hz, whether the policy is asked at every tick).
 CASES = ((50, False), (200, False), (200, True))
 IMAGE_SIZE = 64
 TURNS = 2
 ALLOWED_MS = 2.0  # how much later than the bare loop's a tick may come, at the 99th percentile
+LEAST_S = 3.0  # commands enough for a change of chunks or two
 
 
 def run(seconds: float) -> list[Measurement]:
@@ -49,7 +58,8 @@ def run(seconds: float) -> list[Measurement]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return [_measure(rate, restless, seconds) for rate, restless in CASES]
+        lateness = [_measure(rate, restless, seconds) for rate, restless in CASES]
+        return [*lateness, measure_gaps(max(seconds, LEAST_S))]
     finally:
         torch.set_num_threads(threads)
 

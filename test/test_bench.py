@@ -104,9 +104,13 @@ def test_train_step_measures_time_and_memory_of_every_family(
 
 
 @pytest.mark.usefixtures('ros_domain')
-def test_control_counts_the_ticks_of_both_loops() -> None:
-    results = load('control').run(0.4)
+def test_control_counts_the_ticks_of_both_loops_and_hears_both_nodes() -> None:
+    *results, gaps = load('control').run(0.4)
     assert len(results) == 3
+    assert gaps.details['commands_ours'] > 50 and gaps.details['commands_reference'] > 20
+    assert gaps.reference > 300  # it infers in its timer, for 400 ms
+    assert gaps.ours >= 20
+    assert gaps.target * gaps.reference == pytest.approx(30.0)
     for result in results:
         assert result.details['ticks'] > 5
         assert result.details['inferences_per_s'] > 0
