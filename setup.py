@@ -26,12 +26,17 @@ BASE = [
     'tyro>=0.9',
 ]
 VIEW = ['av>=12.0', 'matplotlib>=3.7']
+# What makes the graph of a policy; earlier releases of torch export it by other means.
+GRAPH = ['onnx>=1.17', 'onnxscript>=0.3', 'torch>=2.6']
 EXTRAS = {
     'train': ['pytorch-lightning>=2.4', 'tensorboard>=2.16', 'torchvision>=0.18', *VIEW],
     # Optional stages of the guard chain: a workspace box, jerk-limited motion.
     'guard': ['pin>=3.0', 'ruckig>=0.9'],
     # LeRobot's data sets; the other formats need nothing more.
     'export': ['pyarrow>=14.0', *VIEW],
+    # Run times that compute a policy faster than PyTorch does on many CPUs.
+    'onnx': ['onnxruntime>=1.20', *GRAPH],
+    'openvino': ['openvino>=2024.6', *GRAPH],
     # The files of gym-aloha's scene are enough, but its labmaze has no wheels for Python 3.13.
     'sim': ['gym-aloha>=0.1.1,<0.2 ; python_version < "3.13"', 'mujoco>=3.2,<3.9', *VIEW],
     # The real rclpy and Fast DDS without a ROS 2 installation: for trying out, tests and CI.

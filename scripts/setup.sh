@@ -94,14 +94,15 @@ mujoco.Renderer(model, 8, 8).render()' >/dev/null 2>&1; then
 }
 
 main() {
-    local mode python constraints=requirements/constraints.txt extras=train,sim,guard,export,ros,dev stamp gl
+    local mode python constraints=requirements/constraints.txt
+    local stamp gl extras=train,sim,guard,export,onnx,openvino,ros,dev
     # Both lead a Python to the modules of another one.
     unset _ROS_WHEELS_BOOTSTRAP_COMPLETE PYTHONHOME
     read -r mode python <<<"$(choose_python)"
     [ -n "$python" ] || exit 1
     [ "$mode" = system ] || unset PYTHONPATH
     if [ "$mode" = system ]; then
-        extras=train,sim,guard,export,dev
+        extras=train,sim,guard,export,onnx,openvino,dev
         if "$python" -c 'import numpy, sys; sys.exit(int(numpy.__version__.split(".")[0]) > 1)' \
             2>/dev/null; then
             constraints=requirements/constraints-numpy1.txt
