@@ -1,0 +1,199 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A chunk policy over real DDS: the arm goes on between chunks, and holds when none comes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from control_robots import formula_arm
+
+pytest.importorskip('rclpy')
+
+import torch
+from fake_arm import LOSSLESS, FakeArm, assert_safe
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from ros_testing import Bench, ros_bench
+from sensor_msgs.msg import Image
+from trajectory_msgs.msg import JointTrajectory
+
+from motion_policy.nodes import policy_node
+from motion_policy.nodes.policy_node import PolicyNode
+from motion_policy.policies import PolicySpec, make_policy, save_policy
+from motion_policy.policies.normalisation import Normalisation, Spread
+
+ROBOT = formula_arm()
+ROWS = 150
+MakeNode = Callable[..., PolicyNode]
+
+
+class SlowPolicy:
+    """Lets the loaded policy answer when it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go = threading.Event()
+        self.go.set()
+        self.asked = 0
+        load = policy_node.load_policy
+
+        def load_slow(*args: Any) -> Any:
+            policy = load(*args)
+            for name in ('act', 'act_and_explain'):
+                setattr(policy, name, self._slow(getattr(policy, name)))
+            return policy
+
+        monkeypatch.setattr(policy_node, 'load_policy', load_slow)
+
+    def _slow(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        def slow(*args: Any) -> Any:
+            self.asked += 1
+            self.go.wait()
+            return act(*args)
+
+        return slow
+
+
+@pytest.fixture
+def bench(ros_domain: int) -> Iterator[Bench]:
+    with ros_bench() as bench:
+        yield bench
+
+
+@pytest.fixture
+def arm(bench: Bench) -> FakeArm:
+    return FakeArm(bench, ROBOT)
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    spread = Spread(mean=(0.1, 0.1, 0.1), std=(0.2, 0.2, 0.2))
+    hyper = {
+        'chunk': ROWS, 'hidden_dim': 32, 'heads': 2, 'feedforward_dim': 32, 'encoder_layers': 1,
+        'backbone': 'small', 'posterior': False,
+    }  # fmt: skip
+    spec = PolicySpec(
+        kind='act',
+        rate=50.0,
+        cameras=('top',),
+        image_size=(24, 32),
+        hyper=hyper,
+        normalisation=Normalisation(qpos=spread, action=spread),
+        robot=ROBOT,
+    )
+    return save_policy(make_policy(spec), tmp_path_factory.mktemp('models') / 'act')
+
+
+@pytest.fixture
+def make_node(bench: Bench, checkpoint: Path) -> Iterator[MakeNode]:
+    nodes = []
+
+    def make(autostart: bool = True, **parameters: Any) -> PolicyNode:
+        # The pictures of the fake camera are all the same.
+        values = {
+            'checkpoint': str(checkpoint), 'autostart': autostart, 'backend': 'eager',
+            'max_frozen': 0.0, **LOSSLESS, **parameters,
+        }  # fmt: skip
+        overrides = [Parameter(name, value=value) for name, value in values.items()]
+        node = PolicyNode(context=bench.context, parameter_overrides=overrides)
+        nodes.append(node)
+        return bench.add(node)
+
+    yield make
+    for node in nodes:
+        node.close()
+
+
+def test_between_chunks_the_arm_goes_on_and_the_whole_plan_and_the_heat_are_shown(
+    bench: Bench, arm: FakeArm, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = SlowPolicy(monkeypatch)
+    plans: list[JointTrajectory] = []
+    images: list[Image] = []
+    bench.client.create_subscription(JointTrajectory, 'policy_node/plan', plans.append, 10)
+    bench.client.create_subscription(Image, 'policy_node/attention', images.append, 10)
+    make_node()
+    arm.enable_when_ready()
+    bench.spin_until(lambda: sum(len(plan.points) > 1 for plan in plans) >= 2, 'two plans')
+    slow.go.clear()
+    asked = slow.asked
+    bench.spin_until(lambda: slow.asked > asked, 'a request for the next chunk')
+    on_the_way = arm.hear(20)
+    assert arm.diagnostic('control', 'state') == 'run'
+    slow.go.set()
+    arm.hear(20)
+    assert len(on_the_way) >= 20
+    assert_safe(arm.commands, ROBOT)
+    plan = next(plan for plan in plans if len(plan.points) > 1)
+    assert ROWS / 2 < len(plan.points) < ROWS
+    ahead = [p.time_from_start.sec + p.time_from_start.nanosec * 1e-9 for p in plan.points]
+    np.testing.assert_allclose(np.diff(ahead), 0.02, atol=1e-6)
+    pixels = np.frombuffer(images[-1].data, np.uint8).reshape(480, 640, 3)
+    assert np.ptp(pixels) > 20 and (pixels[..., 0] >= pixels[..., 2]).all()
+
+
+@pytest.mark.parametrize('ensemble', [0.0, 0.01])
+def test_a_policy_that_hangs_lets_the_plan_end_and_then_holds_the_arm(
+    arm: FakeArm, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch, ensemble: float
+) -> None:
+    slow = SlowPolicy(monkeypatch)
+    make_node(**{'chunk.ensemble': ensemble})
+    arm.enable_when_ready()
+    arm.wait_for_diagnostic('control', 'state', 'run')
+    arm.hear(50)
+    slow.go.clear()
+    arm.wait_for_diagnostic('control', 'reason', 'the plan ended before the next chunk came')
+    held = arm.hear(20)
+    assert np.ptp(held[-5:], axis=0).max() == 0.0
+    slow.go.set()
+    arm.wait_for_diagnostic('control', 'state', 'run')
+    assert_safe(arm.commands, ROBOT)
+
+
+def test_a_reset_discards_the_chunk_in_flight(
+    bench: Bench, arm: FakeArm, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = SlowPolicy(monkeypatch)
+    node = make_node()
+    arm.enable_when_ready()
+    arm.wait_for_diagnostic('control', 'state', 'run')
+    slow.go.clear()
+    asked = slow.asked
+    bench.spin_until(lambda: slow.asked > asked, 'a request in flight')
+    assert node._driver is not None
+    controller = node._driver.controller
+    dropped = controller.dropped_chunks
+    assert arm.reset().success
+    arm.hear(20)
+    assert controller.state == 'hold'
+    slow.go.set()
+    bench.spin_until(lambda: controller.state == 'run', 'a new plan')
+    assert controller.dropped_chunks == dropped + 1
+    assert_safe(arm.commands, ROBOT)
+
+
+@pytest.mark.parametrize(
+    ('parameters', 'named'),
+    [
+        ({'chunk.execute': ROWS + 1}, f'chunk.execute is {ROWS + 1}'),
+        ({'mix.joint': 0.5}, 'cannot be mixed'),
+    ],
+)
+def test_what_chunks_cannot_do_fails_the_transition_with_one_line(
+    make_node: MakeNode,
+    capfd: pytest.CaptureFixture[str],
+    parameters: dict[str, Any],
+    named: str,
+) -> None:
+    node = make_node(autostart=False, **parameters)
+    capfd.readouterr()
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    lines = [x for x in capfd.readouterr().err.strip().splitlines() if 'ERROR' in x]
+    assert len(lines) == 1 and named in lines[0]
