@@ -103,7 +103,7 @@ class CNNRNN(RecurrentNetwork):
 
     def look(self, images: Images) -> Tensor:
         features = [eye.encoder(image) for eye, image in zip(self.eyes, images, strict=True)]
-        return torch.cat(features, dim=-1)
+        return torch.cat(features, dim=-1) if len(features) > 1 else features[0]
 
     def recur(self, features: Tensor, vector: Tensor, state: State | None) -> tuple[Tensor, State]:
         inputs = torch.cat((features, vector), dim=-1)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-# Values from which on it pays to take another way than the plain one, which is a single call.
+# Values from which on it pays to compute tanh another way than by PyTorch's single call.
 MANY = 8192
 
 
@@ -83,7 +83,8 @@ class Convolutions(nn.Sequential):
     """Layers in order. In inference mode on a CPU, activations are part of their convolutions.
 
     That saves a pass over the largest maps, and for a single small image PyTorch's detour of
-    unfolding it into a matrix. Layers that are run so do not run their own hooks.
+    unfolding it into a matrix, which between two steps leaves the cache with all its code. Layers
+    that are run so do not run their own hooks.
     """
 
     _fused_from: tuple[nn.Module, ...] = ()
@@ -120,7 +121,7 @@ def _fuse(layers: Sequence[nn.Module]) -> Iterator[Callable[[Tensor], Tensor]]:
             yield _Fused(layer, behind[0])
             index += 2
         else:
-            yield layer
+            yield layer.forward
             index += 1
 
 
@@ -156,7 +157,7 @@ class _Fused:
     def __call__(self, images: Tensor) -> Tensor:
         layer, ordered = self.layer, self.ordered
         weight = layer.weight
-        if images.numel() < MANY or weight.is_inference():  # such a weight has no version
+        if weight.is_inference():  # such a weight has no version
             plain: Tensor = self.activation(layer(images))
             return plain
         version = weight._version, weight.data_ptr(), images.shape
