@@ -49,5 +49,4 @@ def is_jpeg(data: npt.NDArray[Any]) -> bool:
 
 def without_padding(data: npt.NDArray[Any]) -> Bytes:
     """Return the bytes (n,) up to the last one that is not zero, of a row padded with zeros."""
-    used = np.flatnonzero(data[::-1])
-    return np.asarray(data[: len(data) - used[0]] if len(used) else data[:0], dtype=np.uint8)
+    return np.asarray(data[: len(data.tobytes().rstrip(b'\0'))], dtype=np.uint8)
