@@ -274,7 +274,7 @@ def test_imagenet_that_cannot_be_had_is_one_line_that_says_what_to_do(
         ({'data': {'train': 'a', 'hold': 'disk'}}, "data.hold: found 'disk'"),
         (
             {**SARNN, 'augmentation': {}},
-            "weight_decay: found 0.0001, but a 'sarnn' has no use for it",
+            "validation_frames: found 7, but a 'sarnn' has no use for it",
         ),
         (
             {**SARNN, 'steps': 5},
