@@ -17,6 +17,7 @@ def generate_launch_description() -> LaunchDescription:
                 'checkpoint': ('', 'Checkpoint folder, or a name in models/'),
                 'robot': ('', 'Robot spec: name or YAML file'),
                 'device': ('', 'cpu, cuda, cuda:1, ...'),
+                'backend': ('', 'auto, eager, torch, onnx, openvino'),
                 'autostart': (True, 'Configure and activate at start'),
             },
             KEEP_FREED_MEMORY,

@@ -33,6 +33,7 @@ SUBCOMMANDS = {
     'inspect': ('inspect', 'show what is in an episode, a bag or a checkpoint'),
     'check': ('check', 'say whether episodes are sound; finish what a crash left'),
     'convert-checkpoint': ('convert_checkpoint', 'turn a model of EIPL into a checkpoint'),
+    'export-policy': ('export_policy', "write a policy's step for other run times"),
     'train': ('train', 'train a policy from a configuration file'),
     'evaluate': ('evaluate', 'judge a policy on episodes, a bag or the simulated arm'),
     'bench': ('bench', 'measure against a named reference'),

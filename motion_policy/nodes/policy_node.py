@@ -29,6 +29,7 @@ from motion_policy.control.chunk_execution import (
     MAX_TIMEOUT_S,
     MIN_TIMEOUT_S,
 )
+from motion_policy.control.picture_watch import FROZEN_S, MIN_BRIGHTNESS, PictureWatch
 from motion_policy.errors import UserError
 from motion_policy.nodes import diagnostics
 from motion_policy.nodes.arm_driver import (
@@ -40,7 +41,7 @@ from motion_policy.nodes.arm_driver import (
 from motion_policy.nodes.commands import trajectory_message
 from motion_policy.nodes.inference_thread import InferenceThread, PolicyStep
 from motion_policy.nodes.shell import declare, parameter, run_node
-from motion_policy.policies import load_policy
+from motion_policy.policies import check_robot, load_policy
 from motion_policy.policies.backends import (
     BACK_ENDS,
     PRECISIONS,
@@ -93,6 +94,14 @@ class PolicyNode(LifecycleNode):
                 self, f'mix.{name}', 1.0, f'Share of the measured {name} in what the policy sees; '
                 'the rest is its own last prediction', minimum=0.0, maximum=1.0,
             )  # fmt: skip
+        declare(
+            self, 'max_frozen', FROZEN_S, 'How long a camera may show exactly the same picture '
+            'while the arm moves [s]; 0: for ever', minimum=0.0, maximum=60.0,
+        )  # fmt: skip
+        declare(
+            self, 'min_brightness', MIN_BRIGHTNESS, 'Brightest pixel of a camera that sees, of '
+            '255; 0: black pictures are allowed', minimum=0, maximum=255,
+        )  # fmt: skip
         declare_chunk_parameters(self)
         declare_control_parameters(self)
 
@@ -193,12 +202,16 @@ class PolicyNode(LifecycleNode):
 
         def make_runner() -> PolicyRunner:
             policy = load_policy(checkpoint, device)
+            check_robot(policy, robot)  # before work that takes long
             if policy.chunk_rows > 1:
                 chunks.check_rows(policy.chunk_rows)
             use_back_end(policy, back_end, time.perf_counter_ns, self.get_logger().info)
             return PolicyRunner(policy, robot, mix, ensemble=chunks.ensemble)
 
-        self._inference = inference = InferenceThread(robot, self)
+        watch = PictureWatch(
+            robot, parameter(self, 'max_frozen'), parameter(self, 'min_brightness')
+        )
+        self._inference = inference = InferenceThread(robot, self, watch)
         runner = inference.start(make_runner)
         controller = self._make_controller(robot, runner, chunks)
         self._driver = ArmDriver(self, robot, controller, self._ask, spec.cameras)

@@ -20,9 +20,9 @@ from motion_policy.policies.act import ACTPolicy
 from motion_policy.policies.backends_cache import policy_digest, remembered
 from motion_policy.policies.backends_graph import export_onnx, random_observation, step_names
 from motion_policy.policies.backends_runtimes import (
-    EXTRAS,
     GraphStep,
     missing_package,
+    require_packages,
     run_onnx,
     run_openvino,
     versions_of,
@@ -86,7 +86,7 @@ def use_back_end(
     """
     say = say or (lambda line: None)
     policy.back_end = None
-    checks = _Checks(policy)
+    checks = Checks(policy)
     if choice.name != 'auto':
         policy.back_end = _checked(checks, choice.name, choice.precision, say)
     elif choice.precision == 'bf16':
@@ -109,8 +109,8 @@ def _precision(back_end: BackEnd | None) -> str:
     return 'float32' if back_end is None else back_end.precision
 
 
-class _Checks:
-    """Inputs, and what the policy itself answers to them; it has no back end yet."""
+class Checks:
+    """Observations, and what the policy itself answers to them; it has no back end yet."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -162,7 +162,7 @@ class _Checks:
         return shortest
 
 
-def _fastest(checks: _Checks, precision: str, now_ns: Clock, say: Say) -> BackEnd | None:
+def _fastest(checks: Checks, precision: str, now_ns: Clock, say: Say) -> BackEnd | None:
     """The fastest that passes its check; None: the policy itself."""
     worthwhile_ns = WORTHWHILE_NS.get(checks.policy.device.type, 0)
     if precision == 'float32' and checks.shortest_ns([None], now_ns)[0] < worthwhile_ns:
@@ -190,7 +190,7 @@ def _fastest(checks: _Checks, precision: str, now_ns: Clock, say: Say) -> BackEn
     return found[best]
 
 
-def _checked(checks: _Checks, name: str, precision: str, say: Say) -> BackEnd | None:
+def _checked(checks: Checks, name: str, precision: str, say: Say) -> BackEnd | None:
     """A back end that gave the right numbers; None where the policy itself is meant.
 
     One that was built from a remembered graph that is wrong is built once more.
@@ -219,12 +219,7 @@ def _make(
         return None
     if name == 'torch':
         return _make_torch(policy, precision)
-    missing = missing_package(name)
-    if missing is not None:
-        raise UserError(
-            f"the backend '{name}' needs the package '{missing}': "
-            f"pip install 'motion_policy[{EXTRAS[name]}]'"
-        )
+    require_packages(name)
     if policy.device.type != 'cpu':
         raise UserError(f"the backend '{name}' runs on a CPU, the policy is on {policy.device}")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,12 +23,11 @@ from motion_policy.policies.base import Observation, Policy
 
 Compute = Callable[[Sequence[Tensor]], Sequence[Any]]
 
-# Back end: the packages that it needs. All are needed, as the graph is made where it runs.
+# Back end: the packages that it needs, which the extra of its name brings.
 PACKAGES = {
     'onnx': ('onnxruntime', 'onnx', 'onnxscript'),
     'openvino': ('openvino', 'onnx', 'onnxscript'),
 }
-EXTRAS = {'onnx': 'onnx', 'openvino': 'openvino'}
 
 
 class GraphStep:
@@ -67,6 +67,15 @@ def missing_package(name: str) -> str | None:
     return None
 
 
+def require_packages(name: str) -> None:
+    """UserError that says how to install what a back end needs, unless it is all there."""
+    missing = missing_package(name)
+    if missing is not None:
+        raise UserError(
+            f"'{name}' needs the package '{missing}': pip install 'motion_policy[{name}]'"
+        )
+
+
 def versions_of(name: str) -> tuple[str, ...]:
     """Package versions on which a graph for this back end depends."""
     found = []
@@ -102,8 +111,8 @@ def run_onnx(model: bytes, names: StepNames) -> Compute:
     return compute
 
 
-def run_openvino(model: bytes, names: StepNames, precision: str) -> Compute:
-    """A function that runs an ONNX model in OpenVINO on the CPU, in 'float32' or 'bf16'."""
+def run_openvino(model: bytes | Path, names: StepNames, precision: str) -> Compute:
+    """A function that runs an ONNX model, or a file, in OpenVINO on the CPU."""
     import openvino
 
     core = openvino.Core()
