@@ -3,10 +3,11 @@
 """One training step of each recurrent policy against the plain loop over the frames.
 
 Both take the same batch from uint8 frames to updated weights: forward, all terms of the loss over
-all frames, back-propagation through time, Adam; both give the same loss. The reference steps the
-same modules in PyTorch's own layers and memory order. On the CPU each has a process of its own, so
-that its memory is its own, with one thread and memory kept as in training; they take turns, and
-their CPU time counts. On a GPU they take turns in one process, and wall time counts.
+all frames, back-propagation through time, Adam as in training; both give the same loss. The
+reference steps the same modules in PyTorch's own layers and memory order. On the CPU each has a
+process of its own, so that its memory is its own, with one thread and memory kept as in training;
+they take turns, and their CPU time counts. On a GPU they take turns in one process, and wall time
+counts.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from motion_policy.policies.mtrnn import MTRNN
 from motion_policy.policies.recurrent import RecurrentNetwork, RecurrentPolicy, State
 from motion_policy.robot import load_robot_spec
 from motion_policy.training.batches import Batch
+from motion_policy.training.optimiser import adam
 from motion_policy.training.recurrent_loss import recurrent_terms
 
 SUMMARY = 'one training step of each recurrent policy against a loop over the frames'
@@ -73,8 +75,8 @@ def steps(kind: str, device: str = 'cpu') -> tuple[Step, Step]:
     policy.to(device).train()
     plain = plain_network(policy.network)
     batch = random_batch(policy).to(device)
-    ours = torch.optim.Adam(policy.parameters(), lr=1e-4)
-    reference = torch.optim.Adam(plain.parameters(), lr=1e-4)
+    ours = adam(policy.parameters(), 1e-4)
+    reference = adam(plain.parameters(), 1e-4)
 
     def our_step() -> None:
         _update(ours, our_loss(policy, batch))
@@ -132,7 +134,7 @@ def sequence_steps(rnn: str) -> tuple[Step, Step]:
     torch.manual_seed(0)
     model = SequenceModel(FEATURES, JOINTS, CAERNNConfig(rnn=rnn))
     inputs = torch.rand(EPISODES, ROWS, FEATURES + JOINTS)
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-4)
+    optimiser = adam(model.parameters(), 1e-4)
 
     def error(predicted: Tensor) -> Tensor:
         return F.mse_loss(predicted[:, :-1], inputs[:, 1:])

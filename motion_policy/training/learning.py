@@ -35,12 +35,11 @@ from motion_policy.training.features import with_features
 from motion_policy.training.frames import FrameBatch, FrameOrder, Frames, collate_frames
 from motion_policy.training.kinds import KINDS, LearnsFrom
 from motion_policy.training.moment_augmentation import MomentAugmentation
+from motion_policy.training.optimiser import adam
 from motion_policy.training.pictures import RgbImage, reconstructions, storyboard
 from motion_policy.training.recurrent_loss import recurrent_terms
 from motion_policy.training.stored_frames import on_device, worker_count
 from motion_policy.training.unrolling import Own
-
-ADAM_EPS = 1e-7  # as EIPL has it
 
 M = TypeVar('M', bound=Model)
 B = TypeVar('B')
@@ -64,7 +63,8 @@ class Learning(ABC, Generic[M, B]):
     def optimizer(self, model: M) -> torch.optim.Optimizer:
         """What moves the weights; a group may name a learning rate of its own as `initial_lr`."""
         parameters = [part for part in model.parameters() if part.requires_grad]
-        return torch.optim.Adam(parameters, lr=self.config.learning_rate, eps=ADAM_EPS)
+        scaled = self.config.precision == '16-mixed'
+        return adam(parameters, self.config.learning_rate, scaled=scaled)
 
     def hyper(self, autoencoders: Sequence[Model]) -> dict[str, Any]:
         """The hyper-parameters of the model, if it begins with these autoencoders."""
