@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from motion_policy.control import PolicyRunner
 from motion_policy.control.motion_limiter import Float64Array
+from motion_policy.control.picture_watch import PictureWatch
 from motion_policy.control.timing import RecentDurations
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
@@ -50,11 +51,14 @@ class StepListener(Protocol):
 
 
 class InferenceThread:
-    """Runs one policy on rows, one at a time."""
+    """Runs one policy on rows, one at a time; pictures that `watch` rejects are failures."""
 
-    def __init__(self, robot: RobotSpec, listener: StepListener) -> None:
+    def __init__(
+        self, robot: RobotSpec, listener: StepListener, watch: PictureWatch | None = None
+    ) -> None:
         self._robot = robot
         self._listener = listener
+        self._watch = watch
         self._changed = threading.Condition()
         self._request: tuple[Row, int] | None = None
         self._reset = False
@@ -124,6 +128,8 @@ class InferenceThread:
         start_ns = time.perf_counter_ns()
         try:
             observation = observation_from_row(row, self._robot)
+            if self._watch is not None:
+                self._watch.check(observation, row)
             explain = self._listener.wants_extras()
             chunk, extras = runner.infer(observation, explain, row.time_ns, since_ns)
         except UserError as error:
