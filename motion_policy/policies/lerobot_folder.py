@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -80,11 +81,15 @@ class Statistics:
             )
         first, second = (self._numbers(feature, name, size) for name in MODES[mode])
         if mode == 'MEAN_STD':
-            wide = second >= SMALL
-            return _affine(first, torch.where(wide, second, second + self.epsilon))
+            pairs = zip(first.tolist(), second.tolist(), strict=True)
+            both = [(_short(mean), self._scale(std)) for mean, std in pairs]
+            return Affine(tuple(mean for mean, _ in both), tuple(std for _, std in both))
         span = second - first
         half = torch.where(span == 0, span + self.epsilon, span) / 2
-        return _affine(first + half, half)
+        return Affine(tuple((first + half).tolist()), tuple(half.tolist()))
+
+    def _scale(self, std: float) -> float:
+        return _short(std) if std >= SMALL else std + self.epsilon
 
     def _numbers(self, feature: str, name: str, size: int) -> Tensor:
         value = self.values.get(feature, {}).get(name)
@@ -285,8 +290,10 @@ def _rate(folder: Path) -> float | None:
     return float(rate) if number and math.isfinite(rate) and rate > 0 else None
 
 
-def _affine(offset: Tensor, scale: Tensor) -> Affine:
-    return Affine(tuple(offset.tolist()), tuple(scale.tolist()))
+def _short(number: float) -> float:
+    """A float32 as the shortest decimal that means the same float32: 0.485, not 0.48500001."""
+    short = float(str(np.float32(number)))
+    return short if np.float32(short) == np.float32(number) else number
 
 
 def _names(content: Any) -> dict[str, Any]:
