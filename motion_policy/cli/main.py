@@ -28,11 +28,11 @@ from motion_policy.errors import UserError
 SUBCOMMANDS = {
     'demo': ('demo', 'the simulated arm under a shipped policy, over real ROS topics'),
     'teach': ('teach', 'record demonstrations of a scripted teacher in simulation'),
-    'import': ('import_', 'turn rosbag2 recordings, ALOHA and EIPL sets into episodes'),
+    'import': ('import_', 'turn rosbag2, ALOHA, LeRobot and EIPL data into episodes'),
     'export': ('export', 'turn episodes into a data set of ALOHA, LeRobot or EIPL'),
     'inspect': ('inspect', 'show what is in an episode, a bag or a checkpoint'),
     'check': ('check', 'say whether episodes are sound; finish what a crash left'),
-    'convert-checkpoint': ('convert_checkpoint', 'turn a model of EIPL into a checkpoint'),
+    'convert-checkpoint': ('convert_checkpoint', 'bring models of EIPL, ACT and LeRobot, and take ours there'),
     'export-policy': ('export_policy', "write a policy's step for other run times"),
     'train': ('train', 'train a policy from a configuration file'),
     'evaluate': ('evaluate', 'judge a policy on episodes, a bag or the simulated arm'),
