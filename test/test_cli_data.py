@@ -61,7 +61,7 @@ def test_import_says_what_is_wrong(tmp_path: Path, bag: Path, capsys: Capture) -
     assert 'no source' in error_line(capsys)
     assert main(['import', str(bag), *out, '--robot', 'ur5e']) == 2
     assert "no topic '/camera/camera/color/image_raw'" in error_line(capsys)
-    assert main(['import', str(bag), *out, *robot, '--from', 'lerobot']) == 2
+    assert main(['import', str(bag), *out, *robot, '--from', 'mcap']) == 2
     assert 'rosbag2' in error_line(capsys)
     assert not (tmp_path / 'out').exists()
 

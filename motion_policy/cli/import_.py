@@ -25,7 +25,7 @@ from motion_policy.episodes.eipl_import import import_eipl, needed_robot
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec, load_robot_spec
 
-Kind = Literal['rosbag2', 'aloha', 'eipl']
+Kind = Literal['rosbag2', 'aloha', 'lerobot', 'eipl']
 
 Imported = tuple[Path, Path]  # an episode, and what it was made from
 
@@ -33,6 +33,7 @@ Imported = tuple[Path, Path]  # an episode, and what it was made from
 OPTIONS_OF: dict[Kind, tuple[str, ...]] = {
     'rosbag2': ('namespace', 'split_at_gaps'),
     'aloha': ('cameras', 'channels', 'rate', 'grippers'),
+    'lerobot': ('cameras',),
     'eipl': ('camera', 'channels', 'rate', 'keep_padding'),
 }
 
@@ -50,6 +51,9 @@ class Arguments:
     forms: raw pixels or JPEG, which stays as it is to the byte. There are no stamps, no rate and
     no names of joints in them: those come from --robot, or from a placeholder that no arm has.
 
+    lerobot: folders of its data sets, versions 2.x and 3.x; the rate is the set's. Needs pyarrow
+    and PyAV. Without --robot a placeholder, too.
+
     eipl: folders with images.npy and joints.npy, folders with train/ and test/ of that kind, .npz
     files or folders of them. There are no stamps and no actions in them: rows follow each other
     at --rate, and the action is the joint position of the next row.
@@ -63,13 +67,14 @@ class Arguments:
     to folders of these names in it."""
 
     robot: str = ''
-    """Robot spec: a YAML file, or the name of a shipped one; aloha: a placeholder without."""
+    """Robot spec: a YAML file, or the name of a shipped one. Without it aloha and lerobot
+    take a placeholder."""
 
     kind: Annotated[Kind, tyro.conf.arg(name='from')] = 'rosbag2'
     """What the sources are."""
 
     task: str = ''
-    """What is demonstrated."""
+    """What is demonstrated; lerobot: default what the set says."""
 
     operator: str = ''
     """Who demonstrates."""
@@ -90,8 +95,8 @@ class Arguments:
     """eipl: the robot's camera that took the images; default: the only one it has."""
 
     cameras: str = ''
-    """aloha: the cameras to import, joined by commas; NAME=NAME_IN_FILE where the robot calls one
-    otherwise. Default: all of the files, by their names."""
+    """aloha, lerobot: the cameras to import, joined by commas; NAME=NAME_IN_FILE where the robot
+    calls one otherwise. Default: all of the files, by their names."""
 
     channels: Literal['bgr', 'rgb'] | None = None
     """eipl, aloha: the order of the colours in the images, of JPEGs as OpenCV decodes them;
@@ -139,9 +144,8 @@ def _refuse_foreign_options(arguments: Arguments) -> None:
 def _robot(arguments: Arguments, console: Console) -> RobotSpec:
     if arguments.robot:
         return load_robot_spec(arguments.robot)
-    if arguments.kind == 'aloha':
-        cameras = _cameras(arguments.cameras)
-        robot = placeholder_for(arguments.sources, cameras=cameras, rate=arguments.rate)
+    if arguments.kind in ('aloha', 'lerobot'):
+        robot = _placeholder(arguments)
         _note(
             console,
             f"no --robot: the episodes name a robot '{robot.name}' with the joints "
@@ -155,6 +159,15 @@ def _robot(arguments: Arguments, console: Console) -> RobotSpec:
             f'{needed_robot(source)}'
         )
     raise UserError('import: --robot is missing, expected a robot spec (YAML file or name)')
+
+
+def _placeholder(arguments: Arguments) -> RobotSpec:
+    cameras = _cameras(arguments.cameras)
+    if arguments.kind == 'aloha':
+        return placeholder_for(arguments.sources, cameras=cameras, rate=arguments.rate)
+    from motion_policy.episodes import lerobot_import
+
+    return lerobot_import.placeholder_for(arguments.sources, cameras=cameras)
 
 
 def _cameras(text: str) -> dict[str, str] | None:
@@ -245,6 +258,28 @@ def _import_aloha(
         )
 
 
+def _import_lerobot(
+    source: Path, robot: RobotSpec, arguments: Arguments, console: Console
+) -> Iterator[Imported]:
+    # Only here are pyarrow and PyAV needed.
+    from motion_policy.episodes import lerobot_import
+
+    with _progress(console) as progress:
+        bar = progress.add_task(escape(source.name), total=lerobot_import.rows_of(source))
+        yield from lerobot_import.import_lerobot(
+            source,
+            robot,
+            arguments.out,
+            cameras=_cameras(arguments.cameras),
+            task=arguments.task,
+            note=lambda line: _note(console, line),
+            on_row=lambda: progress.advance(bar),
+            operator=arguments.operator,
+            sim=arguments.sim,
+            compress=not arguments.raw,
+        )
+
+
 def _progress(console: Console) -> Progress:
     columns = (TextColumn('{task.description}'), BarColumn(), TimeRemainingColumn())
     quiet = not console.is_terminal
@@ -259,5 +294,6 @@ Importing = Callable[[Path, RobotSpec, Arguments, Console], Iterator[Imported]]
 IMPORTS: dict[Kind, Importing] = {
     'rosbag2': _import_bag,
     'aloha': _import_aloha,
+    'lerobot': _import_lerobot,
     'eipl': _import_eipl,
 }

@@ -18,11 +18,17 @@ import numpy.typing as npt
 
 from motion_policy.episodes.aloha_data import BASE_ACTION, AlohaFile, aloha_files
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.fitting import (
+    Foreign,
+    check_fit,
+    chosen_cameras,
+    recorded_robot,
+    stand_in,
+)
 from motion_policy.episodes.images import is_jpeg
 from motion_policy.episodes.joint_range import beyond_limits
-from motion_policy.episodes.stampless import StamplessEpisodes, rate_or_robots
+from motion_policy.episodes.stampless import StamplessEpisodes
 from motion_policy.robot import RobotSpec
-from motion_policy.robot.placeholder import placeholder_robot
 from motion_policy.streams import Observation
 
 Array = npt.NDArray[Any]
@@ -32,9 +38,6 @@ Channels = Literal['bgr', 'rgb']
 ALOHA_HZ = 50.0  # what its tools record at, which no file says
 
 GRIPPER = 'gripper'
-
-# A joint that never moves still needs a range to lie in.
-LEAST_SPAN = 0.1
 
 
 def import_aloha(
@@ -69,17 +72,14 @@ def import_aloha(
         EpisodeError: no such set, or it does not fit the robot. No episode is left behind then.
     """
     files = aloha_files(source)
-    chosen = _chosen_cameras(files[0], robot, cameras)
-    recorded = _recorded_robot(robot, chosen, rate)
+    with AlohaFile(files[0]) as first:
+        chosen = chosen_cameras(_foreign(first), robot, cameras)
+    recorded = recorded_robot(robot, chosen, rate, Path(source), note)
     whose = "the robot's rate (--rate says otherwise)" if rate is None else 'as told'
     note(
         f'{source}: no stamps and no rate: rows stand at {recorded.rate:g} Hz, {whose}; '
         f'images are {channels.upper()}'
     )
-    left_out = [name for name in robot.cameras if name not in chosen]
-    if left_out:
-        cameras_left = ', '.join(left_out)
-        note(f"{source}: has no {cameras_left}; the episodes' robot is '{robot.name}' without")
     scaling = _Grippers.of(recorded, grippers)
     _check_files(Path(source), files, recorded, chosen, scaling, note)
     rows = _Rows(chosen, channels, scaling, keep_jpeg=options.get('compress', True))
@@ -119,17 +119,9 @@ def placeholder_for(
                 )
             least.append(both.min(axis=0))
             greatest.append(both.max(axis=0))
-    low, high = np.min(least, axis=0), np.max(greatest, axis=0)
-    widen = np.maximum(0, LEAST_SPAN - (high - low)) / 2
     with AlohaFile(files[0]) as first:
-        names = cameras or {name: name for name in first.cameras}
-        sizes = {}
-        for ours, theirs in names.items():
-            _require_camera(first, theirs)
-            sizes[ours] = (first.cameras[theirs].height, first.cameras[theirs].width)
-    return placeholder_robot(
-        np.stack((low - widen, high + widen), axis=1), sizes, ALOHA_HZ if rate is None else rate
-    )
+        low, high = np.min(least, axis=0), np.max(greatest, axis=0)
+        return stand_in(_foreign(first), low, high, cameras, ALOHA_HZ if rate is None else rate)
 
 
 def rows_of(source: str | Path) -> int:
@@ -143,33 +135,6 @@ def rows_of(source: str | Path) -> int:
         with AlohaFile(path) as file:
             rows += file.length
     return rows
-
-
-def _chosen_cameras(
-    first: Path, robot: RobotSpec, cameras: Mapping[str, str] | None
-) -> dict[str, str]:
-    """The robot's name of every camera to import, in the robot's order, to its name in a file."""
-    if cameras is None:
-        with AlohaFile(first) as file:
-            cameras = {name: name for name in file.cameras}
-    for ours in cameras:
-        if ours not in robot.cameras:
-            known = ', '.join(robot.cameras) or 'none'
-            raise EpisodeError(
-                f"{first}: camera '{ours}': robot '{robot.name}' has: {known}; expected --cameras "
-                'to choose or rename (NAME=NAME_IN_FILE,...)'
-            )
-    return {name: cameras[name] for name in robot.cameras if name in cameras}
-
-
-def _recorded_robot(robot: RobotSpec, cameras: Mapping[str, str], rate: float | None) -> RobotSpec:
-    """The robot as this set knows it: its cameras, the rate of the set."""
-    return robot.model_copy(
-        update={
-            'rate': rate_or_robots(rate, robot),
-            'cameras': {name: robot.cameras[name] for name in cameras},
-        }
-    )
 
 
 def _check_files(
@@ -186,7 +151,7 @@ def _check_files(
     base = 0.0
     for path in files:
         with AlohaFile(path) as file:
-            _check_fit(file, robot, cameras)
+            check_fit(_foreign(file), robot, cameras)
             values += [grippers.positions(file.qpos), grippers.positions(file.action)]
             unused = [name for name in file.cameras if name not in cameras.values()]
             names = [*(f'camera {name}' for name in unused), *file.unread]
@@ -205,28 +170,9 @@ def _check_files(
         note(f'{source}: {line}')
 
 
-def _check_fit(file: AlohaFile, robot: RobotSpec, cameras: Mapping[str, str]) -> None:
-    names = robot.joints.names
-    if file.joints != len(names):
-        raise EpisodeError(
-            f"{file.path}: has {file.joints} joints, robot '{robot.name}' has {len(names)} "
-            f'({", ".join(names)}); expected the same number'
-        )
-    for ours, theirs in cameras.items():
-        _require_camera(file, theirs)
-        found, spec = file.cameras[theirs], robot.cameras[ours]
-        if (found.height, found.width) != (spec.height, spec.width):
-            raise EpisodeError(
-                f"{file.path}: camera '{theirs}' is {found.width}x{found.height}, camera '{ours}' "
-                f"of robot '{robot.name}' is {spec.width}x{spec.height}; expected a robot spec "
-                f'with width: {found.width}, height: {found.height} for it'
-            )
-
-
-def _require_camera(file: AlohaFile, name: str) -> None:
-    if name not in file.cameras:
-        known = ', '.join(file.cameras) or 'none'
-        raise EpisodeError(f"{file.path}: has no camera '{name}', it has: {known}")
+def _foreign(file: AlohaFile) -> Foreign:
+    sizes = {name: (camera.height, camera.width) for name, camera in file.cameras.items()}
+    return Foreign(file.path, file.joints, sizes)
 
 
 @dataclass(frozen=True)

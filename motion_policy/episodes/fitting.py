@@ -1,0 +1,126 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Hold data that another tool recorded against the robot whose it shall be.
+
+Joints go by their order, cameras by their names; what does not fit is refused by file and name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.stampless import rate_or_robots
+from motion_policy.robot import RobotSpec
+from motion_policy.robot.placeholder import placeholder_robot
+
+Array = npt.NDArray[Any]
+
+# A joint that never moves still needs a range to lie in.
+LEAST_SPAN = 0.1
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What a file or a set holds: number of joints, and (height, width) of every camera."""
+
+    source: Path
+    joints: int
+    cameras: Mapping[str, tuple[int, int]]
+
+    def size(self, camera: str) -> tuple[int, int]:
+        """Return the size of a camera's images.
+
+        Raises:
+            EpisodeError: there is no such camera.
+        """
+        if camera not in self.cameras:
+            known = ', '.join(self.cameras) or 'none'
+            raise EpisodeError(f"{self.source}: has no camera '{camera}', it has: {known}")
+        return self.cameras[camera]
+
+
+def chosen_cameras(
+    data: Foreign, robot: RobotSpec, cameras: Mapping[str, str] | None
+) -> dict[str, str]:
+    """Return the robot's name of every camera to import, in its order, to its name in the data.
+
+    Raises:
+        EpisodeError: the robot has no such camera.
+    """
+    wanted = {name: name for name in data.cameras} if cameras is None else cameras
+    for ours in wanted:
+        if ours not in robot.cameras:
+            known = ', '.join(robot.cameras) or 'none'
+            raise EpisodeError(
+                f"{data.source}: camera '{ours}': robot '{robot.name}' has: {known}; expected "
+                '--cameras to choose or rename (NAME=NAME_IN_FILE,...)'
+            )
+    return {name: wanted[name] for name in robot.cameras if name in wanted}
+
+
+def recorded_robot(
+    robot: RobotSpec,
+    cameras: Mapping[str, str],
+    rate: float | None,
+    source: Path,
+    note: Callable[[str], None],
+) -> RobotSpec:
+    """Return the robot as the data knows it: with its cameras and its rate.
+
+    Raises:
+        EpisodeError: no robot has such a rate.
+    """
+    absent = [name for name in robot.cameras if name not in cameras]
+    if absent:
+        names = ', '.join(absent)
+        note(f"{source}: has no {names}; the episodes' robot is '{robot.name}' without")
+    return robot.model_copy(
+        update={
+            'rate': rate_or_robots(rate, robot),
+            'cameras': {name: robot.cameras[name] for name in cameras},
+        }
+    )
+
+
+def check_fit(data: Foreign, robot: RobotSpec, cameras: Mapping[str, str]) -> None:
+    """Compare the number of joints and the sizes of images.
+
+    Raises:
+        EpisodeError: they differ, or the data lacks a camera.
+    """
+    names = robot.joints.names
+    if data.joints != len(names):
+        raise EpisodeError(
+            f"{data.source}: has {data.joints} joints, robot '{robot.name}' has {len(names)} "
+            f'({", ".join(names)}); expected the same number'
+        )
+    for ours, theirs in cameras.items():
+        height, width = data.size(theirs)
+        spec = robot.cameras[ours]
+        if (height, width) != (spec.height, spec.width):
+            raise EpisodeError(
+                f"{data.source}: camera '{theirs}' is {width}x{height}, camera '{ours}' "
+                f"of robot '{robot.name}' is {spec.width}x{spec.height}; expected a robot spec "
+                f'with width: {width}, height: {height} for it'
+            )
+
+
+def stand_in(
+    data: Foreign, low: Array, high: Array, cameras: Mapping[str, str] | None, rate: float
+) -> RobotSpec:
+    """Return a placeholder whose limits hold the positions from `low` to `high`, (J,) each.
+
+    Raises:
+        EpisodeError: the data lacks a camera.
+    """
+    widen = np.maximum(0, LEAST_SPAN - (high - low)) / 2
+    wanted = {name: name for name in data.cameras} if cameras is None else cameras
+    sizes = {ours: data.size(theirs) for ours, theirs in wanted.items()}
+    return placeholder_robot(np.stack((low - widen, high + widen), axis=1), sizes, rate)
