@@ -297,6 +297,7 @@ def _memory_mib(name: str) -> float:
 
 
 def _sequence(rnn: str, seconds: float) -> Measurement:
+    keep_freed_memory()
     pair = interleaved_ms(sequence_steps(rnn), seconds, least=5, warm_up=2)
     ours, reference = (statistics.median(times) for times in pair)
     return Measurement(
