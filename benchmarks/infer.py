@@ -1,18 +1,24 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""One control step of a policy against the plain eager forward of the same weights.
+"""One step of a policy against the plain eager forward of the same weights, in turns.
 
 Ours is `policy.act` as the policy node calls it: camera frame and joints in, chunk out, resizing
-and normalising included, no image decoder. The reference is the whole network in PyTorch's own
-layers on ready-made tensors. One thread, one process (so one state of the allocator), in turns.
+and normalising included. The reference is the whole network in PyTorch's own layers on ready-made
+tensors. One process, so one state of the allocator. Recurrent policies: one thread, no image
+decoder, CPU time. ACT of the paper's size: two threads, wall time, the back end that `auto`
+chooses; reference with attention weights, batch norm as a module and NCHW images.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 
@@ -23,25 +29,43 @@ from motion_policy.cli.measurement import (
     plain_network,
     random_policy,
 )
+from motion_policy.cli.plain_act import PlainACT
+from motion_policy.policies.act import ACTPolicy
 from motion_policy.policies.allocator import keep_freed_memory
+from motion_policy.policies.backends import BackEndChoice, Checks, chosen, use_back_end
+from motion_policy.policies.backends_graph import random_observation
 from motion_policy.policies.base import Observation
 from motion_policy.policies.recurrent import RecurrentPolicy
 from motion_policy.robot import load_robot_spec
 
-SUMMARY = 'one control step of a recurrent policy against the eager forward of the whole network'
+SUMMARY = 'one step of a policy against the eager forward of the whole network'
 # (kind, image size, greatest ratio that meets the goal).
 CASES = (('sarnn', 64, 0.3), ('sarnn', 128, 0.5), ('cnnrnn', 128, 0.3), ('cnnrnnln', 128, 0.5))
+# (precision, greatest ratio that meets the goal).
+ACT_CASES = (('float32', 0.55), ('bf16', 0.3))
+ACT_SIZE = (480, 640)
+ACT_THREADS = 2
+ACT_HYPER: dict[str, Any] = {'posterior': False}  # the defaults are the paper's
 
 
 def run(seconds: float) -> list[Measurement]:
     """Measure every case for `seconds`."""
     keep_freed_memory()  # as the launch files of the policy node do; it makes both faster
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    with threads(1):
+        results = [_measure(kind, size, target, seconds) for kind, size, target in CASES]
+    with threads(ACT_THREADS):
+        return results + [_measure_act(*case, seconds) for case in ACT_CASES]
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch, and back ends made inside, use so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
-        return [_measure(kind, size, target, seconds) for kind, size, target in CASES]
+        yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def _measure(kind: str, size: int, target: float, seconds: float) -> Measurement:
@@ -70,6 +94,53 @@ def _measure(kind: str, size: int, target: float, seconds: float) -> Measurement
         unit='ms of CPU time, median',
         target=target,
         details={'calls': len(ours_ms), 'threads': 1},
+    )
+
+
+def _measure_act(precision: str, target: float, seconds: float) -> Measurement:
+    policy = cast(
+        ACTPolicy, random_policy('act', ACT_SIZE, load_robot_spec('aloha_sim'), ACT_HYPER)
+    )
+    network = PlainACT(policy.network).eval()
+    observation = random_observation(policy, seed=0)
+    images = [
+        observation['images'][camera].permute(0, 3, 1, 2).contiguous().float() / 255
+        for camera in policy.cameras
+    ]
+    vector = policy.normalise_qpos(observation['qpos'])
+    checks = Checks(policy)
+    use_back_end(policy, BackEndChoice('auto', precision), time.perf_counter_ns)
+    taken = chosen(policy)
+    difference = checks.difference(policy.back_end) if policy.back_end else 0.0
+
+    def ours() -> None:
+        policy.act(observation, None)
+
+    def reference() -> None:
+        with torch.inference_mode():
+            network(images, vector)
+
+    ours_ms, reference_ms = interleaved_ms(
+        (ours, reference), seconds, least=7, warm_up=2, clock_ns=time.perf_counter_ns
+    )
+    height, width = ACT_SIZE
+    return Measurement(
+        what=f'act {height}x{width}, chunk {policy.chunk_rows}, {precision}, '
+        f'{ACT_THREADS} threads ({taken.name})',
+        ours=statistics.median(ours_ms),
+        reference=statistics.median(reference_ms),
+        reference_name='eager float32 forward with attention weights, batch norm modules, NCHW',
+        unit='ms, median',
+        target=target,
+        details={
+            'calls': len(ours_ms),
+            'threads': ACT_THREADS,
+            'backend': taken.name,
+            'least_ms': min(ours_ms),
+            'reference_least_ms': min(reference_ms),
+            'greatest_difference': difference,
+            'load_average': os.getloadavg()[0],
+        },
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import copy
 import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,11 +74,13 @@ def interleaved_ms(
     *,
     least: int = 50,
     warm_up: int = 20,
+    clock_ns: Callable[[], int] = time.thread_time_ns,
 ) -> list[list[float]]:
-    """Thread time of every call in turn, over and over for `seconds`, in milliseconds.
+    """Time of every call in turn, over and over for `seconds`, in milliseconds.
 
     Taking turns gives all of them the same machine; the CPU time of this thread, unlike wall
-    time, does not count what other processes take. Meant for work on one thread.
+    time, does not count what other processes take. For work on several threads, give the clock
+    `time.perf_counter_ns`: CPU time would count threads that only wait.
     """
     for call in calls:
         for _ in range(warm_up):
@@ -88,9 +90,9 @@ def interleaved_ms(
     with collector_off():
         while len(times[0]) < least or time.monotonic() < end:
             for call, taken in zip(calls, times, strict=True):
-                begin = time.thread_time_ns()
+                begin = clock_ns()
                 call()
-                taken.append((time.thread_time_ns() - begin) / 1e6)
+                taken.append((clock_ns() - begin) / 1e6)
     return times
 
 
@@ -105,8 +107,16 @@ def collector_off() -> Iterator[None]:
         gc.enable()
 
 
-def random_policy(kind: str, size: int, robot: RobotSpec) -> Policy:
-    """A policy with random weights that sees the robot's first camera, `size` pixels square."""
+def random_policy(
+    kind: str,
+    size: int | tuple[int, int],
+    robot: RobotSpec,
+    hyper: Mapping[str, Any] | None = None,
+) -> Policy:
+    """A policy with random weights that sees the robot's first camera.
+
+    `size` is height and width of its images, or one number for both.
+    """
     torch.manual_seed(0)
     limits = robot.joints.limits.position_array()
     values = Range(min=tuple(limits[:, 0]), max=tuple(limits[:, 1]))
@@ -114,7 +124,8 @@ def random_policy(kind: str, size: int, robot: RobotSpec) -> Policy:
         kind=kind,
         rate=10,
         cameras=(next(iter(robot.cameras)),),
-        image_size=(size, size),
+        image_size=(size, size) if isinstance(size, int) else size,
+        hyper=dict(hyper or {}),
         target='action',
         normalisation=Normalisation(qpos=values, action=values),
         robot=robot,

@@ -10,16 +10,20 @@ from typing import Any
 
 from motion_policy import __version__
 from motion_policy.policies import Policy
+from motion_policy.policies.backends import chosen
 
 
 def provenance(policy: Policy) -> dict[str, Any]:
-    """Checkpoint, kind, a fingerprint of the weights, and our version."""
+    """Checkpoint, kind, a fingerprint of the weights, who computed it, and our version."""
+    back_end = chosen(policy)
     return {
         'checkpoint': policy.source,
         'kind': policy.spec.kind,
         'parameters': sum(weights.numel() for weights in policy.parameters()),
         'weights_sha256': _fingerprint(policy),
         'policy_rate_hz': policy.spec.rate,
+        'backend': back_end.name,
+        'precision': back_end.precision,
         'motion_policy': __version__,
     }
 

@@ -110,7 +110,7 @@ def _precision(back_end: BackEnd | None) -> str:
 
 
 class Checks:
-    """Observations, and what the policy itself answers to them; it has no back end yet."""
+    """Observations, and what the policy itself answers to them."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -124,7 +124,9 @@ class Checks:
     def difference(self, back_end: BackEnd) -> float:
         """The greatest difference from the policy's own targets, in network units."""
         if self._expected is None:
+            in_use, self.policy.back_end = self.policy.back_end, None
             self._expected = list(self._answers(None))
+            self.policy.back_end = in_use
         scale = self.policy.normalise_target.scale
         worst = 0.0
         for expected, found in zip(self._expected, self._answers(back_end), strict=True):
