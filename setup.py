@@ -32,7 +32,7 @@ EXTRAS = {
     'train': ['pytorch-lightning>=2.4', 'tensorboard>=2.16', 'torchvision>=0.18', *VIEW],
     # Optional stages of the guard chain: a workspace box, jerk-limited motion.
     'guard': ['pin>=3.0', 'ruckig>=0.9'],
-    # LeRobot's data sets; the other formats need nothing more.
+    # Reading and writing LeRobot's data sets; the other formats need nothing more.
     'export': ['pyarrow>=14.0', *VIEW],
     # Run times that compute a policy faster than PyTorch does on many CPUs.
     'onnx': ['onnxruntime>=1.20', *GRAPH],

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The HDF5 episode file: writer, reader, checker, repair; and import from rosbag2.
+"""The HDF5 episode file: writer, reader, checker, repair; and import and export of other formats.
 
 A file has its final name only when it is complete.
 """
