@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numbered_frames import NumberedFrames, time_of
 
 from motion_policy.control import Controller
 from motion_policy.evaluation.closed_loop import RolloutResult, Tick, rollout
@@ -39,28 +40,6 @@ class ExpertRunner:
         self.seen.append(observation)
         time_s = self.sim.time_ns / 1e9 + PERIOD_MS / 1000
         return self.trajectory(time_s)[None], {'explained': explain}
-
-
-class NumberedFrames(TabletopSim):
-    """The simulation, whose pictures tell when they were taken, in milliseconds."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rendered_ms: list[int] = []
-
-    def render(self, camera: str, height: int, width: int) -> np.ndarray:
-        """Return a picture that holds its time."""
-        time_ms = self.time_ns // MS
-        self.rendered_ms.append(time_ms)
-        picture = np.zeros((height, width, 3), np.uint8)
-        picture[0, 0] = (time_ms // 65536, time_ms // 256 % 256, time_ms % 256)
-        return picture
-
-
-def time_of(picture: np.ndarray) -> int:
-    """When a numbered frame was taken, in ms."""
-    high, middle, low = (int(value) for value in picture[0, 0])
-    return high * 65536 + middle * 256 + low
 
 
 def run(
