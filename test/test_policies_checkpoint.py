@@ -71,6 +71,24 @@ def test_the_folder_holds_two_readable_files_and_names_everything(folder: Path) 
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in folder.iterdir())
 
 
+def test_half_precision_takes_half_the_space_and_computes_in_float32(folder: Path) -> None:
+    policy = small_policy()
+    half = save_policy(policy, folder.with_name('half'), half=True)
+    stored = load_file(half / 'weights.safetensors')
+    assert {weight.dtype for weight in stored.values()} == {torch.float16}
+    loaded = load_policy(half)
+    assert loaded.spec == policy.spec
+    for key, weight in loaded.state_dict().items():
+        assert weight.dtype == torch.float32
+        torch.testing.assert_close(weight, policy.state_dict()[key], atol=1e-7, rtol=1e-3)
+    with torch.no_grad():
+        next(policy.parameters()).mul_(0).add_(1e5)
+    with pytest.raises(CheckpointError, match=r'goes up to 100000, float16 to 65504'):
+        save_policy(policy, half, half=True)
+    assert load_file(half / 'weights.safetensors').keys() == stored.keys()
+    save_policy(policy, half)
+
+
 def test_saving_again_replaces_the_whole(folder: Path) -> None:
     save_policy(small_policy(seed=1), folder)
     chunk, _ = load_policy(folder).act(random_observation(), None)
