@@ -53,12 +53,15 @@ def draw_attention(
 def draw_heat(image: RgbImage, weights: npt.NDArray[Any]) -> RgbImage:
     """Return a copy of `image` (H, W, 3) RGB, coloured where `weights` (h, w) >= 0 are great.
 
-    The greatest weight has the full colour; weights that are not finite count as 0.
+    Coloured is what is above the mean; all alike stays as it is. Weights that are not
+    finite count as 0.
     """
     finite = np.nan_to_num(np.asarray(weights, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     height, width = image.shape[:2]
     heat = cv2.resize(finite, (width, height), interpolation=cv2.INTER_LINEAR)[..., None]
-    opacity = HEAT_OPACITY * heat / max(float(heat.max()), 1e-12)
+    mean = float(finite.mean())
+    span = max(float(finite.max()) - mean, mean, 1e-12)
+    opacity = HEAT_OPACITY * (heat - mean).clip(0) / span
     mixed = (1 - opacity) * image + opacity * np.array(HEAT_COLOUR, np.float32)
     return np.asarray(mixed.round().clip(0, 255), dtype=np.uint8)
 
