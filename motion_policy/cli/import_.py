@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -201,9 +201,7 @@ def _import_bag(
             note=lambda line: _note(console, line),
             on_row=lambda row: progress.advance(bar),
             task=arguments.task,
-            operator=arguments.operator,
-            sim=arguments.sim,
-            compress=not arguments.raw,
+            **_writing(arguments),
         )
     yield from ((episode, source) for episode in episodes)
 
@@ -225,9 +223,7 @@ def _import_eipl(
             note=lambda line: _note(console, line),
             on_row=lambda: progress.advance(bar),
             task=arguments.task,
-            operator=arguments.operator,
-            sim=arguments.sim,
-            compress=not arguments.raw,
+            **_writing(arguments),
         )
     for part in parts:
         if part.split:
@@ -252,9 +248,7 @@ def _import_aloha(
             note=lambda line: _note(console, line),
             on_row=lambda: progress.advance(bar),
             task=arguments.task,
-            operator=arguments.operator,
-            sim=arguments.sim,
-            compress=not arguments.raw,
+            **_writing(arguments),
         )
 
 
@@ -274,10 +268,17 @@ def _import_lerobot(
             task=arguments.task,
             note=lambda line: _note(console, line),
             on_row=lambda: progress.advance(bar),
-            operator=arguments.operator,
-            sim=arguments.sim,
-            compress=not arguments.raw,
+            **_writing(arguments),
         )
+
+
+def _writing(arguments: Arguments) -> dict[str, Any]:
+    """How every kind of import writes its episodes."""
+    return {
+        'operator': arguments.operator,
+        'sim': arguments.sim,
+        'compress': not arguments.raw,
+    }
 
 
 def _progress(console: Console) -> Progress:
