@@ -329,6 +329,14 @@ def test_episodes_of_another_kind_are_refused(tmp_path: Path, changed: Any, line
     assert str(path) in str(error.value)
 
 
+def test_lengths_that_tools_of_act_do_not_take_are_told(tmp_path: Path, capsys: Capture) -> None:
+    for name, lengths, told in (('same', (3, 3), False), ('unequal', (3, 5), True)):
+        source = write_episodes(tmp_path / name, lengths)
+        command = ['export', str(source), '--out', str(tmp_path / f'{name}_out'), '--to', 'aloha']
+        assert main(command) == 0
+        assert ('of 3 to 5 rows' in capsys.readouterr().out) == told
+
+
 def test_options_and_cameras_that_do_not_fit_are_refused(tmp_path: Path, capsys: Capture) -> None:
     source = write_episodes(tmp_path / 'episodes', (3,))
     command = ['export', str(source), '--out', str(tmp_path / 'out'), '--to']

@@ -100,7 +100,10 @@ def _to_aloha(arguments: Arguments, progress: Progress) -> str:
     images = sum(chosen.rows) * len(chosen.cameras)
     on_row = _bar(arguments, progress, images)
     files = export_aloha(chosen, arguments.out, raw=arguments.raw, on_row=on_row)
-    return f'{arguments.out}: {len(files)} episodes, {sum(chosen.rows)} rows'
+    least, most = min(chosen.rows), max(chosen.rows)
+    hint = f'; of {least} to {most} rows, tonyzhaozh/act wants equal lengths'
+    told = hint if least != most else ''
+    return f'{arguments.out}: {len(files)} episodes, {sum(chosen.rows)} rows{told}'
 
 
 def _to_lerobot(arguments: Arguments, progress: Progress) -> str:
