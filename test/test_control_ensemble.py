@@ -138,3 +138,11 @@ def test_a_prediction_that_is_not_finite_shows() -> None:
         chunk = torch.ones(6, 2)
         chunk[3, 1] = bad
         assert not torch.isfinite(ensemble.merge(chunk, P)).all()
+
+
+def test_merging_reads_nothing_back_from_the_device() -> None:
+    """On `meta` there are no numbers: whoever asks for one, and so waits for a GPU, fails."""
+    ensemble = TemporalEnsemble(0.01, P)
+    for start_ns in (0, P, 2 * P + 1000, 5 * P):
+        result = ensemble.merge(torch.zeros(6, 3, device='meta'), start_ns)
+        assert result.shape == (6, 3) and result.device.type == 'meta'
