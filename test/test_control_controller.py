@@ -267,6 +267,36 @@ def test_enable_toggled_fast_stays_within_every_limit() -> None:
     arm.assert_safe()
 
 
+def arm_that_has_just_stopped() -> Arm:
+    arm = Arm()
+    arm.enable()
+    arm.run(20, lambda now_ns, measured: UPPER[None])
+    arm.controller.disable(arm.now_ns)
+    while arm.controller.state != 'idle':
+        arm.run(1, None)
+    return arm
+
+
+def test_enabled_again_before_the_arm_is_there_it_goes_on_from_its_last_command() -> None:
+    arm = arm_that_has_just_stopped()
+    arm.measured = arm.positions[-1] - 0.01
+    arm.enable()
+    arm.run(20, lambda now_ns, measured: UPPER[None])
+    arm.assert_safe()
+
+
+@pytest.mark.parametrize(('later_s', 'away'), [(0.1, 0.5), (5.0, 0.01)])
+def test_an_arm_that_was_moved_meanwhile_starts_where_it_stands(
+    later_s: float, away: float
+) -> None:
+    arm = arm_that_has_just_stopped()
+    arm.now_ns += round(later_s * 1e9)
+    arm.measured = arm.positions[-1] - away
+    standing = arm.measured.copy()
+    arm.enable()
+    np.testing.assert_array_equal(arm.run(1, None)[0].position, standing)
+
+
 def test_enable_refuses_a_pose_outside_the_limits_and_names_the_joint() -> None:
     for bad in (UPPER[1] + 0.5, np.nan):
         with pytest.raises(UserError, match='joint2'):

@@ -171,6 +171,19 @@ def test_a_dead_camera_holds_the_arm_is_named_once_and_comes_back_by_itself(
     assert_safe(arm.commands, ROBOT)
 
 
+def test_another_reason_to_hold_is_told_while_the_arm_holds(
+    arm: FakeArm, make_node: MakeNode, log: list[str], bench: Bench
+) -> None:
+    make_node()
+    arm.enable_when_ready()
+    arm.hear(50)
+    arm.camera_works = False
+    bench.spin_until(lambda: any(x.startswith('hold: top') for x in log), 'the first reason')
+    arm.joints_work = False
+    bench.spin_until(lambda: any('hold: ' in x and 'state: stale' in x for x in log), 'the other')
+    assert len([x for x in log if x.startswith('hold: ')]) < 10  # not one for every age
+
+
 def test_a_latched_fault_stays_until_reset(arm: FakeArm, make_node: MakeNode) -> None:
     make_node(latch_faults=True)
     arm.enable_when_ready()

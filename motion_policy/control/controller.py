@@ -26,6 +26,8 @@ State = Literal['idle', 'ramp', 'run', 'hold']
 FRESH_PERIODS = 2  # without a new action for so many policy periods the arm holds
 START_TOLERANCE = 0.01  # of a joint's range: how far outside its limits it may stand at enable
 ARRIVED = 0.1  # of one control period's travel: the ramp is over when every joint is this near
+SETTLING_NS = 1_000_000_000  # after the last command an arm is at rest
+SETTLING_PERIODS = 2  # of travel: how far it may be behind that command
 FINAL_COMMANDS = 2  # at rest before silence, so that the held position is surely the last one
 
 
@@ -87,6 +89,7 @@ class Controller:
         self._stopping = False
         self._final_commands = 0
         self._now_ns = 0
+        self._silent_since_ns: int | None = None
         self._ramp_target: Float64Array | None = None
         self._chunk_problem = ''
         self._fresh_until_ns = 0
@@ -110,11 +113,14 @@ class Controller:
         return self.state != 'idle' and not self._stopping
 
     def enable(self, now_ns: int, measured: Float64Array) -> None:
-        """Start from the measured position (J,), at rest; UserError when it is not usable."""
+        """Start from the measured position (J,), at rest; UserError when it is not usable.
+
+        Soon after the last command of before, and near it, start from that one.
+        """
         if self.enabled:
             return
         if self.state == 'idle':
-            self.guard.start(self._checked_start(measured))
+            self.guard.start(self._where_to_start(now_ns, self._checked_start(measured)))
             self._now_ns = now_ns
         self._stopping = False
         self._grid_start_ns, self._next_index = now_ns, 0
@@ -249,6 +255,17 @@ class Controller:
                 )
         return measured
 
+    def _where_to_start(self, now_ns: int, measured: Float64Array) -> Float64Array:
+        """Return the last command while the arm is still on its way to it, else where it stands.
+
+        Called back from there, it would have to break its limits.
+        """
+        since_ns, sent = self._silent_since_ns, self.guard.sent
+        if since_ns is None or not 0 <= now_ns - since_ns <= SETTLING_NS:
+            return measured
+        reach = self.guard.limiter.max_velocity * self.control_period_ns * 1e-9 * SETTLING_PERIODS
+        return sent if bool((np.abs(measured - sent) <= reach).all()) else measured
+
     def _wants_action(self) -> bool:
         if not self.enabled or self._faulty or self._latched:
             return False
@@ -375,6 +392,7 @@ class Controller:
         command = self._command(result, final)
         if final:
             self._stopping = False
+            self._silent_since_ns = self._now_ns
             self.state = 'idle'
         return command
 

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cameras whose messages are in order while their pictures cannot be of what is in front of them.
 
-A camera that has died may go on sending its last picture, or a black one, with new stamps. Only
-pictures that the policy uses are looked at, where they are decoded anyway.
+A camera that has died may go on sending its last picture, or a black one, with new stamps. One
+rule: a camera must have worked before it can be said to have failed, so that a test pattern may
+stay what it is.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class _Shown:
 
 
 class PictureWatch:
-    """Looks at every picture of an observation; not for use by two threads at once.
+    """Looks at the pictures that the policy uses; not for use by two threads at once.
 
     Args:
         robot: whose joints and cameras they are.
@@ -60,40 +61,46 @@ class PictureWatch:
         self._frozen_ns = round(frozen_s * NANOSECONDS_PER_S)
         self._min_brightness = min_brightness
         self._shown: dict[str, _Shown] = {}
+        self._bright: set[str] = set()
+        self._changing: set[str] = set()
 
     def check(self, observation: Observation, row: Row) -> None:
         """Look at the pictures of the observation made of `row`.
 
         Raises:
-            StreamError: a picture is black, or the same as a while ago although the arm moved.
+            StreamError: a camera that was not black is black, or one whose pictures changed shows
+                the same as a while ago although the arm moved.
         """
         for camera, image in observation.images.items():
-            problem = self._darkness(image) or self._standstill(camera, image, observation, row)
+            problem = self._darkness(camera, image)
+            problem = problem or self._standstill(camera, image, observation, row)
             if problem:
                 raise StreamError(f"camera '{camera}' ({self._topics[camera]}): {problem}")
 
-    def _darkness(self, image: RgbImage) -> str:
-        if not self._min_brightness:
-            return ''
+    def _darkness(self, camera: str, image: RgbImage) -> str:
         brightest = int(image[::DARK_STRIDE, ::DARK_STRIDE].max())
         if brightest >= self._min_brightness:
-            return ''
-        return f'black (brightest pixel {brightest} of 255, expected {self._min_brightness})'
+            self._bright.add(camera)
+        elif camera in self._bright:
+            return f'black (brightest pixel {brightest} of 255, expected {self._min_brightness})'
+        return ''
 
     def _standstill(self, camera: str, image: RgbImage, observation: Observation, row: Row) -> str:
         if not self._frozen_ns:
             return ''
         sample, shown = row.samples[camera], self._shown.get(camera)
-        if shown is None or row.time_ns < shown.since_ns or self._changed(shown, sample, image):
+        if shown is None or row.time_ns < shown.since_ns:
             self._shown[camera] = _Shown(sample, image, row.time_ns, observation.qpos)
             return ''
         if sample is not shown.sample:
+            if not np.array_equal(image, shown.image):
+                self._changing.add(camera)
+                self._shown[camera] = _Shown(sample, image, row.time_ns, observation.qpos)
+                return ''
             shown.sample, shown.repeats = sample, shown.repeats + 1
         same_ns = row.time_ns - shown.since_ns
         moved = float((np.abs(observation.qpos - shown.qpos) / self._range).max())
-        if same_ns <= self._frozen_ns or shown.repeats < REPEATS or moved <= MOVED_SHARE:
+        long = same_ns > self._frozen_ns and shown.repeats >= REPEATS
+        if not (long and moved > MOVED_SHARE and camera in self._changing):
             return ''
         return f'the same picture for {same_ns / NANOSECONDS_PER_S:.1f} s while the arm moved'
-
-    def _changed(self, shown: _Shown, sample: Sample, image: RgbImage) -> bool:
-        return sample is not shown.sample and not np.array_equal(image, shown.image)

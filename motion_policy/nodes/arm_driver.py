@@ -7,6 +7,7 @@ The controller decides; here its inputs are gathered, its commands sent and its 
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections import deque
@@ -35,6 +36,7 @@ DIAGNOSTICS_PERIOD_S = 1.0
 SILENCE_S = 3.0  # after which a stream that never spoke is named
 SETTLE_MARGIN_S = 1.0
 NANOSECONDS_PER_S = 1_000_000_000
+NUMBER = re.compile(r'\d+(\.\d+)?')
 MEANING = {
     'idle': 'nothing is published',
     'ramp': 'slowly to the first target',
@@ -114,7 +116,7 @@ class ArmDriver:
         self._absent = set(self._seen_robot.stream_names)
         self._silent = set(self._absent)
         self._events: deque[tuple[str, str, str]] = deque(maxlen=100)
-        self._told = 'idle'
+        self._told = ('idle', '')
         self._rate_mark = (0, time.monotonic_ns())
         self._created_ns = time.monotonic_ns()
         self._publishers = CommandPublishers(node, robot)
@@ -229,10 +231,12 @@ class ArmDriver:
         for name in self._absent - absent:
             self._events.append(('back', name, ''))
         self._absent = absent
-        state = self.controller.state
-        if state != self._told:
-            self._told = state
-            self._events.append(('state', state, self.controller.reason))
+        state, reason = self.controller.state, self.controller.reason
+        # While the arm holds, another reason is news; another number in it is not.
+        news = (state, NUMBER.sub('', reason) if state == 'hold' else '')
+        if news != self._told:
+            self._told = news
+            self._events.append(('state', state, reason))
 
     def _tell(self) -> None:
         log = self.node.get_logger()

@@ -78,6 +78,10 @@ class ControlLoop:
         while not self._stopped:
             on_ros_time = self._on_ros_time()
             now_ns = self._clock.now().nanoseconds if on_ros_time else time.monotonic_ns()
+            if on_ros_time and not now_ns:  # /clock has not spoken yet
+                was_on_ros_time = None
+                self._wait(on_ros_time)
+                continue
             if on_ros_time != was_on_ros_time:
                 self.deadlines.restart(now_ns)
                 was_on_ros_time = on_ros_time

@@ -1,0 +1,116 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Promise: a camera that repeats its last picture, or shows none, is named; a living one never."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from control_robots import formula_arm
+
+from motion_policy.control.picture_watch import PictureWatch
+from motion_policy.streams import Observation, Row, Sample, StreamError
+
+ROBOT = formula_arm()
+PERIOD_NS = 100_000_000
+START_NS = 9_000_000_000
+MOVING = 0.05  # rad per look, of joint 1, whose range is 2 rad
+GREY = np.full((24, 32, 3), 90, np.uint8)
+
+
+class Camera:
+    """Shows pictures to a watch, ten times a second, to an arm that moves as it is told."""
+
+    def __init__(self, watch: PictureWatch) -> None:
+        self.watch = watch
+        self.now_ns = START_NS
+        self.joint = 0.0
+        self.sample: Sample | None = None
+
+    def show(self, picture: np.ndarray, *, moving: float = MOVING, again: bool = False) -> None:
+        """One look; `again`: no new message has come."""
+        self.now_ns += PERIOD_NS
+        self.joint += moving
+        if self.sample is None or not again:
+            self.sample = Sample(self.now_ns, self.now_ns, None)
+        qpos = np.array([self.joint, 0.0, 0.0], np.float32)
+        observation = Observation(qpos, qpos * 0, None, {'top': picture}, None)
+        self.watch.check(observation, Row(self.now_ns, {'top': self.sample}, {}))
+
+
+def living_camera(**options: float) -> Camera:
+    """A camera that has shown two different pictures."""
+    camera = Camera(PictureWatch(ROBOT, **options))  # type: ignore[arg-type]
+    camera.show(noise(1))
+    camera.show(noise(2))
+    return camera
+
+
+def noise(seed: int) -> np.ndarray:
+    """A grey picture in which one pixel differs."""
+    picture = GREY.copy()
+    picture[seed % 24, seed % 32, seed % 3] += 1
+    return picture
+
+
+def looks_until_named(camera: Camera, picture: np.ndarray, **how: float) -> int:
+    """How many looks pass before the camera is named; 50 if it never is."""
+    for look in range(50):
+        try:
+            camera.show(picture.copy(), **how)
+        except StreamError as error:
+            assert "camera 'top' (top/image_raw)" in str(error)
+            assert 'the same picture' in str(error)
+            return look
+    return 50
+
+
+def test_the_same_picture_while_the_arm_moves_is_named_after_a_second() -> None:
+    assert looks_until_named(living_camera(), GREY) == 11
+    assert looks_until_named(living_camera(frozen_s=2.0), GREY) == 21
+
+
+def test_a_picture_that_may_well_be_the_same_is_not() -> None:
+    still = living_camera()
+    assert looks_until_named(still, GREY, moving=0.0) == 50
+    off = living_camera(frozen_s=0.0)
+    assert looks_until_named(off, GREY) == 50
+    slow = living_camera()
+    for _ in range(50):
+        slow.show(GREY, again=True)
+
+
+def test_one_pixel_of_noise_shows_that_the_camera_lives() -> None:
+    camera = Camera(PictureWatch(ROBOT))
+    for look in range(100):
+        camera.show(noise(look))
+
+
+def test_a_frozen_camera_stays_named_while_the_arm_holds_and_is_back_with_a_new_picture() -> None:
+    camera = living_camera()
+    looks_until_named(camera, GREY)
+    for _ in range(5):
+        with pytest.raises(StreamError, match='the same picture'):
+            camera.show(GREY, moving=0.0)
+    camera.show(noise(1), moving=0.0)
+    camera.show(noise(1))
+
+
+def test_time_that_went_back_begins_anew() -> None:
+    camera = living_camera()
+    looks_until_named(camera, GREY)
+    camera.now_ns = 0
+    camera.show(GREY)
+
+
+def test_a_black_picture_is_named_at_once_unless_that_is_allowed() -> None:
+    dark = np.full((24, 32, 3), 5, np.uint8)
+    with pytest.raises(StreamError, match=r"camera 'top' \(top/image_raw\): black .*5 of 255"):
+        living_camera().show(dark)
+    living_camera(min_brightness=5).show(dark)
+    living_camera(min_brightness=0).show(dark * 0)
+
+
+@pytest.mark.parametrize('pattern', [GREY, GREY * 0])
+def test_a_test_pattern_may_stay_what_it_is(pattern: np.ndarray) -> None:
+    assert looks_until_named(Camera(PictureWatch(ROBOT)), pattern) == 50
