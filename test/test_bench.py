@@ -56,13 +56,20 @@ def test_what_cannot_be_measured_is_one_line(
     assert error.startswith('error: bench') and error.count('\n') == 1
 
 
-def test_infer_writes_every_field(tmp_path: Path) -> None:
+def test_infer_writes_every_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / 'bench.json'
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    module = load('infer')
+    for name, value in (('ACT_SIZE', (32, 64)), ('ACT_HYPER', {'hidden_dim': 16, 'chunk': 4})):
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr('motion_policy.cli.bench._load', lambda name, file: module)
     threads = torch.get_num_threads()
     assert main(['bench', 'infer', '--seconds', '0.01', '--json', str(path)]) == 0
     assert torch.get_num_threads() == threads
     content = json.loads(path.read_text())
-    assert len(content['results']) == 4
+    assert len(content['results']) == 6
+    exact, coarse = (r for r in content['results'] if r['what'].startswith('act'))
+    assert exact['greatest_difference'] <= 1e-5 < coarse['greatest_difference'] <= 0.05
     for result in content['results']:
         assert set(FIELDS) <= set(result)
         assert result['ratio'] == pytest.approx(result['ours'] / result['reference'])
