@@ -1,0 +1,149 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Runs faults, one kind after the other, round after round, while the arm follows its policy.
+
+Nothing is judged here: what was done is kept, and judged when the section is over.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from itertools import count
+
+import numpy as np
+from rich.progress import Progress
+
+from fault_campaign.catalogue import Evidence, Fault, Where
+from fault_campaign.rig import Rig, RigError
+from fault_campaign.verdicts import Injection, Section
+from motion_policy.cli.processes import NodeProcesses
+
+MODULES: dict[Where, str] = {
+    'policy': 'policy_with_faults',
+    'arm': 'policy_node',
+    'clock': 'policy_node',
+}
+AFTERWARDS_S = 1.2  # until diagnostics, which come once a second, have told of it
+SILENT_NS = 300_000_000
+
+
+def run_campaign(
+    faults: Sequence[Fault], rounds: int, seconds: float, seed: int = 0
+) -> list[Section]:
+    """Inject every fault `rounds` times, or as often as fits into `seconds` per kind, >= 1."""
+    sections = []
+    with Progress(transient=True) as progress:
+        for where, module in MODULES.items():
+            kinds = [fault for fault in faults if fault.where == where]
+            if kinds:
+                task = progress.add_task(f'faults of the {where}', total=rounds * len(kinds))
+                with NodeProcesses() as processes:
+                    rig = Rig(processes, module, clock=where == 'clock')
+                    try:
+                        section = _Section(rig, where, np.random.default_rng(seed))
+                        end = time.monotonic() + seconds * len(kinds)
+                        for number in count():
+                            if number == rounds or (number and time.monotonic() >= end):
+                                break
+                            for fault in kinds:
+                                section.inject(fault)
+                                progress.advance(task)
+                        sections.append(section.result())
+                    finally:
+                        rig.close()
+    return sections
+
+
+class _Section:
+    """The faults that one rig bears."""
+
+    def __init__(self, rig: Rig, where: str, rng: np.random.Generator) -> None:
+        self._rig = rig
+        self._where = where
+        self._rng = rng
+        self._injections: list[Injection] = []
+        self._loads = [os.getloadavg()[0]]
+        self._interventions = 0
+        self._begun = time.monotonic()
+        rig.new_trial()
+
+    def inject(self, fault: Fault) -> None:
+        """Inject one fault into a moving arm, and see whether the arm goes on afterwards."""
+        rig = self._rig
+        moving = self._prepare()
+        rig.spin(float(self._rng.uniform(0.0, 0.05)))
+        evidence = fault.inject(rig, self._rng)
+        recovered = self._recover(fault, evidence)
+        named = self._wait_for_name(fault, evidence)
+        if not recovered:
+            self._interventions += 1
+            self._restart()
+        self._injections.append(
+            Injection(
+                fault=fault,
+                evidence=evidence,
+                moving=moving,
+                named=named,
+                recovered=recovered,
+                said=rig.journal.lines_since(evidence.injected_ns)[:12],
+            )
+        )
+        self._loads.append(os.getloadavg()[0])
+
+    def result(self) -> Section:
+        """Everything that was done, and what went over the wire meanwhile."""
+        rig = self._rig
+        missed = [values.get('missed ticks', '0') for _, values in rig.journal.diagnostics]
+        return Section(
+            where=self._where,
+            robot=rig.scene.robot,
+            log=rig.scene.log,
+            injections=self._injections,
+            seconds=time.monotonic() - self._begun,
+            loads=self._loads,
+            trials=rig.trials,
+            interventions=self._interventions,
+            missed_ticks=max(map(int, missed), default=0),
+            scene_lost_s=rig.scene.lost_ns * 1e-9,
+        )
+
+    def _prepare(self) -> bool:
+        try:
+            return self._rig.get_moving()
+        except RigError:
+            self._interventions += 1
+            self._restart()
+            return self._rig.get_moving()
+
+    def _restart(self) -> None:
+        """Begin anew, with a new process if the old one does not do its work any more."""
+        try:
+            self._rig.new_trial()
+        except RigError:
+            self._rig.kill_node()
+            self._rig.start_node()
+            self._rig.trials = 0
+            self._rig.new_trial()
+
+    def _recover(self, fault: Fault, evidence: Evidence) -> bool:
+        rig = self._rig
+        if fault.by_operator:
+            rig.trials = 0 if fault.must == 'silence' else rig.trials
+            return rig.enable(90.0 if fault.must == 'silence' else 20.0)
+        if fault.must == 'hold' and evidence.known_ns is not None:
+            return rig.wait_for_run(evidence.known_ns)
+        begin_ns = time.time_ns()
+        rig.spin(0.3)
+        return rig.scene.log.since(begin_ns) > 0 and rig.wait_for_run(0)
+
+    def _wait_for_name(self, fault: Fault, evidence: Evidence) -> bool:
+        if not fault.named:
+            return True
+        journal, since_ns = self._rig.journal, evidence.injected_ns
+
+        def named() -> bool:
+            return journal.names(fault.named, since_ns) or journal.shows(fault.named, since_ns)
+
+        return self._rig.spin_until(named, AFTERWARDS_S)

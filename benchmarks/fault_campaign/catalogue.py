@@ -1,0 +1,412 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Every kind of fault: how it is brought about, from when on it can be known, what must follow.
+
+`known` is when the node could know at the earliest: the last good sample got too old, the bad
+message was sent, the bad picture was looked at, the bad chunk came, the arm waited for two policy
+periods for a new action.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from sensor_msgs.msg import Image, JointState
+
+from fault_campaign.policy_with_faults import REJECTED
+from fault_campaign.rig import Rig, Step
+from fault_campaign.scene import ImageFault, JointFault, image_message, time_message
+from motion_policy.streams import stamp_ns
+
+Must = Literal['hold', 'go on', 'silence']
+# Where a fault is injected: into the messages of the arm, the policy's answers, or /clock.
+Where = Literal['arm', 'policy', 'clock']
+
+LASTING_S = (0.25, 0.5)  # of a fault, from when it can be known
+FROZEN_PATIENCE_S = 3.0  # longer than the node's, for the arm must move meanwhile
+PICTURE_PATIENCE_S = 2.0
+LATE_NS = 350_000_000
+JUMP_NS = 10_000_000_000
+REORDERED = 3  # joint states at a time
+CLOCK_JUMP_NS = 5_000_000_000
+FRESH_PERIODS = 2
+STEP_PATIENCE_S = 5.0
+TOGGLES = 24
+DIAGNOSED_S = 6.0
+TICKS_CEASED = r'tick rate \[Hz\]=[0-5]\.'
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was done, in system time; `known_ns` is None where nothing could be known."""
+
+    injected_ns: int
+    known_ns: int | None
+    over_ns: int
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One kind of fault.
+
+    Attributes:
+        name: what is said of it in tables.
+        where: which rig it needs.
+        must: 'hold': brake in time, go on by itself when it is over. 'go on': stay within all
+            limits. 'silence': no command while it lasts.
+        named: regular expression that the log, or `key=value` of a diagnostic, must match; ''
+            where nobody is left to name it.
+        inject: brings it about and ends it.
+        by_operator: whether the operator has to enable the arm again.
+    """
+
+    name: str
+    where: Where
+    must: Must
+    named: str
+    inject: Callable[[Rig, np.random.Generator], Evidence]
+    by_operator: bool = False
+
+
+def _last(rng: np.random.Generator) -> int:
+    return round(rng.uniform(*LASTING_S) * 1e9)
+
+
+def _camera(
+    make: Callable[[Rig], ImageFault], *, at_once: bool = False
+) -> Callable[[Rig, np.random.Generator], Evidence]:
+    """A camera whose messages are spoilt.
+
+    `at_once`: it can be known from the first bad message, else when the last good one is too old.
+    """
+
+    def inject(rig: Rig, rng: np.random.Generator) -> Evidence:
+        scene, good_ns = rig.scene, rig.scene.last_stamps_ns['camera']
+        begin_ns = time.time_ns()
+        scene.image_fault = make(rig)
+        known_ns = good_ns + round(scene.robot.cameras[scene.camera].max_age * 1e9)
+        if at_once:
+            scene.publish_image()
+            known_ns = time.time_ns()
+        rig.spin_to(known_ns + _last(rng))
+        return Evidence(begin_ns, known_ns, _mend_camera(rig))
+
+    return inject
+
+
+def _picture(
+    make: Callable[[Rig], ImageFault], patience_s: float
+) -> Callable[[Rig, np.random.Generator], Evidence]:
+    """A camera whose messages are in order while its pictures are not.
+
+    To be known when the inference thread has looked at one, which the node tells.
+    """
+
+    def inject(rig: Rig, rng: np.random.Generator) -> Evidence:
+        begin_ns, first = time.time_ns(), len(rig.steps)
+        rig.scene.image_fault = make(rig)
+
+        def rejected() -> list[int]:
+            return [step.end_ns for step in rig.steps[first:] if step.kind == REJECTED]
+
+        known = rig.spin_until(lambda: rejected() or not rig.alive, patience_s) and rejected()
+        if known:
+            rig.spin_to(known[0] + _last(rng))
+        return Evidence(begin_ns, known[0] if known else None, _mend_camera(rig))
+
+    return inject
+
+
+def _mend_camera(rig: Rig) -> int:
+    """End the fault; return when."""
+    rig.scene.image_fault = None
+    over_ns = time.time_ns()
+    rig.scene.publish_image()
+    return over_ns
+
+
+def _same_picture(rig: Rig) -> ImageFault:
+    frozen = rig.scene.last_image
+    assert frozen is not None
+
+    def repeat(message: Image) -> list[Image]:
+        frozen.header.stamp = message.header.stamp
+        return [frozen]
+
+    return repeat
+
+
+def _silent(_rig: Rig) -> ImageFault:
+    return lambda message: []
+
+
+def _same_again(rig: Rig) -> ImageFault:
+    frozen = rig.scene.last_image
+    assert frozen is not None
+    return lambda message: [frozen]
+
+
+def _black(_rig: Rig) -> ImageFault:
+    def blacken(message: Image) -> list[Image]:
+        picture = np.zeros((message.height, message.width, 3), np.uint8)
+        return [image_message(picture, message.header.stamp)]
+
+    return blacken
+
+
+def _small(_rig: Rig) -> ImageFault:
+    def shrink(message: Image) -> list[Image]:
+        picture = np.full((message.height // 2, message.width // 2, 3), 90, np.uint8)
+        return [image_message(picture, message.header.stamp)]
+
+    return shrink
+
+
+def _late(rig: Rig) -> ImageFault:
+    waiting: list[Image] = []
+
+    def delay(message: Image) -> list[Image]:
+        waiting.append(message)
+        due = [m for m in waiting if stamp_ns(m) + LATE_NS <= rig.scene.now_ns]
+        del waiting[: len(due)]
+        return due
+
+    return delay
+
+
+def _stamped(by_ns: int) -> Callable[[Rig], ImageFault]:
+    def make(_rig: Rig) -> ImageFault:
+        def shift(message: Image) -> list[Image]:
+            message.header.stamp = time_message(stamp_ns(message) + by_ns)
+            return [message]
+
+        return shift
+
+    return make
+
+
+def _joints(
+    make: Callable[[np.random.Generator], JointFault], *, at_once: bool = False
+) -> Callable[[Rig, np.random.Generator], Evidence]:
+    """Joint states that are spoilt; `at_once`: to be known from the first bad message."""
+
+    def inject(rig: Rig, rng: np.random.Generator) -> Evidence:
+        scene, good_ns = rig.scene, rig.scene.last_stamps_ns['state']
+        begin_ns = time.time_ns()
+        scene.joint_fault = make(rng)
+        known_ns = good_ns + round(scene.robot.joints.state[0].max_age * 1e9)
+        if at_once:
+            scene.publish_joints()
+            known_ns = time.time_ns()
+        rig.spin_to(known_ns + _last(rng))
+        scene.joint_fault = None
+        over_ns = time.time_ns()
+        scene.publish_joints()
+        return Evidence(begin_ns, known_ns, over_ns)
+
+    return inject
+
+
+def _stalled(_rng: np.random.Generator) -> JointFault:
+    return lambda message: []
+
+
+def _reordered(rng: np.random.Generator) -> JointFault:
+    waiting: list[JointState] = []
+
+    def shuffle(message: JointState) -> list[JointState]:
+        waiting.append(message)
+        if len(waiting) < REORDERED:
+            return []
+        order = rng.permutation(REORDERED)
+        shuffled = [waiting[place] for place in order]
+        waiting.clear()
+        return shuffled
+
+    return shuffle
+
+
+def _without_a_joint(rng: np.random.Generator) -> JointFault:
+    lost = int(rng.integers(5))
+
+    def drop(message: JointState) -> list[JointState]:
+        for values in (message.name, message.position, message.velocity):
+            del values[lost]
+        return [message]
+
+    return drop
+
+
+def _not_a_number(rng: np.random.Generator) -> JointFault:
+    joint, value = int(rng.integers(5)), float(rng.choice((np.nan, np.inf, -np.inf)))
+
+    def spoil(message: JointState) -> list[JointState]:
+        message.position[joint] = value
+        return [message]
+
+    return spoil
+
+
+def _from_another_time(_rng: np.random.Generator) -> JointFault:
+    def shift(message: JointState) -> list[JointState]:
+        message.header.stamp = time_message(stamp_ns(message) - JUMP_NS)
+        return [message]
+
+    return shift
+
+
+def _policy(kind: str, count: int, *, by_silence: bool = False) -> Callable[..., Evidence]:
+    """A policy whose next steps fail.
+
+    `by_silence`: to be known when two policy periods have passed since what the last good step
+    saw, else when the first bad step ends.
+    """
+
+    def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
+        first, begin_ns = len(rig.steps), time.time_ns()
+        rig.ask_policy(kind, count)
+
+        def bad() -> list[Step]:
+            return [step for step in rig.steps[first:] if step.kind == kind]
+
+        def good_again() -> bool:
+            return len(bad()) == count and rig.steps[-1].kind == ''
+
+        rig.spin_until(lambda: good_again() or not rig.alive, STEP_PATIENCE_S)
+        if not bad() or not good_again():
+            return Evidence(begin_ns, None, time.time_ns())
+        begun = rig.steps.index(bad()[0])
+        if by_silence:
+            known_ns = rig.steps[begun - 1].seen_ns + FRESH_PERIODS * rig.policy_period_ns
+            return Evidence(begin_ns, known_ns, bad()[0].end_ns)
+        last = rig.steps.index(bad()[-1])
+        return Evidence(begin_ns, bad()[0].end_ns, rig.steps[last + 1].end_ns)
+
+    return inject
+
+
+def _kill(rig: Rig, _rng: np.random.Generator) -> Evidence:
+    begin_ns = time.time_ns()
+    dead_ns = rig.kill_node()
+    rig.start_node()
+    rig.spin(1.0)
+    return Evidence(begin_ns, dead_ns, time.time_ns())
+
+
+def _toggle(rig: Rig, rng: np.random.Generator) -> Evidence:
+    """Enable and disable in quick turns; in the end it is disabled."""
+    begin_ns = time.time_ns()
+    answers = []
+    for turn in range(TOGGLES):
+        answers.append(rig.switch(turn % 2 == 1))
+        rig.spin(rng.uniform(0.005, 0.12))
+    last = rig.switch(False)
+    rig.spin_until(last.done, STEP_PATIENCE_S)
+    known_ns = time.time_ns()
+    rig.spin(0.6)
+    return Evidence(begin_ns, known_ns, time.time_ns())
+
+
+def _clock_jumps(by_ns: int) -> Callable[..., Evidence]:
+    def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
+        begin_ns = time.time_ns()
+        known_ns = rig.scene.jump(by_ns)
+        rig.spin(0.05)
+        return Evidence(begin_ns, known_ns, known_ns)
+
+    return inject
+
+
+def _clock_stands(rig: Rig, _rng: np.random.Generator) -> Evidence:
+    begin_ns = time.time_ns()
+    rig.scene.clock_stands = True
+    rig.spin(0.05)
+    known_ns = time.time_ns()
+    # Diagnostics come once a second, and tell the mean over that second.
+    rig.spin_until(lambda: rig.journal.shows(TICKS_CEASED, begin_ns), DIAGNOSED_S)
+    over_ns = time.time_ns()
+    rig.scene.clock_stands = False
+    return Evidence(begin_ns, known_ns, over_ns)
+
+
+STALE_TOP = r"stream 'top'.*(stale|missing)"
+STALE_STATE = r"stream 'state'.*(stale|missing)"
+SLOW = r'hold: policy: no new action'
+
+FAULTS = (
+    Fault('camera: dies', 'arm', 'hold', STALE_TOP, _camera(_silent)),
+    Fault('camera: same frame again', 'arm', 'hold', STALE_TOP, _camera(_same_again)),
+    Fault('camera: 0.35 s late', 'arm', 'hold', STALE_TOP, _camera(_late)),
+    Fault(
+        'camera: stamps 10 s behind', 'arm', 'hold', STALE_TOP,
+        _camera(_stamped(-JUMP_NS), at_once=True),
+    ),
+    Fault('camera: stamps 10 s ahead', 'arm', 'hold', STALE_TOP, _camera(_stamped(JUMP_NS))),
+    Fault('joint state: stalls', 'arm', 'hold', STALE_STATE, _joints(_stalled)),
+    Fault('joint state: out of order', 'arm', 'go on', '', _joints(_reordered)),
+    Fault(
+        'joint state: loses a joint', 'arm', 'hold',
+        r"stream 'state'.*joint '\w+' is not in the message",
+        _joints(_without_a_joint, at_once=True),
+    ),
+    Fault(
+        'joint state: NaN or infinity', 'arm', 'hold',
+        r"stream 'state'.*joint '\w+': position is -?(nan|inf)",
+        _joints(_not_a_number, at_once=True),
+    ),
+    Fault(
+        'joint state: stamps 10 s behind', 'arm', 'hold', STALE_STATE,
+        _joints(_from_another_time, at_once=True),
+    ),
+    Fault('node: killed and restarted', 'arm', 'silence', '', _kill, by_operator=True),
+    Fault(
+        'enable: toggled fast', 'arm', 'hold', r'disabled: the arm brakes', _toggle,
+        by_operator=True,
+    ),
+    Fault(
+        'camera: same picture, new stamps', 'policy', 'hold',
+        r"hold: .*camera 'top'.*same picture",
+        _picture(_same_picture, FROZEN_PATIENCE_S),
+    ),
+    Fault(
+        'camera: black', 'policy', 'hold', r"hold: .*camera 'top'.*black",
+        _picture(_black, PICTURE_PATIENCE_S),
+    ),
+    Fault(
+        'camera: another size', 'policy', 'hold', r"hold: .*camera 'top'.*64x64",
+        _picture(_small, PICTURE_PATIENCE_S),
+    ),
+    Fault('policy: NaN', 'policy', 'hold', r'hold: finite: ', _policy('nan', 3)),
+    Fault('policy: infinity', 'policy', 'hold', r'hold: finite: ', _policy('infinite', 3)),
+    Fault(
+        'policy: huge steps', 'policy', 'go on', r'clamped by (position|velocity)=',
+        _policy('huge', 3),
+    ),
+    Fault('policy: wrong width', 'policy', 'hold', r'hold: width: ', _policy('width', 3)),
+    Fault(
+        'inference: raises', 'policy', 'hold', r'hold: policy: RuntimeError: fault \d+ of the',
+        _policy('raise', 3),
+    ),
+    Fault('inference: hangs 0.7 s', 'policy', 'hold', SLOW, _policy('hang', 1, by_silence=True)),
+    Fault('inference: 10 times slower', 'policy', 'go on', '', _policy('slow', 10)),
+    Fault(
+        'inference: 0.3 s per step', 'policy', 'hold', SLOW, _policy('beyond', 3, by_silence=True)
+    ),
+    Fault(
+        'inference: out of memory', 'policy', 'hold', r'hold: policy: .*([Mm]emory)',
+        _policy('memory', 3),
+    ),
+    Fault(
+        'clock: 5 s ahead', 'clock', 'hold', r"stream '(top|state)'.*stale",
+        _clock_jumps(CLOCK_JUMP_NS),
+    ),
+    Fault(
+        'clock: 5 s back', 'clock', 'hold', r'hold: .*the clock went back',
+        _clock_jumps(-CLOCK_JUMP_NS),
+    ),
+    Fault('clock: stands still', 'clock', 'silence', TICKS_CEASED, _clock_stands),
+)  # fmt: skip

@@ -1,0 +1,135 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The policy node with a policy that fails when it is told to; all else of the node is real.
+
+What is asked for comes on `fault` as JSON, {"kind", "count"}; every step of the policy is told on
+`fault/steps`, so that the bench knows when a fault could be known.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from std_msgs.msg import String
+
+from motion_policy.control.policy_runner import PolicyRunner
+from motion_policy.nodes.policy_node import PolicyNode
+from motion_policy.nodes.shell import run_node
+
+DEPTH = 100
+REJECTED = 'rejected'
+HANG_S = 0.7
+BEYOND_S = 0.3  # more than two periods of the shipped policy
+SLOWER = 10
+BLOCK_BYTES = 4 << 20
+SPARE_BYTES = 64 << 20
+TOO_MANY_BYTES = 1 << 46
+
+Chunk = Any
+
+
+class FaultyPolicyNode(PolicyNode):
+    """Listens for faults; built only once `PolicyRunner.infer` asks it."""
+
+    def __init__(self, **options: Any) -> None:
+        _wrap(self)
+        self._faults: list[str] = []
+        self._faults_lock = threading.Lock()
+        self._steps_told: Any = None
+        super().__init__(**options)
+        self._steps_told = self.create_publisher(String, 'fault/steps', DEPTH)
+        self.create_subscription(String, 'fault', self._take_fault, DEPTH)
+
+    def next_fault(self) -> str:
+        """What this step of the policy has to do; '' is its usual work."""
+        with self._faults_lock:
+            return self._faults.pop(0) if self._faults else ''
+
+    def tell(self, kind: str, observation_ns: int | None, begin_ns: int) -> None:
+        """Say that a step ends now, in a word and in ROS time and system time."""
+        if self._steps_told is None or observation_ns is None:
+            return
+        times = {'seen_ns': observation_ns, 'begin_ns': begin_ns, 'end_ns': time.time_ns()}
+        self._steps_told.publish(String(data=json.dumps({'kind': kind, **times})))
+
+    def take_failure(self, reason: str, observation_ns: int) -> None:
+        """Tell also of what was seen and rejected, and of steps that raised."""
+        self.tell(REJECTED, observation_ns, time.time_ns())
+        super().take_failure(reason, observation_ns)
+
+    def _take_fault(self, message: String) -> None:
+        wanted = json.loads(message.data)
+        with self._faults_lock:
+            self._faults += [wanted['kind']] * wanted['count']
+
+
+def spoil(kind: str, chunk: Chunk, number: int) -> Chunk:
+    """Return the chunk (k, J) with the fault in it; variants take turns by `number`."""
+    spoilt = np.array(chunk)
+    joint = number % spoilt.shape[1]
+    if kind == 'nan':
+        spoilt[0, joint] = np.nan
+    elif kind == 'infinite':
+        spoilt[0, joint] = np.inf if number % 2 else -np.inf
+    elif kind == 'huge':
+        spoilt += (-1) ** number * 10.0 ** (1, 6, 300)[number % 3]
+    elif kind == 'width':
+        shapes = (spoilt[:, :-1], np.hstack((spoilt, spoilt[:, :1])), spoilt[0], spoilt[:0])
+        return shapes[number % len(shapes)]
+    return spoilt
+
+
+def exhaust_memory(number: int) -> None:
+    """Really take more memory than there is: too much at once, or bit by bit under a limit."""
+    if number % 2:
+        torch.empty(TOO_MANY_BYTES, dtype=torch.uint8)
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path('/proc/self/statm').read_text().split()[0])
+    blocks = []
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + SPARE_BYTES, hard))
+    try:
+        while True:
+            blocks.append(bytearray(BLOCK_BYTES))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _wrap(node: FaultyPolicyNode) -> None:
+    real = PolicyRunner.infer
+    counts: dict[str, int] = {}
+
+    def infer(runner: PolicyRunner, observation: Any, *args: Any, **named: Any) -> Any:
+        time_ns = args[1] if len(args) > 1 else named.get('time_ns')
+        kind, begin_ns = node.next_fault() if time_ns is not None else '', time.time_ns()
+        number = counts[kind] = counts.get(kind, -1) + 1
+        try:
+            return _step(kind, number, lambda: real(runner, observation, *args, **named))
+        finally:
+            node.tell(kind, time_ns, begin_ns)
+
+    PolicyRunner.infer = infer  # type: ignore[method-assign]
+
+
+def _step(kind: str, number: int, work: Callable[[], tuple[Chunk, Any]]) -> tuple[Chunk, Any]:
+    if kind == 'raise':
+        raise RuntimeError(f'fault {number} of the bench')
+    if kind == 'memory':
+        exhaust_memory(number)
+    begin = time.monotonic()
+    chunk, extras = work()
+    taken = time.monotonic() - begin
+    pauses = {'hang': HANG_S, 'beyond': BEYOND_S, 'slow': (SLOWER - 1) * taken}
+    time.sleep(pauses.get(kind, 0.0))
+    return spoil(kind, chunk, number), extras
+
+
+if __name__ == '__main__':
+    raise SystemExit(run_node(FaultyPolicyNode))

@@ -1,0 +1,306 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A policy node as a process of its own, the arm that it drives, and the operator of both.
+
+The rig sees of the node what any other program sees: commands, log, `/diagnostics`, services.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import Log
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from std_msgs.msg import String
+from std_srvs.srv import SetBool
+
+from fault_campaign.policy_with_faults import DEPTH
+from fault_campaign.scene import TabletopOnWire
+from motion_policy.cli.processes import NodeProcesses
+from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
+from motion_policy.robot import load_robot_spec
+
+ROBOT, CHECKPOINT = 'tabletop_sim', 'sarnn_tabletop'
+MODULES = {
+    'policy_node': 'motion_policy.nodes.policy_node',
+    'policy_with_faults': 'fault_campaign.policy_with_faults',
+}
+STATE_LINE = re.compile(r'(idle|ramp|run|hold): ')
+PATIENCE_S = 20.0  # of the operator, on a busy machine
+START_PATIENCE_S = 90.0
+CALL_PATIENCE_S = 5.0
+STEADY_S = 0.25  # the arm has been running so long when a fault is injected
+MOVING_SHARE = 0.01  # of a joint's greatest speed
+MOTION_PATIENCE_S = 3.0
+LOG_DEPTH = 1000
+PLACES = ('A', 'B', 'C', 'D', 'E')
+
+
+class RigError(RuntimeError):
+    """The rig cannot go on; the message says why."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the policy, as `policy_with_faults` tells it."""
+
+    kind: str
+    seen_ns: int
+    begin_ns: int
+    end_ns: int
+
+
+class Journal:
+    """What the node said, and when: lines of its log, values of its diagnostics."""
+
+    def __init__(self) -> None:
+        self._lines: list[tuple[int, str]] = []
+        self._states: list[tuple[int, str]] = [(0, 'idle')]
+        self.diagnostics: list[tuple[int, dict[str, str]]] = []
+
+    def add_line(self, time_ns: int, text: str) -> None:
+        """Note a line of the log."""
+        self._lines.append((time_ns, text))
+        found = STATE_LINE.match(text)
+        if found:
+            self._states.append((time_ns, found[1]))
+
+    def add_diagnostics(self, time_ns: int, message: DiagnosticArray) -> None:
+        """Note values by key."""
+        values = {pair.key: pair.value for status in message.status for pair in status.values}
+        self.diagnostics.append((time_ns, values))
+
+    @property
+    def state(self) -> str:
+        """What the controller does, by the last line that told it."""
+        return self._states[-1][1]
+
+    @property
+    def state_since_ns(self) -> int:
+        """When that line was written."""
+        return self._states[-1][0]
+
+    def forget_state(self) -> None:
+        """The node was ended from outside."""
+        self._states.append((time.time_ns(), 'idle'))
+
+    def states_since(self, time_ns: int) -> list[str]:
+        """The states that were told from a time on."""
+        return [state for _, state in self._states[bisect_left(self._states, (time_ns, '')) :]]
+
+    def names(self, pattern: str, since_ns: int) -> bool:
+        """Whether a line since then says this."""
+        lines = self._lines[bisect_left(self._lines, (since_ns, '')) :]
+        return any(re.search(pattern, text) for _, text in lines)
+
+    def shows(self, pattern: str, since_ns: int) -> bool:
+        """Whether a diagnostic, as `key=value`, changed to say this since then.
+
+        A count that was there before says nothing.
+        """
+        before = [values for time_ns, values in self.diagnostics if time_ns < since_ns]
+        old = before[-1] if before else {}
+        return any(
+            re.match(pattern, f'{key}={value}') and old.get(key) != value
+            for time_ns, values in self.diagnostics
+            if time_ns >= since_ns
+            for key, value in values.items()
+        )
+
+    def lines_since(self, time_ns: int) -> list[str]:
+        """What the node said from a time on."""
+        return [text for _, text in self._lines[bisect_left(self._lines, (time_ns, '')) :]]
+
+
+class Rig:
+    """Starts one node of `MODULES`, spins it together with the scene, enables and disables it."""
+
+    def __init__(self, processes: NodeProcesses, module: str, *, clock: bool = False) -> None:
+        self.processes = processes
+        self.journal = Journal()
+        self.steps: list[Step] = []
+        self.trials = 0
+        self.busy: Counter[str] = Counter()
+        self._module = module
+        self._sim_time = clock
+        self._starts = 0
+        self.process: subprocess.Popen[bytes] | None = None
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context)
+        self.node = Node('fault_bench', context=self.context)
+        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor.add_node(self.node)
+        robot, spec = load_robot_spec(ROBOT), read_policy_spec(find_checkpoint(CHECKPOINT))
+        self.policy_period_ns = round(1e9 / spec.rate)
+        self.scene = TabletopOnWire(self.node, robot, spec.cameras[0], clock=clock)
+        self._listen()
+        self.start_node()
+
+    def start_node(self) -> None:
+        """Start the node; it configures and activates itself."""
+        robot = self.scene.robot
+        parameters = {
+            'checkpoint': CHECKPOINT,
+            'robot': ROBOT,
+            'autostart': 'true',
+            'use_sim_time': str(self._sim_time).lower(),
+            f'qos_overrides./{robot.joints.command[0].topic}.publisher.depth': DEPTH,
+        }
+        words = [f'{name}:={value}' for name, value in parameters.items()]
+        arguments = ['--ros-args', *(word for line in words for word in ('-p', line))]
+        paths = [str(Path(__file__).parents[1]), os.environ.get('PYTHONPATH', '')]
+        environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths))}
+        self._starts += 1
+        self.process = self.processes.start(
+            f'{self._module}_{self._starts}', MODULES[self._module], arguments, env=environment
+        )
+
+    def kill_node(self) -> int:
+        """Kill the node as the system does; return when it was dead at the latest."""
+        assert self.process is not None
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.journal.forget_state()
+        return time.time_ns()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the node's process runs."""
+        return self.process is not None and self.process.poll() is None
+
+    def last_words(self) -> str:
+        """The end of the node's own output."""
+        return self.processes.last_words(f'{self._module}_{self._starts}')
+
+    def spin_until(self, condition: Callable[[], Any], patience_s: float = PATIENCE_S) -> bool:
+        """Let the world go on until something holds; False when it never did."""
+        end = time.monotonic() + patience_s
+        while not condition():
+            if time.monotonic() >= end:
+                return False
+            self._executor.spin_once(timeout_sec=self.scene.wait_s())
+            if self.scene.wait_s() <= 0:
+                self.scene.step()
+        return True
+
+    def spin(self, seconds: float) -> None:
+        """Let the world go on for a while."""
+        self.spin_until(lambda: False, seconds)
+
+    def spin_to(self, time_ns: int) -> None:
+        """Let the world go on until this time of the system's clock."""
+        self.spin_until(lambda: time.time_ns() >= time_ns)
+
+    def switch(self, on: bool) -> Any:
+        """Ask for `~/enable`; return the future of its answer."""
+        return self._enable.call_async(SetBool.Request(data=on))
+
+    def enable(self, patience_s: float = PATIENCE_S) -> bool:
+        """Enable, again and again until it is granted, and wait until the arm follows."""
+        end, begin_ns = time.monotonic() + patience_s, time.time_ns()
+        while time.monotonic() < end:
+            if not self._enable.service_is_ready():
+                self.spin(0.05)
+                continue
+            answer = self.switch(True)
+            self.spin_until(answer.done, CALL_PATIENCE_S)
+            if answer.done() and answer.result().success:
+                return self.wait_for_run(begin_ns, end - time.monotonic())
+            self.spin(0.1)
+        return False
+
+    def wait_for_run(self, since_ns: int, patience_s: float = PATIENCE_S) -> bool:
+        """Wait until the node says that it follows its policy, later than `since_ns`."""
+
+        def runs() -> bool:
+            return self.journal.state == 'run' and self.journal.state_since_ns >= since_ns
+
+        return self.spin_until(runs, patience_s)
+
+    def disable(self) -> bool:
+        """Disable and wait until nothing is sent any more."""
+        answer = self.switch(False)
+        self.spin_until(answer.done, CALL_PATIENCE_S)
+        return self.spin_until(lambda: time.time_ns() - self.scene.log.last_ns > 300_000_000, 5.0)
+
+    def new_trial(self) -> None:
+        """Stop, put arm and cube back, and let the policy begin anew."""
+        if not self.alive:
+            raise RigError(f'the node died: {self.last_words()}')
+        if self.journal.state != 'idle':
+            self.disable()
+        place = PLACES[self.trials % len(PLACES)]
+        self.trials += 1
+        self.scene.sim.reset(place, seed=self.trials)
+        self.spin(0.2)
+        patience_s = START_PATIENCE_S if self.trials == 1 else PATIENCE_S
+        if not self.enable(patience_s):
+            raise RigError(f'the arm does not run: {self.last_words()}')
+
+    def get_moving(self) -> bool:
+        """Bring about a running arm, moving if it can be; return whether it moves."""
+        if self.journal.state != 'run' and not self.wait_for_run(0, 3.0):
+            self.new_trial()
+        for _ in range(2):
+            if self.spin_until(self._moves_steadily, MOTION_PATIENCE_S):
+                return True
+            self.new_trial()
+        return False
+
+    def ask_policy(self, kind: str, count: int) -> None:
+        """Have the next steps of the policy fail."""
+        self._faults.publish(String(data=json.dumps({'kind': kind, 'count': count})))
+
+    def close(self) -> None:
+        """Disable, and end what runs in this process."""
+        if self.alive and self.journal.state != 'idle':
+            self.disable()
+        self.scene.close()
+        self._executor.shutdown()
+        self.node.destroy_node()
+        rclpy.try_shutdown(context=self.context)
+
+    def _listen(self) -> None:
+        self._enable = self.node.create_client(SetBool, 'policy_node/enable')
+        self._faults = self.node.create_publisher(String, 'fault', DEPTH)
+        for kind, topic, callback, depth in (
+            (Log, '/rosout', self._take_log, LOG_DEPTH),
+            (DiagnosticArray, '/diagnostics', self._take_diagnostics, DEPTH),
+            (String, 'fault/steps', self._take_step, DEPTH),
+        ):
+            self.node.create_subscription(kind, topic, callback, QoSProfile(depth=depth))
+
+    def _moves_steadily(self) -> bool:
+        journal, robot = self.journal, self.scene.robot
+        if journal.state != 'run' or time.time_ns() - journal.state_since_ns < STEADY_S * 1e9:
+            return False
+        limit = MOVING_SHARE * robot.joints.limits.velocity_array() * robot.period_ns * 1e-9
+        return bool((abs(self.scene.log.last_step()) > limit).any())
+
+    def _take_log(self, message: Log) -> None:
+        if message.name.split('.')[-1] == 'policy_node':
+            stamp = message.stamp
+            self.journal.add_line(stamp.sec * 1_000_000_000 + stamp.nanosec, message.msg)
+
+    def _take_diagnostics(self, message: DiagnosticArray) -> None:
+        self.journal.add_diagnostics(time.time_ns(), message)
+
+    def _take_step(self, message: String) -> None:
+        self.steps.append(Step(**json.loads(message.data)))

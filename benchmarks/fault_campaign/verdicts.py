@@ -1,0 +1,251 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What every injected fault came to, as a table for people and as measurements.
+
+A promise that a fault does not touch ('-' in the table) is neither kept nor broken by it.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fault_campaign.catalogue import Evidence, Fault
+from fault_campaign.wire import PROMISED_PERIODS, CommandLog, Hold, Wire
+from motion_policy.cli.measurement import Measurement
+from motion_policy.robot import RobotSpec
+
+LIMITS = ('position', 'velocity', 'acceleration', 'start', 'width')
+WIDTH = 120  # of the table in a file
+EXAMPLES = 3  # of broken promises, that are told
+
+
+@dataclass(frozen=True)
+class Injection:
+    """One injected fault, and what was seen and heard of the node afterwards."""
+
+    fault: Fault
+    evidence: Evidence
+    moving: bool
+    named: bool
+    recovered: bool
+    said: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Section:
+    """All injections into one rig, and what the machine was like."""
+
+    where: str
+    robot: RobotSpec
+    log: CommandLog
+    injections: Sequence[Injection]
+    seconds: float
+    loads: Sequence[float]
+    trials: int
+    interventions: int
+    missed_ticks: int
+    scene_lost_s: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The verdict on one injection; None where there was nothing to judge."""
+
+    injection: Injection
+    hold: Hold | None
+    held: bool | None
+    named: bool | None
+    recovered: bool
+    outside_limits: int
+    non_finite: int
+
+    @property
+    def broken(self) -> list[str]:
+        """The promises that were broken."""
+        return [
+            name
+            for name, kept in (
+                ('held in time', self.held),
+                ('named', self.named),
+                ('recovered', self.recovered),
+                ('within limits', not self.outside_limits),
+                ('finite', not self.non_finite),
+            )
+            if kept is False
+        ]
+
+
+def judge(section: Section) -> list[Outcome]:
+    """Judge every injection; commands until the next one count to the one before."""
+    if not len(section.log):
+        return []
+    wire = Wire(section.log, section.robot)
+    begins = [injection.evidence.injected_ns for injection in section.injections]
+    ends = [*begins[1:], int(wire.times_ns[-1]) + 1]
+    return [
+        _outcome(injection, wire, begin_ns, end_ns)
+        for injection, begin_ns, end_ns in zip(section.injections, begins, ends, strict=True)
+    ]
+
+
+def _outcome(injection: Injection, wire: Wire, begin_ns: int, end_ns: int) -> Outcome:
+    fault, evidence = injection.fault, injection.evidence
+    known_ns = evidence.known_ns
+    hold: Hold | None = None
+    held: bool | None = None
+    if fault.must == 'hold' and known_ns is not None:
+        hold = wire.hold(known_ns, evidence.over_ns)
+        held = hold.in_time
+    elif fault.must == 'silence' and known_ns is not None:
+        held = wire.sent(known_ns, evidence.over_ns) == 0
+    untold = not fault.named or known_ns is None
+    broken = wire.broken(begin_ns, end_ns)
+    return Outcome(
+        injection=injection,
+        hold=hold,
+        held=held,
+        named=None if untold else injection.named,
+        recovered=injection.recovered,
+        outside_limits=sum(broken[name] for name in LIMITS),
+        non_finite=broken['non-finite'],
+    )
+
+
+def measurements(sections: Sequence[Section]) -> list[Measurement]:
+    """One line per kind of fault, then those on all commands together."""
+    outcomes = [outcome for section in sections for outcome in judge(section)]
+    kinds = list(dict.fromkeys(outcome.injection.fault.name for outcome in outcomes))
+    lines = [
+        _kind(name, [o for o in outcomes if o.injection.fault.name == name]) for name in kinds
+    ]
+    return [*lines, *_totals(sections)]
+
+
+def _kind(name: str, outcomes: Sequence[Outcome]) -> Measurement:
+    broken = Counter(promise for outcome in outcomes for promise in outcome.broken)
+    first = outcomes[0].injection.fault
+    holds = [outcome.hold for outcome in outcomes if outcome.hold is not None]
+    return Measurement(
+        what=name,
+        ours=float(sum(bool(outcome.broken) for outcome in outcomes)),
+        reference=float(len(outcomes)),
+        reference_name='faults injected',
+        unit='faults with a broken promise',
+        target=0.0,
+        details={
+            'must': first.must,
+            'injected': len(outcomes),
+            'injected_while_moving': sum(o.injection.moving for o in outcomes),
+            'could_be_known': sum(o.injection.evidence.known_ns is not None for o in outcomes),
+            'held_in_time': _share([o.held for o in outcomes]),
+            'named': _share([o.named for o in outcomes]),
+            'recovered': _share([o.recovered for o in outcomes]),
+            'by_operator': first.by_operator,
+            'commands_outside_limits': sum(o.outside_limits for o in outcomes),
+            'commands_non_finite': sum(o.non_finite for o in outcomes),
+            'brakes_after_ms': _spread([hold.after_ms for hold in holds]),
+            'known_after_ms': _spread(
+                [
+                    (o.injection.evidence.known_ns - o.injection.evidence.injected_ns) / 1e6
+                    for o in outcomes
+                    if o.injection.evidence.known_ns is not None
+                ]
+            ),
+            'brakes_after_periods': _spread([float(hold.periods) for hold in holds]),
+            'broken_promises': dict(broken),
+            'examples': [
+                {
+                    'broken': o.broken,
+                    'periods': o.hold and o.hold.periods,
+                    'said': o.injection.said,
+                }
+                for o in outcomes
+                if o.broken
+            ][:EXAMPLES],
+        },
+    )
+
+
+def _totals(sections: Sequence[Section]) -> list[Measurement]:
+    wires = [Wire(section.log, section.robot) for section in sections if len(section.log)]
+    commands = sum(len(wire.times_ns) for wire in wires)
+    machine = {
+        section.where: {
+            'seconds': round(section.seconds, 1),
+            'load_average': [round(value, 1) for value in (section.loads[0], max(section.loads))],
+            'missed_ticks_by_node': section.missed_ticks,
+            'missed_ticks_on_wire': wire.lost_ticks(),
+            'simulation_lost_s': round(section.scene_lost_s, 2),
+            'trials': section.trials,
+            'interventions': section.interventions,
+        }
+        for section, wire in zip(sections, wires, strict=True)
+    }
+    lines = []
+    for what, names in (('outside limits', LIMITS), ('not finite', ('non-finite',))):
+        counts = {name: sum(int(wire.breaches[name].sum()) for wire in wires) for name in names}
+        lines.append(
+            Measurement(
+                what=f'all commands: {what}',
+                ours=float(sum(counts.values())),
+                reference=float(max(commands, 1)),
+                reference_name='commands on the wire',
+                unit='commands',
+                target=0.0,
+                details={'by_breach': counts, 'machine': machine},
+            )
+        )
+    return lines
+
+
+def show(sections: Sequence[Section], full: int) -> None:
+    """Print the table of kinds and what the machine was like."""
+    console = Console(width=WIDTH if not sys.stdout.isatty() else None)
+    table = Table(box=None, pad_edge=False, header_style='bold')
+    table.add_column('fault')
+    for column in ('injected', 'held', 'named', 'recovered', 'outside', 'NaN', 'brakes after'):
+        table.add_column(column, justify='right')
+    lines = measurements(sections)
+    for line in lines:
+        values = line.details
+        if 'injected' in values:
+            table.add_row(line.what, *_cells(values))
+    console.print(table)
+    for section, values in zip(sections, lines[-1].details['machine'].values(), strict=True):
+        console.print(f'{section.where}: {values}', markup=False, highlight=False)
+    injected = sum(len(section.injections) for section in sections)
+    console.print(
+        f'{injected} faults, {full} in full; "held": braking within {PROMISED_PERIODS} control '
+        'periods of when it could be known, then standing; "outside" and "NaN": commands'
+    )
+
+
+def _cells(values: dict[str, Any]) -> list[str]:
+    after = values['brakes_after_ms']
+    return [
+        str(values['injected']),
+        values['held_in_time'] or '-',
+        values['named'] or '-',
+        values['recovered'] + (' (operator)' if values['by_operator'] else ''),
+        str(values['commands_outside_limits']),
+        str(values['commands_non_finite']),
+        f'{after["median"]:.0f}, worst {after["worst"]:.0f} ms' if after else '-',
+    ]
+
+
+def _share(verdicts: Sequence[bool | None]) -> str:
+    """Return `kept/judged`; '' where nothing was judged."""
+    judged = [verdict for verdict in verdicts if verdict is not None]
+    return f'{sum(judged)}/{len(judged)}' if judged else ''
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {'median': statistics.median(values), 'worst': max(values)} if values else {}

@@ -1,0 +1,172 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""`bench faults`: its judge sees every broken promise, and real faults keep them all."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from motion_policy.robot import load_robot_spec
+from motion_policy.share import share_dir
+
+sys.path.insert(0, str(share_dir() / 'benchmarks'))
+
+from fault_campaign.campaign import run_campaign
+from fault_campaign.catalogue import FAULTS, Evidence, Fault
+from fault_campaign.verdicts import Injection, Section, judge, measurements
+from fault_campaign.wire import CommandLog, Wire
+
+ROBOT = load_robot_spec('tabletop_sim')
+PERIOD_NS = ROBOT.period_ns
+DT = PERIOD_NS * 1e-9
+START_NS = 1_700_000_000_000_000_000
+SPEED = 1.0  # rad/s, of joint 1
+TICKS = 40
+BRAKING_FROM = 20  # the first command that brakes
+BY_NAME = {fault.name: fault for fault in FAULTS}
+
+
+def sound_commands() -> np.ndarray:
+    """Joint 1 speeds up to 1 rad/s, goes on, and brakes from command 20 on; (TICKS, 5)."""
+    reach = ROBOT.joints.limits.acceleration_array()[0] * DT
+    speed, positions = 0.0, [np.zeros(5)]
+    for tick in range(1, TICKS):
+        wanted = SPEED if tick < BRAKING_FROM else 0.0
+        speed += np.clip(wanted - speed, -reach, reach)
+        positions.append(positions[-1] + np.array([speed * DT, 0, 0, 0, 0]))
+    return np.array(positions)
+
+
+def log_of(commands: np.ndarray, times_ns: np.ndarray | None = None) -> CommandLog:
+    log = CommandLog(5)
+    if times_ns is None:
+        times_ns = START_NS + PERIOD_NS * np.arange(len(commands))
+    for command, time_ns in zip(commands, times_ns.tolist(), strict=True):
+        log.add(np.asarray(command), time_ns, np.zeros(5))
+    return log
+
+
+def breaches(commands: np.ndarray, times_ns: np.ndarray | None = None) -> dict[str, int]:
+    wire = Wire(log_of(commands, times_ns), ROBOT)
+    return {name: int(mask.sum()) for name, mask in wire.breaches.items() if mask.any()}
+
+
+def known_before(command: int) -> int:
+    """A fault that could be known 1 ms before this command was sent."""
+    return START_NS + command * PERIOD_NS - 1_000_000
+
+
+def injection(kind: str, known_command: int, **changes: object) -> Injection:
+    known_ns = known_before(known_command)
+    evidence = Evidence(known_ns, known_ns, START_NS + TICKS * PERIOD_NS)
+    usual = Injection(BY_NAME[kind], evidence, moving=True, named=True, recovered=True)
+    return dataclasses.replace(usual, **changes)  # type: ignore[arg-type]
+
+
+def section(log: CommandLog, *injections: Injection) -> Section:
+    return Section('arm', ROBOT, log, injections, 1.0, [0.0], 1, 0, 0, 0.0)
+
+
+def test_sound_commands_break_nothing_however_late_they_come() -> None:
+    late_ns = np.random.default_rng(1).integers(0, 15_000_000, TICKS)
+    times_ns = START_NS + PERIOD_NS * np.arange(TICKS) + late_ns
+    times_ns[10:] += 3 * PERIOD_NS
+    assert breaches(sound_commands(), times_ns) == {}
+    assert Wire(log_of(sound_commands(), times_ns), ROBOT).lost_ticks() >= 3
+
+
+@pytest.mark.parametrize(
+    ('joint', 'add', 'breach'),
+    [
+        (0, 0.2, 'velocity'),  # 10 rad/s
+        (1, 0.01, 'acceleration'),  # 0.5 rad/s at once
+        (2, 9.0, 'position'),
+        (3, np.nan, 'non-finite'),
+        (4, -np.inf, 'non-finite'),
+    ],
+)
+def test_a_doctored_command_is_caught(joint: int, add: float, breach: str) -> None:
+    commands = sound_commands()
+    commands[15, joint] += add
+    assert breaches(commands)[breach] >= 1
+    outcome = judge(section(log_of(commands), injection('camera: dies', 10)))[0]
+    assert ('finite' if breach == 'non-finite' else 'within limits') in outcome.broken
+
+
+def test_a_command_of_another_width_is_caught() -> None:
+    log = log_of(sound_commands())
+    log.add(np.zeros(4), log.last_ns + PERIOD_NS, np.zeros(5))
+    assert Wire(log, ROBOT).breaches['width'].sum() == 1
+
+
+def test_a_new_stream_must_begin_where_the_arm_stands() -> None:
+    silence_ns = START_NS + TICKS * PERIOD_NS + 2_000_000_000
+    for place, expected in ((0.0, {}), (0.5, {'start': 1})):
+        log = log_of(sound_commands())
+        for tick in range(5):
+            log.add(np.full(5, place * (tick >= 0)), silence_ns + tick * PERIOD_NS, np.zeros(5))
+        wire = Wire(log, ROBOT)
+        found = {name: int(mask.sum()) for name, mask in wire.breaches.items() if mask.any()}
+        expected = {**expected, **({'position': 5} if place else {})}  # of the gripper
+        assert found == expected
+
+
+@pytest.mark.parametrize(('known', 'periods'), [(20, 1), (19, 2), (18, 3), (10, 11), (30, 1)])
+def test_braking_counts_from_the_moment_that_the_fault_could_be_known(
+    known: int, periods: int
+) -> None:
+    hold = Wire(log_of(sound_commands()), ROBOT).hold(known_before(known), START_NS + 10**9)
+    assert hold.periods == periods
+    assert hold.in_time is (periods <= 2)
+
+
+def test_an_arm_that_brakes_gently_or_sets_off_again_is_not_held() -> None:
+    gentle = sound_commands()
+    gentle[BRAKING_FROM + 1 :] = gentle[BRAKING_FROM]
+    gentle[BRAKING_FROM + 1 :, 0] += np.cumsum(0.005 * 0.8 ** np.arange(TICKS - BRAKING_FROM - 1))
+    restless = sound_commands()
+    restless[TICKS - 3 :, 0] += np.array([0.004, 0.01, 0.016])
+    for commands in (gentle, restless):
+        hold = Wire(log_of(commands), ROBOT).hold(known_before(20), START_NS + TICKS * PERIOD_NS)
+        assert not hold.in_time
+
+
+def test_every_broken_promise_is_told() -> None:
+    late = injection('camera: dies', 10, named=False, recovered=False)
+    outcomes = judge(section(log_of(sound_commands()), late))
+    assert outcomes[0].broken == ['held in time', 'named', 'recovered']
+    speaking = injection('node: killed and restarted', 10)
+    assert judge(section(log_of(sound_commands()), speaking))[0].broken == ['held in time']
+    kept = injection('camera: dies', 19)
+    lines = measurements([section(log_of(sound_commands()), kept)])
+    assert [line.met for line in lines] == [True, True, True]
+    assert lines[0].details['held_in_time'] == lines[0].details['named'] == '1/1'
+
+
+def test_the_full_campaign_injects_five_hundred_faults() -> None:
+    from faults import ROUNDS
+
+    assert len(BY_NAME) == len(FAULTS)
+    assert ROUNDS * len(FAULTS) >= 500
+
+
+def on_one_rig(names: list[str]) -> list[Fault]:
+    return [dataclasses.replace(BY_NAME[name], where='policy') for name in names]
+
+
+def test_real_faults_of_a_real_node_are_held_named_and_recovered_from() -> None:
+    names = ['policy: NaN', 'policy: huge steps', 'camera: dies', 'camera: black']
+    lines = measurements(run_campaign(on_one_rig(names), rounds=1, seconds=0.0))
+    assert [line.what for line in lines[:4]] == names
+    for line in lines[:4]:
+        told = line.details
+        assert (told['injected'], told['broken_promises']) == (1, {}), told['examples']
+        assert told['named'] == '1/1'
+        assert told['held_in_time'] == ('1/1' if told['must'] == 'hold' else '')
+    assert lines[-1].reference > 50  # commands that were judged
