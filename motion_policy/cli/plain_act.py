@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from motion_policy.policies.act import ACTNetwork
-from motion_policy.policies.transformer import Attention, DecoderLayer, EncoderLayer
+from motion_policy.policies.backbone import ResNetBackbone
+from motion_policy.policies.transformer import Attention, DecoderLayer, Dropout, EncoderLayer
 
 
 class PlainAttention(nn.Module):
@@ -34,12 +35,53 @@ class PlainAttention(nn.Module):
         return attended
 
 
+class PlainResNet(nn.Module):
+    """torchvision's modules, one after the other."""
+
+    def __init__(self, ours: ResNetBackbone) -> None:
+        super().__init__()
+        self.body = ours.body
+
+    def forward(self, images: Tensor) -> Tensor:
+        for part in self.body.values():
+            images = part(images)
+        return images
+
+
+class PlainEncoderLayer(nn.Module):
+    """Computes all tokens, also where only the first is read."""
+
+    def __init__(self, ours: EncoderLayer) -> None:
+        super().__init__()
+        self.inner = ours
+
+    def forward(
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        allowed: Tensor | None = None,
+        first: int | None = None,
+    ) -> Tensor:
+        encoded: Tensor = self.inner(tokens, positions, allowed)
+        return encoded
+
+
 class PlainACT(nn.Module):
     """A copy of `network`: batch norm as a module, attention with weights, images (B, C, H, W)."""
 
     def __init__(self, network: ACTNetwork) -> None:
         super().__init__()
         self.network = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
+        for index, backbone in enumerate(self.network.backbones):
+            if isinstance(backbone, ResNetBackbone):
+                self.network.backbones[index] = PlainResNet(backbone)
+        posterior = self.network.posterior
+        if posterior is not None:
+            posterior.layers = nn.ModuleList(PlainEncoderLayer(part) for part in posterior.layers)
+        for module in list(self.network.modules()):
+            for name, part in module.named_children():
+                if isinstance(part, Dropout):
+                    setattr(module, name, nn.Dropout(part.rate))
         for layer in self.network.modules():
             if isinstance(layer, EncoderLayer | DecoderLayer):
                 layer.self_attn = PlainAttention(layer.self_attn)  # type: ignore[assignment]

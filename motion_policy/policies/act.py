@@ -116,8 +116,9 @@ class Posterior(nn.Module):
             dim=1,
         )
         allowed = torch.cat((valid.new_ones(batch, 2), valid), dim=1)
-        for layer in self.layers:
+        for layer in self.layers[:-1]:
             tokens = layer(tokens, self.positions, allowed)
+        tokens = self.layers[-1](tokens, self.positions, allowed, first=1)  # only that is read
         mean, log_variance = self.to_distribution(tokens[:, 0]).chunk(2, dim=-1)
         return mean, log_variance
 

@@ -7,8 +7,9 @@ Batch statistics of a ResNet are frozen: batches of robot images are too small a
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -39,11 +40,44 @@ class ResNetBackbone(nn.Module):
         parts = [(part, module) for part, module in whole.named_children()]
         self.channels: int = whole.fc.in_features
         self.body = nn.ModuleDict({p: m for p, m in parts if p not in ('avgpool', 'fc')})
+        self.body.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
-        for part in self.body.values():
-            images = part(images)
+        body = self.body
+        images = F.relu_(_normalised(body['conv1'], body['bn1'], images))
+        images = body['maxpool'](images)
+        for name in ('layer1', 'layer2', 'layer3', 'layer4'):
+            for block in body[name]:
+                images = _residual(block, images)
         return images
+
+
+def _residual(block: Any, images: Tensor) -> Tensor:
+    """torchvision's BasicBlock or Bottleneck."""
+    shortcut = images
+    if block.downsample is not None:
+        shortcut = _normalised(block.downsample[0], block.downsample[1], images)
+    images = F.relu_(_normalised(block.conv1, block.bn1, images))
+    images = _normalised(block.conv2, block.bn2, images)
+    if hasattr(block, 'conv3'):
+        images = _normalised(block.conv3, block.bn3, F.relu_(images))
+    return F.relu_(images.add_(shortcut))
+
+
+def _normalised(convolution: Any, norm: Any, images: Tensor) -> Tensor:
+    """A convolution and its frozen batch normalisation as one: the weights are far fewer than
+    the pixels.
+    """
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    return F.conv2d(
+        images,
+        convolution.weight * scale[:, None, None, None],
+        norm.bias - norm.running_mean * scale,
+        convolution.stride,
+        convolution.padding,
+        convolution.dilation,
+        convolution.groups,
+    )
 
 
 class SmallBackbone(nn.Module):
