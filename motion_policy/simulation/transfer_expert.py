@@ -28,10 +28,14 @@ OPEN, CLOSED = 0.95, 0.0
 MEETING = (0.0, 0.5, 0.25)
 GRASP_PITCH_RAD = math.radians(60)
 POSITION_TOLERANCE_M, ROTATION_TOLERANCE_RAD = 1e-3, 1e-2
-NUDGE_RAD = (0.03, 0.02, 0.02, 0.04, 0.04, 0.04)
+# Where a reaching arm stands must not tell where the cube is, or a policy reads it there and not
+# in the picture: the right arm is pushed about as far as the places of the cube lie apart.
+LEFT_NUDGE_RAD = (0.03, 0.02, 0.02, 0.04, 0.04, 0.04)
+RIGHT_NUDGE_RAD = (0.09, 0.06, 0.06, 0.12, 0.12, 0.12)
 # When a nudge is full, begins to fade, is small, is gone [s].
-LEFT_FADE_S, RIGHT_FADE_S = (2.8, 3.8, 4.5, 5.0), (0.5, 1.2, 1.7, 2.2)
+LEFT_FADE_S, RIGHT_FADE_S = (2.8, 3.8, 4.5, 5.0), (0.3, 1.2, 1.7, 2.0)
 
+Amplitudes = tuple[float, ...]
 Fade = tuple[float, float, float, float]
 Waypoint = tuple[float, Array, float]  # time [s], six angles [rad], opening of the gripper
 
@@ -148,17 +152,22 @@ class TransferExpert:
         left = self._left_arm(meeting, qpos[:7])
         pace = rng.uniform(0.98, 1.02)
         return BothArms(
-            self._trajectory(left, pace, LEFT_FADE_S, rng),
-            self._trajectory(right, pace, RIGHT_FADE_S, rng),
+            self._trajectory(left, pace, (LEFT_NUDGE_RAD, LEFT_FADE_S), rng),
+            self._trajectory(right, pace, (RIGHT_NUDGE_RAD, RIGHT_FADE_S), rng),
         )
 
     def _trajectory(
-        self, rows: list[Waypoint], pace: float, fade_s: Fade, rng: np.random.Generator
+        self,
+        rows: list[Waypoint],
+        pace: float,
+        push: tuple[Amplitudes, Fade],
+        rng: np.random.Generator,
     ) -> Trajectory:
+        amplitudes_rad, fade_s = push
         times = np.array([time for time, _, _ in rows]) * pace
         waypoints = np.array([[*angles, gripper] for _, angles, gripper in rows])
         nudge = Nudge(
-            rng.uniform(0.3, 1.0, (2, 6)) * NUDGE_RAD * self._strength,
+            rng.uniform(0.3, 1.0, (2, 6)) * amplitudes_rad * self._strength,
             rng.uniform(0.25, 0.8, (2, 6)),
             rng.uniform(0, 2 * math.pi, (2, 6)),
             fade_s,
