@@ -13,6 +13,7 @@ import act_models as act
 import lerobot_folders as lerobot
 import pytest
 import torch
+import yaml
 from policy_examples import small_robot, spec
 from safetensors.torch import load_file
 
@@ -22,6 +23,7 @@ from motion_policy.policies import load_policy, make_policy
 from motion_policy.policies.checkpoint import save_policy
 from motion_policy.policies.conversion import Conversion
 from motion_policy.policies.convert_lerobot import LeRobotOptions, from_lerobot, to_lerobot
+from motion_policy.robot import robot_spec_from_yaml
 
 Capture = pytest.CaptureFixture[str]
 Seen = dict[str, Any]
@@ -207,6 +209,22 @@ def test_a_joint_that_never_moved_is_scaled_as_lerobot_scales_it(tmp_path: Path)
     to_lerobot(model, tmp_path / 'again')
     again = load_file(tmp_path / 'again' / STATE_FILES[0])
     assert torch.equal(again['observation.state.std'], std)
+
+
+def test_a_robot_of_other_units_is_noticed(tmp_path: Path) -> None:
+    numbers = lerobot.statistics()
+    for name in ('mean', 'min', 'max'):
+        numbers[f'action.{name}'] *= 57.3
+    numbers['observation.state.min'] = numbers['observation.state.max']  # it never moved
+    source = lerobot.folder(tmp_path / 'theirs', numbers=numbers)
+    made_up = from_lerobot(source, LeRobotOptions()).model.spec.robot
+    assert made_up.joints.limits.position[0][1] > 57
+    content = yaml.safe_load(made_up.to_yaml())
+    content['joints']['limits']['position'] = [[-3.0, 3.0]] * 3
+    robot = robot_spec_from_yaml(yaml.safe_dump(content), 'test')
+    (note,) = from_lerobot(source, LeRobotOptions(robot=robot, rate=50.0)).notes
+    assert "joint 'joint1' was trained beyond its limits" in note
+    assert '(and 2 more joints)' in note
 
 
 @pytest.mark.parametrize(

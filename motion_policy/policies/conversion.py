@@ -26,6 +26,7 @@ Named = dict[str, tuple[str, Tensor]]  # our key: (where it comes from, in words
 
 # Standard deviations: how far data of which only mean and deviation are known is taken to go.
 REACH = 3.0
+STILL = 1e-3  # rad or m
 
 
 @dataclass
@@ -62,10 +63,20 @@ def fill(model: Model, weights: Named, source: str, theirs: Callable[[str], str]
     model.load_state_dict({key: weight for key, (_, weight) in weights.items()})
 
 
-def reach(spread: Spread) -> Bounds:
-    """How far data of this mean and deviation goes, about: (2, J), robot units."""
-    mean, std = np.array(spread.mean), np.array(spread.std)
+def reach(spread: Spread, ends: Bounds | None) -> Bounds:
+    """How far data goes: its ends if they are known, else about; (2, J), robot units.
+
+    It goes a little way even for a joint that never moved.
+    """
+    mean, std = np.array(spread.mean), np.maximum(spread.std, STILL)
+    if ends is not None:
+        return both_reach(ends, np.stack([mean - STILL, mean + STILL]))
     return np.stack([mean - REACH * std, mean + REACH * std])
+
+
+def surely_reached(spread: Spread, ends: Bounds | None) -> Bounds:
+    """How far data certainly goes: its ends if they are known, else its mean; (2, J)."""
+    return np.array([spread.mean, spread.mean]) if ends is None else ends
 
 
 def both_reach(first: Bounds, second: Bounds) -> Bounds:

@@ -19,11 +19,10 @@ from torch import Tensor
 
 from motion_policy import __version__
 from motion_policy.errors import UserError
-from motion_policy.policies.act_names import act_names, as_ours
+from motion_policy.policies.act_names import Names, act_names, as_ours
 from motion_policy.policies.act_stats import ActStats
 from motion_policy.policies.base import PolicySpec
 from motion_policy.policies.conversion import (
-    Bounds,
     Conversion,
     Named,
     both_reach,
@@ -31,6 +30,7 @@ from motion_policy.policies.conversion import (
     held_against,
     made_up,
     reach,
+    surely_reached,
 )
 from motion_policy.policies.kinds import make_model
 from motion_policy.policies.normalisation import Normalisation, Spread
@@ -42,6 +42,7 @@ from motion_policy.robot.placeholder import PLACEHOLDER, placeholder_robot
 Weights = dict[str, Tensor]
 
 PREFIX = 'model.'
+NETWORK = 'network.'
 RATE = 50.0  # of ALOHA, Hz
 BASE_ACTIONS = 2  # linear and angular velocity, which act-plus-plus appends to the actions
 RESNETS = {(2, False): 'resnet18', (6, False): 'resnet34', (6, True): 'resnet50'}
@@ -106,33 +107,50 @@ def convert_act(path: str | Path, options: ActOptions) -> Conversion:
     joints = source.size('input_proj_robot_state.weight', 1)
     notes += _without_base(source, joints)
     normalisation = _normalisation(source, options.stats, joints)
-    bounds = _bounds(options.stats, joints)
-    robot = options.robot
-    if robot is None:
-        sizes = dict.fromkeys(options.cameras, options.image_size)
-        robot = placeholder_robot(bounds.T, sizes, options.rate)
-        notes.append(made_up(robot, options.image_size))
-    else:
-        notes += held_against(robot, options.cameras, options.image_size, joints, bounds)
+    robot, more = _robot(options, normalisation, joints)
     backbones = source.count(r'backbones\.(\d+)\.')
     spec = _spec(source, options, robot, normalisation, _hyper(source, options, backbones))
     try:
         model = make_model(spec)
     except ValidationError as error:
         raise UserError(first_error_line(error, spec.hyper, source.path)) from None
-    names = act_names(backbones)
+    theirs = act_names(backbones)
+    named = _named(source, theirs)
+    fill(
+        model,
+        named,
+        'policy of ACT',
+        lambda key: f"{source.path}: key '{theirs.theirs(key.removeprefix(NETWORK))}'",
+    )
+    return Conversion(model.eval(), notes + more)
+
+
+def _robot(
+    options: ActOptions, normalisation: Normalisation, joints: int
+) -> tuple[RobotSpec, list[str]]:
+    """The robot that is given, held against the data, or one made up; and notes."""
+    ends = options.stats.action_bounds
+    ends = None if ends is None else ends[:, :joints]
+    qpos, action = normalisation.qpos, normalisation.action
+    if options.robot is None:
+        sizes = dict.fromkeys(options.cameras, options.image_size)
+        bounds = both_reach(reach(qpos, None), reach(action, ends))
+        robot = placeholder_robot(bounds.T, sizes, options.rate)
+        return robot, [made_up(robot, options.image_size)]
+    bounds = both_reach(surely_reached(qpos, None), surely_reached(action, ends))
+    args = (options.cameras, options.image_size, joints, bounds)
+    return options.robot, held_against(options.robot, *args)
+
+
+def _named(source: _Source, names: Names) -> Named:
+    """The weights under our keys."""
     named: Named = {}
     for key, weight in source.weights.items():
         ours = names.ours(key)
         if ours is None:
             raise UserError(f"{source.path}: key '{key}' does not belong to an ACT policy")
-        named[f'network.{ours}'] = (f"{source.path}: key '{key}'", as_ours(ours, weight))
-    fill(model, named, 'policy of ACT', lambda key: _theirs(source.path, key, backbones))
-    return Conversion(model.eval(), notes)
-
-
-def _theirs(path: Path, ours: str, backbones: int) -> str:
-    return f"{path}: key '{act_names(backbones).theirs(ours.removeprefix('network.'))}'"
+        named[NETWORK + ours] = (f"{source.path}: key '{key}'", as_ours(ours, weight))
+    return named
 
 
 def _read(path: Path) -> _Source:
@@ -233,14 +251,6 @@ def _normalisation(source: _Source, stats: ActStats, joints: int) -> Normalisati
             )
     action = Spread(mean=stats.action.mean[:joints], std=stats.action.std[:joints])
     return Normalisation(qpos=stats.qpos, action=action)
-
-
-def _bounds(stats: ActStats, joints: int) -> Bounds:
-    """How far the joints went in the data, as far as the statistics tell: (2, joints)."""
-    qpos, action = reach(stats.qpos), reach(stats.action)
-    if stats.action_bounds is not None:
-        action = stats.action_bounds
-    return both_reach(qpos, action[:, :joints])
 
 
 def _hyper(source: _Source, options: ActOptions, backbones: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ place for (robot, rate) lies beside its files in our own `policy.yaml`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from motion_policy.policies.act_names import LEROBOT, as_ours, as_theirs
 from motion_policy.policies.base import Model, PolicySpec
 from motion_policy.policies.checkpoint import SPEC_FILE, read_policy_spec, spec_to_yaml
 from motion_policy.policies.conversion import (
+    Bounds,
     Conversion,
     Named,
     both_reach,
@@ -30,6 +32,7 @@ from motion_policy.policies.conversion import (
     held_against,
     made_up,
     reach,
+    surely_reached,
 )
 from motion_policy.policies.kinds import make_model
 from motion_policy.policies.lerobot_folder import (
@@ -114,13 +117,14 @@ def from_lerobot(path: str | Path, options: LeRobotOptions) -> Conversion:
         action=_spread(folder.outputs, ACTION, 'ACTION', joints),
     )
     origin = _origin(folder, cameras, joints, notes)
-    robot = options.robot or (origin.robot if origin else None)
     rate = _rate(folder, options, origin, notes)
-    bounds = both_reach(reach(normalisation.qpos), reach(normalisation.action))
+    robot = options.robot or (origin.robot if origin else None)
     if robot is None:
+        bounds = both_reach(*(reach(*known) for known in _known(folder, normalisation)))
         robot = placeholder_robot(bounds.T, dict.fromkeys(cameras, image_size), rate)
         notes.append(made_up(robot, image_size))
     else:
+        bounds = both_reach(*(surely_reached(*known) for known in _known(folder, normalisation)))
         notes += held_against(robot, cameras, image_size, joints, bounds)
     content: dict[str, Any] = {
         'kind': 'act',
@@ -247,6 +251,20 @@ def _spread(statistics: Statistics, feature: str, kind: str, joints: int) -> Spr
     except ValidationError as error:
         where = f'{statistics.where}: {feature}'
         raise UserError(first_error_line(error, content, where)) from None
+
+
+def _known(
+    folder: LeRobotFolder, normalisation: Normalisation
+) -> Iterator[tuple[Spread, Bounds | None]]:
+    """Means, deviations and, where the folder says them, ends of joints and actions."""
+    joints = len(normalisation.qpos.offset)
+    sides = (
+        (folder.inputs, STATE, normalisation.qpos),
+        (folder.outputs, ACTION, normalisation.action),
+    )
+    for statistics, feature, values in sides:
+        spread = Spread(mean=values.offset, std=values.scale)
+        yield spread, statistics.ends(feature, joints)
 
 
 def _origin(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
@@ -87,6 +88,14 @@ class Statistics:
         span = second - first
         half = torch.where(span == 0, span + self.epsilon, span) / 2
         return Affine(tuple((first + half).tolist()), tuple(half.tolist()))
+
+    def ends(self, feature: str, size: int) -> npt.NDArray[np.float64] | None:
+        """Least and greatest values of the data, (2, size), where the file says them."""
+        found = [self.values.get(feature, {}).get(name) for name in ('min', 'max')]
+        kept = [value for value in found if value is not None and value.numel() == size]
+        if len(kept) != 2:
+            return None
+        return torch.stack([value.reshape(-1).double() for value in kept]).numpy()
 
     def _scale(self, std: float) -> float:
         return _short(std) if std >= SMALL else std + self.epsilon
