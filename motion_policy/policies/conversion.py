@@ -17,7 +17,7 @@ from torch import Tensor
 
 from motion_policy.errors import UserError
 from motion_policy.policies.base import Model
-from motion_policy.policies.normalisation import Spread
+from motion_policy.policies.normalisation import Statistics
 from motion_policy.robot import RobotSpec
 
 Bounds = npt.NDArray[np.float64]
@@ -63,20 +63,20 @@ def fill(model: Model, weights: Named, source: str, theirs: Callable[[str], str]
     model.load_state_dict({key: weight for key, (_, weight) in weights.items()})
 
 
-def reach(spread: Spread, ends: Bounds | None) -> Bounds:
+def reach(values: Statistics, ends: Bounds | None) -> Bounds:
     """How far data goes: its ends if they are known, else about; (2, J), robot units.
 
     It goes a little way even for a joint that never moved.
     """
-    mean, std = np.array(spread.mean), np.maximum(spread.std, STILL)
+    mean, std = np.array(values.offset), np.maximum(values.scale, STILL)
     if ends is not None:
         return both_reach(ends, np.stack([mean - STILL, mean + STILL]))
     return np.stack([mean - REACH * std, mean + REACH * std])
 
 
-def surely_reached(spread: Spread, ends: Bounds | None) -> Bounds:
+def surely_reached(values: Statistics, ends: Bounds | None) -> Bounds:
     """How far data certainly goes: its ends if they are known, else its mean; (2, J)."""
-    return np.array([spread.mean, spread.mean]) if ends is None else ends
+    return np.array([values.offset, values.offset]) if ends is None else ends
 
 
 def both_reach(first: Bounds, second: Bounds) -> Bounds:

@@ -255,7 +255,7 @@ def _spread(statistics: Statistics, feature: str, kind: str, joints: int) -> Spr
 
 def _known(
     folder: LeRobotFolder, normalisation: Normalisation
-) -> Iterator[tuple[Spread, Bounds | None]]:
+) -> Iterator[tuple[Range | Spread, Bounds | None]]:
     """Means, deviations and, where the folder says them, ends of joints and actions."""
     joints = len(normalisation.qpos.offset)
     sides = (
@@ -263,8 +263,7 @@ def _known(
         (folder.outputs, ACTION, normalisation.action),
     )
     for statistics, feature, values in sides:
-        spread = Spread(mean=values.offset, std=values.scale)
-        yield spread, statistics.ends(feature, joints)
+        yield values, statistics.ends(feature, joints)
 
 
 def _origin(
@@ -306,8 +305,8 @@ def _provenance(
 ) -> dict[str, Any]:
     """Where it comes from: our own record where the policy was ours, else LeRobot's."""
     if origin is not None:
-        kept = ('data', 'training', 'metrics', 'software')
-        return {key: getattr(origin, key) for key in kept}
+        ours = ('data', 'training', 'metrics', 'software')
+        return {key: getattr(origin, key) for key in ours}
     kept = ('n_action_steps', *THEIRS)
     known = {key: folder.config[key] for key in kept if key in folder.config}
     return {

@@ -295,8 +295,9 @@ def _rate(folder: Path) -> float | None:
     file = folder / TRAIN_CONFIG_FILE
     environment = _names(read_json(file).get('env')) if file.is_file() else {}
     rate = environment.get('fps')
-    number = isinstance(rate, int | float) and not isinstance(rate, bool)
-    return float(rate) if number and math.isfinite(rate) and rate > 0 else None
+    if not isinstance(rate, int | float) or isinstance(rate, bool):
+        return None
+    return float(rate) if math.isfinite(rate) and rate > 0 else None
 
 
 def _short(number: float) -> float:
