@@ -14,6 +14,7 @@ from motion_policy.errors import UserError
 from motion_policy.robot import load_robot_spec
 from motion_policy.simulation import TransferCubeSim, TransferExpert, check_robot
 from motion_policy.simulation.transfer_cube import JOINT_NAMES
+from motion_policy.simulation.transfer_expert import GripperKinematics
 
 PERIOD_S = 0.02
 STEPS = 370
@@ -99,7 +100,22 @@ def test_the_teacher_hands_the_cube_over_wherever_it_stands(
         scene.step(follower, PERIOD_S)
     assert scene.success
     assert touching(scene) == LEFT_FINGERS
-    assert 0.01 < apart < 0.1
+    assert 0.01 < apart < 0.4
+
+
+def test_where_a_reaching_arm_stands_does_not_tell_where_the_cube_is(
+    scene: TransferCubeSim, expert: TransferExpert
+) -> None:
+    """Followers on their way to one cube lie as far apart as the leaders to different cubes."""
+    reach = GripperKinematics('right')
+    cubes = [np.array([0.1, y]) for y in np.linspace(0.4, 0.6, 30)]
+    plans = [expert.plan(cube, scene.home, seed) for seed, cube in enumerate(cubes)]
+    for time_s in (0.6, 0.8, 1.0):
+        leaders = np.array([reach.pinch(plan(time_s)[7:13]) for plan in plans])
+        followers = np.array([reach.pinch(plan.follower(time_s)[7:13]) for plan in plans])
+        assert np.std(followers - leaders, axis=0)[1] > 0.4 * leaders[:, 1].std() > 0.003
+    # Before it grasps it is back on the way.
+    assert all(np.allclose(plan(2.3)[7:], plan.follower(2.3)[7:]) for plan in plans)
 
 
 def test_success_needs_the_left_gripper_alone_for_25_control_steps(
