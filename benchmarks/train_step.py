@@ -1,13 +1,14 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""One training step of each recurrent policy against the plain loop over the frames.
+"""One training step of each recurrent policy against the plain loop over the frames, and of ACT
+against its plain implementation.
 
 Both take the same batch from uint8 frames to updated weights: forward, all terms of the loss over
 all frames, back-propagation through time, Adam as in training; both give the same loss. The
 reference steps the same modules in PyTorch's own layers and memory order. On the CPU each has a
 process of its own, so that its memory is its own, with one thread and memory kept as in training;
 they take turns, and their CPU time counts. On a GPU they take turns in one process, and wall time
-counts.
+counts. Both steps of ACT take turns in one process.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from motion_policy.cli.act_steps import act_batch, act_policy, our_act_step, plain_act_step
 from motion_policy.cli.main import main
 from motion_policy.cli.measurement import (
     Measurement,
@@ -41,12 +43,13 @@ from motion_policy.training.batches import Batch
 from motion_policy.training.optimiser import adam
 from motion_policy.training.recurrent_loss import recurrent_terms
 
-SUMMARY = 'one training step of each recurrent policy against a loop over the frames'
+SUMMARY = 'one training step of each policy against its plain implementation'
 SIZES = {'sarnn': 64, 'cnnrnn': 128, 'cnnrnnln': 128}
 EPISODES, ROWS = 5, 187
 FEATURES, JOINTS = 10, 8  # of the sequence model of CAE-RNN, as published
 TARGET, GPU_TARGET, MEMORY_TARGET, SEQUENCE_TARGET = 0.9, 0.2, 1.2, 1 / 8
 POINT_WEIGHT = 0.1
+ACT_SIZE, ACT_BATCH, ACT_HYPER, ACT_TARGET = (480, 640), 8, dict[str, int](), 0.85
 WHICH = ('ours', 'reference')
 IN_TURNS = '--in-turns'  # how this file is called for a process of its own
 
@@ -62,7 +65,8 @@ def run(seconds: float) -> list[Measurement]:
         for kind in SIZES:
             results += _on_gpu(kind, seconds) if torch.cuda.is_available() else []
             results += _on_cpu(kind, seconds)
-        return results + [_sequence(rnn, seconds) for rnn in ('lstm', 'mtrnn')]
+        results += [_sequence(rnn, seconds) for rnn in ('lstm', 'mtrnn')]
+        return [*results, _act(seconds)]
     finally:
         torch.set_num_threads(threads)
 
@@ -307,6 +311,25 @@ def _sequence(rnn: str, seconds: float) -> Measurement:
         reference_name='loop over its cell and output layer',
         unit='ms of CPU time, median',
         target=SEQUENCE_TARGET,
+    )
+
+
+def _act(seconds: float) -> Measurement:
+    keep_freed_memory()
+    policy = act_policy(ACT_SIZE, **ACT_HYPER)
+    batch = act_batch(policy, ACT_BATCH)
+    pair = our_act_step(policy, batch), plain_act_step(policy, batch)
+    times = interleaved_ms(pair, seconds, least=3, warm_up=1)
+    ours, reference = (statistics.median(taken) for taken in times)
+    height, width = ACT_SIZE
+    return Measurement(
+        what=f'act {height}x{width}, training step, batch {ACT_BATCH}, 1 thread',
+        ours=ours,
+        reference=reference,
+        reference_name='nn.MultiheadAttention, batch norm as modules, (B, C, H, W), AdamW',
+        unit='ms of CPU time, median',
+        target=ACT_TARGET,
+        details={'steps': len(times[0]), 'threads': 1},
     )
 
 

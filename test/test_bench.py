@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from motion_policy.cli.act_steps import act_batch, act_policy, our_act_step, plain_act_step
 from motion_policy.cli.bench import benchmark_files
 from motion_policy.cli.main import main
 from motion_policy.cli.measurement import (
@@ -26,6 +27,10 @@ from motion_policy.robot import load_robot_spec
 from motion_policy.share import share_dir
 
 torch.set_num_threads(1)
+SMALL_ACT = {
+    'chunk': 5, 'hidden_dim': 16, 'heads': 2, 'feedforward_dim': 24, 'encoder_layers': 1,
+    'posterior_layers': 1, 'latent_dim': 4,
+}  # fmt: skip
 FIELDS = ('what', 'ours', 'reference', 'unit', 'ratio', 'target', 'met')
 
 
@@ -98,16 +103,31 @@ def test_train_step_compares_the_same_loss_and_gradient(
         torch.testing.assert_close(gradients[name].grad, weights.grad, rtol=1e-3, atol=1e-5)
 
 
+def test_train_step_compares_the_same_loss_of_act() -> None:
+    policy = act_policy((32, 64), **SMALL_ACT, dropout=0.0)
+    batch = act_batch(policy, 2)
+    plain, ours = plain_act_step(policy, batch), our_act_step(policy, batch)
+    before = plain()
+    assert ours() == pytest.approx(before, rel=1e-5)
+    after = plain()
+    assert after != before
+    assert ours() == pytest.approx(after, rel=1e-4)
+
+
 def test_train_step_measures_time_and_memory_of_every_family(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     module = load('train-step')
-    for name, value in (('EPISODES', 2), ('ROWS', 7), ('SIZES', {'sarnn': 16})):
+    changes = {
+        'EPISODES': 2, 'ROWS': 7, 'SIZES': {'sarnn': 16},
+        'ACT_SIZE': (32, 64), 'ACT_BATCH': 2, 'ACT_HYPER': SMALL_ACT,
+    }  # fmt: skip
+    for name, value in changes.items():
         monkeypatch.setattr(module, name, value)
     results = module.run(0.0)
-    assert len(results) == 4
+    assert len(results) == 5
     assert all(result.ours > 0 and result.reference > 0 for result in results)
-    assert [result.target for result in results] == [0.9, 1.2, 0.125, 0.125]
+    assert [result.target for result in results] == [0.9, 1.2, 0.125, 0.125, 0.85]
 
 
 @pytest.mark.usefixtures('ros_domain')
