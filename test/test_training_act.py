@@ -16,6 +16,7 @@ import pytest
 import torch
 import yaml
 from policy_examples import write_demonstrations
+from pytorch_lightning.callbacks import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torchvision.models import get_model
 
@@ -136,6 +137,26 @@ def test_a_killed_run_ends_as_one_that_was_never_killed(
         assert weights(output / name) == weights(whole / name)
         metrics = load_policy(output / name).spec.metrics
         assert metrics == load_policy(whole / name).spec.metrics
+
+
+def test_a_stopped_run_with_a_resnet_ends_as_one_that_never_stopped(
+    demonstrations: Path, tmp_path: Path
+) -> None:
+    class Stop(Callback):
+        def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+            if trainer.global_step == 3:
+                raise ConnectionError('the power is gone')
+
+    resnet = {**ACT, 'backbone': 'resnet18', 'backbone_weights': 'none'}
+    changes = {'steps': 4, 'validate_every': 2, 'image_size': [32, 32], 'pictures_every': 0}
+    runs = [
+        config(demonstrations, tmp_path / name, policy=resnet, **changes)
+        for name in ('whole', 'stopped')
+    ]
+    with pytest.raises(ConnectionError):
+        train(runs[1], callbacks=[Stop()])
+    first, second = (train(run).with_name('last') for run in runs)
+    assert weights(first) == weights(second)
 
 
 def test_images_that_stay_in_the_files_teach_the_same(

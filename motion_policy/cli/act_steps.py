@@ -23,6 +23,7 @@ from motion_policy.training.batches import generator_for
 from motion_policy.training.chunks import ChunkBatch
 from motion_policy.training.config import AugmentationConfig
 from motion_policy.training.moment_augmentation import MomentAugmentation
+from motion_policy.training.optimiser import FUSED_EVERYWHERE
 
 SIZE = (480, 640)
 RATE, WEIGHT_DECAY, KL_WEIGHT = 1e-5, 1e-4, 10.0
@@ -67,7 +68,7 @@ def our_act_step(policy: ACTPolicy, batch: ChunkBatch) -> Step:
     """The step of `motion-policy train`, without augmentation; returns the loss before it."""
     still = MomentAugmentation(AugmentationConfig(image_noise=0, joint_noise=0))
     optimizer = torch.optim.AdamW(
-        policy.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY, fused=True
+        policy.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY, fused=FUSED_EVERYWHERE
     )
 
     def step() -> float:

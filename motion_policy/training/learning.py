@@ -35,7 +35,7 @@ from motion_policy.training.features import with_features
 from motion_policy.training.frames import FrameBatch, FrameOrder, Frames, collate_frames
 from motion_policy.training.kinds import KINDS, LearnsFrom
 from motion_policy.training.moment_augmentation import MomentAugmentation
-from motion_policy.training.optimiser import adam
+from motion_policy.training.optimiser import FUSED_EVERYWHERE, adam, lay_out_as_weights
 from motion_policy.training.pictures import RgbImage, reconstructions, storyboard
 from motion_policy.training.recurrent_loss import recurrent_terms
 from motion_policy.training.stored_frames import on_device, worker_count
@@ -251,10 +251,12 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch]):
             if parts:
                 groups.append({'params': parts, 'lr': own, 'initial_lr': own})
         # The fused form cannot clip gradients that are scaled.
-        fused = self.config.precision != '16-mixed'
-        return torch.optim.AdamW(
+        fused = FUSED_EVERYWHERE and self.config.precision != '16-mixed'
+        optimizer = torch.optim.AdamW(
             groups, lr=rate, weight_decay=self.config.weight_decay, fused=fused
         )
+        optimizer.register_load_state_dict_post_hook(lay_out_as_weights)
+        return optimizer
 
     def begin(self, model: ACTPolicy, autoencoders: Sequence[Model]) -> None:
         begin_to_see(model, self.config.backbone_weights)
