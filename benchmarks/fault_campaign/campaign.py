@@ -26,7 +26,6 @@ MODULES: dict[Where, str] = {
     'clock': 'policy_node',
 }
 AFTERWARDS_S = 1.2  # until diagnostics, which come once a second, have told of it
-SILENT_NS = 300_000_000
 
 
 def run_campaign(
@@ -124,14 +123,12 @@ class _Section:
         except RigError:
             self._rig.kill_node()
             self._rig.start_node()
-            self._rig.trials = 0
             self._rig.new_trial()
 
     def _recover(self, fault: Fault, evidence: Evidence) -> bool:
         rig = self._rig
         if fault.by_operator:
-            rig.trials = 0 if fault.must == 'silence' else rig.trials
-            return rig.enable(90.0 if fault.must == 'silence' else 20.0)
+            return rig.enable()
         if fault.must == 'hold' and evidence.known_ns is not None:
             return rig.wait_for_run(evidence.known_ns)
         begin_ns = time.time_ns()

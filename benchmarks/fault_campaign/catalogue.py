@@ -121,6 +121,13 @@ def _picture(
     return inject
 
 
+def _freeze(rig: Rig, rng: np.random.Generator) -> Evidence:
+    """The picture stays, the stamps go on, while the arm reaches for the cube anew."""
+    rig.new_trial()
+    rig.get_moving()
+    return _picture(_same_picture, FROZEN_PATIENCE_S)(rig, rng)
+
+
 def _mend_camera(rig: Rig) -> int:
     """End the fault; return when."""
     rig.scene.image_fault = None
@@ -370,7 +377,7 @@ FAULTS = (
     Fault(
         'camera: same picture, new stamps', 'policy', 'hold',
         r"hold: .*camera 'top'.*same picture",
-        _picture(_same_picture, FROZEN_PATIENCE_S),
+        _freeze,
     ),
     Fault(
         'camera: black', 'policy', 'hold', r"hold: .*camera 'top'.*black",

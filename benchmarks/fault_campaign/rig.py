@@ -14,7 +14,6 @@ import signal
 import subprocess
 import time
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,6 +47,7 @@ CALL_PATIENCE_S = 5.0
 STEADY_S = 0.25  # the arm has been running so long when a fault is injected
 MOVING_SHARE = 0.01  # of a joint's greatest speed
 MOTION_PATIENCE_S = 3.0
+PAUSE_NS = 1_100_000_000  # after the last command the arm may be put elsewhere
 LOG_DEPTH = 1000
 PLACES = ('A', 'B', 'C', 'D', 'E')
 
@@ -136,10 +136,10 @@ class Rig:
         self.journal = Journal()
         self.steps: list[Step] = []
         self.trials = 0
-        self.busy: Counter[str] = Counter()
         self._module = module
         self._sim_time = clock
         self._starts = 0
+        self._served = False
         self.process: subprocess.Popen[bytes] | None = None
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
@@ -167,6 +167,7 @@ class Rig:
         paths = [str(Path(__file__).parents[1]), os.environ.get('PYTHONPATH', '')]
         environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths))}
         self._starts += 1
+        self._served = False  # it takes long to start
         self.process = self.processes.start(
             f'{self._module}_{self._starts}', MODULES[self._module], arguments, env=environment
         )
@@ -212,8 +213,9 @@ class Rig:
         """Ask for `~/enable`; return the future of its answer."""
         return self._enable.call_async(SetBool.Request(data=on))
 
-    def enable(self, patience_s: float = PATIENCE_S) -> bool:
+    def enable(self) -> bool:
         """Enable, again and again until it is granted, and wait until the arm follows."""
+        patience_s = PATIENCE_S if self._served else START_PATIENCE_S
         end, begin_ns = time.monotonic() + patience_s, time.time_ns()
         while time.monotonic() < end:
             if not self._enable.service_is_ready():
@@ -222,6 +224,7 @@ class Rig:
             answer = self.switch(True)
             self.spin_until(answer.done, CALL_PATIENCE_S)
             if answer.done() and answer.result().success:
+                self._served = True
                 return self.wait_for_run(begin_ns, end - time.monotonic())
             self.spin(0.1)
         return False
@@ -238,7 +241,7 @@ class Rig:
         """Disable and wait until nothing is sent any more."""
         answer = self.switch(False)
         self.spin_until(answer.done, CALL_PATIENCE_S)
-        return self.spin_until(lambda: time.time_ns() - self.scene.log.last_ns > 300_000_000, 5.0)
+        return self.spin_until(lambda: time.time_ns() - self.scene.log.last_ns > PAUSE_NS)
 
     def new_trial(self) -> None:
         """Stop, put arm and cube back, and let the policy begin anew."""
@@ -248,10 +251,9 @@ class Rig:
             self.disable()
         place = PLACES[self.trials % len(PLACES)]
         self.trials += 1
-        self.scene.sim.reset(place, seed=self.trials)
+        self.scene.reset(place, seed=self.trials)
         self.spin(0.2)
-        patience_s = START_PATIENCE_S if self.trials == 1 else PATIENCE_S
-        if not self.enable(patience_s):
+        if not self.enable():
             raise RigError(f'the arm does not run: {self.last_words()}')
 
     def get_moving(self) -> bool:

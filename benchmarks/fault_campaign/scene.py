@@ -8,7 +8,6 @@ A fault stands between a message and its topic: it gets the message and returns 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -32,7 +31,6 @@ MAX_LAG_NS = 50_000_000
 FIRST_CLOCK_NS = 1_000_000_000_000
 # Every command is judged, also those that come while this process waits for a core.
 LOSSLESS_DEPTH = 1000
-HISTORY = 1000  # joint states
 
 ImageFault = Callable[[Image], Sequence[Image]]
 JointFault = Callable[[JointState], Sequence[JointState]]
@@ -52,7 +50,6 @@ class TabletopOnWire:
         self.clock_ns = FIRST_CLOCK_NS if clock else 0
         self.last_image: Image | None = None
         self.last_stamps_ns = {'camera': 0, 'state': 0}
-        self.history: deque[tuple[int, Float64Array]] = deque(maxlen=HISTORY)
         self.steps = 0
         self._command: Float64Array | None = None
         self._pacer = Pacer(STEP_NS, time.monotonic_ns(), MAX_LAG_NS)
@@ -76,6 +73,11 @@ class TabletopOnWire:
         """How far the simulation fell behind, because the machine was busy."""
         return self._pacer.lost_ns
 
+    def reset(self, place: str, seed: int) -> None:
+        """Put arm and cube back; the arm stands at home until it is told otherwise."""
+        self.sim.reset(place, seed)
+        self._command = None
+
     def wait_s(self) -> float:
         """How long until the next step."""
         return self._pacer.wait_ns(time.monotonic_ns()) * 1e-9
@@ -86,7 +88,6 @@ class TabletopOnWire:
         self.steps += 1
         if self._clock is not None and not self.clock_stands:
             self.jump(STEP_NS)
-        self.history.append((self.now_ns, self.sim.qpos))
         self.publish_joints()
         if self.steps % STEPS_PER_IMAGE == 0:
             self.publish_image()
@@ -119,14 +120,6 @@ class TabletopOnWire:
             self._images.publish(part)
             self.last_stamps_ns['camera'] = stamp_ns(part)
             self.last_image = part
-
-    def way_since(self, time_ns: int) -> float:
-        """The greatest way of a joint since a time, as a share of its range."""
-        kept = [qpos for when_ns, qpos in self.history if when_ns >= time_ns]
-        if not kept:
-            return 0.0
-        low, high = self.robot.joints.limits.position_array().T
-        return float((np.abs(np.array(kept) - kept[0]) / (high - low)).max())
 
     def close(self) -> None:
         """Free the renderer."""

@@ -200,7 +200,15 @@ def _totals(sections: Sequence[Section]) -> list[Measurement]:
                 reference_name='commands on the wire',
                 unit='commands',
                 target=0.0,
-                details={'by_breach': counts, 'machine': machine},
+                details={
+                    'by_breach': counts,
+                    'examples_of_breaches': {
+                        name: [told for wire in wires for told in wire.told(name, EXAMPLES)]
+                        for name, number in counts.items()
+                        if number
+                    },
+                    'machine': machine,
+                },
             )
         )
     return lines

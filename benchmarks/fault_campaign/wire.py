@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -141,6 +142,20 @@ class Wire:
         else:
             return Hold(0, float('inf'))
         return Hold(index + 1, float(self.times_ns[first + index] - known_ns) / 1e6)
+
+    def told(self, breach: str, most: int) -> list[dict[str, Any]]:
+        """Some of the commands that commit a breach: how they came about."""
+        return [
+            {
+                'command': index,
+                'after_ms': float(self.times_ns[index] - self.times_ns[index - 1]) / 1e6,
+                'begins': bool(self._begins[index]),
+                'from': self._positions[index - 1].tolist(),
+                'to': self._positions[index].tolist(),
+                'measured': self._measured[index].tolist(),
+            }
+            for index in np.flatnonzero(self.breaches[breach])[:most].tolist()
+        ]
 
     def sent(self, begin_ns: int, end_ns: int) -> int:
         """How many commands were sent in a stretch of time."""
