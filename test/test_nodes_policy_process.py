@@ -111,6 +111,9 @@ def test_on_simulated_time_the_clock_drives_the_ticks_and_its_halt_holds_no_one_
             arm.step()
         elapsed = (arm.time_ns - begin_ns) / ROBOT.period_ns
         assert elapsed >= 98  # never more than one command per simulated period
+        # The time before /clock spoke for the first time, 5 s, was not missed.
+        bench.spin_until(lambda: arm.diagnostic('control', 'missed ticks'), 'diagnostics')
+        assert int(arm.diagnostic('control', 'missed ticks')) < 200
         standing = len(arm.commands)
         arm.wait_for_silence()
         assert len(arm.commands) - standing <= 2  # while /clock stands, so does the tick
