@@ -66,6 +66,7 @@ class Outcome:
     recovered: bool
     outside_limits: int
     non_finite: int
+    braking: list[tuple[float, bool]] = field(default_factory=list)
 
     @property
     def broken(self) -> list[str]:
@@ -116,6 +117,7 @@ def _outcome(injection: Injection, wire: Wire, begin_ns: int, end_ns: int) -> Ou
         recovered=injection.recovered,
         outside_limits=sum(broken[name] for name in LIMITS),
         non_finite=broken['non-finite'],
+        braking=wire.braking(known_ns, evidence.over_ns) if held is False and known_ns else [],
     )
 
 
@@ -166,6 +168,7 @@ def _kind(name: str, outcomes: Sequence[Outcome]) -> Measurement:
                     'broken': o.broken,
                     'periods': o.hold and o.hold.periods,
                     'said': o.injection.said,
+                    'commands_ms_and_braking': o.braking,
                 }
                 for o in outcomes
                 if o.broken

@@ -143,6 +143,12 @@ class Wire:
             return Hold(0, float('inf'))
         return Hold(index + 1, float(self.times_ns[first + index] - known_ns) / 1e6)
 
+    def braking(self, begin_ns: int, end_ns: int) -> list[tuple[float, bool]]:
+        """Commands of a stretch of time: how long after its begin [ms], and whether they brake."""
+        inside = np.flatnonzero((self.times_ns >= begin_ns) & (self.times_ns < end_ns))
+        after_ms = (self.times_ns[inside] - begin_ns) / 1e6
+        return list(zip(after_ms.tolist(), self._brakes[inside].tolist(), strict=True))
+
     def told(self, breach: str, most: int) -> list[dict[str, Any]]:
         """Some of the commands that commit a breach: how they came about."""
         return [
