@@ -31,7 +31,7 @@ GRAPH = ['onnx>=1.17', 'onnxscript>=0.3', 'torch>=2.6']
 EXTRAS = {
     'train': ['pytorch-lightning>=2.4', 'tensorboard>=2.16', 'torchvision>=0.18', *VIEW],
     # Optional stages of the guard chain: a workspace box, jerk-limited motion.
-    'guard': ['pin>=3.0', 'ruckig>=0.9'],
+    'guard': ['pin>=2.6', 'ruckig>=0.9'],
     # Reading and writing LeRobot's data sets; the other formats need nothing more.
     'export': ['pyarrow>=14.0', *VIEW],
     # Run times that compute a policy faster than PyTorch does on many CPUs.

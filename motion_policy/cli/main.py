@@ -32,7 +32,10 @@ SUBCOMMANDS = {
     'export': ('export', 'turn episodes into a data set of ALOHA, LeRobot or EIPL'),
     'inspect': ('inspect', 'show what is in an episode, a bag or a checkpoint'),
     'check': ('check', 'say whether episodes are sound; finish what a crash left'),
-    'convert-checkpoint': ('convert_checkpoint', 'bring models of EIPL, ACT and LeRobot, and take ours there'),
+    'convert-checkpoint': (
+        'convert_checkpoint',
+        'bring models of EIPL, ACT and LeRobot, and take ours there',
+    ),
     'export-policy': ('export_policy', "write a policy's step for other run times"),
     'train': ('train', 'train a policy from a configuration file'),
     'evaluate': ('evaluate', 'judge a policy on episodes, a bag or the simulated arm'),

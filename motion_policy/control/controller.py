@@ -56,6 +56,8 @@ class Controller:
     Without `chunks` an action is asked for once per policy period. With it, the policy answers
     chunks of many rows, row 0 being due `first_due_ns` after the observation (default: one
     policy period), and is asked when the next one is wanted.
+
+    A `guard` with more stages comes ready made, in place of one with the settings given here.
     """
 
     def __init__(
@@ -70,12 +72,13 @@ class Controller:
         on_violation: Mapping[str, Reaction] | None = None,
         chunks: ChunkExecution | None = None,
         first_due_ns: int | None = None,
+        guard: GuardChain | None = None,
     ) -> None:
         self.robot = robot
         self.policy_period_ns = policy_period_ns
         self.control_period_ns = robot.period_ns
         self.buffer = ActionBuffer(interpolation)
-        self.guard = GuardChain(
+        self.guard = guard or GuardChain(
             robot, max_following_error=max_following_error, on_violation=on_violation
         )
         self.state: State = 'idle'

@@ -26,7 +26,9 @@ from motion_policy.errors import UserError
 from motion_policy.nodes import diagnostics
 from motion_policy.nodes.commands import CommandPublishers
 from motion_policy.nodes.control_loop import ControlLoop
+from motion_policy.nodes.guarding import declare_guard_parameters, make_guard
 from motion_policy.nodes.shell import declare, parameter
+from motion_policy.nodes.stop_switches import StopSwitches, declare_switch_parameters
 from motion_policy.nodes.subscriptions import StreamSubscriptions
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation, Row, Sampler, observation_from_row
@@ -59,12 +61,9 @@ def declare_control_parameters(node: Node) -> None:
         node, 'latch_faults', False,
         'After a fault hold until ~/reset, instead of going on when all streams are back',
     )  # fmt: skip
-    declare(
-        node, 'max_following_error', 0.0,
-        'Greatest distance of a command from the measured joint [rad or m]; 0: no such limit',
-        minimum=0.0, maximum=10.0,
-    )  # fmt: skip
     declare(node, 'reliable', False, 'Subscribe with reliable instead of best-effort QoS')
+    declare_guard_parameters(node)
+    declare_switch_parameters(node)
 
 
 def make_controller(
@@ -82,9 +81,9 @@ def make_controller(
         interpolation=parameter(node, 'interpolation'),
         ramp_speed=parameter(node, 'ramp_speed'),
         latch_faults=parameter(node, 'latch_faults'),
-        max_following_error=parameter(node, 'max_following_error') or None,
         chunks=chunks,
         first_due_ns=first_due_ns,
+        guard=make_guard(node, robot),
     )
 
 
@@ -123,6 +122,7 @@ class ArmDriver:
         self.subscriptions = StreamSubscriptions(
             node, self._seen_robot, self._sampler, reliable=parameter(node, 'reliable')
         )
+        self._switches = StopSwitches(node, self._stop_at_once)
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.extra_statuses: Callable[[], list[Any]] = list
         self.check_observation: Callable[[Observation], None] = lambda observation: None
@@ -161,6 +161,7 @@ class ArmDriver:
         for timer in self._timers:
             self.node.destroy_timer(timer)
         self.subscriptions.destroy()
+        self._switches.destroy()
         self._publishers.destroy()
         self.node.destroy_publisher(self._diagnostics)
 
@@ -173,6 +174,10 @@ class ArmDriver:
         now_ns = self.node.get_clock().now().nanoseconds
         if not now_ns:
             raise UserError('not enabled: use_sim_time is set and nothing is heard on /clock')
+        try:
+            self._switches.check()
+        except UserError as error:
+            raise UserError(f'not enabled: {error}') from None
         unheard = self._publishers.unheard()
         if unheard:
             # Whoever came later would have to jump to where the commands are by then.
@@ -202,6 +207,12 @@ class ArmDriver:
             self.controller.reset()
         return 'reset: plan and faults are forgotten'
 
+    def _stop_at_once(self, reason: str) -> None:
+        if not self.controller.enabled:
+            return
+        self.disable()
+        self.node.get_logger().error(f'disabled: {reason}')
+
     def _observe(self, now_ns: int) -> Row:
         with self.subscriptions.lock:
             return self._sampler.observe(now_ns)
@@ -214,7 +225,8 @@ class ArmDriver:
         row = self._observe(now_ns)
         with self.lock:
             measured, faults = self._measured.read(row)
-            command = self.controller.tick(now_ns, measured, faults)
+            problems = {**faults, **self._switches.faults()}
+            command = self.controller.tick(now_ns, measured, problems)
             due = self.controller.policy_due(now_ns)
         if command is not None:
             self._publishers.send(command.position)

@@ -21,6 +21,11 @@ from motion_policy.errors import UserError
 from motion_policy.nodes.shell import declare, parameter
 from motion_policy.nodes.subscriptions import sensor_qos
 
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
 
 def declare_switch_parameters(node: Node) -> None:
     """Declare which topics stop the arm."""
@@ -103,7 +108,11 @@ class StopSwitches:
                     else QoSReliabilityPolicy.BEST_EFFORT
                 ),
             )
-            self._subscriptions.append(self._node.create_subscription(Bool, topic, tell, qos))
+            # One of the two never fits a publisher, which is nothing to be warned of.
+            quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
+            self._subscriptions.append(
+                self._node.create_subscription(Bool, topic, tell, qos, event_callbacks=quiet)
+            )
 
     def _listen_for_the_dead_man(self, topic: str) -> None:
         if not topic:
