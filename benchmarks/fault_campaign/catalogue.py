@@ -340,8 +340,9 @@ def _clock_stands(rig: Rig, _rng: np.random.Generator) -> Evidence:
     return Evidence(begin_ns, known_ns, over_ns)
 
 
-STALE_TOP = r"stream 'top'.*(stale|missing)"
-STALE_STATE = r"stream 'state'.*(stale|missing)"
+# Where the arm already held for another reason, only the reason to hold changes.
+STALE_TOP = r"(stream 'top'|hold: .*top:).*(stale|missing)"
+STALE_STATE = r"(stream 'state'|hold: .*state:).*(stale|missing)"
 SLOW = r'hold: policy: no new action'
 
 FAULTS = (
@@ -357,12 +358,12 @@ FAULTS = (
     Fault('joint state: out of order', 'arm', 'go on', '', _joints(_reordered)),
     Fault(
         'joint state: loses a joint', 'arm', 'hold',
-        r"stream 'state'.*joint '\w+' is not in the message",
+        r"(stream 'state'|hold: .*state:).*joint '\w+' is not in the message",
         _joints(_without_a_joint, at_once=True),
     ),
     Fault(
         'joint state: NaN or infinity', 'arm', 'hold',
-        r"stream 'state'.*joint '\w+': position is -?(nan|inf)",
+        r"(stream 'state'|hold: .*state:).*joint '\w+': position is -?(nan|inf)",
         _joints(_not_a_number, at_once=True),
     ),
     Fault(
@@ -408,7 +409,7 @@ FAULTS = (
         _policy('memory', 3),
     ),
     Fault(
-        'clock: 5 s ahead', 'clock', 'hold', r"stream '(top|state)'.*stale",
+        'clock: 5 s ahead', 'clock', 'hold', r"(stream '(top|state)'|hold: .*(top|state):).*stale",
         _clock_jumps(CLOCK_JUMP_NS),
     ),
     Fault(
