@@ -219,6 +219,21 @@ def test_a_bad_chunk_holds_is_counted_and_named(chunk: np.ndarray, stage: str) -
     arm.assert_safe()
 
 
+def test_an_answer_that_hung_is_nothing_to_set_out_for() -> None:
+    arm = Arm()
+    arm.enable()
+    arm.run(60, steadily)
+    arm.run(30, None)
+    assert arm.controller.state == 'hold'
+    asked_ns = arm.requests[-1]
+    assert not arm.controller.add_chunk(np.full((1, 3), 0.9), asked_ns)
+    assert arm.controller.state == 'hold'
+    assert arm.controller.dropped_chunks == 1
+    arm.run(60, steadily)
+    assert arm.controller.state == 'run'
+    arm.assert_safe()
+
+
 def test_a_failed_inference_holds_with_its_reason() -> None:
     arm = Arm()
     arm.enable()

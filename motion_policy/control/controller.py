@@ -189,7 +189,8 @@ class Controller:
         """Take the chunk (k, J) that answers the observation of `observation_ns`.
 
         Return False for a chunk that is not used: from before a reset, hold or enable, entirely
-        late, not finite or of the wrong width. The last two hold the arm at the next tick.
+        late, not finite or of the wrong width. The last two hold the arm at the next tick. An arm
+        at rest does not set out for a single row that is older than the watchdog's patience.
         """
         if observation_ns < self.epoch_ns or not self.enabled:
             self.dropped_chunks += 1
@@ -205,7 +206,8 @@ class Controller:
             self.schedule.answered(len(chunk), max(0, latency_ns))
         if self.state == 'run':
             return self._extend_plan(chunk.astype(np.float64), observation_ns)
-        if self.state == 'hold' and (self._faulty or self._latched):
+        stale = self.schedule is None and self._now_ns - observation_ns > self._patience_ns
+        if stale or (self.state == 'hold' and (self._faulty or self._latched)):
             self.dropped_chunks += 1
             return False
         if self._ramp_target is None:
