@@ -18,6 +18,7 @@ from motion_policy.errors import UserError
 BackboneName = Literal['resnet18', 'resnet34', 'resnet50', 'small']
 SMALL_CHANNELS = (32, 64, 96, 128)
 GROUPS = 8
+COORDINATES = 2
 
 
 class ResNetBackbone(nn.Module):
@@ -81,7 +82,12 @@ def _normalised(convolution: Any, norm: Any, images: Tensor) -> Tensor:
 
 
 class SmallBackbone(nn.Module):
-    """Four convolutions with group normalisation: (N, 3, H, W) -> (N, 128, H / 16, W / 16)."""
+    """Four convolutions with group normalisation: (N, 3, H, W) -> (N, 128, H / 16, W / 16).
+
+    The last one is told where it looks (Liu et al., "An intriguing failing of convolutional neural
+    networks and the CoordConv solution", arXiv:1807.03247): ACT adds positions to what is compared
+    only, and a field of view of 33 pixels cannot tell a place from another.
+    """
 
     channels = SMALL_CHANNELS[-1]
 
@@ -91,6 +97,7 @@ class SmallBackbone(nn.Module):
         before = 3
         for index, channels in enumerate(SMALL_CHANNELS):
             kernel = 5 if index == 0 else 3
+            before += COORDINATES if index == len(SMALL_CHANNELS) - 1 else 0
             convolutions.append(nn.Conv2d(before, channels, kernel, 2, kernel // 2))
             norms.append(nn.GroupNorm(GROUPS, channels))
             before = channels
@@ -99,9 +106,22 @@ class SmallBackbone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         images = images.contiguous()  # channels_last has no quick group normalisation
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+        last = len(self.convolutions) - 1
+        for index, (convolution, norm) in enumerate(
+            zip(self.convolutions, self.norms, strict=True)
+        ):
+            if index == last:
+                images = torch.cat((images, _coordinates(images)), dim=1)
             images = F.relu(norm(convolution(images)))
         return images
+
+
+def _coordinates(maps: Tensor) -> Tensor:
+    """x and y of every place of maps (N, C, h, w), from -1 to 1: (N, 2, h, w)."""
+    height, width = maps.shape[-2:]
+    x = torch.linspace(-1, 1, width, dtype=maps.dtype, device=maps.device).expand(height, width)
+    y = torch.linspace(-1, 1, height, dtype=maps.dtype, device=maps.device)[:, None].expand_as(x)
+    return torch.stack((x, y)).expand(len(maps), -1, -1, -1)
 
 
 def make_backbone(name: BackboneName) -> ResNetBackbone | SmallBackbone:
