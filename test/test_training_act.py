@@ -163,7 +163,13 @@ def test_images_that_stay_in_the_files_teach_the_same(
     demonstrations: Path, whole: Path, tmp_path: Path
 ) -> None:
     data = {'train': [str(demonstrations)], 'validation': 0.25, 'hold': 'no', 'workers': 2}
-    train(config(demonstrations, tmp_path / 'stored', data=data))
+    given = tmp_path / 'stored.yaml'
+    given.write_text(yaml.safe_dump(content(demonstrations, tmp_path / 'stored', data=data)))
+    # As a user calls it: its workers begin from a process that has loaded nothing else.
+    program = 'import sys; from motion_policy.cli.main import main; sys.exit(main(sys.argv[1:]))'
+    command = [sys.executable, '-c', program, 'train', str(given)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     assert weights(tmp_path / 'stored' / 'last') == weights(whole / 'last')
 
 

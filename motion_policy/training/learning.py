@@ -312,6 +312,8 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch]):
             num_workers=workers,
             pin_memory=cuda and workers > 0,
             persistent_workers=workers > 0,
+            # A copy of a process with other threads (CUDA, OpenVINO) may crash.
+            multiprocessing_context='spawn' if workers else None,
         )
 
 
