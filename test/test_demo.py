@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -103,7 +104,11 @@ def test_no_process_outlives_the_demo(
     """Whatever ends the demo ends its nodes and the film, and no film is left half drawn."""
     film = tmp_path / 'demo.mp4'
     arguments = ['demo', '--checkpoint', str(checkpoint), '--out', str(film), '--timeout', '600']
-    with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.DEVNULL) as demo:
+    # A shell lets its background jobs ignore SIGINT, and the demo would inherit that.
+    heeding = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        [*COMMAND, *arguments], stdout=subprocess.DEVNULL, preexec_fn=heeding
+    ) as demo:
         wait_for(lambda: len(processes(mark)) == 4, 'the demo with two nodes and the film')
         demo.send_signal(number)
         demo.wait(PATIENCE_S)
