@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -60,3 +61,34 @@ def test_moments_that_were_saved_in_another_memory_order_count_the_same() -> Non
     learn(resumed, follower, 2)
     for mine, expected in zip(weights(resumed), weights(model), strict=True):
         assert torch.equal(mine, expected)
+
+
+def test_a_weight_that_learns_later_than_the_others_goes_where_plain_adam_takes_it() -> None:
+    def late(make: Callable[[nn.Module], torch.optim.Optimizer]) -> list[Tensor]:
+        model = layers()
+        optimizer = make(model)
+        for learning in (False, True, False):
+            model[1].requires_grad_(learning)
+            learn(model, optimizer, 2)
+        return weights(model)
+
+    ours = late(lambda model: adam(model.parameters(), 0.01))
+    plain = late(lambda model: torch.optim.Adam(model.parameters(), lr=0.01, eps=ADAM_EPS))
+    for mine, expected in zip(ours, plain, strict=True):
+        torch.testing.assert_close(mine, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_step_calls_its_closure_once_and_returns_what_that_returns() -> None:
+    weight = nn.Parameter(torch.ones(3))
+    optimizer = adam([weight], 0.1)
+    calls: list[float] = []
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = weight.square().sum()
+        loss.backward()
+        calls.append(loss.item())
+        return calls[-1]
+
+    returned = [optimizer.step(closure) for _ in range(3)]
+    assert returned == calls and calls[0] == 3 and calls[2] < calls[1] < 3
