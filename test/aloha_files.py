@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import recordings
 
-from motion_policy.robot import RobotSpec, robot_spec_from_yaml
+from motion_policy.robot import RobotSpec
 
 HEIGHT, WIDTH, JOINTS = 24, 32, 14
 CAMERAS = ('cam_low', 'cam_high')  # the configuration's order, which is not the alphabet's
@@ -24,28 +24,8 @@ CAMERAS = ('cam_low', 'cam_high')  # the configuration's order, which is not the
 
 def robot(cameras: tuple[str, ...] = CAMERAS, joints: int = JOINTS) -> RobotSpec:
     """Return a robot with a leader at 50 Hz whose limits hold every joint value."""
-    seen = '\n'.join(
-        f'  {name}: {{topic: {name}/image_raw, width: {WIDTH}, height: {HEIGHT}}}'
-        for name in cameras
-    )
-    return robot_spec_from_yaml(
-        f"""
-name: two_arms
-rate: 50.0
-joints:
-  names: [{', '.join(f'joint_{number}' for number in range(joints))}]
-  state: {{topic: joint_states, type: sensor_msgs/msg/JointState}}
-  leader: {{topic: leader, type: sensor_msgs/msg/JointState}}
-  command: {{topic: command, type: std_msgs/msg/Float64MultiArray}}
-  limits:
-    position: {[[-2, 2]] * joints}
-    velocity: {[1.0] * joints}
-    acceleration: {[1.0] * joints}
-cameras:
-{seen}
-""",
-        'two_arms.yaml',
-    )
+    names = [f'joint_{number}' for number in range(joints)]
+    return recordings.robot_with_leader('two_arms', names, cameras, WIDTH, HEIGHT, 50.0)
 
 
 def qpos(episode: int, rows: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import recordings
 
-from motion_policy.robot import RobotSpec, robot_spec_from_yaml
+from motion_policy.robot import RobotSpec
 
 HEIGHT, WIDTH = 12, 16
 NAMES = ('shoulder', 'elbow', 'hand')
@@ -19,29 +19,7 @@ def robot(
     joints: int = 3, *, cameras: tuple[str, ...] = ('top',), rate: float = 10.0
 ) -> RobotSpec:
     """Return a robot with small cameras and a leader, whose limits hold every joint value."""
-    names = ', '.join(NAMES[:joints])
-    seen = '\n'.join(
-        f'  {name}: {{topic: {name}/image_raw, width: {WIDTH}, height: {HEIGHT}}}'
-        for name in cameras
-    )
-    return robot_spec_from_yaml(
-        f"""
-name: small_arm
-rate: {rate}
-joints:
-  names: [{names}]
-  state: {{topic: joint_states, type: sensor_msgs/msg/JointState}}
-  leader: {{topic: leader, type: sensor_msgs/msg/JointState}}
-  command: {{topic: command, type: std_msgs/msg/Float64MultiArray}}
-  limits:
-    position: {[[-2, 2]] * joints}
-    velocity: {[1.0] * joints}
-    acceleration: {[1.0] * joints}
-cameras:
-{seen}
-""",
-        'small_arm.yaml',
-    )
+    return recordings.robot_with_leader('small_arm', NAMES[:joints], cameras, WIDTH, HEIGHT, rate)
 
 
 def joints(episode: int, rows: int, count: int = 3) -> np.ndarray:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from motion_policy.episodes import EpisodeWriter
-from motion_policy.robot import RobotSpec, load_robot_spec
+from motion_policy.robot import RobotSpec, load_robot_spec, robot_spec_from_yaml
 from motion_policy.streams import Observation, Row, Sample, StreamCounters
 
 START_NS = 1_700_000_000_000_000_000
@@ -20,6 +21,34 @@ START_NS = 1_700_000_000_000_000_000
 def tabletop() -> RobotSpec:
     """Return the robot of the simulation."""
     return load_robot_spec('tabletop_sim')
+
+
+def robot_with_leader(
+    name: str, joints: Sequence[str], cameras: Sequence[str], width: int, height: int, rate: float
+) -> RobotSpec:
+    """Return a robot with small cameras and a leader, whose limits hold every joint value."""
+    seen = '\n'.join(
+        f'  {camera}: {{topic: {camera}/image_raw, width: {width}, height: {height}}}'
+        for camera in cameras
+    )
+    return robot_spec_from_yaml(
+        f"""
+name: {name}
+rate: {rate}
+joints:
+  names: [{', '.join(joints)}]
+  state: {{topic: joint_states, type: sensor_msgs/msg/JointState}}
+  leader: {{topic: leader, type: sensor_msgs/msg/JointState}}
+  command: {{topic: command, type: std_msgs/msg/Float64MultiArray}}
+  limits:
+    position: {[[-2, 2]] * len(joints)}
+    velocity: {[1.0] * len(joints)}
+    acceleration: {[1.0] * len(joints)}
+cameras:
+{seen}
+""",
+        f'{name}.yaml',
+    )
 
 
 def joint_values(row: int, count: int = 5) -> np.ndarray:

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import IO, Any
 
 from motion_policy.nodes.environment import middleware_profile
@@ -69,12 +69,7 @@ class NodeProcesses:
         self._former_sigterm = signal.signal(signal.SIGTERM, _exit_on_signal)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_details: object) -> None:
         self.stop()
         signal.signal(signal.SIGTERM, self._former_sigterm or signal.SIG_DFL)
         self._set_environment(self._saved)

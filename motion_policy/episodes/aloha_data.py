@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import h5py
@@ -22,11 +21,11 @@ import numpy.typing as npt
 from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.images import decode_jpeg, without_padding
+from motion_policy.episodes.joint_arrays import Float32Array, JointArrays
 from motion_policy.episodes.reader import DAMAGE
 
 Array = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
-Float32Array = npt.NDArray[np.float32]
 
 BASE_ACTION = 'base_action'
 
@@ -50,7 +49,7 @@ class AlohaCamera:
     jpeg: bool
 
 
-class AlohaFile:
+class AlohaFile(JointArrays):
     """One demonstration of `length` rows; a context manager.
 
     `cameras` are those of the file, in alphabetical order.
@@ -77,45 +76,15 @@ class AlohaFile:
             self.close()
             raise
 
-    def close(self) -> None:
-        """Close the file; nothing can be read after it."""
-        self._file.close()
-
-    def __enter__(self) -> AlohaFile:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     @property
     def sim(self) -> bool:
         """True when the file says that the robot is simulated."""
         return bool(self._file.attrs.get('sim', False))
 
     @property
-    def qpos(self) -> Float32Array:
-        """Measured joint positions (T, J)."""
-        return self._floats(layout.QPOS)
-
-    @property
     def qvel(self) -> Float32Array | None:
         """Measured joint velocities (T, J); None where the file has none."""
         return self._floats(layout.QVEL) if layout.QVEL in self._file else None
-
-    @property
-    def effort(self) -> Float32Array | None:
-        """Measured efforts (T, J); None where the file has none."""
-        return self._floats(layout.EFFORT) if layout.EFFORT in self._file else None
-
-    @property
-    def action(self) -> Float32Array:
-        """Leader or commanded joint positions (T, J)."""
-        return self._floats(layout.ACTION)
 
     @property
     def base_action(self) -> Array | None:

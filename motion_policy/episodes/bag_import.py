@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from motion_policy.episodes.bags import read_bag_rows
@@ -79,12 +78,7 @@ class _Episodes:
     def __enter__(self) -> _Episodes:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_details: object) -> None:
         """After an error nothing is left behind; the bag can simply be imported again."""
         if kind is None:
             return

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import h5py
@@ -18,10 +17,10 @@ import numpy.typing as npt
 from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.images import decode_jpeg, is_jpeg, without_padding
+from motion_policy.episodes.joint_arrays import Float32Array, JointArrays
 from motion_policy.robot import RobotSpec, RobotSpecError, robot_spec_from_yaml
 from motion_policy.streams import StreamCounters
 
-Float32Array = npt.NDArray[np.float32]
 Int64Array = npt.NDArray[np.int64]
 RgbImage = npt.NDArray[np.uint8]
 
@@ -42,7 +41,7 @@ class StreamStamps:
     counters: StreamCounters
 
 
-class EpisodeReader:
+class EpisodeReader(JointArrays):
     """Read an episode of `length` rows and J joints; a context manager.
 
     Raises:
@@ -52,21 +51,6 @@ class EpisodeReader:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._file = open_episode(self.path)
-
-    def close(self) -> None:
-        """Close the file; no array can be read after it."""
-        self._file.close()
-
-    def __enter__(self) -> EpisodeReader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def length(self) -> int:
@@ -133,24 +117,9 @@ class EpisodeReader:
         return bool(self._attribute('compress'))
 
     @cached_property
-    def qpos(self) -> Float32Array:
-        """Measured joint positions (T, J) [rad or m]."""
-        return self._floats(layout.QPOS)
-
-    @cached_property
     def qvel(self) -> Float32Array:
         """Measured joint velocities (T, J); zero where the robot does not report them."""
         return self._floats(layout.QVEL)
-
-    @cached_property
-    def effort(self) -> Float32Array | None:
-        """Measured efforts (T, J) [N m or N], None where the robot does not report them."""
-        return self._floats(layout.EFFORT) if layout.EFFORT in self._file else None
-
-    @cached_property
-    def action(self) -> Float32Array:
-        """Leader or commanded joint positions (T, J) [rad or m]."""
-        return self._floats(layout.ACTION)
 
     @cached_property
     def time_ns(self) -> Int64Array:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import cv2
@@ -59,12 +58,7 @@ class VideoFile:
         self._sink.write(np.ascontiguousarray(frame[:height, :width]))
         self.frames += 1
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_details: object) -> None:
         if self._sink is None:
             return
         try:

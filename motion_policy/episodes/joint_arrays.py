@@ -1,0 +1,56 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What an episode of ours and one of ALOHA have in common: an open file and its joint arrays.
+
+Rule: whoever derives from it says how an array is read, and what is wrong with one that cannot be.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from motion_policy.episodes import layout
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Float32Array = npt.NDArray[np.float32]
+
+
+class JointArrays:
+    """The joint arrays of an open HDF5 file of T rows and J joints; a context manager."""
+
+    _file: h5py.File
+
+    def close(self) -> None:
+        """Close the file; no array can be read after it."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self.close()
+
+    @cached_property
+    def qpos(self) -> Float32Array:
+        """Measured joint positions (T, J) [rad or m]."""
+        return self._floats(layout.QPOS)
+
+    @cached_property
+    def effort(self) -> Float32Array | None:
+        """Measured efforts (T, J) [N m or N]; None where the file has none."""
+        return self._floats(layout.EFFORT) if layout.EFFORT in self._file else None
+
+    @cached_property
+    def action(self) -> Float32Array:
+        """Leader or commanded joint positions (T, J) [rad or m]."""
+        return self._floats(layout.ACTION)
+
+    def _floats(self, name: str) -> Float32Array:
+        raise NotImplementedError
