@@ -6,7 +6,6 @@ is one line.
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ from policy_examples import write_demonstrations
 from pytorch_lightning.callbacks import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torchvision.models import get_model
+from training_runs import run_until_killed, small_run, weights
 
 from motion_policy.cli.main import main
 from motion_policy.policies import load_policy, make_model
@@ -37,18 +37,6 @@ ACT = {
     'encoder_layers': 1, 'posterior_layers': 1, 'latent_dim': 4, 'backbone': 'small',
 }  # fmt: skip
 SARNN = {'policy': {'kind': 'sarnn'}, 'steps': None, 'warmup_steps': 0, 'epochs': 2}
-KILLED_RUN = """
-import os, signal, sys, yaml
-from pytorch_lightning.callbacks import Callback
-from motion_policy.training import TrainConfig, train
-
-class Kill(Callback):
-    def on_train_batch_end(self, trainer, module, outputs, batch, index):
-        if trainer.global_step == 10:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-train(TrainConfig.model_validate(yaml.safe_load(sys.argv[1])), callbacks=[Kill()])
-"""
 
 
 @pytest.fixture(scope='module')
@@ -59,26 +47,18 @@ def demonstrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def content(demonstrations: Path, output: Path, **changes: Any) -> dict[str, Any]:
     given = {
         'policy': ACT,
-        'data': {'train': [str(demonstrations)], 'validation': 0.25},
-        'output': str(output),
         'rate': 25.0,
-        'cameras': ['top'],
         'image_size': [16, 16],
         'batch_size': 3,
         'steps': 16,
         'validate_every': 4,
         'validation_frames': 7,
         'warmup_steps': 2,
-        'learning_rate_shape': 'cosine',
         'weight_decay': 1e-4,
-        'average': 0.5,
-        'gradient_clip': 1.0,
         'augmentation': {'translate': 0.1, 'brightness': 0.1},
-        'threads': 1,
-        'device': 'cpu',
         'pictures_every': 8,
     }
-    return {**given, **changes}
+    return small_run(demonstrations, output, **{**given, **changes})
 
 
 def config(demonstrations: Path, output: Path, **changes: Any) -> TrainConfig:
@@ -91,10 +71,6 @@ def whole(demonstrations: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     output = tmp_path_factory.mktemp('runs') / 'whole'
     assert train(config(demonstrations, output)) == output / 'best'
     return output
-
-
-def weights(folder: Path) -> bytes:
-    return (folder / 'weights.safetensors').read_bytes()
 
 
 def new_model(given: TrainConfig) -> Any:
@@ -128,9 +104,7 @@ def test_a_killed_run_ends_as_one_that_was_never_killed(
     demonstrations: Path, whole: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / 'killed'
-    text = yaml.safe_dump(content(demonstrations, output))
-    killed = subprocess.run([sys.executable, '-c', KILLED_RUN, text], capture_output=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    run_until_killed(content(demonstrations, output), step=10)
     assert load_policy(output / 'last').spec.metrics['steps'] == 8
     train(config(demonstrations, output))
     for name in ('best', 'last'):

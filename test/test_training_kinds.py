@@ -13,6 +13,7 @@ import torch
 from policy_examples import small_policy, write_demonstrations
 from pytorch_lightning.callbacks import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from training_runs import weights
 
 from motion_policy.errors import UserError
 from motion_policy.policies import load_model, load_policy
@@ -58,10 +59,6 @@ def autoencoder(demonstrations: Path, tmp_path_factory: pytest.TempPathFactory) 
     """Return the checkpoint of an autoencoder that has learnt a little."""
     output = tmp_path_factory.mktemp('runs') / 'cae'
     return train(config(demonstrations, output, CAE, **FRAMES, epochs=3, pictures_every=2))
-
-
-def weights(folder: Path) -> bytes:
-    return (folder / 'weights.safetensors').read_bytes()
 
 
 def test_an_autoencoder_says_how_it_was_made_and_moves_no_robot(autoencoder: Path) -> None:

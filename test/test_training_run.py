@@ -5,9 +5,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from policy_examples import small_robot, write_demonstrations
 from pytorch_lightning.callbacks import Callback
 from recordings import write_episode
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from training_runs import run_until_killed, small_run, weights
 
 from motion_policy.cli.main import main
 from motion_policy.policies import load_policy
@@ -27,19 +25,6 @@ from motion_policy.training import ConfigError, TrainConfig, train
 from motion_policy.training.checkpoints import TrainingError
 
 torch.set_num_threads(1)
-
-KILLED_RUN = """
-import os, signal, sys, yaml
-from pytorch_lightning.callbacks import Callback
-from motion_policy.training import TrainConfig, train
-
-class Kill(Callback):
-    def on_train_batch_end(self, trainer, module, outputs, batch, index):
-        if trainer.current_epoch == 2 and index == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-train(TrainConfig.model_validate(yaml.safe_load(sys.argv[1])), callbacks=[Kill()])
-"""
 
 
 @pytest.fixture(scope='module')
@@ -50,21 +35,13 @@ def demonstrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def content(demonstrations: Path, output: Path, **changes: Any) -> dict[str, Any]:
     given = {
         'policy': {'kind': 'sarnn', 'rec_dim': 16, 'k_dim': 3, 'temperature': 0.05},
-        'data': {'train': [str(demonstrations)], 'validation': 0.25},
-        'output': str(output),
-        'cameras': ['top'],
         'image_size': [12, 16],
         'batch_size': 2,
         'epochs': 4,
-        'learning_rate_shape': 'cosine',
         'image_loss_frames': 3,
-        'average': 0.5,
-        'gradient_clip': 1.0,
-        'threads': 1,
-        'device': 'cpu',
         'pictures_every': 2,
     }
-    return {**given, **changes}
+    return small_run(demonstrations, output, **{**given, **changes})
 
 
 def config(demonstrations: Path, output: Path, **changes: Any) -> TrainConfig:
@@ -77,10 +54,6 @@ def whole(demonstrations: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     output = tmp_path_factory.mktemp('runs') / 'whole'
     assert train(config(demonstrations, output)) == output / 'best'
     return output
-
-
-def weights(folder: Path) -> bytes:
-    return (folder / 'weights.safetensors').read_bytes()
 
 
 def test_a_run_leaves_policies_that_act_and_say_how_they_were_made(whole: Path) -> None:
@@ -138,9 +111,7 @@ def test_a_killed_run_ends_as_one_that_was_never_killed(
     demonstrations: Path, whole: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / 'killed'
-    text = yaml.safe_dump(content(demonstrations, output))
-    killed = subprocess.run([sys.executable, '-c', KILLED_RUN, text], capture_output=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    run_until_killed(content(demonstrations, output), step=5)
     assert load_policy(output / 'last').spec.metrics['epoch'] == 2
     train(config(demonstrations, output))
     assert weights(output / 'last') == weights(whole / 'last')
