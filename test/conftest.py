@@ -1,6 +1,9 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures for all tests; every ROS test has a domain of its own on this machine only."""
+"""Fixtures for all tests; every ROS test has a domain of its own on this machine only.
+
+What needs rclpy or torch is imported in the fixture: other tests run without them.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,14 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
+from control_robots import formula_arm
+
+if TYPE_CHECKING:
+    from fake_arm import FakeArm, MakeNode
+    from ros_testing import Bench
 
 # Higher ids use ports that Linux may give to any program.
 DOMAIN_IDS = range(1, 102)
@@ -40,6 +48,67 @@ def ros_domain() -> Iterator[int]:
         if os.environ.get('ROS_DISTRO') == 'humble':
             patch.setenv('ROS_LOCALHOST_ONLY', '1')
         yield domain_id
+
+
+@pytest.fixture
+def bench(ros_domain: int) -> Iterator[Bench]:
+    """Give a context with a client node, for this test alone."""
+    from ros_testing import ros_bench
+
+    with ros_bench() as bench:
+        yield bench
+
+
+@pytest.fixture
+def arm(bench: Bench) -> FakeArm:
+    """Give the arm by formula, on real topics."""
+    from fake_arm import FakeArm
+
+    return FakeArm(bench, formula_arm())
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save a random policy for the arm by formula."""
+    import torch
+    from fake_arm import save_random_policy
+
+    torch.set_num_threads(1)
+    return save_random_policy(tmp_path_factory.mktemp('models') / 'random', formula_arm())
+
+
+@pytest.fixture
+def usual_parameters() -> dict[str, Any]:
+    """Give what every policy node of a test module is told, beside its checkpoint."""
+    return {}
+
+
+@pytest.fixture
+def make_node(
+    bench: Bench, checkpoint: Path, usual_parameters: dict[str, Any]
+) -> Iterator[MakeNode]:
+    """Give what starts a policy node beside the test's client, active unless told otherwise."""
+    from fake_arm import LOSSLESS
+    from rclpy.parameter import Parameter
+
+    from motion_policy.nodes.policy_node import PolicyNode
+
+    nodes = []
+
+    def make(autostart: bool = True, **parameters: Any) -> PolicyNode:
+        values = {
+            'checkpoint': str(checkpoint), 'autostart': autostart, **usual_parameters, **LOSSLESS,
+            **parameters,
+        }  # fmt: skip
+        overrides = [Parameter(name, value=value) for name, value in values.items()]
+        node = PolicyNode(context=bench.context, parameter_overrides=overrides)
+        nodes.append(node)
+        bench.add(node)
+        return node
+
+    yield make
+    for node in nodes:
+        node.close()
 
 
 def _claim_domain() -> tuple[IO[str], int]:

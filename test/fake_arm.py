@@ -7,6 +7,11 @@ It echoes commands as joint states and shows grey images; each part can be silen
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +24,12 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
+from motion_policy.nodes.policy_node import PolicyNode
 from motion_policy.policies import PolicySpec, make_policy, save_policy
 from motion_policy.policies.normalisation import Normalisation, Range
 from motion_policy.robot import RobotSpec
 
+MakeNode = Callable[..., PolicyNode]
 HOME = 0.1
 # The tests judge every single command, also on a machine so busy that the newest would win.
 LOSSLESS = {'qos_overrides./forward_position_controller/commands.publisher.depth': 100}
@@ -138,6 +145,26 @@ class FakeArm:
         self.commands.append(np.array(message.data))
         if self.obeys:
             self.position = self.commands[-1]
+
+
+def end_on_the_way(
+    arm: FakeArm, parameters: dict[str, Any], sent: signal.Signals, log_dir: Path
+) -> None:
+    """Start the arm's node as a process, let it move, end it by a signal: the arm must be held."""
+    command = [sys.executable, '-m', f'motion_policy.nodes.{arm.node_name}', '--ros-args']
+    for name, value in {**parameters, **LOSSLESS}.items():
+        command += ['-p', f'{name}:={value}']
+    environment = {**os.environ, 'ROS_LOG_DIR': str(log_dir)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        arm.enable_when_ready()
+        arm.hear(50)
+        process.send_signal(sent)
+        arm.bench.spin_until(lambda: process.poll() is not None, 'the end of the node')
+        arm.wait_for_silence()
+        assert process.returncode == 0
+        assert process.stderr is not None and 'Traceback' not in process.stderr.read()
+    np.testing.assert_array_equal(arm.commands[-1], arm.commands[-2])
+    assert_safe(arm.commands, arm.robot)
 
 
 def save_random_policy(

@@ -20,12 +20,11 @@ from control_robots import formula_arm
 
 pytest.importorskip('rclpy')
 
-import torch
 import yaml
 from fake_arm import LOSSLESS, FakeArm, assert_safe, save_random_policy
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
-from ros_testing import Bench, ros_bench
+from ros_testing import Bench
 from slow_episode import write_slow_episode
 from std_srvs.srv import Trigger
 
@@ -39,12 +38,6 @@ pytestmark = pytest.mark.skipif(
 ROOT = Path(__file__).resolve().parents[1]
 NODES = ('policy_node', 'recorder_node', 'replay_node', 'sim_node', 'demonstrator_node')
 ROBOT = formula_arm()
-
-
-@pytest.fixture
-def bench(ros_domain: int) -> Iterator[Bench]:
-    with ros_bench() as bench:
-        yield bench
 
 
 @pytest.fixture(scope='module')
@@ -71,12 +64,6 @@ def lossless(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp('parameters') / 'lossless.yaml'
     path.write_text(yaml.safe_dump({'/**': {'ros__parameters': LOSSLESS}}))
     return f'params_file:={path}'
-
-
-@pytest.fixture(scope='module')
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_random_policy(tmp_path_factory.mktemp('models') / 'random', ROBOT)
 
 
 @contextmanager

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,18 @@ from control_robots import formula_arm
 pytest.importorskip('rclpy')
 
 import torch
-from fake_arm import LOSSLESS, FakeArm, assert_safe
+from fake_arm import FakeArm, MakeNode, assert_safe
 from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.parameter import Parameter
-from ros_testing import Bench, ros_bench
+from ros_testing import Bench
 from sensor_msgs.msg import Image
 from trajectory_msgs.msg import JointTrajectory
 
 from motion_policy.nodes import policy_node
-from motion_policy.nodes.policy_node import PolicyNode
 from motion_policy.policies import PolicySpec, make_policy, save_policy
 from motion_policy.policies.normalisation import Normalisation, Spread
 
 ROBOT = formula_arm()
 ROWS = 150
-MakeNode = Callable[..., PolicyNode]
 
 
 class SlowPolicy:
@@ -59,17 +56,6 @@ class SlowPolicy:
         return slow
 
 
-@pytest.fixture
-def bench(ros_domain: int) -> Iterator[Bench]:
-    with ros_bench() as bench:
-        yield bench
-
-
-@pytest.fixture
-def arm(bench: Bench) -> FakeArm:
-    return FakeArm(bench, ROBOT)
-
-
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
@@ -92,23 +78,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make_node(bench: Bench, checkpoint: Path) -> Iterator[MakeNode]:
-    nodes = []
-
-    def make(autostart: bool = True, **parameters: Any) -> PolicyNode:
-        # The pictures of the fake camera are all the same.
-        values = {
-            'checkpoint': str(checkpoint), 'autostart': autostart, 'backend': 'eager',
-            'max_frozen': 0.0, **LOSSLESS, **parameters,
-        }  # fmt: skip
-        overrides = [Parameter(name, value=value) for name, value in values.items()]
-        node = PolicyNode(context=bench.context, parameter_overrides=overrides)
-        nodes.append(node)
-        return bench.add(node)
-
-    yield make
-    for node in nodes:
-        node.close()
+def usual_parameters() -> dict[str, Any]:
+    # The pictures of the fake camera are all the same.
+    return {'backend': 'eager', 'max_frozen': 0.0}
 
 
 def test_between_chunks_the_arm_goes_on_and_the_whole_plan_and_the_heat_are_shown(

@@ -4,15 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 from control_robots import formula_arm
 
 pytest.importorskip('rclpy')
 
-from ros_testing import Bench, ros_bench
+from ros_testing import Bench
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
@@ -26,12 +24,6 @@ TWO_ARMS = """[
   {topic: gripper/target_joint, type: sensor_msgs/msg/JointState,
    joints: [joint4], message_names: [finger]}]"""
 POSITION = np.array([0.1, 0.2, 0.3, 0.4])
-
-
-@pytest.fixture
-def bench(ros_domain: int) -> Iterator[Bench]:
-    with ros_bench() as bench:
-        yield bench
 
 
 def test_one_command_becomes_one_message_per_topic(bench: Bench) -> None:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,56 +16,20 @@ from control_robots import formula_arm
 pytest.importorskip('rclpy')
 
 import torch
-from fake_arm import HOME, LOSSLESS, FakeArm, assert_safe, save_random_policy
+from fake_arm import HOME, FakeArm, MakeNode, assert_safe, save_random_policy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import Log
 from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.parameter import Parameter
 from ros_testing import Bench, ros_bench
 from sensor_msgs.msg import CompressedImage, Image
 from trajectory_msgs.msg import JointTrajectory
 
 from motion_policy.errors import UserError
 from motion_policy.nodes import policy_node
-from motion_policy.nodes.policy_node import PolicyNode
 
 ROBOT = formula_arm()
 POLICY_PERIOD_S = 0.1
-MakeNode = Callable[..., PolicyNode]
-
-
-@pytest.fixture
-def bench(ros_domain: int) -> Iterator[Bench]:
-    with ros_bench() as bench:
-        yield bench
-
-
-@pytest.fixture
-def arm(bench: Bench) -> FakeArm:
-    return FakeArm(bench, ROBOT)
-
-
-@pytest.fixture(scope='module')
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_random_policy(tmp_path_factory.mktemp('models') / 'random', ROBOT)
-
-
-@pytest.fixture
-def make_node(bench: Bench, checkpoint: Path) -> Iterator[MakeNode]:
-    nodes = []
-
-    def make(autostart: bool = True, **parameters: Any) -> PolicyNode:
-        values = {'checkpoint': str(checkpoint), 'autostart': autostart, **LOSSLESS, **parameters}
-        overrides = [Parameter(name, value=value) for name, value in values.items()]
-        node = PolicyNode(context=bench.context, parameter_overrides=overrides)
-        nodes.append(node)
-        return bench.add(node)
-
-    yield make
-    for node in nodes:
-        node.close()
 
 
 @pytest.fixture

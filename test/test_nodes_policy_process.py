@@ -4,11 +4,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +13,10 @@ from control_robots import formula_arm
 
 pytest.importorskip('rclpy')
 
-import torch
 from builtin_interfaces.msg import Time
-from fake_arm import LOSSLESS, FakeArm, assert_safe, save_random_policy
+from fake_arm import LOSSLESS, FakeArm, assert_safe, end_on_the_way
 from rclpy.parameter import Parameter
-from ros_testing import Bench, ros_bench
+from ros_testing import Bench
 from rosgraph_msgs.msg import Clock
 
 from motion_policy.nodes.policy_node import PolicyNode
@@ -29,36 +24,11 @@ from motion_policy.nodes.policy_node import PolicyNode
 ROBOT = formula_arm()
 
 
-@pytest.fixture
-def bench(ros_domain: int) -> Iterator[Bench]:
-    with ros_bench() as bench:
-        yield bench
-
-
-@pytest.fixture(scope='module')
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_random_policy(tmp_path_factory.mktemp('models') / 'random', ROBOT)
-
-
 def test_sigterm_while_moving_ends_with_a_held_position(
-    bench: Bench, checkpoint: Path, tmp_path: Path
+    arm: FakeArm, checkpoint: Path, tmp_path: Path
 ) -> None:
-    arm = FakeArm(bench, ROBOT)
-    command = [sys.executable, '-m', 'motion_policy.nodes.policy_node', '--ros-args']
-    for name, value in {'checkpoint': checkpoint, 'autostart': 'true', **LOSSLESS}.items():
-        command += ['-p', f'{name}:={value}']
-    environment = {**os.environ, 'ROS_LOG_DIR': str(tmp_path)}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        arm.enable_when_ready()
-        arm.hear(40)
-        process.send_signal(signal.SIGTERM)
-        bench.spin_until(lambda: process.poll() is not None, 'the end of the node')
-        arm.wait_for_silence()
-        assert process.returncode == 0
-        assert 'Traceback' not in process.stderr.read()
-    np.testing.assert_array_equal(arm.commands[-1], arm.commands[-2])
-    assert_safe(arm.commands, ROBOT)
+    parameters = {'checkpoint': checkpoint, 'autostart': 'true'}
+    end_on_the_way(arm, parameters, signal.SIGTERM, tmp_path)
 
 
 class SimulatedArm(FakeArm):

@@ -6,7 +6,6 @@ lets the arm hold until it is held again, and the optional stages of the guard c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,10 @@ from test_control_workspace import planar_urdf
 
 pytest.importorskip('rclpy')
 
-import torch
-from fake_arm import HOME, LOSSLESS, FakeArm, assert_safe, save_random_policy
+from fake_arm import HOME, FakeArm, MakeNode, assert_safe
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
-from ros_testing import Bench, ros_bench
+from ros_testing import Bench
 from sensor_msgs.msg import Joy
 from std_msgs.msg import Bool
 
@@ -29,40 +27,6 @@ from motion_policy.errors import UserError
 from motion_policy.nodes.policy_node import PolicyNode
 
 ROBOT = formula_arm()
-MakeNode = Callable[..., PolicyNode]
-
-
-@pytest.fixture
-def bench(ros_domain: int) -> Iterator[Bench]:
-    with ros_bench() as bench:
-        yield bench
-
-
-@pytest.fixture
-def arm(bench: Bench) -> FakeArm:
-    return FakeArm(bench, ROBOT)
-
-
-@pytest.fixture(scope='module')
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    return save_random_policy(tmp_path_factory.mktemp('models') / 'random', ROBOT)
-
-
-@pytest.fixture
-def make_node(bench: Bench, checkpoint: Path) -> Iterator[MakeNode]:
-    nodes = []
-
-    def make(**parameters: Any) -> PolicyNode:
-        values = {'checkpoint': str(checkpoint), 'autostart': True, **LOSSLESS, **parameters}
-        overrides = [Parameter(name, value=value) for name, value in values.items()]
-        node = PolicyNode(context=bench.context, parameter_overrides=overrides)
-        nodes.append(node)
-        return bench.add(node)
-
-    yield make
-    for node in nodes:
-        node.close()
 
 
 @pytest.mark.parametrize('durability', ['TRANSIENT_LOCAL', 'VOLATILE'])
