@@ -300,16 +300,41 @@ def test_enabled_again_before_the_arm_is_there_it_goes_on_from_its_last_command(
     arm.assert_safe()
 
 
-@pytest.mark.parametrize(('later_s', 'away'), [(0.1, 0.5), (5.0, 0.01)])
-def test_an_arm_that_was_moved_meanwhile_starts_where_it_stands(
-    later_s: float, away: float
-) -> None:
+def test_an_arm_that_is_still_on_its_way_is_not_enabled_until_it_is_there() -> None:
     arm = arm_that_has_just_stopped()
-    arm.now_ns += round(later_s * 1e9)
-    arm.measured = arm.positions[-1] - away
+    there = arm.positions[-1]
+    arm.measured = there - np.array([0.0, 0.3, 0.0])  # many periods of travel behind
+    arm.now_ns += 300_000_000
+    with pytest.raises(UserError, match=r"joint 'joint2' .*on its way.*again in 0\.[67] s"):
+        arm.enable()
+    assert arm.run(5, None) == []
+    arm.measured = there - 0.01
+    arm.enable()
+    arm.run(20, lambda now_ns, measured: UPPER[None])
+    arm.assert_safe()
+
+
+def test_an_arm_that_was_moved_meanwhile_starts_where_it_stands() -> None:
+    arm = arm_that_has_just_stopped()
+    arm.now_ns += 1_100_000_000
+    arm.measured = arm.positions[-1] - 0.5
     standing = arm.measured.copy()
     arm.enable()
     np.testing.assert_array_equal(arm.run(1, None)[0].position, standing)
+
+
+def test_an_answer_to_what_a_clock_that_went_back_has_yet_to_see_is_dropped() -> None:
+    arm = Arm()
+    arm.enable()
+    arm.run(53, steadily)
+    asked_ns = arm.now_ns
+    arm.now_ns -= 3_000_000_000
+    arm.run(1, None)
+    assert not arm.controller.add_chunk(np.full((1, 3), 0.9), asked_ns)
+    assert arm.controller.dropped_chunks == 1
+    arm.run(60, steadily)
+    assert arm.controller.state == 'run'
+    arm.assert_safe()
 
 
 def test_enable_refuses_a_pose_outside_the_limits_and_names_the_joint() -> None:

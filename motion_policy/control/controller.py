@@ -118,7 +118,7 @@ class Controller:
     def enable(self, now_ns: int, measured: Float64Array) -> None:
         """Start from the measured position (J,), at rest; UserError when it is not usable.
 
-        Soon after the last command of before, and near it, start from that one.
+        Within a second of the last command start from that one, and only once the arm is there.
         """
         if self.enabled:
             return
@@ -192,7 +192,9 @@ class Controller:
         late, not finite or of the wrong width. The last two hold the arm at the next tick. An arm
         at rest does not set out for a single row that is older than the watchdog's patience.
         """
-        if observation_ns < self.epoch_ns or not self.enabled:
+        # A clock that went back leaves answers to what is yet to come.
+        ahead = observation_ns > max(self._now_ns, self._asked_ns)
+        if ahead or observation_ns < self.epoch_ns or not self.enabled:
             self.dropped_chunks += 1
             return False
         self._awaiting = False
@@ -238,7 +240,7 @@ class Controller:
         self._now_ns = now_ns
         if self._stopping:
             return self._last_commands()
-        problem = 'the clock went back' if went_back else self._problem(faults)
+        problem = self._problem(faults) or ('the clock went back' if went_back else '')
         if problem:
             self._fault(problem, now_ns)
         result = self._move(now_ns, measured)
@@ -261,15 +263,24 @@ class Controller:
         return measured
 
     def _where_to_start(self, now_ns: int, measured: Float64Array) -> Float64Array:
-        """Return the last command while the arm is still on its way to it, else where it stands.
+        """Return where the arm stands, or soon after the last command that one.
 
-        Called back from there, it would have to break its limits.
+        Controllers of arms keep their last command: a start elsewhere would be a jump for them,
+        and an arm on its way there does not stand where it is measured.
         """
         since_ns, sent = self._silent_since_ns, self.guard.sent
         if since_ns is None or not 0 <= now_ns - since_ns <= SETTLING_NS:
             return measured
         reach = self.guard.limiter.max_velocity * self.control_period_ns * 1e-9 * SETTLING_PERIODS
-        return sent if bool((np.abs(measured - sent) <= reach).all()) else measured
+        far = np.flatnonzero(np.abs(measured - sent) > reach)
+        if len(far):
+            name, wait_ns = self.robot.joints.names[far[0]], since_ns + SETTLING_NS - now_ns
+            raise UserError(
+                f"joint '{name}' stands at {measured[far[0]]:.3f} and was told "
+                f'{sent[far[0]]:.3f} a moment ago: it is on its way, or was moved; '
+                f'ask again in {wait_ns * 1e-9:.1f} s'
+            )
+        return sent
 
     def _wants_action(self) -> bool:
         if not self.enabled or self._faulty or self._latched:
@@ -292,6 +303,7 @@ class Controller:
         self._latched = ''
         self._faulty = False
         self._awaiting = False
+        self._asked_ns = epoch_ns
         self._all_rows_late = False
         self.epoch_ns = epoch_ns
         self.reason = ''

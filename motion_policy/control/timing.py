@@ -26,6 +26,10 @@ class Deadlines:
         """Count the deadlines from `start_ns`, which may be on another clock."""
         self.next_ns = start_ns + self.period_ns
 
+    def shift(self, by_ns: int) -> None:
+        """Move the deadlines with a clock that jumped: none is missed, and none comes sooner."""
+        self.next_ns += by_ns
+
     def arrive(self, now_ns: int) -> int | None:
         """Return how late `now_ns` is for the next deadline, in ns; None if it is too early.
 

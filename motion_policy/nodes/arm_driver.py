@@ -114,6 +114,8 @@ class ArmDriver:
         self._faults: dict[str, str] = {}
         self._absent = set(self._seen_robot.stream_names)
         self._silent = set(self._absent)
+        self._jump = ''  # of the clock, since the last tick
+        self._clock_values: diagnostics.Values = {'clock jumps': 0}
         self._events: deque[tuple[str, str, str]] = deque(maxlen=100)
         self._told = ('idle', '')
         self._rate_mark = (0, time.monotonic_ns())
@@ -135,7 +137,9 @@ class ArmDriver:
 
     def activate(self) -> None:
         """Start ticking; nothing is published before `enable`."""
-        self._loop = ControlLoop(self.node, self.controller.control_period_ns, self._tick)
+        self._loop = ControlLoop(
+            self.node, self.controller.control_period_ns, self._tick, self._take_jump
+        )
         self._loop.start()
         self.active = True
 
@@ -221,11 +225,20 @@ class ArmDriver:
         with self.lock:
             return self._measured.read(row)
 
+    def _take_jump(self, by_ns: int) -> None:
+        """What was seen and planned before the clock jumped belongs to another time."""
+        by_s = by_ns / NANOSECONDS_PER_S
+        self._jump = f'jumped {abs(by_s):.2f} s {"ahead" if by_ns > 0 else "back"}'
+        jumps = int(str(self._clock_values['clock jumps'])) + 1
+        self._clock_values = {'clock jumps': jumps, 'last clock jump [s]': by_s}
+
     def _tick(self, now_ns: int) -> None:
         row = self._observe(now_ns)
+        jump, self._jump = self._jump, ''
+        clock_fault = {'clock': jump} if jump else {}
         with self.lock:
             measured, faults = self._measured.read(row)
-            problems = {**faults, **self._switches.faults()}
+            problems = {**clock_fault, **faults, **self._switches.faults()}
             command = self.controller.tick(now_ns, measured, problems)
             due = self.controller.policy_due(now_ns)
         if command is not None:
@@ -233,6 +246,8 @@ class ArmDriver:
         if due:
             self._on_due(row)
         self._row, self._faults = row, faults
+        if jump:
+            self._events.append(('clock', '', jump))
         self._note_events(faults)
 
     def _note_events(self, faults: dict[str, str]) -> None:
@@ -258,6 +273,8 @@ class ArmDriver:
                 log.error(f'{self.subscriptions.describe(name)}: {text}')
             elif kind == 'back':
                 log.info(f'{self.subscriptions.describe(name)}: there')
+            elif kind == 'clock':
+                log.warning(f'the clock {text}')
             elif name == 'hold' and self.controller.enabled:
                 log.warning(f'hold: {text}')
             else:
@@ -313,6 +330,7 @@ class ArmDriver:
             'ticks': ticks,
             'missed ticks': loop.deadlines.missed,
             **diagnostics.durations('tick lateness', loop.lateness),
+            **self._clock_values,
         }
 
 

@@ -12,11 +12,10 @@ import time
 import traceback
 from collections.abc import Callable
 
-from rclpy.clock import JumpThreshold, TimeJump
-from rclpy.duration import Duration
 from rclpy.node import Node
 
 from motion_policy.control.timing import Deadlines, RecentDurations
+from motion_policy.nodes.clock_watch import ClockWatch
 
 LATENESS_WINDOW = 2000  # ticks: 10 s at 200 Hz
 MAX_WAIT_S = 0.1  # how soon a change of mode or an end is noticed
@@ -26,25 +25,28 @@ ERROR_PERIOD_S = 1.0
 class ControlLoop:
     """Calls `tick(now_ns)` with the node clock's time, once per period, until `stop`.
 
-    An exception in a tick is logged and the next tick comes as planned.
+    An exception in a tick is logged and the next tick comes as planned. When the clock jumped,
+    `on_jump(by_ns)` comes before the next tick; the deadlines have jumped with it.
     """
 
-    def __init__(self, node: Node, period_ns: int, tick: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        period_ns: int,
+        tick: Callable[[int], None],
+        on_jump: Callable[[int], None] = lambda by_ns: None,
+    ) -> None:
         self._node = node
         self._clock = node.get_clock()
         self._tick = tick
+        self._on_jump = on_jump
         self._stopped = False
         self._settling = False
         self._clock_moved = threading.Condition()
         self.lateness = RecentDurations(LATENESS_WINDOW)
         self.deadlines = Deadlines(period_ns, 0)
         self._thread = threading.Thread(target=self._run, name='control_tick', daemon=True)
-        self._jumps = self._clock.create_jump_callback(
-            JumpThreshold(
-                min_forward=Duration(nanoseconds=1), min_backward=Duration(nanoseconds=-1)
-            ),
-            post_callback=self._on_clock,
-        )
+        self._watch = ClockWatch(self._clock, self._wake)
 
     def start(self) -> None:
         """Start ticking."""
@@ -61,10 +63,7 @@ class ControlLoop:
         self._wake()
         if self._thread.is_alive():
             self._thread.join()
-        self._jumps.unregister()
-
-    def _on_clock(self, _jump: TimeJump) -> None:
-        self._wake()
+        self._watch.close()
 
     def _wake(self) -> None:
         with self._clock_moved:
@@ -77,21 +76,29 @@ class ControlLoop:
         was_on_ros_time: bool | None = None
         while not self._stopped:
             on_ros_time = self._on_ros_time()
-            now_ns = self._clock.now().nanoseconds if on_ros_time else time.monotonic_ns()
-            if on_ros_time and not now_ns:  # /clock has not spoken yet
+            ros_ns, jumped_ns = self._watch.read() if on_ros_time else (0, 0)
+            if on_ros_time and not ros_ns:  # /clock has not spoken yet
                 was_on_ros_time = None
                 self._wait(on_ros_time)
                 continue
+            now_ns = ros_ns if on_ros_time else time.monotonic_ns()
             if on_ros_time != was_on_ros_time:
                 self.deadlines.restart(now_ns)
                 was_on_ros_time = on_ros_time
+            if jumped_ns:
+                self.deadlines.shift(jumped_ns)
+                self._on_jump(jumped_ns)
             late_ns = self.deadlines.arrive(now_ns)
             if late_ns is None:
                 self._wait(on_ros_time)
                 continue
             self.lateness.add(late_ns)
+            if not on_ros_time:
+                ros_ns, jumped_ns = self._watch.read()
+                if jumped_ns:
+                    self._on_jump(jumped_ns)
             try:
-                self._tick(self._clock.now().nanoseconds)
+                self._tick(ros_ns)
             except Exception:
                 if not self._node.context.ok():
                     return

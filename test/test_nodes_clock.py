@@ -1,0 +1,90 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A clock that jumps lets the arm hold, is named once, and is not taken for missed ticks."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+
+import pytest
+from control_robots import formula_arm
+
+pytest.importorskip('rclpy')
+
+from fake_arm import FakeArm, MakeNode, assert_safe
+from rcl_interfaces.msg import Log
+from ros_testing import Bench
+from test_nodes_policy_process import SimulatedArm
+
+from motion_policy.nodes import clock_watch
+
+ROBOT = formula_arm()
+NANOSECONDS_PER_S = 1_000_000_000
+
+
+@pytest.fixture
+def log(bench: Bench) -> list[str]:
+    lines: list[str] = []
+    bench.client.create_subscription(Log, '/rosout', lambda m: lines.append(m.msg), 100)
+    return lines
+
+
+def state_after(arm: SimulatedArm, state: str) -> None:
+    """Let simulated time go on until the node says that it is in this state."""
+
+    def reached() -> bool:
+        for _ in range(10):
+            arm.step()
+        return arm.diagnostic('control', 'state') == state
+
+    arm.diagnostics.clear()
+    arm.bench.spin_until(reached, state)
+
+
+@pytest.mark.parametrize(('by_s', 'told'), [(5, 'jumped 5.0'), (-3, 'jumped 2.9')])
+def test_a_jump_of_simulated_time_is_named_once_and_misses_no_tick(
+    bench: Bench, make_node: MakeNode, log: list[str], by_s: int, told: str
+) -> None:
+    arm = SimulatedArm(bench)
+    make_node(use_sim_time=True)
+
+    def enabled() -> bool:
+        for _ in range(20):
+            arm.step()
+        return bool(arm.enable().success)
+
+    bench.spin_until(enabled, 'enable')
+    state_after(arm, 'run')
+    missed = int(arm.diagnostic('control', 'missed ticks'))
+    arm.time_ns += by_s * NANOSECONDS_PER_S
+    state_after(arm, 'run')
+    jumps = [line for line in log if line.startswith('the clock ' + told)]
+    assert len(jumps) == 1 and jumps[0].endswith('ahead' if by_s > 0 else 'back')
+    assert any(line.startswith('hold: clock: ' + told) for line in log)
+    assert arm.diagnostic('control', 'clock jumps') == '1'
+    # 5 s are 250 ticks; some may be missed for want of a processor.
+    assert int(arm.diagnostic('control', 'missed ticks')) < missed + 100
+    assert_safe(arm.commands, ROBOT)
+
+
+def test_a_jump_of_the_systems_clock_holds_the_arm_and_is_named(
+    arm: FakeArm, make_node: MakeNode, log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead_ns = 0
+    # Seen from a monotonic clock that went back, the system's clock has gone ahead.
+    shifted = SimpleNamespace(monotonic_ns=lambda: time.monotonic_ns() - ahead_ns)
+    monkeypatch.setattr(clock_watch, 'time', shifted)
+    make_node()
+    arm.enable_when_ready()
+    arm.wait_for_diagnostic('control', 'state', 'run')
+    assert arm.diagnostic('control', 'clock jumps') == '0'
+    ahead_ns = 2 * NANOSECONDS_PER_S
+    arm.bench.spin_until(
+        lambda: any(line.startswith('hold: clock: jumped 2.00 s ahead') for line in log), 'a log'
+    )
+    arm.diagnostics.clear()
+    arm.wait_for_diagnostic('control', 'state', 'run')
+    assert arm.diagnostic('control', 'clock jumps') == '1'
+    assert len([line for line in log if line.startswith('the clock jumped')]) == 1
+    assert_safe(arm.commands, ROBOT)
