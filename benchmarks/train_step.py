@@ -6,9 +6,10 @@ against its plain implementation.
 Both take the same batch from uint8 frames to updated weights: forward, all terms of the loss over
 all frames, back-propagation through time, Adam as in training; both give the same loss. The
 reference steps the same modules in PyTorch's own layers and memory order. On the CPU each has a
-process of its own, so that its memory is its own, with one thread and memory kept as in training;
-they take turns, and their CPU time counts. On a GPU they take turns in one process, and wall time
-counts. Both steps of ACT take turns in one process.
+process of its own, so that its memory and caches are its own, with one thread and memory kept as
+in training; they take turns, and their CPU time counts. Steps of a few milliseconds, those of the
+sequence model of CAE-RNN, come several in a turn, as in training. On a GPU they take turns in one
+process, and wall time counts. Both steps of ACT take turns in one process.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
@@ -51,6 +52,8 @@ TARGET, GPU_TARGET, MEMORY_TARGET, SEQUENCE_TARGET = 0.9, 0.2, 1.2, 1 / 8
 POINT_WEIGHT = 0.1
 ACT_SIZE, ACT_BATCH, ACT_HYPER, ACT_TARGET = (480, 640), 8, dict[str, int](), 0.85
 WHICH = ('ours', 'reference')
+SEQUENCES = {'cae_rnn-lstm': 'lstm', 'cae_rnn-mtrnn': 'mtrnn'}
+AT_ONCE, LEAST_TURNS = 10, 5  # steps in a turn of the sequence model, whose caches are warm then
 IN_TURNS = '--in-turns'  # how this file is called for a process of its own
 
 Step = Callable[[], object]
@@ -65,7 +68,7 @@ def run(seconds: float) -> list[Measurement]:
         for kind in SIZES:
             results += _on_gpu(kind, seconds) if torch.cuda.is_available() else []
             results += _on_cpu(kind, seconds)
-        results += [_sequence(rnn, seconds) for rnn in ('lstm', 'mtrnn')]
+        results += [_sequence(kind, seconds) for kind in SEQUENCES]
         return [*results, _act(seconds)]
     finally:
         torch.set_num_threads(threads)
@@ -178,36 +181,55 @@ def _update(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
 
 
 def _on_cpu(kind: str, seconds: float) -> list[Measurement]:
-    """Time and peak memory of steps of two processes that take turns."""
-    times: dict[str, list[float]] = {which: [] for which in WHICH}
-    with ExitStack() as stack:
-        processes = {which: stack.enter_context(_StepProcess(kind, which)) for which in WHICH}
-        for process in processes.values():
-            process.step_ms()
-        end = time.monotonic() + seconds
-        while len(times['ours']) < 2 or time.monotonic() < end:
-            for which, process in processes.items():
-                times[which].append(process.step_ms())
-        peaks = {which: process.peak_mib() for which, process in processes.items()}
+    """Time and peak memory of the steps of a policy."""
+    times, peaks = _in_turns(kind, seconds)
+    loop = 'loop over the frames, plain layers in default memory order'
+    unit = 'MiB above the memory before the first step'
     return [
-        Measurement(
-            what=f'{_named(kind)}, 1 thread',
-            ours=statistics.median(times['ours']),
-            reference=statistics.median(times['reference']),
-            reference_name='loop over the frames, plain layers in default memory order',
-            unit='ms of CPU time, median',
-            target=TARGET,
-            details={'steps': len(times['ours']), 'threads': 1},
-        ),
-        Measurement(
-            what=f'{_named(kind)}, peak memory',
-            ours=peaks['ours'],
-            reference=peaks['reference'],
-            reference_name='loop over the frames, plain layers in default memory order',
-            unit='MiB above the memory before the first step',
-            target=MEMORY_TARGET,
-        ),
+        _of_times(f'{_named(kind)}, 1 thread', times, loop, TARGET),
+        Measurement(f'{_named(kind)}, peak memory', *peaks, loop, unit, MEMORY_TARGET),
     ]
+
+
+def _sequence(kind: str, seconds: float) -> Measurement:
+    what = f'cae_rnn, {SEQUENCES[kind]}, training step of the sequence model, 1 thread'
+    times, _ = _in_turns(kind, seconds, at_once=AT_ONCE, least=LEAST_TURNS)
+    return _of_times(what, times, 'loop over its cell and output layer', SEQUENCE_TARGET)
+
+
+def _of_times(
+    what: str, times: Sequence[Sequence[float]], reference_name: str, target: float
+) -> Measurement:
+    """A line about the times of our steps and of the reference's."""
+    ours, reference = (statistics.median(taken) for taken in times)
+    return Measurement(
+        what=what,
+        ours=ours,
+        reference=reference,
+        reference_name=reference_name,
+        unit='ms of CPU time, median',
+        target=target,
+        details={'steps': len(times[0]), 'threads': 1},
+    )
+
+
+def _in_turns(
+    kind: str, seconds: float, *, at_once: int = 1, least: int = 2
+) -> tuple[list[list[float]], list[float]]:
+    """Times in ms and peak memory in MiB of WHICH, each a process, which take turns.
+
+    After a first one, a turn is `at_once` steps.
+    """
+    with ExitStack() as stack:
+        processes = [stack.enter_context(_StepProcess(kind, which)) for which in WHICH]
+        times: list[list[float]] = [[] for _ in processes]
+        for process in processes:
+            process.step_ms(at_once)
+        end = time.monotonic() + seconds
+        while len(times[0]) < least * at_once or time.monotonic() < end:
+            for process, taken in zip(processes, times, strict=True):
+                taken += process.step_ms(at_once)
+        return times, [process.peak_mib() for process in processes]
 
 
 def _on_gpu(kind: str, seconds: float) -> list[Measurement]:
@@ -246,7 +268,7 @@ class _StepProcess:
     """A process that does nothing but one kind of step, each when it is asked for one."""
 
     def __init__(self, kind: str, which: str) -> None:
-        sizes = map(str, (SIZES[kind], EPISODES, ROWS))
+        sizes = map(str, (SIZES.get(kind, 0), EPISODES, ROWS))
         self._process = subprocess.Popen(
             [sys.executable, __file__, IN_TURNS, kind, which, *sizes],
             stdin=subprocess.PIPE,
@@ -262,18 +284,18 @@ class _StepProcess:
         self._process.kill()
         self._process.communicate()
 
-    def step_ms(self) -> float:
-        """CPU time of its next step."""
-        return self._ask('step')
+    def step_ms(self, count: int) -> list[float]:
+        """CPU time of each of its next steps."""
+        return self._ask(str(count))
 
     def peak_mib(self) -> float:
         """The most memory that it has had so far, above that before its first step."""
-        return self._ask('peak')
+        return self._ask('peak')[0]
 
-    def _ask(self, what: str) -> float:
+    def _ask(self, what: str) -> list[float]:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(f'{what}\n')
-        return float(self._process.stdout.readline())
+        return [float(value) for value in self._process.stdout.readline().split()]
 
 
 def _answer(kind: str, which: str, *sizes: str) -> None:
@@ -282,15 +304,21 @@ def _answer(kind: str, which: str, *sizes: str) -> None:
     SIZES[kind], EPISODES, ROWS = map(int, sizes)
     keep_freed_memory()
     torch.set_num_threads(1)
-    step = steps(kind)[WHICH.index(which)]
+    pair = sequence_steps(SEQUENCES[kind]) if kind in SEQUENCES else steps(kind)
+    step = pair[WHICH.index(which)]
     before = _memory_mib('VmRSS')
     for what in sys.stdin:
         if what.strip() == 'peak':
-            print(_memory_mib('VmHWM') - before, flush=True)
+            answers = [_memory_mib('VmHWM') - before]
         else:
-            begin = time.thread_time_ns()
-            step()
-            print((time.thread_time_ns() - begin) / 1e6, flush=True)
+            answers = [_cpu_ms(step) for _ in range(int(what))]
+        print(*answers, flush=True)
+
+
+def _cpu_ms(step: Step) -> float:
+    begin = time.thread_time_ns()
+    step()
+    return (time.thread_time_ns() - begin) / 1e6
 
 
 def _memory_mib(name: str) -> float:
@@ -300,36 +328,18 @@ def _memory_mib(name: str) -> float:
     return int(line.split()[1]) / 1024
 
 
-def _sequence(rnn: str, seconds: float) -> Measurement:
-    keep_freed_memory()
-    pair = interleaved_ms(sequence_steps(rnn), seconds, least=5, warm_up=2)
-    ours, reference = (statistics.median(times) for times in pair)
-    return Measurement(
-        what=f'cae_rnn, {rnn}, training step of the sequence model, 1 thread',
-        ours=ours,
-        reference=reference,
-        reference_name='loop over its cell and output layer',
-        unit='ms of CPU time, median',
-        target=SEQUENCE_TARGET,
-    )
-
-
 def _act(seconds: float) -> Measurement:
     keep_freed_memory()
     policy = act_policy(ACT_SIZE, **ACT_HYPER)
     batch = act_batch(policy, ACT_BATCH)
     pair = our_act_step(policy, batch), plain_act_step(policy, batch)
     times = interleaved_ms(pair, seconds, least=3, warm_up=1)
-    ours, reference = (statistics.median(taken) for taken in times)
     height, width = ACT_SIZE
-    return Measurement(
-        what=f'act {height}x{width}, training step, batch {ACT_BATCH}, 1 thread',
-        ours=ours,
-        reference=reference,
-        reference_name='nn.MultiheadAttention, batch norm as modules, (B, C, H, W), AdamW',
-        unit='ms of CPU time, median',
-        target=ACT_TARGET,
-        details={'steps': len(times[0]), 'threads': 1},
+    return _of_times(
+        f'act {height}x{width}, training step, batch {ACT_BATCH}, 1 thread',
+        times,
+        'nn.MultiheadAttention, batch norm as modules, (B, C, H, W), AdamW',
+        ACT_TARGET,
     )
 
 
