@@ -167,7 +167,7 @@ def test_a_scene_is_found_by_its_name(text: str) -> None:
     assert find_scene(text).name == 'sim:tabletop:grasp'
 
 
-@pytest.mark.parametrize('text', ['sim:', 'sim:kitchen', 'sim:tabletop:push', 'sim'])
+@pytest.mark.parametrize('text', ['sim:', 'sim:kitchen', 'sim:tabletop:juggle', 'sim'])
 def test_an_unknown_scene_is_named_with_those_there_are(text: str) -> None:
     with pytest.raises(UserError, match=f"'{text}': .*{next(iter(SCENES))}"):
         find_scene(text)

@@ -58,7 +58,7 @@ class Arguments:
     """Directly: demonstrations in all, 50 if not given; positions take turns."""
 
     jpeg_quality: int | None = None
-    """Directly: of the pictures, 95 if not given."""
+    """Directly: of the pictures, 95 if not given; sim:tabletop:push keeps their pixels."""
 
 
 def run(arguments: Arguments) -> int:
@@ -89,6 +89,8 @@ def _directly(arguments: Arguments, scene: Scene, positions: tuple[str, ...], ta
     from motion_policy.cli.teach_directly import Lesson, teach_directly
 
     _refuse(arguments, scene, ('per_position', 'speed'), 'recorded directly')
+    if scene.raw_pixels:
+        _refuse(arguments, scene, ('jpeg_quality',), 'recorded in pixels')
     episodes = EPISODES if arguments.episodes is None else arguments.episodes
     quality = 95 if arguments.jpeg_quality is None else arguments.jpeg_quality
     if episodes < 1:

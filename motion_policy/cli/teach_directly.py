@@ -97,7 +97,8 @@ def _record(
         demonstration = teacher(sim, seeds[1])
         writer = EpisodeWriter(
             path, robot, task=lesson.task, operator='scripted expert', sim=True,
-            jpeg_quality=lesson.jpeg_quality, created_ns=time.time_ns(),
+            compress=not lesson.scene.raw_pixels, jpeg_quality=lesson.jpeg_quality,
+            created_ns=time.time_ns(),
         )  # fmt: skip
         try:
             _demonstrate(sim, demonstration, robot, writer)

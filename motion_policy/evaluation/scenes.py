@@ -99,6 +99,7 @@ class Scene:
         make: builds the simulation.
         teacher: builds what plans a demonstration of the scene as it stands, varied by a seed;
             None where the teacher is a node of its own.
+        raw_pixels: whether demonstrations keep pixels, as for small pictures, or JPEG.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Scene:
     overview: str | None
     make: Callable[[], Simulation]
     teacher: Callable[[], Teacher] | None = None
+    raw_pixels: bool = False
 
 
 def _make_tabletop() -> Simulation:
@@ -129,6 +131,18 @@ def _make_transfer_teacher() -> Teacher:
 
     expert = TransferExpert()
     return lambda sim, seed: expert.plan(sim.cube_pose[:2], sim.qpos, seed)
+
+
+def _make_push() -> Simulation:
+    from motion_policy.simulation.push import PushSim
+
+    return PushSim(seed=0)
+
+
+def _make_push_teacher() -> Teacher:
+    from motion_policy.simulation.push_expert import push_teacher
+
+    return push_teacher
 
 
 SCENES = {
@@ -155,6 +169,18 @@ SCENES = {
             make=_make_transfer_cube,
             teacher=_make_transfer_teacher,
         ),
+        Scene(
+            name='sim:tabletop:push',
+            robot='tabletop_push',
+            positions=('random',),
+            taught=('random',),
+            horizon_s=6.0,
+            camera_rate_hz=5.0,
+            overview='view',
+            make=_make_push,
+            teacher=_make_push_teacher,
+            raw_pixels=True,
+        ),
     )
 }
 
@@ -165,8 +191,8 @@ def is_scene(text: str) -> bool:
 
 
 def find_scene(text: str) -> Scene:
-    """The scene of `sim:SCENE:TASK`, or of `sim:SCENE` where it has a single task."""
-    matches = [scene for name, scene in SCENES.items() if text in (name, name.rpartition(':')[0])]
-    if len(matches) != 1:
-        raise UserError(f"'{text}': no such simulated task, expected one of: {', '.join(SCENES)}")
-    return matches[0]
+    """The scene of `sim:SCENE:TASK`, or of the first task of `sim:SCENE`."""
+    for name, scene in SCENES.items():
+        if text in (name, name.rpartition(':')[0]):
+            return scene
+    raise UserError(f"'{text}': no such simulated task, expected one of: {', '.join(SCENES)}")
