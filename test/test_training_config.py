@@ -40,7 +40,9 @@ def test_a_short_file_is_enough(tmp_path: Path) -> None:
 def test_the_shipped_configurations_are_valid() -> None:
     paths = sorted((share_dir() / 'config' / 'train').glob('*.yaml'))
     kinds = {load_train_config(path).kind for path in paths}
-    assert kinds == {'act', 'cae', 'cae_rnn', 'cnnrnn', 'cnnrnnln', 'sarnn'}
+    assert kinds == {
+        'act', 'cae', 'cae_rnn', 'cnnrnn', 'cnnrnnln', 'frame_predictor', 'sarnn',
+    }  # fmt: skip
     for path in paths:
         config = load_train_config(path)
         model_class(config.kind).Config.model_validate(config.hyper)

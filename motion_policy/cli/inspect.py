@@ -174,7 +174,7 @@ def _show_checkpoint(entry: dict[str, Any], console: Console) -> None:
             'rate': f'{entry["rate"]:g} Hz',
             'robot': f'{entry["robot"]["name"]} at {entry["robot"]["rate"]:g} Hz',
             'cameras': f'{", ".join(entry["cameras"])} at {width}x{height}',
-            'predicts': '' if entry['policy'] == 'cae' else entry['target'],
+            'predicts': '' if entry['policy'] in ('cae', 'frame_predictor') else entry['target'],
             'converted': _origin(entry['data'].get('converted_from')),
             **{name: str(value) for name, value in entry['metrics'].items()},
         },

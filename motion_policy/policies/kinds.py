@@ -10,6 +10,7 @@ from motion_policy.policies.base import Model, Policy, PolicySpec
 from motion_policy.policies.cae import CAEModel
 from motion_policy.policies.cae_rnn import CAERNNPolicy, RNNModel
 from motion_policy.policies.cnnrnn import CNNRNNLNPolicy, CNNRNNPolicy
+from motion_policy.policies.frame_predictor import FramePredictorModel
 from motion_policy.policies.sarnn import SARNNPolicy
 
 MODEL_KINDS: dict[str, type[Model]] = {
@@ -22,6 +23,7 @@ MODEL_KINDS: dict[str, type[Model]] = {
         CAERNNPolicy,
         CAEModel,
         RNNModel,
+        FramePredictorModel,
     )
 }
 

@@ -24,6 +24,7 @@ from pydantic import (
 from motion_policy.errors import UserError
 from motion_policy.policies import model_class
 from motion_policy.robot.load import first_error_line
+from motion_policy.training.frame_schedule import PredictionConfig
 from motion_policy.training.kinds import KINDS
 from motion_policy.training.schedule import Curve, LossSchedule
 
@@ -155,7 +156,9 @@ class TrainConfig(_Strict):
     image_size: tuple[int, int] = (64, 64)
     target: Literal['action', 'qpos'] = 'action'
     effort: bool = Field(default=False, description='joint efforts are seen and predicted too')
-    batch_size: int = Field(default=5, ge=1, description='episodes; frames for a cae or act')
+    batch_size: int = Field(
+        default=5, ge=1, description='episodes; frames for a cae or act, clips'
+    )
     epochs: int | None = Field(
         default=None, ge=1, description='one epoch shows every episode once; not for act'
     )
@@ -179,6 +182,9 @@ class TrainConfig(_Strict):
     )
     loss: LossConfig = LossConfig()
     loss_schedule: LossScheduleConfig = LossScheduleConfig()
+    prediction: PredictionConfig = Field(
+        default=PredictionConfig(), description='how a frame_predictor is trained'
+    )
     image_loss_frames: int | None = Field(
         default=None,
         ge=1,

@@ -7,9 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-# Whole episodes as they were seen, episodes of image features that stay, single frames, or single
-# moments with the actions that followed.
-LearnsFrom = Literal['sequences', 'features', 'frames', 'chunks']
+# Whole episodes as they were seen, episodes of image features that stay, single frames, single
+# moments with the actions that followed, or short clips.
+LearnsFrom = Literal['sequences', 'features', 'frames', 'chunks', 'clips']
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ KINDS = {
     'cnnrnnln': Kind('sequences', 'pretrained'),
     'sarnn': Kind('sequences'),
     'act': Kind('chunks'),
+    'frame_predictor': Kind('clips'),
 }
 
 _TRANSLATE = {'augmentation.translate'}
@@ -79,6 +80,7 @@ _CHUNKS = {
     'loss.kl',
     'loss.legacy_padding_mean',
 }
+_CLIPS = {'prediction'}
 _EPOCHS = {
     'bptt_steps',
     'scheduled_sampling',
@@ -92,8 +94,14 @@ _EPOCHS = {
     'augmentation.joint_offset',
 }
 UNUSED: dict[LearnsFrom, frozenset[str]] = {
-    'sequences': frozenset(_FRAMES | _TRANSLATE | _FEATURES | _CHUNKS),
-    'features': frozenset(_FRAMES | _TRANSLATE | _LIGHT | {'image_loss_frames'} | _CHUNKS),
-    'frames': frozenset(_STEPS | _FEATURES | {'image_loss_frames'} | _CHUNKS),
-    'chunks': frozenset(_FRAMES | _FEATURES | _EPOCHS),
+    'sequences': frozenset(_FRAMES | _TRANSLATE | _FEATURES | _CHUNKS | _CLIPS),
+    'features': frozenset(
+        _FRAMES | _TRANSLATE | _LIGHT | {'image_loss_frames'} | _CHUNKS | _CLIPS
+    ),
+    'frames': frozenset(_STEPS | _FEATURES | {'image_loss_frames'} | _CHUNKS | _CLIPS),
+    'chunks': frozenset(_FRAMES | _FEATURES | _EPOCHS | _CLIPS),
+    'clips': frozenset(
+        _FRAMES | _TRANSLATE | _FEATURES | _CHUNKS | _STEPS | _LIGHT | _EPOCHS | {'target'}
+    )
+    - {'data.hold'},
 }

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The ways in which a model learns: from sequences, from fixed features, from frames, from chunks.
+"""The ways in which a model learns: from sequences, fixed features, frames, chunks, or clips.
 
 The trainer asks these for data, terms of the loss and pictures, and knows no kind of model.
 """
@@ -20,6 +20,7 @@ from motion_policy.policies.act import ACTConfig, ACTPolicy
 from motion_policy.policies.cae import CAEModel, adopt_pretrained
 from motion_policy.policies.cae_rnn import CAERNNPolicy, with_autoencoders
 from motion_policy.policies.cnnrnn import CNNRNNPolicy
+from motion_policy.policies.frame_predictor import FramePredictorConfig, FramePredictorModel
 from motion_policy.policies.normalisation import Normalisation
 from motion_policy.policies.recurrent import RecurrentPolicy
 from motion_policy.training.act_loss import act_terms
@@ -32,6 +33,9 @@ from motion_policy.training.chunks import ChunkBatch, Moments, StepOrder, evenly
 from motion_policy.training.config import ConfigError, TrainConfig
 from motion_policy.training.demonstrations import Demonstration, Demonstrations
 from motion_policy.training.features import with_features
+from motion_policy.training.frame_clips import Clips, spread_evenly
+from motion_policy.training.frame_loss import frame_terms, judged_terms
+from motion_policy.training.frame_pictures import predicted_sequence
 from motion_policy.training.frames import FrameBatch, FrameOrder, Frames, collate_frames
 from motion_policy.training.kinds import KINDS, LearnsFrom
 from motion_policy.training.moment_augmentation import MomentAugmentation
@@ -51,10 +55,12 @@ class Learning(ABC, Generic[M, B]):
 
     Attributes:
         self_made: terms of the loss whose target the model makes itself: it is not judged by them.
+        only_told: terms that are no part of the loss.
         picture_name: what its pictures are called in TensorBoard.
     """
 
     self_made: ClassVar[tuple[str, ...]] = ()
+    only_told: ClassVar[tuple[str, ...]] = ()
     picture_name: ClassVar[str]
 
     def __init__(self, config: TrainConfig) -> None:
@@ -83,6 +89,23 @@ class Learning(ABC, Generic[M, B]):
     def prepare(self, model: M, data: Demonstrations, device: torch.device) -> Demonstrations:
         """The demonstrations as this way of learning wants them."""
         return data
+
+    def full_weight(self, term: str) -> float:
+        """The weight of a term of the loss when it has risen."""
+        weight: float = getattr(self.config.loss, term)
+        return weight
+
+    def weight(self, term: str, epoch: int) -> float:
+        """The weight of a term of the loss in an epoch."""
+        return self.full_weight(term) * self.config.loss_schedule.share(term, epoch)
+
+    def shares(self, epoch: int) -> dict[str, float]:
+        """Shares that change from epoch to epoch, as the board shows them."""
+        sampling = self.config.scheduled_sampling
+        if not (sampling.joint or sampling.image):
+            return {}
+        joint, image = sampling.shares(epoch)
+        return {'own_share/joint': joint, 'own_share/image': image}
 
     @abstractmethod
     def train_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
@@ -317,11 +340,77 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch]):
         )
 
 
+class ClipLearning(Learning[FramePredictorModel, Batch]):
+    """From short clips with their actions, drawn anew for every epoch."""
+
+    self_made = ('kl',)
+    only_told = ('psnr',)
+    picture_name = 'prediction'
+
+    @property
+    def _frames(self) -> int:
+        hyper = FramePredictorConfig.model_validate(self.config.hyper)
+        return hyper.past + hyper.future
+
+    def check(self, data: Demonstrations) -> None:
+        for episodes in (data.train, data.validation):
+            Clips(episodes, self._frames, data.stride)
+
+    def normalisation(self, data: Demonstrations) -> Normalisation:
+        return data.spread()
+
+    def full_weight(self, term: str) -> float:
+        return self.config.prediction.kl.weight if term == 'kl' else 1.0
+
+    def weight(self, term: str, epoch: int) -> float:
+        share = self.config.prediction.kl.share(epoch, self.config.rounds) if term == 'kl' else 1.0
+        return self.full_weight(term) * share
+
+    def shares(self, epoch: int) -> dict[str, float]:
+        return {'teacher_forcing': self._forced_share(epoch)}
+
+    def train_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
+        clips = Clips(data.train, self._frames, data.stride)
+        count, seed = self.config.prediction.clips_per_epoch, self.config.seed
+        order = FrameOrder(clips.starts(), count, seed, rank=rank, processes=processes)
+        # A last batch of few clips would shake the means of the batch normalisations.
+        return self._loader(clips, order, drop_last=len(order) >= self.config.batch_size)
+
+    def validation_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
+        clips = Clips(data.validation, self._frames, data.stride)
+        starts = spread_evenly(clips.starts(), self.config.prediction.validation_clips)
+        return self._loader(clips, starts[rank::processes], drop_last=False)
+
+    def terms(
+        self,
+        model: FramePredictorModel,
+        batch: Batch,
+        epoch: int,
+        generator: torch.Generator | None,
+    ) -> dict[str, Tensor]:
+        if generator is None:
+            return judged_terms(model, batch, self.config.seed)
+        return frame_terms(model, batch, self._forced_share(epoch), generator)
+
+    def picture(self, model: FramePredictorModel, episode: Demonstration) -> RgbImage:
+        return predicted_sequence(model, episode)
+
+    def _forced_share(self, epoch: int) -> float:
+        return self.config.prediction.teacher_forcing.share(epoch, self.config.rounds)
+
+    def _loader(self, clips: Clips, order: Any, drop_last: bool) -> Loader:
+        size = self.config.batch_size
+        return DataLoader(
+            clips, batch_size=size, sampler=order, collate_fn=collate, drop_last=drop_last
+        )
+
+
 LEARNING: dict[LearnsFrom, type[Learning[Any, Any]]] = {
     'sequences': SequenceLearning,
     'features': FeatureLearning,
     'frames': FrameLearning,
     'chunks': ChunkLearning,
+    'clips': ClipLearning,
 }
 
 

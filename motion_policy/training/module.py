@@ -44,15 +44,15 @@ class PolicyModule(pl.LightningModule):
 
     def weight(self, term: str) -> float:
         """The weight of a term of the loss in this epoch."""
-        full: float = getattr(self.config.loss, term)
-        return full * self.config.loss_schedule.share(term, self.current_epoch)
+        return self.learning.weight(term, self.current_epoch)
 
     def training_step(self, batch: AnyBatch, batch_index: int) -> Tensor:
         generator = generator_for(
             self.config.seed, self.current_epoch, batch_index, self.global_rank, device=self.device
         )
         terms = self.learning.terms(self.policy, batch, self.current_epoch, generator)
-        self._weights = {name: self.weight(name) for name in terms}
+        only_told = self.learning.only_told
+        self._weights = {name: self.weight(name) for name in terms if name not in only_told}
         loss = _weighted(terms, self._weights)
         self._log('train', {'loss': loss, **terms}, batch)
         return loss
@@ -65,9 +65,10 @@ class PolicyModule(pl.LightningModule):
         """The loss that epochs are compared by: weights that do not change, and only terms whose
         target does not change either.
         """
-        weights = self.config.loss.model_dump()
-        judged = [name for name in terms if name not in self.learning.self_made]
-        return _weighted(terms, {name: weights[name] for name in judged})
+        learning = self.learning
+        others = (*learning.self_made, *learning.only_told)
+        judged = [name for name in terms if name not in others]
+        return _weighted(terms, {name: learning.full_weight(name) for name in judged})
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.learning.optimizer(self.policy)
@@ -114,10 +115,7 @@ class PolicyModule(pl.LightningModule):
         rate = self.trainer.optimizers[0].param_groups[0]['lr']
         self.log('learning_rate', rate)
         self.log_dict({f'weight/{name}': weight for name, weight in self._weights.items()})
-        sampling = self.config.scheduled_sampling
-        if sampling.joint or sampling.image:
-            shares = zip(('joint', 'image'), sampling.shares(self.current_epoch), strict=True)
-            self.log_dict({f'own_share/{name}': share for name, share in shares})
+        self.log_dict(self.learning.shares(self.current_epoch))
 
     def _log(self, stage: str, values: dict[str, Tensor], batch: AnyBatch) -> None:
         self.log_dict(

@@ -1,0 +1,89 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The loss of a frame predictor: the error of the frames that it draws, and what its latents tell
+that the prior did not.
+
+It is judged as it will be used: after the frames of the past it sees its own, its latents come
+from the prior.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from motion_policy.policies.frame_predictor import FramePredictorModel
+from motion_policy.training.batches import Batch, generator_for
+from motion_policy.training.frame_unrolling import on_its_own, teacher_forced
+
+LEAST_ERROR = 1e-10  # of a frame, so that its PSNR is a number
+
+
+def frame_terms(
+    model: FramePredictorModel,
+    batch: Batch,
+    forced_share: float,
+    generator: torch.Generator,
+    *,
+    at_once: bool | None = None,
+) -> dict[str, Tensor]:
+    """`image`, the mean squared error; `kl`, the divergence per step; `psnr` in dB, with no
+    gradient.
+
+    Args:
+        model: the frame predictor.
+        batch: clips of past + future frames.
+        forced_share: how probable it is that the batch is teacher forced.
+        generator: of the latents, and of that choice.
+        at_once: whether convolutions take all steps at once; None: where that is faster.
+    """
+    frames, conditions = _clips(model, batch)
+    # Drawn on the host: a GPU need not be waited for.
+    coin = generator_for(generator.initial_seed())
+    forced = forced_share > torch.rand((), generator=coin).item()
+    at_once = frames.is_cuda if at_once is None else at_once
+    shape = (*conditions.shape[:2], model.config.latent_dim)
+    noise = torch.randn(shape, generator=generator, device=frames.device)
+    run = teacher_forced if forced else on_its_own
+    unrolled = run(model.network, frames, conditions, noise, at_once=at_once)
+    errors = torch.stack(
+        [
+            (drawn.float() - frame).square().mean((1, 2, 3))
+            for drawn, frame in zip(unrolled.frames, frames[1:], strict=True)
+        ]
+    )
+    return {'image': errors.mean(), 'kl': unrolled.kl().mean(), 'psnr': psnr(errors)}
+
+
+@torch.no_grad()
+def judged_terms(model: FramePredictorModel, batch: Batch, seed: int) -> dict[str, Tensor]:
+    """`image` and `psnr` of the frames predicted from those of the past, and `kl`."""
+    past = model.config.past
+    frames, conditions = _clips(model, batch)
+    generator = generator_for(seed, device=frames.device)
+    camera = model.cameras[0]
+    rows = model.rows_to(len(frames))
+    drawn = model.predict(
+        batch.images[camera][:, :past],
+        batch.action[:, :rows],
+        batch.qpos[:, :rows],
+        generator=generator,
+    )
+    errors = (drawn[:, 0].transpose(0, 1) - frames[past:]).square().mean((2, 3, 4))
+    noise = torch.randn(
+        *conditions.shape[:2], model.config.latent_dim, generator=generator, device=frames.device
+    )
+    kl = teacher_forced(model.network, frames, conditions, noise, at_once=False).kl().mean()
+    return {'image': errors.mean(), 'kl': kl, 'psnr': psnr(errors)}
+
+
+def psnr(errors: Tensor) -> Tensor:
+    """The mean over frames of their PSNR in dB, from mean squared errors in [0, 1]."""
+    return (-10 * errors.detach().clamp(min=LEAST_ERROR).log10()).mean()
+
+
+def _clips(model: FramePredictorModel, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Frames (T, B, 3, S, S) and the conditions (T - 1, B, C) of the steps between them."""
+    frames = model.unit_frames(batch.images[model.cameras[0]])
+    rows = model.rows_to(len(frames))
+    return frames, model.conditions(batch.action[:, :rows], batch.qpos[:, :rows])
