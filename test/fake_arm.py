@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
@@ -24,12 +25,12 @@ from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
-from motion_policy.nodes.policy_node import PolicyNode
+from motion_policy.nodes import policy_node
 from motion_policy.policies import PolicySpec, make_policy, save_policy
 from motion_policy.policies.normalisation import Normalisation, Range
 from motion_policy.robot import RobotSpec
 
-MakeNode = Callable[..., PolicyNode]
+MakeNode = Callable[..., policy_node.PolicyNode]
 HOME = 0.1
 # The tests judge every single command, also on a machine so busy that the newest would win.
 LOSSLESS = {'qos_overrides./forward_position_controller/commands.publisher.depth': 100}
@@ -52,6 +53,7 @@ class FakeArm:
         self.commands: list[np.ndarray] = []
         self.diagnostics: list[DiagnosticArray] = []
         self.camera_works = True
+        self.pictures = 0
         self.joints_work = True
         self.obeys = True
         self.feels = False  # whether it reports efforts
@@ -137,7 +139,10 @@ class FakeArm:
             camera = self.robot.cameras['top']
             message = Image(height=camera.height, width=camera.width, encoding='rgb8')
             message.step = 3 * camera.width
-            message.data.frombytes(bytes([90]) * (message.step * camera.height))
+            # One byte differs from picture to picture, as those of a living camera do.
+            self.pictures += 1
+            grey = bytes([90]) * (message.step * camera.height - 1)
+            message.data.frombytes(bytes([60 + self.pictures % 60]) + grey)
             message.header.stamp = self.stamp()
             self.camera.publish(message)
 
@@ -145,6 +150,23 @@ class FakeArm:
         self.commands.append(np.array(message.data))
         if self.obeys:
             self.position = self.commands[-1]
+
+
+def stand_before_policy(
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Callable[..., Any]], Callable[..., Any]],
+    *names: str,
+) -> None:
+    """Let every policy that a node loads have `change(method)` for its methods of these names."""
+    load = policy_node.load_policy
+
+    def load_changed(*args: Any) -> Any:
+        policy = load(*args)
+        for name in names:
+            setattr(policy, name, change(getattr(policy, name)))
+        return policy
+
+    monkeypatch.setattr(policy_node, 'load_policy', load_changed)
 
 
 def end_on_the_way(

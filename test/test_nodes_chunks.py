@@ -16,13 +16,12 @@ from control_robots import formula_arm
 pytest.importorskip('rclpy')
 
 import torch
-from fake_arm import FakeArm, MakeNode, assert_safe
+from fake_arm import FakeArm, MakeNode, assert_safe, stand_before_policy
 from rclpy.lifecycle import TransitionCallbackReturn
 from ros_testing import Bench
 from sensor_msgs.msg import Image
 from trajectory_msgs.msg import JointTrajectory
 
-from motion_policy.nodes import policy_node
 from motion_policy.policies import PolicySpec, make_policy, save_policy
 from motion_policy.policies.normalisation import Normalisation, Spread
 
@@ -37,15 +36,7 @@ class SlowPolicy:
         self.go = threading.Event()
         self.go.set()
         self.asked = 0
-        load = policy_node.load_policy
-
-        def load_slow(*args: Any) -> Any:
-            policy = load(*args)
-            for name in ('act', 'act_and_explain'):
-                setattr(policy, name, self._slow(getattr(policy, name)))
-            return policy
-
-        monkeypatch.setattr(policy_node, 'load_policy', load_slow)
+        stand_before_policy(monkeypatch, self._slow, 'act', 'act_and_explain')
 
     def _slow(self, act: Callable[..., Any]) -> Callable[..., Any]:
         def slow(*args: Any) -> Any:

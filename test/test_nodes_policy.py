@@ -16,7 +16,7 @@ from control_robots import formula_arm
 pytest.importorskip('rclpy')
 
 import torch
-from fake_arm import HOME, FakeArm, MakeNode, assert_safe, save_random_policy
+from fake_arm import HOME, FakeArm, MakeNode, assert_safe, save_random_policy, stand_before_policy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import Log
@@ -26,7 +26,6 @@ from sensor_msgs.msg import CompressedImage, Image
 from trajectory_msgs.msg import JointTrajectory
 
 from motion_policy.errors import UserError
-from motion_policy.nodes import policy_node
 
 ROBOT = formula_arm()
 POLICY_PERIOD_S = 0.1
@@ -181,15 +180,7 @@ class Spoiled:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.how: Callable[[Any], Any] = lambda chunk: chunk
-        load = policy_node.load_policy
-
-        def load_spoiled(*args: Any) -> Any:
-            policy = load(*args)
-            for name in ('act', 'act_and_explain'):
-                setattr(policy, name, self._before(getattr(policy, name)))
-            return policy
-
-        monkeypatch.setattr(policy_node, 'load_policy', load_spoiled)
+        stand_before_policy(monkeypatch, self._before, 'act', 'act_and_explain')
 
     def _before(self, act: Callable[..., Any]) -> Callable[..., Any]:
         def spoiled(*args: Any) -> Any:
@@ -330,14 +321,7 @@ class Listening:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seen: list[np.ndarray] = []
         self.answers: list[np.ndarray] = []
-        load = policy_node.load_policy
-
-        def load_noted(*args: Any) -> Any:
-            policy = load(*args)
-            policy.act = self._noted(policy.act)
-            return policy
-
-        monkeypatch.setattr(policy_node, 'load_policy', load_noted)
+        stand_before_policy(monkeypatch, self._noted, 'act')
 
     def _noted(self, act: Callable[..., Any]) -> Callable[..., Any]:
         def noted(observation: Any, state: Any) -> Any:
