@@ -111,6 +111,46 @@ def test_a_black_picture_is_named_at_once_unless_that_is_allowed() -> None:
     living_camera(min_brightness=0).show(dark * 0)
 
 
-@pytest.mark.parametrize('pattern', [GREY, GREY * 0])
-def test_a_test_pattern_may_stay_what_it_is(pattern: np.ndarray) -> None:
-    assert looks_until_named(Camera(PictureWatch(ROBOT)), pattern) == 50
+def test_a_lens_cap_from_the_start_is_named_and_hot_pixels_do_not_hide_it() -> None:
+    capped = np.full((120, 160, 3), 3, np.uint8)
+    capped[60, 80] = 255
+    with pytest.raises(StreamError, match=r"camera 'top' \(top/image_raw\): black .*3 of 255"):
+        Camera(PictureWatch(ROBOT)).show(capped)
+    Camera(PictureWatch(ROBOT, min_brightness=0)).show(capped)
+
+
+def test_a_picture_that_was_frozen_from_the_start_is_named_once_the_arm_moves() -> None:
+    assert looks_until_named(Camera(PictureWatch(ROBOT)), GREY) == 11
+    assert looks_until_named(Camera(PictureWatch(ROBOT, frozen_s=0.0)), GREY) == 50
+
+
+def sensor_noise(seed: int) -> np.ndarray:
+    """A grey picture, every pixel one lighter or not."""
+    picture: np.ndarray = GREY + np.random.default_rng(seed).integers(0, 2, GREY.shape, np.uint8)
+    return picture
+
+
+def test_a_camera_with_noise_is_named_when_it_freezes_while_the_arm_stands() -> None:
+    camera = Camera(PictureWatch(ROBOT))
+    for look in range(12):
+        camera.show(sensor_noise(look), moving=0.0)
+    camera.show(sensor_noise(99), moving=0.3)
+    assert looks_until_named(camera, GREY, moving=0.0) == 31
+    camera.show(sensor_noise(100), moving=0.0)
+    for_ever = Camera(PictureWatch(ROBOT, frozen_at_rest_s=0.0))
+    for look in range(12):
+        for_ever.show(sensor_noise(look), moving=0.0)
+    assert looks_until_named(for_ever, GREY, moving=0.0) == 50
+
+
+def test_what_moves_in_front_of_a_camera_without_noise_is_not_taken_for_noise() -> None:
+    cube = Camera(PictureWatch(ROBOT))
+    for look in range(40):
+        picture = GREY.copy()
+        picture[:4, look % 28 : look % 28 + 4] = 200  # a cube goes by
+        cube.show(picture, moving=0.0)
+    assert looks_until_named(cube, GREY, moving=0.0) == 50
+    creeping = Camera(PictureWatch(ROBOT))
+    for look in range(40):
+        creeping.show(sensor_noise(look), moving=0.001)  # a camera on the hand
+    assert looks_until_named(creeping, GREY, moving=0.0) == 50

@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cameras whose messages are in order while their pictures cannot be of what is in front of them.
 
-A camera that has died may go on sending its last picture, or a black one, with new stamps. One
-rule: a camera must have worked before it can be said to have failed, so that a test pattern may
-stay what it is.
+A camera that has died, or wears its cap, may go on sending its last picture or a black one with
+new stamps. One rule: only what no working camera does is called a failure.
 """
 
 from __future__ import annotations
@@ -20,12 +19,18 @@ from motion_policy.streams.images import RgbImage
 from motion_policy.streams.messages import Float32Array
 
 FROZEN_S = 1.0
+FROZEN_AT_REST_S = 3.0
 # Of a joint's range: a camera without noise, as in simulation, rightly shows the same picture
 # while nothing moves.
 MOVED_SHARE = 0.02
+STILL_SHARE = 0.001  # the jitter of an encoder is less
 REPEATS = 3  # messages, so that a slow camera is not taken for a frozen one
+# A sensor's noise is everywhere in the picture; what moves in front of it is not.
+NOISY_SHARE = 0.05  # of the pixels
+NOISY_LOOKS = 10  # in a row
 MIN_BRIGHTNESS = 8  # of 255; below is what a covered or dead sensor gives
-DARK_STRIDE = 4  # pixels
+BRIGHT_SHARE = 0.001  # of the pixels; fewer may be hot ones, which the dark does not dim
+STRIDE = 4  # pixels; enough to tell dark from bright, and noise from none
 
 
 @dataclass
@@ -39,6 +44,18 @@ class _Shown:
     repeats: int = 0
 
 
+@dataclass
+class _Noise:
+    """How many pictures in a row differed all over while the arm stood here; enough once is."""
+
+    qpos: Float32Array
+    looks: int = 0
+
+    @property
+    def proven(self) -> bool:
+        return self.looks >= NOISY_LOOKS
+
+
 class PictureWatch:
     """Looks at the pictures that the policy uses; not for use by two threads at once.
 
@@ -46,7 +63,9 @@ class PictureWatch:
         robot: whose joints and cameras they are.
         frozen_s: so long may a picture stay the same, pixel by pixel, while a joint moves by 2 %
             of its range; 0: for ever.
-        min_brightness: the brightest pixel of a picture, 0 to 255, is at least this; 0: any is.
+        min_brightness: one pixel in a thousand, 0 to 255, is at least as bright; 0: any is.
+        frozen_at_rest_s: so long may a picture stay the same while the arm stands, if the camera
+            was seen to have noise; 0: for ever.
     """
 
     def __init__(
@@ -54,53 +73,82 @@ class PictureWatch:
         robot: RobotSpec,
         frozen_s: float = FROZEN_S,
         min_brightness: int = MIN_BRIGHTNESS,
+        frozen_at_rest_s: float = FROZEN_AT_REST_S,
     ) -> None:
         limits = robot.joints.limits.position_array()
         self._range = limits[:, 1] - limits[:, 0]
         self._topics = {name: camera.topic for name, camera in robot.cameras.items()}
         self._frozen_ns = round(frozen_s * NANOSECONDS_PER_S)
+        self._at_rest_ns = round(frozen_at_rest_s * NANOSECONDS_PER_S)
         self._min_brightness = min_brightness
         self._shown: dict[str, _Shown] = {}
-        self._bright: set[str] = set()
-        self._changing: set[str] = set()
+        self._noise: dict[str, _Noise] = {}
 
     def check(self, observation: Observation, row: Row) -> None:
         """Look at the pictures of the observation made of `row`.
 
         Raises:
-            StreamError: a camera that was not black is black, or one whose pictures changed shows
-                the same as a while ago although the arm moved.
+            StreamError: a camera is black, or shows the same as a while ago although the arm
+                moved or although its pictures have noise.
         """
+        self.check_light(observation)
         for camera, image in observation.images.items():
-            problem = self._darkness(camera, image)
-            problem = problem or self._standstill(camera, image, observation, row)
+            problem = self._standstill(camera, image, observation, row)
             if problem:
-                raise StreamError(f"camera '{camera}' ({self._topics[camera]}): {problem}")
+                raise self._error(camera, problem)
 
-    def _darkness(self, camera: str, image: RgbImage) -> str:
-        brightest = int(image[::DARK_STRIDE, ::DARK_STRIDE].max())
-        if brightest >= self._min_brightness:
-            self._bright.add(camera)
-        elif camera in self._bright:
-            return f'black (brightest pixel {brightest} of 255, expected {self._min_brightness})'
-        return ''
+    def check_light(self, observation: Observation) -> None:
+        """StreamError for a camera that is black; any thread may ask."""
+        for camera, image in observation.images.items():
+            looked_at = image[::STRIDE, ::STRIDE].max(axis=-1).ravel()
+            hot = int(len(looked_at) * BRIGHT_SHARE)
+            brightest = int(np.partition(looked_at, -1 - hot)[-1 - hot])
+            if brightest < self._min_brightness:
+                raise self._error(
+                    camera,
+                    f'black (brightest pixel {brightest} of 255, expected {self._min_brightness}):'
+                    ' is it covered? min_brightness 0 allows it',
+                )
+
+    def _error(self, camera: str, problem: str) -> StreamError:
+        return StreamError(f"camera '{camera}' ({self._topics[camera]}): {problem}")
 
     def _standstill(self, camera: str, image: RgbImage, observation: Observation, row: Row) -> str:
-        if not self._frozen_ns:
-            return ''
         sample, shown = row.samples[camera], self._shown.get(camera)
         if shown is None or row.time_ns < shown.since_ns:
             self._shown[camera] = _Shown(sample, image, row.time_ns, observation.qpos)
+            self._noise[camera] = _Noise(observation.qpos)
             return ''
         if sample is not shown.sample:
             if not np.array_equal(image, shown.image):
-                self._changing.add(camera)
+                self._look_for_noise(camera, image, shown.image, observation.qpos)
                 self._shown[camera] = _Shown(sample, image, row.time_ns, observation.qpos)
                 return ''
             shown.sample, shown.repeats = sample, shown.repeats + 1
-        same_ns = row.time_ns - shown.since_ns
-        moved = float((np.abs(observation.qpos - shown.qpos) / self._range).max())
-        long = same_ns > self._frozen_ns and shown.repeats >= REPEATS
-        if not (long and moved > MOVED_SHARE and camera in self._changing):
+        return self._verdict(camera, shown, row.time_ns - shown.since_ns, observation.qpos)
+
+    def _verdict(self, camera: str, shown: _Shown, same_ns: int, qpos: Float32Array) -> str:
+        if shown.repeats < REPEATS:
             return ''
-        return f'the same picture for {same_ns / NANOSECONDS_PER_S:.1f} s while the arm moved'
+        same = f'the same picture for {same_ns / NANOSECONDS_PER_S:.1f} s'
+        if 0 < self._frozen_ns < same_ns and self._moved(qpos, shown.qpos) > MOVED_SHARE:
+            return f'{same} while the arm moved'
+        if 0 < self._at_rest_ns < same_ns and self._noise[camera].proven:
+            return f'{same}, but its pictures had noise'
+        return ''
+
+    def _look_for_noise(
+        self, camera: str, image: RgbImage, before: RgbImage, qpos: Float32Array
+    ) -> None:
+        noise = self._noise[camera]
+        if noise.proven:
+            return
+        if image.shape != before.shape or self._moved(qpos, noise.qpos) > STILL_SHARE:
+            self._noise[camera] = _Noise(qpos)
+            return
+        differ = (image[::STRIDE, ::STRIDE] != before[::STRIDE, ::STRIDE]).any(axis=-1)
+        noise.looks = noise.looks + 1 if differ.mean() >= NOISY_SHARE else 0
+
+    def _moved(self, qpos: Float32Array, since: Float32Array) -> float:
+        """Greatest way of a joint, as a share of its range."""
+        return float((np.abs(qpos - since) / self._range).max())

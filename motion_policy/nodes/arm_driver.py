@@ -127,7 +127,7 @@ class ArmDriver:
         self._switches = StopSwitches(node, self._stop_at_once)
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.extra_statuses: Callable[[], list[Any]] = list
-        self.check_observation: Callable[[Observation], None] = lambda observation: None
+        self.checks_of_observations: list[Callable[[Observation], None]] = []
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timers = [
             node.create_timer(TELL_PERIOD_S, self._tell, clock=steady),
@@ -192,7 +192,9 @@ class ArmDriver:
             lines = [f'{self.subscriptions.describe(n)}: {f}' for n, f in faults.items()]
             raise UserError(f'not enabled: {"; ".join(lines)}')
         try:
-            self.check_observation(observation_from_row(row, self._seen_robot))
+            observation = observation_from_row(row, self._seen_robot)
+            for check in self.checks_of_observations:
+                check(observation)
             with self.lock:
                 self.controller.enable(now_ns, measured)
         except UserError as error:

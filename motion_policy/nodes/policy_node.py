@@ -29,7 +29,12 @@ from motion_policy.control.chunk_execution import (
     MAX_TIMEOUT_S,
     MIN_TIMEOUT_S,
 )
-from motion_policy.control.picture_watch import FROZEN_S, MIN_BRIGHTNESS, PictureWatch
+from motion_policy.control.picture_watch import (
+    FROZEN_AT_REST_S,
+    FROZEN_S,
+    MIN_BRIGHTNESS,
+    PictureWatch,
+)
 from motion_policy.errors import UserError
 from motion_policy.nodes import diagnostics
 from motion_policy.nodes.arm_driver import (
@@ -99,6 +104,11 @@ class PolicyNode(LifecycleNode):
             'while the arm moves [s]; 0: for ever', minimum=0.0, maximum=60.0,
         )  # fmt: skip
         declare(
+        declare(
+            self, 'max_frozen_at_rest', FROZEN_AT_REST_S, 'The same while the arm stands [s], for '
+            'a camera whose pictures were seen to have noise; 0: for ever',
+            minimum=0.0, maximum=60.0,
+        )  # fmt: skip
             self, 'min_brightness', MIN_BRIGHTNESS, 'Brightest pixel of a camera that sees, of '
             '255; 0: black pictures are allowed', minimum=0, maximum=255,
         )  # fmt: skip
@@ -209,14 +219,17 @@ class PolicyNode(LifecycleNode):
             return PolicyRunner(policy, robot, mix, ensemble=chunks.ensemble)
 
         watch = PictureWatch(
-            robot, parameter(self, 'max_frozen'), parameter(self, 'min_brightness')
+            robot,
+            parameter(self, 'max_frozen'),
+            parameter(self, 'min_brightness'),
+            parameter(self, 'max_frozen_at_rest'),
         )
         self._inference = inference = InferenceThread(robot, self, watch)
         runner = inference.start(make_runner)
         controller = self._make_controller(robot, runner, chunks)
         self._driver = ArmDriver(self, robot, controller, self._ask, spec.cameras)
         self._driver.extra_statuses = self._statuses
-        self._driver.check_observation = runner.check_observation
+        self._driver.checks_of_observations = [runner.check_observation, watch.check_light]
         self.get_logger().info(
             f"'{checkpoint}' ({spec.kind}, {spec.rate:g} Hz) drives '{robot.name}' at "
             f'{robot.rate:g} Hz on {device}' + ('' if mix == Mix() else f', mix {mix}')
