@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 from control_robots import formula_arm
 
-from motion_policy.control import ActionBuffer, ChunkExecution, Command, Controller
+from motion_policy.control import (
+    INTERPOLATIONS,
+    ActionBuffer,
+    ChunkExecution,
+    Command,
+    Controller,
+)
 from motion_policy.control.attention_image import HEAT_COLOUR, HEAT_OPACITY, draw_heat
 from motion_policy.errors import UserError
 
@@ -195,7 +201,7 @@ def test_the_fade_is_the_weighted_sum_of_both_plans() -> None:
 
 
 def test_where_the_old_plan_ends_its_last_row_is_faded_out() -> None:
-    for interpolation in ('linear', 'hold'):
+    for interpolation in ('linear', 'cubic', 'hold'):
         buffer = ActionBuffer(interpolation)  # type: ignore[arg-type]
         buffer.add(np.array([[1.0]]), 0, 100)
         buffer.add(np.full((9, 1), 3.0), 100, 100, join_ns=150, fade_ns=300)
@@ -343,7 +349,7 @@ def test_whatever_comes_every_command_is_safe(seed: int) -> None:
         answer,
         lambda: int(rng.integers(0, 900 * MS)),
         ChunkExecution(int(rng.integers(0, 40)), float(rng.uniform(0, 0.5)), timeout_s=0.5),
-        interpolation='hold' if seed % 2 else 'linear',
+        interpolation=INTERPOLATIONS[seed % 3],
         latch_faults=seed % 5 == 4,
     )
     for _ in range(60):

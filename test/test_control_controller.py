@@ -403,7 +403,7 @@ def random_chunk(rng: np.random.Generator) -> np.ndarray:
     return rng.uniform(2 * LOWER, 2 * UPPER, (max(rows, 1), 3))
 
 
-@pytest.mark.parametrize('interpolation', ['linear', 'hold'])
+@pytest.mark.parametrize('interpolation', ['linear', 'cubic', 'hold'])
 @pytest.mark.parametrize('seed', range(15))
 def test_whatever_comes_every_command_is_safe(seed: int, interpolation: str) -> None:
     """Random chunks, late answers, faults, resets and toggles: each command keeps each limit."""

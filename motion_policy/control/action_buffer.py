@@ -13,15 +13,22 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from motion_policy.control.cubic import monotone_slopes, piece
 from motion_policy.control.motion_limiter import Float64Array
 
-Interpolation = Literal['linear', 'hold']
-INTERPOLATIONS: tuple[Interpolation, ...] = ('linear', 'hold')
+Interpolation = Literal['linear', 'cubic', 'hold']
+INTERPOLATIONS: tuple[Interpolation, ...] = ('linear', 'cubic', 'hold')
 Int64Array = npt.NDArray[np.int64]
+
+FAR = 1e9  # rad or m: what lies beyond it is beyond every limit, and may be brought there
 
 
 class ActionBuffer:
-    """Holds one plan. `linear` moves between the rows, `hold` steps to each row at its start."""
+    """Holds one plan.
+
+    `linear` moves straight between the rows, `cubic` without a jump of speed at any of them nor
+    where a new plan takes over, `hold` steps to each row at its start.
+    """
 
     def __init__(self, interpolation: Interpolation = 'linear') -> None:
         self.interpolation = interpolation
@@ -32,6 +39,7 @@ class ActionBuffer:
         """Forget the plan."""
         self._times_ns: Int64Array = np.zeros(0, dtype=np.int64)
         self._rows: Float64Array = np.zeros((0, 0))
+        self._slopes: Float64Array = np.zeros((0, 0))  # per ns, of `cubic` only
 
     @property
     def covers_until_ns(self) -> int | None:
@@ -68,21 +76,22 @@ class ActionBuffer:
         times, rows = times[late:], chunk[late:].astype(np.float64)
         if fade_ns > 0:
             self._fade(times, rows, join_ns, join_position, fade_ns)
-        self._times_ns = np.concatenate(([join_ns], times))
-        self._rows = np.concatenate((join_position[None], rows)).astype(np.float64)
+        times = np.concatenate(([join_ns], times))
+        rows = np.concatenate((join_position[None], rows)).astype(np.float64)
+        if self.interpolation == 'cubic':
+            rows = np.clip(rows, -FAR, FAR)
+            slope = self._slope(join_ns, rows.shape[1])
+            self._slopes = monotone_slopes(np.diff(times).astype(np.float64), rows, slope)
+        self._times_ns, self._rows = times, rows
         return len(chunk) - late
 
     def target(self, now_ns: int) -> Float64Array | None:
         """Return the target (A,) at `now_ns`; the last row once it is reached; None if empty."""
         if not len(self._times_ns):
             return None
-        after = int(np.searchsorted(self._times_ns, now_ns, side='right'))
-        before = max(after - 1, 0)
-        after = min(after, len(self._times_ns) - 1)
-        share = 1.0
-        if self.interpolation == 'linear' and before != after:
-            begin, end = self._times_ns[before], self._times_ns[after]
-            share = float(now_ns - begin) / float(end - begin)
+        before, after, share = self._place(now_ns)
+        if self.interpolation == 'cubic':
+            return self._curve(before, after, share)[0]
         # A weighted sum: the difference of two huge rows would overflow.
         target: Float64Array = (1 - share) * self._rows[before] + share * self._rows[after]
         return target
@@ -91,6 +100,35 @@ class ActionBuffer:
         """Return the rows still ahead: times in ns (n,) and positions (n, A)."""
         ahead = self._times_ns > now_ns
         return self._times_ns[ahead], self._rows[ahead]
+
+    def _place(self, now_ns: int) -> tuple[int, int, float]:
+        """Return the rows before and after a time, and how much of the way between is gone."""
+        after = int(np.searchsorted(self._times_ns, now_ns, side='right'))
+        before = max(after - 1, 0)
+        after = min(after, len(self._times_ns) - 1)
+        share = 1.0
+        if self.interpolation != 'hold' and before != after:
+            begin, end = self._times_ns[before], self._times_ns[after]
+            share = float(now_ns - begin) / float(end - begin)
+        return before, after, share
+
+    def _curve(self, before: int, after: int, share: float) -> tuple[Float64Array, Float64Array]:
+        """Return position and slope per ns (A,) of the cubic plan; it rests beyond its ends."""
+        if before == after:
+            return self._rows[after], np.zeros(self._rows.shape[1])
+        span = float(self._times_ns[after] - self._times_ns[before])
+        return piece(
+            share, span, (self._rows[before], self._rows[after]),
+            (self._slopes[before], self._slopes[after]),
+        )  # fmt: skip
+
+    def _slope(self, now_ns: int, joints: int) -> Float64Array:
+        """Return the slope per ns (A,) of the plan so far; it rests without one."""
+        if self._slopes.shape[1:] != (joints,):
+            return np.zeros(joints)
+        if now_ns == self.covers_until_ns:
+            return self._slopes[-1]
+        return self._curve(*self._place(now_ns))[1]
 
     def _fade(
         self,
@@ -108,5 +146,5 @@ class ActionBuffer:
             # Flat at both ends, so that the command changes its speed at neither of them.
             share = share * share * (3 - 2 * share)
             # With `hold`, the step at a row's time is to the row after it.
-            old = self.target(time_ns if self.interpolation == 'linear' else time_ns - 1)
+            old = self.target(time_ns if self.interpolation != 'hold' else time_ns - 1)
             row[:] = (1 - share) * (join_position if old is None else old) + share * row

@@ -102,9 +102,9 @@ class Controller:
         self.schedule: ChunkSchedule | None = None
         if chunks is not None:
             self.schedule = ChunkSchedule(chunks, self.control_period_ns)
-        # `hold` plays a row from its own time on, `linear` is there at its time.
+        # `hold` plays a row from its own time on, the others are there at its time.
         due_ns = policy_period_ns if first_due_ns is None else first_due_ns
-        self._early_ns = policy_period_ns - due_ns if interpolation == 'linear' else 0
+        self._early_ns = 0 if interpolation == 'hold' else policy_period_ns - due_ns
         self._all_rows_late = False
         self._awaiting = False
         self._asked_ns = 0
