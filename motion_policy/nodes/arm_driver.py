@@ -35,6 +35,7 @@ from motion_policy.streams import Observation, Row, Sampler, observation_from_ro
 
 TELL_PERIOD_S = 0.1
 DIAGNOSTICS_PERIOD_S = 1.0
+from motion_policy.nodes.stream_rates import StreamRates
 SILENCE_S = 3.0  # after which a stream that never spoke is named
 SETTLE_MARGIN_S = 1.0
 NANOSECONDS_PER_S = 1_000_000_000
@@ -122,7 +123,13 @@ class ArmDriver:
         self._created_ns = time.monotonic_ns()
         self._publishers = CommandPublishers(node, robot)
         self.subscriptions = StreamSubscriptions(
-            node, self._seen_robot, self._sampler, reliable=parameter(node, 'reliable')
+            node,
+            self._seen_robot,
+            self._sampler,
+            reliable=parameter(node, 'reliable'),
+        )
+        self._rates = StreamRates(
+            node, robot, self.subscriptions, NANOSECONDS_PER_S / controller.policy_period_ns
         )
         self._switches = StopSwitches(node, self._stop_at_once)
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
@@ -248,6 +255,7 @@ class ArmDriver:
         if due:
             self._on_due(row)
         self._row, self._faults = row, faults
+        self._rates.forget()
         if jump:
             self._events.append(('clock', '', jump))
         self._note_events(faults)
@@ -316,14 +324,19 @@ class ArmDriver:
                 controller.state != 'hold',
             ),
             diagnostics.status(
-                f'{name}: streams', robot_name, ', '.join(self._faults) or 'all there',
-                diagnostics.stream_values(self._row, self._faults), not self._faults,
+                f'{name}: streams', robot_name,
+                ', '.join(self._faults) or ', '.join(sorted(self._rates.slow)) or 'all there',
+                {**diagnostics.stream_values(self._row, self._faults), **self._rates.values()},
+                not (self._faults or self._rates.slow),
             ),
+                    + self._rates.advice(name)
         ]  # fmt: skip
         statuses += self.extra_statuses()
         self._diagnostics.publish(diagnostics.array(now.to_msg(), statuses))
 
     def _loop_values(self, loop: ControlLoop) -> diagnostics.Values:
+        for line in self._rates.look(now.nanoseconds):
+            self.node.get_logger().warning(line)
         ticks, now_ns = loop.deadlines.ticks, time.monotonic_ns()
         before, before_ns = self._rate_mark
         self._rate_mark = (ticks, now_ns)

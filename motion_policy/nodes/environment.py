@@ -22,13 +22,18 @@ OLD_FAST_DDS = ('humble', 'jazzy')
 PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 
 
-def middleware_profile() -> dict[str, str]:
-    """Return the variable that makes Fast DDS carry raw images; none if the user has a profile.
+def profile_setting() -> tuple[str, str]:
+    """Return name and value of the variable that makes Fast DDS carry raw images.
 
-    The variable's name depends on the distribution, and two of them are an error.
+    Its name depends on the distribution, and two of them are an error.
     """
-    if any(os.environ.get(name) for name in PROFILE_VARIABLES):
-        return {}
     new, old = PROFILE_VARIABLES
     name = old if os.environ.get('ROS_DISTRO') in OLD_FAST_DDS else new
-    return {name: str(share_dir() / 'config' / 'fastdds.xml')}
+    return name, str(share_dir() / 'config' / 'fastdds.xml')
+
+
+def middleware_profile() -> dict[str, str]:
+    """Return that variable, to be set; nothing if the user has a profile."""
+    if any(os.environ.get(name) for name in PROFILE_VARIABLES):
+        return {}
+    return dict([profile_setting()])

@@ -32,6 +32,7 @@ COMMAND_TYPES = (FLOAT64_MULTI_ARRAY, JOINT_TRAJECTORY, JOINT_STATE)
 # The names of the joint streams, which no camera may take.
 JOINT_STREAM_NAME = re.compile(r'(state|leader)(_\d+)?')
 
+Hertz = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Stamp = Literal['header', 'receive']
@@ -41,7 +42,10 @@ Float64Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class StreamSpec:
-    """One topic that is read: its name in rows and files, and how old its newest sample may be."""
+    """One topic that is read: its name in rows and files, and how old its newest sample may be.
+
+    `rate` [Hz] is how often it speaks, if the robot spec says so.
+    """
 
     name: str
     role: Role
@@ -49,6 +53,7 @@ class StreamSpec:
     type: str
     max_age: float
     stamp: Stamp
+    rate: float | None = None
 
     @property
     def max_age_ns(self) -> int:
@@ -69,6 +74,7 @@ class CameraSpec(_Frozen):
     height: int = Field(gt=0)
     max_age: Seconds = 0.2
     stamp: Stamp = 'header'
+    rate: Hertz | None = None
 
     @field_validator('topic')
     @classmethod
@@ -95,6 +101,7 @@ class JointTopic(_Frozen):
     message_names: tuple[str, ...]
     stamp: Stamp = 'header'
     max_age: Seconds = 0.2
+    rate: Hertz | None = None
     scale: tuple[Finite, ...]
     offset: tuple[Finite, ...]
 
@@ -245,12 +252,9 @@ class RobotSpec(_Frozen):
 
     def streams(self) -> tuple[StreamSpec, ...]:
         """Return every topic that is read: cameras, then state, then leader."""
-        cameras = [
-            StreamSpec(name, 'camera', camera.topic, camera.type, camera.max_age, camera.stamp)
-            for name, camera in self.cameras.items()
-        ]
+        cameras = [_stream(name, 'camera', camera) for name, camera in self.cameras.items()]
         joints = [
-            StreamSpec(name, role, topic.topic, topic.type, topic.max_age, topic.stamp)
+            _stream(name, role, topic)
             for role in _READ_ROLES
             for name, topic in self.joint_streams(role)
         ]
@@ -267,13 +271,18 @@ class RobotSpec(_Frozen):
 
     def to_yaml(self) -> str:
         """Return YAML text from which `robot_spec_from_yaml` makes an equal spec."""
-        text: str = yaml.safe_dump(
-            self.model_dump(mode='json'), sort_keys=False, default_flow_style=None, width=99
-        )
+        values = self.model_dump(mode='json', exclude_none=True)
+        text: str = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=99)
         return text
 
 
 _READ_ROLES: tuple[Literal['state', 'leader'], ...] = ('state', 'leader')
+
+
+def _stream(name: str, role: Role, source: CameraSpec | JointTopic) -> StreamSpec:
+    return StreamSpec(
+        name, role, source.topic, source.type, source.max_age, source.stamp, source.rate
+    )
 
 
 def _joint_topics(value: Any, names: Any) -> Any:
