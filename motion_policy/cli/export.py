@@ -7,7 +7,7 @@ An option that means nothing for a kind of set is refused, never ignored; nothin
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,18 +18,20 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from motion_policy.episodes.aloha_export import export_aloha
+from motion_policy.episodes.bair_export import bair_parts, export_bair
 from motion_policy.episodes.eipl_export import eipl_parts, export_eipl
-from motion_policy.episodes.export_set import export_set
+from motion_policy.episodes.export_set import ExportSet, export_set
 from motion_policy.errors import UserError
 
-Kind = Literal['aloha', 'lerobot', 'eipl']
+Kind = Literal['aloha', 'lerobot', 'eipl', 'bair']
 OnRow = Callable[[], None]
 
-# Options that belong to one kind of set only.
+# Options that belong to some kinds of sets only.
 OPTIONS_OF: dict[Kind, tuple[str, ...]] = {
     'aloha': ('raw',),
     'lerobot': ('task', 'crf'),
     'eipl': ('camera', 'channels'),
+    'bair': ('camera',),
 }
 
 
@@ -43,6 +45,9 @@ class Arguments:
     lerobot: a data set of version 3.0 (Parquet, H.264 videos, meta/). Needs pyarrow and PyAV.
 
     eipl: images.npy, joints.npy and joint_bounds.npy; a folder with train/ and test/ gives both.
+
+    bair: traj_*/N/ with 0.png, ..., actions.csv and endeffector_positions.csv, for joints that are
+    x, y, z of the end effector; train/, validate/ and test/ stay apart.
     """
 
     source: tyro.conf.Positional[Path]
@@ -64,7 +69,7 @@ class Arguments:
     """lerobot: quality of the videos, 0 (best) to 51."""
 
     camera: str = ''
-    """eipl: the camera to export; default: the only one there is."""
+    """eipl, bair: the camera to export; default: the only one there is."""
 
     channels: Literal['bgr', 'rgb'] = 'bgr'
     """eipl: the order of the colours to write."""
@@ -86,13 +91,13 @@ def run(arguments: Arguments) -> int:
 
 def _refuse_foreign_options(arguments: Arguments) -> None:
     defaults = {field.name: field.default for field in fields(arguments)}
-    for kind, names in OPTIONS_OF.items():
-        for name in names if kind != arguments.kind else ():
-            if getattr(arguments, name) != defaults[name]:
-                raise UserError(
-                    f'export: --{name} means nothing for --to {arguments.kind}, '
-                    f'expected it with --to {kind} only'
-                )
+    for name in sorted({name for names in OPTIONS_OF.values() for name in names}):
+        kinds = [kind for kind, names in OPTIONS_OF.items() if name in names]
+        if arguments.kind not in kinds and getattr(arguments, name) != defaults[name]:
+            raise UserError(
+                f'export: --{name} means nothing for --to {arguments.kind}, '
+                f'expected it with --to {" or ".join(kinds)} only'
+            )
 
 
 def _to_aloha(arguments: Arguments, progress: Progress) -> str:
@@ -119,9 +124,24 @@ def _to_lerobot(arguments: Arguments, progress: Progress) -> str:
 
 def _to_eipl(arguments: Arguments, progress: Progress) -> str:
     parts = eipl_parts(arguments.source)
-    on_row = _bar(arguments, progress, sum(sum(part.rows) for part in parts.values()))
+    on_row = _bar(arguments, progress, _rows(parts))
     camera, channels = arguments.camera, arguments.channels
     export_eipl(parts, arguments.out, camera=camera, channels=channels, on_row=on_row)
+    return _told(arguments, parts)
+
+
+def _to_bair(arguments: Arguments, progress: Progress) -> str:
+    parts = bair_parts(arguments.source)
+    on_row = _bar(arguments, progress, _rows(parts))
+    export_bair(parts, arguments.out, camera=arguments.camera, on_row=on_row)
+    return _told(arguments, parts)
+
+
+def _rows(parts: Mapping[str, ExportSet]) -> int:
+    return sum(sum(part.rows) for part in parts.values())
+
+
+def _told(arguments: Arguments, parts: Mapping[str, ExportSet]) -> str:
     counts = [
         f'{len(part.rows)} episodes' + (f' in {split}' if split else '')
         for split, part in parts.items()
@@ -138,4 +158,5 @@ EXPORTS: dict[Kind, Callable[[Arguments, Progress], str]] = {
     'aloha': _to_aloha,
     'lerobot': _to_lerobot,
     'eipl': _to_eipl,
+    'bair': _to_bair,
 }

@@ -7,7 +7,7 @@ An option that means nothing for a kind of source is refused, never ignored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,15 +17,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from motion_policy.episodes import EpisodeReader, import_bag
+from motion_policy.episodes import EpisodeReader, bair_import, import_bag
 from motion_policy.episodes.aloha_import import import_aloha, placeholder_for, rows_of
 from motion_policy.episodes.bags import bag_duration_ns
 from motion_policy.episodes.eipl_data import read_eipl
 from motion_policy.episodes.eipl_import import import_eipl, needed_robot
+from motion_policy.episodes.stampless import SplitEpisodes
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec, load_robot_spec
 
-Kind = Literal['rosbag2', 'aloha', 'lerobot', 'eipl']
+Kind = Literal['rosbag2', 'aloha', 'lerobot', 'eipl', 'bair']
 
 Imported = tuple[Path, Path]  # an episode, and what it was made from
 
@@ -35,6 +36,7 @@ OPTIONS_OF: dict[Kind, tuple[str, ...]] = {
     'aloha': ('cameras', 'channels', 'rate', 'grippers'),
     'lerobot': ('cameras',),
     'eipl': ('camera', 'channels', 'rate', 'keep_padding'),
+    'bair': ('camera', 'rate'),
 }
 
 
@@ -57,18 +59,22 @@ class Arguments:
     eipl: folders with images.npy and joints.npy, folders with train/ and test/ of that kind, .npz
     files or folders of them. There are no stamps and no actions in them: rows follow each other
     at --rate, and the action is the joint position of the next row.
+
+    bair: folders with train/, validate/ and test/, or one of these, of traj_*/N/ with 0.png, ...,
+    actions.csv and endeffector_positions.csv. Joints are x, y, z of the end effector, and one more
+    where the fourth column of the actions says something. Pixels stay as they are.
     """
 
     sources: tyro.conf.Positional[tuple[Path, ...]]
     """rosbag2 folders (sqlite3 or mcap) or storage files; with --from its files and folders."""
 
     out: Path
-    """Folder for the episodes; they take the next free numbers. A set with train/ and test/ goes
-    to folders of these names in it."""
+    """Folder for the episodes; they take the next free numbers. The splits of a set
+    (train/, test/, ...) go to folders of these names in it."""
 
     robot: str = ''
-    """Robot spec: a YAML file, or the name of a shipped one. Without it aloha and lerobot
-    take a placeholder."""
+    """Robot spec: a YAML file, or the name of a shipped one. Without it aloha, lerobot
+    and bair take a placeholder."""
 
     kind: Annotated[Kind, tyro.conf.arg(name='from')] = 'rosbag2'
     """What the sources are."""
@@ -92,7 +98,7 @@ class Arguments:
     """rosbag2: where a stream is stale in the middle, end one episode and begin another."""
 
     camera: str = ''
-    """eipl: the robot's camera that took the images; default: the only one it has."""
+    """eipl, bair: the robot's camera that took the images; default: the only one it has."""
 
     cameras: str = ''
     """aloha, lerobot: the cameras to import, joined by commas; NAME=NAME_IN_FILE where the robot
@@ -103,7 +109,8 @@ class Arguments:
     default as their tools write them: bgr in eipl, rgb in aloha."""
 
     rate: float | None = None
-    """eipl, aloha: rows per second; default: the robot's rate, of a placeholder 50."""
+    """eipl, aloha, bair: rows per second; default: the robot's rate, of a placeholder 50 (aloha)
+    or 5 (bair)."""
 
     grippers: tuple[float, float] | None = None
     """aloha: the positions in m that 0 (closed) and 1 (open) of a gripper stand for, where the
@@ -144,7 +151,7 @@ def _refuse_foreign_options(arguments: Arguments) -> None:
 def _robot(arguments: Arguments, console: Console) -> RobotSpec:
     if arguments.robot:
         return load_robot_spec(arguments.robot)
-    if arguments.kind in ('aloha', 'lerobot'):
+    if arguments.kind in ('aloha', 'lerobot', 'bair'):
         robot = _placeholder(arguments)
         _note(
             console,
@@ -165,6 +172,8 @@ def _placeholder(arguments: Arguments) -> RobotSpec:
     cameras = _cameras(arguments.cameras)
     if arguments.kind == 'aloha':
         return placeholder_for(arguments.sources, cameras=cameras, rate=arguments.rate)
+    if arguments.kind == 'bair':
+        return bair_import.placeholder_for(arguments.sources, rate=arguments.rate)
     from motion_policy.episodes import lerobot_import
 
     return lerobot_import.placeholder_for(arguments.sources, cameras=cameras)
@@ -225,6 +234,34 @@ def _import_eipl(
             task=arguments.task,
             **_writing(arguments),
         )
+    yield from _told(parts, arguments, console)
+
+
+def _import_bair(
+    source: Path, robot: RobotSpec, arguments: Arguments, console: Console
+) -> Iterator[Imported]:
+    with _progress(console) as progress:
+        bar = progress.add_task(escape(source.name), total=bair_import.rows_of(source))
+        parts = bair_import.import_bair(
+            source,
+            robot,
+            arguments.out,
+            camera=arguments.camera,
+            rate=arguments.rate,
+            note=lambda line: _note(console, line),
+            on_row=lambda: progress.advance(bar),
+            task=arguments.task,
+            **_writing(arguments),
+        )
+    yield from _told(parts, arguments, console)
+
+
+def _told(
+    parts: Sequence[SplitEpisodes],
+    arguments: Arguments,
+    console: Console,
+) -> Iterator[Imported]:
+    """Say where the splits of a set are."""
     for part in parts:
         if part.split:
             folder = arguments.out / part.split
@@ -297,4 +334,5 @@ IMPORTS: dict[Kind, Importing] = {
     'aloha': _import_aloha,
     'lerobot': _import_lerobot,
     'eipl': _import_eipl,
+    'bair': _import_bair,
 }

@@ -28,8 +28,8 @@ from motion_policy.errors import UserError
 SUBCOMMANDS = {
     'demo': ('demo', 'the simulated arm under a shipped policy, over real ROS topics'),
     'teach': ('teach', 'record demonstrations of a scripted teacher in simulation'),
-    'import': ('import_', 'turn rosbag2, ALOHA, LeRobot and EIPL data into episodes'),
-    'export': ('export', 'turn episodes into a data set of ALOHA, LeRobot or EIPL'),
+    'import': ('import_', 'turn rosbag2, ALOHA, LeRobot, EIPL and BAIR data into episodes'),
+    'export': ('export', 'turn episodes into a data set of ALOHA, LeRobot, EIPL or BAIR'),
     'inspect': ('inspect', 'show what is in an episode, a bag or a checkpoint'),
     'check': ('check', 'say whether episodes are sound; finish what a crash left'),
     'convert-checkpoint': (

@@ -16,9 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.episodes.eipl_data import BOUNDS, IMAGES, JOINTS, SPLITS
-from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.export_set import ExportSet, export_set, new_folder
-from motion_policy.episodes.layout import SUFFIX
+from motion_policy.episodes.export_set import ExportSet, new_folder, one_camera, split_sets
 from motion_policy.episodes.reader import EpisodeReader
 
 Array = npt.NDArray[Any]
@@ -30,12 +28,7 @@ def eipl_parts(source: Path) -> dict[str, ExportSet]:
     Raises:
         EpisodeError: no episode, or episodes of different kinds.
     """
-    folders = {split: source / split for split in SPLITS if (source / split).is_dir()}
-    if not folders or list(source.glob(f'*{SUFFIX}')):
-        return {'': export_set(source)}
-    parts = {split: export_set(folder) for split, folder in folders.items()}
-    export_set(list(folders.values()))
-    return parts
+    return split_sets(source, SPLITS)
 
 
 def export_eipl(
@@ -58,7 +51,7 @@ def export_eipl(
     Raises:
         EpisodeError: no such camera, an episode is damaged, or the folder cannot be written.
     """
-    name = _camera(next(iter(parts.values())), camera)
+    name = one_camera(next(iter(parts.values())), camera, 'a set of EIPL')
     with new_folder(Path(out_dir)) as folder:
         bounds = [
             _write_part(folder / split, part, name, channels == 'bgr', on_row)
@@ -67,18 +60,6 @@ def export_eipl(
         low, high = np.min([low for low, _ in bounds], 0), np.max([high for _, high in bounds], 0)
         np.save(folder / BOUNDS, np.stack((low, high)))
     return [Path(out_dir) / split for split in parts]
-
-
-def _camera(part: ExportSet, name: str) -> str:
-    known = ', '.join(part.cameras) or 'none'
-    if name and name not in part.cameras:
-        raise EpisodeError(f"{part.episodes[0]}: has no camera '{name}', it has: {known}")
-    if not name and len(part.cameras) != 1:
-        raise EpisodeError(
-            f'{part.episodes[0]}: has the cameras: {known}; a set of EIPL has one, expected '
-            '--camera to choose it'
-        )
-    return name or next(iter(part.cameras))
 
 
 def _write_part(

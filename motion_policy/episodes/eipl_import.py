@@ -25,23 +25,15 @@ from motion_policy.episodes.eipl_data import (
     read_eipl,
 )
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.fitting import the_camera
 from motion_policy.episodes.joint_range import BOUND_SLACK, beyond_bounds, beyond_limits
-from motion_policy.episodes.stampless import StamplessEpisodes, rate_or_robots
+from motion_policy.episodes.stampless import SplitEpisodes, StamplessEpisodes, rate_or_robots
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation
 
 Array = npt.NDArray[Any]
 Float32Array = npt.NDArray[np.float32]
 Channels = Literal['bgr', 'rgb']
-
-
-@dataclass(frozen=True)
-class EiplEpisodes:
-    """The episodes that one part of a set became; `split` is 'train', 'test' or ''."""
-
-    split: str
-    source: Path
-    episodes: tuple[Path, ...]
 
 
 def import_eipl(
@@ -56,7 +48,7 @@ def import_eipl(
     note: Callable[[str], None] = lambda line: None,
     on_row: Callable[[], None] = lambda: None,
     **options: Any,
-) -> list[EiplEpisodes]:
+) -> list[SplitEpisodes]:
     """Import one set; return the episodes of each part: one, or `train` and `test`.
 
     Args:
@@ -77,7 +69,7 @@ def import_eipl(
         EpisodeError: no such set, or it does not fit the robot. No episode is left behind then.
     """
     parts = read_eipl(source)
-    recorded = _recorded_robot(robot, _camera(robot, camera), rate)
+    recorded = _recorded_robot(robot, the_camera(robot, camera), rate)
     whose = "the robot's rate (--rate says otherwise)" if rate is None else 'as told'
     note(
         f'{source}: no stamps, no action stream: rows stand at {recorded.rate:g} Hz, {whose}; '
@@ -106,20 +98,6 @@ def needed_robot(source: str | Path) -> str:
         f'{recording.joints.shape[1]} joints{fingers}, and a camera with '
         f'width: {width}, height: {height}'
     )
-
-
-def _camera(robot: RobotSpec, name: str) -> str:
-    cameras = ', '.join(robot.cameras) or 'none'
-    if name:
-        if name not in robot.cameras:
-            raise EpisodeError(f"camera '{name}': robot '{robot.name}' has: {cameras}")
-        return name
-    if len(robot.cameras) != 1:
-        raise EpisodeError(
-            f"robot '{robot.name}' has the cameras: {cameras}; "
-            'expected --camera to say which one took the images'
-        )
-    return next(iter(robot.cameras))
 
 
 def _recorded_robot(robot: RobotSpec, camera: str, rate: float | None) -> RobotSpec:
@@ -254,7 +232,7 @@ class _Import:
     keep_padding: bool
     note: Callable[[str], None]
 
-    def part(self, part: EiplPart, joints: Sequence[Float32Array]) -> EiplEpisodes:
+    def part(self, part: EiplPart, joints: Sequence[Float32Array]) -> SplitEpisodes:
         folder = self.out_dir / part.split if part.split else self.out_dir
         episodes, padded, padding = [], 0, 0
         for recording, values in zip(part.recordings, joints, strict=True):
@@ -270,7 +248,7 @@ class _Import:
                 f'{part.source}: left out {padding} rows at the end of {padded} of '
                 f'{len(episodes)} episodes that repeat the last one (--keep-padding keeps them)'
             )
-        return EiplEpisodes(part.split, part.source, tuple(episodes))
+        return SplitEpisodes(part.split, part.source, tuple(episodes))
 
     def _observations(self, joints: Float32Array, images: Array) -> Iterator[Observation]:
         for row in range(len(joints)):

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.layout import SUFFIX
 from motion_policy.episodes.paths import list_episodes
 from motion_policy.episodes.reader import EpisodeReader
 from motion_policy.robot import CameraSpec
@@ -74,6 +75,37 @@ def export_set(paths: Path | list[Path]) -> ExportSet:
         effort=effort,
         velocity=velocity,
     )
+
+
+def split_sets(source: Path, splits: Sequence[str]) -> dict[str, ExportSet]:
+    """Look at a folder: one set, named '', or one for each of the folders `splits` it holds.
+
+    Raises:
+        EpisodeError: no episode, or episodes of different kinds.
+    """
+    folders = {split: source / split for split in splits if (source / split).is_dir()}
+    if not folders or list(source.glob(f'*{SUFFIX}')):
+        return {'': export_set(source)}
+    parts = {split: export_set(folder) for split, folder in folders.items()}
+    export_set(list(folders.values()))
+    return parts
+
+
+def one_camera(part: ExportSet, name: str, what: str) -> str:
+    """Return the camera `name`, or the only one there is; `what` has room for one.
+
+    Raises:
+        EpisodeError: no such camera, or several and no name.
+    """
+    known = ', '.join(part.cameras) or 'none'
+    if name and name not in part.cameras:
+        raise EpisodeError(f"{part.episodes[0]}: has no camera '{name}', it has: {known}")
+    if not name and len(part.cameras) != 1:
+        raise EpisodeError(
+            f'{part.episodes[0]}: has the cameras: {known}; {what} has one, expected '
+            '--camera to choose it'
+        )
+    return name or next(iter(part.cameras))
 
 
 @contextmanager

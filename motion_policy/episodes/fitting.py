@@ -65,6 +65,25 @@ def chosen_cameras(
     return {name: wanted[name] for name in robot.cameras if name in wanted}
 
 
+def the_camera(robot: RobotSpec, name: str) -> str:
+    """Return the robot's camera `name`, or its only one.
+
+    Raises:
+        EpisodeError: it has no such camera, or several and none is named.
+    """
+    cameras = ', '.join(robot.cameras) or 'none'
+    if name:
+        if name not in robot.cameras:
+            raise EpisodeError(f"camera '{name}': robot '{robot.name}' has: {cameras}")
+        return name
+    if len(robot.cameras) != 1:
+        raise EpisodeError(
+            f"robot '{robot.name}' has the cameras: {cameras}; "
+            'expected --camera to say which one took the images'
+        )
+    return next(iter(robot.cameras))
+
+
 def recorded_robot(
     robot: RobotSpec,
     cameras: Mapping[str, str],

@@ -8,6 +8,7 @@ After an error none of the episodes of one import is left behind.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,15 @@ from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation, Row, Sample, StreamCounters
 
 FASTEST_HZ = 1000.0  # as in a robot spec
+
+
+@dataclass(frozen=True)
+class SplitEpisodes:
+    """The episodes that one part of a set became; `split` is its folder's name, '' without one."""
+
+    split: str
+    source: Path
+    episodes: tuple[Path, ...]
 
 
 def rate_or_robots(rate: float | None, robot: RobotSpec) -> float:
