@@ -29,13 +29,13 @@ from motion_policy.nodes.control_loop import ControlLoop
 from motion_policy.nodes.guarding import declare_guard_parameters, make_guard
 from motion_policy.nodes.shell import declare, parameter
 from motion_policy.nodes.stop_switches import StopSwitches, declare_switch_parameters
+from motion_policy.nodes.stream_rates import StreamRates
 from motion_policy.nodes.subscriptions import StreamSubscriptions
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation, Row, Sampler, observation_from_row
 
 TELL_PERIOD_S = 0.1
 DIAGNOSTICS_PERIOD_S = 1.0
-from motion_policy.nodes.stream_rates import StreamRates
 SILENCE_S = 3.0  # after which a stream that never spoke is named
 SETTLE_MARGIN_S = 1.0
 NANOSECONDS_PER_S = 1_000_000_000
@@ -236,6 +236,7 @@ class ArmDriver:
 
     def _take_jump(self, by_ns: int) -> None:
         """What was seen and planned before the clock jumped belongs to another time."""
+        self._rates.forget()
         by_s = by_ns / NANOSECONDS_PER_S
         self._jump = f'jumped {abs(by_s):.2f} s {"ahead" if by_ns > 0 else "back"}'
         jumps = int(str(self._clock_values['clock jumps'])) + 1
@@ -255,7 +256,6 @@ class ArmDriver:
         if due:
             self._on_due(row)
         self._row, self._faults = row, faults
-        self._rates.forget()
         if jump:
             self._events.append(('clock', '', jump))
         self._note_events(faults)
@@ -306,11 +306,14 @@ class ArmDriver:
             if not self.subscriptions.received[name]:
                 self.node.get_logger().error(
                     f'{self.subscriptions.describe(name)}: silent for {SILENCE_S:g} s'
+                    + self._rates.advice(name)
                 )
         self._silent = set()
 
     def _diagnose(self) -> None:
         now = self.node.get_clock().now()
+        for line in self._rates.look(now.nanoseconds):
+            self.node.get_logger().warning(line)
         name, controller = self.node.get_fully_qualified_name(), self.controller
         with self.lock:
             values = diagnostics.controller_values(controller, now.nanoseconds)
@@ -329,14 +332,11 @@ class ArmDriver:
                 {**diagnostics.stream_values(self._row, self._faults), **self._rates.values()},
                 not (self._faults or self._rates.slow),
             ),
-                    + self._rates.advice(name)
         ]  # fmt: skip
         statuses += self.extra_statuses()
         self._diagnostics.publish(diagnostics.array(now.to_msg(), statuses))
 
     def _loop_values(self, loop: ControlLoop) -> diagnostics.Values:
-        for line in self._rates.look(now.nanoseconds):
-            self.node.get_logger().warning(line)
         ticks, now_ns = loop.deadlines.ticks, time.monotonic_ns()
         before, before_ns = self._rate_mark
         self._rate_mark = (ticks, now_ns)

@@ -104,11 +104,11 @@ class PolicyNode(LifecycleNode):
             'while the arm moves [s]; 0: for ever', minimum=0.0, maximum=60.0,
         )  # fmt: skip
         declare(
-        declare(
             self, 'max_frozen_at_rest', FROZEN_AT_REST_S, 'The same while the arm stands [s], for '
             'a camera whose pictures were seen to have noise; 0: for ever',
             minimum=0.0, maximum=60.0,
         )  # fmt: skip
+        declare(
             self, 'min_brightness', MIN_BRIGHTNESS, 'Brightest pixel of a camera that sees, of '
             '255; 0: black pictures are allowed', minimum=0, maximum=255,
         )  # fmt: skip
