@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-from policy_examples import small_robot, spec
+from frame_predictors import lively, small_predictor
+from policy_examples import small_robot
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
 from motion_policy.errors import UserError
-from motion_policy.policies import load_model, load_policy, make_model, save_policy
+from motion_policy.policies import load_model, load_policy, save_policy
 from motion_policy.policies.frame_coder import Coder, Decoder, Encoder, without_norms
 from motion_policy.policies.frame_lstm import CodeLSTM, Gaussian, GaussianLSTM
 from motion_policy.policies.frame_predictor import (
@@ -26,39 +27,7 @@ from motion_policy.policies.frame_predictor import (
 
 torch.set_num_threads(1)
 
-SMALL = {'channels': 3, 'code_dim': 6, 'latent_dim': 4, 'hidden_dim': 10, 'future': 3}
 BOTH_SIZES = [(coder, side) for coder in ('vgg', 'dcgan') for side in (64, 128)]
-SPREADS = {'mean': [0.0, 0.1, 0.0, -0.1, 0.0], 'std': [0.5, 0.6, 0.7, 0.8, 0.01]}
-
-
-def made(seed: int = 0, **changes: Any) -> FramePredictorModel:
-    """Return a small frame predictor in eval mode whose every weight and statistic is drawn."""
-    hyper = {**SMALL, **changes.pop('hyper', {})}
-    given: dict[str, Any] = {
-        'kind': 'frame_predictor',
-        'image_size': (64, 64),
-        'hyper': hyper,
-        'normalisation': {'qpos': SPREADS, 'action': SPREADS},
-        **changes,
-    }
-    torch.manual_seed(seed)
-    model = make_model(spec(**given)).eval()
-    assert isinstance(model, FramePredictorModel)
-    lively(model)
-    return model
-
-
-def lively(network: nn.Module) -> None:
-    """Weights with which different inputs give clearly different outputs."""
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            fan = layer.weight[0].numel() / (4 if isinstance(layer, nn.ConvTranspose2d) else 1)
-            nn.init.normal_(layer.weight, 0, 1.2 / fan**0.5)
-        elif isinstance(layer, nn.BatchNorm2d):
-            nn.init.normal_(layer.weight, 1, 0.2)
-            nn.init.normal_(layer.bias, 0, 0.2)
-            nn.init.normal_(layer.running_mean, 0, 0.2)
-            nn.init.uniform_(layer.running_var, 0.5, 2)
 
 
 def coders(coder: Coder, side: int) -> tuple[Encoder, Decoder]:
@@ -248,7 +217,7 @@ def plain_prediction(
     ],
 )
 def test_a_prediction_is_that_of_the_plain_loop(hyper: dict[str, Any], past: int) -> None:
-    model = made(hyper=hyper)
+    model = small_predictor(hyper=hyper)
     frames, actions, positions = seen(past=past)
     ours = model.predict(frames, actions, positions, samples=3, generator=noise(), at_once=4)
     assert ours.shape == (2, 3, 3, 3, 64, 64)
@@ -262,7 +231,7 @@ def test_a_prediction_is_that_of_the_plain_loop(hyper: dict[str, Any], past: int
 
 
 def test_what_is_computed_side_by_side_changes_nothing() -> None:
-    model = made()
+    model = small_predictor()
     given = seen(batch=3)
     whole, parts = (
         model.predict(*given, samples=4, generator=noise(), at_once=together)
@@ -273,7 +242,7 @@ def test_what_is_computed_side_by_side_changes_nothing() -> None:
 
 @pytest.mark.parametrize('condition', ['both', 'action', 'position', 'none'])
 def test_only_what_it_is_told_moves_a_prediction(condition: str) -> None:
-    model = made(hyper={'condition': condition})
+    model = small_predictor(hyper={'condition': condition})
     frames, actions, positions = seen()
     before = model.predict(frames, actions, positions, generator=noise())
     for name, changed in (
@@ -285,7 +254,7 @@ def test_only_what_it_is_told_moves_a_prediction(condition: str) -> None:
 
 
 def test_an_action_moves_what_comes_after_it_and_nothing_before() -> None:
-    model = made()
+    model = small_predictor()
     frames, actions, positions = seen()
     before = model.predict(frames, actions, positions, generator=noise())
     actions[:, 2] += 1.0  # row 2 leads from frame 2, the first predicted one, to frame 3
@@ -296,7 +265,7 @@ def test_an_action_moves_what_comes_after_it_and_nothing_before() -> None:
 
 
 def test_a_row_of_the_target_frame_is_another_column() -> None:
-    before, target = made(), made(hyper={'condition_of': 'target'})
+    before, target = small_predictor(), small_predictor(hyper={'condition_of': 'target'})
     target.load_state_dict(before.state_dict())
     frames, actions, positions = seen()
     expected = before.predict(frames, actions, positions, generator=noise())
@@ -305,7 +274,7 @@ def test_a_row_of_the_target_frame_is_another_column() -> None:
 
 
 def test_candidates_are_ranked_by_what_they_lead_to() -> None:
-    model = made()
+    model = small_predictor()
     frames, actions, positions = seen(batch=1, ahead=4)
     observation = {'frames': frames[0], 'actions': actions[0, :1], 'positions': positions[0, :2]}
     chunks = actions[0, 1:].repeat(3, 1, 1)
@@ -316,7 +285,7 @@ def test_candidates_are_ranked_by_what_they_lead_to() -> None:
         reached = torch.cat((positions[:, :2], chunk[None, :-1]), 1)
         sent = torch.cat((actions[:, :1], chunk[None]), 1)
         futures.append(model.predict(frames, sent, reached, generator=noise(5)))
-    quiet = made(hyper={'latent_dim': 4})
+    quiet = small_predictor(hyper={'latent_dim': 4})
     quiet.load_state_dict(model.state_dict())
     scores = model.rank(
         observation, chunks, score=lambda drawn: drawn.mean((1, 2, 3, 4, 5)), generator=noise(5)
@@ -338,7 +307,7 @@ def test_candidates_are_ranked_by_what_they_lead_to() -> None:
 
 
 def test_a_frame_predictor_goes_through_a_checkpoint_and_moves_no_robot(tmp_path: Path) -> None:
-    model = made(hyper={'prior': 'learned', 'code_norm': True})
+    model = small_predictor(hyper={'prior': 'learned', 'code_norm': True})
     save_policy(model, tmp_path / 'model')
     again = load_model(tmp_path / 'model')
     assert isinstance(again, FramePredictorModel)
@@ -351,7 +320,7 @@ def test_a_frame_predictor_goes_through_a_checkpoint_and_moves_no_robot(tmp_path
 
 
 def test_what_was_folded_follows_the_weights() -> None:
-    model, other = made(), made(seed=3)
+    model, other = small_predictor(), small_predictor(seed=3)
     given = seen()
     expected = other.predict(*given, generator=noise())
     assert not torch.allclose(model.predict(*given, generator=noise()), expected)
@@ -381,7 +350,7 @@ def test_what_was_folded_follows_the_weights() -> None:
 )
 def test_a_network_that_cannot_be_is_one_line(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words) as raised:
-        made(robot=small_robot(), **changes)
+        small_predictor(robot=small_robot(), **changes)
     assert '\n' not in str(raised.value)
 
 
@@ -403,13 +372,13 @@ def test_a_network_that_cannot_be_is_one_line(changes: dict[str, Any], words: st
 )
 def test_inputs_that_do_not_fit_are_named(change: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        made().predict(*change(*seen()))
+        small_predictor().predict(*change(*seen()))
 
 
 def test_a_ranking_needs_one_measure() -> None:
     frames, actions, positions = seen(batch=1)
     observation = {'frames': frames[0], 'actions': actions[0, :1], 'positions': positions[0, :2]}
     with pytest.raises(ValueError, match='expected a goal or a score'):
-        made().rank(observation, actions)
+        small_predictor().rank(observation, actions)
     with pytest.raises(ValueError, match='chunks are'):
-        made().rank(observation, actions[..., :2], score=lambda drawn: drawn.mean())
+        small_predictor().rank(observation, actions[..., :2], score=lambda drawn: drawn.mean())

@@ -111,7 +111,7 @@ class Decoder(nn.Module):
     def halves(self, skips: Maps) -> Maps:
         """What the skips add in each level, bias included; the smallest map first."""
         pairs = zip(self.levels, reversed(skips), strict=True)
-        return tuple(level.half(skip) for level, skip in pairs)
+        return tuple(level.skip_half(skip) for level, skip in pairs)
 
     def draw(self, code: Tensor, halves: Maps) -> Tensor:
         """Codes (K * N, code_dim) and the halves of N skips -> frames; code k N + n has skip n."""
@@ -141,7 +141,7 @@ class DecoderLevel(nn.Module):
         drawn: Tensor = self.then(joined)
         return drawn
 
-    def half(self, skip: Tensor) -> Tensor:
+    def skip_half(self, skip: Tensor) -> Tensor:
         """What the skip adds to the joint convolution, and the bias."""
         return self._convolve(skip, slice(self.joint.in_channels - skip.shape[1], None), True)
 

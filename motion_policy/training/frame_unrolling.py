@@ -107,7 +107,7 @@ def on_its_own(
         for step in range(first, last):
             code = seen.codes[step]
             if step >= past and not forced:
-                code = network.encoder(drawn[-1])[0].float()
+                code = network.encoder(drawn[-1])[0].to(frames.dtype)
             with torch.autocast(frames.device.type, enabled=False):
                 if network.prior is not None:
                     prior, state = network.prior(code[None], state)
@@ -134,7 +134,7 @@ def _look(network: FrameNetwork, frames: Tensor, at_once: bool) -> _Seen:
         codes = torch.stack([code for code, _ in looks])
         of = {at: looks[at][1] for at in kept}
     halves = {at: network.decoder.halves(skips) for at, skips in of.items()}
-    return _Seen(codes.float(), halves)
+    return _Seen(codes.to(frames.dtype), halves)
 
 
 def _groups(network: FrameNetwork, seen: _Seen, steps: int) -> list[tuple[int, int, Maps]]:
