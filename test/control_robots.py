@@ -13,6 +13,7 @@ joints:
   names: [{names}]
   state: {{topic: joint_states, type: sensor_msgs/msg/JointState, max_age: 1.0}}
   command: {command}
+  grippers: {grippers}
   limits:
     position: {position}
     velocity: {velocity}
@@ -23,13 +24,16 @@ cameras:
 FORWARD = '{topic: forward_position_controller/commands, type: std_msgs/msg/Float64MultiArray}'
 
 
-def formula_arm(joints: int = 3, rate: float = 50.0, command: str = FORWARD) -> RobotSpec:
+def formula_arm(
+    joints: int = 3, rate: float = 50.0, command: str = FORWARD, grippers: str = '{}'
+) -> RobotSpec:
     """Joint j: limits [-1 - j/4, 1 + j/2], 1 + j/2 per second, 4 + j per second squared."""
     numbers = range(joints)
     text = SPEC.format(
         rate=float(rate),
         names=', '.join(f'joint{j + 1}' for j in numbers),
         command=command,
+        grippers=grippers,
         position=[[-1 - j / 4, 1 + j / 2] for j in numbers],
         velocity=[1 + j / 2 for j in numbers],
         acceleration=[4.0 + j for j in numbers],

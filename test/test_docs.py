@@ -19,7 +19,14 @@ from motion_policy.episodes import check_episode, layout
 from motion_policy.policies import MODEL_KINDS
 from motion_policy.policies.base import PolicySpec
 from motion_policy.robot import load_robot_spec, robot_spec_from_yaml
-from motion_policy.robot.spec import CameraSpec, JointsSpec, JointTopic, LimitsSpec, RobotSpec
+from motion_policy.robot.spec import (
+    CameraSpec,
+    GripperSpec,
+    JointsSpec,
+    JointTopic,
+    LimitsSpec,
+    RobotSpec,
+)
 from motion_policy.training import config
 from motion_policy.training.schedule import Curve
 
@@ -59,16 +66,22 @@ def test_every_example_in_python_and_yaml_parses(path: Path) -> None:
 
 
 def test_the_robot_spec_page_has_every_key() -> None:
-    models = (RobotSpec, JointsSpec, JointTopic, LimitsSpec, CameraSpec)
+    models = (RobotSpec, JointsSpec, JointTopic, GripperSpec, LimitsSpec, CameraSpec)
     keys = {key for model in models for key in model.model_fields} | {'urdf'}
     assert absent(keys, page('robot_spec.md')) == set()
 
 
 def test_the_robot_spec_example_is_the_shipped_arm() -> None:
-    [example] = code_blocks(page('robot_spec.md'), 'yaml')
+    example, _ = code_blocks(page('robot_spec.md'), 'yaml')
     written, shipped = robot_spec_from_yaml(example, 'the page'), load_robot_spec('tabletop_sim')
     assert written.joints == shipped.joints
     assert written.cameras.items() <= shipped.cameras.items()
+
+
+def test_the_gripper_of_the_robot_spec_page_is_one_of_the_shipped_arm() -> None:
+    whole, grippers = code_blocks(page('robot_spec.md'), 'yaml')
+    written = robot_spec_from_yaml(whole.replace('  limits:', f'{grippers}  limits:', 1), 'page')
+    assert set(written.joints.grippers) == {'gripper'}
 
 
 def test_the_policies_page_has_every_kind_and_every_hyper_parameter() -> None:

@@ -30,6 +30,10 @@ cameras:
 STATE = '{topic: joint_states, type: sensor_msgs/msg/JointState}'
 COMMAND = '{topic: commands, type: std_msgs/msg/Float64MultiArray}'
 JOINT_STATE = 'sensor_msgs/msg/JointState'
+JOINT_TRAJECTORY = 'trajectory_msgs/msg/JointTrajectory'
+GRIPPERS = """grippers:
+    b: {closed: 0.0, open: 0.02, close_at: 0.005, open_at: 0.015}
+  limits:"""
 
 
 def spec(text: str = MINIMAL) -> RobotSpec:
@@ -81,6 +85,19 @@ def spec(text: str = MINIMAL) -> RobotSpec:
         (STATE, STATE[:-1] + ', stamp: arrival}', ['state.stamp', 'arrival', 'header']),
         (STATE, STATE[:-1] + ', scale: [2.0, 1.0]}', ['state', 'scale', 'leader only']),
         ('top: {', 'state: {', ['cameras', "'state'"]),
+        (COMMAND, COMMAND[:-1] + ', send: chunk}', ['command', "'chunk'", 'JointTrajectory']),
+        (COMMAND, COMMAND[:-1] + ', send: row}', ['command.send', 'row', "'tick' or 'chunk'"]),
+        (
+            STATE,
+            f'{STATE[:-1]}, send: chunk}}',
+            ['joints.state', "'chunk'", JOINT_TRAJECTORY],
+        ),
+        ('limits:', GRIPPERS.replace('b:', 'c:'), ['joints', 'grippers', "'c'", 'names']),
+        ('limits:', GRIPPERS.replace('0.02', '0.03'), ['grippers.b.open', '0.03', '[0, 0.02]']),
+        ('limits:', GRIPPERS.replace('0.015', '0.001'), ['grippers.b', 'open_at', 'order']),
+        ('limits:', GRIPPERS.replace('0.015', '0.005'), ['grippers.b', 'close_at', 'apart']),
+        ('limits:', GRIPPERS.replace('0.015', '.nan'), ['grippers.b.open_at', 'finite']),
+        ('limits:', GRIPPERS.replace(', open_at: 0.015', ''), ['grippers.b.open_at', 'missing']),
         ('top: {', '"a/b": {', ['cameras', "'a/b'"]),
     ],
 )
@@ -118,6 +135,20 @@ def test_yaml_round_trips() -> None:
     assert again == robot
     assert again.to_yaml() == robot.to_yaml()
     assert yaml.safe_load(robot.to_yaml())['name'] == 'two_joints'
+
+
+def test_a_gripper_may_open_either_way_and_a_trajectory_may_hold_all_that_is_planned() -> None:
+    assert spec().joints.grippers == {}
+    assert spec().joints.command[0].send == 'tick'
+    reverse = GRIPPERS.replace('closed: 0.0, open: 0.02', 'closed: 0.02, open: 0.0')
+    reverse = reverse.replace('close_at: 0.005, open_at: 0.015', 'close_at: 0.015, open_at: 0.005')
+    text = MINIMAL.replace('limits:', reverse).replace(
+        COMMAND, f'{{topic: arm/joint_trajectory, type: {JOINT_TRAJECTORY}, send: chunk}}'
+    )
+    robot = spec(text)
+    assert robot.joints.grippers['b'].open_at == 0.005
+    assert robot.joints.command[0].send == 'chunk'
+    assert robot_spec_from_yaml(robot.to_yaml(), 'copy') == robot
 
 
 def test_defaults_are_filled_in() -> None:

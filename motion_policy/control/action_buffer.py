@@ -127,7 +127,8 @@ class ActionBuffer:
         if self._slopes.shape[1:] != (joints,):
             return np.zeros(joints)
         if now_ns == self.covers_until_ns:
-            return self._slopes[-1]
+            last: Float64Array = self._slopes[-1]
+            return last
         return self._curve(*self._place(now_ns))[1]
 
     def _fade(

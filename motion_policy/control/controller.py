@@ -16,6 +16,7 @@ import numpy as np
 
 from motion_policy.control.action_buffer import ActionBuffer, Interpolation
 from motion_policy.control.chunk_execution import ChunkExecution, ChunkSchedule
+from motion_policy.control.grippers import Grippers
 from motion_policy.control.guard import GuardChain, GuardResult, Reaction
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.errors import UserError
@@ -81,6 +82,7 @@ class Controller:
         self.guard = guard or GuardChain(
             robot, max_following_error=max_following_error, on_violation=on_violation
         )
+        self.grippers = Grippers(robot)
         self.state: State = 'idle'
         self.reason = ''
         self.policy_steps = 0
@@ -124,6 +126,7 @@ class Controller:
             return
         if self.state == 'idle':
             self.guard.start(self._where_to_start(now_ns, self._checked_start(measured)))
+            self.grippers.start(self.guard.sent)
             self._now_ns = now_ns
         self._stopping = False
         self._grid_start_ns, self._next_index = now_ns, 0
@@ -381,14 +384,19 @@ class Controller:
     def _move(self, now_ns: int, measured: Float64Array | None) -> GuardResult:
         period_ns = self.control_period_ns
         if self.state == 'ramp' and self._ramp_target is not None:
-            result = self.guard.apply(self._ramp_target, measured, period_ns, self._ramp_speed)
-            if not result.stopped_by and self._arrived(self._ramp_target):
+            target = self._decided(self._ramp_target)
+            result = self.guard.apply(target, measured, period_ns, self._ramp_speed)
+            if not result.stopped_by and self._arrived(target):
                 self._run(now_ns)
             return result
-        target = self.buffer.target(now_ns) if self.state == 'run' else None
-        if target is None:
+        planned = self.buffer.target(now_ns) if self.state == 'run' else None
+        if planned is None:
             return self.guard.stop(period_ns)
-        return self.guard.apply(target, measured, period_ns)
+        return self.guard.apply(self._decided(planned), measured, period_ns)
+
+    def _decided(self, target: Float64Array) -> Float64Array:
+        limiter = self.guard.limiter
+        return self.grippers.decide(target, limiter.lower, limiter.upper)
 
     def _arrived(self, target: Float64Array) -> bool:
         near = self.guard.limiter.max_velocity * self.control_period_ns * 1e-9 * ARRIVED

@@ -115,6 +115,8 @@ class GuardChain:
         self._smoothing: JerkLimiter | None = None
         if max_jerk is not None:
             self._smoothing = JerkLimiter(self.limiter, max_jerk, robot.period_ns)
+        # From open to closed in one step is meant so, and no violation.
+        self._steady = np.array([name not in robot.joints.grippers for name in self.joint_names])
         self.counts: Counter[str] = Counter(dict.fromkeys(STAGES, 0))
         self._max_error = _per_joint(max_following_error, len(self.joint_names))
         self._reactions = _reactions(on_violation or {})
@@ -189,8 +191,8 @@ class GuardChain:
             target = np.clip(target, self.limiter.lower, self.limiter.upper)
         motion = self._step_inside(target, dt_ns, speed)
         if speed >= 1.0:
-            masks['velocity'] = motion.over_velocity
-            masks['acceleration'] = motion.over_acceleration
+            masks['velocity'] = motion.over_velocity & self._steady
+            masks['acceleration'] = motion.over_acceleration & self._steady
         return GuardResult(
             motion.position, motion.velocity, self._count(masks), self._stopping_stage(masks)
         )

@@ -9,6 +9,7 @@ from motion_policy.robot.errors import RobotSpecError
 from motion_policy.robot.load import load_robot_spec, robot_spec_from_yaml
 from motion_policy.robot.spec import (
     CameraSpec,
+    GripperSpec,
     JointsSpec,
     JointTopic,
     LimitsSpec,
@@ -18,6 +19,7 @@ from motion_policy.robot.spec import (
 
 __all__ = [
     'CameraSpec',
+    'GripperSpec',
     'JointTopic',
     'JointsSpec',
     'LimitsSpec',

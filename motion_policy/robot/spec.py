@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 NANOSECONDS_PER_S = 1_000_000_000
 
@@ -33,6 +33,15 @@ COMMAND_TYPES = (FLOAT64_MULTI_ARRAY, JOINT_TRAJECTORY, JOINT_STATE)
 JOINT_STREAM_NAME = re.compile(r'(state|leader)(_\d+)?')
 
 Hertz = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+def _checked_topic(topic: str) -> str:
+    if not re.fullmatch(r'[~/]?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', topic.replace('~/', '~', 1)):
+        raise ValueError(f"topic '{topic}', expected a ROS topic name such as 'top/image_raw'")
+    return topic
+
+
+Topic = Annotated[str, AfterValidator(_checked_topic)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Stamp = Literal['header', 'receive']
@@ -68,18 +77,13 @@ class _Frozen(BaseModel):
 class CameraSpec(_Frozen):
     """One camera: topic, message type and the size of its images in pixels."""
 
-    topic: str
+    topic: Topic
     type: str = IMAGE
     width: int = Field(gt=0)
     height: int = Field(gt=0)
     max_age: Seconds = 0.2
     stamp: Stamp = 'header'
     rate: Hertz | None = None
-
-    @field_validator('topic')
-    @classmethod
-    def _topic(cls, value: str) -> str:
-        return _checked_topic(value)
 
     @field_validator('type')
     @classmethod
@@ -93,9 +97,11 @@ class JointTopic(_Frozen):
     `joints` are our names; `message_names` are what the message calls them, in the same order.
     A message type without names (Float64MultiArray) holds them in that order. A leader whose
     joints move otherwise than ours is converted by `scale * value + offset`, one for each joint.
+    A command goes out in every control period (`send: tick`), or as a trajectory of all that is
+    planned, whenever that changes (`send: chunk`).
     """
 
-    topic: str
+    topic: Topic
     type: str
     joints: tuple[str, ...] = Field(min_length=1)
     message_names: tuple[str, ...]
@@ -104,11 +110,7 @@ class JointTopic(_Frozen):
     rate: Hertz | None = None
     scale: tuple[Finite, ...]
     offset: tuple[Finite, ...]
-
-    @field_validator('topic')
-    @classmethod
-    def _topic(cls, value: str) -> str:
-        return _checked_topic(value)
+    send: Literal['tick', 'chunk'] = 'tick'
 
     @field_validator('type')
     @classmethod
@@ -125,6 +127,8 @@ class JointTopic(_Frozen):
                     f'{key} has {count} entries, expected {len(self.joints)}, '
                     'one for each of joints'
                 )
+        if self.send == 'chunk' and self.type != JOINT_TRAJECTORY:
+            raise ValueError(f"send is 'chunk' with {self.type}, expected {JOINT_TRAJECTORY}")
         return self
 
     @property
@@ -169,6 +173,33 @@ class LimitsSpec(_Frozen):
         return np.array(self.acceleration, dtype=np.float64)
 
 
+class GripperSpec(_Frozen):
+    """A joint that is only ever sent one of two positions [rad or m].
+
+    It opens when its target reaches `open_at` and closes when it reaches `close_at`; between
+    the two it stays as it is.
+    """
+
+    open: Finite
+    closed: Finite
+    open_at: Finite
+    close_at: Finite
+
+    @model_validator(mode='after')
+    def _in_order(self) -> GripperSpec:
+        order = [self.closed, self.close_at, self.open_at, self.open]
+        if self.open < self.closed:
+            order.reverse()
+        first, second, third, fourth = order
+        if not first <= second < third <= fourth:
+            raise ValueError(
+                f'closed, close_at, open_at, open are {self.closed:g}, {self.close_at:g}, '
+                f'{self.open_at:g}, {self.open:g}, expected them in this order or its reverse, '
+                'close_at and open_at apart'
+            )
+        return self
+
+
 class JointsSpec(_Frozen):
     """The joints, the topics that carry them and their limits."""
 
@@ -176,6 +207,7 @@ class JointsSpec(_Frozen):
     state: tuple[JointTopic, ...] = Field(min_length=1)
     leader: tuple[JointTopic, ...] = ()
     command: tuple[JointTopic, ...] = Field(min_length=1)
+    grippers: dict[str, GripperSpec] = Field(default_factory=dict)
     limits: LimitsSpec
 
     @model_validator(mode='before')
@@ -211,6 +243,8 @@ class JointsSpec(_Frozen):
                 _covers_exactly_once(role, topics, self.names)
             if role != 'leader' and any(topic.is_converted for topic in topics):
                 raise ValueError(f'{role} has scale or offset, expected these for leader only')
+            if role != 'command' and any(topic.send != 'tick' for topic in topics):
+                raise ValueError(f"{role} has send 'chunk', expected it for command only")
         for kind in ('position', 'velocity', 'acceleration'):
             count = len(getattr(self.limits, kind))
             if count != len(self.names):
@@ -218,7 +252,21 @@ class JointsSpec(_Frozen):
                     f'limits.{kind} has {count} entries, expected {len(self.names)}, '
                     'one for each of names'
                 )
+        self._check_grippers()
         return self
+
+    def _check_grippers(self) -> None:
+        for name, gripper in self.grippers.items():
+            if name not in self.names:
+                raise ValueError(f"grippers has '{name}', expected only joints of names")
+            low, high = self.limits.position[self.names.index(name)]
+            for key in ('open', 'closed'):
+                value = getattr(gripper, key)
+                if not low <= value <= high:
+                    raise ValueError(
+                        f'grippers.{name}.{key} is {value:g}, expected it within the limits '
+                        f'[{low:g}, {high:g}]'
+                    )
 
 
 class RobotSpec(_Frozen):
@@ -305,12 +353,6 @@ def _with_defaults(entry: dict[str, Any], names: Any) -> dict[str, Any]:
         'offset': [0.0] * count,
     }
     return {**defaults, **entry}
-
-
-def _checked_topic(topic: str) -> str:
-    if not re.fullmatch(r'[~/]?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', topic.replace('~/', '~', 1)):
-        raise ValueError(f"topic '{topic}', expected a ROS topic name such as 'top/image_raw'")
-    return topic
 
 
 def _one_of(value: str, allowed: Sequence[str]) -> str:

@@ -1,0 +1,129 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Promise: a gripper is sent one of two positions, and only a clear prediction changes which."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from control_robots import formula_arm
+
+from motion_policy.control import Controller, GuardChain
+from motion_policy.control.grippers import Grippers
+from motion_policy.robot import RobotSpec
+
+CLOSED, OPEN, CLOSE_AT, OPEN_AT = -0.2, 1.0, 0.2, 0.6
+PERIOD_NS = 20_000_000
+START_NS = 1_700_000_000_000_000_000
+
+
+def arm(closed: float = CLOSED, open_: float = OPEN, *thresholds: float) -> RobotSpec:
+    close_at, open_at = thresholds or (CLOSE_AT, OPEN_AT)
+    gripper = f'closed: {closed}, open: {open_}, close_at: {close_at}, open_at: {open_at}'
+    return formula_arm(grippers=f'{{joint3: {{{gripper}}}}}')
+
+
+def decided(grippers: Grippers, *wanted: float) -> list[float]:
+    far = np.full(3, 10.0)
+    return [float(grippers.decide(np.array([0.1, 0.2, w]), -far, far)[2]) for w in wanted]
+
+
+def test_a_prediction_that_wavers_between_the_thresholds_changes_nothing() -> None:
+    grippers = Grippers(arm())
+    grippers.start(np.array([0.0, 0.0, CLOSED]))
+    assert decided(grippers, 0.21, 0.59, 0.3, 0.55) == [CLOSED] * 4
+    assert decided(grippers, 0.6, 0.59, 0.21, 0.5, 5.0) == [OPEN] * 5
+    assert decided(grippers, 0.2, 0.21, 0.59, -3.0) == [CLOSED] * 4
+
+
+def test_noise_about_one_threshold_switches_once() -> None:
+    grippers = Grippers(arm())
+    grippers.start(np.array([0.0, 0.0, CLOSED]))
+    noise = OPEN_AT + np.random.default_rng(0).uniform(-0.3, 0.3, 500)
+    noise[0] = 0.3
+    answers = decided(grippers, *noise)
+    assert (np.diff(answers) != 0).sum() == 1
+
+
+def test_a_gripper_that_closes_upwards_is_the_mirror_image() -> None:
+    grippers = Grippers(arm(1.0, -0.2, 0.6, 0.2))
+    grippers.start(np.array([0.0, 0.0, 0.9]))
+    assert decided(grippers, 0.3, 0.2, 0.5, 0.6, 0.3) == [1.0, -0.2, -0.2, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(('stands', 'expected'), [(-0.1, CLOSED), (0.39, CLOSED), (0.41, OPEN)])
+def test_where_it_stands_at_the_start_is_what_it_is(stands: float, expected: float) -> None:
+    grippers = Grippers(arm())
+    grippers.start(np.array([0.0, 0.0, stands]))
+    assert decided(grippers, 0.4) == [expected]
+
+
+def test_the_other_joints_go_where_they_are_sent() -> None:
+    target = np.array([0.1, 0.2, 0.3])
+    far = np.full(3, 10.0)
+    np.testing.assert_array_equal(Grippers(arm()).decide(target, -far, far)[:2], target[:2])
+    np.testing.assert_array_equal(target, [0.1, 0.2, 0.3])
+    assert Grippers(formula_arm()).decide(target, -far, far) is target
+
+
+def drive(robot: RobotSpec, predictions: np.ndarray, **options: object) -> tuple:
+    """Commands (n, 3) and their controller when the gripper's prediction is that, in turn."""
+    controller = Controller(robot, PERIOD_NS, **options)  # type: ignore[arg-type]
+    controller.enable(START_NS, np.zeros(3))
+    commands, states = [], []
+    for index, prediction in enumerate(predictions):
+        now_ns = START_NS + index * PERIOD_NS
+        command = controller.tick(now_ns, np.zeros(3), {})
+        assert command is not None
+        commands.append(command.position)
+        states.append(command.state)
+        if controller.policy_due(now_ns):
+            controller.add_chunk(np.array([[0.0, 0.0, prediction]]), now_ns)
+    return np.array(commands), states, controller
+
+
+@pytest.mark.parametrize('interpolation', ['linear', 'cubic', 'hold'])
+def test_commands_move_to_the_two_positions_within_every_limit(interpolation: str) -> None:
+    robot = arm()
+    predictions = np.full(600, CLOSED)
+    predictions[200:400] = 0.7 + 0.2 * np.sin(np.arange(200))  # open, and wavering
+    commands, states, controller = drive(robot, predictions, interpolation=interpolation)
+    assert set(states[150:]) == {'run'}  # its own steps are no violation that could stop the arm
+    assert not any(controller.guard.counts.values())
+    assert commands[190, 2] == pytest.approx(CLOSED)
+    assert commands[390, 2] == pytest.approx(OPEN)
+    assert commands[-1, 2] == pytest.approx(CLOSED)
+    limits, dt = robot.joints.limits, PERIOD_NS * 1e-9
+    velocity = np.diff(commands, axis=0, prepend=np.zeros((1, 3))) / dt
+    acceleration = np.diff(velocity, axis=0, prepend=np.zeros((1, 3))) / dt
+    assert (np.abs(velocity) <= limits.velocity_array()).all()
+    assert (np.abs(acceleration) <= limits.acceleration_array()).all()
+    moves = np.diff(commands[150:, 2])
+    moves = np.sign(moves[np.abs(moves) > 1e-9])
+    assert len(np.flatnonzero(np.diff(moves))) == 1  # once there, once back
+
+
+def test_with_violations_that_stop_the_arm_a_gripper_still_moves() -> None:
+    predictions = np.where(np.arange(400) < 200, CLOSED, OPEN)
+    stops = {'velocity': 'stop', 'acceleration': 'stop'}
+    commands, states, _ = drive(arm(), predictions, on_violation=stops)
+    assert set(states[150:]) == {'run'}
+    assert commands[-1, 2] == pytest.approx(OPEN)
+
+
+def test_the_ramp_goes_to_the_position_that_the_first_prediction_means() -> None:
+    commands, states, _ = drive(arm(), np.full(300, 0.65))
+    assert 'run' in states
+    ramp = commands[: states.index('run')]
+    speed = np.abs(np.diff(ramp[:, 2])) / (PERIOD_NS * 1e-9)
+    assert speed.max() <= 0.25 * arm().joints.limits.velocity_array()[2] + 1e-9
+    assert commands[-1, 2] == pytest.approx(OPEN)
+
+
+def test_a_margin_leaves_a_gripper_where_it_may_be() -> None:
+    low, high = arm().joints.limits.position_array()[2]
+    robot = arm(float(low), float(high))
+    guard = GuardChain(robot, position_margin=0.1)
+    commands, _, controller = drive(robot, np.full(300, 0.9), guard=guard)
+    assert commands[-1, 2] == pytest.approx(high - 0.1)
+    assert controller.guard.counts['position'] == 0
