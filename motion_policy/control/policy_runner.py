@@ -8,6 +8,7 @@ a chunk that is not finite is never used again.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,32 @@ from motion_policy.streams import Observation
 
 WARM_UP_STEPS = 3
 SENSOR_ALONE = Mix()
+
+
+@dataclass(frozen=True)
+class PolicyFacts:
+    """What a controller must know of a policy: rows of a chunk, its period, how long after the
+    observation row 0 is due, whether it needs joint efforts, and where it is from.
+    """
+
+    chunk_rows: int
+    period_ns: int
+    first_due_ns: int
+    needs_effort: bool
+    source: str
+
+
+def checked_observation(
+    observation: Observation, facts: PolicyFacts, robot: RobotSpec
+) -> Observation:
+    """Return it; UserError if the policy was trained with joint efforts and there are none."""
+    if facts.needs_effort and observation.effort is None:
+        topics = ', '.join(topic.topic for topic in robot.joints.state)
+        raise UserError(
+            f"{facts.source}: was trained with joint efforts, but '{robot.name}' "
+            f'does not report one for every joint ({topics})'
+        )
+    return observation
 
 
 class PolicyRunner:
@@ -64,6 +91,18 @@ class PolicyRunner:
     def mix(self) -> Mix:
         """How much of the sensors the policy sees."""
         return self._mixer.mix
+
+    @property
+    def facts(self) -> PolicyFacts:
+        """What a controller must know of the policy."""
+        policy = self.policy
+        return PolicyFacts(
+            chunk_rows=policy.chunk_rows,
+            period_ns=policy.period_ns,
+            first_due_ns=policy.first_due_ns,
+            needs_effort=policy.spec.effort,
+            source=policy.source,
+        )
 
     def reset(self) -> None:
         """Begin a new task: forget the recurrent state and every prediction."""
@@ -118,12 +157,7 @@ class PolicyRunner:
 
     def check_observation(self, observation: Observation) -> None:
         """UserError if the policy was trained with joint efforts and there are none."""
-        if self.policy.spec.effort and observation.effort is None:
-            topics = ', '.join(topic.topic for topic in self.robot.joints.state)
-            raise UserError(
-                f"{self.policy.source}: was trained with joint efforts, but '{self.robot.name}' "
-                f'does not report one for every joint ({topics})'
-            )
+        checked_observation(observation, self.facts, self.robot)
 
     def warm_up(self, steps: int = WARM_UP_STEPS, explain: bool = True) -> None:
         """Take the slow first steps on black images of the robot's size; the state is as new."""
@@ -131,6 +165,9 @@ class PolicyRunner:
         for _ in range(steps):
             self.infer(observation, explain)
         self.reset()
+
+    def close(self) -> None:
+        """Nothing has to be ended."""
 
     def _batch(self, observation: Observation) -> BatchObservation:
         batch: BatchObservation = {

@@ -27,6 +27,12 @@ from motion_policy.nodes import diagnostics
 from motion_policy.nodes.commands import CommandPublishers
 from motion_policy.nodes.control_loop import ControlLoop
 from motion_policy.nodes.guarding import declare_guard_parameters, make_guard
+from motion_policy.nodes.realtime import (
+    Outcome,
+    declare_realtime_parameters,
+    prepare_tick_thread,
+    realtime_settings,
+)
 from motion_policy.nodes.shell import declare, parameter
 from motion_policy.nodes.stop_switches import StopSwitches, declare_switch_parameters
 from motion_policy.nodes.stream_rates import StreamRates
@@ -65,6 +71,7 @@ def declare_control_parameters(node: Node) -> None:
     declare(node, 'reliable', False, 'Subscribe with reliable instead of best-effort QoS')
     declare_guard_parameters(node)
     declare_switch_parameters(node)
+    declare_realtime_parameters(node)
 
 
 def make_controller(
@@ -121,12 +128,15 @@ class ArmDriver:
         self._told = ('idle', '')
         self._rate_mark = (0, time.monotonic_ns())
         self._created_ns = time.monotonic_ns()
+        self._realtime = realtime_settings(node)
+        self._scheduling: list[Outcome] = []
         self._publishers = CommandPublishers(node, robot)
         self.subscriptions = StreamSubscriptions(
             node,
             self._seen_robot,
             self._sampler,
             reliable=parameter(node, 'reliable'),
+            serialized_images=True,
         )
         self._rates = StreamRates(
             node, robot, self.subscriptions, NANOSECONDS_PER_S / controller.policy_period_ns
@@ -145,7 +155,11 @@ class ArmDriver:
     def activate(self) -> None:
         """Start ticking; nothing is published before `enable`."""
         self._loop = ControlLoop(
-            self.node, self.controller.control_period_ns, self._tick, self._take_jump
+            self.node,
+            self.controller.control_period_ns,
+            self._tick,
+            self._take_jump,
+            self._prepare_tick_thread,
         )
         self._loop.start()
         self.active = True
@@ -234,6 +248,11 @@ class ArmDriver:
         with self.lock:
             return self._measured.read(row)
 
+    def _prepare_tick_thread(self) -> None:
+        self._scheduling = prepare_tick_thread(self._realtime)
+        told = '; '.join(map(str, self._scheduling))
+        self._events.append(('scheduling', '', told or 'as usual'))
+
     def _take_jump(self, by_ns: int) -> None:
         """What was seen and planned before the clock jumped belongs to another time."""
         self._rates.forget()
@@ -285,6 +304,8 @@ class ArmDriver:
                 log.info(f'{self.subscriptions.describe(name)}: there')
             elif kind == 'clock':
                 log.warning(f'the clock {text}')
+            elif kind == 'scheduling':
+                log.info(f'scheduling of the control tick: {text}')
             elif name == 'hold' and self.controller.enabled:
                 log.warning(f'hold: {text}')
             else:
@@ -346,6 +367,7 @@ class ArmDriver:
             'missed ticks': loop.deadlines.missed,
             **diagnostics.durations('tick lateness', loop.lateness),
             **self._clock_values,
+            'scheduling': '; '.join(map(str, self._scheduling)),
         }
 
 

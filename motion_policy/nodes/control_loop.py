@@ -27,6 +27,7 @@ class ControlLoop:
 
     An exception in a tick is logged and the next tick comes as planned. When the clock jumped,
     `on_jump(by_ns)` comes before the next tick; the deadlines have jumped with it.
+    `prepare_thread()` is the first that the thread does.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class ControlLoop:
         period_ns: int,
         tick: Callable[[int], None],
         on_jump: Callable[[int], None] = lambda by_ns: None,
+        prepare_thread: Callable[[], None] = lambda: None,
     ) -> None:
         self._node = node
         self._clock = node.get_clock()
         self._tick = tick
         self._on_jump = on_jump
+        self._prepare_thread = prepare_thread
         self._stopped = False
         self._settling = False
         self._clock_moved = threading.Condition()
@@ -73,6 +76,7 @@ class ControlLoop:
         return self._clock.ros_time_is_active and not self._settling
 
     def _run(self) -> None:
+        self._prepare_thread()
         was_on_ros_time: bool | None = None
         while not self._stopped:
             on_ros_time = self._on_ros_time()

@@ -15,9 +15,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from motion_policy.control import PolicyRunner
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.picture_watch import PictureWatch
+from motion_policy.control.policy_runner import PolicyFacts
 from motion_policy.control.timing import RecentDurations
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
@@ -35,6 +35,31 @@ class PolicyStep:
     observation: Observation
     chunk: Float64Array
     extras: dict[str, Any]
+
+
+class Runner(Protocol):
+    """Who computes: a `PolicyRunner`, or an `InferenceProcess` that has one elsewhere."""
+
+    @property
+    def facts(self) -> PolicyFacts:
+        """What a controller must know of the policy."""
+
+    def warm_up(self) -> None:
+        """Take the slow first steps."""
+
+    def reset(self) -> None:
+        """Begin a new task."""
+
+    def check_observation(self, observation: Observation) -> None:
+        """UserError if the policy cannot work with it."""
+
+    def infer(
+        self, observation: Observation, explain: bool, time_ns: int, since_ns: int
+    ) -> tuple[Float64Array, dict[str, Any]]:
+        """Return chunk and extras."""
+
+    def close(self) -> None:
+        """End what was begun; a step that is under way may fail."""
 
 
 class StepListener(Protocol):
@@ -64,11 +89,12 @@ class InferenceThread:
         self._reset = False
         self._stopped = False
         self._thread: threading.Thread | None = None
+        self._runner: Runner | None = None
         self.latency = RecentDurations(LATENCY_WINDOW)
 
-    def start(self, make_runner: Callable[[], PolicyRunner]) -> PolicyRunner:
+    def start(self, make_runner: Callable[[], Runner]) -> Runner:
         """Make and warm up the runner in the thread; return it, or raise what that raised."""
-        ready: Future[PolicyRunner] = Future()
+        ready: Future[Runner] = Future()
         self._thread = threading.Thread(
             target=self._run, args=(make_runner, ready), name='inference', daemon=True
         )
@@ -98,12 +124,14 @@ class InferenceThread:
         with self._changed:
             self._stopped = True
             self._changed.notify()
+        if self._runner is not None:
+            self._runner.close()
         if self._thread is not None:
             self._thread.join(STOP_TIMEOUT_S)
 
-    def _run(self, make_runner: Callable[[], PolicyRunner], ready: Future[PolicyRunner]) -> None:
+    def _run(self, make_runner: Callable[[], Runner], ready: Future[Runner]) -> None:
         try:
-            runner = make_runner()
+            runner = self._runner = make_runner()
             runner.warm_up()
         except BaseException as error:
             ready.set_exception(error)
@@ -124,7 +152,7 @@ class InferenceThread:
             if request is not None:
                 self._step(runner, *request)
 
-    def _step(self, runner: PolicyRunner, row: Row, since_ns: int) -> None:
+    def _step(self, runner: Runner, row: Row, since_ns: int) -> None:
         start_ns = time.perf_counter_ns()
         try:
             observation = observation_from_row(row, self._robot)

@@ -8,19 +8,17 @@ thread commands; none of them waits for another.
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 from trajectory_msgs.msg import JointTrajectory
 
-from motion_policy.control import ChunkExecution, Controller, Mix, PolicyRunner
+from motion_policy.control import ChunkExecution, Controller, Mix
 from motion_policy.control.attention_image import draw_attention, draw_heat
 from motion_policy.control.chunk_execution import (
     MAX_CROSSFADE_S,
@@ -35,6 +33,7 @@ from motion_policy.control.picture_watch import (
     MIN_BRIGHTNESS,
     PictureWatch,
 )
+from motion_policy.control.policy_runner import PolicyFacts
 from motion_policy.errors import UserError
 from motion_policy.nodes import diagnostics
 from motion_policy.nodes.arm_driver import (
@@ -44,20 +43,30 @@ from motion_policy.nodes.arm_driver import (
     make_controller,
 )
 from motion_policy.nodes.commands import trajectory_message
-from motion_policy.nodes.inference_thread import InferenceThread, PolicyStep
+from motion_policy.nodes.inference_process import InferenceProcess
+from motion_policy.nodes.inference_thread import InferenceThread, PolicyStep, Runner
+from motion_policy.nodes.policy_setup import PolicySetup
+from motion_policy.nodes.realtime import (
+    cores,
+    prepare_callback_thread,
+    realtime_settings,
+    use_cores,
+)
 from motion_policy.nodes.shell import declare, parameter, run_node
-from motion_policy.policies import check_robot, load_policy
+from motion_policy.policies import load_policy
+from motion_policy.policies.allocator import keep_freed_memory
 from motion_policy.policies.backends import (
     BACK_ENDS,
     PRECISIONS,
     BackEndChoice,
-    use_back_end,
 )
 from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
 from motion_policy.robot import RobotSpec, load_robot_spec
 from motion_policy.streams import Row
 
 ERROR_PERIOD_S = 5.0
+INFERENCE_TIMEOUT_S = 10.0
+ISOLATIONS = ('thread', 'process')
 MODALITIES = ('joint', 'image', 'effort')
 
 
@@ -87,6 +96,16 @@ class PolicyNode(LifecycleNode):
             "fastest that is installed and gives the policy's own numbers",
         )  # fmt: skip
         declare(self, 'precision', 'float32', f'Of its numbers: {", ".join(PRECISIONS)}')
+        declare(
+            self, 'inference.isolation', 'thread', 'Where the policy thinks: in a thread of the '
+            'node or in a process of its own', choices=ISOLATIONS,
+        )  # fmt: skip
+        declare(
+            self, 'inference.timeout', INFERENCE_TIMEOUT_S, 'A step in a process of its own that '
+            'takes longer [s] counts as hung; the process is begun anew',
+            minimum=0.1, maximum=600.0,
+        )  # fmt: skip
+        declare(self, 'inference.cpus', '', 'Cores of the policy, e.g. 1 or 2-3; empty: any')
         declare(
             self, 'autostart', False, 'Configure and activate at start; the arm still waits for '
             '~/enable', read_only=True,
@@ -146,6 +165,10 @@ class PolicyNode(LifecycleNode):
         self.close()
         return TransitionCallbackReturn.SUCCESS
 
+    def prepare_thread(self) -> None:
+        """Be quick in the thread that serves the callbacks: it calls this before it does."""
+        prepare_callback_thread(realtime_settings(self))
+
     def close(self) -> None:
         """Brake and hold if the arm moves; end the threads."""
         if self._driver is not None:
@@ -200,8 +223,7 @@ class PolicyNode(LifecycleNode):
         checkpoint = parameter(self, 'checkpoint')
         if not checkpoint:
             raise UserError("parameter 'checkpoint' is empty, expected a folder or a model's name")
-        device = checked_device(parameter(self, 'device'))
-        torch.set_num_threads(parameter(self, 'threads'))
+        device = parameter(self, 'device')
         spec = read_policy_spec(find_checkpoint(checkpoint))
         named = parameter(self, 'robot')
         robot = load_robot_spec(named) if named else spec.robot
@@ -210,14 +232,10 @@ class PolicyNode(LifecycleNode):
         chunks = chunk_execution(self)
         back_end = BackEndChoice(parameter(self, 'backend'), parameter(self, 'precision'))
 
-        def make_runner() -> PolicyRunner:
-            policy = load_policy(checkpoint, device)
-            check_robot(policy, robot)  # before work that takes long
-            if policy.chunk_rows > 1:
-                chunks.check_rows(policy.chunk_rows)
-            use_back_end(policy, back_end, time.perf_counter_ns, self.get_logger().info)
-            return PolicyRunner(policy, robot, mix, ensemble=chunks.ensemble)
-
+        setup = PolicySetup(
+            checkpoint, robot, device, parameter(self, 'threads'), mix, chunks, back_end
+        )
+        make_runner = self._runner_maker(setup)
         watch = PictureWatch(
             robot,
             parameter(self, 'max_frozen'),
@@ -226,7 +244,7 @@ class PolicyNode(LifecycleNode):
         )
         self._inference = inference = InferenceThread(robot, self, watch)
         runner = inference.start(make_runner)
-        controller = self._make_controller(robot, runner, chunks)
+        controller = self._make_controller(robot, runner.facts, chunks)
         self._driver = ArmDriver(self, robot, controller, self._ask, spec.cameras)
         self._driver.extra_statuses = self._statuses
         self._driver.checks_of_observations = [runner.check_observation, watch.check_light]
@@ -235,10 +253,23 @@ class PolicyNode(LifecycleNode):
             f'{robot.rate:g} Hz on {device}' + ('' if mix == Mix() else f', mix {mix}')
         )
 
+    def _runner_maker(self, setup: PolicySetup) -> Callable[[], Runner]:
+        say, timeout_s = self.get_logger().info, parameter(self, 'inference.timeout')
+        cpus = cores(parameter(self, 'inference.cpus'), 'inference.cpus')
+        apart = parameter(self, 'inference.isolation') == 'process'
+
+        def make_runner() -> Runner:
+            if cpus:
+                say(f'inference: {use_cores(cpus)}')
+            if apart:
+                return InferenceProcess(setup, say, timeout_s)
+            return setup.make_runner(say, load_policy)
+
+        return make_runner
+
     def _make_controller(
-        self, robot: RobotSpec, runner: PolicyRunner, chunks: ChunkExecution
+        self, robot: RobotSpec, policy: PolicyFacts, chunks: ChunkExecution
     ) -> Controller:
-        policy = runner.policy
         if policy.chunk_rows == 1:
             return make_controller(self, robot, policy.period_ns)
         self.get_logger().info(f'chunks of {policy.chunk_rows} rows: {chunks}')
@@ -348,18 +379,9 @@ def _attention_of(camera: str, extras: Mapping[str, Any]) -> bool:
     return f'encoder_points/{camera}' in extras or f'attention/{camera}' in extras
 
 
-def checked_device(name: str) -> str:
-    """Return `name` if torch can compute there; UserError otherwise."""
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise UserError(f"parameter 'device' is '{name}', not usable here: {first_line}") from None
-    return name
-
-
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node; see `ros2 param describe` for its parameters."""
+    keep_freed_memory()  # or every picture costs twice its time
     return run_node(PolicyNode, args)
 
 

@@ -95,8 +95,8 @@ def spin_until_stopped(node: Node, stop: threading.Event) -> None:
 def run_node(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int:
     """Run one node until SIGINT or SIGTERM; the body of every `main()` here.
 
-    A node with a loop of its own has `spin(stop)`. Its `close()`, where it has one, is called
-    while its publishers still work.
+    A node with a loop of its own has `spin(stop)`. Its `prepare_thread()`, where it has one, is
+    called in the thread that serves its callbacks; its `close()` while its publishers still work.
     Returns the exit code: 0, or 2 after a user's mistake, which is logged in one line.
     """
     stop = threading.Event()
@@ -113,6 +113,9 @@ def run_node(make_node: Callable[[], Node], args: Sequence[str] | None = None) -
     node: Node | None = None
     try:
         node = make_node()
+        prepare_thread = getattr(node, 'prepare_thread', None)
+        if prepare_thread is not None:
+            prepare_thread()
         own_loop = getattr(node, 'spin', None)
         if own_loop is not None:
             own_loop(stop)

@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every stream of a robot as a subscription that stores the newest message and does no more.
 
-Callbacks never decode: a message goes undecoded into the sampler, with both of its times.
+Callbacks never decode: a message goes undecoded into the sampler, with both of its times. Where
+few pictures are used, that of a camera stays as it came until somebody looks at it.
 """
 
 from __future__ import annotations
 
 import importlib
+import struct
 import threading
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -15,13 +17,39 @@ from typing import Any, Protocol
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.serialization import deserialize_message
 
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
+from motion_policy.robot.spec import NANOSECONDS_PER_S, StreamSpec
 from motion_policy.streams import Sample
 from motion_policy.streams.messages import stamp_ns
 
 QUEUE_DEPTH = 5  # of each subscription; a callback takes microseconds, so it never fills up
+
+
+class SerializedMessage:
+    """A message as it came over the wire, which begins with a header.
+
+    Its fields are there as in any other message; the first look at one deserialises it.
+    """
+
+    __slots__ = ('_data', '_message', '_type', 'stamp_ns')
+
+    def __init__(self, data: bytes, message_type: Any) -> None:
+        self._data = data
+        self._type = message_type
+        self._message: Any = None
+        # CDR: four bytes of which the second tells the byte order, then seconds, nanoseconds.
+        seconds, nanoseconds = struct.unpack_from('<iI' if data[1] & 1 else '>iI', data, 4)
+        self.stamp_ns = int(seconds) * NANOSECONDS_PER_S + int(nanoseconds)
+
+    def __getattr__(self, name: str) -> Any:
+        data = self._data  # before the look at the message: another thread may be here too
+        if self._message is None:
+            self._message = deserialize_message(data, self._type)
+            self._data = b''
+        return getattr(self._message, name)
 
 
 class SamplePort(Protocol):
@@ -54,7 +82,8 @@ class StreamSubscriptions:
     """Subscribes the streams of `robot` and pushes each raw message into `sampler`.
 
     `lock` is held during a push; hold it also while reading the sampler in another thread.
-    `roles` (`camera`, `state`, `leader`) leaves out the streams that are not needed.
+    `roles` (`camera`, `state`, `leader`) leaves out the streams that are not needed. With
+    `serialized_images` those of cameras are `SerializedMessage`.
     """
 
     def __init__(
@@ -67,6 +96,7 @@ class StreamSubscriptions:
         reliable: bool = False,
         depth: int = QUEUE_DEPTH,
         lock: threading.Lock | None = None,
+        serialized_images: bool = False,
     ) -> None:
         self._node = node
         self._sampler = sampler
@@ -78,19 +108,25 @@ class StreamSubscriptions:
             node.create_subscription(
                 message_class(stream.type),
                 stream.topic,
-                self._store_in(stream.name),
+                self._store_in(stream),
                 sensor_qos(depth, reliable),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+                raw=serialized_images and stream.role == 'camera',
             )
             for stream in self.streams.values()
         ]
 
-    def _store_in(self, name: str) -> Any:
+    def _store_in(self, stream: StreamSpec) -> Any:
         clock = self._node.get_clock()
+        name, type_of_it = stream.name, message_class(stream.type)
 
         def store(message: Any) -> None:
             receive_ns = clock.now().nanoseconds
-            header_ns = stamp_ns(message) if hasattr(message, 'header') else 0
+            if isinstance(message, bytes):
+                message = SerializedMessage(message, type_of_it)
+                header_ns = message.stamp_ns
+            else:
+                header_ns = stamp_ns(message)
             with self.lock:
                 self._sampler.push(name, Sample(header_ns, receive_ns, message))
                 self.received[name] += 1

@@ -1,0 +1,163 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the operating system can do for a thread that must be on time.
+
+Everything is tried and nothing is required: what is not permitted is said, with the reason.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rclpy.node import Node
+
+from motion_policy.errors import UserError
+from motion_policy.nodes.shell import declare, parameter
+
+# Below the threads of the kernel that serve interrupts, which have 50.
+PRIORITY = 40
+MAX_PRIORITY = 98
+# A thread waits so long for the interpreter before it asks another one to let go of it.
+SWITCH_INTERVAL_S = 0.0005
+MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
+CAP_IPC_LOCK, CAP_SYS_NICE = 14, 23
+
+
+@dataclass(frozen=True)
+class RealTime:
+    """What is wanted: priority of the tick (0: none), locked memory, cores of the tick."""
+
+    priority: int = PRIORITY
+    lock_memory: bool = True
+    cpus: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One request: `what` was asked for, and why it was refused ('' if it was not)."""
+
+    what: str
+    problem: str = ''
+
+    def __str__(self) -> str:
+        return f'{self.what} not permitted: {self.problem}' if self.problem else self.what
+
+
+def declare_realtime_parameters(node: Node) -> None:
+    """Declare what the control tick wants of the operating system."""
+    usual = RealTime()
+    declare(
+        node, 'realtime.priority', usual.priority, 'SCHED_FIFO priority of the control tick, '
+        'where that is permitted; the thread of the callbacks gets one less; 0: none',
+        minimum=0, maximum=MAX_PRIORITY,
+    )  # fmt: skip
+    declare(
+        node, 'realtime.lock_memory', usual.lock_memory,
+        'Keep what was in memory once from being swapped out, where that is permitted',
+    )  # fmt: skip
+    declare(node, 'realtime.cpus', '', 'Cores of the control tick, e.g. 1 or 2-3,5; empty: any')
+
+
+def realtime_settings(node: Node) -> RealTime:
+    """What the parameters say."""
+    return RealTime(
+        priority=parameter(node, 'realtime.priority'),
+        lock_memory=parameter(node, 'realtime.lock_memory'),
+        cpus=cores(parameter(node, 'realtime.cpus'), 'realtime.cpus'),
+    )
+
+
+def cores(text: str, name: str) -> frozenset[int]:
+    """Return the cores that a text like `2-3,5` names; UserError for those that are not there."""
+    found: set[int] = set()
+    there = os.sched_getaffinity(0) if hasattr(os, 'sched_getaffinity') else set()
+    for part in filter(None, text.replace(' ', '').split(',')):
+        first, _, last = part.partition('-')
+        if not first.isdecimal() or not (last or first).isdecimal():
+            raise UserError(f"parameter '{name}' is '{text}', expected cores like 1 or 2-3,5")
+        found |= set(range(int(first), int(last or first) + 1))
+    if found - there:
+        raise UserError(
+            f"parameter '{name}' is '{text}', expected some of the cores {sorted(there)}"
+        )
+    return frozenset(found)
+
+
+def prepare_tick_thread(wanted: RealTime) -> list[Outcome]:
+    """Give the calling thread what it wants; the memory of the whole process is locked."""
+    outcomes = [use_fifo(wanted.priority)] if wanted.priority else []
+    if wanted.lock_memory:
+        outcomes.append(lock_memory())
+    if wanted.cpus:
+        outcomes.append(use_cores(wanted.cpus))
+    return outcomes
+
+
+def prepare_callback_thread(wanted: RealTime) -> None:
+    """Let the calling thread, which shares the interpreter with the tick, not hold it for long.
+
+    A thread that holds the interpreter while others have its core would keep the tick waiting.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    if wanted.priority > 1:
+        use_fifo(wanted.priority - 1)
+
+
+def use_fifo(priority: int) -> Outcome:
+    """Schedule the calling thread first in, first out; threads that it starts are as usual."""
+    what = f'SCHED_FIFO {priority}'
+    if not hasattr(os, 'sched_setscheduler'):
+        return Outcome(what, f'{sys.platform} has no such call')
+    policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+    try:
+        os.sched_setscheduler(0, policy, os.sched_param(priority))
+    except OSError as error:
+        limit = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
+        if _has_capability(CAP_SYS_NICE):
+            return Outcome(what, f'{error.strerror}, although CAP_SYS_NICE is there')
+        return Outcome(what, f'the limit rtprio is {limit} and CAP_SYS_NICE is missing')
+    return Outcome(what)
+
+
+def lock_memory() -> Outcome:
+    """Keep every page that is or comes into memory there.
+
+    Only without a limit: under one, a later allocation would fail.
+    """
+    what = 'memory lock'
+    limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+    if limit != resource.RLIM_INFINITY and not _has_capability(CAP_IPC_LOCK):
+        kib = limit // 1024
+        return Outcome(what, f'the limit memlock is {kib} kB and CAP_IPC_LOCK is missing')
+    lock = getattr(ctypes.CDLL(None, use_errno=True), 'mlockall', None)
+    if lock is None or not sys.platform.startswith('linux'):
+        return Outcome(what, f'{sys.platform} has no such call')
+    if lock(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
+        return Outcome(what, os.strerror(ctypes.get_errno()))
+    return Outcome(what)
+
+
+def use_cores(cpus: Iterable[int]) -> Outcome:
+    """Let the calling thread, and those that it starts, run on these cores only."""
+    cpus = sorted(cpus)
+    what = f'cores {", ".join(map(str, cpus))}'
+    try:
+        os.sched_setaffinity(0, cpus)
+    except (OSError, AttributeError) as error:
+        return Outcome(what, str(error))
+    return Outcome(what)
+
+
+def _has_capability(number: int) -> bool:
+    """Whether the process may do what capability `number` of linux/capability.h is about."""
+    try:
+        with open('/proc/self/status') as file:
+            line = next(line for line in file if line.startswith('CapEff:'))
+    except (OSError, StopIteration):
+        return False
+    return bool(int(line.split()[1], 16) >> number & 1)
