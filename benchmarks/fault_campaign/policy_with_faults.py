@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The policy node with a policy that fails when it is told to; all else of the node is real.
 
-What is asked for comes on `fault` as JSON, {"kind", "count"}; every step of the policy is told on
-`fault/steps`, so that the bench knows when a fault could be known.
+What is asked for comes on `fault` as JSON, {"kind", "count"}; a count of 0 takes it back. Every
+step of the policy is told on `fault/steps`, so that the bench knows when a fault could be known.
 """
 
 from __future__ import annotations
@@ -68,6 +68,8 @@ class FaultyPolicyNode(PolicyNode):
     def _take_fault(self, message: String) -> None:
         wanted = json.loads(message.data)
         with self._faults_lock:
+            if not wanted['count']:
+                self._faults.clear()
             self._faults += [wanted['kind']] * wanted['count']
 
 
@@ -105,13 +107,20 @@ def exhaust_memory(number: int) -> None:
 def _wrap(node: FaultyPolicyNode) -> None:
     real = PolicyRunner.infer
     counts: dict[str, int] = {}
+    standing: list[Chunk] = []
 
     def infer(runner: PolicyRunner, observation: Any, *args: Any, **named: Any) -> Any:
         time_ns = args[1] if len(args) > 1 else named.get('time_ns')
         kind, begin_ns = node.next_fault() if time_ns is not None else '', time.time_ns()
         number = counts[kind] = counts.get(kind, -1) + 1
         try:
-            return _step(kind, number, lambda: real(runner, observation, *args, **named))
+            chunk, extras = _step(kind, number, lambda: real(runner, observation, *args, **named))
+            if kind != 'stay':
+                standing.clear()
+                return chunk, extras
+            # Again and again where the arm is, it would sink.
+            standing.append(np.asarray(observation.qpos, dtype=np.float64)[None])
+            return standing[0], extras
         finally:
             node.tell(kind, time_ns, begin_ns)
 

@@ -28,6 +28,7 @@ from motion_policy.streams import stamp_ns
 STEP_NS = 10_000_000
 STEPS_PER_IMAGE = 4
 MAX_LAG_NS = 50_000_000
+NOISE = 3  # values, of 256
 FIRST_CLOCK_NS = 1_000_000_000_000
 # Every command is judged, also those that come while this process waits for a core.
 LOSSLESS_DEPTH = 1000
@@ -51,6 +52,7 @@ class TabletopOnWire:
         self.last_image: Image | None = None
         self.last_stamps_ns = {'camera': 0, 'state': 0}
         self.steps = 0
+        self._random = np.random.default_rng(0)
         self._command: Float64Array | None = None
         self._pacer = Pacer(STEP_NS, time.monotonic_ns(), MAX_LAG_NS)
         self._clock = node.create_publisher(Clock, '/clock', 10) if clock else None
@@ -112,10 +114,11 @@ class TabletopOnWire:
             self.last_stamps_ns['state'] = stamp_ns(part)
 
     def publish_image(self) -> None:
-        """Publish a picture of now."""
+        """Publish a picture of now, with the noise that the sensor of a camera has."""
         size = self.robot.cameras[self.camera]
-        stamp = time_message(self.now_ns)
-        message = image_message(self.sim.render(self.camera, size.height, size.width), stamp)
+        clean = self.sim.render(self.camera, size.height, size.width)
+        noise = self._random.integers(0, NOISE, clean.shape, np.uint8)
+        message = image_message(np.minimum(clean, 256 - NOISE) + noise, time_message(self.now_ns))
         for part in self.image_fault(message) if self.image_fault else (message,):
             self._images.publish(part)
             self.last_stamps_ns['camera'] = stamp_ns(part)

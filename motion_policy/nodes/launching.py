@@ -21,6 +21,7 @@ from motion_policy.share import share_dir
 
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
 TRUTH = {'true': True, 'false': False}
+RESPAWN_DELAY_S = 2.0
 
 Default = str | bool
 
@@ -60,6 +61,8 @@ class OurNode:
             parameters=[LaunchConfiguration('params_file'), values],
             additional_env=self.environment,
             arguments=['--ros-args', '--log-level', level],
+            respawn=TRUTH[context.launch_configurations['use_respawn']],
+            respawn_delay=RESPAWN_DELAY_S,
             output='screen',
         )
 
@@ -81,6 +84,12 @@ def launch_nodes(*nodes: OurNode) -> LaunchDescription:
         ),
         DeclareLaunchArgument(
             'use_sim_time', default_value='false', choices=list(TRUTH), description='Obey /clock'
+        ),
+        DeclareLaunchArgument(
+            'use_respawn',
+            default_value='false',
+            choices=list(TRUTH),
+            description='Start a node that ended again; an arm then waits for ~/enable',
         ),
         DeclareLaunchArgument(
             'log_level', default_value='info', choices=list(LOG_LEVELS), description='What to tell'
