@@ -9,6 +9,7 @@ and never asks which policy it runs, so the robot, the simulation and a bag run 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -18,6 +19,7 @@ from motion_policy.control.action_buffer import ActionBuffer, Interpolation
 from motion_policy.control.chunk_execution import ChunkExecution, ChunkSchedule
 from motion_policy.control.grippers import Grippers
 from motion_policy.control.guard import GuardChain, GuardResult, Reaction
+from motion_policy.control.lookahead import Plan
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
@@ -95,6 +97,7 @@ class Controller:
         self._final_commands = 0
         self._now_ns = 0
         self._silent_since_ns: int | None = None
+        self.plan_number = 0  # another one with every change of what lies ahead
         self._ramp_target: Float64Array | None = None
         self._chunk_problem = ''
         self._fresh_until_ns = 0
@@ -219,6 +222,7 @@ class Controller:
             lower, upper = self.guard.limiter.lower, self.guard.limiter.upper
             self._ramp_target = np.clip(chunk[0].astype(np.float64), lower, upper)
             self.state, self.reason = 'ramp', ''
+            self.plan_number += 1
         return True
 
     def policy_failed(self, reason: str, observation_ns: int) -> None:
@@ -226,6 +230,16 @@ class Controller:
         if observation_ns >= self.epoch_ns:
             self._awaiting = False
             self._chunk_problem = f'policy: {reason}'
+
+    def plan(self) -> Plan | None:
+        """Return what is followed from now on; None while the arm waits for it, or holds."""
+        if self.state == 'ramp' and self._ramp_target is not None:
+            buffer = ActionBuffer('hold')
+            buffer.add(self._ramp_target[None], 0, 1, join_position=self._ramp_target)
+            return Plan(self.plan_number, buffer, self._ramp_speed)
+        if self.state != 'run' or self.buffer.covers_until_ns is None:
+            return None
+        return Plan(self.plan_number, copy(self.buffer))
 
     def tick(
         self, now_ns: int, measured: Float64Array | None, faults: Mapping[str, str]
@@ -325,6 +339,7 @@ class Controller:
             fade_ns=self._fade_ns(join_ns - observation_ns),
         )
         self._all_rows_late = not in_time
+        self.plan_number += bool(in_time)
         until_ns = self.buffer.covers_until_ns
         if in_time and until_ns is not None:
             self._fresh_until_ns = until_ns + (FRESH_PERIODS - 1) * self.policy_period_ns

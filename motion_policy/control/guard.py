@@ -135,6 +135,25 @@ class GuardChain:
         if self._smoothing is not None:
             self._smoothing.forget()
 
+    def resume(
+        self, position: Float64Array, velocity: Float64Array, acceleration: Float64Array
+    ) -> None:
+        """Go on from a command (J,) that this chain gave before, with the motion it had then."""
+        self.limiter.resume(position, velocity)
+        if self._smoothing is not None:
+            self._smoothing.resume(acceleration)
+
+    def expect(self, target: Float64Array) -> None:
+        """Take `target` (J,) for that of the step before, so that the next one tells its speed."""
+        self.limiter.expect(target if self._smoothing is None else self.sent)
+
+    @property
+    def acceleration(self) -> Float64Array:
+        """Where motion is smoothed, the acceleration (J,) after the last step; else zeros."""
+        if self._smoothing is None:
+            return np.zeros(len(self.joint_names))
+        return self._smoothing.acceleration
+
     def chunk_problem(self, chunk: Float64Array) -> str:
         """Count and describe what stops a whole chunk (k, J): finite or width; '' if nothing."""
         if chunk.dtype.kind not in 'fiu' or not all_finite(chunk):

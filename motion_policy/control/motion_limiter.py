@@ -67,6 +67,16 @@ class MotionLimiter:
         self._last_target = None
         self._narrow()
 
+    def resume(self, position: Float64Array, velocity: Float64Array) -> None:
+        """Go on from a `position` (J,) that was sent, and the `velocity` (J,) that led to it."""
+        self.position, self.velocity = position, velocity
+        self._last_target = None
+        self._narrow()
+
+    def expect(self, target: Float64Array) -> None:
+        """Take `target` (J,) for that of the step before, so that the next one tells its speed."""
+        self._last_target = np.clip(target, self.lower, self.upper)
+
     def braking_positions(self, dt_ns: int) -> Float64Array:
         """Where it would be (n, J) after each step of `dt_ns` if it braked from now on; n >= 1."""
         dt = dt_ns * 1e-9

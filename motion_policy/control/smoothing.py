@@ -45,11 +45,16 @@ class JerkLimiter:
         self._input.max_acceleration = limiter.max_acceleration.tolist()
         self._input.max_jerk = self._jerk.tolist()
         self._proposed: Float64Array | None = None
-        self._acceleration: Float64Array = np.zeros(joints)
+        self.acceleration: Float64Array = np.zeros(joints)
 
     def forget(self) -> None:
         """Begin anew from wherever the limiter is."""
         self._proposed = None
+
+    def resume(self, acceleration: Float64Array) -> None:
+        """Go on from where the limiter is, with the acceleration (J,) that led there."""
+        self._proposed = self._limiter.position
+        self.acceleration = acceleration
 
     def step(self, target: Float64Array, speed: float = 1.0) -> Float64Array:
         """The position (J,) to go to in this step on the way to a target (J,) within the limits.
@@ -60,12 +65,12 @@ class JerkLimiter:
         limiter, given = self._limiter, self._input
         sent, velocity = limiter.position, limiter.velocity
         if self._proposed is None or np.abs(sent - self._proposed).max() > SAME:
-            self._acceleration = np.zeros(len(sent))
+            self.acceleration = np.zeros(len(sent))
         cap = speed * limiter.max_velocity
         given.max_velocity = np.maximum(cap, np.abs(velocity)).tolist()
         given.current_position = sent.tolist()
         given.current_velocity = velocity.tolist()
-        given.current_acceleration = self._acceleration.tolist()
+        given.current_acceleration = self.acceleration.tolist()
         given.target_position = target.tolist()
         given.target_velocity = [0.0] * len(sent)
         given.target_acceleration = [0.0] * len(sent)
@@ -73,7 +78,7 @@ class JerkLimiter:
         if result not in (self._ruckig.Result.Working, self._ruckig.Result.Finished):
             self._proposed = None
             return target
-        self._acceleration = np.array(self._output.new_acceleration)
+        self.acceleration = np.array(self._output.new_acceleration)
         self._proposed = np.array(self._output.new_position)
         return self._proposed
 

@@ -1,0 +1,180 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The commands of a whole plan ahead of their time, for controllers that take trajectories.
+
+Rule: a new trajectory goes on from a point of the one before that is still to come, so what a
+controller plays one after the other keeps every limit, and each one ends at rest.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from motion_policy.control.action_buffer import ActionBuffer, Int64Array
+from motion_policy.control.grippers import Grippers
+from motion_policy.control.guard import GuardChain, GuardResult
+from motion_policy.control.motion_limiter import BoolArray, Float64Array
+from motion_policy.robot import RobotSpec
+
+STILL = 1e-9  # rad or m per step: at rest
+STILL_STEPS = 3  # so many of them, for where a motion turns round it is still for one
+MAX_POINTS = 20_000  # a plan that takes longer is braked there
+PAUSE_STEPS = 4  # after so many points others may do something
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the controller follows: targets by time, and the share of the speed limits."""
+
+    number: int
+    buffer: ActionBuffer
+    speed: float = 1.0
+
+
+@dataclass(frozen=True)
+class Point:
+    """A position (J,), the velocity (J,) that led to it, the acceleration (J,) of a smoothed
+    motion there, and which grippers (G,) are open.
+    """
+
+    position: Float64Array
+    velocity: Float64Array
+    acceleration: Float64Array
+    opened: BoolArray
+
+    def at_rest(self) -> Point:
+        """Return it without motion."""
+        still = np.zeros(len(self.position))
+        return replace(self, velocity=still, acceleration=still)
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Points that are `period_ns` apart, the first of them at `start_ns`."""
+
+    start_ns: int
+    period_ns: int
+    points: tuple[Point, ...]
+
+    @property
+    def end_ns(self) -> int:
+        """When its last position is reached."""
+        return self.start_ns + (len(self.points) - 1) * self.period_ns
+
+    @property
+    def positions(self) -> Float64Array:
+        """All positions (n, J)."""
+        return np.array([point.position for point in self.points])
+
+    def point(self, index: int) -> Point:
+        """Return one point; beyond the last it stays there."""
+        return self.points[index] if index < len(self.points) else self.points[-1].at_rest()
+
+    def points_after(self, now_ns: int) -> tuple[Int64Array, Float64Array]:
+        """Return what is still to come: times in ns (m,) and positions (m, J)."""
+        times = self.start_ns + self.period_ns * np.arange(len(self.points), dtype=np.int64)
+        ahead = times > now_ns
+        return times[ahead], self.positions[ahead]
+
+
+class Lookahead:
+    """Computes trajectories, and knows the one that was `sent` last.
+
+    Every point of a plan passes `guard`, which nobody else uses; braking needs its limits only,
+    and may be asked for in another thread.
+    """
+
+    def __init__(self, robot: RobotSpec, guard: GuardChain) -> None:
+        self.sent: Trajectory | None = None
+        self._period_ns = robot.period_ns
+        self._guard = guard
+        self._brake = copy.deepcopy(guard.limiter)
+        self._grippers = Grippers(robot)
+
+    def rest(self, now_ns: int, position: Float64Array) -> None:
+        """Take the arm for resting at `position` (J,)."""
+        self._grippers.start(position)
+        still = np.zeros(len(position))
+        point = Point(position.copy(), still, still, self._grippers.opened)
+        self.sent = Trajectory(now_ns, self._period_ns, (point,))
+
+    def shift(self, by_ns: int) -> None:
+        """Take part in a jump of the clock, in which the arm did not move."""
+        if self.sent is not None:
+            self.sent = replace(self.sent, start_ns=self.sent.start_ns + by_ns)
+
+    def take(self, new: Trajectory, now_ns: int) -> Trajectory:
+        """Return what to send: what is left of the old trajectory until the `new` one begins, and
+        that. It is the one `sent` from now on.
+        """
+        old = self._known()
+        last = (new.start_ns - old.start_ns) // old.period_ns
+        first = min(max(0, (now_ns - old.start_ns) // old.period_ns), last)
+        left = tuple(old.point(index) for index in range(first, last))
+        start_ns = old.start_ns + first * old.period_ns
+        self.sent = Trajectory(start_ns, old.period_ns, left + new.points)
+        return self.sent
+
+    def braked(self, from_ns: int) -> Trajectory:
+        """Brake with the whole acceleration from the next point after `from_ns`, then stay."""
+        start_ns, begin = self._begin(from_ns)
+        limiter = self._brake
+        limiter.resume(begin.position, begin.velocity)
+        points = [begin]
+        while len(points) < 2 or not limiter.at_rest:
+            motion = limiter.stop(self._period_ns)
+            braked = replace(begin.at_rest(), position=motion.position, velocity=motion.velocity)
+            points.append(braked)
+        return Trajectory(start_ns, self._period_ns, tuple(points))
+
+    def planned(self, plan: Plan, from_ns: int, pause: Callable[[], None]) -> Trajectory:
+        """Follow the plan from the next point after `from_ns` to its end, and stay there.
+
+        `pause` is called now and then: this takes long. A stage that stops the arm ends it there.
+        """
+        start_ns, begin = self._begin(from_ns)
+        guard = self._guard
+        self._grippers.opened = begin.opened
+        guard.resume(begin.position, begin.velocity, begin.acceleration)
+        guard.expect(self._target(plan, start_ns))
+        points = [begin]
+        time_ns, still, stopped = start_ns, 0, False
+        until_ns = plan.buffer.covers_until_ns or 0
+        while still < STILL_STEPS and not stopped and len(points) < MAX_POINTS:
+            time_ns += self._period_ns
+            result = guard.apply(self._target(plan, time_ns), None, self._period_ns, plan.speed)
+            moved = np.abs(result.position - points[-1].position).max() > STILL
+            still = 0 if moved or time_ns <= until_ns else still + 1
+            stopped = bool(result.stopped_by)
+            points.append(self._point(result))
+            if len(points) % PAUSE_STEPS == 0:
+                pause()
+        while not guard.limiter.at_rest:
+            points.append(self._point(guard.stop(self._period_ns)))
+        return Trajectory(start_ns, self._period_ns, tuple(points))
+
+    def _point(self, result: GuardResult) -> Point:
+        opened = self._grippers.opened
+        return Point(result.position, result.velocity, self._guard.acceleration, opened)
+
+    def _target(self, plan: Plan, time_ns: int) -> Float64Array:
+        limiter = self._guard.limiter
+        target = plan.buffer.target(time_ns)
+        if target is None:
+            return limiter.position
+        return self._grippers.decide(target, limiter.lower, limiter.upper)
+
+    def _begin(self, from_ns: int) -> tuple[int, Point]:
+        """Return the next point of what was sent, where it rests when that is over; its time."""
+        sent = self._known()
+        index = max(0, -((sent.start_ns - from_ns) // sent.period_ns))
+        return sent.start_ns + index * sent.period_ns, sent.point(index)
+
+    def _known(self) -> Trajectory:
+        if self.sent is None:
+            raise RuntimeError('the lookahead does not know where the arm rests')
+        return self.sent
