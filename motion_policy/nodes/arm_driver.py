@@ -24,6 +24,7 @@ from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.observing import MeasuredJoints, robot_as_seen
 from motion_policy.errors import UserError
 from motion_policy.nodes import diagnostics
+from motion_policy.nodes.chunk_output import ChunkOutput
 from motion_policy.nodes.commands import CommandPublishers
 from motion_policy.nodes.control_loop import ControlLoop
 from motion_policy.nodes.guarding import declare_guard_parameters, make_guard
@@ -131,6 +132,10 @@ class ArmDriver:
         self._realtime = realtime_settings(node)
         self._scheduling: list[Outcome] = []
         self._publishers = CommandPublishers(node, robot)
+        self._ahead: ChunkOutput | None = None
+        if self._publishers.looks_ahead:
+            guard = make_guard(node, robot)
+            self._ahead = ChunkOutput(node, controller, self._publishers, guard)
         self.subscriptions = StreamSubscriptions(
             node,
             self._seen_robot,
@@ -187,6 +192,8 @@ class ArmDriver:
             self.node.destroy_timer(timer)
         self.subscriptions.destroy()
         self._switches.destroy()
+        if self._ahead is not None:
+            self._ahead.close()
         self._publishers.destroy()
         self.node.destroy_publisher(self._diagnostics)
 
@@ -256,6 +263,8 @@ class ArmDriver:
     def _take_jump(self, by_ns: int) -> None:
         """What was seen and planned before the clock jumped belongs to another time."""
         self._rates.forget()
+        if self._ahead is not None:
+            self._ahead.shift(by_ns)
         by_s = by_ns / NANOSECONDS_PER_S
         self._jump = f'jumped {abs(by_s):.2f} s {"ahead" if by_ns > 0 else "back"}'
         jumps = int(str(self._clock_values['clock jumps'])) + 1
@@ -270,6 +279,8 @@ class ArmDriver:
             problems = {**clock_fault, **faults, **self._switches.faults()}
             command = self.controller.tick(now_ns, measured, problems)
             due = self.controller.policy_due(now_ns)
+            if self._ahead is not None:
+                self._ahead.follow(now_ns, command)
         if command is not None:
             self._publishers.send(command.position)
         if due:

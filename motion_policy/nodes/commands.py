@@ -18,6 +18,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from motion_policy.control.action_buffer import Int64Array
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.nodes.subscriptions import message_class
 from motion_policy.robot import JointTopic, RobotSpec
@@ -32,10 +33,16 @@ def duration_message(nanoseconds: int) -> Duration:
     return Duration(sec=seconds, nanosec=rest)
 
 
+def time_message(nanoseconds: int) -> Time:
+    """Return a moment as a message."""
+    seconds, rest = divmod(nanoseconds, NANOSECONDS_PER_S)
+    return Time(sec=seconds, nanosec=rest)
+
+
 def trajectory_message(
     names: tuple[str, ...], positions: Float64Array, after_ns: list[int]
 ) -> JointTrajectory:
-    """Return positions (n, J) to be reached `after_ns` each; stamp 0 means: counted from now.
+    """Return positions (n, J) to be reached `after_ns` each; without a stamp: counted from now.
 
     Positions only: a trajectory that would end at speed is refused by its controller.
     """
@@ -74,7 +81,10 @@ def encode_command(topic: JointTopic, position: Float64Array, period_ns: int, st
 
 
 class CommandPublishers:
-    """One publisher per command topic of the robot."""
+    """One publisher per command topic of the robot.
+
+    Those with `send: tick` get every command, those with `send: chunk` all that is planned.
+    """
 
     def __init__(self, node: Node, robot: RobotSpec) -> None:
         self._node = node
@@ -94,15 +104,30 @@ class CommandPublishers:
             for topic in robot.joints.command
         ]
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether any topic gets all that is planned."""
+        return any(topic.send == 'chunk' for topic, _, _ in self._outputs)
+
     def send(self, position: Float64Array) -> None:
-        """Publish the command (J,), in joint order."""
+        """Publish the command (J,), in joint order, where every command is wanted."""
         stamp = self._node.get_clock().now().to_msg()
         messages = [
             (publisher, encode_command(topic, position[columns], self._period_ns, stamp))
             for topic, columns, publisher in self._outputs
+            if topic.send == 'tick'
         ]
         for publisher, message in messages:
             publisher.publish(message)
+
+    def send_ahead(self, positions: Float64Array, times_ns: Int64Array, now_ns: int) -> None:
+        """Publish positions (n, J) to be reached at `times_ns` (n,), where plans are wanted."""
+        after_ns = (times_ns - now_ns).tolist()
+        for topic, columns, publisher in self._outputs:
+            if topic.send == 'chunk':
+                message = trajectory_message(topic.message_names, positions[:, columns], after_ns)
+                message.header.stamp = time_message(now_ns)
+                publisher.publish(message)
 
     def unheard(self) -> list[str]:
         """Describe each command topic that nobody listens to."""

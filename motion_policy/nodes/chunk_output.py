@@ -1,0 +1,138 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Sends all that is planned as one trajectory, for controllers that play trajectories.
+
+Rule: whenever the arm has to hold, a trajectory that brakes replaces the one under way at once,
+and nothing that was planned before is sent after it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+
+import numpy as np
+from rclpy.node import Node
+
+from motion_policy.control import Command, Controller, GuardChain
+from motion_policy.control.lookahead import Lookahead, Plan, Trajectory
+from motion_policy.nodes.commands import CommandPublishers
+
+NEAR = 0.25  # of a period's travel: from there the arm goes on where its last trajectory ended
+LEAD_MARGIN = 1.5  # times what the last computation took, the next one may take
+ERROR_PERIOD_S = 5.0
+
+
+class ChunkOutput:
+    """The trajectories of one arm; the tick thread says what happens, another one computes.
+
+    `guard` is a chain of its own, in which nothing is counted for the diagnostics.
+    """
+
+    def __init__(
+        self, node: Node, controller: Controller, publishers: CommandPublishers, guard: GuardChain
+    ) -> None:
+        self._node = node
+        self._controller = controller
+        self._publishers = publishers
+        self._lookahead = Lookahead(controller.robot, guard)
+        self._period_ns = controller.control_period_ns
+        self._lead_ns = self._period_ns
+        self._near = guard.limiter.max_velocity * self._period_ns * 1e-9 * NEAR
+        self._changed = threading.Condition()
+        self._asked: Plan | None = None
+        self._request = 0  # another one with every plan and every brake
+        self._number: int | None = None  # of the plan that is followed; None: the arm rests
+        self._idle = True
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name='lookahead', daemon=True)
+        self._thread.start()
+
+    def follow(self, now_ns: int, command: Command | None) -> None:
+        """Take what was decided in a tick; called in the tick thread."""
+        if command is None:
+            return
+        with self._changed:
+            if self._idle:
+                self._rest(now_ns, command)
+            # Where the arm will be measured is not known ahead: that stage can only stop it.
+            holds = command.state == 'hold' or 'following_error' in command.violations
+            plan = None if holds else self._controller.plan()
+            if holds:
+                self._brake(now_ns)
+            elif plan is not None and plan.number != self._number:
+                self._ask(plan)
+            self._idle = command.final
+
+    def shift(self, by_ns: int) -> None:
+        """Take part in a jump of the clock."""
+        with self._changed:
+            self._lookahead.shift(by_ns)
+
+    def close(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _rest(self, now_ns: int, command: Command) -> None:
+        sent = self._lookahead.sent
+        end = command.position if sent is None else sent.points[-1].position
+        near = bool((np.abs(end - command.position) <= self._near).all())
+        self._lookahead.rest(now_ns, end if near else command.position)
+        self._number, self._asked = None, None
+
+    def _ask(self, plan: Plan) -> None:
+        self._request += 1
+        self._asked, self._number = plan, plan.number
+        self._changed.notify()
+
+    def _brake(self, now_ns: int) -> None:
+        if self._number is None:
+            return
+        self._request += 1
+        self._asked, self._number = None, None
+        self._send(self._lookahead.braked(now_ns), now_ns)
+
+    def _send(self, trajectory: Trajectory, now_ns: int) -> None:
+        times_ns, positions = self._lookahead.take(trajectory, now_ns).points_after(now_ns)
+        self._publishers.send_ahead(positions, times_ns, now_ns)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while self._asked is None and not self._closed:
+                    self._changed.wait()
+                if self._closed or self._asked is None:
+                    return
+                plan, self._asked = self._asked, None
+                request = self._request
+            try:
+                self._look_ahead(plan, request)
+            except Exception:
+                if not self._node.context.ok():
+                    return
+                self._node.get_logger().error(
+                    f'no trajectory: {traceback.format_exc()}',
+                    throttle_duration_sec=ERROR_PERIOD_S,
+                )
+
+    def _look_ahead(self, plan: Plan, request: int) -> None:
+        """Compute and send; again if it took so long that the arm is beyond its beginning."""
+        clock = self._node.get_clock()
+        while request == self._request:
+            begin_ns = clock.now().nanoseconds
+            trajectory = self._lookahead.planned(
+                plan, begin_ns + self._lead_ns, lambda: time.sleep(0)
+            )
+            with self._changed:
+                now_ns = clock.now().nanoseconds
+                took_ns = max(0, now_ns - begin_ns)
+                self._lead_ns = max(self._period_ns, round(LEAD_MARGIN * took_ns))
+                if request != self._request:
+                    return
+                if now_ns <= trajectory.start_ns:
+                    self._send(trajectory, now_ns)
+                    return
