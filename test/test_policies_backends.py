@@ -36,6 +36,7 @@ SMALL = {
 VARIANTS: dict[str, dict[str, Any]] = {
     'resnet18': {},
     'small': {'hyper': {**SMALL, 'backbone': 'small', 'latent_dim': 0}},
+    'points': {'hyper': {**SMALL, 'backbone': 'points', 'latent_dim': 0}},
     'two cameras': {
         'cameras': ('top', 'wrist'),
         'hyper': {
@@ -124,7 +125,7 @@ def test_act_gives_the_same_chunk_and_attention_by_every_back_end(variant: str, 
     assert set(more) == set(extras) == {f'attention/{camera}' for camera in policy.cameras}
 
 
-@pytest.mark.parametrize('variant', ['small', 'resnet50'])
+@pytest.mark.parametrize('variant', ['small', 'points', 'resnet50'])
 def test_folding_keeps_the_numbers_of_every_backbone(variant: str) -> None:
     policy = small_act(variant)
     expected, _ = policy.act(seen(policy), None)
@@ -133,7 +134,7 @@ def test_folding_keeps_the_numbers_of_every_backbone(variant: str) -> None:
 
 
 @pytest.mark.parametrize('kind', FAMILIES)
-@pytest.mark.parametrize('name', ['onnx', 'openvino'])
+@pytest.mark.parametrize('name', CPU_BACK_ENDS)
 def test_a_recurrent_policy_keeps_its_state_in_every_back_end(kind: str, name: str) -> None:
     policy, plain = family(kind), family(kind)
     choose(policy, name)
@@ -254,13 +255,22 @@ def test_auto_takes_what_is_clearly_fastest(
     assert chosen(policy).name == expected
 
 
-def test_auto_leaves_short_steps_and_policies_with_a_state_alone(cache: Path) -> None:
-    recurrent = family('sarnn')
-    choose(recurrent, 'auto')
-    short = small_act('state only')
-    use_back_end(short, BackEndChoice(), lambda: 0)  # a clock that stands
-    assert recurrent.back_end is short.back_end is None
+def test_auto_makes_no_graph_for_short_steps(cache: Path) -> None:
+    recurrent, short = family('sarnn'), small_act('state only')
+    for policy in (recurrent, short):
+        use_back_end(policy, BackEndChoice(), lambda: 0)  # a clock that stands
+    assert chosen(recurrent) == BackEndChoice('torch')
+    assert short.back_end is None
     assert not cache.exists()
+
+
+def test_a_packed_step_that_is_wrong_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    recurrent = family('cnnrnn')
+    monkeypatch.setattr(backends, 'PackedRecurrent', lambda policy: Wrong(policy, 'float32'))
+    lines: list[str] = []
+    use_back_end(recurrent, BackEndChoice(), lambda: 0, lines.append)
+    assert recurrent.back_end is None
+    assert any(line.startswith('not used') for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -336,6 +336,7 @@ def test_the_rate_is_the_one_that_something_says(tmp_path: Path) -> None:
     ('changes', 'words'),
     [
         ({'hyper': {'backbone': 'small'}}, "backbone 'small'"),
+        ({'hyper': {'backbone': 'points'}}, "backbone 'points'"),
         ({'hyper': {'camera_embedding': True}}, 'camera_embedding'),
         ({'hyper': {'latent_dim': 0}}, 'latent_dim 0'),
         ({'cameras': ()}, 'no camera'),

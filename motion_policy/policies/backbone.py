@@ -1,12 +1,13 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""From a camera image to a feature map, for ACT: a ResNet, or a small network for CPUs.
+"""From a camera image to a feature map, for ACT: a ResNet, or one of two small networks for CPUs.
 
 Batch statistics of a ResNet are frozen: batches of robot images are too small and too alike.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Literal
 
 import torch
@@ -15,10 +16,15 @@ from torch import Tensor, nn
 
 from motion_policy.errors import UserError
 
-BackboneName = Literal['resnet18', 'resnet34', 'resnet50', 'small']
+BackboneName = Literal['resnet18', 'resnet34', 'resnet50', 'small', 'points']
 SMALL_CHANNELS = (32, 64, 96, 128)
 GROUPS = 8
 COORDINATES = 2
+POINT_CHANNELS = (16, 32)
+POINTS = 32
+POINT_MOMENTUM = 0.01
+SCORE_FLOOR = 1e-4
+SPREAD_FLOOR = 1e-8  # of a variance; half the image is 1
 
 
 class ResNetBackbone(nn.Module):
@@ -116,14 +122,83 @@ class SmallBackbone(nn.Module):
         return images
 
 
+class PointBackbone(nn.Module):
+    """Where 32 learned features are in the image: (N, 3, H, W) -> (N, 64, 1, 1): every x, every y.
+
+    Three convolutions and a spatial softmax (Levine et al., "End-to-end training of deep
+    visuomotor policies", arXiv:1504.00702) over scores that have the same spread in every image. A
+    camera becomes one token that tells positions finer than pixels, from few demonstrations.
+    """
+
+    channels = COORDINATES * POINTS
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for number, (before, channels) in enumerate(pairwise((3, *POINT_CHANNELS, POINTS))):
+            layers.append(nn.Conv2d(before, channels, 3, 1 if number else 2, 1))
+            layers.append(nn.ReLU(inplace=True))
+        self.convolutions = nn.Sequential(*layers[:-1])
+        self.convolutions.to(memory_format=torch.channels_last)
+        self.log_temperature = nn.Parameter(torch.zeros(POINTS, 1))
+        self.spread = RunningSpread(self.channels)
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.convolutions(images)
+        height, width = maps.shape[-2:]
+        scores = maps.flatten(2).float()  # half precision would round positions to pixels
+        deviation, mean = torch.std_mean(scores, dim=-1, correction=0, keepdim=True)
+        scores = (scores - mean) / (deviation + SCORE_FLOOR) * self.log_temperature.neg().exp()
+        attention = scores.softmax(-1).unflatten(-1, (height, width))
+        x = (attention.sum(2) * _axis(width, scores)).sum(-1)
+        y = (attention.sum(3) * _axis(height, scores)).sum(-1)
+        return self.spread(torch.cat((x, y), dim=1))[..., None, None]
+
+
+class RunningSpread(nn.Module):
+    """Values (N, C) in units of their own spread, which is followed while training.
+
+    A small object moves a point by little: only so does what it moves outweigh the rest of the
+    network's input, and is learnt within hundreds of steps.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    seen: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer('mean', torch.zeros(channels))
+        self.register_buffer('variance', torch.ones(channels))
+        self.register_buffer('seen', torch.zeros((), dtype=torch.int64))
+
+    def forward(self, values: Tensor) -> Tensor:
+        if self.training:
+            with torch.no_grad():
+                self._follow(values.detach())
+        return (values - self.mean) / (self.variance + SPREAD_FLOOR).sqrt()
+
+    def _follow(self, values: Tensor) -> None:
+        self.seen += 1
+        share = (1 / self.seen).clamp(min=POINT_MOMENTUM)
+        self.mean.lerp_(values.mean(0), share)
+        square = (values - self.mean).square().mean(0)
+        self.variance.lerp_(square, share)
+
+
 def _coordinates(maps: Tensor) -> Tensor:
     """x and y of every place of maps (N, C, h, w), from -1 to 1: (N, 2, h, w)."""
     height, width = maps.shape[-2:]
-    x = torch.linspace(-1, 1, width, dtype=maps.dtype, device=maps.device).expand(height, width)
-    y = torch.linspace(-1, 1, height, dtype=maps.dtype, device=maps.device)[:, None].expand_as(x)
+    x = _axis(width, maps).expand(height, width)
+    y = _axis(height, maps)[:, None].expand_as(x)
     return torch.stack((x, y)).expand(len(maps), -1, -1, -1)
 
 
-def make_backbone(name: BackboneName) -> ResNetBackbone | SmallBackbone:
+def _axis(places: int, like: Tensor) -> Tensor:
+    return torch.linspace(-1, 1, places, dtype=like.dtype, device=like.device)
+
+
+def make_backbone(name: BackboneName) -> ResNetBackbone | SmallBackbone | PointBackbone:
     """A backbone with random weights; `channels` says how deep its feature map is."""
-    return SmallBackbone() if name == 'small' else ResNetBackbone(name)
+    small = {'small': SmallBackbone, 'points': PointBackbone}
+    return small[name]() if name in small else ResNetBackbone(name)

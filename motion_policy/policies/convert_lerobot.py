@@ -344,7 +344,7 @@ def _put_weights(folder: LeRobotFolder, model: Model) -> None:
 def _refuse_what_lerobot_has_not(policy: ACTPolicy) -> None:
     config = policy.config
     found = {
-        "backbone 'small'": config.backbone == 'small',
+        f"backbone '{config.backbone}'": not config.backbone.startswith('resnet'),
         'backbone_per_camera': config.backbone_per_camera and len(policy.cameras) > 1,
         'camera_embedding': config.camera_embedding,
         'latent_dim 0': not config.latent_dim,
