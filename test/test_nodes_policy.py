@@ -105,6 +105,58 @@ def test_a_topic_of_another_type_is_named_with_both_types(
         bench.spin_until(lambda: 'CompressedImage' in arm.enable().message, 'the other type')
 
 
+def test_configuring_fails_when_a_topic_carries_another_type(
+    bench: Bench, arm: FakeArm, make_node: MakeNode, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bench.client.destroy_publisher(arm.camera)
+    arm.camera_works = False
+    with ros_bench() as other:
+        other.client.create_publisher(CompressedImage, 'top/image_raw', 10)
+        node = make_node(autostart=False)
+        bench.spin_until(lambda: node.get_publishers_info_by_topic('top/image_raw'), 'a publisher')
+        capfd.readouterr()
+        assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+        (line,) = [x for x in capfd.readouterr().err.splitlines() if 'cannot configure' in x]
+        assert '/top/image_raw' in line and 'published there as' in line
+
+
+def test_what_does_not_fit_the_robot_is_told_before_anybody_enables(
+    arm: FakeArm, make_node: MakeNode, log: list[str]
+) -> None:
+    wider = ROBOT.cameras['top'].model_copy(update={'width': 40})
+    arm.robot = ROBOT.model_copy(update={'cameras': {'top': wider}})
+    make_node()
+    arm.bench.spin_until(lambda: any('not fit to be enabled' in x for x in log), 'a log')
+    (line,) = [x for x in log if 'not fit to be enabled' in x]
+    assert '40x24' in line and '32x24' in line
+    arm.robot = ROBOT
+    arm.enable_when_ready()
+    assert len([x for x in log if 'not fit to be enabled' in x]) == 1
+
+
+def test_an_arm_that_is_behind_its_last_command_is_not_enabled_yet(
+    arm: FakeArm, make_node: MakeNode
+) -> None:
+    make_node()
+
+    def refused() -> bool:
+        arm.obeys = True
+        arm.enable_when_ready()
+        arm.hear(20)
+        arm.obeys = False
+        arm.position = arm.position - 0.3
+        arm.hear(3)
+        arm.enable(False)
+        arm.bench.spin_until(lambda: (arm.commands[-1] == arm.commands[-2]).all(), 'rest')
+        answer = arm.enable()
+        while answer.success:  # it was still braking
+            arm.enable(False)
+            answer = arm.enable()
+        return 'is on its way' in answer.message
+
+    arm.bench.spin_until(refused, 'a refusal')
+
+
 def test_images_of_another_size_are_refused_with_both_sizes(
     arm: FakeArm, make_node: MakeNode
 ) -> None:

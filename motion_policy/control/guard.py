@@ -126,6 +126,10 @@ class GuardChain:
         """The last command sent, (J,)."""
         return self.limiter.position
 
+    def reaction(self, stage: str) -> Literal['clamped', 'stopped']:
+        """What a violation of this stage leads to."""
+        return 'clamped' if self._reactions.get(stage) == 'clamp' else 'stopped'
+
     def start(self, measured: Float64Array) -> None:
         """Begin at rest at the measured position (J,); UserError where the tool must not be."""
         outside = self.workspace.describe(measured) if self.workspace else ''

@@ -36,6 +36,7 @@ from motion_policy.nodes.realtime import (
 )
 from motion_policy.nodes.shell import declare, parameter
 from motion_policy.nodes.stop_switches import StopSwitches, declare_switch_parameters
+from motion_policy.nodes.stream_check import StreamCheck
 from motion_policy.nodes.stream_rates import StreamRates
 from motion_policy.nodes.subscriptions import StreamSubscriptions
 from motion_policy.robot import RobotSpec
@@ -146,6 +147,7 @@ class ArmDriver:
         self._rates = StreamRates(
             node, robot, self.subscriptions, NANOSECONDS_PER_S / controller.policy_period_ns
         )
+        self._check = StreamCheck(node, self.subscriptions, self._examine)
         self._switches = StopSwitches(node, self._stop_at_once)
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.extra_statuses: Callable[[], list[Any]] = list
@@ -220,14 +222,16 @@ class ArmDriver:
             lines = [f'{self.subscriptions.describe(n)}: {f}' for n, f in faults.items()]
             raise UserError(f'not enabled: {"; ".join(lines)}')
         try:
-            observation = observation_from_row(row, self._seen_robot)
-            for check in self.checks_of_observations:
-                check(observation)
+            self._check_observation(row)
             with self.lock:
                 self.controller.enable(now_ns, measured)
         except UserError as error:
             raise UserError(f'not enabled: {error}') from None
         return 'enabled: ramping to the first target'
+
+    def check_topics(self) -> None:
+        """UserError if a stream's topic is published with other types than the spec's only."""
+        self._check.check_types()
 
     def disable(self) -> str:
         """Let the arm brake and hold."""
@@ -240,6 +244,21 @@ class ArmDriver:
         with self.lock:
             self.controller.reset()
         return 'reset: plan and faults are forgotten'
+
+    def _check_observation(self, row: Row) -> None:
+        observation = observation_from_row(row, self._seen_robot)
+        for check in self.checks_of_observations:
+            check(observation)
+
+    def _examine(self) -> bool:
+        """Whether all streams could be looked at; UserError for what is not as the spec says."""
+        row = self._observe(self.node.get_clock().now().nanoseconds)
+        for name, fault in self._measured_and_faults(row)[1].items():
+            if name not in row.faults:  # those of age are told elsewhere
+                raise UserError(f'{self.subscriptions.describe(name)}: {fault}')
+        if row.complete:
+            self._check_observation(row)
+        return row.complete
 
     def _stop_at_once(self, reason: str) -> None:
         if not self.controller.enabled:
@@ -346,6 +365,7 @@ class ArmDriver:
         now = self.node.get_clock().now()
         for line in self._rates.look(now.nanoseconds):
             self.node.get_logger().warning(line)
+        self._check.look()
         name, controller = self.node.get_fully_qualified_name(), self.controller
         with self.lock:
             values = diagnostics.controller_values(controller, now.nanoseconds)
@@ -360,9 +380,10 @@ class ArmDriver:
             ),
             diagnostics.status(
                 f'{name}: streams', robot_name,
-                ', '.join(self._faults) or ', '.join(sorted(self._rates.slow)) or 'all there',
+                ', '.join(self._faults or sorted(self._rates.slow)) or self._check.problem
+                or 'all there',
                 {**diagnostics.stream_values(self._row, self._faults), **self._rates.values()},
-                not (self._faults or self._rates.slow),
+                not (self._faults or self._rates.slow or self._check.problem),
             ),
         ]  # fmt: skip
         statuses += self.extra_statuses()

@@ -40,7 +40,7 @@ def durations(what: str, recent: RecentDurations) -> Values:
 
 
 def controller_values(controller: Controller, now_ns: int) -> Values:
-    """Return state, counters and clamps of the controller."""
+    """Return state and counters of the controller, and how often each stage of the guard acted."""
     until_ns = controller.buffer.covers_until_ns
     ahead_ms = 0.0 if until_ns is None else max(0, until_ns - now_ns) * 1e-6
     values: Values = {
@@ -56,7 +56,7 @@ def controller_values(controller: Controller, now_ns: int) -> Values:
         values['inference latency of chunks [ms]'] = controller.schedule.latency_ns * 1e-6
         values['asks ahead of the end of a plan [ms]'] = controller.schedule.lead_ns * 1e-6
     for stage, count in controller.guard.counts.items():
-        values[f'clamped by {stage}'] = count
+        values[f'{controller.guard.reaction(stage)} by {stage}'] = count
     return values
 
 

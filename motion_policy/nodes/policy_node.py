@@ -248,6 +248,7 @@ class PolicyNode(LifecycleNode):
         self._driver = ArmDriver(self, robot, controller, self._ask, spec.cameras)
         self._driver.extra_statuses = self._statuses
         self._driver.checks_of_observations = [runner.check_observation, watch.check_light]
+        self._driver.check_topics()
         self.get_logger().info(
             f"'{checkpoint}' ({spec.kind}, {spec.rate:g} Hz) drives '{robot.name}' at "
             f'{robot.rate:g} Hz on {device}' + ('' if mix == Mix() else f', mix {mix}')
