@@ -27,7 +27,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from motion_policy.nodes import policy_node
 from motion_policy.policies import PolicySpec, make_policy, save_policy
-from motion_policy.policies.normalisation import Normalisation, Range
+from motion_policy.policies.normalisation import Normalisation, Range, Spread
 from motion_policy.robot import RobotSpec
 
 MakeNode = Callable[..., policy_node.PolicyNode]
@@ -61,11 +61,15 @@ class FakeArm:
         self._joints = node.create_publisher(JointState, 'joint_states', 10)
         self.camera = node.create_publisher(Image, 'top/image_raw', 10)
         topic = robot.joints.command[0].topic
-        self.listener = node.create_subscription(Float64MultiArray, topic, self._obey, 100)
+        self.listener = self.listen(topic)
         node.create_subscription(DiagnosticArray, '/diagnostics', self.diagnostics.append, 10)
         if publishes:
             node.create_timer(0.01, self.publish_joints)
             node.create_timer(0.04, self.publish_image)
+
+    def listen(self, topic: str) -> Any:
+        """Subscribe the commands."""
+        return self.bench.client.create_subscription(Float64MultiArray, topic, self._obey, 100)
 
     def enable(self, on: bool = True) -> Any:
         """Call `~/enable`."""
@@ -205,6 +209,26 @@ def save_random_policy(
         hyper={'rec_dim': 8, 'k_dim': 2},
         effort=effort,
         normalisation=Normalisation(qpos=span, action=span, effort=span),
+        robot=robot,
+    )
+    return save_policy(make_policy(spec), folder)
+
+
+def save_random_chunk_policy(folder: Path, robot: RobotSpec, rows: int) -> Path:
+    """Save a small ACT with random weights for three joints, at the rate of the robot."""
+    torch.manual_seed(0)
+    spread = Spread(mean=(0.1, 0.1, 0.1), std=(0.2, 0.2, 0.2))
+    hyper = {
+        'chunk': rows, 'hidden_dim': 32, 'heads': 2, 'feedforward_dim': 32, 'encoder_layers': 1,
+        'backbone': 'small', 'posterior': False,
+    }  # fmt: skip
+    spec = PolicySpec(
+        kind='act',
+        rate=robot.rate,
+        cameras=('top',),
+        image_size=(96, 128),
+        hyper=hyper,
+        normalisation=Normalisation(qpos=spread, action=spread),
         robot=robot,
     )
     return save_policy(make_policy(spec), folder)

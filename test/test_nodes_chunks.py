@@ -16,14 +16,17 @@ from control_robots import formula_arm
 pytest.importorskip('rclpy')
 
 import torch
-from fake_arm import FakeArm, MakeNode, assert_safe, stand_before_policy
+from fake_arm import (
+    FakeArm,
+    MakeNode,
+    assert_safe,
+    save_random_chunk_policy,
+    stand_before_policy,
+)
 from rclpy.lifecycle import TransitionCallbackReturn
 from ros_testing import Bench
 from sensor_msgs.msg import Image
 from trajectory_msgs.msg import JointTrajectory
-
-from motion_policy.policies import PolicySpec, make_policy, save_policy
-from motion_policy.policies.normalisation import Normalisation, Spread
 
 ROBOT = formula_arm()
 ROWS = 150
@@ -50,28 +53,13 @@ class SlowPolicy:
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    spread = Spread(mean=(0.1, 0.1, 0.1), std=(0.2, 0.2, 0.2))
-    hyper = {
-        'chunk': ROWS, 'hidden_dim': 32, 'heads': 2, 'feedforward_dim': 32, 'encoder_layers': 1,
-        'backbone': 'small', 'posterior': False,
-    }  # fmt: skip
-    spec = PolicySpec(
-        kind='act',
-        rate=50.0,
-        cameras=('top',),
-        image_size=(96, 128),
-        hyper=hyper,
-        normalisation=Normalisation(qpos=spread, action=spread),
-        robot=ROBOT,
-    )
-    return save_policy(make_policy(spec), tmp_path_factory.mktemp('models') / 'act')
+    return save_random_chunk_policy(tmp_path_factory.mktemp('models') / 'act', ROBOT, ROWS)
 
 
 @pytest.fixture
 def usual_parameters() -> dict[str, Any]:
-    # The pictures of the fake camera are all the same.
-    return {'backend': 'eager', 'max_frozen': 0.0}
+    # The pictures of the fake camera are all the same; tests stand before the policy in here.
+    return {'backend': 'eager', 'max_frozen': 0.0, 'inference.isolation': 'thread'}
 
 
 def test_between_chunks_the_arm_goes_on_and_the_whole_plan_and_the_heat_are_shown(

@@ -1,0 +1,217 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Whole chunks over real DDS: a controller that plays trajectories never leaves the limits, and
+whatever goes wrong, a braking trajectory is the last it hears.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from control_robots import formula_arm
+
+pytest.importorskip('rclpy')
+
+import torch
+from fake_arm import MakeNode, assert_safe, save_random_chunk_policy, save_random_policy
+from ros_testing import Bench
+from std_msgs.msg import Bool, Float64MultiArray
+from trajectory_arm import CHUNKS, EVERY_TRAJECTORY, TrajectoryArm, nanoseconds
+
+from motion_policy.errors import UserError
+from motion_policy.robot import RobotSpecError
+
+ROBOT = formula_arm(command=CHUNKS)
+ROWS = 60
+ARRAY = 'std_msgs/msg/Float64MultiArray'
+
+
+@pytest.fixture
+def arm(bench: Bench) -> TrajectoryArm:
+    return TrajectoryArm(bench, ROBOT)
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return save_random_chunk_policy(tmp_path_factory.mktemp('models') / 'act', ROBOT, ROWS)
+
+
+@pytest.fixture
+def usual_parameters() -> dict[str, Any]:
+    return {
+        'backend': 'eager', 'max_frozen': 0.0, 'inference.isolation': 'thread',
+        **EVERY_TRAJECTORY,
+    }  # fmt: skip
+
+
+def running(arm: TrajectoryArm, make_node: MakeNode, **parameters: Any) -> Any:
+    """A node whose policy moves the arm."""
+    node = make_node(**parameters)
+    arm.enable_when_ready()
+    arm.wait_for_diagnostic('control', 'state', 'run')
+    arm.hear_trajectories(3)
+    return node
+
+
+def assert_brakes_at_once(arm: TrajectoryArm) -> None:
+    """The last trajectory brakes from its second point on, and as fast as it may."""
+    last, told = arm.trajectories[-1], arm.told()
+    limits, dt = ROBOT.joints.limits, ROBOT.period_ns * 1e-9
+    count = len(last.points)
+    speed = np.abs(np.diff(told[-count - 1 :], axis=0)) / dt
+    slower = np.maximum(speed[:-1] - limits.acceleration_array() * dt, 0)
+    np.testing.assert_allclose(speed[1:], slower, atol=1e-3)
+    assert not speed[-1].any()
+    assert nanoseconds(last.points[0].time_from_start) <= ROBOT.period_ns
+    assert nanoseconds(last.points[-1].time_from_start) <= ROBOT.period_ns * count
+
+
+@pytest.mark.parametrize('interpolation', ['linear', 'cubic'])
+def test_every_chunk_is_one_trajectory_that_replaces_the_rest_of_the_one_before(
+    arm: TrajectoryArm, make_node: MakeNode, interpolation: str
+) -> None:
+    running(arm, make_node, interpolation=interpolation)
+    first, second = arm.hear_trajectories(2)
+    for message in (first, second):
+        assert len(message.points) > ROWS / 2
+        last = [point.positions for point in message.points[-2:]]
+        np.testing.assert_allclose(last[0], last[1], atol=1e-9)
+    end_ns = nanoseconds(first.header.stamp) + nanoseconds(first.points[-1].time_from_start)
+    assert nanoseconds(second.header.stamp) < end_ns
+    assert arm.enable(False).success
+    arm.wait_for_idle()
+    assert np.abs(arm.told()[-1] - arm.told()[0]).max() > 0.02
+    arm.assert_told_safely()
+
+
+def test_disable_ends_with_a_braking_trajectory_and_then_silence(
+    arm: TrajectoryArm, make_node: MakeNode
+) -> None:
+    running(arm, make_node)
+    assert arm.enable(False).success
+    arm.wait_for_idle()
+    heard = len(arm.trajectories)
+    assert_brakes_at_once(arm)
+    arm.wait_until_played()
+    assert len(arm.trajectories) == heard
+    arm.assert_told_safely()
+    arm.enable_when_ready()  # and from there it goes on
+    arm.hear_trajectories(3)
+    arm.enable(False)
+    arm.wait_for_idle()
+    arm.assert_told_safely()
+
+
+def stop_camera(arm: TrajectoryArm) -> None:
+    arm.camera_works = False
+
+
+def stop_joints(arm: TrajectoryArm) -> None:
+    arm.joints_work = False
+
+
+@pytest.mark.parametrize('fault', [stop_camera, stop_joints])
+def test_a_fault_is_answered_by_a_braking_trajectory_and_the_arm_goes_on_after_it(
+    arm: TrajectoryArm, make_node: MakeNode, fault: Callable[[TrajectoryArm], None]
+) -> None:
+    running(arm, make_node)
+    fault(arm)
+    arm.wait_for_diagnostic('control', 'state', 'hold')
+    arm.wait_for_silence()
+    assert_brakes_at_once(arm)
+    heard = len(arm.trajectories)
+    arm.wait_until_played()
+    assert len(arm.trajectories) == heard
+    arm.camera_works = arm.joints_work = True
+    arm.wait_for_diagnostic('control', 'state', 'run')
+    arm.hear_trajectories(2)
+    arm.enable(False)
+    arm.wait_for_idle()
+    arm.assert_told_safely()
+
+
+def test_an_emergency_stop_is_answered_by_a_braking_trajectory(
+    bench: Bench, arm: TrajectoryArm, make_node: MakeNode
+) -> None:
+    button = bench.client.create_publisher(Bool, 'emergency_stop', 1)
+    running(arm, make_node)
+    bench.spin_until(lambda: button.get_subscription_count() > 0, 'a listener')
+    button.publish(Bool(data=True))
+    arm.wait_for_idle()
+    assert_brakes_at_once(arm)
+    arm.assert_told_safely()
+
+
+def test_an_arm_that_does_not_follow_is_stopped(arm: TrajectoryArm, make_node: MakeNode) -> None:
+    running(arm, make_node, max_following_error=0.1)
+    arm.obeys = False
+    arm.position = arm.position + 0.3
+    arm.bench.spin_until(
+        lambda: arm.diagnostic('control', 'clamped by following_error') not in ('', '0'), 'a clamp'
+    )
+    arm.wait_until_played()
+    assert arm.enable(False).success
+    arm.wait_for_idle()
+    arm.assert_told_safely()
+
+
+def test_a_policy_of_single_rows_moves_such_an_arm_too(
+    arm: TrajectoryArm, make_node: MakeNode, tmp_path: Path
+) -> None:
+    folder = save_random_policy(tmp_path / 'random', ROBOT)
+    running(arm, make_node, checkpoint=str(folder))
+    arm.hear_trajectories(10)
+    assert arm.enable(False).success
+    arm.wait_for_idle()
+    assert np.abs(arm.told()[-1] - arm.told()[0]).max() > 0.02
+    arm.assert_told_safely()
+
+
+def test_deactivate_ends_with_a_braking_trajectory(
+    arm: TrajectoryArm, make_node: MakeNode
+) -> None:
+    node = running(arm, make_node)
+    node.trigger_deactivate()
+    node.trigger_cleanup()
+    arm.wait_for_silence()
+    arm.wait_until_played()
+    assert_brakes_at_once(arm)
+    arm.assert_told_safely()
+
+
+def test_one_topic_may_get_chunks_and_another_every_command(
+    bench: Bench, make_node: MakeNode, tmp_path: Path
+) -> None:
+    arm_topic = CHUNKS[:-1] + ', joints: [joint1, joint2]}'
+    gripper = f'{{topic: gripper, type: {ARRAY}, joints: [joint3]}}'
+    robot = formula_arm(command=f'[{arm_topic}, {gripper}]')
+    (tmp_path / 'mixed.yaml').write_text(robot.to_yaml())
+    arm, third = TrajectoryArm(bench, ROBOT), []
+    bench.client.create_subscription(
+        Float64MultiArray, 'gripper', lambda m: third.append(list(m.data)), 100
+    )
+    arm.obeys = False
+    make_node(
+        robot=str(tmp_path / 'mixed.yaml'), **{'qos_overrides./gripper.publisher.depth': 100}
+    )
+    arm.enable_when_ready()
+    arm.hear_trajectories(3)
+    assert arm.enable(False).success
+    arm.wait_for_idle()
+    assert all(message.joint_names == ['joint1', 'joint2'] for message in arm.trajectories)
+    assert {len(values) for values in third} == {1} and len(third) > 20
+    ahead = arm.told()
+    assert_safe(list(np.column_stack((ahead, np.full(len(ahead), 0.1)))), ROBOT)
+    alone = np.column_stack((np.full((len(third), 2), 0.1), np.array(third)))
+    assert_safe(list(alone), ROBOT)
+
+
+def test_only_trajectories_can_be_sent_ahead() -> None:
+    with pytest.raises(RobotSpecError, match=r"command: send is 'chunk' with std_msgs") as caught:
+        formula_arm(command=CHUNKS.replace('trajectory_msgs/msg/JointTrajectory', ARRAY))
+    assert isinstance(caught.value, UserError) and '\n' not in str(caught.value)
