@@ -4,9 +4,9 @@
 
 Ours is `policy.act` as the policy node calls it: camera frame and joints in, chunk out, resizing
 and normalising included. The reference is the whole network in PyTorch's own layers on ready-made
-tensors. One process, so one state of the allocator. Recurrent policies: one thread, no image
-decoder, CPU time. ACT of the paper's size: two threads, wall time, the back end that `auto`
-chooses; reference with attention weights, batch norm as a module and NCHW images.
+tensors. One process, so one state of the allocator. Ours runs in the back end that `auto` chooses.
+Recurrent policies: one thread, no image decoder, CPU time. ACT of the paper's size: two threads,
+wall time; reference with attention weights, batch norm as a module and NCHW images.
 """
 
 from __future__ import annotations
@@ -77,6 +77,8 @@ def _measure(kind: str, size: int, target: float, seconds: float) -> Measurement
     image = frame.permute(0, 3, 1, 2).contiguous().float() / 255
     vector = torch.full((1, joints), 0.5)
     state = policy.initial_state(1)
+    use_back_end(policy, BackEndChoice(), time.perf_counter_ns)
+    taken = chosen(policy)
 
     def ours() -> None:
         policy.act(observation, state)
@@ -87,13 +89,13 @@ def _measure(kind: str, size: int, target: float, seconds: float) -> Measurement
 
     ours_ms, reference_ms = interleaved_ms((ours, reference), seconds)
     return Measurement(
-        what=f'{kind} {size}x{size}, one step, 1 thread',
+        what=f'{kind} {size}x{size}, one step, 1 thread ({taken.name})',
         ours=statistics.median(ours_ms),
         reference=statistics.median(reference_ms),
         reference_name='eager forward of the network in plain layers, image decoder included',
         unit='ms of CPU time, median',
         target=target,
-        details={'calls': len(ours_ms), 'threads': 1},
+        details={'calls': len(ours_ms), 'threads': 1, 'backend': taken.name},
     )
 
 

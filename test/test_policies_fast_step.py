@@ -64,7 +64,10 @@ def stack(activation: nn.Module) -> Convolutions:
             nn.LayerNorm(9),
             nn.Flatten(),
             nn.Linear(4 * 7 * 9, 5),
+            activation,
+            nn.Linear(5, 6),
             nn.Sigmoid(),
+            nn.Linear(6, 3, bias=False),
         )
 
 

@@ -19,6 +19,7 @@ from motion_policy.errors import UserError
 from motion_policy.policies.act import ACTPolicy
 from motion_policy.policies.backends_cache import policy_digest, remembered
 from motion_policy.policies.backends_graph import export_onnx, random_observation, step_names
+from motion_policy.policies.backends_recurrent import PackedRecurrent, packs
 from motion_policy.policies.backends_runtimes import (
     GraphStep,
     missing_package,
@@ -30,6 +31,7 @@ from motion_policy.policies.backends_runtimes import (
 from motion_policy.policies.backends_static import StaticStep
 from motion_policy.policies.backends_torch import PackedACT
 from motion_policy.policies.base import BackEnd, Observation, Policy
+from motion_policy.policies.recurrent import RecurrentPolicy
 
 # eager: the policy itself, call by call, as it was trained.
 BACK_ENDS = ('auto', 'eager', 'torch', 'onnx', 'openvino')
@@ -40,7 +42,7 @@ ONLY_FLOAT32 = ('eager', 'onnx')
 BOUNDS = {'float32': 1e-5, 'bf16': 0.05}
 CHECKED_STEPS = 3
 ROLLOUT_STEPS = 10  # of a policy with a state, which feeds its rounding back into itself
-WORTHWHILE_NS = {'cpu': 5_000_000, 'cuda': 500_000}  # a shorter step is left as it is
+WORTHWHILE_NS = {'cpu': 5_000_000, 'cuda': 500_000}  # no graph is made for a shorter step
 TIMED_STEPS = 3
 CLEARLY = 0.9  # another run time is taken only for this part of PyTorch's time, or less
 
@@ -72,7 +74,7 @@ def use_back_end(
     """Let a loaded policy's steps be taken as `choice` says, from now on.
 
     `auto` measures what is installed, and takes the fastest that gives the policy's own numbers.
-    It leaves alone a policy with a state in float32, and one whose step is short.
+    For a short step it makes no graph, and takes what is at hand without measuring.
 
     Args:
         policy: in eval mode; its weights may not change afterwards.
@@ -93,7 +95,7 @@ def use_back_end(
         policy.back_end = _fastest(checks, 'bf16', now_ns, say)
         if policy.back_end is None:
             raise UserError(f'{policy.source}: no installed back end computes it in bf16 here')
-    elif policy.initial_state(1) is None:
+    else:
         policy.back_end = _fastest(checks, 'float32', now_ns, say)
     taken = chosen(policy)
     say(f"{policy.source}: backend '{taken.name}' in {taken.precision}")
@@ -168,16 +170,13 @@ def _fastest(checks: Checks, precision: str, now_ns: Clock, say: Say) -> BackEnd
     """The fastest that passes its check; None: the policy itself."""
     worthwhile_ns = WORTHWHILE_NS.get(checks.policy.device.type, 0)
     if precision == 'float32' and checks.shortest_ns([None], now_ns)[0] < worthwhile_ns:
-        return None
+        packed = isinstance(checks.policy, RecurrentPolicy) and checks.policy.device.type == 'cpu'
+        return _sound(checks, 'torch', precision, say) if packed else None
     found: list[BackEnd | None] = [None] if precision == 'float32' else []
     for name in ('torch', 'openvino', 'onnx'):
         if missing_package(name) is not None or (precision == 'bf16' and name in ONLY_FLOAT32):
             continue
-        try:
-            back_end = _checked(checks, name, precision, say)
-        except UserError as error:
-            say(f'not used: {error}')
-            continue
+        back_end = _sound(checks, name, precision, say)
         if back_end is not None:
             found.append(back_end)
     if not found:
@@ -190,6 +189,15 @@ def _fastest(checks: Checks, precision: str, now_ns: Clock, say: Say) -> BackEnd
         if taken < times[best] * (1 if ours else CLEARLY):
             best = place
     return found[best]
+
+
+def _sound(checks: Checks, name: str, precision: str, say: Say) -> BackEnd | None:
+    """A back end that gave the right numbers; None where there is none."""
+    try:
+        return _checked(checks, name, precision, say)
+    except UserError as error:
+        say(f'not used: {error}')
+        return None
 
 
 def _checked(checks: Checks, name: str, precision: str, say: Say) -> BackEnd | None:
@@ -243,4 +251,6 @@ def _make_torch(policy: Policy, precision: str) -> BackEnd | None:
         return PackedACT(policy, precision)
     if precision == 'bf16':
         raise UserError(f"{policy.source}: the backend 'torch' has no bf16 for a {policy.kind}")
+    if isinstance(policy, RecurrentPolicy) and policy.device.type == 'cpu' and packs(policy):
+        return PackedRecurrent(policy)
     return None

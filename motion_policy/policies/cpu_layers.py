@@ -7,6 +7,7 @@ Elsewhere, and wherever a form is missing, the plain layers run.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -80,7 +81,7 @@ class UpConvolution(nn.ConvTranspose2d):
 
 
 class Convolutions(nn.Sequential):
-    """Layers in order. In inference mode on a CPU, activations are part of their convolutions.
+    """Layers in order. In inference mode on a CPU, activations are part of what they follow.
 
     That saves a pass over the largest maps, and for a single small image PyTorch's detour of
     unfolding it into a matrix, which between two steps leaves the cache with all its code. Layers
@@ -113,20 +114,29 @@ def _may_fuse(images: Tensor) -> bool:
 
 
 def _fuse(layers: Sequence[nn.Module]) -> Iterator[Callable[[Tensor], Tensor]]:
-    """The layers, with a convolution and the activation behind it as one."""
-    index = 0
-    while index < len(layers):
-        layer, *behind = layers[index : index + 2]
-        if _is_plain(layer) and behind and _in_onednn(behind[0]) is not None:
-            yield _Fused(layer, behind[0])
-            index += 2
-        else:
-            yield layer.forward
-            index += 1
+    """The layers, with those that are computed as one as one."""
+    while layers:
+        step, count = _joined(layers)
+        yield step
+        layers = layers[count:]
 
 
-def _is_plain(layer: nn.Module) -> bool:
-    if type(layer) is not nn.Conv2d:
+def _joined(layers: Sequence[nn.Module]) -> tuple[Callable[[Tensor], Tensor], int]:
+    """What computes the first of the layers and some behind it as one; how many they are."""
+    first, *behind = layers
+    if isinstance(first, nn.Conv2d) and behind and _fits(first, behind[0]):
+        return _Fused(first, behind[0]), 2
+    flattens = isinstance(first, nn.Flatten) and (first.start_dim, first.end_dim) == (1, -1)
+    linear, *behind = behind if flattens and behind else layers
+    if type(linear) is not nn.Linear or linear.bias is None:
+        return first.forward, 1
+    bends = bool(behind) and _in_onednn(behind[0]) is not None
+    activation = behind[0] if bends else nn.Identity()
+    return _Product(linear, activation, flattens), 1 + flattens + bends
+
+
+def _fits(layer: nn.Conv2d, activation: nn.Module) -> bool:
+    if type(layer) is not nn.Conv2d or _in_onednn(activation) is None:
         return False
     return layer.padding_mode == 'zeros' and not isinstance(layer.padding, str)
 
@@ -140,42 +150,87 @@ def _in_onednn(activation: nn.Module) -> tuple[str, list[float]] | None:
     return ('relu', []) if isinstance(activation, nn.ReLU) else None
 
 
-class _Fused:
-    """A convolution and its activation in one call, on weights in the order that oneDNN wants.
+class _Joined(ABC):
+    """A layer and its activation, on weights in an order that is kept until they change."""
+
+    def __init__(self, layer: nn.Module, activation: nn.Module) -> None:
+        self.layer, self.activation = layer, activation
+        self.ordered: _Ordered | None = None
+
+    def __call__(self, values: Tensor) -> Tensor:
+        weight, ordered = self.layer._parameters['weight'], self.ordered
+        assert weight is not None
+        if weight.is_inference():  # such a weight has no version
+            return self.plain(values)
+        version = weight._version, weight.data_ptr(), values.shape
+        if ordered is None or ordered.source is not weight or ordered.version != version:
+            self.ordered = ordered = _Ordered(self.order(weight, values.shape), weight, version)
+        return self.fused(values, ordered.weight)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy begins with: it orders its own weights."""
+        return {**self.__dict__, 'ordered': None}
+
+    def plain(self, values: Tensor) -> Tensor:
+        """The layers, one after the other."""
+        return self.activation(self.layer(values))  # type: ignore[no-any-return]
+
+    @abstractmethod
+    def order(self, weight: Tensor, shape: torch.Size) -> Tensor:
+        """The weights, for values of a shape."""
+
+    @abstractmethod
+    def fused(self, values: Tensor, weight: Tensor) -> Tensor:
+        """What `plain` gives, by weights in that order."""
+
+
+class _Fused(_Joined):
+    """A convolution with the weights that oneDNN wants.
 
     torch.compile calls the same operators; PyTorch offers them under no other name.
     """
 
     def __init__(self, layer: nn.Conv2d, activation: nn.Module) -> None:
-        self.layer, self.activation = layer, activation
+        super().__init__(layer, activation)
         named = _in_onednn(activation)
         assert named is not None
         self.where = layer.padding, layer.stride, layer.dilation, layer.groups
         self.arguments = *self.where, *named, ''
-        self.ordered: _Ordered | None = None
+        self.convolve = torch.ops.mkldnn._convolution_pointwise.default
 
-    def __call__(self, images: Tensor) -> Tensor:
-        layer, ordered = self.layer, self.ordered
-        weight = layer.weight
-        if weight.is_inference():  # such a weight has no version
-            plain: Tensor = self.activation(layer(images))
-            return plain
-        version = weight._version, weight.data_ptr(), images.shape
-        if ordered is None or ordered.source is not weight or ordered.version != version:
-            self.ordered = ordered = _Ordered(self._order(weight, images.shape), weight, version)
-        fused: Tensor = torch.ops.mkldnn._convolution_pointwise.default(
-            images, ordered.weight, layer.bias, *self.arguments
-        )
-        return fused
-
-    def _order(self, weight: Tensor, shape: torch.Size) -> Tensor:
+    def order(self, weight: Tensor, shape: torch.Size) -> Tensor:
         reorder = torch.ops.mkldnn._reorder_convolution_weight
-        ordered: Tensor = reorder(weight, *self.where, list(shape))
-        return ordered
+        return reorder(weight, *self.where, list(shape))  # type: ignore[no-any-return]
 
-    def __getstate__(self) -> dict[str, Any]:
-        """What a copy begins with: it orders its own weights."""
-        return {**self.__dict__, 'ordered': None}
+    def fused(self, values: Tensor, weight: Tensor) -> Tensor:
+        bias = self.layer._parameters['bias']
+        return self.convolve(values, weight, bias, *self.arguments)  # type: ignore[no-any-return]
+
+
+class _Product(_Joined):
+    """A linear layer behind maps, if it `flattens`: with weights in the order of channels_last."""
+
+    def __init__(self, layer: nn.Linear, activation: nn.Module, flattens: bool) -> None:
+        super().__init__(layer, activation)
+        self.flattens = flattens
+
+    def plain(self, values: Tensor) -> Tensor:
+        return super().plain(values.flatten(1) if self.flattens else values)
+
+    def order(self, weight: Tensor, shape: torch.Size) -> Tensor:
+        if self.flattens and len(shape) == 4:
+            weight = weight.unflatten(1, shape[1:]).permute(0, 2, 3, 1).flatten(1)
+        return weight.t().contiguous()
+
+    def fused(self, values: Tensor, weight: Tensor) -> Tensor:
+        if self.flattens:
+            values = (values.permute(0, 2, 3, 1) if values.ndim == 4 else values).flatten(1)
+        if values.ndim != 2:
+            return super().plain(values)
+        bias = self.layer._parameters['bias']
+        assert bias is not None
+        product = torch.addmm(bias, values, weight)
+        return self.activation(product)  # type: ignore[no-any-return]
 
 
 class _Ordered(NamedTuple):
