@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+import yaml
 from control_robots import formula_arm
 
 pytest.importorskip('rclpy')
@@ -16,7 +19,9 @@ from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from motion_policy.nodes.commands import CommandPublishers
+from motion_policy.robot import RobotSpec, load_robot_spec, robot_spec_from_yaml
 
+ALOHA_NAMES = ('waist', 'shoulder', 'elbow', 'forearm_roll', 'wrist_angle', 'wrist_rotate')
 TWO_ARMS = """[
   {topic: left/commands, type: std_msgs/msg/Float64MultiArray, joints: [joint3, joint1]},
   {topic: right/joint_trajectory, type: trajectory_msgs/msg/JointTrajectory,
@@ -51,3 +56,59 @@ def test_one_command_becomes_one_message_per_topic(bench: Bench) -> None:
     state = heard['gripper/target_joint']
     assert (list(state.name), list(state.position)) == (['finger'], [0.4])
     assert state.header.stamp.sec > 0
+
+
+def hear_aloha(bench: Bench, robot: RobotSpec) -> tuple[dict[str, JointTrajectory], Any]:
+    """What the four controllers of ALOHA hear, and who speaks to them."""
+    heard: dict[str, JointTrajectory] = {}
+    for topic in robot.joints.command:
+        bench.client.create_subscription(
+            JointTrajectory, topic.topic, lambda m, t=topic.topic: heard.update({t: m}), 1
+        )
+    return heard, CommandPublishers(bench.client, robot)
+
+
+def test_the_controllers_of_two_arms_hear_of_their_own_joints_only(bench: Bench) -> None:
+    robot = load_robot_spec('aloha')
+    heard, publishers = hear_aloha(bench, robot)
+    position = np.arange(14) / 100
+
+    def all_heard() -> bool:
+        publishers.send(position)
+        return len(heard) == 4
+
+    bench.spin_until(all_heard, 'all four messages')
+    for side, first in (('left', 0), ('right', 7)):
+        arm = heard[f'follower_{side}/arm_controller/joint_trajectory']
+        finger = heard[f'follower_{side}/gripper_controller/joint_trajectory']
+        assert tuple(arm.joint_names) == ALOHA_NAMES and finger.joint_names == ['left_finger']
+        np.testing.assert_array_equal(arm.points[0].positions, position[first : first + 6])
+        np.testing.assert_array_equal(finger.points[0].positions, position[first + 6 :][:1])
+
+
+def test_plans_go_to_every_controller_that_wants_them_and_to_no_other(bench: Bench) -> None:
+    content = yaml.safe_load(load_robot_spec('aloha').to_yaml())
+    for topic in content['joints']['command'][:3]:
+        topic['send'] = 'chunk'
+    robot = robot_spec_from_yaml(yaml.safe_dump(content), 'aloha.yaml')
+    heard, publishers = hear_aloha(bench, robot)
+    assert publishers.looks_ahead
+    positions, now_ns = np.arange(28).reshape(2, 14) / 100, 7_000_000_100
+    times_ns = np.array([7_020_000_100, 8_500_000_100])
+
+    def all_heard() -> bool:
+        publishers.send_ahead(positions, times_ns, now_ns)
+        return len(heard) == 3
+
+    bench.spin_until(all_heard, 'three messages')
+    assert 'follower_right/gripper_controller/joint_trajectory' not in heard
+    right = heard['follower_right/arm_controller/joint_trajectory']
+    np.testing.assert_array_equal([p.positions for p in right.points], positions[:, 7:13])
+    assert (right.header.stamp.sec, right.header.stamp.nanosec) == (7, 100)
+    after = [(p.time_from_start.sec, p.time_from_start.nanosec) for p in right.points]
+    assert after == [(0, 20_000_000), (1, 500_000_000)]
+    publishers.send(positions[0])
+    gripper = 'follower_right/gripper_controller/joint_trajectory'
+    bench.spin_until(lambda: gripper in heard, 'the last gripper')
+    assert len(heard.pop(gripper).points) == 1
+    assert {len(message.points) for message in heard.values()} == {2}
