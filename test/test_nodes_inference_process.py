@@ -15,8 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from control_robots import formula_arm
+
+pytest.importorskip('rclpy')
+
 import torch
+from fake_arm import FakeArm, MakeNode, assert_safe
 from policy_examples import small_policy
+from rcl_interfaces.msg import Log
+from ros_testing import Bench
 
 from motion_policy.errors import UserError
 from motion_policy.nodes.inference_process import InferenceProcess
@@ -159,3 +166,22 @@ def test_what_is_wrong_with_a_policy_is_said_as_in_this_process(
         process.infer(observation(0), False, 0, 0)  # a step that raised is no end
     finally:
         process.close()
+
+
+def test_the_arm_holds_while_the_process_is_dead_and_goes_on_by_itself(
+    bench: Bench, arm: FakeArm, make_node: MakeNode
+) -> None:
+    lines: list[str] = []
+    bench.client.create_subscription(Log, '/rosout', lambda m: lines.append(m.msg), 100)
+    node = make_node(**{'inference.isolation': 'process', 'backend': 'eager'})
+    arm.enable_when_ready()
+    arm.wait_for_diagnostic('control', 'state', 'run')
+    assert node._inference is not None and isinstance(node._inference._runner, InferenceProcess)
+    pid = node._inference._runner.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    named = 'hold: policy: RuntimeError: the inference process ended: signal 9'
+    bench.spin_until(lambda: named in lines, named)
+    arm.wait_for_diagnostic('control', 'state', 'run')
+    assert node._inference._runner.pid not in (None, pid)
+    assert_safe(arm.commands, formula_arm())

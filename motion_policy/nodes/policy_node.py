@@ -48,7 +48,7 @@ from motion_policy.nodes.inference_thread import InferenceThread, PolicyStep, Ru
 from motion_policy.nodes.policy_setup import PolicySetup
 from motion_policy.nodes.realtime import (
     cores,
-    prepare_callback_thread,
+    prepare_thread_beside_tick,
     realtime_settings,
     use_cores,
 )
@@ -66,7 +66,7 @@ from motion_policy.streams import Row
 
 ERROR_PERIOD_S = 5.0
 INFERENCE_TIMEOUT_S = 10.0
-ISOLATIONS = ('thread', 'process')
+ISOLATIONS = ('auto', 'thread', 'process')
 MODALITIES = ('joint', 'image', 'effort')
 
 
@@ -97,8 +97,9 @@ class PolicyNode(LifecycleNode):
         )  # fmt: skip
         declare(self, 'precision', 'float32', f'Of its numbers: {", ".join(PRECISIONS)}')
         declare(
-            self, 'inference.isolation', 'thread', 'Where the policy thinks: in a thread of the '
-            'node or in a process of its own', choices=ISOLATIONS,
+            self, 'inference.isolation', 'auto', 'Where the policy thinks: in a thread of the '
+            'node, or in a process of its own; auto: that for policies which answer many rows',
+            choices=ISOLATIONS,
         )  # fmt: skip
         declare(
             self, 'inference.timeout', INFERENCE_TIMEOUT_S, 'A step in a process of its own that '
@@ -166,8 +167,8 @@ class PolicyNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def prepare_thread(self) -> None:
-        """Be quick in the thread that serves the callbacks: it calls this before it does."""
-        prepare_callback_thread(realtime_settings(self))
+        """Be quick in the calling thread: the one of the callbacks calls this before they come."""
+        prepare_thread_beside_tick(realtime_settings(self))
 
     def close(self) -> None:
         """Brake and hold if the arm moves; end the threads."""
@@ -257,13 +258,16 @@ class PolicyNode(LifecycleNode):
     def _runner_maker(self, setup: PolicySetup) -> Callable[[], Runner]:
         say, timeout_s = self.get_logger().info, parameter(self, 'inference.timeout')
         cpus = cores(parameter(self, 'inference.cpus'), 'inference.cpus')
-        apart = parameter(self, 'inference.isolation') == 'process'
+        isolation = parameter(self, 'inference.isolation')
+        apart = isolation == 'process' or (isolation == 'auto' and setup.answers_chunks)
 
         def make_runner() -> Runner:
             if cpus:
                 say(f'inference: {use_cores(cpus)}')
             if apart:
-                return InferenceProcess(setup, say, timeout_s)
+                process = InferenceProcess(setup, say, timeout_s)
+                self.prepare_thread()  # all that is left to this one is to hand pictures over
+                return process
             return setup.make_runner(say, load_policy)
 
         return make_runner

@@ -17,6 +17,8 @@ from motion_policy.control import ChunkExecution, Mix, PolicyRunner
 from motion_policy.errors import UserError
 from motion_policy.policies import Policy, check_robot, load_policy
 from motion_policy.policies.backends import BackEndChoice, use_back_end
+from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
+from motion_policy.policies.kinds import model_class
 from motion_policy.robot import RobotSpec
 
 Load = Callable[[str, str], Policy]
@@ -33,6 +35,12 @@ class PolicySetup:
     mix: Mix = field(default_factory=Mix)
     chunks: ChunkExecution = field(default_factory=ChunkExecution)
     back_end: BackEndChoice = field(default_factory=BackEndChoice)
+
+    @property
+    def answers_chunks(self) -> bool:
+        """Whether policies of this kind answer many rows, for which they think long."""
+        kind = model_class(read_policy_spec(find_checkpoint(self.checkpoint)).kind)
+        return issubclass(kind, Policy) and kind.chunk_rows is not Policy.chunk_rows
 
     def make_runner(self, say: Callable[[str], None], load: Load = load_policy) -> PolicyRunner:
         """Load the policy, check that it fits, choose its back end; UserError says what is wrong.

@@ -53,7 +53,8 @@ def declare_realtime_parameters(node: Node) -> None:
     usual = RealTime()
     declare(
         node, 'realtime.priority', usual.priority, 'SCHED_FIFO priority of the control tick, '
-        'where that is permitted; the thread of the callbacks gets one less; 0: none',
+        'where that is permitted; the threads beside it, but not the policy, get one less; 0: '
+        'none',
         minimum=0, maximum=MAX_PRIORITY,
     )  # fmt: skip
     declare(
@@ -98,7 +99,7 @@ def prepare_tick_thread(wanted: RealTime) -> list[Outcome]:
     return outcomes
 
 
-def prepare_callback_thread(wanted: RealTime) -> None:
+def prepare_thread_beside_tick(wanted: RealTime) -> None:
     """Let the calling thread, which shares the interpreter with the tick, not hold it for long.
 
     A thread that holds the interpreter while others have its core would keep the tick waiting.

@@ -22,7 +22,7 @@ from motion_policy.nodes.arm_driver import (
     declare_control_parameters,
     make_controller,
 )
-from motion_policy.nodes.realtime import prepare_callback_thread, realtime_settings
+from motion_policy.nodes.realtime import prepare_thread_beside_tick, realtime_settings
 from motion_policy.nodes.shell import declare, parameter, run_node
 from motion_policy.robot import RobotSpec, load_robot_spec
 from motion_policy.streams import Row
@@ -58,7 +58,7 @@ class ReplayNode(Node):
 
     def prepare_thread(self) -> None:
         """Be quick in the thread that serves the callbacks: it calls this before it does."""
-        prepare_callback_thread(realtime_settings(self))
+        prepare_thread_beside_tick(realtime_settings(self))
 
     def close(self) -> None:
         """Brake and hold if the arm moves."""
