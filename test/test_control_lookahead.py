@@ -127,10 +127,11 @@ def test_what_is_left_of_the_old_trajectory_is_sent_with_the_new_one() -> None:
     np.testing.assert_array_equal(positions[3:], new.positions)
 
 
-def test_braking_begins_at_the_next_point_with_the_whole_acceleration() -> None:
+@pytest.mark.parametrize('over', [0.76, 1.0, 1.24])
+def test_braking_begins_at_the_nearest_point_with_the_whole_acceleration(over: float) -> None:
     lookahead = resting()
     first = sent(lookahead, lookahead.planned(plan_of(waves()), START_NS, no_pause))
-    now_ns = START_NS + 10 * PERIOD_NS + 1
+    now_ns = START_NS + round((10 + over) * PERIOD_NS)
     brake = lookahead.braked(now_ns)
     assert brake.start_ns == START_NS + 11 * PERIOD_NS
     np.testing.assert_array_equal(brake.positions[0], first.positions[11])
@@ -140,6 +141,9 @@ def test_braking_begins_at_the_next_point_with_the_whole_acceleration() -> None:
     dv = ROBOT.joints.limits.acceleration_array() * PERIOD_NS * 1e-9
     np.testing.assert_allclose(speed[1], np.maximum(speed[0] - dv, 0), atol=1e-6)
     assert not speed[-1].any()
+    times, positions = lookahead.take(brake, now_ns).points_after(now_ns)
+    np.testing.assert_array_equal(positions, brake.positions[over >= 1 :])
+    assert times[0] == START_NS + (12 if over >= 1 else 11) * PERIOD_NS
     assert len(brake.positions) <= 2 + np.ceil((speed[0] / dv).max())
 
 

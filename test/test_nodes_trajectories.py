@@ -17,7 +17,13 @@ from control_robots import formula_arm
 pytest.importorskip('rclpy')
 
 import torch
-from fake_arm import MakeNode, assert_safe, save_random_chunk_policy, save_random_policy
+from fake_arm import (
+    MakeNode,
+    assert_safe,
+    save_random_chunk_policy,
+    save_random_policy,
+    stand_before_policy,
+)
 from ros_testing import Bench
 from std_msgs.msg import Bool, Float64MultiArray
 from trajectory_arm import CHUNKS, EVERY_TRAJECTORY, TrajectoryArm, nanoseconds
@@ -76,9 +82,14 @@ def test_every_chunk_is_one_trajectory_that_replaces_the_rest_of_the_one_before(
     arm: TrajectoryArm, make_node: MakeNode, interpolation: str
 ) -> None:
     running(arm, make_node, interpolation=interpolation)
-    first, second = arm.hear_trajectories(2)
+
+    def whole() -> list[Any]:  # on a busy machine the arm has to brake now and then
+        *_, first, second = arm.trajectories
+        return [message for message in (first, second) if len(message.points) > ROWS / 2]
+
+    arm.bench.spin_until(lambda: len(whole()) == 2, 'two whole chunks')
+    first, second = whole()
     for message in (first, second):
-        assert len(message.points) > ROWS / 2
         last = [point.positions for point in message.points[-2:]]
         np.testing.assert_allclose(last[0], last[1], atol=1e-9)
     end_ns = nanoseconds(first.header.stamp) + nanoseconds(first.points[-1].time_from_start)
@@ -135,6 +146,46 @@ def test_a_fault_is_answered_by_a_braking_trajectory_and_the_arm_goes_on_after_i
     arm.assert_told_safely()
 
 
+@pytest.mark.parametrize(
+    ('spoil', 'holds'),
+    [
+        (lambda chunk: chunk * torch.nan, True),
+        (lambda chunk: chunk[..., :2], True),
+        (lambda chunk: torch.where(torch.rand(chunk.shape) < 0.5, -1e30, 1e30), False),
+    ],
+)
+def test_a_policy_gone_wrong_never_leads_a_trajectory_out_of_the_limits(
+    arm: TrajectoryArm,
+    make_node: MakeNode,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Any], Any],
+    holds: bool,
+) -> None:
+    wrong = [False]
+
+    def spoiled(act: Callable[..., Any]) -> Callable[..., Any]:
+        def answer(*args: Any) -> Any:
+            chunk, *rest = act(*args)
+            return (spoil(chunk) if wrong[0] else chunk, *rest)
+
+        return answer
+
+    stand_before_policy(monkeypatch, spoiled, 'act', 'act_and_explain')
+    running(arm, make_node)
+    wrong[0] = True
+    if holds:
+        arm.wait_for_diagnostic('control', 'state', 'hold')
+        assert_brakes_at_once(arm)
+    else:
+        arm.hear_trajectories(4)
+    wrong[0] = False
+    arm.wait_for_diagnostic('control', 'state', 'run')
+    arm.hear_trajectories(2)
+    assert arm.enable(False).success
+    arm.wait_for_idle()
+    arm.assert_told_safely()
+
+
 def test_an_emergency_stop_is_answered_by_a_braking_trajectory(
     bench: Bench, arm: TrajectoryArm, make_node: MakeNode
 ) -> None:
@@ -148,9 +199,9 @@ def test_an_emergency_stop_is_answered_by_a_braking_trajectory(
 
 
 def test_an_arm_that_does_not_follow_is_stopped(arm: TrajectoryArm, make_node: MakeNode) -> None:
-    running(arm, make_node, max_following_error=0.1)
+    running(arm, make_node, max_following_error=0.5)
     arm.obeys = False
-    arm.position = arm.position + 0.3
+    arm.position = arm.position + 1.0
     arm.bench.spin_until(
         lambda: arm.diagnostic('control', 'clamped by following_error') not in ('', '0'), 'a clamp'
     )

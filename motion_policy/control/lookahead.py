@@ -22,6 +22,7 @@ from motion_policy.robot import RobotSpec
 
 STILL = 1e-9  # rad or m per step: at rest
 STILL_STEPS = 3  # so many of them, for where a motion turns round it is still for one
+HARDLY_OVER = 0.25  # of a period: so much harder a controller has to brake in its first
 MAX_POINTS = 20_000  # a plan that takes longer is braked there
 PAUSE_STEPS = 4  # after so many points others may do something
 
@@ -119,9 +120,11 @@ class Lookahead:
         self.sent = Trajectory(start_ns, old.period_ns, left + new.points)
         return self.sent
 
-    def braked(self, from_ns: int) -> Trajectory:
-        """Brake with the whole acceleration from the next point after `from_ns`, then stay."""
-        start_ns, begin = self._begin(from_ns)
+    def braked(self, now_ns: int) -> Trajectory:
+        """Brake with the whole acceleration, then stay: from the point that the arm is at when
+        that is hardly over, else from the next one.
+        """
+        start_ns, begin = self._begin(now_ns - round(HARDLY_OVER * self._period_ns))
         limiter = self._brake
         limiter.resume(begin.position, begin.velocity)
         points = [begin]

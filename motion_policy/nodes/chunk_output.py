@@ -19,7 +19,9 @@ from motion_policy.control import Command, Controller, GuardChain
 from motion_policy.control.lookahead import Lookahead, Plan, Trajectory
 from motion_policy.nodes.commands import CommandPublishers
 
-NEAR = 0.25  # of a period's travel: from there the arm goes on where its last trajectory ended
+# So many periods of travel from where its last trajectory ended, the arm goes on from there: soon
+# after it, when the arm may still be on its way, and later, when somebody may have moved it.
+NEAR_SOON, NEAR_LATER, SOON_NS = 2.0, 0.25, 1_000_000_000
 LEAD_MARGIN = 1.5  # times what the last computation took, the next one may take
 ERROR_PERIOD_S = 5.0
 
@@ -39,7 +41,7 @@ class ChunkOutput:
         self._lookahead = Lookahead(controller.robot, guard)
         self._period_ns = controller.control_period_ns
         self._lead_ns = self._period_ns
-        self._near = guard.limiter.max_velocity * self._period_ns * 1e-9 * NEAR
+        self._reach = guard.limiter.max_velocity * self._period_ns * 1e-9
         self._changed = threading.Condition()
         self._asked: Plan | None = None
         self._request = 0  # another one with every plan and every brake
@@ -78,10 +80,17 @@ class ChunkOutput:
         self._thread.join()
 
     def _rest(self, now_ns: int, command: Command) -> None:
-        sent = self._lookahead.sent
-        end = command.position if sent is None else sent.points[-1].position
-        near = bool((np.abs(end - command.position) <= self._near).all())
-        self._lookahead.rest(now_ns, end if near else command.position)
+        """Begin where the last trajectory ended, unless the arm is elsewhere.
+
+        A tick that was missed lets the commands lag behind the trajectory, which the arm follows.
+        """
+        position, sent = command.position, self._lookahead.sent
+        if sent is not None:
+            end = sent.points[-1].position
+            near = NEAR_SOON if now_ns - sent.end_ns <= SOON_NS else NEAR_LATER
+            if (np.abs(end - position) <= near * self._reach).all():
+                position = end
+        self._lookahead.rest(now_ns, position)
         self._number, self._asked = None, None
 
     def _ask(self, plan: Plan) -> None:
