@@ -1,214 +1,185 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How late control ticks come while the policy thinks, and how long an arm waits for a command.
+"""From two cameras to an arm's commands, while ACT of full size thinks on one thread.
 
-Lateness: ours is the policy node's control loop, controller and inference thread, SARNN being
-asked once per policy period, or at every tick so that it never rests. The reference is a loop
-that only sleeps until the next absolute deadline. They take turns of some seconds.
+Two cameras of 640x480 at 30 Hz, the arm and the policy node are processes of their own that speak
+over DDS. The policy is asked again as soon as it has answered, so that it never rests.
 
-Gaps: ours is the policy node, the reference a node that infers in its timer when its queue of
-actions is empty. Both run ACT on one thread, slowed to 400 ms, for an arm in another process that
-notes when each command arrives.
+Lateness of the ticks at 50 and 200 Hz: the reference is a loop in this process that only sleeps
+until the next absolute deadline, half of the time before and half after, with nothing beside it
+and the same priority. The policy once more in a thread of the node shows what its process is for.
+Gaps between commands, as the arm hears them: the reference is a node that infers in its timer.
 """
 
 from __future__ import annotations
 
-import gc
-import os
 import sys
-import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-# A part of this benchmark lies in a folder beside it, which is no installed package.
+# The parts of this benchmark lie in a folder beside it, which is no installed package.
 sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
-import numpy.typing as npt
-import rclpy
-import torch
-from command_gaps.nodes import measure_gaps
-from rclpy.context import Context
-from rclpy.node import Node
+from control_path import figures
+from control_path.driving import Run, measure_ours
+from control_path.full_size import FULL_SIZE, Size, save_act
+from control_path.rig import NAMESPACE, Rig, Usage
+from control_path.scenario import robot_at
 
 from motion_policy.cli.main import main
-from motion_policy.cli.measurement import Measurement, collector_off, random_policy
-from motion_policy.control import Controller, PolicyRunner
-from motion_policy.evaluation.closed_loop import ImageMessage, JointStateMessage
-from motion_policy.nodes.control_loop import ControlLoop
-from motion_policy.nodes.inference_thread import InferenceThread, PolicyStep
-from motion_policy.robot import RobotSpec, load_robot_spec
-from motion_policy.streams import Row, Sample
+from motion_policy.cli.measurement import Measurement
 
-Float64Array = npt.NDArray[np.float64]
-
-SUMMARY = 'control ticks and commands beside inference, against a bare loop and inference in it'
-# (control rate in Hz, whether the policy is asked at every tick).
-CASES = ((50, False), (200, False), (200, True))
-IMAGE_SIZE = 64
-TURNS = 2
+SUMMARY = 'ticks and commands beside inference, against a bare loop and inference in the tick'
+RATES = (50, 200)
 ALLOWED_MS = 2.0  # how much later than the bare loop's a tick may come, at the 99th percentile
-LEAST_S = 3.0  # commands enough for a change of chunks or two
+ALLOWED_MISSED = 0.005  # of all ticks, beyond those that the bare loop misses
+ALLOWED_MEDIAN_MS, ALLOWED_P99_MS = 3.0, 10.0  # what the node adds to inference
+ALLOWED_IDLE = 0.25  # of one core
+OTHERS = ('thread',)  # where else the policy may think
+BARE = 'bare absolute-deadline loop of the same priority, nothing beside it'
 
 
-def run(seconds: float) -> list[Measurement]:
-    """Measure every case, `seconds` of ticks for each of the two loops."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        lateness = [_measure(rate, restless, seconds) for rate, restless in CASES]
-        return [*lateness, measure_gaps(max(seconds, LEAST_S))]
-    finally:
-        torch.set_num_threads(threads)
+def run(seconds: float, size: Size = FULL_SIZE) -> list[Measurement]:
+    """Measure at both rates, `seconds` for each of the loops."""
+    results: list[Measurement] = []
+    for rate in RATES:
+        with _checkpoint(rate, size) as checkpoint:
+            period_ns = round(1e9 / rate)
+            before = figures.bare_loop(period_ns, seconds / 2)
+            ours = measure_ours(checkpoint, rate, seconds)
+            bare = np.concatenate((before, figures.bare_loop(period_ns, seconds / 2)))
+            results += [_lateness(rate, ours, bare), _missed(rate, ours, bare)]
+            results += _added(rate, ours)
+            for isolation in OTHERS:
+                other = measure_ours(checkpoint, rate, seconds, isolation, idle=False)
+                where = f', policy in a {isolation} of the node'
+                results.append(_lateness(rate, other, bare, where))
+            if rate == RATES[0]:
+                results.append(_gaps(ours, _in_tick(checkpoint, seconds)))
+                results += [] if ours.resting is None else [_idle(ours, ours.resting)]
+    return results
 
 
-def _measure(rate_hz: int, restless: bool, seconds: float) -> Measurement:
-    period_ns = 1_000_000_000 // rate_hz
-    bare: list[float] = []
-    ours: list[float] = []
-    missed = {'ours': 0, 'reference': 0}
-    with _policy_loop(rate_hz, restless) as policy_loop:
-        for _ in range(TURNS):
-            for name, late_ms, loop in (
-                ('reference', bare, _bare_loop),
-                ('ours', ours, policy_loop.run),
-            ):
-                turn = loop(period_ns, seconds / TURNS)
-                missed[name] += int((turn > period_ns / 1e6).sum())
-                late_ms.extend(turn)
-        steps = policy_loop.steps
+@contextmanager
+def _checkpoint(rate: float, size: Size) -> Iterator[Path]:
+    with TemporaryDirectory() as folder:
+        yield save_act(robot_at(rate), Path(folder), size)
+
+
+def _in_tick(checkpoint: Path, seconds: float) -> figures.Float64Array:
+    arguments = [str(checkpoint), NAMESPACE]
+    with Rig('control_path.in_tick_node', arguments, 'in_tick') as rig:
+        return np.diff(rig.drive(seconds)[0]) / 1e6
+
+
+def _lateness(rate: int, ours: Run, bare: figures.Float64Array, where: str = '') -> Measurement:
+    late_ms = ours.late_ms
     reference = float(np.percentile(bare, 99))
-    pace = 'without pause' if restless else f'at {policy_loop.policy_rate_hz:g} Hz'
+    inferences = figures.latency(ours.notes, *ours.span_ns).inference
     return Measurement(
-        what=f'tick lateness at {rate_hz} Hz, SARNN {IMAGE_SIZE}x{IMAGE_SIZE} {pace}',
-        ours=float(np.percentile(ours, 99)),
+        what=f'lateness of ticks at {rate} Hz{where}',
+        ours=float(np.percentile(late_ms, 99)),
         reference=reference,
-        reference_name='bare absolute-deadline loop, nothing beside it',
+        reference_name=BARE,
         unit='ms, 99th percentile',
         target=(reference + ALLOWED_MS) / reference,
         details={
             'target_means': f'ours <= reference + {ALLOWED_MS} ms',
-            'ticks': len(ours),
-            'median_ours': float(np.median(ours)),
+            'ticks': len(late_ms),
+            'median_ours': float(np.median(late_ms)),
             'median_reference': float(np.median(bare)),
-            'missed_ours': missed['ours'],
-            'missed_reference': missed['reference'],
-            'inferences_per_s': steps / seconds,
+            'greatest_ours': float(late_ms.max()),
+            'greatest_reference': float(bare.max()),
+            'inferences': len(inferences),
+            'inference_ms': float(np.median(inferences)) if len(inferences) else None,
+            'cores_used': ours.driving.cpu,
             'threads': 1,
         },
     )
 
 
-def lateness_ms(times_ns: Sequence[int], first_ns: int, period_ns: int) -> Float64Array:
-    """How long after each deadline `first_ns + k * period_ns` the next tick came."""
-    times = np.array(times_ns, dtype=np.int64)
-    deadlines = np.arange(first_ns, times[-1] + 1, period_ns)
-    return (times[np.searchsorted(times, deadlines)] - deadlines) / 1e6
+def _missed(rate: int, ours: Run, bare: figures.Float64Array) -> Measurement:
+    late_ms = ours.late_ms
+    found, reference = (figures.missed(x, ours.period_ns) / len(x) for x in (late_ms, bare))
+    return Measurement(
+        what=f'missed ticks at {rate} Hz',
+        # A share of 0 has no ratio: what may be missed is counted on both sides.
+        ours=100 * (found + ALLOWED_MISSED),
+        reference=100 * (reference + ALLOWED_MISSED),
+        reference_name=BARE,
+        unit='% of the ticks, + 0.5',
+        target=(reference + 2 * ALLOWED_MISSED) / (reference + ALLOWED_MISSED),
+        details={
+            'target_means': f'ours <= reference + {100 * ALLOWED_MISSED:g} % of the ticks',
+            'missed_ours': figures.missed(late_ms, ours.period_ns),
+            'missed_reference': figures.missed(bare, ours.period_ns),
+        },
+    )
 
 
-def _bare_loop(period_ns: int, seconds: float) -> Float64Array:
-    times: list[int] = []
-    first_ns = deadline_ns = time.monotonic_ns() + period_ns
-    end_ns = first_ns + round(seconds * 1e9)
-    with collector_off():
-        while deadline_ns < end_ns:
-            time.sleep(max(0, deadline_ns - time.monotonic_ns()) / 1e9)
-            times.append(time.monotonic_ns())
-            deadline_ns += period_ns
-    return lateness_ms(times, first_ns, period_ns)
+def _added(rate: int, ours: Run) -> list[Measurement]:
+    found = figures.latency(ours.notes, *ours.span_ns)
+    parts = {
+        name: {
+            'median': float(np.median(part)), 'p99': float(np.percentile(part, 99)),
+            'greatest': float(part.max()),
+        }
+        for name, part in vars(found).items()
+        if len(part)
+    }  # fmt: skip
+    return [
+        Measurement(
+            what=f'from picture to command at {rate} Hz without inference, {word}',
+            ours=float(np.percentile(found.added, percent)),
+            reference=allowed,
+            reference_name='what is allowed',
+            unit='ms',
+            target=1.0,
+            details={'parts_ms': parts, 'chunks': len(found.added)},
+        )
+        for word, percent, allowed in (
+            ('median', 50, ALLOWED_MEDIAN_MS),
+            ('99th percentile', 99, ALLOWED_P99_MS),
+        )
+    ]
 
 
-class _PolicyLoop:
-    """The tick of the policy node on one unchanging row of messages, without publishers."""
-
-    def __init__(self, node: Node, robot: RobotSpec, restless: bool) -> None:
-        policy = random_policy('sarnn', IMAGE_SIZE, robot)
-        self.policy_rate_hz = policy.spec.rate
-        self.steps = 0
-        self._restless = restless
-        self._node = node
-        self._robot = robot
-        self._lock = threading.Lock()
-        self._controller = Controller(robot, policy.period_ns)
-        self._measured = np.zeros(len(robot.joints.names))
-        self._samples = _messages(robot, policy.cameras[0])
-        self._inference = InferenceThread(robot, self)
-        self._inference.start(lambda: PolicyRunner(policy, robot))
-        self._times: list[int] = []
-        self._first_ns = 0
-
-    def run(self, period_ns: int, seconds: float) -> Float64Array:
-        """Tick for some seconds; return the lateness."""
-        self._times.clear()
-        self._loop = ControlLoop(self._node, period_ns, self._tick)
-        self._loop.start()
-        time.sleep(seconds)
-        self._loop.stop()
-        return lateness_ms(self._times, self._first_ns, period_ns)
-
-    def close(self) -> None:
-        """End the inference thread, and undo its freezing of the garbage collector."""
-        self._inference.stop()
-        gc.unfreeze()
-
-    def wants_extras(self) -> bool:
-        """Nobody looks at the predicted image."""
-        return False
-
-    def take_step(self, step: PolicyStep) -> None:
-        """Hand the chunk to the controller; called in the inference thread."""
-        self.steps += 1
-        with self._lock:
-            self._controller.add_chunk(step.chunk, step.observation_ns)
-
-    def take_failure(self, reason: str, observation_ns: int) -> None:
-        """Must not happen here."""
-        raise RuntimeError(reason)
-
-    def _tick(self, now_ns: int) -> None:
-        time_ns = time.monotonic_ns()
-        if not self._times:
-            self._first_ns = self._loop.deadlines.next_ns - self._loop.deadlines.period_ns
-            self._controller.enable(now_ns, self._measured)
-        self._times.append(time_ns)
-        with self._lock:
-            command = self._controller.tick(now_ns, self._measured, {})
-            due = self._controller.policy_due(now_ns)
-        if command is not None:
-            self._measured = command.position
-        if due or self._restless:
-            self._inference.request(Row(now_ns, self._samples, {}))
+def _gaps(ours: Run, reference: figures.Float64Array) -> Measurement:
+    period_ms = ours.period_ns / 1e6
+    greatest = float(reference.max())
+    return Measurement(
+        what=f'gaps between commands at {RATES[0]} Hz',
+        ours=float(ours.gaps_ms.max()),
+        reference=greatest,
+        reference_name='a node that infers in its timer when its queue of actions is empty',
+        unit='ms, greatest',
+        target=(period_ms + 10) / greatest,
+        details={
+            'target_means': f'ours <= {period_ms + 10:g} ms',
+            'commands_ours': len(ours.commands_ns),
+            'commands_reference': len(reference) + 1,
+            'stalls_of_150_ms_reference': int((reference >= 150).sum()),
+            'p99_ours': float(np.percentile(ours.gaps_ms, 99)),
+            'p99_reference': float(np.percentile(reference, 99)),
+        },
+    )
 
 
-@contextmanager
-def _policy_loop(rate_hz: int, restless: bool) -> Iterator[_PolicyLoop]:
-    robot = load_robot_spec('tabletop_sim').model_copy(update={'rate': float(rate_hz)})
-    # The tick loop asks a node for its clock; nobody needs to hear of this one.
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'OFF')
-    context = Context()
-    rclpy.init(context=context)
-    node = Node('bench_control', context=context, start_parameter_services=False)
-    loop = _PolicyLoop(node, robot, restless)
-    try:
-        yield loop
-    finally:
-        loop.close()
-        node.destroy_node()
-        rclpy.shutdown(context=context)
-
-
-def _messages(robot: RobotSpec, camera: str) -> dict[str, Sample]:
-    """A frame of noise and joints at zero, as they come from a robot."""
-    joints = len(robot.joints.names)
-    zeros = np.zeros(joints)
-    size = robot.cameras[camera]
-    noise = np.random.default_rng(0).integers(0, 256, size.height * size.width * 3, np.uint8)
-    return {
-        camera: Sample(1, 1, ImageMessage(size.height, size.width, noise)),
-        'state': Sample(1, 1, JointStateMessage(robot.joints.names, zeros, zeros, zeros)),
-    }
+def _idle(ours: Run, resting: Usage) -> Measurement:
+    names = {number: name for name, number in ours.notes['threads'].items()}
+    threads = {names.get(n, str(n)): 100 * s for n, s in resting.cpu_of_threads.items() if s}
+    return Measurement(
+        what=f'policy node at idle, two cameras, {RATES[0]} Hz',
+        ours=100 * resting.cpu,
+        reference=100 * ALLOWED_IDLE,
+        reference_name='what is allowed',
+        unit='% of one core',
+        target=1.0,
+        details={'threads': threads, 'resident_mib': resting.memory[-1][1]},
+    )
 
 
 if __name__ == '__main__':

@@ -130,24 +130,73 @@ def test_train_step_measures_time_and_memory_of_every_family(
     assert [result.target for result in results] == [0.9, 1.2, 0.125, 0.125, 0.85]
 
 
-@pytest.mark.usefixtures('ros_domain')
-def test_control_counts_the_ticks_of_both_loops_and_hears_both_nodes() -> None:
-    *results, gaps = load('control').run(0.4)
-    assert len(results) == 3
-    assert gaps.details['commands_ours'] > 50 and gaps.details['commands_reference'] > 20
-    assert gaps.reference > 300  # it infers in its timer, for 400 ms
-    assert gaps.ours >= 20
-    assert gaps.target * gaps.reference == pytest.approx(30.0)
-    for result in results:
-        assert result.details['ticks'] > 5
-        assert result.details['inferences_per_s'] > 0
-        assert result.ours > 0 and result.reference > 0
-        allowed = (result.target - 1) * result.reference
-        assert allowed == pytest.approx(2.0)
+def small_act(module: ModuleType, seconds: float) -> list[Measurement]:
+    """Run a benchmark of the control path with a network that a test can wait for."""
+    from control_path.full_size import Size
+
+    hyper = {
+        'chunk': 100, 'hidden_dim': 16, 'heads': 2, 'feedforward_dim': 16, 'encoder_layers': 1,
+        'backbone': 'small',
+    }  # fmt: skip
+    results: list[Measurement] = module.run(seconds, Size(48, 64, tuple(hyper.items())))
+    return results
+
+
+def test_control_measures_ticks_gaps_latency_and_idle_of_real_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = load('control')
+    for name, value in (('RATES', (50,)), ('OTHERS', ())):
+        monkeypatch.setattr(module, name, value)
+    results = {result.what: result for result in small_act(module, 1.0)}
+    late = results['lateness of ticks at 50 Hz']
+    assert late.details['ticks'] > 20 and late.details['inferences'] > 0
+    assert (late.target - 1) * late.reference == pytest.approx(2.0)
+    missed = results['missed ticks at 50 Hz']
+    assert (missed.target - 1) * missed.reference == pytest.approx(0.5)
+    gaps = results['gaps between commands at 50 Hz']
+    assert gaps.details['commands_ours'] > 50 and gaps.details['commands_reference'] > 50
+    parts = results['from picture to command at 50 Hz without inference, median'].details
+    assert parts['chunks'] > 0
+    for part in parts['parts_ms'].values():
+        assert 0 <= part['median'] <= part['p99'] <= part['greatest']
+    idle = results['policy node at idle, two cameras, 50 Hz']
+    assert idle.ours > 0 and 'control_tick' in idle.details['threads']
+
+
+def test_memory_counts_the_node_and_its_inference_process() -> None:
+    (result,) = small_act(load('memory'), 2.0)
+    assert result.ours > 300  # torch alone is that large, and there are two of them
+    assert result.ratio == pytest.approx(result.ours / result.reference)
+
+
+def test_what_a_picture_waits_for_is_told_apart() -> None:
+    load('control')
+    from control_path.figures import latency, tick_lateness_ms
+
+    ms = 1_000_000
+    notes = {
+        # Deadline and begin of every tick; the one that asks is 2 ms late.
+        'ticks': [(0, 0), (20 * ms, 22 * ms), (40 * ms, 41 * ms), (60 * ms, 60 * ms)],
+        'sends': [1 * ms, 23 * ms, 43 * ms, 61 * ms],
+        # Observation 7 has a picture of 10 ms that came at 13 ms.
+        'asks': [(7, 22 * ms, 10 * ms, 13 * ms)],
+        'inferences': [(7, 25 * ms, 35 * ms)],
+        'steps': [(7, 36 * ms)],
+    }
+    found = latency(notes, 0, 100 * ms)
+    parts = (found.transport, found.handling, found.answer, found.sending, found.inference)
+    assert [part.tolist() for part in parts] == [[3.0], [5.0], [1.0], [3.0], [10.0]]
+    assert found.added.tolist() == [12.0]
+    assert found.whole.tolist() == [23.0]  # with 7 ms for the tick that asks, 4 for the next
+    late = tick_lateness_ms(notes, 20 * ms, 0, 100 * ms)
+    np.testing.assert_allclose(late, [0, 2, 1, 0])
 
 
 def test_lateness_counts_from_every_deadline() -> None:
-    lateness_ms = load('control').lateness_ms
+    load('control')  # which makes its parts importable
+    from control_path.figures import lateness_ms
+
     ms = 1_000_000
     on_time = [0, 10 * ms, 20 * ms, 30 * ms]
     np.testing.assert_allclose(lateness_ms(on_time, 0, 10 * ms), 0)

@@ -1,0 +1,61 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Two cameras in a process of their own: pictures of noise with the time of their sending.
+
+It runs until it is ended.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+
+import numpy as np
+import rclpy
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import Image
+
+from control_path.scenario import CAMERA_HZ, HEIGHT, WIDTH, robot_at
+
+PICTURES = 4  # of each camera, which take turns: a living camera
+
+
+def main(namespace: str) -> None:
+    """Publish the pictures of both cameras, half a period apart."""
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = Node('cameras', namespace=namespace, start_parameter_services=False)
+    random = np.random.default_rng(0)
+    cameras = [
+        (
+            node.create_publisher(Image, camera.topic, qos_profile_sensor_data),
+            [_picture(random) for _ in range(PICTURES)],
+        )
+        for camera in robot_at(1.0).cameras.values()
+    ]
+    ended: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _frame: ended.append(number))
+    period_ns = 1_000_000_000 // (CAMERA_HZ * len(cameras))
+    deadline_ns, count = time.monotonic_ns(), 0
+    while not ended:
+        time.sleep(max(0, deadline_ns - time.monotonic_ns()) / 1e9)
+        publisher, pictures = cameras[count % len(cameras)]
+        message = pictures[count // len(cameras) % PICTURES]
+        message.header.stamp = node.get_clock().now().to_msg()
+        publisher.publish(message)
+        deadline_ns, count = deadline_ns + period_ns, count + 1
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+def _picture(random: np.random.Generator) -> Image:
+    message = Image(height=HEIGHT, width=WIDTH, encoding='rgb8', step=3 * WIDTH)
+    message.data.frombytes(random.integers(0, 256, 3 * WIDTH * HEIGHT, np.uint8).tobytes())
+    return message
+
+
+if __name__ == '__main__':
+    main(sys.argv[1])

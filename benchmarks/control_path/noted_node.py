@@ -1,0 +1,124 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The policy node, all of it real, which notes when things happen and writes that at its end.
+
+Times are nanoseconds of the monotonic clock; those of the system clock are converted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from motion_policy.control.policy_runner import PolicyRunner
+from motion_policy.control.timing import Deadlines
+from motion_policy.nodes import arm_driver, control_loop, policy_node, policy_setup
+from motion_policy.nodes.commands import CommandPublishers
+from motion_policy.nodes.inference_process import InferenceProcess
+from motion_policy.nodes.policy_node import PolicyNode
+from motion_policy.nodes.shell import run_node
+from motion_policy.policies.allocator import keep_freed_memory
+from motion_policy.streams import Row
+
+NOTES = 'BENCH_CONTROL_NOTES'  # environment variable: the file
+
+
+class Notes:
+    """What happened; appended to by several threads, each to lists of its own."""
+
+    def __init__(self) -> None:
+        self.ticks: list[tuple[int, int]] = []  # deadline, begin
+        self.sends: list[int] = []
+        self.asks: list[tuple[int, int, int, int]] = []  # observation, tick, header, reception
+        self.inferences: list[tuple[int, int, int]] = []  # observation, begin, end
+        self.steps: list[tuple[int, int]] = []  # observation, when the controller has the chunk
+        self.threads: dict[str, int] = {}
+
+
+NOTES_HERE = Notes()
+
+
+class NotedDeadlines(Deadlines):
+    """Notes every tick."""
+
+    def arrive(self, now_ns: int) -> int | None:
+        """As always."""
+        late_ns = super().arrive(now_ns)
+        if late_ns is not None:
+            NOTES_HERE.ticks.append((now_ns - late_ns, now_ns))
+        return late_ns
+
+
+class NotedPublishers(CommandPublishers):
+    """Notes when a command is out."""
+
+    def send(self, position: Any) -> None:
+        """As always."""
+        super().send(position)
+        NOTES_HERE.sends.append(time.monotonic_ns())
+
+
+class NotedRunner(PolicyRunner):
+    """Notes when the policy begins to think and when it is done."""
+
+    def infer(self, observation: Any, *args: Any, **named: Any) -> Any:
+        """As always."""
+        begin_ns = time.monotonic_ns()
+        answer = super().infer(observation, *args, **named)
+        if len(args) > 1:
+            NOTES_HERE.inferences.append((args[1], begin_ns, time.monotonic_ns()))
+        return answer
+
+
+class NotedProcess(InferenceProcess):
+    """Notes the same of a policy in a process of its own; what is not thinking is handling."""
+
+    def infer(self, *args: Any) -> Any:
+        """As always."""
+        answer = super().infer(*args)
+        end_ns = time.monotonic_ns()
+        NOTES_HERE.inferences.append((args[2], end_ns - self.compute_ns, end_ns))
+        return answer
+
+
+class NotedPolicyNode(PolicyNode):
+    """Notes what is asked and answered."""
+
+    def take_step(self, step: Any) -> None:
+        """As always."""
+        super().take_step(step)
+        NOTES_HERE.steps.append((step.observation_ns, time.monotonic_ns()))
+
+    def _ask(self, row: Row) -> None:
+        now_ns, shift_ns = time.monotonic_ns(), time.time_ns() - time.monotonic_ns()
+        frames = [row.samples[camera] for camera in self._cameras]
+        oldest = min(frames, key=lambda sample: sample.header_ns)
+        NOTES_HERE.asks.append(
+            (row.time_ns, now_ns, oldest.header_ns - shift_ns, oldest.receive_ns - shift_ns)
+        )
+        super()._ask(row)
+
+    def close(self) -> None:
+        """As always, then write the notes."""
+        NOTES_HERE.threads = {t.name: t.native_id or 0 for t in threading.enumerate()}
+        super().close()
+        Path(os.environ[NOTES]).write_text(json.dumps(vars(NOTES_HERE)))
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the node."""
+    control_loop.Deadlines = NotedDeadlines  # type: ignore[misc]
+    arm_driver.CommandPublishers = NotedPublishers  # type: ignore[misc]
+    policy_setup.PolicyRunner = NotedRunner  # type: ignore[misc]
+    policy_node.InferenceProcess = NotedProcess  # type: ignore[misc]
+    keep_freed_memory()
+    return run_node(NotedPolicyNode, args)
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

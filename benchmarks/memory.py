@@ -1,0 +1,64 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the policy node holds in memory while it drives an arm for long.
+
+Cameras, arm, node and its policy as in the benchmark `control`, at 50 Hz. The reference is what
+was resident at the beginning; a node that kept every picture would grow by gigabytes.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+# The parts of this benchmark lie in a folder beside it, which is no installed package.
+sys.path.insert(0, str(Path(__file__).parent))
+
+import numpy as np
+from control_path.full_size import FULL_SIZE, Size, save_act
+from control_path.rig import NAMESPACE, Rig
+from control_path.scenario import robot_at
+
+from motion_policy.cli.main import main
+from motion_policy.cli.measurement import Measurement
+
+SUMMARY = 'memory of the policy node while it drives an arm: it must not grow'
+RATE_HZ = 50.0
+ALLOWED_GROWTH = 1.01
+SHARE = 10  # the first and the last tenth are compared
+
+
+def run(seconds: float, size: Size = FULL_SIZE) -> list[Measurement]:
+    """Drive for so many seconds; 600 tell something."""
+    with TemporaryDirectory() as folder:
+        checkpoint = save_act(robot_at(RATE_HZ), Path(folder), size)
+        values = (f'checkpoint:={checkpoint}', 'autostart:=true', 'backend:=eager')
+        arguments = ['--ros-args', '-r', f'__ns:=/{NAMESPACE}']
+        arguments += [word for value in values for word in ('-p', value)]
+        with Rig('motion_policy.nodes.policy_node', arguments, 'policy_node') as rig:
+            rig.wait_for_log('drives')
+            rig.drive(min(seconds, 10.0))  # until everything was needed once
+            _, usage = rig.drive(seconds)
+    mib = np.array(usage.memory)[:, 1]
+    tenth = max(1, len(mib) // SHARE)
+    first, last = float(np.median(mib[:tenth])), float(np.median(mib[-tenth:]))
+    return [
+        Measurement(
+            what=f'resident memory of the policy node after {seconds:g} s at {RATE_HZ:g} Hz',
+            ours=last,
+            reference=first,
+            reference_name='the same in the first tenth of the time',
+            unit='MiB, node and inference process',
+            target=ALLOWED_GROWTH,
+            details={
+                'growth_mib_per_min': usage.growth_mib_per_min,
+                'greatest_mib': float(mib.max()),
+                'cores_used': usage.cpu,
+            },
+        )
+    ]
+
+
+if __name__ == '__main__':
+    raise SystemExit(main(['bench', Path(__file__).stem, *sys.argv[1:]]))
