@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from motion_policy.control import ChunkExecution, Mix, PolicyRunner
 from motion_policy.errors import UserError
+from motion_policy.evaluation.frame_actions import ActionReader, reader_of
+from motion_policy.evaluation.frame_clips import clips_of
+from motion_policy.evaluation.frame_judging import judge_clips
+from motion_policy.evaluation.frame_report import (
+    score_table,
+    write_frame_film,
+    write_frame_report,
+)
 from motion_policy.evaluation.recorded import (
     count_words,
     evaluate_recordings,
@@ -40,8 +49,10 @@ from motion_policy.evaluation.simulated import (
 from motion_policy.evaluation.threads import one_thread
 from motion_policy.evaluation.trials import TrialRunner
 from motion_policy.evaluation.video_file import check_video_path
-from motion_policy.policies import Policy, load_policy
+from motion_policy.policies import Policy, load_model, load_policy, read_policy_spec
 from motion_policy.policies.backends import BackEndChoice, chosen, use_back_end
+from motion_policy.policies.checkpoint import find_checkpoint
+from motion_policy.policies.frame_predictor import FramePredictorModel
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,8 @@ class Arguments:
 
     On episodes and bags the policy steps over the recorded observations, and what it asks for is
     held against what was recorded. On sim:SCENE:TASK it drives the simulated arm through the
-    controller of the real one.
+    controller of the real one. A frame predictor is judged on recordings: PSNR and SSIM of the
+    frames that it predicts, beside those of the last frame seen.
     """
 
     checkpoint: Annotated[
@@ -80,7 +92,7 @@ class Arguments:
     trials: int = 50
     """sim: trials per position"""
     seed: int = 0
-    """sim: fixes every trial"""
+    """sim, frame predictor: fixes every trial, or every latent"""
     positions: tuple[str, ...] = ()
     """sim: where the object stands: names, 'random', or metres; all of the scene if not given"""
     jobs: int = 1
@@ -99,6 +111,15 @@ class Arguments:
     """write all numbers to this file"""
     video: Path | None = None
     """write a video (.mp4 or .gif): the first recording, or the first trial of each position"""
+    samples: int = 100
+    """frame predictor: futures of each clip, from the prior"""
+    future: int = 0
+    """frame predictor: frames to predict; 0: as many as in training"""
+    every: int = 0
+    """frame predictor: frames from one clip to the next; 0: only the first of each recording"""
+    learn_from: tuple[str, ...] = ()
+    """frame predictor: recordings from whose frames it is learnt to read actions; those that it
+    was trained on if not given"""
     device: str = 'cpu'
     """where the policy runs: cpu, cuda, cuda:1, ..."""
     backend: str = 'auto'
@@ -111,6 +132,7 @@ class Arguments:
 # Options that recordings have no use for.
 FOR_CHUNKS = ('execute', 'crossfade', 'ensemble')
 FOR_SCENES = ('trials', 'seed', 'positions', 'jobs', *FOR_CHUNKS, 'latency')
+FOR_FRAMES = ('samples', 'future', 'every', 'learn_from')
 MAX_LATENCY_S = 60.0
 
 
@@ -123,11 +145,15 @@ def run(arguments: Arguments) -> int:
     _check_device(arguments.device)
     if any(is_scene(item) for item in arguments.data):
         return _run_scene(arguments)
+    kind = read_policy_spec(find_checkpoint(arguments.checkpoint)).kind
+    if kind == FramePredictorModel.kind:
+        return _run_frames(arguments)
     return _run_recordings(arguments)
 
 
 def _run_recordings(arguments: Arguments) -> int:
     _refuse(arguments, FOR_SCENES, 'a simulated task, found recordings')
+    _refuse(arguments, FOR_FRAMES, 'a frame predictor')
     mix = _mix(arguments)
     choice = _back_end(arguments)
     policy = load_policy(arguments.checkpoint, device=arguments.device)
@@ -155,9 +181,63 @@ def _run_recordings(arguments: Arguments) -> int:
     return 0
 
 
+def _run_frames(arguments: Arguments) -> int:
+    unused = [name for name in FOR_SCENES if name != 'seed']
+    mixes = [name for name in vars(arguments) if name.startswith('mix')]
+    _refuse(arguments, (*unused, *mixes, 'backend', 'precision'), 'a policy')
+    for name, least in (('samples', 1), ('future', 0), ('every', 0), ('seed', 0)):
+        if getattr(arguments, name) < least:
+            raise UserError(
+                f'evaluate: --{name} is {getattr(arguments, name)}, expected at least {least}'
+            )
+    model = load_model(arguments.checkpoint, device=arguments.device)
+    assert isinstance(model, FramePredictorModel)
+    recordings = find_recordings(arguments.data, model)
+    future = arguments.future or model.config.future
+    clips = list(clips_of(recordings, model, model.config.past + future, arguments.every))
+    console = Console()
+    with one_thread():
+        with console.status('learning to read actions from frames'):
+            reader = _action_reader(arguments, model, console)
+        with _progress(console, 'clips', len(clips)) as advance:
+            evaluation = judge_clips(
+                model, clips, samples=arguments.samples, seed=arguments.seed,
+                every=arguments.every, reader=reader, on_clip=advance,
+            )  # fmt: skip
+    _print_table(
+        console, f'{model.source}: {future} frames ahead, {len(clips)} clips',
+        score_table(evaluation),
+    )  # fmt: skip
+    for name, value in evaluation.protocol().items():
+        console.print(f'{name}: {value}', markup=False, highlight=False, soft_wrap=True)
+    _write(arguments, evaluation.to_json())
+    with console.status('writing the report'):
+        if arguments.video is not None:
+            write_frame_film(evaluation, arguments.video)
+        if arguments.out is not None:
+            write_frame_report(evaluation, arguments.out)
+    _say_where(console, arguments, arguments.video)
+    return 0
+
+
+def _action_reader(
+    arguments: Arguments, model: FramePredictorModel, console: Console
+) -> ActionReader | None:
+    """What reads actions from frames; None, with a line that says so, without recordings."""
+    paths = list(arguments.learn_from)
+    if not paths:
+        named = (model.spec.training.get('data') or {}).get('train') or ()
+        paths = sorted(path for entry in named for path in glob.glob(str(entry)))
+    if not paths:
+        console.print('no action inference: what it was trained on is not here (--learn-from)')
+        return None
+    return reader_of(model, find_recordings(paths, model), arguments.seed)
+
+
 def _run_scene(arguments: Arguments) -> int:
     if len(arguments.data) > 1:
         raise UserError('evaluate: one simulated task at a time, without recordings beside it')
+    _refuse(arguments, FOR_FRAMES, 'a frame predictor, which moves no arm')
     trials, jobs, seed = arguments.trials, arguments.jobs, arguments.seed
     for name, value, least in (('trials', trials, 1), ('jobs', jobs, 1), ('seed', seed, 0)):
         if value < least:
@@ -235,7 +315,7 @@ def _refuse(arguments: Arguments, names: Sequence[str], purpose: str) -> None:
     """UserError if one of these options was given a value of its own."""
     for name in names:
         if getattr(arguments, name) != getattr(Arguments, name):
-            raise UserError(f'evaluate: --{name} is for {purpose}')
+            raise UserError(f'evaluate: --{name.replace("_", "-")} is for {purpose}')
 
 
 def _check_device(name: str) -> None:

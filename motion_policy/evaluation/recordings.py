@@ -18,7 +18,7 @@ import numpy.typing as npt
 from motion_policy.episodes import EpisodeError, EpisodeReader, list_episodes
 from motion_policy.episodes.bags import bag_topics, is_bag, read_bag_rows
 from motion_policy.errors import UserError
-from motion_policy.policies import Policy, check_robot
+from motion_policy.policies import Model, check_robot
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation, Row, StreamError, observation_from_row
 
@@ -49,7 +49,7 @@ class Recording:
     taught: bool | None = None
 
 
-def find_recordings(paths: Sequence[str | Path], policy: Policy) -> list[Recording]:
+def find_recordings(paths: Sequence[str | Path], policy: Model) -> list[Recording]:
     """The recordings among files and folders, checked to be of the policy's robot.
 
     Raises:
@@ -64,7 +64,7 @@ def find_recordings(paths: Sequence[str | Path], policy: Policy) -> list[Recordi
     return recordings
 
 
-def _episode(path: Path, policy: Policy) -> Recording:
+def _episode(path: Path, policy: Model) -> Recording:
     with EpisodeReader(path) as episode:
         if episode.joint_names != policy.joint_names:
             raise EpisodeError(
@@ -90,7 +90,7 @@ def _episode(path: Path, policy: Policy) -> Recording:
     return Recording(str(path), rate, rows, task, was_trained_on(path, policy))
 
 
-def was_trained_on(path: Path, policy: Policy) -> bool | None:
+def was_trained_on(path: Path, policy: Model) -> bool | None:
     """Whether the checkpoint names this file among its training data; None if it names none."""
     names = policy.spec.data.get('train')
     if not names:
@@ -116,7 +116,7 @@ def conditions(recordings: Sequence[Recording]) -> list[str]:
     return ['recordings'] * len(recordings)
 
 
-def _without_effort(path: Path, policy: Policy) -> str:
+def _without_effort(path: Path, policy: Model) -> str:
     return f'{path}: holds no joint efforts, which {policy.source} was trained with'
 
 
@@ -143,7 +143,7 @@ def _episode_observation(
     )
 
 
-def _bag(path: Path, policy: Policy) -> Recording:
+def _bag(path: Path, policy: Model) -> Recording:
     robot = policy.spec.robot
     topics = {entry.topic for entry in bag_topics(path)}
     # A bag of the robot alone has no leader; then the joints themselves are the truth.
@@ -157,7 +157,7 @@ def _bag(path: Path, policy: Policy) -> Recording:
     return Recording(str(path), robot.rate, partial(_bag_rows, path, seen, policy))
 
 
-def _bag_rows(path: Path, robot: RobotSpec, policy: Policy) -> Iterator[RecordedRow]:
+def _bag_rows(path: Path, robot: RobotSpec, policy: Model) -> Iterator[RecordedRow]:
     """The complete rows of the bag, as the recorder would have written them."""
     joints_only = robot.model_copy(update={'cameras': {}})
     for row in read_bag_rows(path, robot):

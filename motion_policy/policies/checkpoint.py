@@ -143,7 +143,7 @@ def spec_to_yaml(spec: PolicySpec) -> str:
     return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=99)
 
 
-def check_robot(policy: Policy, robot: RobotSpec) -> None:
+def check_robot(policy: Model, robot: RobotSpec) -> None:
     """CheckpointError when the policy cannot drive this robot: joints or cameras differ."""
     trained, here = policy.joint_names, tuple(robot.joints.names)
     if trained != here:

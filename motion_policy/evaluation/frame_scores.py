@@ -1,0 +1,51 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""How near predicted frames are to those that came: PSNR and SSIM, as video prediction is judged.
+
+Frames are (..., 3, H, W) in [0, 1]; a score stands for one frame and is a mean over its colours.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+LEAST_ERROR = 1e-10  # frames that are the same have 100 dB, not infinitely many
+WINDOW, SIGMA = 11, 1.5
+K1, K2 = 0.01, 0.03
+
+
+def psnr(frames: Tensor, truth: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio [dB]: (..., 3, H, W) twice -> (...), of each colour by itself."""
+    errors = (frames - truth).square().mean((-2, -1)).clamp(min=LEAST_ERROR)
+    return -10 * errors.log10().mean(-1)
+
+
+def ssim(frames: Tensor, truth: Tensor) -> Tensor:
+    """Structural similarity (Wang et al., 2004): (..., 3, H, W) twice -> (...).
+
+    A Gaussian window of 11x11 pixels, sigma 1.5, only where it lies inside of the frame.
+    """
+    height, width = frames.shape[-2:]
+    down, across = _window(height, frames.device), _window(width, frames.device)
+
+    def blurred(image: Tensor) -> Tensor:
+        return down @ image @ across.T
+
+    x, y = frames.double(), truth.double()
+    mean_x, mean_y = blurred(x), blurred(y)
+    variance_x, variance_y = blurred(x * x) - mean_x**2, blurred(y * y) - mean_y**2
+    covariance = blurred(x * y) - mean_x * mean_y
+    light = (2 * mean_x * mean_y + K1**2) / (mean_x**2 + mean_y**2 + K1**2)
+    structure = (2 * covariance + K2**2) / (variance_x + variance_y + K2**2)
+    return (light * structure).mean((-3, -2, -1))
+
+
+def _window(size: int, device: torch.device) -> Tensor:
+    """The Gaussian at every place where it lies inside, as a matrix (size - 10, size)."""
+    offsets = torch.arange(WINDOW, dtype=torch.float64, device=device) - WINDOW // 2
+    weights = torch.exp(-0.5 * (offsets / SIGMA) ** 2)
+    matrix = torch.zeros(size - WINDOW + 1, size, dtype=torch.float64, device=device)
+    for row in range(len(matrix)):
+        matrix[row, row : row + WINDOW] = weights / weights.sum()
+    return matrix
