@@ -7,6 +7,7 @@ whatever goes wrong, a braking trajectory is the last it hears.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from fake_arm import (
 from ros_testing import Bench
 from std_msgs.msg import Bool, Float64MultiArray
 from trajectory_arm import CHUNKS, EVERY_TRAJECTORY, TrajectoryArm, nanoseconds
+from trajectory_msgs.msg import JointTrajectory
 
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpecError
@@ -64,6 +66,14 @@ def running(arm: TrajectoryArm, make_node: MakeNode, **parameters: Any) -> Any:
     return node
 
 
+def stamp(message: JointTrajectory) -> int:
+    return nanoseconds(message.header.stamp)
+
+
+def end(message: JointTrajectory) -> int:
+    return stamp(message) + nanoseconds(message.points[-1].time_from_start)
+
+
 def assert_brakes_at_once(arm: TrajectoryArm) -> None:
     """The last trajectory brakes from its second point on, and as fast as it may."""
     last, told = arm.trajectories[-1], arm.told()
@@ -83,17 +93,15 @@ def test_every_chunk_is_one_trajectory_that_replaces_the_rest_of_the_one_before(
 ) -> None:
     running(arm, make_node, interpolation=interpolation)
 
-    def whole() -> list[Any]:  # on a busy machine the arm has to brake now and then
-        *_, first, second = arm.trajectories
-        return [message for message in (first, second) if len(message.points) > ROWS / 2]
+    def replaced() -> list[tuple[Any, Any]]:  # on a busy machine an arm brakes now and then
+        whole = [len(message.points) > ROWS / 2 for message in arm.trajectories]
+        pairs = zip(pairwise(arm.trajectories), pairwise(whole), strict=True)
+        return [pair for pair, both in pairs if all(both) and stamp(pair[1]) < end(pair[0])]
 
-    arm.bench.spin_until(lambda: len(whole()) == 2, 'two whole chunks')
-    first, second = whole()
-    for message in (first, second):
+    arm.bench.spin_until(replaced, 'two whole chunks, the second before the end of the first')
+    for message in replaced()[0]:
         last = [point.positions for point in message.points[-2:]]
         np.testing.assert_allclose(last[0], last[1], atol=1e-9)
-    end_ns = nanoseconds(first.header.stamp) + nanoseconds(first.points[-1].time_from_start)
-    assert nanoseconds(second.header.stamp) < end_ns
     assert arm.enable(False).success
     arm.wait_for_idle()
     assert np.abs(arm.told()[-1] - arm.told()[0]).max() > 0.02
