@@ -17,8 +17,9 @@ from torch.distributions import Normal, kl_divergence
 
 from motion_policy.errors import UserError
 from motion_policy.policies import load_model, load_policy, save_policy
-from motion_policy.policies.frame_coder import Coder, Decoder, Encoder, without_norms
+from motion_policy.policies.frame_coder import Coder, Decoder, Encoder
 from motion_policy.policies.frame_lstm import CodeLSTM, Gaussian, GaussianLSTM
+from motion_policy.policies.frame_packed import PackedDecoder, PackedEncoder
 from motion_policy.policies.frame_predictor import (
     FrameNetwork,
     FramePredictorConfig,
@@ -128,17 +129,16 @@ def test_the_split_decoder_draws_what_the_plain_one_does(coder: Coder, side: int
 
 
 @pytest.mark.parametrize(('coder', 'side'), BOTH_SIZES)
-def test_folded_coders_give_the_same_images(coder: Coder, side: int) -> None:
+def test_packed_coders_give_the_same_images(coder: Coder, side: int) -> None:
     encoder, decoder = coders(coder, side)
     images = torch.rand(2, 3, side, side, generator=noise())
     with torch.no_grad():
         code, skips = encoder(images)
         drawn = decoder(code, skips)
-    folded: Any = [without_norms(part) for part in (encoder, decoder)]
-    assert not any(isinstance(layer, nn.BatchNorm2d) for p in folded for layer in p.modules())
+        packed = PackedEncoder(encoder), PackedDecoder(decoder)
     with torch.inference_mode():
-        own_code, own_skips = folded[0](images)
-        own = folded[1].draw(own_code, folded[1].halves(own_skips))
+        own_code, own_skips = packed[0](images)
+        own = packed[1].draw(own_code, packed[1].halves(own_skips))
     assert torch.allclose(own_code, code, atol=1e-5)
     assert torch.allclose(own, drawn, atol=1e-5)
 
@@ -319,7 +319,7 @@ def test_a_frame_predictor_goes_through_a_checkpoint_and_moves_no_robot(tmp_path
         load_policy(tmp_path / 'model')
 
 
-def test_what_was_folded_follows_the_weights() -> None:
+def test_what_was_packed_follows_the_weights() -> None:
     model, other = small_predictor(), small_predictor(seed=3)
     given = seen()
     expected = other.predict(*given, generator=noise())
@@ -333,7 +333,7 @@ def test_what_was_folded_follows_the_weights() -> None:
     moved = model.eval().predict(*given, generator=noise())
     assert not torch.allclose(moved, expected)
     assert torch.equal(copy.deepcopy(model).predict(*given, generator=noise()), moved)
-    assert not any('folded' in key for key in model.state_dict())
+    assert not any('packed' in key for key in model.state_dict())
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,12 @@ from motion_policy.policies.frame_coder import (
     Encoder,
     Maps,
     check_image_size,
-    without_norms,
 )
 from motion_policy.policies.frame_lstm import CodeLSTM, GaussianLSTM, State
+from motion_policy.policies.frame_packed import PackedDecoder, PackedEncoder
 from motion_policy.policies.normalisation import resize_images, to_unit_images
+
+Coders = tuple[Encoder, Decoder] | tuple[PackedEncoder, PackedDecoder]
 
 AT_ONCE = 64  # rollouts that are computed side by side
 INITIAL_SPREAD = 0.02  # standard deviation of fresh weights
@@ -117,7 +119,7 @@ class FrameNetwork(nn.Module):
         kept = past - 1 if self.config.skip == 'last' else max(past - 2, 0)
         return min(step - 1, kept)
 
-    def watch(self, frames: Tensor, conditions: Tensor, coders: tuple[Encoder, Decoder]) -> Memory:
+    def watch(self, frames: Tensor, conditions: Tensor, coders: Coders) -> Memory:
         """Frames (P, B, 3, S, S) and the conditions (P - 1, B, C) between them -> Memory."""
         past, batch = frames.shape[:2]
         encoder, decoder = coders
@@ -140,7 +142,7 @@ class FrameNetwork(nn.Module):
         memory: Memory,
         conditions: Tensor,
         noise: Tensor,
-        coders: tuple[Encoder, Decoder],
+        coders: Coders,
     ) -> Tensor:
         """Conditions (F, N, C) and noise (F, N, Z) -> frames (F, N, 3, S, S).
 
@@ -178,18 +180,18 @@ class FramePredictorModel(Model):
         told = {'both': 2 * joints, 'none': 0}.get(self.config.condition, joints)
         self.network = FrameNetwork(spec.image_size[0], told, self.config)
         self.network.to(memory_format=torch.channels_last)
-        self._folded: tuple[Encoder, Decoder] | None = None
-        self.register_load_state_dict_post_hook(_forget_folded)
+        self._packed: tuple[PackedEncoder, PackedDecoder] | None = None
+        self.register_load_state_dict_post_hook(_forget_packed)
 
     def train(self, mode: bool = True) -> FramePredictorModel:
-        """As of every module; what was folded for predicting is forgotten."""
+        """As of every module; what was packed for predicting is forgotten."""
         if mode:
-            self._folded = None
+            self._packed = None
         super().train(mode)
         return self
 
     def _apply(self, *args: Any, **kwargs: Any) -> FramePredictorModel:
-        self._folded = None
+        self._packed = None
         super()._apply(*args, **kwargs)
         return self
 
@@ -354,17 +356,15 @@ class FramePredictorModel(Model):
         parts = zip(conditions.split(together, 1), noise.split(together, 1), strict=True)
         return torch.cat([self.network.roll(memory, *part, coders) for part in parts], dim=1)
 
-    def _coders(self) -> tuple[Encoder, Decoder]:
-        """Encoder and decoder; in eval mode copies with their normalisations folded in."""
+    def _coders(self) -> Coders:
+        """Encoder and decoder; in eval mode their fast forms."""
         network = self.network
         if self.training:
             return network.encoder, network.decoder
-        if self._folded is None:
+        if self._packed is None:
             with torch.inference_mode(False), torch.no_grad():
-                encoder, decoder = without_norms(network.encoder), without_norms(network.decoder)
-            assert isinstance(encoder, Encoder) and isinstance(decoder, Decoder)
-            self._folded = encoder, decoder
-        return self._folded
+                self._packed = PackedEncoder(network.encoder), PackedDecoder(network.decoder)
+        return self._packed
 
     def _check_rows(self, name: str, rows: Tensor) -> None:
         joints = len(self.joint_names)
@@ -375,9 +375,9 @@ class FramePredictorModel(Model):
             )
 
 
-def _forget_folded(model: nn.Module, _: object) -> None:
+def _forget_packed(model: nn.Module, _: object) -> None:
     assert isinstance(model, FramePredictorModel)
-    model._folded = None
+    model._packed = None
 
 
 def _repeated(state: State, times: int) -> State:

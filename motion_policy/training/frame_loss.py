@@ -41,7 +41,8 @@ def frame_terms(
     # Drawn on the host: a GPU need not be waited for.
     coin = generator_for(generator.initial_seed())
     forced = forced_share > torch.rand((), generator=coin).item()
-    at_once = frames.is_cuda if at_once is None else at_once
+    if at_once is None:  # the large maps of VGG leave the cache of a CPU
+        at_once = frames.is_cuda or model.config.coder == 'dcgan'
     shape = (*conditions.shape[:2], model.config.latent_dim)
     noise = torch.randn(shape, generator=generator, device=frames.device)
     run = teacher_forced if forced else on_its_own
