@@ -25,6 +25,7 @@ MODULES: dict[Where, str] = {
     'arm': 'policy_node',
     'clock': 'policy_node',
 }
+GOES_ON_S = 3.0
 AFTERWARDS_S = 1.2  # until diagnostics, which come once a second, have told of it
 
 
@@ -132,8 +133,9 @@ class _Section:
         if fault.must == 'hold' and evidence.known_ns is not None:
             return rig.wait_for_run(evidence.known_ns)
         begin_ns = time.time_ns()
-        rig.spin(0.3)
-        return rig.scene.log.since(begin_ns) > 0 and rig.wait_for_run(0)
+        # Commands may be waiting for this process, which waits for a core.
+        goes_on = rig.spin_until(lambda: rig.scene.log.since(begin_ns) > 0, GOES_ON_S)
+        return goes_on and rig.wait_for_run(0)
 
     def _wait_for_name(self, fault: Fault, evidence: Evidence) -> bool:
         if not fault.named:

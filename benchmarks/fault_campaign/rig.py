@@ -48,6 +48,7 @@ STEADY_S = 0.25  # the arm has been running so long when a fault is injected
 MOVING_SHARE = 0.01  # of a joint's greatest speed
 MOTION_PATIENCE_S = 3.0
 PAUSE_NS = 1_100_000_000  # after the last command the arm may be put elsewhere
+SPINS_OF_SILENCE = 50  # each takes one message in
 LOG_DEPTH = 1000
 PLACES = ('A', 'B', 'C', 'D', 'E')
 
@@ -241,7 +242,7 @@ class Rig:
         """Disable and wait until nothing is sent any more."""
         answer = self.switch(False)
         self.spin_until(answer.done, CALL_PATIENCE_S)
-        return self.spin_until(lambda: time.time_ns() - self.scene.log.last_ns > PAUSE_NS)
+        return self.spin_until(self._silence())
 
     def new_trial(self) -> None:
         """Stop, put arm and cube back, and let the policy begin anew."""
@@ -288,6 +289,22 @@ class Rig:
             (String, 'fault/steps', self._take_step, DEPTH),
         ):
             self.node.create_subscription(kind, topic, callback, QoSProfile(depth=depth))
+
+    def _silence(self) -> Callable[[], bool]:
+        """Return what says whether no command has come for a while.
+
+        It has to be asked often: this process may have waited for a core, with commands waiting.
+        """
+        count, asked, since_ns = len(self.scene.log), 0, time.time_ns()
+
+        def silent() -> bool:
+            nonlocal count, asked, since_ns
+            asked += 1
+            if len(self.scene.log) != count:
+                count, asked, since_ns = len(self.scene.log), 0, time.time_ns()
+            return asked > SPINS_OF_SILENCE and time.time_ns() - since_ns > PAUSE_NS
+
+        return silent
 
     def _moves_steadily(self) -> bool:
         journal, robot = self.journal, self.scene.robot
