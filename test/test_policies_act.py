@@ -194,6 +194,16 @@ def test_attention_is_a_share_of_one_per_camera() -> None:
     assert weights.shape[1] == 2 + sum(height * width for height, width in shapes)
 
 
+def test_points_are_shown_as_points() -> None:
+    acting = policy(backbone='points')
+    chunk, _, extras = acting.act_and_explain(observation(), None)
+    assert torch.equal(chunk, acting.act(observation(), None)[0])
+    assert set(extras) == {'encoder_points/top', 'encoder_points/side'}
+    for values in extras.values():
+        assert values.shape == (2, 32, 2)
+        assert ((values >= 0) & (values <= 1)).all()
+
+
 def test_one_backbone_knows_no_camera_order_but_one_each_and_an_embedding_do() -> None:
     seen = observation()
     shared = policy()

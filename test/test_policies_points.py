@@ -50,6 +50,22 @@ def test_a_small_object_is_found_within_hundreds_of_steps() -> None:
     assert missed < 4, 'pixels; without looking it would be 11'
 
 
+def test_points_are_told_in_the_image_they_were_found_in() -> None:
+    eye = PointBackbone().eval()
+    with torch.no_grad():
+        for parameter in eye.convolutions.parameters():
+            parameter.zero_()
+        for layer in (eye.convolutions[0], eye.convolutions[2], eye.convolutions[4]):
+            layer.weight[:, 0, 1, 1] = 1.0  # what is red goes through, at its place
+        eye.log_temperature.fill_(-4.0)
+        image = torch.zeros(1, 3, 48, 64)
+        image[0, 0, 10, 30] = 1.0
+        points = eye.points_in_image(image)[0]
+    assert points.shape == (POINTS, 2)
+    expected = torch.tensor([30 / 63, 10 / 47]).expand(POINTS, 2)
+    torch.testing.assert_close(points, expected, rtol=0, atol=1e-4)
+
+
 def test_one_image_is_seen_alike_alone_and_among_others() -> None:
     torch.manual_seed(1)
     eye = PointBackbone()

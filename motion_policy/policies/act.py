@@ -226,10 +226,23 @@ class ACTNetwork(nn.Module):
 
     def look(self, image: Tensor, camera: int) -> Tensor:
         """The feature map (B, C, h, w) of images (B, 3, H, W) in [0, 1] of one camera."""
-        of = camera if len(self.image_mean) > 1 else 0
-        backbone = self.backbones[camera if len(self.backbones) > 1 else 0]
-        features: Tensor = backbone((image - self.image_mean[of]) / self.image_std[of])
+        features: Tensor = self.eye(camera)(self.scaled(image, camera))
         return features
+
+    def points(self, image: Tensor, camera: int) -> Tensor:
+        """Where (B, K, 2) the features are that a point backbone finds in such images."""
+        found: Tensor = self.eye(camera).points_in_image(self.scaled(image, camera))
+        return found
+
+    def eye(self, camera: int) -> nn.Module:
+        """The backbone that sees this camera."""
+        return self.backbones[camera if len(self.backbones) > 1 else 0]
+
+    def scaled(self, image: Tensor, camera: int) -> Tensor:
+        """An image in [0, 1] in units of the spread of its colours."""
+        of = camera if len(self.image_mean) > 1 else 0
+        scaled: Tensor = (image - self.image_mean[of]) / self.image_std[of]
+        return scaled
 
     def attention(self, memory: Tensor, positions: Tensor) -> Tensor:
         """How much the chunk as a whole looks at each token of the memory: (B, T), sum 1."""
@@ -281,12 +294,29 @@ class ACTPolicy(Policy):
     def infer(
         self, images: dict[str, Tensor], vector: Tensor, state: None, explain: bool
     ) -> tuple[Tensor, None, dict[str, Tensor]]:
-        """Targets (B, k, A); explained by `attention/CAM` (B, h, w), which add up to at most 1."""
+        """Targets (B, k, A); explained by `attention/CAM` (B, h, w), which add up to at most 1, or
+        by `encoder_points/CAM` (B, K, 2) where points are all that it sees.
+        """
         pictures = [images[camera] for camera in self.cameras]
         memory, positions, shapes = self.network.remember(pictures, vector)
         targets = self.network.answer(memory, positions)
-        extras = self.attention(memory, positions, shapes) if explain else {}
-        return targets, None, extras
+        if not explain:
+            return targets, None, {}
+        if self.sees_points:
+            return targets, None, self.points(pictures)
+        return targets, None, self.attention(memory, positions, shapes)
+
+    @property
+    def sees_points(self) -> bool:
+        """Whether an image becomes points, and no map to be attended to."""
+        return self.config.backbone == 'points' and bool(self.cameras)
+
+    def points(self, pictures: Sequence[Tensor]) -> dict[str, Tensor]:
+        """`encoder_points/CAM` (B, K, 2) of images (B, 3, H, W), one per camera."""
+        return {
+            f'encoder_points/{name}': self.network.points(image, camera)
+            for camera, (name, image) in enumerate(zip(self.cameras, pictures, strict=True))
+        }
 
     def attention(
         self, memory: Tensor, positions: Tensor, shapes: Sequence[tuple[int, int]]

@@ -144,6 +144,16 @@ class PointBackbone(nn.Module):
         self.spread = RunningSpread(self.channels)
 
     def forward(self, images: Tensor) -> Tensor:
+        return self.spread(torch.cat(self.find(images), dim=1))[..., None, None]
+
+    def points_in_image(self, images: Tensor) -> Tensor:
+        """The points (N, K, 2), x and y from 0 to 1 between the centres of the outer pixels."""
+        points = torch.stack(self.find(images), dim=-1)
+        places = [2 * ((extent + 1) // 2 - 1) / (extent - 1) for extent in images.shape[:1:-1]]
+        return (points + 1) / 2 * points.new_tensor(places)
+
+    def find(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """x and y of the points, (N, K) each, from -1 to 1 across the map of scores."""
         maps = self.convolutions(images)
         height, width = maps.shape[-2:]
         scores = maps.flatten(2).float()  # half precision would round positions to pixels
@@ -152,7 +162,7 @@ class PointBackbone(nn.Module):
         attention = scores.softmax(-1).unflatten(-1, (height, width))
         x = (attention.sum(2) * _axis(width, scores)).sum(-1)
         y = (attention.sum(3) * _axis(height, scores)).sum(-1)
-        return self.spread(torch.cat((x, y), dim=1))[..., None, None]
+        return x, y
 
 
 class RunningSpread(nn.Module):

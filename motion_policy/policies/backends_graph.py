@@ -60,7 +60,7 @@ def step_names(policy: Policy) -> StepNames:
 
 def explains(policy: Policy) -> bool:
     """Whether the graph holds the policy's extras too: where they cost next to nothing."""
-    return isinstance(policy, ACTPolicy)
+    return isinstance(policy, ACTPolicy) and not policy.sees_points
 
 
 def step_inputs(policy: Policy, observation: Observation, state: Any) -> list[Tensor]:

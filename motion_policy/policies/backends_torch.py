@@ -49,8 +49,8 @@ class PackedACT:
         self.positions, self.dtype = positions, dtype
 
     def takes(self, observation: Observation, explain: bool) -> bool:
-        """One observation at a time."""
-        return len(observation['qpos']) == 1
+        """One observation at a time; points are shown by the policy itself."""
+        return len(observation['qpos']) == 1 and not (explain and self.policy.sees_points)
 
     def act(
         self, observation: Observation, state: None, explain: bool
@@ -78,7 +78,7 @@ class _Eye:
         self, network: ACTNetwork, camera: int, size: tuple[int, int], dtype: torch.dtype
     ) -> None:
         of = camera if len(network.image_mean) > 1 else 0
-        backbone = network.backbones[camera if len(network.backbones) > 1 else 0]
+        backbone = network.eye(camera)
         mean, std = (table[of].flatten() for table in (network.image_mean, network.image_std))
         # What is subtracted from each pixel; of full size, as a CPU subtracts rows fastest.
         self.mean = (255 * mean).expand(1, *size, 3).contiguous()
