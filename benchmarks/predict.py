@@ -206,4 +206,4 @@ def _prediction(coder: str, seconds: float) -> Measurement:
 if __name__ == '__main__':
     import sys
 
-    raise SystemExit(main(['bench', 'predict-frames', *sys.argv[1:]]))
+    raise SystemExit(main(['bench', 'predict', *sys.argv[1:]]))
