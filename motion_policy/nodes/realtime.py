@@ -78,8 +78,8 @@ def cores(text: str, name: str) -> frozenset[int]:
     found: set[int] = set()
     there = os.sched_getaffinity(0) if hasattr(os, 'sched_getaffinity') else set()
     for part in filter(None, text.replace(' ', '').split(',')):
-        first, _, last = part.partition('-')
-        if not first.isdecimal() or not (last or first).isdecimal():
+        first, dash, last = part.partition('-')
+        if not first.isdecimal() or (dash and not last.isdecimal()):
             raise UserError(f"parameter '{name}' is '{text}', expected cores like 1 or 2-3,5")
         found |= set(range(int(first), int(last or first) + 1))
     if found - there:
