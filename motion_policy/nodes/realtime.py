@@ -81,11 +81,12 @@ def cores(text: str, name: str) -> frozenset[int]:
         first, dash, last = part.partition('-')
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise UserError(f"parameter '{name}' is '{text}', expected cores like 1 or 2-3,5")
-        found |= set(range(int(first), int(last or first) + 1))
-    if found - there:
-        raise UserError(
-            f"parameter '{name}' is '{text}', expected some of the cores {sorted(there)}"
-        )
+        wanted = range(int(first), int(last or first) + 1)
+        if not wanted or wanted[0] not in there or wanted[-1] not in there:
+            raise UserError(
+                f"parameter '{name}' is '{text}', expected some of the cores {sorted(there)}"
+            )
+        found |= set(wanted) & there
     return frozenset(found)
 
 
