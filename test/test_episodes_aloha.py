@@ -184,7 +184,7 @@ def test_options_of_other_kinds_are_refused(tmp_path: Path, capsys: Capture) -> 
         assert f'{option[0]} means nothing for --from aloha' in capsys.readouterr().err
     bag = ['import', str(tmp_path), '--out', str(tmp_path / 'out'), '--rate', '5']
     assert main(bag) == 2
-    assert 'expected it with --from aloha or eipl only' in capsys.readouterr().err
+    assert 'expected it with --from aloha, eipl or bair only' in capsys.readouterr().err
     assert main([*aloha, '--cameras', 'top=,wrist']) == 2
     assert "--cameras is 'top=,wrist'" in capsys.readouterr().err
 

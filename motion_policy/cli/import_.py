@@ -142,9 +142,11 @@ def _refuse_foreign_options(arguments: Arguments) -> None:
         kinds = [kind for kind, names in OPTIONS_OF.items() if name in names]
         if arguments.kind not in kinds and getattr(arguments, name) != defaults[name]:
             option = '--' + name.replace('_', '-')
+            *others, last = kinds
+            expected = f'{", ".join(others)} or {last}' if others else last
             raise UserError(
                 f'import: {option} means nothing for --from {arguments.kind}, '
-                f'expected it with --from {" or ".join(kinds)} only'
+                f'expected it with --from {expected} only'
             )
 
 
