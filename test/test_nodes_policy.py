@@ -393,9 +393,10 @@ def test_the_policy_sees_its_own_joints_as_far_as_the_mix_says(
     make_node(**{'mix.joint': share})
     arm.enable_when_ready()
     arm.wait_for_diagnostic('control', 'state', 'run')
-    arm.bench.spin_until(lambda: len(listening.seen) > 12, 'steps of the policy')
-    # The second step sees the arm after its ramp to the first answer, where it stands exactly.
-    pairs = zip(listening.seen[2:], listening.answers[1:], strict=False)
+    # At the end of the ramp the arm stands exactly where the first answer was.
+    first = len(listening.seen) + 1
+    arm.bench.spin_until(lambda: len(listening.seen) > first + 6, 'steps of the policy')
+    pairs = zip(listening.seen[first + 1 :], listening.answers[first:], strict=False)
     own = [np.array_equal(seen, answer) for seen, answer in pairs]
     assert any(own) is (share == 0.0)
     assert_safe(arm.commands, ROBOT)
