@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from policy_examples import HIGH, LOW, small_robot, spec
 from torch import Tensor, nn
 
-from motion_policy.policies import make_policy
+from motion_policy.policies import load_policy, make_policy, save_policy
 from motion_policy.policies.act import ACTConfig, ACTNetwork, without_posterior
 from motion_policy.policies.base import Observation
 from motion_policy.policies.transformer import DecoderLayer, EncoderLayer
@@ -202,6 +203,18 @@ def test_points_are_shown_as_points() -> None:
     for values in extras.values():
         assert values.shape == (2, 32, 2)
         assert ((values >= 0) & (values <= 1)).all()
+
+
+def test_points_that_hardly_move_survive_a_file_of_half_the_size(tmp_path: Path) -> None:
+    acting = policy(cameras=('top',), backbone='points')
+    spread = acting.network.backbones[0].spread
+    with torch.no_grad():
+        spread.variance.copy_(torch.logspace(-9, -3, len(spread.variance)))
+        spread.mean.copy_(acting.network.backbones[0](numbers(1, 3, 32, 48)).flatten())
+    loaded = load_policy(save_policy(acting, tmp_path / 'half', half=True))
+    assert torch.equal(loaded.network.backbones[0].spread.variance, spread.variance)
+    assert torch.equal(loaded.network.backbones[0].spread.mean, spread.mean)
+    assert torch.equal(loaded.network.queries, acting.network.queries.half().float())
 
 
 def test_one_backbone_knows_no_camera_order_but_one_each_and_an_embedding_do() -> None:

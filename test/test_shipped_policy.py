@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The policy in models/ does what the README shows, at taught and at untaught places."""
+"""The policies in models/ do what the README shows, at taught and at untaught places."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from motion_policy.cli.main import main
 from motion_policy.share import share_dir
 
-FOLDER = share_dir() / 'models' / 'sarnn_tabletop'
+MODELS = share_dir() / 'models'
 MEGABYTE = 1 << 20
 
 
@@ -32,8 +32,19 @@ def test_it_grasps_over_ros_topics(tmp_path: Path, capfd: pytest.CaptureFixture[
     assert capfd.readouterr().out.strip().splitlines()[-1] == 'success 2/2'
 
 
-def test_it_is_small_and_says_how_it_was_made():
-    assert sum(path.stat().st_size for path in FOLDER.iterdir()) <= 2 * MEGABYTE
-    text = (FOLDER / 'policy.yaml').read_text()
+def test_act_transfers_the_cube(tmp_path: Path):
+    report = tmp_path / 'report.json'
+    command = ['evaluate', 'act_transfer_cube', 'sim:aloha:transfer_cube', '--trials', '6']
+    assert main([*command, '--seed', '3000', '--json', str(report)]) == 0
+    assert json.loads(report.read_text())['positions']['random']['successes'] >= 5
+
+
+@pytest.mark.parametrize(
+    ('name', 'most'), [('sarnn_tabletop', 2 * MEGABYTE), ('act_transfer_cube', 4 * MEGABYTE)]
+)
+def test_they_are_small_and_say_how_they_were_made(name: str, most: int):
+    folder = MODELS / name
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= most
+    text = (folder / 'policy.yaml').read_text()
     for said in ('sha256:', 'episode_000000.hdf5', 'epochs:', 'seed:', 'torch'):
         assert said in text

@@ -105,12 +105,14 @@ def save_policy(policy: Model, folder: str | Path, half: bool = False) -> Path:
     """Writes the checkpoint folder, replacing an older checkpoint of that name as a whole.
 
     With `half` the file holds float16, half the size; a policy loaded from it computes in
-    float32 as ever. Raises CheckpointError for a weight that float16 cannot hold.
+    float32 as ever. What was counted and not learnt, such as a variance, stays as it is. Raises
+    CheckpointError for a weight that float16 cannot hold.
     """
     path = Path(folder).expanduser().resolve()
     weights = {key: value.contiguous().cpu() for key, value in policy.state_dict().items()}
     if half:
-        weights = {key: _halved(path, key, value) for key, value in weights.items()}
+        learnt = {key for key, _ in policy.named_parameters()}
+        weights |= {key: _halved(path, key, weights[key]) for key in learnt}
     with _checkpoint_folder(path) as part:
         (part / WEIGHTS_FILE).write_bytes(save(weights, metadata={'format': FORMAT}))
         (part / SPEC_FILE).write_text(spec_to_yaml(policy.spec), encoding='utf-8')
@@ -127,8 +129,6 @@ def _checkpoint_folder(path: Path) -> Iterator[Path]:
 
 
 def _halved(path: Path, key: str, weight: Tensor) -> Tensor:
-    if not weight.is_floating_point():
-        return weight
     small = weight.half()
     if not torch.isfinite(small).all():
         greatest = float(weight.abs().max())
