@@ -24,9 +24,9 @@ from motion_policy.policies import PolicySpec, make_model
 from motion_policy.policies.allocator import keep_freed_memory
 from motion_policy.policies.cpu_layers import Convolutions
 from motion_policy.policies.frame_predictor import FrameNetwork, FramePredictorModel
+from motion_policy.policies.frame_unrolling import teacher_forced
 from motion_policy.policies.normalisation import Normalisation, Spread
 from motion_policy.robot import load_robot_spec
-from motion_policy.training.frame_unrolling import teacher_forced
 
 SUMMARY = 'training step and prediction of frame predictors against the loop over the frames'
 CODERS = ('dcgan', 'vgg')

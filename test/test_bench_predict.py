@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from motion_policy.cli.bench import benchmark_files
-from motion_policy.training.frame_unrolling import teacher_forced
+from motion_policy.policies.frame_unrolling import teacher_forced
 
 torch.set_num_threads(1)
 SMALL = {'channels': 4, 'code_dim': 6, 'latent_dim': 4, 'hidden_dim': 8}

@@ -134,13 +134,22 @@ def test_every_subcommand_has_help(name: str, capsys: pytest.CaptureFixture[str]
     assert f'motion-policy {name}' in capsys.readouterr().out
 
 
-def test_looking_at_data_loads_no_torch() -> None:
+@pytest.mark.parametrize(
+    ('names', 'heavy'),
+    [
+        (('inspect', 'check', 'import'), {'torch', 'mujoco', 'rclpy', 'matplotlib'}),
+        (('evaluate', 'convert-checkpoint'), {'rclpy'}),
+    ],
+)
+def test_nothing_is_loaded_that_a_command_does_not_need(
+    names: tuple[str, ...], heavy: set[str]
+) -> None:
     code = (
         'import sys\n'
         'from motion_policy.cli.main import main\n'
-        "for name in ('inspect', 'check', 'import'):\n"
+        f'for name in {names}:\n'
         "    assert main([name, '--help']) == 0\n"
-        "heavy = {'torch', 'lightning', 'mujoco', 'rclpy', 'matplotlib'} & set(sys.modules)\n"
+        f"heavy = ({heavy} | {{'pytorch_lightning', 'torchmetrics'}}) & set(sys.modules)\n"
         'sys.exit(str(heavy) if heavy else 0)\n'
     )
     result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)

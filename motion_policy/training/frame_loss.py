@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from motion_policy.policies.frame_predictor import FramePredictorModel
+from motion_policy.policies.frame_unrolling import on_its_own, teacher_forced
 from motion_policy.training.batches import Batch, generator_for
-from motion_policy.training.frame_unrolling import on_its_own, teacher_forced
 
 LEAST_ERROR = 1e-10  # of a frame, so that its PSNR is a number
 

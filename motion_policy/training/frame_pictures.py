@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from motion_policy.policies.frame_predictor import FramePredictorModel
+from motion_policy.policies.frame_unrolling import teacher_forced
 from motion_policy.policies.normalisation import to_byte_images
 from motion_policy.training.batches import collate, generator_for
 from motion_policy.training.demonstrations import Demonstration
 from motion_policy.training.frame_clips import Clips
-from motion_policy.training.frame_unrolling import teacher_forced
 from motion_policy.training.pictures import RgbImage, enlarge
 
 

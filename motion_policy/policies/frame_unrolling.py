@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a frame predictor runs over clips in training: on the recorded frames (teacher forcing), or
+"""How a frame predictor runs over recorded clips: on the recorded frames (teacher forcing), or
 on those that it predicted itself.
 
 Whatever depends on recorded frames alone is computed for all steps at once; a skip that stays
