@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,6 @@ from control_robots import formula_arm
 pytest.importorskip('rclpy')
 
 from fake_arm import FakeArm, MakeNode, assert_safe
-from rcl_interfaces.msg import Log
 from ros_testing import Bench
 from test_nodes_policy_process import SimulatedArm
 
@@ -24,10 +24,16 @@ NANOSECONDS_PER_S = 1_000_000_000
 
 
 @pytest.fixture
-def log(bench: Bench) -> list[str]:
+def log(capfd: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
+    """Give what reads the lines that nodes have logged so far."""
     lines: list[str] = []
-    bench.client.create_subscription(Log, '/rosout', lambda m: lines.append(m.msg), 100)
-    return lines
+
+    def read() -> list[str]:
+        printed = capfd.readouterr().err.splitlines()
+        lines.extend(line.split(']: ', 1)[1] for line in printed if ']: ' in line)
+        return lines
+
+    return read
 
 
 def state_after(arm: SimulatedArm, state: str) -> None:
@@ -44,7 +50,7 @@ def state_after(arm: SimulatedArm, state: str) -> None:
 
 @pytest.mark.parametrize(('by_s', 'told'), [(5, 'jumped 5.0'), (-3, 'jumped 2.9')])
 def test_a_jump_of_simulated_time_is_named_once_and_misses_no_tick(
-    bench: Bench, make_node: MakeNode, log: list[str], by_s: int, told: str
+    bench: Bench, make_node: MakeNode, log: Callable[[], list[str]], by_s: int, told: str
 ) -> None:
     arm = SimulatedArm(bench)
     make_node(use_sim_time=True)
@@ -59,10 +65,8 @@ def test_a_jump_of_simulated_time_is_named_once_and_misses_no_tick(
     missed = int(arm.diagnostic('control', 'missed ticks'))
     arm.time_ns += by_s * NANOSECONDS_PER_S
     state_after(arm, 'run')
-    bench.spin_until(
-        lambda: any(line.startswith('hold: clock: ' + told) for line in log), 'the log'
-    )
-    jumps = [line for line in log if line.startswith('the clock ' + told)]
+    assert any(line.startswith('hold: clock: ' + told) for line in log())
+    jumps = [line for line in log() if line.startswith('the clock ' + told)]
     assert len(jumps) == 1 and jumps[0].endswith('ahead' if by_s > 0 else 'back')
     assert arm.diagnostic('control', 'clock jumps') == '1'
     # 5 s are 250 ticks; some may be missed for want of a processor.
@@ -71,7 +75,10 @@ def test_a_jump_of_simulated_time_is_named_once_and_misses_no_tick(
 
 
 def test_a_jump_of_the_systems_clock_holds_the_arm_and_is_named(
-    arm: FakeArm, make_node: MakeNode, log: list[str], monkeypatch: pytest.MonkeyPatch
+    arm: FakeArm,
+    make_node: MakeNode,
+    log: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ahead_ns = 0
     # Seen from a monotonic clock that went back, the system's clock has gone ahead.
@@ -83,10 +90,10 @@ def test_a_jump_of_the_systems_clock_holds_the_arm_and_is_named(
     assert arm.diagnostic('control', 'clock jumps') == '0'
     ahead_ns = 2 * NANOSECONDS_PER_S
     arm.bench.spin_until(
-        lambda: any(line.startswith('hold: clock: jumped 2.00 s ahead') for line in log), 'a log'
+        lambda: any(line.startswith('hold: clock: jumped 2.00 s ahead') for line in log()), 'a log'
     )
     arm.diagnostics.clear()
     arm.wait_for_diagnostic('control', 'state', 'run')
     assert arm.diagnostic('control', 'clock jumps') == '1'
-    assert len([line for line in log if line.startswith('the clock jumped')]) == 1
+    assert len([line for line in log() if line.startswith('the clock jumped')]) == 1
     assert_safe(arm.commands, ROBOT)

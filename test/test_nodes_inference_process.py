@@ -182,6 +182,7 @@ def test_the_arm_holds_while_the_process_is_dead_and_goes_on_by_itself(
     os.kill(pid, signal.SIGKILL)
     named = 'hold: policy: RuntimeError: the inference process ended: signal 9'
     bench.spin_until(lambda: named in lines, named)
+    arm.diagnostics.clear()
     arm.wait_for_diagnostic('control', 'state', 'run')
     assert node._inference._runner.pid not in (None, pid)
     assert_safe(arm.commands, formula_arm())
