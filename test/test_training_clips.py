@@ -14,7 +14,7 @@ from frame_predictors import small_predictor
 from policy_examples import write_demonstrations
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
-from training_runs import run_until_killed, small_run, weights
+from training_runs import run_to_the_end, run_until_killed, small_run, weights
 
 from motion_policy.errors import UserError
 from motion_policy.policies import load_model
@@ -61,9 +61,7 @@ def config(demonstrations: Path, output: Path, **changes: Any) -> TrainConfig:
 @pytest.fixture(scope='module')
 def whole(demonstrations: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the output of a run of four epochs that nothing disturbed."""
-    output = tmp_path_factory.mktemp('runs') / 'whole'
-    assert train(config(demonstrations, output)) == output / 'best'
-    return output
+    return run_to_the_end(content(demonstrations, tmp_path_factory.mktemp('runs') / 'whole'))
 
 
 def clip(frames: int = 5, batch: int = 3, width: int = 10) -> tuple[Tensor, Tensor, Tensor]:

@@ -17,7 +17,7 @@ from policy_examples import small_robot, write_demonstrations
 from pytorch_lightning.callbacks import Callback
 from recordings import write_episode
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from training_runs import run_until_killed, small_run, weights
+from training_runs import run_to_the_end, run_until_killed, small_run, weights
 
 from motion_policy.cli.main import main
 from motion_policy.policies import load_policy
@@ -51,9 +51,7 @@ def config(demonstrations: Path, output: Path, **changes: Any) -> TrainConfig:
 @pytest.fixture(scope='module')
 def whole(demonstrations: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the output of a run of four epochs that nothing disturbed."""
-    output = tmp_path_factory.mktemp('runs') / 'whole'
-    assert train(config(demonstrations, output)) == output / 'best'
-    return output
+    return run_to_the_end(content(demonstrations, tmp_path_factory.mktemp('runs') / 'whole'))
 
 
 def test_a_run_leaves_policies_that_act_and_say_how_they_were_made(whole: Path) -> None:

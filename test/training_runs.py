@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from motion_policy.training import TrainConfig, train
+
 KILLED_RUN = """
 import os, signal, sys, yaml
 from pytorch_lightning.callbacks import Callback
@@ -39,6 +41,13 @@ def small_run(demonstrations: Path, output: Path, **changes: Any) -> dict[str, A
         'device': 'cpu',
     }
     return {**given, **changes}
+
+
+def run_to_the_end(content: dict[str, Any]) -> Path:
+    """Train without a disturbance; return the output."""
+    config = TrainConfig.model_validate(content)
+    assert train(config) == config.output / 'best'
+    return config.output
 
 
 def run_until_killed(content: dict[str, Any], step: int) -> None:

@@ -209,10 +209,8 @@ def _import_bag(
             arguments.out,
             namespace=arguments.namespace,
             split_at_gaps=arguments.split_at_gaps,
-            note=lambda line: _note(console, line),
             on_row=lambda row: progress.advance(bar),
-            task=arguments.task,
-            **_writing(arguments),
+            **_writing(arguments, console),
         )
     yield from ((episode, source) for episode in episodes)
 
@@ -231,10 +229,8 @@ def _import_eipl(
             channels=arguments.channels or 'bgr',
             rate=arguments.rate,
             keep_padding=arguments.keep_padding,
-            note=lambda line: _note(console, line),
             on_row=lambda: progress.advance(bar),
-            task=arguments.task,
-            **_writing(arguments),
+            **_writing(arguments, console),
         )
     yield from _told(parts, arguments, console)
 
@@ -250,10 +246,8 @@ def _import_bair(
             arguments.out,
             camera=arguments.camera,
             rate=arguments.rate,
-            note=lambda line: _note(console, line),
             on_row=lambda: progress.advance(bar),
-            task=arguments.task,
-            **_writing(arguments),
+            **_writing(arguments, console),
         )
     yield from _told(parts, arguments, console)
 
@@ -284,10 +278,8 @@ def _import_aloha(
             channels=arguments.channels or 'rgb',
             rate=arguments.rate,
             grippers=arguments.grippers,
-            note=lambda line: _note(console, line),
             on_row=lambda: progress.advance(bar),
-            task=arguments.task,
-            **_writing(arguments),
+            **_writing(arguments, console),
         )
 
 
@@ -304,16 +296,16 @@ def _import_lerobot(
             robot,
             arguments.out,
             cameras=_cameras(arguments.cameras),
-            task=arguments.task,
-            note=lambda line: _note(console, line),
             on_row=lambda: progress.advance(bar),
-            **_writing(arguments),
+            **_writing(arguments, console),
         )
 
 
-def _writing(arguments: Arguments) -> dict[str, Any]:
-    """How every kind of import writes its episodes."""
+def _writing(arguments: Arguments, console: Console) -> dict[str, Any]:
+    """How every kind of import writes its episodes, and tells what is worth a line."""
     return {
+        'note': lambda line: _note(console, line),
+        'task': arguments.task,
         'operator': arguments.operator,
         'sim': arguments.sim,
         'compress': not arguments.raw,
