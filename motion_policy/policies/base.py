@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from typing_extensions import NotRequired, TypedDict
 
+from motion_policy.policies.foresight_limits import ForesightLimits
 from motion_policy.policies.normalisation import (
     Normalisation,
     Scaling,
@@ -76,6 +77,9 @@ class PolicySpec(BaseModel):
     data: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, float] = Field(default_factory=dict)
+    foresight: ForesightLimits | None = Field(
+        default=None, description='how wrong its predicted frames may be before that is a surprise'
+    )
     software: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode='after')

@@ -7,6 +7,7 @@ code, and it appears under its name only when it is whole.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,6 +120,26 @@ def save_policy(policy: Model, folder: str | Path, half: bool = False) -> Path:
     return path
 
 
+def save_spec(spec: PolicySpec, folder: str | Path) -> Path:
+    """Replaces `policy.yaml` of a checkpoint in one step; the weights stay as they are.
+
+    Raises CheckpointError for a folder that is no checkpoint, and for one of another model.
+    """
+    path = find_checkpoint(folder) / SPEC_FILE
+    known = read_policy_spec(path.parent)
+    if (spec.kind, spec.hyper) != (known.kind, known.hyper):
+        raise CheckpointError(f'{path}: is of another model, its weights would not fit')
+    part = path.with_name(f'.{SPEC_FILE}.{os.getpid()}.part')
+    try:
+        part.write_text(spec_to_yaml(spec), encoding='utf-8')
+        os.replace(part, path)
+    except OSError as error:
+        raise CheckpointError(f'{path}: cannot be written: {_one_line(error)}') from None
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
 @contextlib.contextmanager
 def _checkpoint_folder(path: Path) -> Iterator[Path]:
     try:
@@ -138,7 +159,8 @@ def _halved(path: Path, key: str, weight: Tensor) -> Tensor:
 
 def spec_to_yaml(spec: PolicySpec) -> str:
     """The text of `policy.yaml`; `read_policy_spec` gives the same spec back."""
-    content = spec.model_dump(mode='json', exclude={'robot'})
+    absent = {'foresight'} if spec.foresight is None else set()
+    content = spec.model_dump(mode='json', exclude={'robot', *absent})
     content['robot'] = yaml.safe_load(spec.robot.to_yaml())
     return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=99)
 
