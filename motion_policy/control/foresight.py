@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from motion_policy.control.action_buffer import ActionBuffer
 from motion_policy.control.lookahead import Plan
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.errors import UserError
@@ -263,6 +264,17 @@ class PlanForesight:
             frames = min(self._model.config.future, -(-left_ns // self.period_ns))
             self._foreseen = self._predicted(time_ns, plan, frames)
         return found
+
+    def warm_up(self) -> None:
+        """Take the slow first prediction, in the dark; then all is as new."""
+        config, spec = self._model.config, self._model.spec
+        dark = np.zeros((*spec.image_size, 3), np.uint8)
+        still = np.zeros(len(self._model.joint_names))
+        buffer = ActionBuffer()
+        buffer.add(still[None], 0, (config.past + config.future) * self.period_ns)
+        for look in range(config.past):
+            self.look(look * self.period_ns, dark, still, still, Plan(0, buffer))
+        self.reset()
 
     def _is_next(self, since_ns: int) -> bool:
         return self.period_ns // 2 < since_ns < self.period_ns * 3 // 2

@@ -1,0 +1,263 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Foresight: a prediction is held against the moment that it was made for, and no other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from frame_predictors import small_predictor
+from policy_examples import small_policy, small_robot
+
+from motion_policy.control import ActionBuffer
+from motion_policy.control.foresight import (
+    FLOOR,
+    OwnForesight,
+    PlanForesight,
+    Surprise,
+    frame_errors,
+    image_channels,
+)
+from motion_policy.control.lookahead import Plan
+from motion_policy.errors import UserError
+from motion_policy.policies import CheckpointError
+from motion_policy.policies.foresight_limits import ForesightLimits
+from motion_policy.policies.frame_predictor import FramePredictorModel
+from motion_policy.streams import Observation
+
+torch.set_num_threads(1)
+PERIOD_NS = 100_000_000
+START_NS = 5_000_000_000
+HALF = np.full(5, 0.5)
+
+
+def limits(scales: dict[str, tuple[float, ...]], threshold: float = 1.0) -> ForesightLimits:
+    return ForesightLimits(
+        floor=FLOOR, scales=scales, threshold=threshold, alpha=0.1, episodes=20, source='test'
+    )
+
+
+def picture(step: int) -> np.ndarray:
+    return np.random.default_rng(step).integers(0, 256, (24, 32, 3), np.uint8)
+
+
+def plan(number: int = 1, rows: int = 10, start_ns: int = START_NS) -> Plan:
+    """Row i, due i + 1 periods after the start, says 0.1 i for every joint."""
+    buffer = ActionBuffer()
+    buffer.add(0.1 * np.arange(rows)[:, None] * np.ones(5), start_ns, PERIOD_NS)
+    return Plan(number, buffer)
+
+
+class Predicting:
+    """Notes what a model is asked, and answers frames that say which step they are of."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, model: FramePredictorModel) -> None:
+        self.asked: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        self._model = model
+        monkeypatch.setattr(model, 'predict', self._predict)
+
+    def _predict(
+        self, frames: torch.Tensor, actions: torch.Tensor, positions: torch.Tensor, **_: Any
+    ) -> torch.Tensor:
+        self.asked.append((frames[0], actions[0], positions[0]))
+        past = frames.shape[1]
+        steps = actions.shape[1] - self._model.rows_to(past)
+        grey = (torch.arange(steps) + 1) / 10
+        return grey.view(1, 1, -1, 1, 1, 1).expand(1, 1, -1, 3, 64, 64)
+
+
+def looks(
+    foresight: PlanForesight, plans: list[Plan | None], *, first: int = 0, grey: int = 0
+) -> list[Surprise | None]:
+    """One look per plan, one period after the other, at grey pictures."""
+    return [
+        foresight.look(
+            START_NS + step * PERIOD_NS,
+            np.full((24, 32, 3), grey, np.uint8),
+            0.01 * step * np.ones(5),
+            step * np.ones(5),
+            followed,
+        )
+        for step, followed in enumerate(plans, first)
+    ]
+
+
+def test_errors_of_a_frame_are_what_they_say() -> None:
+    seen, predicted, before = (
+        torch.zeros(3, 64, 64),
+        torch.zeros(3, 64, 64),
+        torch.zeros(3, 64, 64),
+    )
+    predicted[:, :8, :8] = 0.5  # one of 64 patches
+    before[:, 8:16, :8] = 1.0  # another one
+    errors = frame_errors('top', predicted, seen, before, 0.001)
+    whole, ratio, patch, patch_ratio = (errors[name] for name in image_channels('top'))
+    assert whole == pytest.approx(0.25 / 64)
+    assert ratio == pytest.approx(0.25 / 64 / (1 / 64 + 0.001))
+    assert patch == pytest.approx(0.25)
+    assert patch_ratio == pytest.approx(0.25 / 0.001)
+
+
+def test_the_score_is_the_greatest_share_of_a_limit_and_names_its_channel() -> None:
+    policy = small_policy()
+    foresight = OwnForesight(policy.spec, limits({'joints': (2.0,), 'image/top': (1e6,)}, 0.5))
+    observation = Observation(HALF, HALF, None, {'top': picture(0)}, None)
+    extras = {'image/top': np.zeros((16, 20, 3), np.uint8)}
+    assert foresight.look(START_NS, observation, HALF[None], extras) is None
+    found = foresight.look(START_NS + PERIOD_NS, observation, HALF[None], extras)
+    assert found is not None and found.score == pytest.approx(found.errors['image/top'] / 5e5)
+    assert found.worst == 'image/top' and not found.alarming
+    span = np.array(policy.spec.normalisation.qpos.scale)
+    pushed = Observation(HALF + 3 * span[3] * np.eye(5)[3], HALF, None, {'top': picture(0)}, None)
+    found = foresight.look(START_NS + 2 * PERIOD_NS, pushed, HALF[None], extras)
+    assert found is not None and found.errors['joints'] == pytest.approx(3)
+    assert (found.score, found.worst) == (pytest.approx(3.0), 'joints') and found.alarming
+
+
+def test_a_recurrent_policy_that_foresees_rightly_has_no_error() -> None:
+    foresight = OwnForesight(small_policy().spec)
+    image = np.full((16, 20, 3), 77, np.uint8)
+    for step in range(3):
+        observation = Observation(
+            step * HALF, HALF, None, {'top': np.full((24, 32, 3), 77, np.uint8)}, None
+        )
+        chunk = (step + 1) * HALF[None]
+        found = foresight.look(
+            START_NS + step * PERIOD_NS, observation, chunk, {'image/top': image}
+        )
+        if step:
+            assert found is not None and (found.step, found.score) == (1, None)
+            assert set(found.errors.values()) == {0.0}
+
+
+@pytest.mark.parametrize('gap_ns', [0, PERIOD_NS // 3, 2 * PERIOD_NS, -PERIOD_NS])
+def test_a_prediction_of_another_moment_is_held_against_nothing(gap_ns: int) -> None:
+    foresight = OwnForesight(small_policy().spec)
+    observation = Observation(HALF, HALF, None, {'top': picture(0)}, None)
+    extras = {'image/top': np.zeros((16, 20, 3), np.uint8)}
+    foresight.look(START_NS, observation, HALF[None], extras)
+    assert foresight.look(START_NS + gap_ns, observation, HALF[None], extras) is None
+    after_ns = START_NS + gap_ns + PERIOD_NS
+    assert foresight.look(after_ns, observation, HALF[None], extras) is not None
+    foresight.reset()
+    assert foresight.look(after_ns + PERIOD_NS, observation, HALF[None], extras) is None
+
+
+def test_what_is_not_finite_foretells_nothing() -> None:
+    foresight = OwnForesight(small_policy().spec)
+    observation = Observation(HALF, HALF, None, {'top': picture(0)}, None)
+    extras = {'image/top': np.zeros((16, 20, 3), np.uint8)}
+    foresight.look(START_NS, observation, HALF[None] * np.nan, extras)
+    assert foresight.look(START_NS + PERIOD_NS, observation, HALF[None], extras) is None
+
+
+def test_a_policy_that_predicts_no_image_has_no_foresight_of_its_own() -> None:
+    with pytest.raises(UserError, match="kind 'frame_predictor' predicts no next image"):
+        OwnForesight(small_predictor().spec)
+    with pytest.raises(
+        UserError, match=r"a limit of 'image/side', expected some of image ratio/t"
+    ):
+        OwnForesight(small_policy().spec, limits({'image/side': (1.0,)}))
+    with pytest.raises(UserError, match="a limit of 'joints', expected some of"):
+        PlanForesight(small_predictor(), small_robot(), limits({'joints': (1.0,)}))
+
+
+@pytest.mark.parametrize('of', ['before', 'target'])
+def test_frames_are_predicted_from_what_was_sent_and_is_planned(
+    monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    model = small_predictor(hyper={'condition_of': of, 'future': 3})
+    predicting = Predicting(monkeypatch, model)
+    foresight = PlanForesight(model, small_robot())
+    found = looks(foresight, [plan()] * 2, grey=255)
+    assert found == [None, None]
+    ((frames, actions, positions),) = predicting.asked
+    assert frames.shape == (2, 64, 64, 3) and (frames == 255).all()
+    # Sent with the frames: 0 and 1. From period 2 on the plan's rows: row i at i + 1 periods.
+    ahead = [0.1, 0.2] if of == 'before' else [0.1, 0.2, 0.3]
+    torch.testing.assert_close(actions[:, 0], torch.tensor([0.0, 1.0, *ahead]))
+    # Measured with the frames; then each target is reached when the next is sent.
+    torch.testing.assert_close(positions[:, 0], torch.tensor([0.0, 0.01, 1.0, *ahead[:-1]]))
+
+
+def test_every_frame_is_held_against_the_newest_prediction_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = small_predictor()  # sees 2 frames, predicts 3
+    predicting = Predicting(monkeypatch, model)
+    foresight = PlanForesight(model, small_robot())
+    old, new = plan(1), plan(2)
+    found = looks(foresight, [old, old, old, new, new, new, new])
+    # Predicted at looks 1, 3 (another plan) and 6 (over).
+    assert [None if f is None else f.step for f in found] == [None, None, 1, 2, 1, 2, 3]
+    assert len(predicting.asked) == 3
+    for surprise in found[2:]:
+        assert surprise is not None and surprise.time_ns % PERIOD_NS == 0
+        grey = surprise.step / 10  # of the prediction; the pictures are black
+        assert surprise.errors['image/top'] == pytest.approx(grey**2)
+        assert surprise.errors['image ratio/top'] == pytest.approx(grey**2 / FLOOR, rel=1e-5)
+
+
+def test_nothing_is_foreseen_beyond_the_plan_nor_while_the_arm_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = small_predictor()
+    predicting = Predicting(monkeypatch, model)
+    foresight = PlanForesight(model, small_robot())
+    short = plan(rows=3)  # over at look 3
+    found = looks(foresight, [short] * 6)
+    assert [None if f is None else f.step for f in found] == [None, None, 1, 2, None, None]
+    assert len(predicting.asked) == 1
+    assert looks(foresight, [plan(2, start_ns=2 * START_NS), None, None], first=6) == [None] * 3
+    assert len(predicting.asked) == 2
+    to_first_target = Plan(3, ActionBuffer('hold'))
+    to_first_target.buffer.add(HALF[None], 0, 1, join_position=HALF)
+    assert looks(foresight, [to_first_target] * 3, first=9) == [None] * 3
+    assert len(predicting.asked) == 2
+
+
+def test_after_a_gap_and_a_reset_all_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small_predictor()
+    Predicting(monkeypatch, model)
+    foresight = PlanForesight(model, small_robot())
+    assert looks(foresight, [plan()] * 3)[-1] is not None
+    assert looks(foresight, [plan()] * 3, first=4)[:2] == [None, None]
+    foresight.reset()
+    assert looks(foresight, [plan()] * 3, first=7)[:2] == [None, None]
+    assert looks(foresight, [plan()], first=0) == [None]  # the clock went back
+
+
+def test_a_real_predictor_gives_the_same_surprises_after_a_reset_and_a_warm_up() -> None:
+    foresight = PlanForesight(small_predictor(hyper={'condition': 'action'}), small_robot())
+
+    def errors() -> list[dict[str, float]]:
+        found = [
+            foresight.look(START_NS + step * PERIOD_NS, picture(step), HALF, HALF, plan())
+            for step in range(6)
+        ]
+        return [dict(surprise.errors) for surprise in found if surprise is not None]
+
+    first = errors()
+    assert len(first) == 4 and all(min(found.values()) > 0 for found in first)
+    foresight.reset()
+    assert errors() == first
+    foresight.warm_up()
+    assert errors() == first
+
+
+def test_a_prediction_that_is_not_finite_is_no_surprise_but_a_failure() -> None:
+    model = small_predictor()
+    with torch.no_grad():
+        for weight in model.network.decoder.parameters():
+            weight.fill_(torch.nan)
+    foresight = PlanForesight(model, small_robot())
+    with pytest.raises(RuntimeError, match='not finite'):
+        looks(foresight, [plan()] * 2)
+
+
+def test_a_predictor_for_another_robot_is_refused() -> None:
+    with pytest.raises(CheckpointError, match='another shape of image'):
+        PlanForesight(small_predictor(), small_robot(height=48))
