@@ -8,18 +8,22 @@ Nothing here needs ROS.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
 from motion_policy.control import ChunkExecution, Mix, PolicyRunner
+from motion_policy.control.policy_runner import PolicyFacts
 from motion_policy.errors import UserError
 from motion_policy.policies import Policy, check_robot, load_policy
 from motion_policy.policies.backends import BackEndChoice, use_back_end
 from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
 from motion_policy.policies.kinds import model_class
 from motion_policy.robot import RobotSpec
+from motion_policy.streams import Observation
+from motion_policy.streams.images import RgbImage
 
 Load = Callable[[str, str], Policy]
 
@@ -42,6 +46,11 @@ class PolicySetup:
         kind = model_class(read_policy_spec(find_checkpoint(self.checkpoint)).kind)
         return issubclass(kind, Policy) and kind.chunk_rows is not Policy.chunk_rows
 
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Those that the policy looks through."""
+        return read_policy_spec(find_checkpoint(self.checkpoint)).cameras
+
     def make_runner(self, say: Callable[[str], None], load: Load = load_policy) -> PolicyRunner:
         """Load the policy, check that it fits, choose its back end; UserError says what is wrong.
 
@@ -54,6 +63,35 @@ class PolicySetup:
             self.chunks.check_rows(policy.chunk_rows)
         use_back_end(policy, self.back_end, time.perf_counter_ns, say)
         return PolicyRunner(policy, self.robot, self.mix, ensemble=self.chunks.ensemble)
+
+    def begin(self, say: Callable[[str], None]) -> PolicyWork:
+        """The same, warm, as the work of a process of its own."""
+        runner = self.make_runner(say)
+        runner.warm_up()
+        return PolicyWork(runner)
+
+
+class PolicyWork:
+    """A runner that is asked from another process."""
+
+    def __init__(self, runner: PolicyRunner) -> None:
+        self._runner = runner
+
+    @property
+    def facts(self) -> PolicyFacts:
+        """What a controller must know of the policy."""
+        return self._runner.facts
+
+    def reset(self) -> None:
+        """Begin a new task."""
+        self._runner.reset()
+
+    def answer(
+        self, images: Mapping[str, RgbImage], joints: Mapping[str, Any], *arguments: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """Take a step with `qpos`, `qvel` and `effort`; `arguments` as of `PolicyRunner.infer`."""
+        observation = Observation(images=dict(images), action=None, **joints)
+        return self._runner.infer(observation, *arguments)
 
 
 def checked_device(name: str) -> str:

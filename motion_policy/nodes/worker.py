@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The process in which a policy thinks apart from the node: `python -m` this module.
+"""The process in which a network thinks apart from the node: `python -m` this module.
 
 It ends when the node does, however that ends: with the connection, or by the kernel's signal.
 """
@@ -13,19 +13,47 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol
 
-from motion_policy.control.policy_runner import PolicyRunner
 from motion_policy.errors import UserError
-from motion_policy.nodes.policy_setup import PolicySetup
 from motion_policy.nodes.shared_frames import SharedFrames
 from motion_policy.policies.allocator import keep_freed_memory
-from motion_policy.streams import Observation
+from motion_policy.robot import RobotSpec
+from motion_policy.streams.images import RgbImage
 
 PR_SET_PDEATHSIG = 1
+
+
+class Work(Protocol):
+    """What a process does."""
+
+    @property
+    def facts(self) -> Any:
+        """What its user must know before it asks."""
+
+    def reset(self) -> None:
+        """Begin anew."""
+
+    def answer(self, images: Mapping[str, RgbImage], *question: Any) -> Any:
+        """Answer one question about these pictures, which are there until then."""
+
+
+class Job(Protocol):
+    """What a process is there for, as plain data that it is sent."""
+
+    @property
+    def robot(self) -> RobotSpec:
+        """Whose pictures it sees."""
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Which of them."""
+
+    def begin(self, say: Callable[[str], None]) -> Work:
+        """Load, check and warm up; UserError says what is wrong, `say` gets lines meanwhile."""
 
 
 def main(connection_fd: int, frames_fd: int, node_pid: int) -> None:
@@ -41,33 +69,25 @@ def main(connection_fd: int, frames_fd: int, node_pid: int) -> None:
 
 
 def serve(connection: Connection, frames_fd: int) -> None:
-    """Make the runner that the first message describes, then answer every request."""
-    setup: PolicySetup = connection.recv()
+    """Begin the job that is the first message, then answer every question."""
+    job: Job = connection.recv()
     with _told(connection) as done:
-        runner = setup.make_runner(lambda line: connection.send(('said', line)))
-        runner.warm_up()
+        work = job.begin(lambda line: connection.send(('said', line)))
         gc.collect()
         gc.freeze()
-        done.append(runner.facts)
+        done.append(work.facts)
     if not done:
         return
-    frames = SharedFrames(setup.robot, runner.policy.cameras, frames_fd)
+    frames = SharedFrames(job.robot, job.cameras, frames_fd)
     while True:
-        what, *arguments = connection.recv()
+        what, *question = connection.recv()
         if what == 'reset':
-            runner.reset()
+            work.reset()
             continue
         with _told(connection) as done:
-            done.append(_step(runner, frames, *arguments))
-
-
-def _step(
-    runner: PolicyRunner, frames: SharedFrames, joints: dict[str, Any], *arguments: Any
-) -> tuple[Any, Any, int]:
-    begin_ns = time.perf_counter_ns()
-    observation = Observation(images=frames.images, action=None, **joints)
-    chunk, extras = runner.infer(observation, *arguments)
-    return chunk, extras, time.perf_counter_ns() - begin_ns
+            begin_ns = time.perf_counter_ns()
+            answer = work.answer(frames.images, *question)
+            done.append((answer, time.perf_counter_ns() - begin_ns))
 
 
 @contextmanager

@@ -1,0 +1,158 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A process of its own for a job that must not hold the node up, seen from the node.
+
+Pictures go there in shared memory. A process that died or hangs is a failure of the question that
+waited for it; the next question begins it anew, and is a failure too: what it is about is old by
+then.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from typing import Any
+
+from motion_policy.errors import UserError
+from motion_policy.nodes.shared_frames import SharedFrames, unnamed_memory
+from motion_policy.nodes.worker import Job
+from motion_policy.streams.images import RgbImage
+
+WORKER = 'motion_policy.nodes.worker'
+POLL_S = 0.1
+END_S = 1.0
+
+
+class WorkerProcess:
+    """Does `job` in a process; `say` gets a line about slow work, `name` is that of the process.
+
+    An answer that takes longer than `timeout_s` counts as hung. Made, used and closed in one
+    thread, with which the process ends; only `close` may come from another.
+    """
+
+    def __init__(
+        self, job: Job, say: Callable[[str], None], timeout_s: float, name: str = 'worker'
+    ) -> None:
+        self.name = name
+        self._job = job
+        self._say = say
+        self._timeout_s = timeout_s
+        self._closed = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+        self._ended = ''
+        self._memory = unnamed_memory()
+        self._frames = SharedFrames(job.robot, job.cameras, self._memory)
+        self.compute_ns = 0  # of the last answer, in the process
+        self.facts: Any = self._begin()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process; None when there is none."""
+        return None if self._process is None else self._process.pid
+
+    def reset(self) -> None:
+        """Let it begin anew; a process that is started anew does so anyway."""
+        if self._connection is not None:
+            try:
+                self._connection.send(('reset',))
+            except OSError:
+                self._end('it was gone at a reset')
+
+    def ask(self, images: Mapping[str, RgbImage], *question: Any) -> Any:
+        """What the job answers. RuntimeError names what became of the process."""
+        if self._connection is None:
+            why = self._ended
+            self.facts = self._begin()
+            raise RuntimeError(f'the {self.name} process was begun anew: {why}')
+        self._frames.write(images)
+        self._send(('ask', *question))
+        answer, self.compute_ns = self._answer(time.monotonic() + self._timeout_s)
+        return answer
+
+    def close(self) -> None:
+        """End the process; a question that waits for it fails."""
+        self._closed = True
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _begin(self) -> Any:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            descriptors = (theirs.fileno(), self._memory)
+            words = [sys.executable, '-m', WORKER, *map(str, (*descriptors, os.getpid()))]
+            self._process = subprocess.Popen(words, pass_fds=descriptors)
+            self._connection = Connection(ours.detach())
+        try:
+            self._send(self._job)
+            return self._answer(None)
+        except BaseException:
+            self._end('it could not begin')
+            raise
+
+    def _send(self, message: Any) -> None:
+        assert self._connection is not None
+        try:
+            self._connection.send(message)
+        except OSError:
+            self._fail(self._words_of_the_end())
+
+    def _answer(self, until: float | None) -> Any:
+        """What the process answers, at the latest at `until` of the monotonic clock."""
+        assert self._connection is not None
+        while True:
+            try:
+                if not self._connection.poll(POLL_S):
+                    if self._closed:
+                        self._fail('it was closed')
+                    if until is not None and time.monotonic() > until:
+                        self._fail(f'no answer for {self._timeout_s:g} s')
+                    continue
+                kind, content = self._connection.recv()
+            except (EOFError, OSError):
+                self._fail(self._words_of_the_end())
+            if kind == 'said':
+                self._say(content)
+            elif kind == 'user_error':
+                raise UserError(content)
+            elif kind == 'error':
+                raise RuntimeError(content)
+            else:
+                return content
+
+    def _words_of_the_end(self) -> str:
+        process = self._process
+        if process is None:
+            return 'it was closed'
+        try:
+            code = process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            return 'it closed its connection'
+        return f'signal {-code}' if code < 0 else f'exit code {code}'
+
+    def _fail(self, why: str) -> None:
+        self._end(why)
+        raise RuntimeError(f'the {self.name} process ended: {why}')
+
+    def _end(self, why: str) -> None:
+        self._ended = why
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
