@@ -9,6 +9,8 @@ import pytest
 from control_robots import formula_arm
 
 from motion_policy.control import GuardChain
+from motion_policy.control.motion_limiter import MotionLimiter
+from motion_policy.control.smoothing import JerkLimiter
 from motion_policy.errors import UserError
 
 PERIOD_NS = 20_000_000
@@ -53,6 +55,8 @@ def test_a_target_that_stays_is_reached() -> None:
     target = np.array([0.5, -0.7, 0.9])
     sent = moved(np.repeat(target[None], 150, axis=0), max_jerk=JERK)
     np.testing.assert_allclose(sent[-1], target, atol=1e-6)
+    beyond = (sent - target) * np.sign(target)
+    assert beyond.max() <= 1e-6  # and not passed on the way
 
 
 def test_after_braking_it_goes_on_from_where_the_arm_is() -> None:
@@ -72,3 +76,41 @@ def test_after_braking_it_goes_on_from_where_the_arm_is() -> None:
 def test_a_wrong_jerk_is_one_line(jerk: object) -> None:
     with pytest.raises(UserError, match=r'max_jerk is .*expected one number > 0 or 3'):
         GuardChain(ROBOT, max_jerk=jerk)  # type: ignore[arg-type]
+
+
+def test_what_smoothing_changes_is_counted_joint_by_joint_and_what_it_leaves_is_not() -> None:
+    chain = GuardChain(ROBOT, max_jerk=JERK)
+    plain = GuardChain(ROBOT)
+    for guard in (chain, plain):
+        guard.start(np.zeros(3))
+    target = np.array([0.5, 0.0, 0.0])  # two joints have nothing to do
+    counted = []
+    for _ in range(150):
+        counted.append(chain.apply(target, None, PERIOD_NS).violations.get('jerk', 0))
+        assert 'jerk' not in plain.apply(target, None, PERIOD_NS).violations
+    assert counted[0] == 1 and set(counted) == {0, 1}
+    assert not any(counted[100:])  # it stands
+    assert chain.counts['jerk'] == sum(counted)
+    assert (chain.reaction('jerk'), plain.counts['jerk']) == ('smoothed', 0)
+
+
+def test_a_jerk_that_nothing_reaches_changes_and_counts_nothing() -> None:
+    free, plain = GuardChain(ROBOT, max_jerk=1e6), GuardChain(ROBOT)
+    for guard in (free, plain):
+        guard.start(np.zeros(3))
+    target = np.array([1e-4, -2e-4, 3e-4])  # within one step
+    for _ in range(3):
+        for guard in (free, plain):
+            guard.apply(target, None, PERIOD_NS)
+    np.testing.assert_allclose(free.sent, plain.sent, atol=1e-12)
+    assert free.counts['jerk'] == 0
+
+
+def test_the_stage_by_itself_says_which_joints_it_holds_back() -> None:
+    limiter = MotionLimiter(ROBOT.joints.limits)
+    limiter.start(np.zeros(3))
+    stage = JerkLimiter(limiter, (JERK, 1e6, JERK), PERIOD_NS)
+    position, changed = stage.step(np.array([0.9, 1e-4, 0.0]))
+    assert changed.tolist() == [True, False, False]
+    assert 0 < position[0] < limiter.preview(np.full(3, 0.9), None, PERIOD_NS)[0]
+    np.testing.assert_array_equal(limiter.position, np.zeros(3))  # it only proposes

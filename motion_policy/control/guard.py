@@ -36,14 +36,16 @@ STAGES = (
     'acceleration',
     'following_error',
     'workspace',
+    'jerk',
 )
-CLAMPING_STAGES = STAGES[2:]
+# Of these the user chooses what a violation leads to; smoothing cannot be violated.
+CLAMPING_STAGES = STAGES[2:-1]
 BRAKING_POINTS = 24  # of a long way to rest that are looked at
 
 
 @dataclass(frozen=True)
 class GuardResult:
-    """What to send: position (J,), its velocity (J,), joints clamped per stage.
+    """What to send: position (J,), its velocity (J,), joints clamped or smoothed per stage.
 
     The workspace counts once, not per joint. `stopped_by` names the stage and the joint that made
     the arm brake instead; '' if none did.
@@ -126,8 +128,10 @@ class GuardChain:
         """The last command sent, (J,)."""
         return self.limiter.position
 
-    def reaction(self, stage: str) -> Literal['clamped', 'stopped']:
-        """What a violation of this stage leads to."""
+    def reaction(self, stage: str) -> Literal['clamped', 'stopped', 'smoothed']:
+        """What a violation of this stage leads to; smoothing is none, it changes commands."""
+        if stage == 'jerk':
+            return 'smoothed'
         return 'clamped' if self._reactions.get(stage) == 'clamp' else 'stopped'
 
     def start(self, measured: Float64Array) -> None:
@@ -140,23 +144,21 @@ class GuardChain:
             self._smoothing.forget()
 
     def resume(
-        self, position: Float64Array, velocity: Float64Array, acceleration: Float64Array
+        self, position: Float64Array, velocity: Float64Array, smoothed: Float64Array | None
     ) -> None:
         """Go on from a command (J,) that this chain gave before, with the motion it had then."""
         self.limiter.resume(position, velocity)
         if self._smoothing is not None:
-            self._smoothing.resume(acceleration)
+            self._smoothing.resume(smoothed)
 
     def expect(self, target: Float64Array) -> None:
         """Take `target` (J,) for that of the step before, so that the next one tells its speed."""
         self.limiter.expect(target if self._smoothing is None else self.sent)
 
     @property
-    def acceleration(self) -> Float64Array:
-        """Where motion is smoothed, the acceleration (J,) after the last step; else zeros."""
-        if self._smoothing is None:
-            return np.zeros(len(self.joint_names))
-        return self._smoothing.acceleration
+    def smoothed(self) -> Float64Array | None:
+        """Velocity and acceleration (2, J) after the last step, if that was smoothed."""
+        return None if self._smoothing is None else self._smoothing.motion
 
     def chunk_problem(self, chunk: Float64Array) -> str:
         """Count and describe what stops a whole chunk (k, J): finite or width; '' if nothing."""
@@ -203,14 +205,13 @@ class GuardChain:
 
     def stop(self, dt_ns: int) -> GuardResult:
         """Return the command that brakes with the whole acceleration, then holds."""
-        motion = self.limiter.stop(dt_ns)
-        return GuardResult(motion.position, motion.velocity)
+        return self._stopped(dt_ns, '', {})
 
     def _limited(
         self, target: Float64Array, dt_ns: int, speed: float, masks: dict[str, BoolArray]
     ) -> GuardResult:
         if self._smoothing is not None:
-            target = self._smoothing.step(target, speed)
+            target, masks['jerk'] = self._smoothing.step(target, speed)
             target = np.clip(target, self.limiter.lower, self.limiter.upper)
         motion = self._step_inside(target, dt_ns, speed)
         if speed >= 1.0:
@@ -239,6 +240,8 @@ class GuardChain:
 
     def _stopped(self, dt_ns: int, reason: str, masks: Mapping[str, BoolArray]) -> GuardResult:
         motion = self.limiter.stop(dt_ns)
+        if self._smoothing is not None:
+            self._smoothing.forget()
         return GuardResult(motion.position, motion.velocity, self._count(masks), reason)
 
     def _count(self, masks: Mapping[str, BoolArray]) -> dict[str, int]:
@@ -248,7 +251,7 @@ class GuardChain:
 
     def _stopping_stage(self, masks: Mapping[str, BoolArray]) -> str:
         for stage, mask in masks.items():
-            if self._reactions[stage] == 'stop' and mask.any():
+            if self._reactions.get(stage) == 'stop' and mask.any():
                 if stage == 'workspace':
                     return 'workspace: the tool would leave its box'
                 return f"{stage}: joint '{self.joint_names[int(mask.argmax())]}' is over its limit"

@@ -24,6 +24,7 @@ STILL = 1e-9  # rad or m per step: at rest
 STILL_STEPS = 3  # so many of them, for where a motion turns round it is still for one
 HARDLY_OVER = 0.25  # of a period: so much harder a controller has to brake in its first
 MAX_POINTS = 20_000  # a plan that takes longer is braked there
+END_STEPS = 2  # of rounding and of standing still, beyond those of braking
 PAUSE_STEPS = 4  # after so many points others may do something
 
 
@@ -38,28 +39,31 @@ class Plan:
 
 @dataclass(frozen=True)
 class Point:
-    """A position (J,), the velocity (J,) that led to it, the acceleration (J,) of a smoothed
-    motion there, and which grippers (G,) are open.
+    """A position (J,), the velocity (J,) that led to it, velocity and acceleration (2, J) there if
+    the motion is smoothed, and which grippers (G,) are open.
     """
 
     position: Float64Array
     velocity: Float64Array
-    acceleration: Float64Array
+    smoothed: Float64Array | None
     opened: BoolArray
 
     def at_rest(self) -> Point:
         """Return it without motion."""
-        still = np.zeros(len(self.position))
-        return replace(self, velocity=still, acceleration=still)
+        return replace(self, velocity=np.zeros(len(self.position)), smoothed=None)
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Points that are `period_ns` apart, the first of them at `start_ns`."""
+    """Points that are `period_ns` apart, the first of them at `start_ns`.
+
+    `brakes_ns` is when it leaves a plan of which it holds a part only, else None.
+    """
 
     start_ns: int
     period_ns: int
     points: tuple[Point, ...]
+    brakes_ns: int | None = None
 
     @property
     def end_ns(self) -> int:
@@ -100,13 +104,18 @@ class Lookahead:
         """Take the arm for resting at `position` (J,)."""
         self._grippers.start(position)
         still = np.zeros(len(position))
-        point = Point(position.copy(), still, still, self._grippers.opened)
+        point = Point(position.copy(), still, None, self._grippers.opened)
         self.sent = Trajectory(now_ns, self._period_ns, (point,))
 
     def shift(self, by_ns: int) -> None:
         """Take part in a jump of the clock, in which the arm did not move."""
         if self.sent is not None:
-            self.sent = replace(self.sent, start_ns=self.sent.start_ns + by_ns)
+            sent, brakes_ns = self.sent, self.sent.brakes_ns
+            self.sent = replace(
+                sent,
+                start_ns=sent.start_ns + by_ns,
+                brakes_ns=None if brakes_ns is None else brakes_ns + by_ns,
+            )
 
     def take(self, new: Trajectory, now_ns: int) -> Trajectory:
         """Return what to send: what is left of the old trajectory until the `new` one begins, and
@@ -117,7 +126,7 @@ class Lookahead:
         first = min(max(0, (now_ns - old.start_ns) // old.period_ns), last)
         left = tuple(old.point(index) for index in range(first, last))
         start_ns = old.start_ns + first * old.period_ns
-        self.sent = Trajectory(start_ns, old.period_ns, left + new.points)
+        self.sent = Trajectory(start_ns, old.period_ns, left + new.points, new.brakes_ns)
         return self.sent
 
     def braked(self, now_ns: int) -> Trajectory:
@@ -134,35 +143,51 @@ class Lookahead:
             points.append(braked)
         return Trajectory(start_ns, self._period_ns, tuple(points))
 
-    def planned(self, plan: Plan, from_ns: int, pause: Callable[[], None]) -> Trajectory:
+    def planned(
+        self, plan: Plan, from_ns: int, pause: Callable[[], None], end_ns: int | None = None
+    ) -> Trajectory:
         """Follow the plan from the next point after `from_ns` to its end, and stay there.
 
         `pause` is called now and then: this takes long. A stage that stops the arm ends it there.
+        With `end_ns` it brakes early enough to rest by then; where it cannot, at once.
         """
         start_ns, begin = self._begin(from_ns)
         guard = self._guard
-        self._grippers.opened = begin.opened
-        guard.resume(begin.position, begin.velocity, begin.acceleration)
+        self._resume(begin)
         guard.expect(self._target(plan, start_ns))
         points = [begin]
-        time_ns, still, stopped = start_ns, 0, False
+        time_ns, still, stopped, brakes_ns = start_ns, 0, False, None
         until_ns = plan.buffer.covers_until_ns or 0
         while still < STILL_STEPS and not stopped and len(points) < MAX_POINTS:
             time_ns += self._period_ns
             result = guard.apply(self._target(plan, time_ns), None, self._period_ns, plan.speed)
+            if end_ns is not None and time_ns + self._to_rest_ns() > end_ns:
+                brakes_ns = time_ns - self._period_ns
+                self._resume(points[-1])
+                break
             moved = np.abs(result.position - points[-1].position).max() > STILL
             still = 0 if moved or time_ns <= until_ns else still + 1
             stopped = bool(result.stopped_by)
             points.append(self._point(result))
             if len(points) % PAUSE_STEPS == 0:
                 pause()
-        while not guard.limiter.at_rest:
+        while not guard.limiter.at_rest or len(points) < 2:
             points.append(self._point(guard.stop(self._period_ns)))
-        return Trajectory(start_ns, self._period_ns, tuple(points))
+        return Trajectory(start_ns, self._period_ns, tuple(points), brakes_ns)
+
+    def _resume(self, point: Point) -> None:
+        """Let guard and grippers go on from a point that they led to before."""
+        self._grippers.opened = point.opened
+        self._guard.resume(point.position, point.velocity, point.smoothed)
+
+    def _to_rest_ns(self) -> int:
+        """How long the arm takes to rest after the last step, and to say so."""
+        braking = len(self._guard.limiter.braking_positions(self._period_ns))
+        return (braking + END_STEPS) * self._period_ns
 
     def _point(self, result: GuardResult) -> Point:
         opened = self._grippers.opened
-        return Point(result.position, result.velocity, self._guard.acceleration, opened)
+        return Point(result.position, result.velocity, self._guard.smoothed, opened)
 
     def _target(self, plan: Plan, time_ns: int) -> Float64Array:
         limiter = self._guard.limiter

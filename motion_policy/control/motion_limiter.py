@@ -111,6 +111,16 @@ class MotionLimiter:
         self._last_target = target
         return Motion(self.position, self.velocity, over_velocity, over_acceleration)
 
+    def preview(
+        self, target: Float64Array, before: Float64Array | None, dt_ns: int, speed: float = 1.0
+    ) -> Float64Array:
+        """Where `step` would lead (J,) if the target of the step before had been `before`."""
+        bring_back = self.snapshot()
+        self._last_target = before
+        position = self.step(target, dt_ns, speed).position
+        bring_back()
+        return position
+
     def stop(self, dt_ns: int) -> Motion:
         """Brake with the whole acceleration, then stay."""
         dt = dt_ns * 1e-9

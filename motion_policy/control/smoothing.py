@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from motion_policy.control.motion_limiter import Float64Array, MotionLimiter
+from motion_policy.control.motion_limiter import BoolArray, Float64Array, MotionLimiter
 from motion_policy.errors import UserError
 
-SAME = 1e-9  # rad or m: what was sent is what was proposed
+SAME = 1e-9  # rad or m: what was sent is what was proposed, or would have been without smoothing
 
 
 class JerkLimiter:
@@ -35,6 +35,7 @@ class JerkLimiter:
     def __init__(self, limiter: MotionLimiter, jerk: float | Sequence[float], dt_ns: int) -> None:
         joints = len(limiter.position)
         self._limiter = limiter
+        self._dt_ns = dt_ns
         self._jerk = _checked_jerk(jerk, joints)
         self._ruckig = _library()
         self._generator = self._ruckig.Ruckig(joints, dt_ns * 1e-9)
@@ -45,40 +46,61 @@ class JerkLimiter:
         self._input.max_acceleration = limiter.max_acceleration.tolist()
         self._input.max_jerk = self._jerk.tolist()
         self._proposed: Float64Array | None = None
-        self.acceleration: Float64Array = np.zeros(joints)
+        self._target: Float64Array | None = None  # of the step before
+        self._motion: Float64Array = np.zeros((2, joints))
 
     def forget(self) -> None:
-        """Begin anew from wherever the limiter is."""
-        self._proposed = None
+        """Begin anew from wherever the limiter is, with the velocity of its last step."""
+        self._proposed = self._target = None
 
-    def resume(self, acceleration: Float64Array) -> None:
-        """Go on from where the limiter is, with the acceleration (J,) that led there."""
-        self._proposed = self._limiter.position
-        self.acceleration = acceleration
+    @property
+    def motion(self) -> Float64Array | None:
+        """Velocity and acceleration (2, J) where the last step ends; None after `forget`.
 
-    def step(self, target: Float64Array, speed: float = 1.0) -> Float64Array:
-        """The position (J,) to go to in this step on the way to a target (J,) within the limits.
+        The velocity there is another than that of the step as a whole, which the limiter knows.
+        """
+        return None if self._proposed is None else self._motion
+
+    def resume(self, motion: Float64Array | None) -> None:
+        """Go on from where the limiter is, with the `motion` that there was then."""
+        self.forget()
+        if motion is not None:
+            self._proposed, self._motion = self._limiter.position, motion
+
+    def step(self, target: Float64Array, speed: float = 1.0) -> tuple[Float64Array, BoolArray]:
+        """The position (J,) to go to in this step on the way to a target (J,) within the limits,
+        and the joints (J,) that would be sent elsewhere without the jerk limit.
 
         `speed` in (0, 1] scales the velocity limit. Where no jerk-limited way exists (just after
         another stage braked), the target itself comes back, and the limiter's limits hold.
         """
+        limiter = self._limiter
+        if self._proposed is None or np.abs(limiter.position - self._proposed).max() > SAME:
+            self._motion = np.stack((limiter.velocity, np.zeros(len(target))))
+            self._target = None
+        plain = limiter.preview(target, self._target, self._dt_ns, speed)
+        self._target = target
+        smooth = self._smooth(target, speed)
+        if smooth is None:
+            return target, np.zeros(len(target), dtype=np.bool_)
+        return smooth, np.abs(smooth - plain) > SAME
+
+    def _smooth(self, target: Float64Array, speed: float) -> Float64Array | None:
         limiter, given = self._limiter, self._input
-        sent, velocity = limiter.position, limiter.velocity
-        if self._proposed is None or np.abs(sent - self._proposed).max() > SAME:
-            self.acceleration = np.zeros(len(sent))
+        sent, (velocity, acceleration) = limiter.position, self._motion
         cap = speed * limiter.max_velocity
         given.max_velocity = np.maximum(cap, np.abs(velocity)).tolist()
         given.current_position = sent.tolist()
         given.current_velocity = velocity.tolist()
-        given.current_acceleration = self.acceleration.tolist()
+        given.current_acceleration = acceleration.tolist()
         given.target_position = target.tolist()
         given.target_velocity = [0.0] * len(sent)
         given.target_acceleration = [0.0] * len(sent)
         result = self._generator.update(given, self._output)
         if result not in (self._ruckig.Result.Working, self._ruckig.Result.Finished):
             self._proposed = None
-            return target
-        self.acceleration = np.array(self._output.new_acceleration)
+            return None
+        self._motion = np.array((self._output.new_velocity, self._output.new_acceleration))
         self._proposed = np.array(self._output.new_position)
         return self._proposed
 
