@@ -225,3 +225,47 @@ def test_the_controller_tells_its_plan_while_it_follows_one() -> None:
     assert run is not None and run.speed == 1.0 and run.number > ramp.number
     controller.disable(now_ns)
     assert controller.plan() is None
+
+
+def resent(rows: np.ndarray, ahead_ns: int, every_ns: int) -> list[Trajectory]:
+    """The plan sent piece by piece, each of them at most `ahead_ns` long, until it is over."""
+    lookahead, pieces, now_ns = resting(), [], START_NS
+    while not pieces or pieces[-1].brakes_ns is not None:
+        begin_ns = now_ns + PERIOD_NS
+        new = lookahead.planned(plan_of(rows), begin_ns, no_pause, now_ns + ahead_ns)
+        lookahead.take(new, now_ns)
+        assert new.end_ns <= now_ns + ahead_ns
+        assert not new.points[-1].velocity.any()
+        pieces.append(new)
+        now_ns += every_ns
+    return pieces
+
+
+@pytest.mark.parametrize('ahead_ms', [700, 1000, 1500])
+def test_a_plan_sent_in_pieces_that_reach_no_further_is_the_same_motion(ahead_ms: int) -> None:
+    rows = waves(rows=150)
+    whole = resting().planned(plan_of(rows), START_NS + PERIOD_NS, no_pause)
+    pieces = resent(rows, ahead_ms * 1_000_000, every_ns=240_000_000)
+    assert len(pieces) > 4
+    together = played(pieces, [piece.start_ns for piece in pieces])
+    first = len(whole.positions) - 1
+    np.testing.assert_allclose(together[1 : first + 1], whole.positions[1:], atol=1e-9)
+    assert_within_limits(together)
+
+
+def test_a_piece_whose_successor_never_comes_ends_at_rest_inside_the_limits() -> None:
+    fast = HOME + 0.9 * np.sin(np.arange(150)[:, None] * 0.05 + np.arange(3))
+    for piece in resent(fast, 600_000_000, every_ns=200_000_000):
+        assert_within_limits(piece.positions[-2:])
+        speed = np.abs(np.diff(piece.positions, axis=0)).max(axis=1)
+        assert speed[-1] == 0
+
+
+def test_one_jump_of_the_clock_moves_the_end_of_a_piece_too() -> None:
+    lookahead = resting()
+    first = sent(
+        lookahead, lookahead.planned(plan_of(waves()), START_NS, no_pause, START_NS + 700_000_000)
+    )
+    assert first.brakes_ns is not None and lookahead.sent is not None
+    lookahead.shift(5_000)
+    assert lookahead.sent.brakes_ns == first.brakes_ns + 5_000

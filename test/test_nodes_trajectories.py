@@ -6,6 +6,7 @@ whatever goes wrong, a braking trajectory is the last it hears.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +26,7 @@ from fake_arm import (
     save_random_policy,
     stand_before_policy,
 )
+from rclpy.lifecycle import TransitionCallbackReturn
 from ros_testing import Bench
 from std_msgs.msg import Bool, Float64MultiArray
 from trajectory_arm import CHUNKS, EVERY_TRAJECTORY, TrajectoryArm, nanoseconds
@@ -106,6 +108,58 @@ def test_every_chunk_is_one_trajectory_that_replaces_the_rest_of_the_one_before(
     arm.wait_for_idle()
     assert np.abs(arm.told()[-1] - arm.told()[0]).max() > 0.02
     arm.assert_told_safely()
+
+
+def waving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the policy answer waves by the clock: every chunk goes on where the one before is."""
+
+    def wave(act: Callable[..., Any]) -> Callable[..., Any]:
+        def answer(*args: Any) -> Any:
+            _, *rest = act(*args)
+            times = time.time() + torch.arange(ROWS, dtype=torch.float64)[:, None] / ROBOT.rate
+            phases = torch.arange(3, dtype=torch.float64)
+            return (0.1 + 0.3 * torch.sin(2 * times + phases)).float()[None], *rest
+
+        return answer
+
+    stand_before_policy(monkeypatch, wave, 'act', 'act_and_explain')
+
+
+def longest_motion(told: np.ndarray) -> int:
+    """The most points in a row at which no joint's way to the next made the arm rest."""
+    moving = np.abs(np.diff(told, axis=0)).max(axis=1) > 1e-3
+    runs = np.diff(np.flatnonzero(np.concatenate(([True], ~moving, [True]))))
+    return int(runs.max()) - 1
+
+
+def test_no_trajectory_reaches_further_than_it_may_and_the_arm_never_rests_between_them(
+    arm: TrajectoryArm, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waving(monkeypatch)
+    # Asked when the plan ends: without more pieces in between the arm would rest before that.
+    running(arm, make_node, **{'chunk.send_ahead': 0.6, 'chunk.execute': ROWS})
+    whole = 2 * ROWS  # two plans
+    arm.bench.spin_until(lambda: longest_motion(arm.told()) > whole, 'a long motion')
+    reach = [nanoseconds(message.points[-1].time_from_start) for message in arm.trajectories]
+    assert max(reach) <= 600_000_000
+    for message in arm.trajectories:
+        last = [point.positions for point in message.points[-2:]]
+        np.testing.assert_allclose(last[0], last[-1], atol=1e-9)
+    assert arm.enable(False).success
+    arm.wait_for_idle()
+    arm.assert_told_safely()
+
+
+def test_a_reach_in_which_the_arm_cannot_brake_is_one_line(
+    make_node: MakeNode, capfd: pytest.CaptureFixture[str]
+) -> None:
+    robot = ROBOT.name
+    node = make_node(autostart=False, **{'chunk.send_ahead': 0.5})
+    capfd.readouterr()
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    lines = [x for x in capfd.readouterr().err.strip().splitlines() if 'ERROR' in x]
+    said = f"chunk.send_ahead is 0.5 s, expected 0 or at least 0.53 s: '{robot}' takes 0.33 s"
+    assert len(lines) == 1 and said in lines[0]
 
 
 def test_disable_ends_with_a_braking_trajectory_and_then_silence(

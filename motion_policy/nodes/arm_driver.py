@@ -19,12 +19,16 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 
-from motion_policy.control import INTERPOLATIONS, ChunkExecution, Controller
+from motion_policy.control import INTERPOLATIONS, ChunkExecution, Command, Controller
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.observing import MeasuredJoints, robot_as_seen
 from motion_policy.errors import UserError
 from motion_policy.nodes import diagnostics
-from motion_policy.nodes.chunk_output import ChunkOutput
+from motion_policy.nodes.chunk_output import (
+    ChunkOutput,
+    declare_chunk_output_parameters,
+    send_ahead_ns,
+)
 from motion_policy.nodes.commands import CommandPublishers
 from motion_policy.nodes.control_loop import ControlLoop
 from motion_policy.nodes.guarding import declare_guard_parameters, make_guard
@@ -66,6 +70,7 @@ def declare_control_parameters(node: Node) -> None:
         node, 'ramp_speed', 0.25, 'Share of the velocity limits on the way to the first target',
         minimum=0.01, maximum=1.0,
     )  # fmt: skip
+    declare_chunk_output_parameters(node)
     declare(
         node, 'latch_faults', False,
         'After a fault hold until ~/reset, instead of going on when all streams are back',
@@ -112,6 +117,7 @@ class ArmDriver:
         on_due: Callable[[Row], None],
         cameras: tuple[str, ...] = (),
     ) -> None:
+        ahead_ns = send_ahead_ns(node, robot)
         self.node = node
         self.controller = controller
         self.lock = threading.RLock()
@@ -136,7 +142,7 @@ class ArmDriver:
         self._ahead: ChunkOutput | None = None
         if self._publishers.looks_ahead:
             guard = make_guard(node, robot)
-            self._ahead = ChunkOutput(node, controller, self._publishers, guard)
+            self._ahead = ChunkOutput(node, controller, self._publishers, guard, ahead_ns)
         self.subscriptions = StreamSubscriptions(
             node,
             self._seen_robot,
@@ -151,6 +157,8 @@ class ArmDriver:
         self._switches = StopSwitches(node, self._stop_at_once)
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.extra_statuses: Callable[[], list[Any]] = list
+        self.extra_faults: Callable[[], dict[str, str]] = dict
+        self.after_tick: Callable[[Row, Command | None], None] = lambda row, command: None
         self.checks_of_observations: list[Callable[[Observation], None]] = []
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timers = [
@@ -295,7 +303,7 @@ class ArmDriver:
         clock_fault = {'clock': jump} if jump else {}
         with self.lock:
             measured, faults = self._measured.read(row)
-            problems = {**clock_fault, **faults, **self._switches.faults()}
+            problems = {**clock_fault, **faults, **self._switches.faults(), **self.extra_faults()}
             command = self.controller.tick(now_ns, measured, problems)
             due = self.controller.policy_due(now_ns)
             if self._ahead is not None:
@@ -304,6 +312,7 @@ class ArmDriver:
             self._publishers.send(command.position)
         if due:
             self._on_due(row)
+        self.after_tick(row, command)
         self._row, self._faults = row, faults
         if jump:
             self._events.append(('clock', '', jump))

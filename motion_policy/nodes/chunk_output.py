@@ -17,27 +17,68 @@ from rclpy.node import Node
 
 from motion_policy.control import Command, Controller, GuardChain
 from motion_policy.control.lookahead import Lookahead, Plan, Trajectory
+from motion_policy.errors import UserError
 from motion_policy.nodes.commands import CommandPublishers
+from motion_policy.nodes.shell import declare, parameter
+from motion_policy.robot import RobotSpec
 
 # So many periods of travel from where its last trajectory ended, the arm goes on from there: soon
 # after it, when the arm may still be on its way, and later, when somebody may have moved it.
 NEAR_SOON, NEAR_LATER, SOON_NS = 2.0, 0.25, 1_000_000_000
 LEAD_MARGIN = 1.5  # times what the last computation took, the next one may take
 ERROR_PERIOD_S = 5.0
+SEND_AHEAD_S = 1.0
+MAX_SEND_AHEAD_S = 60.0
+RESENDING_S = 0.2  # beyond the way to rest, so that there is time to send what follows
+NANOSECONDS_PER_S = 1_000_000_000
+
+
+def declare_chunk_output_parameters(node: Node) -> None:
+    """Declare how far ahead trajectories are sent."""
+    declare(
+        node, 'chunk.send_ahead', SEND_AHEAD_S, 'How far ahead of now [s] what is sent to a topic '
+        'with `send: chunk` may reach, the way to rest included; 0: all that is planned',
+        minimum=0.0, maximum=MAX_SEND_AHEAD_S,
+    )  # fmt: skip
+
+
+def send_ahead_ns(node: Node, robot: RobotSpec) -> int | None:
+    """How far ahead trajectories may reach; None: to the end of the plan.
+
+    UserError if that is too short for the arm to reach its full speed and to brake again.
+    """
+    ahead_s: float = parameter(node, 'chunk.send_ahead')
+    if not ahead_s or not any(topic.send == 'chunk' for topic in robot.joints.command):
+        return None
+    limits = robot.joints.limits
+    brake_s = float((limits.velocity_array() / limits.acceleration_array()).max())
+    if ahead_s < brake_s + RESENDING_S:
+        raise UserError(
+            f'chunk.send_ahead is {ahead_s:g} s, expected 0 or at least '
+            f"{brake_s + RESENDING_S:.2f} s: '{robot.name}' takes {brake_s:.2f} s to brake"
+        )
+    return round(ahead_s * NANOSECONDS_PER_S)
 
 
 class ChunkOutput:
     """The trajectories of one arm; the tick thread says what happens, another one computes.
 
-    `guard` is a chain of its own, in which nothing is counted for the diagnostics.
+    `guard` is a chain of its own, in which nothing is counted for the diagnostics. No trajectory
+    reaches further than `ahead_ns` from when it is sent; what lies beyond is sent in time.
     """
 
     def __init__(
-        self, node: Node, controller: Controller, publishers: CommandPublishers, guard: GuardChain
+        self,
+        node: Node,
+        controller: Controller,
+        publishers: CommandPublishers,
+        guard: GuardChain,
+        ahead_ns: int | None = None,
     ) -> None:
         self._node = node
         self._controller = controller
         self._publishers = publishers
+        self._ahead_ns = ahead_ns
         self._lookahead = Lookahead(controller.robot, guard)
         self._period_ns = controller.control_period_ns
         self._lead_ns = self._period_ns
@@ -45,6 +86,7 @@ class ChunkOutput:
         self._changed = threading.Condition()
         self._asked: Plan | None = None
         self._request = 0  # another one with every plan and every brake
+        self._answered = 0  # the request that was sent last
         self._number: int | None = None  # of the plan that is followed; None: the arm rests
         self._idle = True
         self._closed = False
@@ -63,7 +105,7 @@ class ChunkOutput:
             plan = None if holds else self._controller.plan()
             if holds:
                 self._brake(now_ns)
-            elif plan is not None and plan.number != self._number:
+            elif plan is not None and (plan.number != self._number or self._runs_out(now_ns)):
                 self._ask(plan)
             self._idle = command.final
 
@@ -92,6 +134,16 @@ class ChunkOutput:
                 position = end
         self._lookahead.rest(now_ns, position)
         self._number, self._asked = None, None
+
+    def _runs_out(self, now_ns: int) -> bool:
+        """Whether to send more of a plan: half of what was sent is played, or hardly more is
+        left than computing takes.
+        """
+        sent = self._lookahead.sent
+        if sent is None or sent.brakes_ns is None or self._request != self._answered:
+            return False
+        half_ns = (sent.brakes_ns - sent.start_ns) // 2
+        return sent.brakes_ns - now_ns <= max(half_ns, 2 * self._lead_ns)
 
     def _ask(self, plan: Plan) -> None:
         self._request += 1
@@ -133,8 +185,9 @@ class ChunkOutput:
         clock = self._node.get_clock()
         while request == self._request:
             begin_ns = clock.now().nanoseconds
+            end_ns = None if self._ahead_ns is None else begin_ns + self._ahead_ns
             trajectory = self._lookahead.planned(
-                plan, begin_ns + self._lead_ns, lambda: time.sleep(0)
+                plan, begin_ns + self._lead_ns, lambda: time.sleep(0), end_ns
             )
             with self._changed:
                 now_ns = clock.now().nanoseconds
@@ -144,4 +197,5 @@ class ChunkOutput:
                     return
                 if now_ns <= trajectory.start_ns:
                     self._send(trajectory, now_ns)
+                    self._answered = request
                     return
