@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ import numpy.typing as npt
 from motion_policy.errors import UserError
 
 PREFIX = 'sim:'
+# What may happen to an arm while it reaches for the object.
+DISTURBANCES = ('cube-removed', 'camera-covered', 'arm-pushed')
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -81,6 +83,31 @@ class Demonstration(Protocol):
         """Where the follower is sent, which may be nudged off the leader's way."""
 
 
+class Disturbance(Protocol):
+    """What happens to the scene from `begin_ns` (since the reset) on."""
+
+    begin_ns: int
+
+    def act(self, time_ns: int) -> None:
+        """Do what is due; called once per control tick."""
+
+    def seen(self, time_ns: int, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """What a camera gives in place of a picture (H, W, 3)."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How a scene is disturbed.
+
+    Attributes:
+        moments_s: between these times after the start the arm reaches for the object.
+        pushes: joints that may be pushed, each with the torque [N m] of a push.
+    """
+
+    moments_s: tuple[float, float]
+    pushes: tuple[tuple[str, float], ...]
+
+
 Teacher = Callable[[Simulation, int], Demonstration]
 
 
@@ -100,6 +127,7 @@ class Scene:
         teacher: builds what plans a demonstration of the scene as it stands, varied by a seed;
             None where the teacher is a node of its own.
         raw_pixels: whether demonstrations keep pixels, as for small pictures, or JPEG.
+        reach: how it is disturbed; None where it cannot be.
     """
 
     name: str
@@ -112,6 +140,20 @@ class Scene:
     make: Callable[[], Simulation]
     teacher: Callable[[], Teacher] | None = None
     raw_pixels: bool = False
+    reach: Reach | None = None
+
+    def disturbance(self, name: str, sim: Simulation, seed: int) -> Disturbance:
+        """One of DISTURBANCES, begun at a moment of the reach that `seed` fixes.
+
+        UserError if there is none of that name, or the scene cannot be disturbed.
+        """
+        if self.reach is None or name not in DISTURBANCES:
+            known = ', '.join(DISTURBANCES if self.reach else ()) or 'none'
+            raise UserError(f"{self.name}: no disturbance '{name}', expected one of: {known}")
+        from motion_policy.simulation.disturbances import Disturbable, make_disturbance
+
+        reached = cast(Disturbable, sim)
+        return make_disturbance(name, reached, self.reach.moments_s, self.reach.pushes, seed)
 
 
 def _make_tabletop() -> Simulation:
@@ -157,6 +199,7 @@ SCENES = {
             camera_rate_hz=25.0,
             overview='view',
             make=_make_tabletop,
+            reach=Reach((0.8, 2.8), (('joint1', 4.0), ('joint2', 4.0))),
         ),
         Scene(
             name='sim:aloha:transfer_cube',
@@ -168,6 +211,7 @@ SCENES = {
             overview='view',
             make=_make_transfer_cube,
             teacher=_make_transfer_teacher,
+            reach=Reach((0.6, 2.0), (('right_waist', 80.0), ('right_shoulder', 120.0))),
         ),
         Scene(
             name='sim:tabletop:push',

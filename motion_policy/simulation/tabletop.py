@@ -28,6 +28,7 @@ HOLD_DURATION_S = 1.0
 PLACEMENT_JITTER_M = 0.008
 YAW_JITTER_RAD = 0.08
 HOME_JITTER_RAD = 0.02
+AWAY_M = 100.0  # where nothing is seen any more
 CAMERAS_FOR_PEOPLE = ('view',)
 
 
@@ -53,6 +54,7 @@ class TabletopSim:
         self._qpos_index = np.array([joint.qposadr[0] for joint in joints])
         self._dof_index = np.array([joint.dofadr[0] for joint in joints])
         self._cube_qpos = int(self.model.joint('cube').qposadr[0])
+        self._cube_dof = int(self.model.joint('cube').dofadr[0])
         self._mimic_qpos = int(self.model.joint('gripper_mimic').qposadr[0])
         self._renderers: dict[bool, OffscreenRenderer] = {}
         self._rng = np.random.default_rng(seed)
@@ -120,6 +122,15 @@ class TabletopSim:
             lifted = self.cube_height_m >= LIFT_HEIGHT_M
             self._held_s = self._held_s + self.model.opt.timestep if lifted else 0.0
             self.success = self.success or self._held_s >= HOLD_DURATION_S
+
+    def remove_cube(self) -> None:
+        """Take the cube away, as a hand would between two pictures."""
+        self.data.qpos[self._cube_qpos] += AWAY_M
+        self.data.qvel[self._cube_dof : self._cube_dof + 6] = 0.0
+
+    def push(self, torque: Array) -> None:
+        """Push the joints from outside, (5,) [N m, N], until told otherwise or reset."""
+        self.data.qfrc_applied[self._dof_index] = torque
 
     @property
     def time_ns(self) -> int:

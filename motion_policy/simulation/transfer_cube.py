@@ -34,6 +34,7 @@ CUBE_QUATERNION = (1.0, 0.0, 0.0, 0.0)
 HELD_STEPS = 25
 CONTROL_PERIOD_S = 0.02
 GRIPPERS = [6, 13]
+AWAY_M = 100.0  # where nothing is seen any more
 CAMERAS_FOR_PEOPLE = ('view',)
 VIEW_CAMERA = 'angle'
 
@@ -91,6 +92,7 @@ class TransferCubeSim:
         self._dof_index = np.array([joint.dofadr[0] for joint in joints])
         self._control_index = np.array([*range(7), *range(8, 15)])
         self._cube_qpos = int(self.model.joint('red_box_joint').qposadr[0])
+        self._cube_dof = int(self.model.joint('red_box_joint').dofadr[0])
         self._touch = _CubeContacts(self.model)
         self._steps_per_period = round(CONTROL_PERIOD_S / self.model.opt.timestep)
         self._renderers: dict[bool, OffscreenRenderer] = {}
@@ -169,6 +171,18 @@ class TransferCubeSim:
         held = self._touch.held_by_left(self.data)
         self._held_steps = self._held_steps + 1 if held else 0
         self.success = self.success or self._held_steps >= HELD_STEPS
+
+    def remove_cube(self) -> None:
+        """Take the cube away, as a hand would between two pictures."""
+        self.data.qpos[self._cube_qpos] += AWAY_M
+        self.data.qvel[self._cube_dof : self._cube_dof + 6] = 0.0
+
+    def push(self, torque: Array) -> None:
+        """Push the joints from outside, (14,) [N m; grippers N], until told otherwise or reset.
+
+        A gripper is pushed at its left finger.
+        """
+        self.data.qfrc_applied[self._dof_index] = torque
 
     @property
     def reward(self) -> int:
