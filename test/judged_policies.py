@@ -13,8 +13,9 @@ from torch import Tensor
 
 from motion_policy.control import Mix, PolicyRunner
 from motion_policy.policies import Policy, PolicySpec, make_policy, save_policy
-from motion_policy.policies.normalisation import Normalisation, Range
+from motion_policy.policies.normalisation import Normalisation, Range, Spread
 from motion_policy.robot import RobotSpec, load_robot_spec, robot_spec_from_yaml
+from motion_policy.simulation.tabletop import HOME
 
 GREY = 102  # of the image that the echo policy predicts
 WEIGHT = 1.5  # by which it expects the efforts to grow
@@ -105,6 +106,22 @@ def sarnn_checkpoint(
     torch.manual_seed(0)
     spec = _spec('sarnn', robot, 10.0, 'action', (size, size), rec_dim=8, k_dim=2)
     return save_policy(make_policy(PolicySpec(**{**dict(spec), **changes})), folder)
+
+
+def act_checkpoint(folder: Path) -> Path:
+    """Write a tiny random ACT of the tabletop robot, that stays about where the arm begins."""
+    torch.manual_seed(0)
+    robot = load_robot_spec('tabletop_sim')
+    spread = Spread(mean=HOME, std=(0.01,) * 5)
+    hyper = {
+        'chunk': 40, 'hidden_dim': 16, 'heads': 2, 'feedforward_dim': 16, 'encoder_layers': 1,
+        'backbone': 'small', 'posterior': False,
+    }  # fmt: skip
+    spec = PolicySpec(
+        kind='act', rate=50.0, cameras=('top',), image_size=(32, 32), hyper=hyper, robot=robot,
+        normalisation=Normalisation(qpos=spread, action=spread),
+    )  # fmt: skip
+    return save_policy(make_policy(spec), folder)
 
 
 def _spec(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from judged_policies import sarnn_checkpoint
+from judged_policies import act_checkpoint, sarnn_checkpoint
 from numbered_frames import NumberedFrames, time_of
 
 from motion_policy.cli.main import main
@@ -23,8 +23,6 @@ from motion_policy.evaluation.closed_loop import RolloutResult, Tick, rollout
 from motion_policy.evaluation.scenes import find_scene
 from motion_policy.evaluation.simulated import evaluate_scene
 from motion_policy.evaluation.trials import TrialRunner, plan_trials
-from motion_policy.policies import PolicySpec, make_policy, save_policy
-from motion_policy.policies.normalisation import Normalisation, Spread
 from motion_policy.robot import load_robot_spec
 from motion_policy.simulation import GraspExpert, TabletopSim
 from motion_policy.streams import Observation
@@ -140,20 +138,8 @@ def test_after_a_broken_chunk_there_is_a_frame_for_the_next_one(
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A tiny random ACT of the tabletop robot, that stays about where the arm begins."""
-    torch.manual_seed(0)
-    robot = load_robot_spec('tabletop_sim')
-    home = tuple(TabletopSim().qpos)
-    spread = Spread(mean=home, std=(0.01,) * 5)
-    hyper = {
-        'chunk': 40, 'hidden_dim': 16, 'heads': 2, 'feedforward_dim': 16, 'encoder_layers': 1,
-        'backbone': 'small', 'posterior': False,
-    }  # fmt: skip
-    spec = PolicySpec(
-        kind='act', rate=50.0, cameras=('top',), image_size=(32, 32), hyper=hyper, robot=robot,
-        normalisation=Normalisation(qpos=spread, action=spread),
-    )  # fmt: skip
-    return str(save_policy(make_policy(spec), tmp_path_factory.mktemp('models') / 'act'))
+    """A tiny random ACT of the tabletop robot."""
+    return str(act_checkpoint(tmp_path_factory.mktemp('models') / 'act'))
 
 
 def summary(checkpoint: str, jobs: int = 1, **options: Any) -> dict[str, Any]:

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.control import Command, Controller
-from motion_policy.evaluation.scenes import Simulation
+from motion_policy.control.lookahead import Plan
+from motion_policy.evaluation.scenes import Disturbance, Simulation
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 from motion_policy.streams import Observation, Sample, Sampler, observation_from_row
@@ -26,6 +27,7 @@ Float64Array = npt.NDArray[np.float64]
 
 # A stamp of 0 means "no stamp" in ROS, so simulated time begins later.
 START_NS = NANOSECONDS_PER_S
+NEVER_NS = 2**62
 
 
 class Runner(Protocol):
@@ -65,6 +67,19 @@ class Tick:
 
 
 Watch = Callable[[Tick], None]
+
+
+class Onlooker(Protocol):
+    """Looks at the scene at a rate of its own, and knows what is sent and planned."""
+
+    @property
+    def period_ns(self) -> int:
+        """Time from one look to the next."""
+
+    def look(
+        self, time_ns: int, observation: Observation, sent: Float64Array, plan: Plan | None
+    ) -> None:
+        """See what the sensors say at `time_ns` (as the plan has it), and the command (J,)."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +139,8 @@ def rollout(
     camera_phase_ns: int = 0,
     latency_ns: int = 0,
     watch: Watch | None = None,
+    onlooker: Onlooker | None = None,
+    disturbance: Disturbance | None = None,
 ) -> RolloutResult:
     """Run one trial from where `sim` was reset to, until success or `horizon_s`.
 
@@ -132,14 +149,17 @@ def rollout(
         controller: a new one, as in the policy node.
         runner: the policy; its state is reset here.
         robot: what the arm is; its rate sets the control ticks.
-        cameras: those that the policy sees; no other is rendered.
+        cameras: those that the policy and the onlooker see; no other is rendered.
         horizon_s: a trial without success ends here.
         camera_rate_hz: frames per second of every camera.
         camera_phase_ns: when the first frame is taken.
         latency_ns: simulated time that every inference takes; the arm goes on meanwhile.
         watch: called at every tick; asks the policy to explain itself.
+        onlooker: looks on from the first tick.
+        disturbance: what happens to the scene.
     """
-    sensors = _Sensors(sim, robot, cameras, camera_rate_hz, camera_phase_ns)
+    sensors = _Sensors(sim, robot, cameras, camera_rate_hz, camera_phase_ns, disturbance)
+    looks = _Looks(onlooker)
     runner.reset()
     thought = _Thought(runner, latency_ns, explain=watch is not None)
     step: PolicyStep | None = None
@@ -154,16 +174,19 @@ def rollout(
         measured = sim.qpos
         if ticks == 0:
             controller.enable(now_ns, measured)
+        if disturbance is not None:
+            disturbance.act(elapsed_ns)
         # As in the node: the tick never waits for the policy, whose answer serves the next one.
         command = controller.tick(now_ns, measured, row.faults)
         if command is not None:
             violations.update(command.violations)
+            looks.look(now_ns, row, sensors.robot, command.position, controller)
         if controller.policy_due(now_ns):
             thought.request(observation_from_row(row, sensors.robot), now_ns, controller.epoch_ns)
         for step in thought.finished(now_ns + robot.period_ns):
             controller.add_chunk(step.chunk, START_NS + step.time_ns)
             steps += 1
-        sensors.next_use_ns = controller.next_request_ns - START_NS
+        sensors.next_use_ns = min(controller.next_request_ns, looks.next_ns) - START_NS
         if watch is not None:
             watch(Tick(elapsed_ns, measured, command, step))
         ticks += 1
@@ -173,6 +196,23 @@ def rollout(
         bool(sim.success), sim.time_ns / NANOSECONDS_PER_S, steps, ticks, dict(violations),
         controller.state,
     )  # fmt: skip
+
+
+class _Looks:
+    """When the onlooker, if there is one, looks next."""
+
+    def __init__(self, onlooker: Onlooker | None) -> None:
+        self._onlooker = onlooker
+        self.next_ns = NEVER_NS if onlooker is None else START_NS
+
+    def look(
+        self, now_ns: int, row: Any, robot: RobotSpec, sent: Float64Array, controller: Controller
+    ) -> None:
+        """Let it look if it is time."""
+        if self._onlooker is not None and now_ns >= self.next_ns:
+            observation = observation_from_row(row, robot)
+            self._onlooker.look(now_ns, observation, sent, controller.plan())
+            self.next_ns += self._onlooker.period_ns
 
 
 class _Thought:
@@ -221,8 +261,10 @@ class _Sensors:
         cameras: tuple[str, ...],
         camera_rate_hz: float,
         camera_phase_ns: int,
+        disturbance: Disturbance | None,
     ) -> None:
         self._sim = sim
+        self._disturbance = disturbance
         # No leader here, and only the cameras that the policy sees.
         self.robot = robot.model_copy(
             update={
@@ -270,5 +312,7 @@ class _Sensors:
             message = None
             if used:
                 image = self._sim.render(name, camera.height, camera.width)
+                if self._disturbance is not None:
+                    image = self._disturbance.seen(time_ns, image)
                 message = ImageMessage(camera.height, camera.width, image.reshape(-1))
             self._sampler.push(name, Sample(stamp_ns, stamp_ns, message))

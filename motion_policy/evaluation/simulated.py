@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from motion_policy.control import Mix
+from motion_policy.evaluation.detection import detection, detection_table, disturbed
 from motion_policy.evaluation.hidden_report import add_hidden_states
 from motion_policy.evaluation.hidden_states import HiddenStates, Trajectory, analyse
 from motion_policy.evaluation.plots import png_bytes, success_figure
@@ -17,6 +18,7 @@ from motion_policy.evaluation.provenance import policy_label, provenance
 from motion_policy.evaluation.report import Report, Table, write_bytes
 from motion_policy.evaluation.success import success_per_position
 from motion_policy.evaluation.trials import (
+    WITHIN_S,
     Trial,
     TrialResult,
     TrialRunner,
@@ -52,11 +54,14 @@ def evaluate_scene(
     seed: int,
     *,
     jobs: int = 1,
+    disturb: Sequence[str] = (),
     on_result: Callable[[TrialResult], None] = lambda result: None,
 ) -> SimulatedEvaluation:
-    """Run `trials` trials at every position, in `jobs` processes."""
+    """Run `trials` trials at every position, in `jobs` processes, and each under disturbances."""
     planned = plan_trials(positions, trials, seed)
-    results = run_trials(runner, planned, jobs=jobs, on_result=on_result)
+    both = [*planned, *disturbed(planned, disturb)]
+    everything = run_trials(runner, both, jobs=jobs, on_result=on_result)
+    results = everything[: len(planned)]
     hidden = analyse(
         [
             Trajectory(r.trial.position, r.trial.position in runner.taught, r.hidden)
@@ -73,10 +78,24 @@ def evaluate_scene(
         'latency_s': runner.latency_s,
         'seed': seed,
         'horizon_s': runner.scene.horizon_s,
+        'foresight': _foresight(runner, everything),
         **success_per_position(results, runner.taught),
         'hidden_states': None if hidden is None else hidden.to_json(),
     }
     return SimulatedEvaluation(runner, tuple(planned), summary, hidden)
+
+
+def _foresight(runner: TrialRunner, results: Sequence[TrialResult]) -> dict[str, Any] | None:
+    """What watched, by which limits, and what it noticed; None if nothing did."""
+    watcher = runner.watcher
+    if watcher is None:
+        return None
+    limits = None if watcher.limits is None else watcher.limits.model_dump(mode='json')
+    return {
+        'source': watcher.source,
+        'limits': limits,
+        'detection': detection(results),
+    }
 
 
 def write_success_video(evaluation: SimulatedEvaluation, path: Path) -> None:
@@ -165,6 +184,14 @@ def write_success_report(
     if video is not None:
         report.section('The first trial at each position')
         report.video(video)
+    noticed = summary['foresight']
+    if noticed is not None:
+        report.section('What foresight noticed')
+        report.table(detection_table(noticed['detection']))
+        report.caption(
+            f'Foreseen by {noticed["source"]}. Disturbed trials end {WITHIN_S:g} s after the '
+            'disturbance began; one with an alarm before it counts as not noticed.'
+        )
     if evaluation.hidden is not None:
         add_hidden_states(report, evaluation.hidden, folder, title, reading=READING)
     report.section('How this was made')

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 
 from motion_policy.control import ChunkExecution, Controller, Mix, PolicyRunner
+from motion_policy.control.foresight import Surprise
 from motion_policy.errors import UserError
 from motion_policy.evaluation.closed_loop import (
     PolicyStep,
@@ -30,6 +31,7 @@ from motion_policy.evaluation.closed_loop import (
 )
 from motion_policy.evaluation.scenes import Scene, Simulation
 from motion_policy.evaluation.threads import one_thread
+from motion_policy.evaluation.watching import Foresight, OwnWatch, PlanWatch, make_watch
 from motion_policy.policies import check_robot, load_policy
 from motion_policy.policies.backends import BackEndChoice, chosen, use_back_end
 from motion_policy.robot import load_robot_spec
@@ -38,6 +40,7 @@ from motion_policy.robot.spec import NANOSECONDS_PER_S
 Float32Array = npt.NDArray[np.float32]
 
 PHASE_STEP_NS = 2_000_000
+WITHIN_S = 2.0  # after the begin of a disturbance; what is noticed later is of little use
 SENSOR_ALONE = Mix()
 USUAL_CHUNKS = ChunkExecution()
 POLICY_ITSELF = BackEndChoice('eager')
@@ -45,20 +48,32 @@ POLICY_ITSELF = BackEndChoice('eager')
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial: where the object stands, its number there, and the seed of its variation."""
+    """One trial: where the object stands, its number there, and the seed of its variation.
+
+    With a disturbance, it ends some time after that began.
+    """
 
     position: str
     index: int
     seed: int
+    disturbance: str = ''
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """A trial and how it ended; with it the hidden states (N, R) float32, if it was traced."""
+    """A trial and how it ended.
+
+    Attributes:
+        hidden: the hidden states (N, R) float32, if it was traced.
+        surprises: what foresight, if there was any, made of it; times since the start.
+        disturbed_ns: when the disturbance began; None without.
+    """
 
     trial: Trial
     rollout: RolloutResult
     hidden: Float32Array | None = None
+    surprises: tuple[Surprise, ...] = ()
+    disturbed_ns: int | None = None
 
 
 def plan_trials(positions: Sequence[str], trials: int, seed: int) -> list[Trial]:
@@ -87,6 +102,7 @@ class TrialRunner:
         chunks: how chunks are played, if the policy answers chunks of many rows.
         latency_s: simulated time that every inference takes.
         back_end: who computes the policy's steps.
+        foresight: what watches every trial, if anything.
 
     Raises:
         UserError: no such checkpoint, one for another robot, or one that cannot be mixed or
@@ -104,8 +120,10 @@ class TrialRunner:
         chunks: ChunkExecution = USUAL_CHUNKS,
         latency_s: float = 0.0,
         back_end: BackEndChoice = POLICY_ITSELF,
+        foresight: Foresight | None = None,
     ) -> None:
         self.scene = scene
+        self.foresight = foresight
         self.trace = trace
         self.latency_s = latency_s
         self.policy = load_policy(checkpoint, device=device)
@@ -114,6 +132,9 @@ class TrialRunner:
         if self.policy.chunk_rows > 1:
             chunks.check_rows(self.policy.chunk_rows)
         self.chunks = chunks
+        self.watcher: OwnWatch | PlanWatch | None = None
+        if foresight is not None:
+            self.watcher = make_watch(foresight, self.policy, self.robot, device)
         with one_thread():
             use_back_end(self.policy, back_end, time.perf_counter_ns)
         self.sim: Simulation = scene.make()
@@ -137,25 +158,47 @@ class TrialRunner:
         period_ns = round(NANOSECONDS_PER_S / self.scene.camera_rate_hz)
         # A camera is not in step with the controller; where it stands belongs to the trial.
         phase = np.random.default_rng(trial.seed).integers(period_ns // PHASE_STEP_NS)
+        watcher = self.watcher
+        if watcher is not None:
+            watcher.reset()
+        if isinstance(watcher, OwnWatch):
+            watch = _both(watcher.watch, watch)
         trace = _Trace(watch) if self.trace else None
+        disturbance, horizon_s = None, self.scene.horizon_s
+        if trial.disturbance:
+            disturbance = self.scene.disturbance(trial.disturbance, self.sim, trial.seed)
+            horizon_s = min(horizon_s, disturbance.begin_ns / NANOSECONDS_PER_S + WITHIN_S)
         with one_thread():
             result = rollout(
                 self.sim,
                 self._controller(),
                 self.runner,
                 self.robot,
-                cameras=self.policy.cameras,
-                horizon_s=self.scene.horizon_s,
+                cameras=self._cameras(),
+                horizon_s=horizon_s,
                 camera_rate_hz=self.scene.camera_rate_hz,
                 camera_phase_ns=int(phase) * PHASE_STEP_NS,
                 latency_ns=round(self.latency_s * NANOSECONDS_PER_S),
                 watch=watch if trace is None else trace.watch,
+                onlooker=watcher if isinstance(watcher, PlanWatch) else None,
+                disturbance=disturbance,
             )
-        return TrialResult(trial, result, None if trace is None else trace.hidden())
+        return TrialResult(
+            trial,
+            result,
+            None if trace is None else trace.hidden(),
+            () if watcher is None else tuple(watcher.surprises),
+            None if disturbance is None else disturbance.begin_ns,
+        )
 
     def close(self) -> None:
         """Free the simulation's renderers."""
         self.sim.close()
+
+    def _cameras(self) -> tuple[str, ...]:
+        """Those that anybody looks through."""
+        more = () if self.watcher is None else self.watcher.cameras
+        return tuple(dict.fromkeys((*self.policy.cameras, *more)))
 
     def _controller(self) -> Controller:
         policy = self.policy
@@ -164,6 +207,17 @@ class TrialRunner:
         return Controller(
             self.robot, policy.period_ns, chunks=self.chunks, first_due_ns=policy.first_due_ns
         )
+
+
+def _both(first: Watch, second: Watch | None) -> Watch:
+    """Call one after the other."""
+
+    def watch(tick: Tick) -> None:
+        first(tick)
+        if second is not None:
+            second(tick)
+
+    return watch
 
 
 class _Trace:
@@ -215,6 +269,7 @@ def _in_processes(
     origin = (
         runner.policy.source, runner.scene, str(runner.policy.device), runner.runner.mix,
         runner.trace, runner.chunks, runner.latency_s, chosen(runner.policy),
+        runner.foresight,
     )  # fmt: skip
     with ProcessPoolExecutor(jobs, context, _start_worker, origin) as pool:
         yield from pool.map(_run_in_worker, trials)
@@ -229,12 +284,13 @@ def _start_worker(
     chunks: ChunkExecution,
     latency_s: float,
     back_end: BackEndChoice,
+    foresight: Foresight | None,
 ) -> None:
     global _worker
     torch.set_num_threads(1)
     _worker = TrialRunner(
         checkpoint, scene, device, mix, trace=trace, chunks=chunks, latency_s=latency_s,
-        back_end=back_end,
+        back_end=back_end, foresight=foresight,
     )  # fmt: skip
 
 

@@ -1,0 +1,87 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What the subcommands that judge share: options that do not fit, progress, tables, files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import rich.table
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from motion_policy.control import ChunkExecution
+from motion_policy.errors import UserError
+from motion_policy.evaluation.report import Table, write_text
+
+
+def refuse(command: str, arguments: Any, names: Sequence[str], purpose: str) -> None:
+    """UserError if one of these options was given a value of its own."""
+    for name in names:
+        if getattr(arguments, name) != getattr(type(arguments), name):
+            raise UserError(f'{command}: --{name.replace("_", "-")} is for {purpose}')
+
+
+def check_least(command: str, arguments: Any, **least: int) -> None:
+    """UserError if one of these options is less than it may be."""
+    for name, value in least.items():
+        given = getattr(arguments, name)
+        if given < value:
+            raise UserError(f'{command}: --{name} is {given}, expected at least {value}')
+
+
+def check_device(command: str, name: str) -> None:
+    """UserError if torch cannot use this device."""
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0]
+        raise UserError(f"{command}: --device '{name}' cannot be used: {first}") from None
+
+
+def chunk_execution(arguments: Any) -> ChunkExecution:
+    """How --execute, --crossfade and --ensemble say that chunks are to be played."""
+    return ChunkExecution(arguments.execute, arguments.crossfade, arguments.ensemble)
+
+
+@contextmanager
+def progress(console: Console, what: str, total: int) -> Iterator[Any]:
+    """A progress bar; yields what is called after each piece of work."""
+    columns = (
+        TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True) as shown:
+        task = shown.add_task(what, total=total)
+        yield lambda result: shown.advance(task)
+
+
+def print_table(console: Console, title: str, table: Table) -> None:
+    """A title and a table; the first column is of words."""
+    console.print(f'[bold]{title}[/bold]', highlight=False)
+    shown = rich.table.Table(box=None, pad_edge=False, header_style='bold')
+    for place, column in enumerate(table.columns):
+        shown.add_column(column, justify='right' if place else 'left', no_wrap=not place)
+    for row in table.rows:
+        shown.add_row(*row)
+    console.print(shown)
+
+
+def write_numbers(arguments: Any, content: dict[str, Any]) -> None:
+    """All numbers, to --json and to --out."""
+    text = json.dumps(content, indent=2, allow_nan=False) + '\n'
+    for path in (arguments.json, arguments.out and arguments.out / 'evaluation.json'):
+        if path is not None:
+            write_text(path, text)
+
+
+def say_where(console: Console, arguments: Any, video: Path | None) -> None:
+    """What was written."""
+    report = arguments.out and arguments.out / 'report.html'
+    for path in (report, arguments.json, video):
+        if path is not None:
+            console.print(f'wrote {path}', highlight=False)
