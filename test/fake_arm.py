@@ -54,6 +54,7 @@ class FakeArm:
         self.diagnostics: list[DiagnosticArray] = []
         self.camera_works = True
         self.pictures = 0
+        self.grey = 90
         self.joints_work = True
         self.obeys = True
         self.feels = False  # whether it reports efforts
@@ -145,7 +146,7 @@ class FakeArm:
             message.step = 3 * camera.width
             # One byte differs from picture to picture, as those of a living camera do.
             self.pictures += 1
-            grey = bytes([90]) * (message.step * camera.height - 1)
+            grey = bytes([self.grey]) * (message.step * camera.height - 1)
             message.data.frombytes(bytes([60 + self.pictures % 60]) + grey)
             message.header.stamp = self.stamp()
             self.camera.publish(message)

@@ -16,6 +16,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from sensor_msgs.msg import Image
+from std_msgs.msg import Float64
 from trajectory_msgs.msg import JointTrajectory
 
 from motion_policy.control import ChunkExecution, Controller, Mix
@@ -27,6 +28,7 @@ from motion_policy.control.chunk_execution import (
     MAX_TIMEOUT_S,
     MIN_TIMEOUT_S,
 )
+from motion_policy.control.lookahead import Plan
 from motion_policy.control.picture_watch import (
     FROZEN_AT_REST_S,
     FROZEN_S,
@@ -43,6 +45,8 @@ from motion_policy.nodes.arm_driver import (
     make_controller,
 )
 from motion_policy.nodes.commands import trajectory_message
+from motion_policy.nodes.foresight import declare_foresight_parameters, make_foresight
+from motion_policy.nodes.foresight_sources import Source
 from motion_policy.nodes.inference_process import InferenceProcess
 from motion_policy.nodes.inference_thread import InferenceThread, PolicyStep, Runner
 from motion_policy.nodes.policy_setup import PolicySetup
@@ -78,10 +82,12 @@ class PolicyNode(LifecycleNode):
         self._declare_parameters()
         self._driver: ArmDriver | None = None
         self._inference: InferenceThread | None = None
+        self._foresight: Source | None = None
         self._robot: RobotSpec | None = None
         self._cameras: tuple[str, ...] = ()
         self._plan = self.create_publisher(JointTrajectory, '~/plan', 1)
         self._attention = self.create_publisher(Image, '~/attention', 1)
+        self._surprise = self.create_publisher(Float64, '~/surprise', 10)
         ArmServices(self, self._enable, self._disable, self._reset)
         if parameter(self, 'autostart') and self._configured_now():
             self.trigger_activate()
@@ -133,6 +139,7 @@ class PolicyNode(LifecycleNode):
             '255; 0: black pictures are allowed', minimum=0, maximum=255,
         )  # fmt: skip
         declare_chunk_parameters(self)
+        declare_foresight_parameters(self)
         declare_control_parameters(self)
 
     def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
@@ -175,14 +182,17 @@ class PolicyNode(LifecycleNode):
         if self._driver is not None:
             self._driver.destroy()
             self._driver = None
+        if self._foresight is not None:
+            self._foresight.close()
+            self._foresight = None
         if self._inference is not None:
             self._inference.stop()
             self._inference = None
 
     def wants_extras(self) -> bool:
-        """Whether anybody looks at `~/attention`."""
-        wanted: bool = parameter(self, 'publish_attention')
-        return wanted and self._attention.get_subscription_count() > 0
+        """Whether anybody looks at `~/attention`, or at what the policy predicts."""
+        foresight = self._foresight
+        return self._attention_wanted() or (foresight is not None and foresight.needs_extras)
 
     def take_step(self, step: PolicyStep) -> None:
         """Give the chunk to the controller, then show it; called in the inference thread."""
@@ -191,6 +201,9 @@ class PolicyNode(LifecycleNode):
             return
         with driver.lock:
             driver.controller.add_chunk(step.chunk, step.observation_ns)
+        foresight = self._foresight
+        if foresight is not None:
+            foresight.take_step(step)
         try:
             self._show(driver, step)
         except Exception:
@@ -246,14 +259,27 @@ class PolicyNode(LifecycleNode):
         self._inference = inference = InferenceThread(robot, self, watch)
         runner = inference.start(make_runner)
         controller = self._make_controller(robot, runner.facts, chunks)
+        self._foresight = foresight = make_foresight(
+            self, setup, controller, self._current_plan, self._surprise.publish
+        )
         self._driver = ArmDriver(self, robot, controller, self._ask, spec.cameras)
         self._driver.extra_statuses = self._statuses
+        if foresight is not None:
+            self._driver.extra_faults = foresight.watch.faults
+            self._driver.after_tick = foresight.follow
         self._driver.checks_of_observations = [runner.check_observation, watch.check_light]
         self._driver.check_topics()
         self.get_logger().info(
             f"'{checkpoint}' ({spec.kind}, {spec.rate:g} Hz) drives '{robot.name}' at "
             f'{robot.rate:g} Hz on {device}' + ('' if mix == Mix() else f', mix {mix}')
         )
+
+    def _current_plan(self) -> Plan | None:
+        driver = self._driver
+        if driver is None:
+            return None
+        with driver.lock:
+            return driver.controller.plan()
 
     def _runner_maker(self, setup: PolicySetup) -> Callable[[], Runner]:
         say, timeout_s = self.get_logger().info, parameter(self, 'inference.timeout')
@@ -295,6 +321,7 @@ class PolicyNode(LifecycleNode):
         driver, inference = self._configured()
         if not driver.controller.enabled:
             inference.reset()
+            self._forget_surprise()
         return driver.enable()
 
     def _disable(self) -> str:
@@ -304,7 +331,12 @@ class PolicyNode(LifecycleNode):
         driver, inference = self._configured()
         with driver.lock:
             inference.reset()
+            self._forget_surprise()
             return driver.reset()
+
+    def _forget_surprise(self) -> None:
+        if self._foresight is not None:
+            self._foresight.reset()
 
     def _configured(self) -> tuple[ArmDriver, InferenceThread]:
         if self._driver is None or self._inference is None:
@@ -319,8 +351,12 @@ class PolicyNode(LifecycleNode):
             names = driver.controller.robot.joints.names
             self._plan.publish(trajectory_message(names, rows, (times_ns - now_ns).tolist()))
         attended = [name for name in self._cameras if _attention_of(name, step.extras)]
-        if attended and self.wants_extras():
+        if attended and self._attention_wanted():
             self._attention.publish(self._attention_message(step, attended[0]))
+
+    def _attention_wanted(self) -> bool:
+        wanted: bool = parameter(self, 'publish_attention')
+        return wanted and self._attention.get_subscription_count() > 0
 
     def _attention_message(self, step: PolicyStep, camera: str) -> Image:
         seen = step.extras.get(f'seen/{camera}', step.observation.images[camera])
@@ -345,7 +381,10 @@ class PolicyNode(LifecycleNode):
             return []
         name = self.get_fully_qualified_name()
         values = diagnostics.durations('inference latency', self._inference.latency)
-        return [diagnostics.status(f'{name}: policy', self._robot.name, 'inference', values)]
+        statuses = [diagnostics.status(f'{name}: policy', self._robot.name, 'inference', values)]
+        if self._foresight is not None:
+            statuses.append(self._foresight.watch.status(name, self._robot.name))
+        return statuses
 
 
 def declare_chunk_parameters(node: Node) -> None:

@@ -1,0 +1,108 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What of a policy node makes its foresight: the parameters, and who watches as they say.
+
+Without them nobody does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rclpy.node import Node
+from std_msgs.msg import Float64
+
+from motion_policy.control import Controller
+from motion_policy.control.foresight import OwnForesight
+from motion_policy.control.lookahead import Plan
+from motion_policy.errors import UserError
+from motion_policy.nodes.foresight_setup import ForesightSetup
+from motion_policy.nodes.foresight_sources import OwnSource, PlanSource, Source
+from motion_policy.nodes.foresight_watch import REACTIONS, ForesightWatch
+from motion_policy.nodes.policy_setup import PolicySetup
+from motion_policy.nodes.realtime import prepare_thread_beside_tick, realtime_settings
+from motion_policy.nodes.shell import declare, parameter
+from motion_policy.policies import PolicySpec, read_policy_spec
+from motion_policy.policies.checkpoint import find_checkpoint
+
+OWN = 'own'  # in place of a predictor's checkpoint: what the policy itself predicts
+
+
+def declare_foresight_parameters(node: Node) -> None:
+    """Declare who watches, and what a surprise leads to."""
+    declare(
+        node, 'foresight.checkpoint', '', 'What watches the policy: the checkpoint of a '
+        f'frame_predictor, or {OWN}: its own predicted images and joints; empty: nothing',
+    )  # fmt: skip
+    declare(
+        node, 'foresight.reaction', 'warn', 'What a surprise leads to: a warning, or the arm '
+        'holds until ~/reset', choices=REACTIONS,
+    )  # fmt: skip
+    declare(
+        node, 'foresight.threads', 1, 'Threads of the frame predictor on a CPU',
+        minimum=1, maximum=64,
+    )  # fmt: skip
+
+
+def make_foresight(
+    node: Node,
+    policy: PolicySetup,
+    controller: Controller,
+    current_plan: Callable[[], Plan | None],
+    publish: Callable[[Float64], None],
+) -> Source | None:
+    """Begin the watch that the parameters ask for; UserError says why it cannot be.
+
+    Args:
+        node: whose parameters they are.
+        policy: what is watched.
+        controller: what follows it.
+        current_plan: says what the controller follows now; called in the tick thread.
+        publish: takes the score of every surprise.
+    """
+    checkpoint = parameter(node, 'foresight.checkpoint')
+    if not checkpoint:
+        return None
+    watched = read_policy_spec(find_checkpoint(policy.checkpoint))
+    try:
+        if checkpoint == OWN:
+            watch = _make_watch(
+                node, watched, controller, publish, f"'{policy.checkpoint}' itself"
+            )
+            return OwnSource(OwnForesight(watched, watched.foresight), watch)
+        threads = parameter(node, 'foresight.threads')
+        setup = ForesightSetup(checkpoint, policy.robot, policy.device, threads)
+        _check_camera(setup, watched)
+        watch = _make_watch(node, setup.spec, controller, publish, f"'{checkpoint}'")
+        source = PlanSource(setup, watch, current_plan)
+        settings = realtime_settings(node)
+        source.start(node.get_logger().info, lambda: prepare_thread_beside_tick(settings))
+        return source
+    except UserError as error:
+        raise UserError(f'foresight: {error}') from None
+
+
+def _make_watch(
+    node: Node,
+    spec: PolicySpec,
+    controller: Controller,
+    publish: Callable[[Float64], None],
+    source: str,
+) -> ForesightWatch:
+    reaction = parameter(node, 'foresight.reaction')
+    if spec.foresight is None:
+        lacks = f'{source} has no limits, which `motion-policy calibrate` finds'
+        if reaction == 'hold':
+            raise UserError(f'{lacks}: without them the arm cannot hold at a surprise')
+        node.get_logger().warning(f'foresight: {lacks}: nothing is a surprise, errors are told')
+    return ForesightWatch(node.get_logger(), controller, publish, source, reaction)
+
+
+def _check_camera(setup: ForesightSetup, watched: PolicySpec) -> None:
+    for camera in setup.cameras:
+        if camera not in watched.cameras:
+            known = ', '.join(watched.cameras) or 'none'
+            raise UserError(
+                f"{setup.checkpoint}: looks through camera '{camera}', the policy through "
+                f'{known}; expected one of these'
+            )

@@ -1,0 +1,78 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""How a frame predictor watches a policy, as plain data; the process that has it begins the watch.
+
+Nothing here needs ROS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from motion_policy.control.foresight import PlanForesight, Surprise
+from motion_policy.errors import UserError
+from motion_policy.nodes.policy_setup import checked_device
+from motion_policy.policies import PolicySpec, load_model, read_policy_spec
+from motion_policy.policies.checkpoint import find_checkpoint
+from motion_policy.policies.frame_predictor import FramePredictorModel
+from motion_policy.robot import RobotSpec
+from motion_policy.streams.images import RgbImage
+
+
+@dataclass(frozen=True)
+class ForesightSetup:
+    """A predictor's checkpoint, the robot that it watches, and where it computes."""
+
+    checkpoint: str
+    robot: RobotSpec
+    device: str = 'cpu'
+    threads: int = 1
+
+    @property
+    def spec(self) -> PolicySpec:
+        """What the checkpoint says of itself; UserError if it predicts no frames."""
+        spec = read_policy_spec(find_checkpoint(self.checkpoint))
+        if spec.kind != FramePredictorModel.kind:
+            raise UserError(
+                f"{self.checkpoint}: holds a '{spec.kind}', expected a {FramePredictorModel.kind}"
+            )
+        return spec
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """The one that it looks through."""
+        return self.spec.cameras
+
+    def begin(self, say: Callable[[str], None]) -> ForesightWork:
+        """Load and warm up; UserError if it does not fit the robot."""
+        torch.set_num_threads(self.threads)
+        model = load_model(self.checkpoint, checked_device(self.device))
+        assert isinstance(model, FramePredictorModel)
+        foresight = PlanForesight(model, self.robot, model.spec.foresight)
+        foresight.warm_up()
+        return ForesightWork(foresight)
+
+
+class ForesightWork:
+    """A foresight that is asked from another process."""
+
+    def __init__(self, foresight: PlanForesight) -> None:
+        self._foresight = foresight
+
+    @property
+    def facts(self) -> None:
+        """Nothing that the checkpoint does not say."""
+
+    def reset(self) -> None:
+        """Forget what was seen and predicted."""
+        self._foresight.reset()
+
+    def answer(
+        self, images: Mapping[str, RgbImage], time_ns: int, *arguments: Any
+    ) -> Surprise | None:
+        """Look; `arguments` as those of `PlanForesight.look` after the image."""
+        return self._foresight.look(time_ns, images[self._foresight.camera], *arguments)
