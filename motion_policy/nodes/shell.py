@@ -19,13 +19,12 @@ from typing import Any
 import rclpy
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from motion_policy.errors import UserError
-
-SPIN_PERIOD_S = 0.1  # how soon a signal is noticed
+from motion_policy.nodes.serving import spin_until_stopped
 
 
 def declare(
@@ -74,22 +73,6 @@ def declare(
 def parameter(node: Node, name: str) -> Any:
     """The present value of a declared parameter."""
     return node.get_parameter(name).value
-
-
-def spin_until_stopped(node: Node, stop: threading.Event) -> None:
-    """Serve the node's callbacks in this thread until `stop` is set or its context ends.
-
-    A loop of `spin_once` in a single-threaded executor: the one way of spinning that neither
-    loses images nor starves in any of the supported distributions.
-    """
-    executor = SingleThreadedExecutor(context=node.context)
-    executor.add_node(node)
-    try:
-        while node.context.ok() and not stop.is_set():
-            executor.spin_once(timeout_sec=SPIN_PERIOD_S)
-    finally:
-        executor.remove_node(node)
-        executor.shutdown()
 
 
 def run_node(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int:

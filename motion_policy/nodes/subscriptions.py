@@ -9,7 +9,6 @@ few pictures are used, that of a camera stays as it came until somebody looks at
 from __future__ import annotations
 
 import importlib
-import struct
 import threading
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -18,12 +17,14 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import Image
 
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
-from motion_policy.robot.spec import NANOSECONDS_PER_S, StreamSpec
+from motion_policy.robot.spec import StreamSpec
 from motion_policy.streams import Sample
 from motion_policy.streams.messages import stamp_ns
+from motion_policy.streams.wire import image_on_wire, stamp_on_wire
 
 QUEUE_DEPTH = 5  # of each subscription; a callback takes microseconds, so it never fills up
 
@@ -31,7 +32,8 @@ QUEUE_DEPTH = 5  # of each subscription; a callback takes microseconds, so it ne
 class SerializedMessage:
     """A message as it came over the wire, which begins with a header.
 
-    Its fields are there as in any other message; the first look at one deserialises it.
+    Its fields are there as in any other message; the first look at one deserialises it, or finds
+    the pixels of a raw image where they lie.
     """
 
     __slots__ = ('_data', '_message', '_type', 'stamp_ns')
@@ -40,14 +42,13 @@ class SerializedMessage:
         self._data = data
         self._type = message_type
         self._message: Any = None
-        # CDR: four bytes of which the second tells the byte order, then seconds, nanoseconds.
-        seconds, nanoseconds = struct.unpack_from('<iI' if data[1] & 1 else '>iI', data, 4)
-        self.stamp_ns = int(seconds) * NANOSECONDS_PER_S + int(nanoseconds)
+        self.stamp_ns = stamp_on_wire(data)
 
     def __getattr__(self, name: str) -> Any:
         data = self._data  # before the look at the message: another thread may be here too
         if self._message is None:
-            self._message = deserialize_message(data, self._type)
+            found = image_on_wire(data) if self._type is Image else None
+            self._message = found or deserialize_message(data, self._type)
             self._data = b''
         return getattr(self._message, name)
 

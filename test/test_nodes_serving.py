@@ -1,0 +1,109 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A node is served message by message, and neither services nor timers are forgotten for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from rclpy.node import Node
+from ros_testing import Bench
+from std_msgs.msg import Int64
+from std_srvs.srv import Trigger
+
+from motion_policy.nodes.serving import spin_until_stopped
+
+MESSAGES = 400
+
+
+class Served:
+    """A node in a thread of its own, which notes what it was given."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.node = Node('served', context=bench.context)
+        self.numbers: list[int] = []
+        self.threads: set[int] = set()
+        self.ticks = 0
+        self.node.create_subscription(Int64, 'numbers', self._take, MESSAGES)
+        self.node.create_service(Trigger, 'ask', self._answer)
+        self.node.create_timer(0.02, self._tick)
+        self._stop = threading.Event()
+        arguments = (self.node, self._stop)
+        self._thread = threading.Thread(target=spin_until_stopped, args=arguments, daemon=True)
+        self._thread.start()
+
+    def close(self) -> bool:
+        """Ask it to stop; whether it did."""
+        self._stop.set()
+        self._thread.join(10)
+        ended = not self._thread.is_alive()
+        self.node.destroy_node()
+        return ended
+
+    def _take(self, message: Int64) -> None:
+        self.numbers.append(message.data)
+        self.threads.add(threading.get_ident())
+
+    def _answer(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        self.threads.add(threading.get_ident())
+        response.success = True
+        return response
+
+    def _tick(self) -> None:
+        self.ticks += 1
+        self.threads.add(threading.get_ident())
+
+
+@pytest.fixture
+def served(bench: Bench) -> Iterator[Served]:
+    node = Served(bench)
+    yield node
+    assert node.close()
+
+
+def test_messages_services_and_timers_are_served_in_one_thread(
+    bench: Bench, served: Served
+) -> None:
+    publisher = bench.client.create_publisher(Int64, 'numbers', MESSAGES)
+    bench.spin_until(lambda: publisher.get_subscription_count() == 1, 'the subscription')
+    for number in range(MESSAGES):
+        publisher.publish(Int64(data=number))
+    assert bench.call(Trigger, 'ask').success
+    bench.spin_until(lambda: len(served.numbers) == MESSAGES, 'all messages')
+    bench.spin_until(lambda: served.ticks > 3, 'the timer')
+    assert served.numbers == list(range(MESSAGES))
+    assert len(served.threads) == 1
+
+
+def test_a_service_is_served_while_messages_never_end(bench: Bench, served: Served) -> None:
+    publisher = bench.client.create_publisher(Int64, 'numbers', MESSAGES)
+    bench.spin_until(lambda: publisher.get_subscription_count() == 1, 'the subscription')
+    ended = threading.Event()
+
+    def publish() -> None:
+        while not ended.wait(0.0002):
+            publisher.publish(Int64(data=0))
+
+    flood = threading.Thread(target=publish, daemon=True)
+    flood.start()
+    try:
+        bench.spin_until(lambda: len(served.numbers) > MESSAGES, 'messages')
+        ticks = served.ticks
+        assert bench.call(Trigger, 'ask').success
+        bench.spin_until(lambda: served.ticks > ticks + 2, 'the timer')
+    finally:
+        ended.set()
+        flood.join(10)
+
+
+def test_what_is_made_later_is_served_too(bench: Bench, served: Served) -> None:
+    later: list[int] = []
+    served.node.create_subscription(Int64, 'later', lambda m: later.append(m.data), 10)
+    served.node.create_service(Trigger, 'late', lambda _request, response: response)
+    publisher = bench.client.create_publisher(Int64, 'later', 10)
+    bench.spin_until(lambda: publisher.get_subscription_count() == 1, 'the subscription')
+    publisher.publish(Int64(data=7))
+    bench.spin_until(lambda: later == [7], 'the message')
+    bench.call(Trigger, 'late')
