@@ -16,6 +16,7 @@ ROBOT = load_robot_spec('tabletop_sim')
 TOPICS = {
     '/top/image_raw',
     '/policy_node/attention',
+    '/policy_node/surprise',
     '/policy_node/enable',
     '/policy_node/reset',
     '/diagnostics',

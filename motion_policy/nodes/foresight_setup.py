@@ -7,6 +7,7 @@ Nothing here needs ROS.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from motion_policy.policies.checkpoint import find_checkpoint
 from motion_policy.policies.frame_predictor import FramePredictorModel
 from motion_policy.robot import RobotSpec
 from motion_policy.streams.images import RgbImage
+
+NICENESS = 5  # the policy thinks first
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class ForesightSetup:
         return self.spec.cameras
 
     def begin(self, say: Callable[[str], None]) -> ForesightWork:
-        """Load and warm up; UserError if it does not fit the robot."""
+        """Load and warm up, in a process of its own; UserError if it does not fit the robot."""
+        os.nice(NICENESS)
         torch.set_num_threads(self.threads)
         model = load_model(self.checkpoint, checked_device(self.device))
         assert isinstance(model, FramePredictorModel)
