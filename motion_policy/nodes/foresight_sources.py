@@ -23,7 +23,7 @@ from motion_policy.control.observing import robot_as_seen
 from motion_policy.control.timing import Deadlines
 from motion_policy.nodes.foresight_setup import ForesightSetup
 from motion_policy.nodes.foresight_watch import ForesightWatch
-from motion_policy.nodes.inference_thread import STOP_TIMEOUT_S, PolicyStep
+from motion_policy.nodes.inference_thread import STOP_TIMEOUT_S, PolicyStep, failure_text
 from motion_policy.nodes.worker_process import WorkerProcess
 from motion_policy.streams import Row, StreamError, observation_from_row
 
@@ -78,7 +78,7 @@ class OwnSource:
                 step.observation_ns, step.observation, step.chunk, step.extras
             )
         except Exception as error:
-            self.watch.take_failure(_words(error))
+            self.watch.take_failure(failure_text(error))
             return
         self.watch.take(found, time.perf_counter_ns() - begin_ns)
 
@@ -207,7 +207,7 @@ class PlanSource:
         except StreamError:  # a fault with a name of its own, for which the arm holds
             return
         except Exception as error:
-            self._fail(process, _words(error))
+            self._fail(process, failure_text(error))
 
     def _fail(self, process: WorkerProcess, reason: str) -> None:
         if self._stopped:
@@ -217,7 +217,3 @@ class PlanSource:
             with self._changed:
                 self._changed.wait_for(lambda: self._stopped, RESTART_S)
                 self._waiting.clear()
-
-
-def _words(error: Exception) -> str:
-    return f'{type(error).__name__}: {" ".join(str(error).split())[:200]}'

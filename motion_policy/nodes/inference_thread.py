@@ -75,6 +75,11 @@ class StepListener(Protocol):
         """Take the news that the request of `observation_ns` has no answer."""
 
 
+def failure_text(error: Exception) -> str:
+    """What went wrong, in one line that is not too long."""
+    return f'{type(error).__name__}: {" ".join(str(error).split())[:200]}'
+
+
 class InferenceThread:
     """Runs one policy on rows, one at a time; pictures that `watch` rejects are failures."""
 
@@ -164,8 +169,7 @@ class InferenceThread:
             self._listener.take_failure(str(error), row.time_ns)
             return
         except Exception as error:
-            reason = f'{type(error).__name__}: {" ".join(str(error).split())[:200]}'
-            self._listener.take_failure(reason, row.time_ns)
+            self._listener.take_failure(failure_text(error), row.time_ns)
             return
         self.latency.add(time.perf_counter_ns() - start_ns)
         self._listener.take_step(PolicyStep(row.time_ns, observation, chunk, extras))
