@@ -300,6 +300,17 @@ def test_enabled_again_before_the_arm_is_there_it_goes_on_from_its_last_command(
     arm.assert_safe()
 
 
+def test_enabled_by_a_clock_that_was_read_before_the_last_tick_it_goes_on_from_there_too() -> None:
+    arm = arm_that_has_just_stopped()
+    arm.measured = arm.positions[-1] - 0.01
+    last_ns = arm.now_ns
+    arm.now_ns -= 3 * TICK_NS
+    arm.enable()
+    arm.now_ns = last_ns
+    arm.run(20, lambda now_ns, measured: UPPER[None])
+    arm.assert_safe()
+
+
 def test_an_arm_that_is_still_on_its_way_is_not_enabled_until_it_is_there() -> None:
     arm = arm_that_has_just_stopped()
     there = arm.positions[-1]

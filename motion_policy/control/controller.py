@@ -286,7 +286,8 @@ class Controller:
         and an arm on its way there does not stand where it is measured.
         """
         since_ns, sent = self._silent_since_ns, self.guard.sent
-        if since_ns is None or not 0 <= now_ns - since_ns <= SETTLING_NS:
+        # Whoever enables may have read the clock before the last tick did.
+        if since_ns is None or abs(now_ns - since_ns) > SETTLING_NS:
             return measured
         reach = self.guard.limiter.max_velocity * self.control_period_ns * 1e-9 * SETTLING_PERIODS
         far = np.flatnonzero(np.abs(measured - sent) > reach)
