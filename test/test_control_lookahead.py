@@ -19,7 +19,7 @@ HOME = np.array([0.1, 0.2, 0.3])
 
 def resting(**options: object) -> Lookahead:
     lookahead = Lookahead(ROBOT, GuardChain(ROBOT, **options))  # type: ignore[arg-type]
-    lookahead.rest(START_NS, HOME)
+    lookahead.rest(START_NS - PERIOD_NS // 4, HOME)
     return lookahead
 
 
@@ -127,8 +127,8 @@ def test_what_is_left_of_the_old_trajectory_is_sent_with_the_new_one() -> None:
     np.testing.assert_array_equal(positions[3:], new.positions)
 
 
-@pytest.mark.parametrize('over', [0.76, 1.0, 1.24])
-def test_braking_begins_at_the_nearest_point_with_the_whole_acceleration(over: float) -> None:
+@pytest.mark.parametrize('over', [0.01, 0.5, 0.75, 1.0])
+def test_braking_begins_at_the_next_point_with_the_whole_acceleration(over: float) -> None:
     lookahead = resting()
     first = sent(lookahead, lookahead.planned(plan_of(waves()), START_NS, no_pause))
     now_ns = START_NS + round((10 + over) * PERIOD_NS)
@@ -145,6 +145,15 @@ def test_braking_begins_at_the_nearest_point_with_the_whole_acceleration(over: f
     np.testing.assert_array_equal(positions, brake.positions[over >= 1 :])
     assert times[0] == START_NS + (12 if over >= 1 else 11) * PERIOD_NS
     assert len(brake.positions) <= 2 + np.ceil((speed[0] / dv).max())
+
+
+def test_a_tick_that_is_hardly_late_brakes_within_a_quarter_of_a_period() -> None:
+    lookahead, tick_ns = Lookahead(ROBOT, GuardChain(ROBOT)), START_NS
+    lookahead.rest(tick_ns, HOME)
+    sent(lookahead, lookahead.planned(plan_of(waves()), tick_ns, no_pause))
+    for late_ns in (0, 1_000, PERIOD_NS // 5):
+        brake = lookahead.braked(tick_ns + 10 * PERIOD_NS + late_ns)
+        assert brake.start_ns == tick_ns + 10 * PERIOD_NS + PERIOD_NS // 4
 
 
 def test_at_rest_braking_is_one_point_where_the_arm_stands() -> None:

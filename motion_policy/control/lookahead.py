@@ -22,7 +22,7 @@ from motion_policy.robot import RobotSpec
 
 STILL = 1e-9  # rad or m per step: at rest
 STILL_STEPS = 3  # so many of them, for where a motion turns round it is still for one
-HARDLY_OVER = 0.25  # of a period: so much harder a controller has to brake in its first
+AFTER_TICKS = 0.25  # of a period: ticks that are hardly late find the next point this far ahead
 MAX_POINTS = 20_000  # a plan that takes longer is braked there
 END_STEPS = 2  # of rounding and of standing still, beyond those of braking
 PAUSE_STEPS = 4  # after so many points others may do something
@@ -101,11 +101,15 @@ class Lookahead:
         self._grippers = Grippers(robot)
 
     def rest(self, now_ns: int, position: Float64Array) -> None:
-        """Take the arm for resting at `position` (J,)."""
+        """Take the arm for resting at `position` (J,); `now_ns` is the time of a tick.
+
+        Points come a little later than ticks, which can then brake from the next one very soon.
+        """
         self._grippers.start(position)
         still = np.zeros(len(position))
         point = Point(position.copy(), still, None, self._grippers.opened)
-        self.sent = Trajectory(now_ns, self._period_ns, (point,))
+        start_ns = now_ns + round(AFTER_TICKS * self._period_ns)
+        self.sent = Trajectory(start_ns, self._period_ns, (point,))
 
     def shift(self, by_ns: int) -> None:
         """Take part in a jump of the clock, in which the arm did not move."""
@@ -130,10 +134,12 @@ class Lookahead:
         return self.sent
 
     def braked(self, now_ns: int) -> Trajectory:
-        """Brake with the whole acceleration, then stay: from the point that the arm is at when
-        that is hardly over, else from the next one.
+        """Brake with the whole acceleration from the next point on, then stay.
+
+        A point that is over is no place to begin at: the arm has left it, and would have to brake
+        harder than it may.
         """
-        start_ns, begin = self._begin(now_ns - round(HARDLY_OVER * self._period_ns))
+        start_ns, begin = self._begin(now_ns)
         limiter = self._brake
         limiter.resume(begin.position, begin.velocity)
         points = [begin]
