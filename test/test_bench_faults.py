@@ -17,10 +17,14 @@ from motion_policy.share import share_dir
 
 sys.path.insert(0, str(share_dir() / 'benchmarks'))
 
-from fault_campaign.campaign import run_campaign
+from builtin_interfaces.msg import Duration
+from fault_campaign.campaign import injections_in_full, run_campaign
 from fault_campaign.catalogue import FAULTS, Evidence, Fault
+from fault_campaign.scene import time_message
+from fault_campaign.trajectories import TrajectoryLog
 from fault_campaign.verdicts import Injection, Section, judge, measurements
 from fault_campaign.wire import CommandLog, Wire
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 ROBOT = load_robot_spec('tabletop_sim')
 PERIOD_NS = ROBOT.period_ns
@@ -153,7 +157,102 @@ def test_the_full_campaign_injects_five_hundred_faults() -> None:
     from faults import ROUNDS
 
     assert len(BY_NAME) == len(FAULTS)
-    assert ROUNDS * len(FAULTS) >= 500
+    assert injections_in_full(FAULTS, ROUNDS) >= 500
+    assert injections_in_full([dataclasses.replace(FAULTS[0], every=4)], 9) == 3
+
+
+def trajectory(
+    points: np.ndarray, first_ns: int, stamp_ns: int, period_ns: int = PERIOD_NS
+) -> JointTrajectory:
+    """The points (n, J), one per period, the first of them at `first_ns`."""
+    message = JointTrajectory()
+    message.header.stamp = time_message(stamp_ns)
+    for place, point in enumerate(points):
+        seconds, rest = divmod(first_ns + place * period_ns - stamp_ns, 10**9)
+        after = Duration(sec=int(seconds), nanosec=int(rest))
+        message.points.append(JointTrajectoryPoint(positions=point, time_from_start=after))
+    return message
+
+
+def played(*messages: JointTrajectory) -> TrajectoryLog:
+    """What an arm hears that stands at zero, each message sent at its stamp."""
+    log = TrajectoryLog(5, PERIOD_NS)
+    for message in messages:
+        stamp = message.header.stamp
+        log.add(message, stamp.sec * 10**9 + stamp.nanosec, np.zeros(5))
+    return log
+
+
+def broken(*messages: JointTrajectory, ahead_ns: int = 10**9) -> set[str]:
+    breaches = played(*messages).wire(ROBOT, ahead_ns).breaches
+    return {name for name, mask in breaches.items() if mask.any()}
+
+
+def two_pieces(switch: int = 10, late_ns: int = 3_000_000) -> list[JointTrajectory]:
+    """The sound commands in two messages, the second sent a little after a point of the first."""
+    points, first_ns = sound_commands(), START_NS + PERIOD_NS
+    second_ns = first_ns + switch * PERIOD_NS
+    return [
+        trajectory(points, first_ns, START_NS),
+        trajectory(points[switch + 1 :], second_ns + PERIOD_NS, second_ns + late_ns),
+    ]
+
+
+def test_sound_trajectories_break_nothing_wherever_one_replaces_another() -> None:
+    for late_ns in (0, 1, 3_000_000, PERIOD_NS - 1):
+        assert broken(*two_pieces(late_ns=late_ns)) == set()
+
+
+@pytest.mark.parametrize(
+    ('joint', 'add', 'breach'),
+    [
+        (0, 0.2, 'velocity'),
+        (1, 0.01, 'acceleration'),
+        (2, 9.0, 'position'),
+        (3, np.nan, 'non-finite'),
+    ],
+)
+def test_a_doctored_point_is_caught_even_if_it_was_replaced_before_it_was_played(
+    joint: int, add: float, breach: str
+) -> None:
+    first, second = two_pieces()
+    first.points[20].positions[joint] += add
+    assert breach in broken(first)
+    assert breach in broken(first, second)
+
+
+def test_a_turn_between_two_points_is_caught() -> None:
+    first, second = two_pieces(late_ns=5_000_000)
+    for point in second.points:
+        point.positions[0] -= 0.012
+    assert 'acceleration' in broken(first, second)
+
+
+def test_a_trajectory_that_reaches_too_far_or_ends_at_speed_or_has_no_points_is_caught() -> None:
+    points = sound_commands()
+    assert broken(trajectory(points, START_NS + PERIOD_NS, START_NS), ahead_ns=10**8) == {'ahead'}
+    at_speed = trajectory(points[: BRAKING_FROM - 2], START_NS + PERIOD_NS, START_NS)
+    assert broken(at_speed) == {'acceleration'}
+    narrow = trajectory(points[:, :4], START_NS + 10**9, START_NS + 10**9 - 1)
+    assert broken(two_pieces()[0], narrow) == {'width'}
+    assert broken(two_pieces()[0], trajectory(points[:0], START_NS, START_NS)) == {'width'}
+
+
+@pytest.mark.parametrize(('known', 'periods'), [(20, 1), (19, 2), (18, 3)])
+def test_braking_of_a_played_arm_counts_from_when_its_way_begins(known: int, periods: int) -> None:
+    # Command k is the way from point k - 1 to point k, of which the first is reached at START.
+    whole = trajectory(sound_commands(), START_NS, START_NS - 1)
+    wire = played(whole).wire(ROBOT, 10**9)
+    hold = wire.hold(known_before(known) - PERIOD_NS, START_NS + 10**9)
+    assert hold.periods == periods
+
+
+def test_a_node_that_is_dead_is_silent_while_the_arm_plays_what_it_has() -> None:
+    killed = injection('chunks: node killed and restarted', 5)
+    log = played(two_pieces()[0])
+    assert judge(section(log, killed))[0].broken == []  # type: ignore[arg-type]
+    log = played(*two_pieces())
+    assert judge(section(log, killed))[0].broken == ['held in time']  # type: ignore[arg-type]
 
 
 def on_one_rig(names: list[str]) -> list[Fault]:
@@ -170,3 +269,14 @@ def test_real_faults_of_a_real_node_are_held_named_and_recovered_from() -> None:
         assert told['named'] == '1/1'
         assert told['held_in_time'] == ('1/1' if told['must'] == 'hold' else '')
     assert lines[-1].reference > 50  # commands that were judged
+
+
+def test_chunks_from_a_process_of_its_own_keep_every_promise_too() -> None:
+    names = ['chunks: NaN', 'chunks: camera dies', 'chunks: inference process killed']
+    lines = measurements(run_campaign([BY_NAME[name] for name in names], 1, seconds=0.0))
+    assert [line.what for line in lines[:3]] == names
+    for line in lines[:3]:
+        told = line.details
+        assert (told['injected'], told['broken_promises']) == (1, {}), told['examples']
+        assert told['named'] == told['held_in_time'] == '1/1'
+    assert lines[-1].reference > 50

@@ -26,6 +26,7 @@ class Size:
     height: int = HEIGHT
     width: int = WIDTH
     hyper: tuple[tuple[str, Any], ...] = (('chunk', CHUNK_ROWS),)
+    cameras: tuple[str, ...] = CAMERAS
 
 
 FULL_SIZE = Size()
@@ -39,7 +40,7 @@ def random_act(robot: RobotSpec, size: Size = FULL_SIZE) -> Policy:
     spec = PolicySpec(
         kind='act',
         rate=POLICY_HZ,
-        cameras=CAMERAS,
+        cameras=size.cameras,
         image_size=(size.height, size.width),
         hyper={'posterior': False, **dict(size.hyper)},
         normalisation=Normalisation(qpos=spread, action=spread),

@@ -15,16 +15,12 @@ from itertools import count
 import numpy as np
 from rich.progress import Progress
 
-from fault_campaign.catalogue import Evidence, Fault, Where
+from fault_campaign.catalogue import Evidence, Fault
 from fault_campaign.rig import Rig, RigError
+from fault_campaign.setups import SETUPS
 from fault_campaign.verdicts import Injection, Section
 from motion_policy.cli.processes import NodeProcesses
 
-MODULES: dict[Where, str] = {
-    'policy': 'policy_with_faults',
-    'arm': 'policy_node',
-    'clock': 'policy_node',
-}
 GOES_ON_S = 3.0
 AFTERWARDS_S = 1.2  # until diagnostics, which come once a second, have told of it
 
@@ -32,28 +28,36 @@ AFTERWARDS_S = 1.2  # until diagnostics, which come once a second, have told of 
 def run_campaign(
     faults: Sequence[Fault], rounds: int, seconds: float, seed: int = 0
 ) -> list[Section]:
-    """Inject every fault `rounds` times, or as often as fits into `seconds` per kind, >= 1."""
+    """Inject every fault in every round that it is due in, or in as many rounds as fit into
+    `seconds` per kind, >= 1.
+    """
     sections = []
     with Progress(transient=True) as progress:
-        for where, module in MODULES.items():
+        for where, setup in SETUPS.items():
             kinds = [fault for fault in faults if fault.where == where]
             if kinds:
-                task = progress.add_task(f'faults of the {where}', total=rounds * len(kinds))
+                total = injections_in_full(kinds, rounds)
+                task = progress.add_task(f'faults of the {where}', total=total)
                 with NodeProcesses() as processes:
-                    rig = Rig(processes, module, clock=where == 'clock')
+                    rig = Rig(processes, setup)
                     try:
                         section = _Section(rig, where, np.random.default_rng(seed))
                         end = time.monotonic() + seconds * len(kinds)
                         for number in count():
                             if number == rounds or (number and time.monotonic() >= end):
                                 break
-                            for fault in kinds:
+                            for fault in (kind for kind in kinds if number % kind.every == 0):
                                 section.inject(fault)
                                 progress.advance(task)
                         sections.append(section.result())
                     finally:
                         rig.close()
     return sections
+
+
+def injections_in_full(faults: Sequence[Fault], rounds: int) -> int:
+    """How many faults so many rounds inject when there is time for all of them."""
+    return sum(-(-rounds // fault.every) for fault in faults)
 
 
 class _Section:

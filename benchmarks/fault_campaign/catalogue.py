@@ -4,11 +4,12 @@
 
 `known` is when the node could know at the earliest: the last good sample got too old, the bad
 message was sent, the bad picture was looked at, the bad chunk came, the arm waited for two policy
-periods for a new action.
+periods for a new action, the policy's own process was seen to be gone.
 """
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import numpy as np
 from fault_campaign.policy_with_faults import REJECTED
 from fault_campaign.rig import START_PATIENCE_S, Rig, Step
 from fault_campaign.scene import ImageFault, JointFault
+from fault_campaign.setups import Where
 from fault_campaign.spoilt import (
     JUMP_NS,
     black,
@@ -37,8 +39,6 @@ from fault_campaign.spoilt import (
 from motion_policy.control.picture_watch import FROZEN_AT_REST_S
 
 Must = Literal['hold', 'go on', 'silence']
-# Where a fault is injected: into the messages of the arm, the policy's answers, or /clock.
-Where = Literal['arm', 'policy', 'clock']
 
 LASTING_S = (0.25, 0.5)  # of a fault, from when it can be known
 FROZEN_PATIENCE_S = 3.0  # longer than the node's, for the arm must move meanwhile
@@ -48,6 +48,7 @@ REST_S = 3.0  # and ten looks at its camera
 CLOCK_JUMP_NS = 5_000_000_000
 FRESH_PERIODS = 2
 STEP_PATIENCE_S = 5.0
+WORKER_PATIENCE_S = 60.0  # until it is there again
 TOGGLES = 24
 DIAGNOSED_S = 6.0
 CAPPED = r"not enabled: camera 'top'.*black"
@@ -76,6 +77,7 @@ class Fault:
             where nobody is left to name it.
         inject: brings it about and ends it.
         by_operator: whether the operator has to enable the arm again.
+        every: it comes in each so many-th round, for it takes long.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Fault:
     named: str
     inject: Callable[[Rig, np.random.Generator], Evidence]
     by_operator: bool = False
+    every: int = 1
 
 
 def _last(rng: np.random.Generator) -> int:
@@ -224,6 +227,27 @@ def _policy(kind: str, count: int, *, by_silence: bool = False) -> Callable[...,
     return inject
 
 
+def _worker(number: signal.Signals) -> Callable[..., Evidence]:
+    """A signal to the policy's own process, at any time.
+
+    To be known when the step ends that has waited for it; over when the next one has begun it
+    anew and says so.
+    """
+
+    def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
+        first, begin_ns = len(rig.steps), time.time_ns()
+        rig.signal_worker(number)
+
+        def rejected() -> list[int]:
+            return [step.end_ns for step in rig.steps[first:] if step.kind == REJECTED]
+
+        rig.spin_until(lambda: len(rejected()) > 1 or not rig.alive, WORKER_PATIENCE_S)
+        known = rejected()
+        return Evidence(begin_ns, known[0] if known else None, time.time_ns())
+
+    return inject
+
+
 def _kill(rig: Rig, _rng: np.random.Generator) -> Evidence:
     begin_ns = time.time_ns()
     dead_ns = rig.kill_node()
@@ -272,6 +296,7 @@ def _clock_stands(rig: Rig, _rng: np.random.Generator) -> Evidence:
 STALE_TOP = r"(stream 'top'|hold: .*top:).*(stale|missing)"
 STALE_STATE = r"(stream 'state'|hold: .*state:).*(stale|missing)"
 SLOW = r'hold: policy: no new action'
+ENDED = r'hold: policy: RuntimeError: the inference process ended: '
 
 FAULTS = (
     Fault('camera: dies', 'arm', 'hold', STALE_TOP, _camera(silent)),
@@ -298,9 +323,12 @@ FAULTS = (
         'joint state: stamps 10 s behind', 'arm', 'hold', STALE_STATE,
         _joints(from_another_time, at_once=True),
     ),
-    Fault('node: killed and restarted', 'arm', 'silence', '', _kill, by_operator=True),
     Fault(
-        'camera: capped from the start', 'arm', 'silence', CAPPED, _capped, by_operator=True
+        'node: killed and restarted', 'arm', 'silence', '', _kill, by_operator=True, every=2
+    ),
+    Fault(
+        'camera: capped from the start', 'arm', 'silence', CAPPED, _capped, by_operator=True,
+        every=2,
     ),
     Fault(
         'enable: toggled fast', 'arm', 'hold', r'disabled: the arm brakes', _toggle,
@@ -309,12 +337,12 @@ FAULTS = (
     Fault(
         'camera: same picture, new stamps', 'policy', 'hold',
         r"hold: .*camera 'top'.*same picture",
-        _freeze,
+        _freeze, every=2,
     ),
     Fault(
         'camera: freezes at rest', 'policy', 'hold',
         r"hold: .*camera 'top'.*its pictures had noise",
-        _freeze_at_rest,
+        _freeze_at_rest, every=2,
     ),
     Fault(
         'camera: black', 'policy', 'hold', r"hold: .*camera 'top'.*black",
@@ -353,4 +381,51 @@ FAULTS = (
         _clock_jumps(-CLOCK_JUMP_NS),
     ),
     Fault('clock: stands still', 'clock', 'silence', TICKS_CEASED, _clock_stands),
+    Fault(
+        'inference process: killed', 'process', 'hold', f'{ENDED}signal 9',
+        _worker(signal.SIGKILL), every=2,
+    ),
+    Fault(
+        'inference process: crashes', 'process', 'hold', f'{ENDED}signal 11',
+        _worker(signal.SIGSEGV), every=4,
+    ),
+    Fault(
+        'inference process: hangs', 'process', 'hold', f'{ENDED}no answer for',
+        _worker(signal.SIGSTOP), every=2,
+    ),
+    Fault(
+        'inference process: raises', 'process', 'hold', r'hold: policy: .*fault \d+ of the',
+        _policy('raise', 2), every=2,
+    ),
+    Fault(
+        'inference process: out of memory', 'process', 'hold', r'hold: policy: .*([Mm]emory)',
+        _policy('memory', 2), every=2,
+    ),
+    Fault(
+        'inference process: NaN', 'process', 'hold', r'hold: finite: ', _policy('nan', 2), every=2,
+    ),
+    Fault('chunks: camera dies', 'chunks', 'hold', STALE_TOP, _camera(silent), every=2),
+    Fault('chunks: joint state stalls', 'chunks', 'hold', STALE_STATE, _joints(stalled), every=2),
+    Fault('chunks: NaN', 'chunks', 'hold', r'hold: finite: ', _policy('nan', 2), every=2),
+    Fault(
+        'chunks: huge steps', 'chunks', 'go on', r'clamped by (position|velocity)=',
+        _policy('huge', 2), every=2,
+    ),
+    Fault('chunks: wrong width', 'chunks', 'hold', r'hold: width: ', _policy('width', 2), every=2),
+    Fault(
+        'chunks: inference raises', 'chunks', 'hold', r'hold: policy: .*fault \d+ of the',
+        _policy('raise', 2), every=2,
+    ),
+    Fault(
+        'chunks: inference process killed', 'chunks', 'hold', f'{ENDED}signal 9',
+        _worker(signal.SIGKILL), every=4,
+    ),
+    Fault(
+        'chunks: node killed and restarted', 'chunks', 'silence', '', _kill, by_operator=True,
+        every=4,
+    ),
+    Fault(
+        'chunks: enable toggled fast', 'chunks', 'hold', r'disabled: the arm brakes', _toggle,
+        by_operator=True, every=2,
+    ),
 )  # fmt: skip

@@ -4,11 +4,13 @@
 
 What is asked for comes on `fault` as JSON, {"kind", "count"}; a count of 0 takes it back. Every
 step of the policy is told on `fault/steps`, so that the bench knows when a fault could be known.
+A policy that thinks in a process of its own gets its faults by a file.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import resource
 import threading
 import time
@@ -21,6 +23,8 @@ import torch
 from std_msgs.msg import String
 
 from motion_policy.control.policy_runner import PolicyRunner
+from motion_policy.nodes import worker_process
+from motion_policy.nodes.inference_process import InferenceProcess
 from motion_policy.nodes.policy_node import PolicyNode
 from motion_policy.nodes.shell import run_node
 
@@ -32,15 +36,19 @@ SLOWER = 10
 BLOCK_BYTES = 4 << 20
 SPARE_BYTES = 64 << 20
 TOO_MANY_BYTES = 1 << 46
+FAULT_FILE = 'MOTION_POLICY_BENCH_FAULT'  # the variable that names it
+WORKER = 'fault_campaign.worker_with_faults'
+WAVES_HZ, WAVES_SHARE = 0.4, 0.05  # of a joint's range
 
 Chunk = Any
 
 
 class FaultyPolicyNode(PolicyNode):
-    """Listens for faults; built only once `PolicyRunner.infer` asks it."""
+    """Listens for faults; built only once a step of its policy asks it."""
 
     def __init__(self, **options: Any) -> None:
-        _wrap(self)
+        wrap_runner(self.next_fault, self.tell)
+        _wrap_process(self)
         self._faults: list[str] = []
         self._faults_lock = threading.Lock()
         self._steps_told: Any = None
@@ -104,17 +112,31 @@ def exhaust_memory(number: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def _wrap(node: FaultyPolicyNode) -> None:
+def fault_file() -> Path:
+    """Where a process of its own finds what it has to do."""
+    return Path(os.environ[FAULT_FILE])
+
+
+def wrap_runner(next_fault: Callable[[], str], tell: Callable[..., None]) -> None:
+    """Let every step of a `PolicyRunner` in this process do what it is told to, and tell of it.
+
+    What a policy of chunks answers is replaced by waves, which never let the arm rest.
+    """
     real = PolicyRunner.infer
     counts: dict[str, int] = {}
     standing: list[Chunk] = []
 
     def infer(runner: PolicyRunner, observation: Any, *args: Any, **named: Any) -> Any:
         time_ns = args[1] if len(args) > 1 else named.get('time_ns')
-        kind, begin_ns = node.next_fault() if time_ns is not None else '', time.time_ns()
+        kind, begin_ns = next_fault() if time_ns is not None else '', time.time_ns()
         number = counts[kind] = counts.get(kind, -1) + 1
+
+        def work() -> tuple[Chunk, Any]:
+            chunk, extras = real(runner, observation, *args, **named)
+            return (chunk if len(chunk) == 1 else waves(runner, len(chunk), time_ns)), extras
+
         try:
-            chunk, extras = _step(kind, number, lambda: real(runner, observation, *args, **named))
+            chunk, extras = _step(kind, number, work)
             if kind != 'stay':
                 standing.clear()
                 return chunk, extras
@@ -122,9 +144,33 @@ def _wrap(node: FaultyPolicyNode) -> None:
             standing.append(np.asarray(observation.qpos, dtype=np.float64)[None])
             return standing[0], extras
         finally:
-            node.tell(kind, time_ns, begin_ns)
+            tell(kind, time_ns, begin_ns)
 
     PolicyRunner.infer = infer  # type: ignore[method-assign]
+
+
+def waves(runner: PolicyRunner, rows: int, time_ns: int | None) -> Chunk:
+    """Targets (k, J) about the middle of the limits; each chunk goes on where the last one is."""
+    low, high = runner.robot.joints.limits.position_array().T
+    times_s = ((time_ns or 0) + np.arange(rows)[:, None] * runner.policy.period_ns) * 1e-9
+    phases = 2 * np.pi * WAVES_HZ * times_s + np.arange(len(low))
+    return (low + high) / 2 + WAVES_SHARE * (high - low) * np.sin(phases)
+
+
+def _wrap_process(node: FaultyPolicyNode) -> None:
+    real = InferenceProcess.infer
+
+    def infer(process: InferenceProcess, observation: Any, *args: Any) -> Any:
+        kind, begin_ns = node.next_fault(), time.time_ns()
+        if kind:
+            fault_file().write_text(kind, encoding='utf-8')
+        try:
+            return real(process, observation, *args)
+        finally:
+            node.tell(kind, args[1], begin_ns)
+
+    InferenceProcess.infer = infer  # type: ignore[method-assign]
+    worker_process.WORKER = WORKER
 
 
 def _step(kind: str, number: int, work: Callable[[], tuple[Chunk, Any]]) -> tuple[Chunk, Any]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
+from control_path.rig import children
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import Log
 from rclpy.executors import SingleThreadedExecutor
@@ -29,17 +30,11 @@ from rclpy.qos import QoSProfile
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
 
-from fault_campaign.policy_with_faults import DEPTH
+from fault_campaign.policy_with_faults import DEPTH, FAULT_FILE
 from fault_campaign.scene import TabletopOnWire
+from fault_campaign.setups import Setup
 from motion_policy.cli.processes import NodeProcesses
-from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
-from motion_policy.robot import load_robot_spec
 
-ROBOT, CHECKPOINT = 'tabletop_sim', 'sarnn_tabletop'
-MODULES = {
-    'policy_node': 'motion_policy.nodes.policy_node',
-    'policy_with_faults': 'fault_campaign.policy_with_faults',
-}
 STATE_LINE = re.compile(r'(idle|ramp|run|hold): ')
 PATIENCE_S = 20.0  # of the operator, on a busy machine
 START_PATIENCE_S = 90.0
@@ -130,15 +125,14 @@ class Journal:
 
 
 class Rig:
-    """Starts one node of `MODULES`, spins it together with the scene, enables and disables it."""
+    """Starts the node of a setup, spins it together with the scene, enables and disables it."""
 
-    def __init__(self, processes: NodeProcesses, module: str, *, clock: bool = False) -> None:
+    def __init__(self, processes: NodeProcesses, setup: Setup) -> None:
         self.processes = processes
         self.journal = Journal()
         self.steps: list[Step] = []
         self.trials = 0
-        self._module = module
-        self._sim_time = clock
+        self._setup = setup
         self._starts = 0
         self._served = False
         self.process: subprocess.Popen[bytes] | None = None
@@ -147,9 +141,9 @@ class Rig:
         self.node = Node('fault_bench', context=self.context)
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
-        robot, spec = load_robot_spec(ROBOT), read_policy_spec(find_checkpoint(CHECKPOINT))
-        self.policy_period_ns = round(1e9 / spec.rate)
-        self.scene = TabletopOnWire(self.node, robot, spec.cameras[0], clock=clock)
+        prepared = setup.prepare(processes.log_dir)
+        self._parameters, camera, self.policy_period_ns = prepared
+        self.scene = TabletopOnWire(self.node, setup.robot, camera, clock=setup.sim_time)
         self._listen()
         self.start_node()
 
@@ -157,20 +151,22 @@ class Rig:
         """Start the node; it configures and activates itself."""
         robot = self.scene.robot
         parameters = {
-            'checkpoint': CHECKPOINT,
-            'robot': ROBOT,
+            **self._parameters,
             'autostart': 'true',
-            'use_sim_time': str(self._sim_time).lower(),
             f'qos_overrides./{robot.joints.command[0].topic}.publisher.depth': DEPTH,
         }
         words = [f'{name}:={value}' for name, value in parameters.items()]
         arguments = ['--ros-args', *(word for line in words for word in ('-p', line))]
         paths = [str(Path(__file__).parents[1]), os.environ.get('PYTHONPATH', '')]
-        environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, paths))}
+        environment = {
+            **os.environ,
+            'PYTHONPATH': os.pathsep.join(filter(None, paths)),
+            FAULT_FILE: str(self.processes.log_dir / 'fault'),
+        }
         self._starts += 1
         self._served = False  # it takes long to start
         self.process = self.processes.start(
-            f'{self._module}_{self._starts}', MODULES[self._module], arguments, env=environment
+            self._name, self._setup.module, arguments, env=environment
         )
 
     def kill_node(self) -> int:
@@ -189,7 +185,17 @@ class Rig:
 
     def last_words(self) -> str:
         """The end of the node's own output."""
-        return self.processes.last_words(f'{self._module}_{self._starts}')
+        return self.processes.last_words(self._name)
+
+    def signal_worker(self, number: signal.Signals) -> None:
+        """Send a signal to the process that the policy has for itself."""
+        assert self.process is not None
+        for pid in children(self.process.pid):
+            os.kill(pid, number)
+
+    @property
+    def _name(self) -> str:
+        return f'{self._setup.module.rpartition(".")[2]}_{self._starts}'
 
     def spin_until(self, condition: Callable[[], Any], patience_s: float = PATIENCE_S) -> bool:
         """Let the world go on until something holds; False when it never did."""
@@ -311,7 +317,8 @@ class Rig:
         if journal.state != 'run' or time.time_ns() - journal.state_since_ns < STEADY_S * 1e9:
             return False
         limit = MOVING_SHARE * robot.joints.limits.velocity_array() * robot.period_ns * 1e-9
-        return bool((abs(self.scene.log.last_step()) > limit).any())
+        step = self.scene.log.last_step(time.time_ns(), robot.period_ns)
+        return bool((abs(step) > limit).any())
 
     def _take_log(self, message: Log) -> None:
         if message.name.split('.')[-1] == 'policy_node':

@@ -18,7 +18,9 @@ from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray
+from trajectory_msgs.msg import JointTrajectory
 
+from fault_campaign.trajectories import TrajectoryLog
 from fault_campaign.wire import CommandLog, Float64Array
 from motion_policy.robot import RobotSpec
 from motion_policy.simulation import TabletopSim
@@ -38,13 +40,16 @@ JointFault = Callable[[JointState], Sequence[JointState]]
 
 
 class TabletopOnWire:
-    """Joint states at 100 Hz, images of one camera at 25 Hz, on its own /clock if asked."""
+    """Joint states at 100 Hz, images of one camera at 25 Hz, on its own /clock if asked.
+
+    It obeys commands, or plays trajectories where the robot spec has them sent.
+    """
 
     def __init__(self, node: Node, robot: RobotSpec, camera: str, *, clock: bool) -> None:
         self.robot = robot
         self.camera = camera
         self.sim = TabletopSim()
-        self.log = CommandLog(len(robot.joints.names))
+        self.log: CommandLog | TrajectoryLog
         self.image_fault: ImageFault | None = None
         self.joint_fault: JointFault | None = None
         self.clock_stands = False
@@ -58,10 +63,13 @@ class TabletopOnWire:
         self._clock = node.create_publisher(Clock, '/clock', 10) if clock else None
         self._joints = node.create_publisher(JointState, robot.joints.state[0].topic, 10)
         self._images = node.create_publisher(Image, robot.cameras[camera].topic, 10)
+        command, joints = robot.joints.command[0], len(robot.joints.names)
+        plays = command.send == 'chunk'
+        self.log = TrajectoryLog(joints, robot.period_ns) if plays else CommandLog(joints)
         self._subscription = node.create_subscription(
-            Float64MultiArray,
-            robot.joints.command[0].topic,
-            self._obey,
+            JointTrajectory if plays else Float64MultiArray,
+            command.topic,
+            self._play if plays else self._obey,
             QoSProfile(depth=LOSSLESS_DEPTH),
         )
 
@@ -79,6 +87,8 @@ class TabletopOnWire:
         """Put arm and cube back; the arm stands at home until it is told otherwise."""
         self.sim.reset(place, seed)
         self._command = None
+        if isinstance(self.log, TrajectoryLog):
+            self.log.let_go()
 
     def wait_s(self) -> float:
         """How long until the next step."""
@@ -86,6 +96,8 @@ class TabletopOnWire:
 
     def step(self) -> None:
         """Let 10 ms pass and publish what is due."""
+        if isinstance(self.log, TrajectoryLog):
+            self._command = self.log.target(time.time_ns())
         self.sim.step(self._command, STEP_NS * 1e-9)
         self.steps += 1
         if self._clock is not None and not self.clock_stands:
@@ -133,6 +145,9 @@ class TabletopOnWire:
         self.log.add(position, int(info['source_timestamp']), self.sim.qpos)
         if position.shape == (self.log.joints,) and np.isfinite(position).all():
             self._command = position
+
+    def _play(self, message: JointTrajectory, info: Mapping[str, Any]) -> None:
+        self.log.add(message, int(info['source_timestamp']), self.sim.qpos)
 
 
 def time_message(time_ns: int) -> Time:

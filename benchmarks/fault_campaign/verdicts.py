@@ -18,11 +18,14 @@ from rich.console import Console
 from rich.table import Table
 
 from fault_campaign.catalogue import Evidence, Fault
+from fault_campaign.setups import SEND_AHEAD_S
+from fault_campaign.trajectories import TrajectoryLog
 from fault_campaign.wire import PROMISED_PERIODS, CommandLog, Hold, Wire
 from motion_policy.cli.measurement import Measurement
 from motion_policy.robot import RobotSpec
 
-LIMITS = ('position', 'velocity', 'acceleration', 'start', 'width')
+LIMITS = ('position', 'velocity', 'acceleration', 'start', 'width', 'ahead')
+AHEAD_NS = round(SEND_AHEAD_S * 1e9)
 WIDTH = 120  # of the table in a file
 EXAMPLES = 3  # of broken promises, that are told
 
@@ -45,7 +48,7 @@ class Section:
 
     where: str
     robot: RobotSpec
-    log: CommandLog
+    log: CommandLog | TrajectoryLog
     injections: Sequence[Injection]
     seconds: float
     loads: Sequence[float]
@@ -88,7 +91,7 @@ def judge(section: Section) -> list[Outcome]:
     """Judge every injection; commands until the next one count to the one before."""
     if not len(section.log):
         return []
-    wire = Wire(section.log, section.robot)
+    wire = section.log.wire(section.robot, AHEAD_NS)
     begins = [injection.evidence.injected_ns for injection in section.injections]
     ends = [*begins[1:], int(wire.times_ns[-1]) + 1]
     return [
@@ -115,7 +118,7 @@ def _outcome(injection: Injection, wire: Wire, begin_ns: int, end_ns: int) -> Ou
         held=held,
         named=None if untold else injection.named,
         recovered=injection.recovered,
-        outside_limits=sum(broken[name] for name in LIMITS),
+        outside_limits=sum(broken.get(name, 0) for name in LIMITS),
         non_finite=broken['non-finite'],
         braking=wire.braking(known_ns, evidence.over_ns) if held is False and known_ns else [],
     )
@@ -178,7 +181,8 @@ def _kind(name: str, outcomes: Sequence[Outcome]) -> Measurement:
 
 
 def _totals(sections: Sequence[Section]) -> list[Measurement]:
-    wires = [Wire(section.log, section.robot) for section in sections if len(section.log)]
+    spoken = [section for section in sections if len(section.log)]
+    wires = [section.log.wire(section.robot, AHEAD_NS) for section in spoken]
     commands = sum(len(wire.times_ns) for wire in wires)
     machine = {
         section.where: {
@@ -190,11 +194,14 @@ def _totals(sections: Sequence[Section]) -> list[Measurement]:
             'trials': section.trials,
             'interventions': section.interventions,
         }
-        for section, wire in zip(sections, wires, strict=True)
+        for section, wire in zip(spoken, wires, strict=True)
     }
     lines = []
     for what, names in (('outside limits', LIMITS), ('not finite', ('non-finite',))):
-        counts = {name: sum(int(wire.breaches[name].sum()) for wire in wires) for name in names}
+        counts = {
+            name: sum(int(wire.breaches[name].sum()) for wire in wires if name in wire.breaches)
+            for name in names
+        }
         lines.append(
             Measurement(
                 what=f'all commands: {what}',
@@ -206,7 +213,12 @@ def _totals(sections: Sequence[Section]) -> list[Measurement]:
                 details={
                     'by_breach': counts,
                     'examples_of_breaches': {
-                        name: [told for wire in wires for told in wire.told(name, EXAMPLES)]
+                        name: [
+                            told
+                            for wire in wires
+                            if name in wire.breaches
+                            for told in wire.told(name, EXAMPLES)
+                        ]
                         for name, number in counts.items()
                         if number
                     },
@@ -230,8 +242,8 @@ def show(sections: Sequence[Section], full: int) -> None:
         if 'injected' in values:
             table.add_row(line.what, *_cells(values))
     console.print(table)
-    for section, values in zip(sections, lines[-1].details['machine'].values(), strict=True):
-        console.print(f'{section.where}: {values}', markup=False, highlight=False)
+    for where, values in lines[-1].details['machine'].items():
+        console.print(f'{where}: {values}', markup=False, highlight=False)
     injected = sum(len(section.injections) for section in sections)
     console.print(
         f'{injected} faults, {full} in full; "held": braking within {PROMISED_PERIODS} control '

@@ -59,12 +59,16 @@ class CommandLog:
         """How many commands were sent at or after a time."""
         return len(self) - bisect_left(self.times_ns, time_ns)
 
-    def last_step(self) -> Float64Array:
+    def last_step(self, _now_ns: int, _period_ns: int) -> Float64Array:
         """What the last command changed, (J,)."""
         if len(self) < 2:
             return np.zeros(self.joints)
         step: Float64Array = self.positions[-1] - self.positions[-2]
         return step
+
+    def wire(self, robot: RobotSpec, _ahead_ns: int) -> Wire:
+        """The verdicts."""
+        return Wire(self, robot)
 
 
 @dataclass(frozen=True)
@@ -88,16 +92,21 @@ class Hold:
 class Wire:
     """The verdicts on a whole log of at least one command.
 
+    `spans_ns` (N,) is how long each command takes to be carried out; usually a control period.
+
     Attributes:
         breaches: kind of breach -> which commands (N,) commit it.
     """
 
-    def __init__(self, log: CommandLog, robot: RobotSpec) -> None:
+    def __init__(
+        self, log: CommandLog, robot: RobotSpec, spans_ns: npt.NDArray[np.int64] | None = None
+    ) -> None:
         self.times_ns: npt.NDArray[np.int64] = np.array(log.times_ns, dtype=np.int64)
         self._positions = np.array(log.positions)
         self._measured = np.array(log.measured)
         self._period_ns = robot.period_ns
-        self._dt = robot.period_ns * 1e-9
+        spans = np.full(len(self.times_ns), robot.period_ns) if spans_ns is None else spans_ns
+        self._dt: Float64Array = spans[:, None] * 1e-9
         limits = robot.joints.limits
         self._low, self._high = limits.position_array().T
         self._max_velocity = limits.velocity_array() + ROUNDING
@@ -178,7 +187,8 @@ class Wire:
         steps = np.diff(self._positions, axis=0, prepend=self._positions[:1])
         velocity = steps / self._dt
         velocity[begins] = 0.0
-        return velocity, (velocity - self._before(velocity, begins)) / self._dt
+        spacing = (self._dt + np.concatenate((self._dt[:1], self._dt[:-1]))) / 2
+        return velocity, (velocity - self._before(velocity, begins)) / spacing
 
     def _before(self, velocity: Float64Array, begins: BoolArray) -> Float64Array:
         before = np.concatenate((np.zeros((1, velocity.shape[1])), velocity[:-1]))

@@ -1,0 +1,93 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Which node drives the simulated arm with which policy, and how the arm takes its commands.
+
+The policies that answer chunks have random weights and a place in every chunk for waves instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from control_path.full_size import Size, save_act
+
+from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
+from motion_policy.robot import RobotSpec, load_robot_spec
+
+# Where a fault is injected: into the messages of the arm, the policy's answers, /clock, the
+# process that the policy has for itself, or anywhere while whole chunks are sent.
+Where = Literal['arm', 'policy', 'clock', 'process', 'chunks']
+
+ROBOT, CHECKPOINT = 'tabletop_sim', 'sarnn_tabletop'
+PLAIN, FAULTY = 'motion_policy.nodes.policy_node', 'fault_campaign.policy_with_faults'
+SMALL_ACT = Size(
+    64, 64,
+    (
+        ('chunk', 100), ('hidden_dim', 32), ('heads', 2), ('feedforward_dim', 32),
+        ('encoder_layers', 1), ('backbone', 'small'),
+    ),
+    cameras=('top',),
+)  # fmt: skip
+STEP_TIMEOUT_S = 0.7  # half a chunk takes longer to be played
+SEND_AHEAD_S = 1.0
+TRAJECTORY = {
+    'topic': 'arm/joint_trajectory', 'type': 'trajectory_msgs/msg/JointTrajectory',
+    'send': 'chunk',
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One of them.
+
+    Attributes:
+        module: of the node.
+        sim_time: whether time is that of /clock.
+        chunks: whether the policy answers chunks, in a process of its own.
+        plays: whether the arm plays whole chunks.
+    """
+
+    module: str = FAULTY
+    sim_time: bool = False
+    chunks: bool = False
+    plays: bool = False
+
+    @property
+    def robot(self) -> RobotSpec:
+        """The arm."""
+        robot = load_robot_spec(ROBOT)
+        if not self.plays:
+            return robot
+        command = robot.joints.command[0].model_copy(update=TRAJECTORY)
+        joints = robot.joints.model_copy(update={'command': (command,)})
+        return robot.model_copy(update={'joints': joints})
+
+    def prepare(self, folder: Path) -> tuple[dict[str, str], str, int]:
+        """Make what the node needs; return parameters, the policy's camera and its period."""
+        parameters = {'use_sim_time': str(self.sim_time).lower(), 'robot': ROBOT}
+        checkpoint = CHECKPOINT
+        if self.chunks:
+            checkpoint = str(save_act(load_robot_spec(ROBOT), folder, SMALL_ACT))
+            parameters |= {
+                'backend': 'eager',
+                'inference.isolation': 'process',
+                'inference.timeout': f'{STEP_TIMEOUT_S}',
+                'chunk.send_ahead': f'{SEND_AHEAD_S}',
+            }
+        if self.plays:
+            file = folder / 'robot.yaml'
+            file.write_text(self.robot.to_yaml(), encoding='utf-8')
+            parameters['robot'] = str(file)
+        spec = read_policy_spec(find_checkpoint(checkpoint))
+        return {**parameters, 'checkpoint': checkpoint}, spec.cameras[0], round(1e9 / spec.rate)
+
+
+SETUPS: dict[Where, Setup] = {
+    'policy': Setup(),
+    'arm': Setup(PLAIN),
+    'clock': Setup(PLAIN, sim_time=True),
+    'process': Setup(chunks=True),
+    'chunks': Setup(chunks=True, plays=True),
+}
