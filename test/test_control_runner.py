@@ -9,7 +9,7 @@ import pytest
 import torch
 from control_robots import formula_arm
 
-from motion_policy.control import PolicyRunner
+from motion_policy.control import Mix, PolicyRunner
 from motion_policy.control.attention_image import (
     DECODER_COLOUR,
     ENCODER_COLOUR,
@@ -18,6 +18,7 @@ from motion_policy.control.attention_image import (
 from motion_policy.errors import UserError
 from motion_policy.policies import PolicySpec, make_policy
 from motion_policy.policies.normalisation import Normalisation, Range
+from motion_policy.policies.uploads import Upload, Uploads
 from motion_policy.streams import Observation
 
 ROBOT = formula_arm()
@@ -102,3 +103,62 @@ def test_attention_points_outside_stand_at_the_edge_and_nan_is_left_out() -> Non
     assert (draw_attention(grey, np.array([[np.nan, 0.5]]), None) == 90).all()
     picture = draw_attention(grey, np.array([[9.0, -9.0]]), None)
     assert tuple(picture[0, 639]) == ENCODER_COLOUR
+
+
+def test_on_a_cpu_the_policy_sees_the_arrays_themselves() -> None:
+    seen = observation(1)
+    batch = runner()._batch(seen)
+    assert batch['images']['top'].data_ptr() == seen.images['top'].ctypes.data
+    assert batch['qpos'].data_ptr() == seen.qpos.ctypes.data
+
+
+def test_uploads_are_made_once_and_hold_the_numbers_of_the_last_array() -> None:
+    uploads = Uploads(torch.device('cpu'))
+    first, second = (observation(step).images['top'] for step in (1, 2))
+    first.flags.writeable = False  # as the view of a message is
+    held = uploads('top', first)
+    place, known = held.data_ptr(), first.copy()
+    np.testing.assert_array_equal(held, known)
+    again = uploads('top', second)
+    assert again.data_ptr() == place and again.dtype == torch.uint8
+    np.testing.assert_array_equal(again, second)
+    np.testing.assert_array_equal(first, known)  # nobody wrote there
+    assert uploads('side', first).data_ptr() != place
+    assert uploads('top', second[:12]).shape == (12, 32, 3)
+
+
+def test_through_uploads_a_policy_answers_the_same() -> None:
+    plain, uploading = runner(), runner()
+    uploading._uploads = Uploads(torch.device('cpu'))
+    for step in range(3):
+        (expected, told), (found, seen) = (
+            one.infer(observation(step)) for one in (plain, uploading)
+        )
+        np.testing.assert_array_equal(found, expected)
+        assert told.keys() == seen.keys()
+    kept = {name: one.host.data_ptr() for name, one in uploading._uploads._by_name.items()}
+    assert set(kept) == {'qpos', 'images/top'}
+    uploading.infer(observation(3))
+    assert kept == {n: one.host.data_ptr() for n, one in uploading._uploads._by_name.items()}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
+def test_on_a_gpu_pictures_go_through_pinned_memory_and_the_state_stays_there() -> None:
+    plain, on_gpu = runner(), runner()
+    on_gpu = PolicyRunner(on_gpu.policy.to('cuda'), ROBOT, Mix(joint=0.8))
+    plain = PolicyRunner(plain.policy, ROBOT, Mix(joint=0.8))
+    for step in range(3):
+        expected, found = (one.infer(observation(step))[0] for one in (plain, on_gpu))
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert on_gpu._uploads is not None
+    for upload in on_gpu._uploads._by_name.values():
+        assert isinstance(upload, Upload)
+        assert upload.host.is_pinned() and upload.value.is_cuda
+    assert all(part.is_cuda for part in on_gpu._state)
+    assert on_gpu._mixer._joints is not None and on_gpu._mixer._joints.is_cuda
+    torch.cuda.set_sync_debug_mode('error')  # nothing before the chunk is waited for
+    try:
+        sensor = on_gpu._batch(observation(3))
+        on_gpu.policy.act(on_gpu._mixer.mixed(sensor, None), on_gpu._state)
+    finally:
+        torch.cuda.set_sync_debug_mode('default')

@@ -3,7 +3,8 @@
 """One policy acting on one robot, step by step: arrays in, an action chunk out.
 
 The recurrent state and the last prediction live here, on the policy's device; a state that led to
-a chunk that is not finite is never used again.
+a chunk that is not finite is never used again. On a CPU the policy sees the arrays themselves; to
+a GPU they go through pinned memory, and the first that is waited for is the chunk.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.errors import UserError
 from motion_policy.policies import Policy, check_robot
 from motion_policy.policies.base import Observation as BatchObservation
+from motion_policy.policies.uploads import Uploads
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation
 
@@ -81,6 +83,7 @@ class PolicyRunner:
         self.policy = policy
         self.robot = robot
         self._mixer = Mixer(policy, mix)
+        self._uploads = Uploads(policy.device) if policy.device.type == 'cuda' else None
         self._ensemble: TemporalEnsemble | None = None
         if ensemble and policy.chunk_rows > 1:
             self._ensemble = TemporalEnsemble(ensemble, policy.period_ns)
@@ -171,16 +174,23 @@ class PolicyRunner:
 
     def _batch(self, observation: Observation) -> BatchObservation:
         batch: BatchObservation = {
-            'qpos': torch.from_numpy(observation.qpos)[None],
+            'qpos': self._tensor('qpos', observation.qpos),
             'images': {
-                camera: torch.from_numpy(_writable(observation.images[camera]))[None]
+                camera: self._tensor(f'images/{camera}', observation.images[camera])
                 for camera in self.policy.cameras
             },
         }
         if self.policy.spec.effort:
             self.check_observation(observation)
-            batch['effort'] = torch.from_numpy(observation.effort)[None]
+            assert observation.effort is not None
+            batch['effort'] = self._tensor('effort', observation.effort)
         return batch
+
+    def _tensor(self, name: str, values: npt.NDArray[Any]) -> Tensor:
+        """One observation's values with a batch axis before them."""
+        if self._uploads is not None:
+            return self._uploads(name, values[None])
+        return torch.from_numpy(_writable(values))[None]
 
     def _darkness(self) -> Observation:
         zeros = np.zeros(len(self.robot.joints.names), dtype=np.float32)
@@ -211,9 +221,9 @@ class PolicyRunner:
                 )
 
 
-def _writable(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _writable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     # The view of a message is read-only, which torch warns about.
-    return np.require(image, requirements=('C', 'W'))
+    return values if values.flags.carray else np.require(values, requirements=('C', 'W'))
 
 
 def _mixed_images(sensor: BatchObservation, seen: BatchObservation) -> dict[str, Tensor]:

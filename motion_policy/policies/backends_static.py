@@ -17,6 +17,7 @@ from torch import Tensor
 from motion_policy.policies.backends_graph import Step, random_observation, step_inputs
 from motion_policy.policies.base import Observation, Policy
 from motion_policy.policies.normalisation import resize_images
+from motion_policy.policies.uploads import Upload
 
 WARM_UP_STEPS = 3
 
@@ -39,7 +40,7 @@ class StaticStep:
         example = step_inputs(policy, random_observation(policy, seed=0), None)
         self._inputs = [values.clone() for values in example]
         self._uploads = {
-            camera: _Upload(self._input(f'image/{camera}')) for camera in policy.cameras
+            camera: Upload(self._input(f'image/{camera}')) for camera in policy.cameras
         }
         self._outputs: tuple[Tensor, ...] = ()
         with torch.no_grad():
@@ -57,8 +58,8 @@ class StaticStep:
         self._input('qpos').copy_(policy.joint_values('qpos', observation['qpos']))
         if policy.spec.effort:
             self._input('effort').copy_(policy.joint_values('effort', observation['effort']))
-        for camera, upload in self._uploads.items():
-            upload(policy, observation, camera)
+        for camera in self._uploads:
+            self._take_image(observation, camera)
         if self.names.states:
             state = policy.initial_state(1) if state is None else state
             for target, values in zip(self._inputs[-self.names.states :], state, strict=True):
@@ -72,6 +73,14 @@ class StaticStep:
 
     def _input(self, name: str) -> Tensor:
         return self._inputs[self.names.inputs.index(name)]
+
+    def _take_image(self, observation: Observation, camera: str) -> None:
+        upload, frame = self._uploads[camera], observation['images'].get(camera)
+        if frame is not None and frame.device.type == 'cpu' and upload.fits(frame.numpy()):
+            upload(frame.numpy())
+            return
+        image = self.policy.camera_image(observation, camera)
+        upload.value.copy_(resize_images(image, self.policy.spec.image_size))
 
     def _called(self) -> None:
         with torch.no_grad(), self._mixed():
@@ -98,26 +107,3 @@ class StaticStep:
         return torch.autocast(
             kind, torch.bfloat16, enabled=self.precision == 'bf16', cache_enabled=False
         )
-
-
-class _Upload:
-    """Brings a camera's frames to where the step reads them."""
-
-    def __init__(self, target: Tensor) -> None:
-        self.target = target
-        self.pinned: Tensor | None = None
-        if target.is_cuda:
-            self.pinned = torch.empty(target.shape, dtype=target.dtype, pin_memory=True)
-            self.done = torch.cuda.Event()
-
-    def __call__(self, policy: Policy, observation: Observation, camera: str) -> None:
-        frame = observation['images'].get(camera)
-        pinned = self.pinned
-        if pinned is None or frame is None or frame.is_cuda or frame.shape != pinned.shape:
-            image = policy.camera_image(observation, camera)
-            self.target.copy_(resize_images(image, policy.spec.image_size))
-            return
-        self.done.synchronize()  # the frame before has left
-        pinned.copy_(frame)
-        self.target.copy_(pinned, non_blocking=True)
-        self.done.record()
