@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from motion_policy.policies.act import ACTNetwork
 from motion_policy.policies.backbone import ResNetBackbone
+from motion_policy.policies.cpu_products import Linear
 from motion_policy.policies.transformer import Attention, DecoderLayer, Dropout, EncoderLayer
 
 
@@ -82,6 +83,8 @@ class PlainACT(nn.Module):
             for name, part in module.named_children():
                 if isinstance(part, Dropout):
                     setattr(module, name, nn.Dropout(part.rate))
+                elif isinstance(part, Linear):
+                    setattr(module, name, _plain_linear(part))
         for layer in self.network.modules():
             if isinstance(layer, EncoderLayer | DecoderLayer):
                 layer.self_attn = PlainAttention(layer.self_attn)  # type: ignore[assignment]
@@ -92,3 +95,9 @@ class PlainACT(nn.Module):
         """Images (B, 3, H, W) in [0, 1] per camera, vector (B, V) -> targets (B, k, A)."""
         targets: Tensor = self.network(images, vector).targets
         return targets
+
+
+def _plain_linear(ours: Linear) -> nn.Linear:
+    plain = nn.utils.skip_init(nn.Linear, ours.in_features, ours.out_features)
+    plain.load_state_dict(ours.state_dict())
+    return plain

@@ -51,8 +51,9 @@ class ResNetBackbone(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         body = self.body
-        images = F.relu_(_normalised(body['conv1'], body['bn1'], images))
-        images = body['maxpool'](images)
+        images = _normalised(body['conv1'], body['bn1'], images)
+        # The greatest of what is cut at zero is the greatest, cut at zero: of a quarter as many.
+        images = F.relu_(body['maxpool'](images))
         for name in ('layer1', 'layer2', 'layer3', 'layer4'):
             for block in body[name]:
                 images = _residual(block, images)

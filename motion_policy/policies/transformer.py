@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from motion_policy.policies.cpu_products import Linear, linear
+
 TEMPERATURE = 10000.0  # of the sine positions
 
 
@@ -29,7 +31,7 @@ class Attention(nn.Module):
         self.heads, self.dropout = heads, dropout
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
-        self.out_proj = nn.Linear(width, width)
+        self.out_proj = Linear(width, width)
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.out_proj.bias)
 
@@ -38,9 +40,7 @@ class Attention(nn.Module):
     ) -> Tensor:
         width = query.shape[-1]
         if query is key:  # one product instead of two
-            both = F.linear(
-                query, self.in_proj_weight[: 2 * width], self.in_proj_bias[: 2 * width]
-            )
+            both = linear(query, self.in_proj_weight[: 2 * width], self.in_proj_bias[: 2 * width])
             q, k = both.chunk(2, dim=-1)
         else:
             q, k = self._projected(query, 0), self._projected(key, 1)
@@ -59,7 +59,7 @@ class Attention(nn.Module):
     def _projected(self, tokens: Tensor, part: int) -> Tensor:
         width = tokens.shape[-1]
         rows = slice(part * width, (part + 1) * width)
-        return F.linear(tokens, self.in_proj_weight[rows], self.in_proj_bias[rows])
+        return linear(tokens, self.in_proj_weight[rows], self.in_proj_bias[rows])
 
     def _split(self, tokens: Tensor) -> Tensor:
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -107,8 +107,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int, inner: int, dropout: float) -> None:
         super().__init__()
-        self.linear1 = nn.Linear(width, inner)
-        self.linear2 = nn.Linear(inner, width)
+        self.linear1 = Linear(width, inner)
+        self.linear2 = Linear(inner, width)
         self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:

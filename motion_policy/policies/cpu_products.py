@@ -1,0 +1,90 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Linear layers while they learn, on a CPU: the three products of each by oneDNN.
+
+PyTorch leaves them to the BLAS that it was built with, which not on every CPU takes the widest
+instructions. Same weights, same numbers but for the order of sums; elsewhere PyTorch's own run.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+MANY = 2**22  # multiplications from which on it pays
+
+
+class Linear(nn.Linear):
+    """`nn.Linear` by `linear`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return linear(input, self.weight, self.bias)
+
+
+def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear`: values (..., I), weight (O, I), bias (O,) -> (..., O)."""
+    if not (_learns(values, weight) and _works()):
+        return F.linear(values, weight, bias)
+    product: Tensor = _Linear.apply(values.flatten(0, -2), weight, bias)
+    return product.unflatten(0, values.shape[:-1])
+
+
+def _learns(values: Tensor, weight: Tensor) -> bool:
+    """Whether its gradients are wanted here, in float32, and it is large."""
+    return (
+        torch.is_grad_enabled()
+        and weight.requires_grad
+        and values.ndim > 1
+        and values.device.type == 'cpu'
+        and values.dtype == weight.dtype == torch.float32
+        and not torch.is_autocast_enabled('cpu')
+        and values.numel() * len(weight) >= MANY
+    )
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(values, weight)
+        return _product(values, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor | None, ...]:
+        values, weight = ctx.saved_tensors
+        wanted = ctx.needs_input_grad
+        return (
+            _product(incoming, weight.t()) if wanted[0] else None,
+            _product(incoming.t(), values.t()) if wanted[1] else None,
+            incoming.sum(0) if wanted[2] else None,
+        )
+
+
+def _product(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    # torch.compile calls the same operator; PyTorch offers it under no other name.
+    return torch.ops.mkldnn._linear_pointwise(  # type: ignore[no-any-return]
+        values, weight, bias, 'none', [], ''
+    )
+
+
+@cache
+def _works() -> bool:
+    """Whether the operator is there and gives the right numbers, for transposed matrices too."""
+    if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
+        return False
+    values = torch.linspace(-1, 1, 24 * 40).reshape(24, 40)
+    weight = torch.linspace(-1, 1, 40 * 56).reshape(40, 56).cos()
+    try:
+        with torch.no_grad():
+            right = torch.allclose(_product(values, weight.t()), values @ weight, atol=1e-5)
+            other = torch.allclose(
+                _product(values.t(), values.t()), values.t() @ values, atol=1e-5
+            )
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return right and other
