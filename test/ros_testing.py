@@ -75,9 +75,23 @@ class Bench:
             thread.join()
         for node in list(self.executor.get_nodes()):
             self.executor.remove_node(node)
-            node.destroy_node()
+            destroy(node)
         self.executor.shutdown()
         rclpy.try_shutdown(context=self.context)
+
+
+def destroy(node: Node) -> None:
+    """Destroy a node, and let it be gone at once.
+
+    What a lifecycle node of rclpy has of rcl lives on in its state machine, until Python's
+    collector breaks the node's reference cycles. As rcl has one publisher on /rosout for each
+    name of a logger, the next node of that name gets none, and is not heard there any more as soon
+    as the old one is collected, which the start of an inference thread does.
+    """
+    node.destroy_node()
+    machine = getattr(node, '_state_machine', None)
+    if machine is not None:
+        machine.destroy_when_not_in_use()
 
 
 @contextmanager

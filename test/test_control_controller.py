@@ -292,21 +292,13 @@ def arm_that_has_just_stopped() -> Arm:
     return arm
 
 
-def test_enabled_again_before_the_arm_is_there_it_goes_on_from_its_last_command() -> None:
+@pytest.mark.parametrize('read_before_ns', [0, 3 * TICK_NS])  # of the last tick
+def test_enabled_again_before_the_arm_is_there_it_goes_on_from_its_last_command(
+    read_before_ns: int,
+) -> None:
     arm = arm_that_has_just_stopped()
     arm.measured = arm.positions[-1] - 0.01
-    arm.enable()
-    arm.run(20, lambda now_ns, measured: UPPER[None])
-    arm.assert_safe()
-
-
-def test_enabled_by_a_clock_that_was_read_before_the_last_tick_it_goes_on_from_there_too() -> None:
-    arm = arm_that_has_just_stopped()
-    arm.measured = arm.positions[-1] - 0.01
-    last_ns = arm.now_ns
-    arm.now_ns -= 3 * TICK_NS
-    arm.enable()
-    arm.now_ns = last_ns
+    arm.controller.enable(arm.now_ns - read_before_ns, arm.measured)
     arm.run(20, lambda now_ns, measured: UPPER[None])
     arm.assert_safe()
 
