@@ -331,8 +331,9 @@ class PolicyNode(LifecycleNode):
         driver, inference = self._configured()
         with driver.lock:
             inference.reset()
-            self._forget_surprise()
-            return driver.reset()
+            done = driver.reset()
+            self._forget_surprise()  # what is still looked at is from before the reset
+            return done
 
     def _forget_surprise(self) -> None:
         if self._foresight is not None:
