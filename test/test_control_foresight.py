@@ -86,24 +86,24 @@ def looks(
 
 
 def test_errors_of_a_frame_are_what_they_say() -> None:
-    seen, predicted, before = (
-        torch.zeros(3, 64, 64),
-        torch.zeros(3, 64, 64),
-        torch.zeros(3, 64, 64),
-    )
-    predicted[:, :8, :8] = 0.5  # one of 64 patches
-    before[:, 8:16, :8] = 1.0  # another one
+    seen, predicted, before = (torch.zeros(3, 64, 64) for _ in range(3))
+    predicted[:, :4, :4] = 0.5  # one of 256 patches, that was to become grey
+    predicted[0, :4, 4:8] = before[0, :4, 4:8] = 0.3  # a red one, that was to stay
+    before[:, 8:16, :8] = predicted[:, 8:16, :8] = 0.1
     errors = frame_errors('top', predicted, seen, before, 0.001)
-    whole, ratio, patch, patch_ratio = (errors[name] for name in image_channels('top'))
-    assert whole == pytest.approx(0.25 / 64)
-    assert ratio == pytest.approx(0.25 / 64 / (1 / 64 + 0.001))
-    assert patch == pytest.approx(0.25)
-    assert patch_ratio == pytest.approx(0.25 / 0.001)
+    image, ratio, patch, colour = (errors[name] for name in image_channels('top'))
+    wrong = (0.25 + 0.03 + 4 * 0.01) / 256
+    assert image == pytest.approx(wrong)
+    assert ratio == pytest.approx(wrong / ((0.03 + 4 * 0.01) / 256 + 0.001))
+    # Where a change was foreseen an error counts for less than where none was.
+    assert patch == pytest.approx(0.03 / 0.001)
+    assert colour == pytest.approx((0.2**2 + 2 * 0.1**2) / 3)
 
 
 def test_the_score_is_the_greatest_share_of_a_limit_and_names_its_channel() -> None:
     policy = small_policy()
-    foresight = OwnForesight(policy.spec, limits({'joints': (2.0,), 'image/top': (1e6,)}, 0.5))
+    channel = 'joint joint4'
+    foresight = OwnForesight(policy.spec, limits({channel: (2.0,), 'image/top': (1e6,)}, 0.5))
     observation = Observation(HALF, HALF, None, {'top': picture(0)}, None)
     extras = {'image/top': np.zeros((16, 20, 3), np.uint8)}
     assert foresight.look(START_NS, observation, HALF[None], extras) is None
@@ -113,8 +113,9 @@ def test_the_score_is_the_greatest_share_of_a_limit_and_names_its_channel() -> N
     span = np.array(policy.spec.normalisation.qpos.scale)
     pushed = Observation(HALF + 3 * span[3] * np.eye(5)[3], HALF, None, {'top': picture(0)}, None)
     found = foresight.look(START_NS + 2 * PERIOD_NS, pushed, HALF[None], extras)
-    assert found is not None and found.errors['joints'] == pytest.approx(3)
-    assert (found.score, found.worst) == (pytest.approx(3.0), 'joints') and found.alarming
+    assert found is not None and found.errors[channel] == pytest.approx(3)
+    assert found.errors['joint joint3'] == 0
+    assert (found.score, found.worst) == (pytest.approx(3.0), channel) and found.alarming
 
 
 def test_a_recurrent_policy_that_foresees_rightly_has_no_error() -> None:
@@ -157,12 +158,10 @@ def test_what_is_not_finite_foretells_nothing() -> None:
 def test_a_policy_that_predicts_no_image_has_no_foresight_of_its_own() -> None:
     with pytest.raises(UserError, match="kind 'frame_predictor' predicts no next image"):
         OwnForesight(small_predictor().spec)
-    with pytest.raises(
-        UserError, match=r"a limit of 'image/side', expected some of image ratio/t"
-    ):
+    with pytest.raises(UserError, match=r"a limit of 'image/side', expected some of colour/t"):
         OwnForesight(small_policy().spec, limits({'image/side': (1.0,)}))
-    with pytest.raises(UserError, match="a limit of 'joints', expected some of"):
-        PlanForesight(small_predictor(), small_robot(), limits({'joints': (1.0,)}))
+    with pytest.raises(UserError, match="a limit of 'joint 7', expected some of"):
+        PlanForesight(small_predictor(), small_robot(), limits({'joint 7': (1.0,)}))
 
 
 @pytest.mark.parametrize('of', ['before', 'target'])
@@ -199,6 +198,18 @@ def test_every_frame_is_held_against_the_newest_prediction_for_it(
         grey = surprise.step / 10  # of the prediction; the pictures are black
         assert surprise.errors['image/top'] == pytest.approx(grey**2)
         assert surprise.errors['image ratio/top'] == pytest.approx(grey**2 / FLOOR, rel=1e-5)
+
+
+def test_joints_are_foreseen_where_the_plan_sends_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small_predictor()
+    Predicting(monkeypatch, model)
+    foresight = PlanForesight(model, small_robot())
+    *_, one, two, three = looks(foresight, [plan()] * 5)
+    # Predicted at look 1, where 1 was sent; the plan says 0.1 and 0.2 at looks 2 and 3.
+    scale = np.array(model.spec.normalisation.qpos.scale)
+    for found, expected in zip((one, two, three), (1 - 0.02, 0.1 - 0.03, 0.2 - 0.04), strict=True):
+        assert found is not None
+        assert found.errors['joint joint2'] == pytest.approx(expected / scale[1], rel=1e-5)
 
 
 def test_nothing_is_foreseen_beyond_the_plan_nor_while_the_arm_holds(
@@ -241,7 +252,7 @@ def test_a_real_predictor_gives_the_same_surprises_after_a_reset_and_a_warm_up()
         return [dict(surprise.errors) for surprise in found if surprise is not None]
 
     first = errors()
-    assert len(first) == 4 and all(min(found.values()) > 0 for found in first)
+    assert len(first) == 4 and all(found['patch/top'] > 0 for found in first)
     foresight.reset()
     assert errors() == first
     foresight.warm_up()

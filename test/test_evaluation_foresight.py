@@ -226,7 +226,7 @@ def test_a_policy_is_surprised_by_recordings_too(episodes: Path) -> None:
     [found] = of_recordings(policy, find_recordings([episodes / 'episode_000000.hdf5'], policy))
     assert [s.time_ns // MS for s in found] == list(range(100, 1300, 100))
     assert {s.step for s in found} == {1}
-    assert all('joints' in s.errors for s in found)
+    assert all('joint gripper' in s.errors for s in found)
 
 
 def test_limits_are_written_into_the_checkpoint_of_a_predictor(

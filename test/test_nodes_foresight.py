@@ -129,7 +129,7 @@ def test_a_surprise_is_published_and_told_once_and_the_arm_goes_on(
     bench.spin_until(lambda: len(surprises) >= 8, 'surprises')
     np.testing.assert_allclose(surprises, GREY_ERROR / LIMIT, rtol=0.05)
     wait_for_status(arm, DiagnosticStatus.OK, 'as foreseen')
-    arm.wait_for_diagnostic('foresight', 'error of patch ratio/top', '.')
+    arm.wait_for_diagnostic('foresight', 'error of patch/top', '.')
     assert not any('foresight:' in line for line in log)
     arm.grey = 255
     wait_for_line(bench, log, f'foresight: {ALARM} ')
@@ -242,7 +242,7 @@ def test_a_recurrent_policy_watches_itself(
 ) -> None:
     folder = save_random_policy(tmp_path / 'sarnn', ROBOT)
     spec = read_policy_spec(folder)
-    save_spec(spec.model_copy(update={'foresight': limits(joints=0.4)}), folder)
+    save_spec(spec.model_copy(update={'foresight': limits(**{'joint joint2': 0.4})}), folder)
     parameters = {'checkpoint': str(folder), 'foresight.checkpoint': 'own'}
     make_node(**parameters, **{'foresight.reaction': 'hold'})
     arm.enable_when_ready()
@@ -251,7 +251,7 @@ def test_a_recurrent_policy_watches_itself(
     arm.wait_for_diagnostic('control', 'state', 'run')
     arm.obeys = False  # somebody leans on it
     arm.position = arm.position + np.array([0.0, 0.9, 0.0])
-    told = 'hold: foresight: the arm does what was not foreseen: joints error is'
+    told = 'hold: foresight: the arm does what was not foreseen: joint joint2 error is'
     wait_for_line(bench, log, told)
     arm.obeys = True
     assert arm.reset().success
@@ -266,7 +266,7 @@ def test_without_limits_errors_are_told_and_nothing_is_a_surprise(
     folder = save_random_policy(tmp_path / 'sarnn', ROBOT)
     make_node(**{'checkpoint': str(folder), 'foresight.checkpoint': 'own'})
     arm.enable_when_ready()
-    arm.wait_for_diagnostic('foresight', 'error of joints', '.')
+    arm.wait_for_diagnostic('foresight', 'error of joint joint2', '.')
     assert surprises == []
     wait_for_line(bench, log, 'itself has no limits, which `motion-policy calibrate` finds')
 

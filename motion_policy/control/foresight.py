@@ -30,9 +30,8 @@ from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation
 from motion_policy.streams.images import RgbImage
 
-FLOOR = 1e-3  # of a squared error in [0, 1]: about what noise and small shadows make
-PATCHES = 8  # across and down a frame: what is removed may be few pixels
-JOINTS = 'joints'
+FLOOR = 1e-4  # of a squared error in [0, 1]: about what the noise of a camera makes
+PATCHES = 16  # across and down a frame: what is removed may be few pixels
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,9 @@ class Surprise:
     Attributes:
         time_ns: of what was seen.
         step: frames since the prediction, from 1.
-        errors: by channel. `image/CAM`: mean squared error of the frame, colours in [0, 1];
-            `image ratio/CAM`: that over the error of the last frame seen; `patch/CAM` and
-            `patch ratio/CAM`: the same of the worst of 8x8 patches; `joints`: of the worst joint,
-            in units of the normalisation.
+        errors: by channel; `image/CAM`, `image ratio/CAM`, `patch/CAM` and `colour/CAM` are those
+            of `frame_errors`; `joint NAME`: how far a joint is from where it was foreseen, in
+            units of the normalisation.
         score: greatest error over its limit, above 1 an alarm; None without limits.
         worst: the channel of the score.
     """
@@ -75,30 +73,53 @@ def judged(
 
 def image_channels(camera: str) -> tuple[str, ...]:
     """The channels of `frame_errors`."""
-    kinds = ('image', 'image ratio', 'patch', 'patch ratio')
-    return tuple(f'{kind}/{camera}' for kind in kinds)
+    return tuple(f'{kind}/{camera}' for kind in ('image', 'image ratio', 'patch', 'colour'))
+
+
+def joint_channels(spec: PolicySpec) -> tuple[str, ...]:
+    """The channels of `joint_errors`."""
+    return tuple(f'joint {name}' for name in spec.robot.joints.names)
 
 
 def frame_errors(
     camera: str, predicted: Tensor, seen: Tensor, before: Tensor, floor: float
 ) -> dict[str, float]:
-    """Errors of a predicted frame by channel.
+    """Errors of a predicted frame by channel, from squared errors of colours in [0, 1].
 
-    A ratio is near 0 for what was foreseen and near 1 where repeating the last frame would have
-    been as good: errors alone are small where nothing moves, whatever is predicted.
+    `image`: the mean. `image ratio`: that over the error of the last frame seen; 1 where repeating
+    it would have been as good, as a still scene is easy to foresee. `patch`: of the worst of 16x16
+    patches, over the change that was foreseen there: what moves is hard to foresee. `colour`: of
+    the worst patch, brightness left out: an object differs from arm and table in colour.
 
     Args:
         camera: whose frame it is.
         predicted, seen, before: the frame as predicted, as seen, and the last that was seen when
             it was predicted; (3, h, w) in [0, 1].
-        floor: added to the error of the last frame.
+        floor: added to what errors are divided by.
     """
-    wrong, changed = ((frame - seen).square().mean(0) for frame in (predicted, before))
-    errors: list[float] = []
-    for size in (1, PATCHES):
-        part, whole = (F.adaptive_avg_pool2d(e[None], size) for e in (wrong, changed))
-        errors += [part.max().item(), (part / (whole + floor)).max().item()]
-    return dict(zip(image_channels(camera), errors, strict=True))
+    wrong, changed, expected = (
+        (one - other).square().mean(0)
+        for one, other in ((predicted, seen), (before, seen), (predicted, before))
+    )
+    off = predicted - seen
+    colour = (off - off.mean(0)).square().mean(0)
+    errors = (
+        wrong.mean(),
+        wrong.mean() / (changed.mean() + floor),
+        (_patches(wrong) / (_patches(expected) + floor)).max(),
+        _patches(colour).max(),
+    )
+    return {name: e.item() for name, e in zip(image_channels(camera), errors, strict=True)}
+
+
+def _patches(error: Tensor) -> Tensor:
+    return F.adaptive_avg_pool2d(error[None], PATCHES)
+
+
+def joint_errors(spec: PolicySpec, foreseen: Float64Array, measured: Any) -> dict[str, float]:
+    """How far each joint (J,) is from where it was foreseen, by channel."""
+    off = np.abs(foreseen - measured) / np.array(spec.normalisation.qpos.scale)
+    return dict(zip(joint_channels(spec), off.tolist(), strict=True))
 
 
 class OwnForesight:
@@ -119,11 +140,10 @@ class OwnForesight:
                 'expected the checkpoint of a frame_predictor beside it'
             )
         channels = [name for camera in spec.cameras for name in image_channels(camera)]
-        _check_limits(limits, [*channels, JOINTS])
+        _check_limits(limits, [*channels, *joint_channels(spec)])
         self._spec = spec
         self._limits = limits
         self._floor = FLOOR if limits is None else limits.floor
-        self._scale = np.array(spec.normalisation.qpos.scale)
         self._period_ns = round(1e9 / spec.rate)
         self.reset()
 
@@ -156,8 +176,7 @@ class OwnForesight:
             for name, frame in seen.items():
                 before = self._seen[name]
                 errors |= frame_errors(name, self._images[name], frame, before, self._floor)
-            missed = np.abs(self._joints - observation.qpos) / self._scale
-            errors[JOINTS] = float(missed.max())
+            errors |= joint_errors(self._spec, self._joints, observation.qpos)
             found = judged(time_ns, 1, errors, self._limits)
         if not np.isfinite(chunk).all():
             self.reset()
@@ -183,11 +202,14 @@ class _Seen:
 
 @dataclass(frozen=True)
 class _Foreseen:
-    """Frames (F, 3, h, w) of the periods after `time_ns`, and the last one seen (3, h, w)."""
+    """Frames (F, 3, h, w) and joints (F, J) of the periods after `time_ns`, and the last frame
+    seen (3, h, w).
+    """
 
     time_ns: int
     plan_number: int
     frames: Tensor
+    joints: Float64Array
     last: Tensor
 
 
@@ -216,7 +238,7 @@ class PlanForesight:
     ) -> None:
         check_robot(model, robot)
         self.camera = model.cameras[0]
-        _check_limits(limits, image_channels(self.camera))
+        _check_limits(limits, [*image_channels(self.camera), *joint_channels(model.spec)])
         self.period_ns = model.period_ns
         self._model = model
         self._limits = limits
@@ -257,7 +279,7 @@ class PlanForesight:
             self._foreseen = None
             return None
         step = self._step(time_ns)
-        found = self._judged(time_ns, step, frame)
+        found = self._judged(time_ns, step, frame, position)
         known = self._foreseen
         wanted = known is None or known.plan_number != plan.number or step >= len(known.frames)
         if wanted and left_ns > 0 and len(self._seen) == self._model.config.past:
@@ -284,12 +306,15 @@ class PlanForesight:
             return 0
         return round((time_ns - self._foreseen.time_ns) / self.period_ns)
 
-    def _judged(self, time_ns: int, step: int, frame: Tensor) -> Surprise | None:
+    def _judged(
+        self, time_ns: int, step: int, frame: Tensor, position: Float64Array
+    ) -> Surprise | None:
         foreseen = self._foreseen
         if foreseen is None or not 0 < step <= len(foreseen.frames):
             return None
         predicted, last = foreseen.frames[step - 1], foreseen.last
         errors = frame_errors(self.camera, predicted, _unit(frame), last, self._floor)
+        errors |= joint_errors(self._model.spec, foreseen.joints[step - 1], position)
         return judged(time_ns, step, errors, self._limits)
 
     def _predicted(self, time_ns: int, plan: Plan, frames: int) -> _Foreseen:
@@ -309,7 +334,8 @@ class PlanForesight:
         )[0, 0].cpu()
         if not torch.isfinite(drawn).all():
             raise RuntimeError('the predicted frames are not finite')
-        return _Foreseen(time_ns, plan.number, drawn, _unit(self._seen[-1].frame))
+        joints = actions[past - 1 : past - 1 + frames].numpy().astype(np.float64)
+        return _Foreseen(time_ns, plan.number, drawn, joints, _unit(self._seen[-1].frame))
 
 
 def _check_limits(limits: ForesightLimits | None, channels: Iterable[str]) -> None:
