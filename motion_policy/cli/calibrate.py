@@ -15,6 +15,7 @@ from rich.console import Console
 
 from motion_policy.cli.judging import (
     check_device,
+    check_latency,
     check_least,
     chunk_execution,
     print_table,
@@ -80,11 +81,13 @@ class Arguments:
     """sim, chunks: seconds for which a new chunk is blended with the one before"""
     ensemble: float = 0.0
     """sim, chunks: coefficient of temporal ensembling; 0: none"""
+    latency: float = 0.0
+    """sim: simulated seconds that every inference takes; the arm goes on meanwhile"""
     device: str = 'cpu'
     """where the models run: cpu, cuda, cuda:1, ..."""
 
 
-FOR_SCENES = ('policy', 'trials', 'seed', 'positions', 'jobs', 'crossfade', 'ensemble')
+FOR_SCENES = ('policy', 'trials', 'seed', 'positions', 'jobs', 'crossfade', 'ensemble', 'latency')
 
 
 def run(arguments: Arguments) -> int:
@@ -93,6 +96,7 @@ def run(arguments: Arguments) -> int:
         raise UserError('calibrate: no DATA given, expected episodes, a bag or sim:SCENE:TASK')
     check_least('calibrate', arguments, trials=1, seed=0, jobs=1, execute=0)
     check_device('calibrate', arguments.device)
+    check_latency('calibrate', arguments.latency)
     path = find_checkpoint(arguments.checkpoint)
     model = load_model(arguments.checkpoint, device=arguments.device)
     if not isinstance(model, FramePredictorModel):
@@ -121,7 +125,8 @@ def _from_trials(
         policy, watcher = arguments.checkpoint, OWN
     runner = TrialRunner(
         policy, find_scene(arguments.data[0]), arguments.device,
-        chunks=chunk_execution(arguments), foresight=Foresight(watcher, judged=False),
+        chunks=chunk_execution(arguments), latency_s=arguments.latency,
+        foresight=Foresight(watcher, judged=False),
     )  # fmt: skip
     positions = arguments.positions or runner.scene.positions
     runner.check_positions(positions)
@@ -138,6 +143,8 @@ def _from_trials(
     )
     if runner.policy.chunk_rows > 1:
         source += f', {runner.chunks}'
+    if arguments.latency:
+        source += f', every inference takes {arguments.latency:g} s'
     return episodes, source
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from motion_policy.cli.evaluate_frames import run_frames
 from motion_policy.cli.judging import (
     check_device,
+    check_latency,
     check_least,
     chunk_execution,
     print_table,
@@ -139,7 +140,6 @@ FOR_SCENES = (
     'trials', 'seed', 'positions', 'jobs', *FOR_CHUNKS, 'latency', 'foresight', 'disturb',
 )  # fmt: skip
 FOR_FRAMES = ('samples', 'future', 'every', 'learn_from')
-MAX_LATENCY_S = 60.0
 
 
 def run(arguments: Arguments) -> int:
@@ -196,10 +196,7 @@ def _run_scene(arguments: Arguments) -> int:
     _refuse(arguments, FOR_FRAMES, 'a frame predictor, which moves no arm')
     trials, jobs, seed = arguments.trials, arguments.jobs, arguments.seed
     check_least('evaluate', arguments, trials=1, jobs=1, seed=0)
-    if not 0 <= arguments.latency <= MAX_LATENCY_S:
-        raise UserError(
-            f'evaluate: --latency is {arguments.latency:g}, expected 0 to {MAX_LATENCY_S:g} s'
-        )
+    check_latency('evaluate', arguments.latency)
     disturb = _disturbances(arguments)
     console = Console()
     with console.status('choosing the back end'):

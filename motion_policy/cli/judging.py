@@ -19,6 +19,8 @@ from motion_policy.control import ChunkExecution
 from motion_policy.errors import UserError
 from motion_policy.evaluation.report import Table, write_text
 
+MAX_LATENCY_S = 60.0
+
 
 def refuse(command: str, arguments: Any, names: Sequence[str], purpose: str) -> None:
     """UserError if one of these options was given a value of its own."""
@@ -33,6 +35,14 @@ def check_least(command: str, arguments: Any, **least: int) -> None:
         given = getattr(arguments, name)
         if given < value:
             raise UserError(f'{command}: --{name} is {given}, expected at least {value}')
+
+
+def check_latency(command: str, latency_s: float) -> None:
+    """UserError for a latency of inference that is out of range."""
+    if not 0 <= latency_s <= MAX_LATENCY_S:
+        raise UserError(
+            f'{command}: --latency is {latency_s:g}, expected 0 to {MAX_LATENCY_S:g} s'
+        )
 
 
 def check_device(command: str, name: str) -> None:
