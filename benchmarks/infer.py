@@ -4,18 +4,21 @@
 
 Ours is `policy.act` as the policy node calls it: camera frame and joints in, chunk out, resizing
 and normalising included. The reference is the whole network in PyTorch's own layers on ready-made
-tensors. One process, so one state of the allocator. Ours runs in the back end that `auto` chooses.
-Recurrent policies: one thread, no image decoder, CPU time. ACT of the paper's size: two threads,
-wall time; reference with attention weights, batch norm as a module and NCHW images.
+tensors. Ours runs in the back end that `auto` chooses.
+Recurrent policies: one thread, no image decoder, CPU time, both by our allocator settings. ACT of
+the paper's size: two threads, wall time; reference with attention weights, batch norm as a module
+and NCHW images, in a process of its own as PyTorch starts it; `details` tell what it takes by our
+allocator settings.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -25,11 +28,13 @@ import torch
 from motion_policy.cli.main import main
 from motion_policy.cli.measurement import (
     Measurement,
+    collector_off,
     interleaved_ms,
     plain_network,
     random_policy,
 )
 from motion_policy.cli.plain_act import PlainACT
+from motion_policy.cli.turns import TurnProcess, serve_turns, turns_wanted
 from motion_policy.policies.act import ACTPolicy
 from motion_policy.policies.allocator import keep_freed_memory
 from motion_policy.policies.backends import BackEndChoice, Checks, chosen, use_back_end
@@ -45,6 +50,7 @@ CASES = (('sarnn', 64, 0.3), ('sarnn', 128, 0.5), ('cnnrnn', 128, 0.3), ('cnnrnn
 ACT_CASES = (('float32', 0.55), ('bf16', 0.3))
 ACT_SIZE = (480, 640)
 ACT_THREADS = 2
+WARM_UP, LEAST = 2, 7  # calls
 ACT_HYPER: dict[str, Any] = {'posterior': False}  # the defaults are the paper's
 
 
@@ -100,9 +106,63 @@ def _measure(kind: str, size: int, target: float, seconds: float) -> Measurement
 
 
 def _measure_act(precision: str, target: float, seconds: float) -> Measurement:
-    policy = cast(
-        ACTPolicy, random_policy('act', ACT_SIZE, load_robot_spec('aloha_sim'), ACT_HYPER)
+    policy = _act(ACT_SIZE, ACT_HYPER)
+    plain = _plain_act(policy)
+    checks = Checks(policy)
+    use_back_end(policy, BackEndChoice('auto', precision), time.perf_counter_ns)
+    taken = chosen(policy)
+    difference = checks.difference(policy.back_end) if policy.back_end else 0.0
+    observation = random_observation(policy, seed=0)
+
+    def ours() -> None:
+        policy.act(observation, None)
+
+    same_allocator = 'reference by our allocator settings'
+    times: dict[str, list[float]] = {'ours': [], 'reference': [], same_allocator: []}
+    arguments = json.dumps((ACT_SIZE, ACT_HYPER, ACT_THREADS))
+    with TurnProcess(__file__, arguments) as process, collector_off():
+        turns = {
+            'ours': lambda: _wall_ms(ours),
+            'reference': lambda: process.ask('once')[0],
+            same_allocator: lambda: _wall_ms(plain),
+        }
+        for turn in turns.values():
+            for _ in range(WARM_UP):
+                turn()
+        end = time.monotonic() + seconds
+        while len(times['ours']) < LEAST or time.monotonic() < end:
+            for name, turn in turns.items():
+                times[name].append(turn())
+    middle = {name: statistics.median(taken_ms) for name, taken_ms in times.items()}
+    height, width = ACT_SIZE
+    return Measurement(
+        what=f'act {height}x{width}, chunk {policy.chunk_rows}, {precision}, '
+        f'{ACT_THREADS} threads ({taken.name})',
+        ours=middle['ours'],
+        reference=middle['reference'],
+        reference_name='eager float32 forward with attention weights, batch norm modules, NCHW, '
+        'in a process of its own as PyTorch starts it',
+        unit='ms, median',
+        target=target,
+        details={
+            'calls': len(times['ours']),
+            'threads': ACT_THREADS,
+            'backend': taken.name,
+            'least_ms': {name: min(taken_ms) for name, taken_ms in times.items()},
+            f'{same_allocator}, ms': middle[same_allocator],
+            'greatest_difference': difference,
+            'load_average': os.getloadavg()[0],
+        },
     )
+
+
+def _act(size: Sequence[int], hyper: Mapping[str, Any]) -> ACTPolicy:
+    robot = load_robot_spec('aloha_sim')
+    return cast(ACTPolicy, random_policy('act', (size[0], size[1]), robot, dict(hyper)))
+
+
+def _plain_act(policy: ACTPolicy) -> Callable[[], None]:
+    """The forward of the plain network on tensors that are ready."""
     network = PlainACT(policy.network).eval()
     observation = random_observation(policy, seed=0)
     images = [
@@ -110,41 +170,32 @@ def _measure_act(precision: str, target: float, seconds: float) -> Measurement:
         for camera in policy.cameras
     ]
     vector = policy.normalise_qpos(observation['qpos'])
-    checks = Checks(policy)
-    use_back_end(policy, BackEndChoice('auto', precision), time.perf_counter_ns)
-    taken = chosen(policy)
-    difference = checks.difference(policy.back_end) if policy.back_end else 0.0
 
-    def ours() -> None:
-        policy.act(observation, None)
-
-    def reference() -> None:
+    def forward() -> None:
         with torch.inference_mode():
             network(images, vector)
 
-    ours_ms, reference_ms = interleaved_ms(
-        (ours, reference), seconds, least=7, warm_up=2, clock_ns=time.perf_counter_ns
-    )
-    height, width = ACT_SIZE
-    return Measurement(
-        what=f'act {height}x{width}, chunk {policy.chunk_rows}, {precision}, '
-        f'{ACT_THREADS} threads ({taken.name})',
-        ours=statistics.median(ours_ms),
-        reference=statistics.median(reference_ms),
-        reference_name='eager float32 forward with attention weights, batch norm modules, NCHW',
-        unit='ms, median',
-        target=target,
-        details={
-            'calls': len(ours_ms),
-            'threads': ACT_THREADS,
-            'backend': taken.name,
-            'least_ms': min(ours_ms),
-            'reference_least_ms': min(reference_ms),
-            'greatest_difference': difference,
-            'load_average': os.getloadavg()[0],
-        },
-    )
+    return forward
+
+
+def _answer(arguments: str) -> None:
+    """What the process of the plain network does: one forward after the other."""
+    size, hyper, count = json.loads(arguments)
+    torch.set_num_threads(count)
+    forward = _plain_act(_act(size, hyper))
+    with collector_off():
+        serve_turns(lambda _: [_wall_ms(forward)])
+
+
+def _wall_ms(call: Callable[[], None]) -> float:
+    begin = time.perf_counter_ns()
+    call()
+    return (time.perf_counter_ns() - begin) / 1e6
 
 
 if __name__ == '__main__':
-    raise SystemExit(main(['bench', Path(__file__).stem, *sys.argv[1:]]))
+    turns = turns_wanted()
+    if turns is not None:
+        _answer(*turns)
+    else:
+        raise SystemExit(main(['bench', Path(__file__).stem, *sys.argv[1:]]))

@@ -15,7 +15,6 @@ process, and wall time counts. Both steps of ACT take turns in one process.
 from __future__ import annotations
 
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -35,6 +34,7 @@ from motion_policy.cli.measurement import (
     plain_network,
     random_policy,
 )
+from motion_policy.cli.turns import TurnProcess, serve_turns, turns_wanted
 from motion_policy.policies.allocator import keep_freed_memory
 from motion_policy.policies.cae_rnn import CAERNNConfig, SequenceModel
 from motion_policy.policies.mtrnn import MTRNN
@@ -54,7 +54,7 @@ ACT_SIZE, ACT_BATCH, ACT_HYPER, ACT_TARGET = (480, 640), 8, dict[str, int](), 0.
 WHICH = ('ours', 'reference')
 SEQUENCES = {'cae_rnn-lstm': 'lstm', 'cae_rnn-mtrnn': 'mtrnn'}
 AT_ONCE, LEAST_TURNS = 10, 5  # steps in a turn of the sequence model, whose caches are warm then
-IN_TURNS = '--in-turns'  # how this file is called for a process of its own
+PEAK = 'peak'  # asks for memory, where a number asks for steps
 
 Step = Callable[[], object]
 
@@ -221,15 +221,15 @@ def _in_turns(
     After a first one, a turn is `at_once` steps.
     """
     with ExitStack() as stack:
-        processes = [stack.enter_context(_StepProcess(kind, which)) for which in WHICH]
+        processes = [stack.enter_context(_process(kind, which)) for which in WHICH]
         times: list[list[float]] = [[] for _ in processes]
         for process in processes:
-            process.step_ms(at_once)
+            process.ask(str(at_once))
         end = time.monotonic() + seconds
         while len(times[0]) < least * at_once or time.monotonic() < end:
             for process, taken in zip(processes, times, strict=True):
-                taken += process.step_ms(at_once)
-        return times, [process.peak_mib() for process in processes]
+                taken += process.ask(str(at_once))
+        return times, [process.ask(PEAK)[0] for process in processes]
 
 
 def _on_gpu(kind: str, seconds: float) -> list[Measurement]:
@@ -264,42 +264,12 @@ def _wall_ms(step: Step, seconds: float) -> float:
     return statistics.median(times)
 
 
-class _StepProcess:
-    """A process that does nothing but one kind of step, each when it is asked for one."""
-
-    def __init__(self, kind: str, which: str) -> None:
-        sizes = map(str, (SIZES.get(kind, 0), EPISODES, ROWS))
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, IN_TURNS, kind, which, *sizes],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-        )
-
-    def __enter__(self) -> _StepProcess:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def step_ms(self, count: int) -> list[float]:
-        """CPU time of each of its next steps."""
-        return self._ask(str(count))
-
-    def peak_mib(self) -> float:
-        """The most memory that it has had so far, above that before its first step."""
-        return self._ask('peak')[0]
-
-    def _ask(self, what: str) -> list[float]:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(f'{what}\n')
-        return [float(value) for value in self._process.stdout.readline().split()]
+def _process(kind: str, which: str) -> TurnProcess:
+    return TurnProcess(__file__, kind, which, *map(str, (SIZES.get(kind, 0), EPISODES, ROWS)))
 
 
 def _answer(kind: str, which: str, *sizes: str) -> None:
-    """What such a process does."""
+    """What such a process does: so many steps, in ms of CPU time each, or its peak memory."""
     global EPISODES, ROWS
     SIZES[kind], EPISODES, ROWS = map(int, sizes)
     keep_freed_memory()
@@ -307,12 +277,13 @@ def _answer(kind: str, which: str, *sizes: str) -> None:
     pair = sequence_steps(SEQUENCES[kind]) if kind in SEQUENCES else steps(kind)
     step = pair[WHICH.index(which)]
     before = _memory_mib('VmRSS')
-    for what in sys.stdin:
-        if what.strip() == 'peak':
-            answers = [_memory_mib('VmHWM') - before]
-        else:
-            answers = [_cpu_ms(step) for _ in range(int(what))]
-        print(*answers, flush=True)
+
+    def answer(what: str) -> list[float]:
+        if what == PEAK:
+            return [_memory_mib('VmHWM') - before]
+        return [_cpu_ms(step) for _ in range(int(what))]
+
+    serve_turns(answer)
 
 
 def _cpu_ms(step: Step) -> float:
@@ -344,7 +315,8 @@ def _act(seconds: float) -> Measurement:
 
 
 if __name__ == '__main__':
-    if sys.argv[1:2] == [IN_TURNS]:
-        _answer(*sys.argv[2:])
+    turns = turns_wanted()
+    if turns is not None:
+        _answer(*turns)
     else:
         raise SystemExit(main(['bench', 'train-step', *sys.argv[1:]]))
