@@ -32,7 +32,7 @@ def calibrated(
         episodes: the surprises of each, which the model did not learn from and which succeeded.
         alpha: between 0 and 1.
         source: what the episodes were, for the checkpoint.
-        floor: with which their ratios were made.
+        floor: with which their errors were made.
 
     Raises:
         UserError: there are too few of them for this alpha, or none has a surprise.

@@ -15,7 +15,7 @@ class ForesightLimits(BaseModel):
 
     model_config = ConfigDict(extra='forbid', frozen=True)
 
-    floor: float = Field(gt=0, description='added to the error of the last frame in ratios')
+    floor: float = Field(gt=0, description='added to what errors are divided by')
     scales: dict[str, tuple[float, ...]] = Field(
         description='usual errors of each channel, one for each step ahead'
     )
