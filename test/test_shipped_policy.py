@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The policies in models/ do what the README shows, at taught and at untaught places."""
+"""The models in models/ do what the README shows, at taught and at untaught places."""
 
 from __future__ import annotations
 
@@ -40,7 +40,31 @@ def test_act_transfers_the_cube(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ('name', 'most'), [('sarnn_tabletop', 2 * MEGABYTE), ('act_transfer_cube', 4 * MEGABYTE)]
+    ('policy', 'scene', 'watchman'),
+    [
+        ('act_transfer_cube', 'sim:aloha:transfer_cube', 'frame_predictor_transfer_cube'),
+        ('sarnn_tabletop', 'sim:tabletop:grasp', 'own'),
+    ],
+)
+def test_their_watchmen_notice_a_covered_camera(
+    policy: str, scene: str, watchman: str, tmp_path: Path
+):
+    report = tmp_path / 'report.json'
+    command = ['evaluate', policy, scene, '--foresight', watchman, '--disturb', 'camera-covered']
+    positions = ['--positions', 'C'] if scene == 'sim:tabletop:grasp' else []
+    assert main([*command, *positions, '--trials', '2', '--json', str(report)]) == 0
+    detection = json.loads(report.read_text())['foresight']['detection']
+    assert detection['camera-covered']['alarms'] == 2
+    assert detection['undisturbed']['runs'] == 2
+
+
+@pytest.mark.parametrize(
+    ('name', 'most'),
+    [
+        ('sarnn_tabletop', 2 * MEGABYTE),
+        ('act_transfer_cube', 4 * MEGABYTE),
+        ('frame_predictor_transfer_cube', 4 * MEGABYTE),
+    ],
 )
 def test_they_are_small_and_say_how_they_were_made(name: str, most: int):
     folder = MODELS / name
