@@ -200,16 +200,18 @@ def test_every_frame_is_held_against_the_newest_prediction_for_it(
         assert surprise.errors['image ratio/top'] == pytest.approx(grey**2 / FLOOR, rel=1e-5)
 
 
-def test_joints_are_foreseen_where_the_plan_sends_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_joints_are_foreseen_half_a_period_behind_the_plan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model = small_predictor()
     Predicting(monkeypatch, model)
     foresight = PlanForesight(model, small_robot())
     *_, one, two, three = looks(foresight, [plan()] * 5)
-    # Predicted at look 1, where 1 was sent; the plan says 0.1 and 0.2 at looks 2 and 3.
+    # Predicted at look 1; the plan says 0, 0.1, 0.2 and 0.3 at looks 1 to 4.
     scale = np.array(model.spec.normalisation.qpos.scale)
-    for found, expected in zip((one, two, three), (1 - 0.02, 0.1 - 0.03, 0.2 - 0.04), strict=True):
+    for found, off in zip((one, two, three), (0.05 - 0.02, 0.15 - 0.03, 0.25 - 0.04), strict=True):
         assert found is not None
-        assert found.errors['joint joint2'] == pytest.approx(expected / scale[1], rel=1e-5)
+        assert found.errors['joint joint2'] == pytest.approx(off / scale[1], rel=1e-5)
 
 
 def test_nothing_is_foreseen_beyond_the_plan_nor_while_the_arm_holds(
