@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A frame predictor's training step and prediction against the plain loop over the frames.
+"""A frame predictor's training step, prediction and ranking against the loop over the frames.
 
 The reference runs the same modules in default memory order, float32, one frame after the other,
 the decoder on concatenated maps; it encodes no frame of which it needs nothing. Both sides begin
@@ -34,6 +34,7 @@ SIDE, BATCH, PAST, FUTURE = 64, 12, 2, 10
 HYPER: dict[str, Any] = {}  # the defaults are the published ones
 TARGETS = {'float32': 0.7, 'bf16': 0.45}
 PREDICTION_TARGET = 0.5
+CANDIDATES = 16  # plans that are ranked
 BETA = 1e-4
 REFERENCE = 'loop over the frames, plain layers in default memory order, float32'
 
@@ -49,7 +50,7 @@ def run(seconds: float) -> list[Measurement]:
         results = []
         for coder in CODERS:
             results += _training(coder, seconds)
-            results.append(_prediction(coder, seconds))
+            results += [_prediction(coder, seconds), _ranking(coder, seconds)]
         return results
     finally:
         torch.set_num_threads(threads)
@@ -195,6 +196,38 @@ def _prediction(coder: str, seconds: float) -> Measurement:
     return Measurement(
         what=f'{coder} {SIDE}x{SIDE}, {FUTURE} frames predicted from {PAST}, batch 1, 1 thread',
         ours=ours,
+        reference=reference,
+        reference_name=REFERENCE,
+        unit='ms of CPU time, median',
+        target=PREDICTION_TARGET,
+        details={'turns': len(taken[0]), 'threads': 1},
+    )
+
+
+def rankings(coder: str) -> dict[str, Step]:
+    """CANDIDATES plans ranked by what they lead to: ours, and one prediction of the loop."""
+    model = random_model(coder).eval()
+    joints = len(model.joint_names)
+    observation = {
+        'frames': torch.randint(0, 256, (PAST, SIDE, SIDE, 3), dtype=torch.uint8),
+        'actions': torch.randn(PAST - 1, joints),
+        'positions': torch.randn(PAST, joints),
+    }
+    goal = torch.randint(0, 256, (SIDE, SIDE, 3), dtype=torch.uint8)
+    chunks = torch.randn(CANDIDATES, FUTURE, joints)
+    return {
+        'reference': predictions(coder)['reference'],
+        'ours': lambda: model.rank(observation, chunks, goal=goal),
+    }
+
+
+def _ranking(coder: str, seconds: float) -> Measurement:
+    calls = rankings(coder)
+    taken = interleaved_ms(list(calls.values()), seconds, least=2, warm_up=1)
+    reference, ours = (statistics.median(times) for times in taken)
+    return Measurement(
+        what=f'{coder} {SIDE}x{SIDE}, {FUTURE} frames, each of {CANDIDATES} ranked, 1 thread',
+        ours=ours / CANDIDATES,
         reference=reference,
         reference_name=REFERENCE,
         unit='ms of CPU time, median',
