@@ -5,10 +5,10 @@
 Two cameras of 640x480 at 30 Hz, the arm and the policy node are processes of their own that speak
 over DDS. The policy is asked again as soon as it has answered, so that it never rests.
 
-Lateness of the ticks at 50 and 200 Hz: the reference is a loop in this process that only sleeps
-until the next absolute deadline, half of the time before and half after, with nothing beside it
-and the same priority. The policy once more in a thread of the node shows what its process is for.
-Gaps between commands, as the arm hears them: the reference is a node that infers in its timer.
+Lateness of the ticks at 50 and 200 Hz: the reference is a process that only sleeps until the next
+absolute deadline, half of the time before and half after, with nothing beside it, the same
+priority and its memory locked. The policy once more in a thread of the node shows what its
+process is for. Gaps between commands, as the arm hears them: the reference is a node that infers in its timer.
 From picture to command: once more with a policy that answers in milliseconds, since a minute of
 the large one has too few inferences for a 99th percentile.
 """
@@ -45,7 +45,7 @@ OTHERS = ('thread',)  # where else the policy may think
 QUICK_SIZE = Size(
     120, 160, (('chunk', 100), ('hidden_dim', 64), ('feedforward_dim', 128), ('backbone', 'small'))
 )
-BARE = 'bare absolute-deadline loop of the same priority, nothing beside it'
+BARE = 'bare absolute-deadline loop of the same priority, memory locked, nothing beside it'
 
 
 def run(seconds: float, size: Size = FULL_SIZE, quick: Size = QUICK_SIZE) -> list[Measurement]:

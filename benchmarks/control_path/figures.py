@@ -7,9 +7,10 @@ All arrays are in nanoseconds of one clock, all results in milliseconds.
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,15 +33,16 @@ def lateness_ms(times_ns: Sequence[int], first_ns: int, period_ns: int) -> Float
 def bare_loop(period_ns: int, seconds: float) -> Float64Array:
     """The lateness of a loop that does nothing but sleep until the next deadline.
 
-    It is scheduled as the tick of a node is, with that priority where it is permitted.
+    It has a process of its own and is scheduled as the tick of a node is, with that priority and
+    locked memory where they are permitted.
     """
-    with ThreadPoolExecutor(1) as pool:
+    with ProcessPoolExecutor(1, multiprocessing.get_context('spawn')) as pool:
         times, first_ns = pool.submit(_sleep_by_deadlines, period_ns, seconds).result()
     return lateness_ms(times, first_ns, period_ns)
 
 
 def _sleep_by_deadlines(period_ns: int, seconds: float) -> tuple[list[int], int]:
-    prepare_tick_thread(RealTime(lock_memory=False))
+    prepare_tick_thread(RealTime())
     times: list[int] = []
     first_ns = deadline_ns = time.monotonic_ns() + period_ns
     end_ns = first_ns + round(seconds * 1e9)
