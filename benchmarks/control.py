@@ -8,7 +8,10 @@ over DDS. The policy is asked again as soon as it has answered, so that it never
 Lateness of the ticks at 50 and 200 Hz: the reference is a process that only sleeps until the next
 absolute deadline, half of the time before and half after, with nothing beside it, the same
 priority and its memory locked. The policy once more in a thread of the node shows what its
-process is for. Gaps between commands, as the arm hears them: the reference is a node that infers in its timer.
+process is for.
+
+Gaps between commands, as the arm hears them: the reference is a node that infers in its timer.
+
 From picture to command: once more with a policy that answers in milliseconds, since a minute of
 the large one has too few inferences for a 99th percentile.
 """
