@@ -121,6 +121,22 @@ def test_a_new_stream_must_begin_where_the_arm_stands() -> None:
         assert found == expected
 
 
+@pytest.mark.parametrize(('sag', 'expected'), [(2e-4, {}), (0.0, {'acceleration': 1})])
+def test_a_new_stream_is_at_rest_where_the_arm_stands_and_an_old_one_goes_on(
+    sag: float, expected: dict[str, int]
+) -> None:
+    log = log_of(sound_commands())
+    last = log.positions[-1]
+    measured = last + [sag, 0, 0, 0, 0]
+    away = [ROBOT.joints.limits.acceleration_array()[0] * DT**2, 0, 0, 0, 0]
+    begin_ns = START_NS + TICKS * PERIOD_NS + 2_000_000_000
+    commands = [last + [2e-4, 0, 0, 0, 0], last + [2e-4, 0, 0, 0, 0] - away]
+    for tick, command in enumerate(commands):
+        log.add(command, begin_ns + tick * PERIOD_NS, measured)
+    wire = Wire(log, ROBOT)
+    assert {name: int(m.sum()) for name, m in wire.breaches.items() if m.any()} == expected
+
+
 @pytest.mark.parametrize(('known', 'periods'), [(20, 1), (19, 2), (18, 3), (10, 11), (30, 1)])
 def test_braking_counts_from_the_moment_that_the_fault_could_be_known(
     known: int, periods: int

@@ -281,6 +281,8 @@ def _clock_jumps(by_ns: int) -> Callable[..., Evidence]:
 
 
 def _clock_stands(rig: Rig, _rng: np.random.Generator) -> Evidence:
+    # The last halt of the clock may be told still.
+    rig.spin_until(lambda: not rig.journal.shows_now(TICKS_CEASED), DIAGNOSED_S)
     begin_ns = time.time_ns()
     rig.scene.clock_stands = True
     rig.spin(0.05)

@@ -119,6 +119,11 @@ class Journal:
             for key, value in values.items()
         )
 
+    def shows_now(self, pattern: str) -> bool:
+        """Whether the newest diagnostics say this."""
+        newest = self.diagnostics[-1][1] if self.diagnostics else {}
+        return any(re.match(pattern, f'{key}={value}') for key, value in newest.items())
+
     def lines_since(self, time_ns: int) -> list[str]:
         """What the node said from a time on."""
         return [text for _, text in self._lines[bisect_left(self._lines, (time_ns, '')) :]]

@@ -198,7 +198,8 @@ class Wire:
     def _beginnings(self) -> tuple[BoolArray, BoolArray]:
         """Which commands (N,) begin a stream anew, and which of them elsewhere than the arm is.
 
-        A stream that merely stood still for a while, as when /clock does, goes on.
+        A stream that merely stood still for a while, as when /clock does, goes on; one that is
+        nearer to where the arm stands than to its last command does not.
         """
         silent = np.diff(self.times_ns, prepend=0) > SILENCE_NS
         silent[0] = True
@@ -207,6 +208,8 @@ class Wire:
         velocity, acceleration = self._motion(np.zeros(len(silent), dtype=np.bool_))
         goes_on = (np.abs(velocity) <= self._max_velocity).all(axis=1)
         goes_on &= (np.abs(acceleration) <= self._max_acceleration).all(axis=1)
+        last = np.concatenate((self._positions[:1], self._positions[:-1]))
+        goes_on &= np.abs(self._positions - last).max(axis=1) <= away.max(axis=1)
         goes_on[0] = False
         begins = silent & ~goes_on
         return begins, begins & ~near
