@@ -34,11 +34,15 @@ class Served:
         self._thread = threading.Thread(target=spin_until_stopped, args=arguments, daemon=True)
         self._thread.start()
 
-    def close(self) -> bool:
+    def stop(self) -> bool:
         """Ask it to stop; whether it did."""
         self._stop.set()
         self._thread.join(10)
-        ended = not self._thread.is_alive()
+        return not self._thread.is_alive()
+
+    def close(self) -> bool:
+        """Stop it and be done with it; whether it stopped."""
+        ended = self.stop()
         self.node.destroy_node()
         return ended
 
@@ -77,7 +81,9 @@ def test_messages_services_and_timers_are_served_in_one_thread(
     assert len(served.threads) == 1
 
 
-def test_a_service_is_served_while_messages_never_end(bench: Bench, served: Served) -> None:
+def test_a_service_is_served_and_an_end_noticed_while_messages_never_end(
+    bench: Bench, served: Served
+) -> None:
     publisher = bench.client.create_publisher(Int64, 'numbers', MESSAGES)
     bench.spin_until(lambda: publisher.get_subscription_count() == 1, 'the subscription')
     ended = threading.Event()
@@ -93,6 +99,7 @@ def test_a_service_is_served_while_messages_never_end(bench: Bench, served: Serv
         ticks = served.ticks
         assert bench.call(Trigger, 'ask').success
         bench.spin_until(lambda: served.ticks > ticks + 2, 'the timer')
+        assert served.stop(), 'it went on serving'
     finally:
         ended.set()
         flood.join(10)

@@ -40,7 +40,7 @@ class MessagesFirst(SingleThreadedExecutor):
         if now_s >= self._rest_due_s:
             self._rest_due_s = now_s + REST_PERIOD_S
             self._found = True
-            while self._found:
+            while self._found and time.monotonic() < self._rest_due_s:  # a flood has no end
                 self._found = False
                 self.spin_once(timeout_sec=0)
         self._messages_only = True
