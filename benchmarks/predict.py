@@ -190,12 +190,19 @@ def _training(coder: str, seconds: float) -> list[Measurement]:
 
 
 def _prediction(coder: str, seconds: float) -> Measurement:
-    calls = predictions(coder)
+    what = f'{coder} {SIDE}x{SIDE}, {FUTURE} frames predicted from {PAST}, batch 1, 1 thread'
+    return _against_a_prediction(what, predictions(coder), seconds)
+
+
+def _against_a_prediction(
+    what: str, calls: dict[str, Step], seconds: float, plans: int = 1
+) -> Measurement:
+    """One of so many plans that a call of ours foresees, against one prediction of the loop."""
     taken = interleaved_ms(list(calls.values()), seconds, least=3, warm_up=2)
     reference, ours = (statistics.median(times) for times in taken)
     return Measurement(
-        what=f'{coder} {SIDE}x{SIDE}, {FUTURE} frames predicted from {PAST}, batch 1, 1 thread',
-        ours=ours,
+        what=what,
+        ours=ours / plans,
         reference=reference,
         reference_name=REFERENCE,
         unit='ms of CPU time, median',
@@ -222,18 +229,8 @@ def rankings(coder: str) -> dict[str, Step]:
 
 
 def _ranking(coder: str, seconds: float) -> Measurement:
-    calls = rankings(coder)
-    taken = interleaved_ms(list(calls.values()), seconds, least=2, warm_up=1)
-    reference, ours = (statistics.median(times) for times in taken)
-    return Measurement(
-        what=f'{coder} {SIDE}x{SIDE}, {FUTURE} frames, each of {CANDIDATES} ranked, 1 thread',
-        ours=ours / CANDIDATES,
-        reference=reference,
-        reference_name=REFERENCE,
-        unit='ms of CPU time, median',
-        target=PREDICTION_TARGET,
-        details={'turns': len(taken[0]), 'threads': 1},
-    )
+    what = f'{coder} {SIDE}x{SIDE}, {FUTURE} frames, each of {CANDIDATES} ranked, 1 thread'
+    return _against_a_prediction(what, rankings(coder), seconds, CANDIDATES)
 
 
 if __name__ == '__main__':
