@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ import torch
 from fake_arm import FakeArm, MakeNode, assert_safe
 from policy_examples import small_policy
 from rcl_interfaces.msg import Log
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from ros_testing import Bench
 
 from motion_policy.errors import UserError
@@ -148,6 +151,30 @@ def test_closing_ends_a_process_that_does_not_listen(process: InferenceProcess) 
     assert process.pid is None
 
 
+@pytest.fixture
+def stopped_workers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The ids of all processes that begin from now on, each stopped before it has loaded."""
+    pids: list[int] = []
+
+    class Stopped(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            os.kill(self.pid, signal.SIGSTOP)
+            pids.append(self.pid)
+
+    monkeypatch.setattr('motion_policy.nodes.worker_process.subprocess.Popen', Stopped)
+    return pids
+
+
+def test_a_process_that_hangs_while_it_loads_is_ended_in_time(
+    setup: PolicySetup, stopped_workers: list[int]
+) -> None:
+    said = r'inference process was not ready after 1 s \(inference.start_timeout\) and was ended$'
+    with pytest.raises(UserError, match=said):
+        InferenceProcess(setup, print, PATIENCE_S, 1.0)
+    assert len(stopped_workers) == 1 and not alive(stopped_workers[0])
+
+
 def test_what_is_wrong_with_a_policy_is_said_as_in_this_process(
     setup: PolicySetup,
 ) -> None:
@@ -185,4 +212,51 @@ def test_the_arm_holds_while_the_process_is_dead_and_goes_on_by_itself(
     arm.diagnostics.clear()
     arm.wait_for_diagnostic('control', 'state', 'run')
     assert node._inference._runner.pid not in (None, pid)
+    assert_safe(arm.commands, formula_arm())
+
+
+def test_a_node_whose_process_hangs_while_it_loads_says_so_and_can_be_configured_again(
+    bench: Bench,
+    make_node: MakeNode,
+    stopped_workers: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines: list[str] = []
+    bench.client.create_subscription(Log, '/rosout', lambda m: lines.append(m.msg), 100)
+    limit = {'inference.isolation': 'process', 'inference.start_timeout': 1.0}
+    node = make_node(autostart=False, backend='eager', **limit)
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    named = 'cannot configure: the inference process was not ready after 1 s'
+    bench.spin_until(lambda: any(line.startswith(named) for line in lines), named)
+    assert all('\n' not in line for line in lines)
+    assert not any(alive(pid) for pid in stopped_workers)
+    monkeypatch.undo()
+    node.set_parameters([Parameter('inference.start_timeout', value=PATIENCE_S)])
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+
+
+def test_the_arm_holds_while_a_process_that_is_begun_anew_hangs(
+    bench: Bench, arm: FakeArm, make_node: MakeNode, request: pytest.FixtureRequest
+) -> None:
+    lines: list[str] = []
+    bench.client.create_subscription(Log, '/rosout', lambda m: lines.append(m.msg), 100)
+    node = make_node(**{'inference.isolation': 'process', 'backend': 'eager'})
+    arm.enable_when_ready()
+    arm.wait_for_diagnostic('control', 'state', 'run')
+    assert node._inference is not None
+    process = node._inference._runner
+    assert isinstance(process, InferenceProcess) and process.pid is not None
+    stopped = request.getfixturevalue('stopped_workers')
+    process._start_timeout_s = 1.0
+    os.kill(process.pid, signal.SIGKILL)
+    named = 'hold: policy: the inference process was not ready after 1 s'
+    bench.spin_until(lambda: any(line.startswith(named) for line in lines), named)
+    arm.wait_for_diagnostic('control', 'state', 'hold')
+    process._start_timeout_s = PATIENCE_S
+    request.getfixturevalue('monkeypatch').undo()
+    for pid in stopped:
+        if alive(pid):
+            os.kill(pid, signal.SIGCONT)
+    arm.diagnostics.clear()
+    arm.wait_for_diagnostic('control', 'state', 'run')
     assert_safe(arm.commands, formula_arm())

@@ -74,7 +74,7 @@ def make_foresight(
         setup = ForesightSetup(checkpoint, policy.robot, policy.device, threads)
         _check_camera(setup, watched)
         watch = _make_watch(node, setup.spec, controller, publish, f"'{checkpoint}'")
-        source = PlanSource(setup, watch, current_plan)
+        source = PlanSource(setup, watch, current_plan, parameter(node, 'inference.start_timeout'))
         settings = realtime_settings(node)
         source.start(node.get_logger().info, lambda: prepare_thread_beside_tick(settings))
         return source

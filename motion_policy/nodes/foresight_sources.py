@@ -24,7 +24,7 @@ from motion_policy.control.timing import Deadlines
 from motion_policy.nodes.foresight_setup import ForesightSetup
 from motion_policy.nodes.foresight_watch import ForesightWatch
 from motion_policy.nodes.inference_thread import STOP_TIMEOUT_S, PolicyStep, failure_text
-from motion_policy.nodes.worker_process import WorkerProcess
+from motion_policy.nodes.worker_process import START_TIMEOUT_S, WorkerProcess
 from motion_policy.streams import Row, StreamError, observation_from_row
 
 TIMEOUT_S = 5.0  # a look that takes longer counts as hung
@@ -116,9 +116,11 @@ class PlanSource:
         setup: ForesightSetup,
         watch: ForesightWatch,
         current_plan: Callable[[], Plan | None],
+        start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
         self.watch = watch
         self._setup = setup
+        self._start_timeout_s = start_timeout_s
         spec = setup.spec
         self._robot = robot_as_seen(setup.robot, spec.cameras)
         self._current_plan = current_plan
@@ -181,7 +183,9 @@ class PlanSource:
         prepare_thread: Callable[[], None],
     ) -> None:
         try:
-            self._process = process = WorkerProcess(self._setup, say, TIMEOUT_S, 'foresight')
+            self._process = process = WorkerProcess(
+                self._setup, say, TIMEOUT_S, 'foresight', self._start_timeout_s
+            )
             prepare_thread()
         except BaseException as error:
             ready.set_exception(error)

@@ -13,7 +13,7 @@ from typing import Any
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.policy_runner import PolicyFacts, checked_observation
 from motion_policy.nodes.policy_setup import PolicySetup
-from motion_policy.nodes.worker_process import WorkerProcess
+from motion_policy.nodes.worker_process import START_TIMEOUT_S, WorkerProcess
 from motion_policy.streams import Observation
 
 
@@ -22,9 +22,15 @@ class InferenceProcess(WorkerProcess):
 
     facts: PolicyFacts
 
-    def __init__(self, setup: PolicySetup, say: Callable[[str], None], timeout_s: float) -> None:
+    def __init__(
+        self,
+        setup: PolicySetup,
+        say: Callable[[str], None],
+        timeout_s: float,
+        start_timeout_s: float = START_TIMEOUT_S,
+    ) -> None:
         self._setup = setup
-        super().__init__(setup, say, timeout_s, 'inference')
+        super().__init__(setup, say, timeout_s, 'inference', start_timeout_s)
 
     def warm_up(self) -> None:
         """The process has done so by itself."""

@@ -57,6 +57,7 @@ from motion_policy.nodes.realtime import (
     use_cores,
 )
 from motion_policy.nodes.shell import declare, parameter, run_node
+from motion_policy.nodes.worker_process import START_TIMEOUT_S
 from motion_policy.policies import load_policy
 from motion_policy.policies.allocator import keep_freed_memory
 from motion_policy.policies.backends import (
@@ -111,6 +112,10 @@ class PolicyNode(LifecycleNode):
             self, 'inference.timeout', INFERENCE_TIMEOUT_S, 'A step in a process of its own that '
             'takes longer [s] counts as hung; the process is begun anew',
             minimum=0.1, maximum=600.0,
+        )  # fmt: skip
+        declare(
+            self, 'inference.start_timeout', START_TIMEOUT_S, 'A process of its own that is not '
+            'ready after so long [s] counts as hung and is ended', minimum=1.0, maximum=3600.0,
         )  # fmt: skip
         declare(self, 'inference.cpus', '', 'Cores of the policy, e.g. 1 or 2-3; empty: any')
         declare(
@@ -283,6 +288,7 @@ class PolicyNode(LifecycleNode):
 
     def _runner_maker(self, setup: PolicySetup) -> Callable[[], Runner]:
         say, timeout_s = self.get_logger().info, parameter(self, 'inference.timeout')
+        start_timeout_s = parameter(self, 'inference.start_timeout')
         cpus = cores(parameter(self, 'inference.cpus'), 'inference.cpus')
         isolation = parameter(self, 'inference.isolation')
         apart = isolation == 'process' or (isolation == 'auto' and setup.answers_chunks)
@@ -291,7 +297,7 @@ class PolicyNode(LifecycleNode):
             if cpus:
                 say(f'inference: {use_cores(cpus)}')
             if apart:
-                process = InferenceProcess(setup, say, timeout_s)
+                process = InferenceProcess(setup, say, timeout_s, start_timeout_s)
                 self.prepare_thread()  # all that is left to this one is to hand pictures over
                 return process
             return setup.make_runner(say, load_policy)

@@ -27,22 +27,30 @@ from motion_policy.streams.images import RgbImage
 WORKER = 'motion_policy.nodes.worker'
 POLL_S = 0.1
 END_S = 1.0
+START_TIMEOUT_S = 300.0  # loading and trying back ends may take a minute, compiling several
 
 
 class WorkerProcess:
     """Does `job` in a process; `say` gets a line about slow work, `name` is that of the process.
 
-    An answer that takes longer than `timeout_s` counts as hung. Made, used and closed in one
-    thread, with which the process ends; only `close` may come from another.
+    An answer that takes longer than `timeout_s` counts as hung, and so does a beginning that takes
+    longer than `start_timeout_s`, which is a UserError. Made, used and closed in one thread, with
+    which the process ends; only `close` may come from another.
     """
 
     def __init__(
-        self, job: Job, say: Callable[[str], None], timeout_s: float, name: str = 'worker'
+        self,
+        job: Job,
+        say: Callable[[str], None],
+        timeout_s: float,
+        name: str = 'worker',
+        start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
         self.name = name
         self._job = job
         self._say = say
         self._timeout_s = timeout_s
+        self._start_timeout_s = start_timeout_s
         self._closed = False
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
@@ -96,9 +104,13 @@ class WorkerProcess:
             words = [sys.executable, '-m', WORKER, *map(str, (*descriptors, os.getpid()))]
             self._process = subprocess.Popen(words, pass_fds=descriptors)
             self._connection = Connection(ours.detach())
+        late = UserError(
+            f'the {self.name} process was not ready after {self._start_timeout_s:g} s '
+            '(inference.start_timeout) and was ended'
+        )
         try:
             self._send(self._job)
-            return self._answer(None)
+            return self._answer(time.monotonic() + self._start_timeout_s, late)
         except BaseException:
             self._end('it could not begin')
             raise
@@ -110,15 +122,20 @@ class WorkerProcess:
         except OSError:
             self._fail(self._words_of_the_end())
 
-    def _answer(self, until: float | None) -> Any:
-        """What the process answers, at the latest at `until` of the monotonic clock."""
+    def _answer(self, until: float, late: UserError | None = None) -> Any:
+        """What the process answers, at the latest at `until` of the monotonic clock.
+
+        Later is a failure, or `late`.
+        """
         assert self._connection is not None
         while True:
             try:
                 if not self._connection.poll(POLL_S):
                     if self._closed:
                         self._fail('it was closed')
-                    if until is not None and time.monotonic() > until:
+                    if time.monotonic() > until:
+                        if late is not None:
+                            raise late
                         self._fail(f'no answer for {self._timeout_s:g} s')
                     continue
                 kind, content = self._connection.recv()
