@@ -26,6 +26,7 @@ from fake_arm import (
     save_random_policy,
     stand_before_policy,
 )
+from rcl_interfaces.msg import Log
 from rclpy.lifecycle import TransitionCallbackReturn
 from ros_testing import Bench
 from std_msgs.msg import Bool, Float64MultiArray
@@ -33,7 +34,7 @@ from trajectory_arm import CHUNKS, EVERY_TRAJECTORY, TrajectoryArm, nanoseconds
 from trajectory_msgs.msg import JointTrajectory
 
 from motion_policy.errors import UserError
-from motion_policy.robot import RobotSpecError
+from motion_policy.robot import RobotSpec, RobotSpecError
 
 ROBOT = formula_arm(command=CHUNKS)
 ROWS = 60
@@ -150,15 +151,59 @@ def test_no_trajectory_reaches_further_than_it_may_and_the_arm_never_rests_betwe
     arm.assert_told_safely()
 
 
-def test_a_reach_in_which_the_arm_cannot_brake_is_one_line(
-    make_node: MakeNode, capfd: pytest.CaptureFixture[str]
+def slow_arm(seconds: float) -> RobotSpec:
+    """The arm, if it took so long to brake from its full speed."""
+    limits = ROBOT.joints.limits
+    accelerations = tuple(v / seconds for v in limits.velocity)
+    limits = limits.model_copy(update={'acceleration': accelerations})
+    joints = ROBOT.joints.model_copy(update={'limits': limits})
+    return ROBOT.model_copy(update={'name': 'slow_arm', 'joints': joints})
+
+
+def test_an_arm_that_takes_long_to_brake_is_sent_so_much_more_ahead(
+    bench: Bench, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    robot = ROBOT.name
-    node = make_node(autostart=False, **{'chunk.send_ahead': 0.5})
+    waving(monkeypatch)
+    slow = slow_arm(1.5)
+    (tmp_path / 'slow.yaml').write_text(slow.to_yaml())
+    arm, lines = TrajectoryArm(bench, slow), []
+    bench.client.create_subscription(Log, '/rosout', lambda m: lines.append(m.msg), 100)
+    running(arm, make_node, robot=str(tmp_path / 'slow.yaml'), **{'chunk.execute': ROWS})
+    said = "trajectories reach 2.10 s ahead: 'slow_arm' takes 1.50 s to brake from full speed"
+    bench.spin_until(lambda: said in lines, said)
+    arm.bench.spin_until(lambda: longest_motion(arm.told()) > 2 * ROWS, 'a long motion')
+    reach = [nanoseconds(message.points[-1].time_from_start) for message in arm.trajectories]
+    assert max(reach) <= 2_100_000_000
+    assert arm.enable(False).success
+    arm.wait_for_idle()
+    arm.assert_told_safely()
+
+
+@pytest.mark.parametrize(
+    ('brakes_s', 'ahead_s', 'said'),
+    [
+        (1 / 3, 0.5, 'chunk.send_ahead is 0.5 s, expected 0, -1 or at least 0.53 s: '
+         "'slow_arm' takes 0.33 s to brake"),
+        (1.5, 1.0, 'chunk.send_ahead is 1 s, expected 0, -1 or at least 1.70 s: '
+         "'slow_arm' takes 1.50 s to brake"),
+        (80.0, -1.0, "chunk.send_ahead: 'slow_arm' takes 80.00 s to brake from full speed, "
+         'expected that trajectories reach at most 60 s ahead'),
+    ],
+)  # fmt: skip
+def test_a_reach_in_which_the_arm_cannot_brake_is_one_line(
+    brakes_s: float,
+    ahead_s: float,
+    said: str,
+    make_node: MakeNode,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / 'slow.yaml').write_text(slow_arm(brakes_s).to_yaml())
+    robot = str(tmp_path / 'slow.yaml')
+    node = make_node(autostart=False, robot=robot, **{'chunk.send_ahead': ahead_s})
     capfd.readouterr()
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     lines = [x for x in capfd.readouterr().err.strip().splitlines() if 'ERROR' in x]
-    said = f"chunk.send_ahead is 0.5 s, expected 0 or at least 0.53 s: '{robot}' takes 0.33 s"
     assert len(lines) == 1 and said in lines[0]
 
 

@@ -27,18 +27,21 @@ from motion_policy.robot import RobotSpec
 NEAR_SOON, NEAR_LATER, SOON_NS = 2.0, 0.25, 1_000_000_000
 LEAD_MARGIN = 1.5  # times what the last computation took, the next one may take
 ERROR_PERIOD_S = 5.0
-SEND_AHEAD_S = 1.0
+BY_ARM_S = -1.0
+SEND_AHEAD_S = 1.0  # for an arm that brakes so soon that this leaves it the usual time
 MAX_SEND_AHEAD_S = 60.0
-RESENDING_S = 0.2  # beyond the way to rest, so that there is time to send what follows
+# Beyond the way to rest, so that there is time to send what follows: at least, and usually.
+RESENDING_S, RESENDING_PERIODS, USUAL_SHARE = 0.2, 10, 3
 NANOSECONDS_PER_S = 1_000_000_000
 
 
 def declare_chunk_output_parameters(node: Node) -> None:
     """Declare how far ahead trajectories are sent."""
     declare(
-        node, 'chunk.send_ahead', SEND_AHEAD_S, 'How far ahead of now [s] what is sent to a topic '
-        'with `send: chunk` may reach, the way to rest included; 0: all that is planned',
-        minimum=0.0, maximum=MAX_SEND_AHEAD_S,
+        node, 'chunk.send_ahead', BY_ARM_S, 'How far ahead of now [s] what is sent to a topic '
+        'with `send: chunk` may reach, the way to rest included; 0: all that is planned; '
+        f'negative: {SEND_AHEAD_S:g} s, or more for an arm that takes long to brake',
+        minimum=BY_ARM_S, maximum=MAX_SEND_AHEAD_S,
     )  # fmt: skip
 
 
@@ -47,17 +50,30 @@ def send_ahead_ns(node: Node, robot: RobotSpec) -> int | None:
 
     UserError if that is too short for the arm to reach its full speed and to brake again.
     """
-    ahead_s: float = parameter(node, 'chunk.send_ahead')
-    if not ahead_s or not any(topic.send == 'chunk' for topic in robot.joints.command):
+    if not any(topic.send == 'chunk' for topic in robot.joints.command):
         return None
+    asked_s: float = parameter(node, 'chunk.send_ahead')
     limits = robot.joints.limits
     brake_s = float((limits.velocity_array() / limits.acceleration_array()).max())
-    if ahead_s < brake_s + RESENDING_S:
+    resending_s = max(RESENDING_S, RESENDING_PERIODS / robot.rate)
+    takes = f"'{robot.name}' takes {brake_s:.2f} s to brake from full speed"
+    ahead_s = asked_s
+    if asked_s < 0:
+        ahead_s = max(SEND_AHEAD_S, brake_s + USUAL_SHARE * resending_s)
+    if ahead_s > MAX_SEND_AHEAD_S:
         raise UserError(
-            f'chunk.send_ahead is {ahead_s:g} s, expected 0 or at least '
-            f"{brake_s + RESENDING_S:.2f} s: '{robot.name}' takes {brake_s:.2f} s to brake"
+            f'chunk.send_ahead: {takes}, expected that trajectories reach at most '
+            f'{MAX_SEND_AHEAD_S:g} s ahead: give joints.limits with less velocity or more '
+            'acceleration, or 0 for all that is planned'
         )
-    return round(ahead_s * NANOSECONDS_PER_S)
+    if ahead_s and ahead_s < brake_s + resending_s:
+        raise UserError(
+            f'chunk.send_ahead is {ahead_s:g} s, expected 0, -1 or at least '
+            f'{brake_s + resending_s:.2f} s: {takes}'
+        )
+    reach = f'{ahead_s:.2f} s ahead' if ahead_s else 'to the end of the plan'
+    node.get_logger().info(f'trajectories reach {reach}: {takes}')
+    return round(ahead_s * NANOSECONDS_PER_S) if ahead_s else None
 
 
 class ChunkOutput:
