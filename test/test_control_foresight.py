@@ -13,12 +13,11 @@ from frame_predictors import small_predictor
 from policy_examples import small_policy, small_robot
 
 from motion_policy.control import ActionBuffer
-from motion_policy.control.foresight import (
+from motion_policy.control.foresight import OwnForesight, PlanForesight, Surprise
+from motion_policy.control.foresight_errors import (
     FLOOR,
-    OwnForesight,
-    PlanForesight,
-    Surprise,
-    frame_errors,
+    MOTION_FLOOR,
+    FrameErrors,
     image_channels,
 )
 from motion_policy.control.lookahead import Plan
@@ -90,14 +89,32 @@ def test_errors_of_a_frame_are_what_they_say() -> None:
     predicted[:, :4, :4] = 0.5  # one of 256 patches, that was to become grey
     predicted[0, :4, 4:8] = before[0, :4, 4:8] = 0.3  # a red one, that was to stay
     before[:, 8:16, :8] = predicted[:, 8:16, :8] = 0.1
-    errors = frame_errors('top', predicted, seen, before, 0.001)
-    image, ratio, patch, colour = (errors[name] for name in image_channels('top'))
+    errors = FrameErrors('top', 0.001).of(predicted, seen, before, 0.0)
+    image, ratio, patch, colour, sudden = (errors[name] for name in image_channels('top'))
     wrong = (0.25 + 0.03 + 4 * 0.01) / 256
     assert image == pytest.approx(wrong)
     assert ratio == pytest.approx(wrong / ((0.03 + 4 * 0.01) / 256 + 0.001))
     # Where a change was foreseen an error counts for less than where none was.
     assert patch == pytest.approx(0.03 / 0.001)
     assert colour == pytest.approx((0.2**2 + 2 * 0.1**2) / 3)
+    assert sudden == 0  # nothing was seen before
+
+
+def test_an_error_is_sudden_when_it_comes_and_goes_and_the_less_the_more_moves() -> None:
+    errors = FrameErrors('top', FLOOR)
+    right, wrong = torch.full((3, 64, 64), 0.5), torch.full((3, 64, 64), 0.5)
+    wrong[0, 8:12, 8:12] += 0.3  # one of 256 patches, redder than it is drawn
+    red = (0.2**2 + 2 * 0.1**2) / 3
+
+    def sudden(seen: torch.Tensor, motion: float) -> float:
+        return errors.of(right, seen, right, motion)['sudden/top']
+
+    assert sudden(right, 0.0) == 0
+    assert sudden(wrong, 0.0) == pytest.approx(red / MOTION_FLOOR, rel=1e-4)
+    assert sudden(wrong, 0.0) == pytest.approx(0, abs=1e-9)  # it is drawn so all the time
+    assert sudden(right, 0.2) == pytest.approx(red / (0.2 + MOTION_FLOOR), rel=1e-4)
+    errors.reset()
+    assert sudden(wrong, 0.0) == 0
 
 
 def test_the_score_is_the_greatest_share_of_a_limit_and_names_its_channel() -> None:
@@ -122,8 +139,10 @@ def test_a_recurrent_policy_that_foresees_rightly_has_no_error() -> None:
     foresight = OwnForesight(small_policy().spec)
     image = np.full((16, 20, 3), 77, np.uint8)
     for step in range(3):
+        # It is foreseen half a period behind: half of the way at first, then on its way.
+        position = max(0.0, step - 0.5) * HALF
         observation = Observation(
-            step * HALF, HALF, None, {'top': np.full((24, 32, 3), 77, np.uint8)}, None
+            position, HALF, None, {'top': np.full((24, 32, 3), 77, np.uint8)}, None
         )
         chunk = (step + 1) * HALF[None]
         found = foresight.look(
@@ -132,6 +151,24 @@ def test_a_recurrent_policy_that_foresees_rightly_has_no_error() -> None:
         if step:
             assert found is not None and (found.step, found.score) == (1, None)
             assert set(found.errors.values()) == {0.0}
+
+
+def test_what_came_suddenly_is_told_of_an_arm_that_hardly_moves() -> None:
+    foresight = OwnForesight(small_policy().spec)
+    extras = {'image/top': np.full((16, 20, 3), 77, np.uint8)}
+    found = []
+    for step, (red, to) in enumerate([(77, 0.0), (77, 0.0), (177, 0.0), (177, 0.2), (77, 0.2)]):
+        image = np.full((24, 32, 3), 77, np.uint8)
+        image[..., 0] = red
+        observation = Observation(0 * HALF, HALF, None, {'top': image}, None)
+        time_ns = START_NS + step * PERIOD_NS
+        found.append(foresight.look(time_ns, observation, to * HALF[None], extras))
+    still, came, stayed, moved = (f.errors['sudden/top'] for f in found[1:] if f is not None)
+    assert still == stayed == 0 and 0 < moved < came / 2
+    observation = Observation(HALF, HALF, None, {'top': picture(0)}, None)
+    for periods in (7, 8):  # after a gap there was no look just before
+        again = foresight.look(START_NS + periods * PERIOD_NS, observation, HALF[None], extras)
+    assert again is not None and again.errors['sudden/top'] == 0
 
 
 @pytest.mark.parametrize('gap_ns', [0, PERIOD_NS // 3, 2 * PERIOD_NS, -PERIOD_NS])

@@ -14,10 +14,17 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from motion_policy.control.action_buffer import ActionBuffer
+from motion_policy.control.foresight_errors import (
+    FLOOR,
+    FrameErrors,
+    foreseen_motion,
+    image_channels,
+    joint_channels,
+    joint_errors,
+)
 from motion_policy.control.lookahead import Plan
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.errors import UserError
@@ -30,9 +37,6 @@ from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation
 from motion_policy.streams.images import RgbImage
 
-FLOOR = 1e-4  # of a squared error in [0, 1]: about what the noise of a camera makes
-PATCHES = 16  # across and down a frame: what is removed may be few pixels
-
 
 @dataclass(frozen=True)
 class Surprise:
@@ -41,9 +45,8 @@ class Surprise:
     Attributes:
         time_ns: of what was seen.
         step: frames since the prediction, from 1.
-        errors: by channel; `image/CAM`, `image ratio/CAM`, `patch/CAM` and `colour/CAM` are those
-            of `frame_errors`; `joint NAME`: how far a joint is from where it was foreseen, in
-            units of the normalisation.
+        errors: by channel; those of images are of `FrameErrors`; `joint NAME`: how far a joint is
+            from where it was foreseen, in units of the normalisation.
         score: greatest error over its limit, above 1 an alarm; None without limits.
         worst: the channel of the score.
     """
@@ -71,57 +74,6 @@ def judged(
     return Surprise(time_ns, step, errors, shares[worst], worst)
 
 
-def image_channels(camera: str) -> tuple[str, ...]:
-    """The channels of `frame_errors`."""
-    return tuple(f'{kind}/{camera}' for kind in ('image', 'image ratio', 'patch', 'colour'))
-
-
-def joint_channels(spec: PolicySpec) -> tuple[str, ...]:
-    """The channels of `joint_errors`."""
-    return tuple(f'joint {name}' for name in spec.robot.joints.names)
-
-
-def frame_errors(
-    camera: str, predicted: Tensor, seen: Tensor, before: Tensor, floor: float
-) -> dict[str, float]:
-    """Errors of a predicted frame by channel, from squared errors of colours in [0, 1].
-
-    `image`: the mean. `image ratio`: that over the error of the last frame seen; 1 where repeating
-    it would have been as good, as a still scene is easy to foresee. `patch`: of the worst of 16x16
-    patches, over the change that was foreseen there: what moves is hard to foresee. `colour`: of
-    the worst patch, brightness left out: an object differs from arm and table in colour.
-
-    Args:
-        camera: whose frame it is.
-        predicted, seen, before: the frame as predicted, as seen, and the last that was seen when
-            it was predicted; (3, h, w) in [0, 1].
-        floor: added to what errors are divided by.
-    """
-    wrong, changed, expected = (
-        (one - other).square().mean(0)
-        for one, other in ((predicted, seen), (before, seen), (predicted, before))
-    )
-    off = predicted - seen
-    colour = (off - off.mean(0)).square().mean(0)
-    errors = (
-        wrong.mean(),
-        wrong.mean() / (changed.mean() + floor),
-        (_patches(wrong) / (_patches(expected) + floor)).max(),
-        _patches(colour).max(),
-    )
-    return {name: e.item() for name, e in zip(image_channels(camera), errors, strict=True)}
-
-
-def _patches(error: Tensor) -> Tensor:
-    return F.adaptive_avg_pool2d(error[None], PATCHES)
-
-
-def joint_errors(spec: PolicySpec, foreseen: Float64Array, measured: Any) -> dict[str, float]:
-    """How far each joint (J,) is from where it was foreseen, by channel."""
-    off = np.abs(foreseen - measured) / np.array(spec.normalisation.qpos.scale)
-    return dict(zip(joint_channels(spec), off.tolist(), strict=True))
-
-
 class OwnForesight:
     """What a recurrent policy predicted one step before, held against what it sees now.
 
@@ -143,7 +95,8 @@ class OwnForesight:
         _check_limits(limits, [*channels, *joint_channels(spec)])
         self._spec = spec
         self._limits = limits
-        self._floor = FLOOR if limits is None else limits.floor
+        floor = FLOOR if limits is None else limits.floor
+        self._errors = {name: FrameErrors(name, floor) for name in spec.cameras}
         self._period_ns = round(1e9 / spec.rate)
         self.reset()
 
@@ -152,7 +105,11 @@ class OwnForesight:
         self._due_ns: int | None = None
         self._seen: dict[str, Tensor] = {}
         self._images: dict[str, Tensor] = {}
+        self._target: Float64Array = np.zeros(0)
         self._joints: Float64Array = np.zeros(0)
+        self._motion = 0.0
+        for errors in self._errors.values():
+            errors.reset()
 
     def look(
         self,
@@ -172,19 +129,28 @@ class OwnForesight:
         seen = {name: self._unit(observation.images[name]) for name in self._spec.cameras}
         found: Surprise | None = None
         if self._due_ns is not None and abs(time_ns - self._due_ns) <= self._period_ns // 2:
-            errors: dict[str, float] = {}
-            for name, frame in seen.items():
-                before = self._seen[name]
-                errors |= frame_errors(name, self._images[name], frame, before, self._floor)
-            errors |= joint_errors(self._spec, self._joints, observation.qpos)
-            found = judged(time_ns, 1, errors, self._limits)
+            found = judged(time_ns, 1, self._errors_of(seen, observation.qpos), self._limits)
+        if found is None:
+            self.reset()
         if not np.isfinite(chunk).all():
             self.reset()
             return found
+        # An arm follows a little behind its commands: see `PlanForesight`.
+        behind = observation.qpos if found is None else self._target
+        self._target = chunk[0]
+        self._joints = (behind + self._target) / 2
+        self._motion = foreseen_motion(self._spec, self._target, observation.qpos)
         self._due_ns = time_ns + self._period_ns
-        self._seen, self._joints = seen, chunk[0]
+        self._seen = seen
         self._images = {name: self._unit(extras[f'image/{name}']) for name in seen}
         return found
+
+    def _errors_of(self, seen: Mapping[str, Tensor], position: Any) -> dict[str, float]:
+        errors = joint_errors(self._spec, self._joints, position)
+        for name, frame in seen.items():
+            predicted, last = self._images[name], self._seen[name]
+            errors |= self._errors[name].of(predicted, frame, last, self._motion)
+        return errors
 
     def _unit(self, image: RgbImage) -> Tensor:
         return _unit(_resized(image, self._spec.image_size))
@@ -202,8 +168,8 @@ class _Seen:
 
 @dataclass(frozen=True)
 class _Foreseen:
-    """Frames (F, 3, h, w) and joints (F, J) of the periods after `time_ns`, and the last frame
-    seen (3, h, w).
+    """Frames (F, 3, h, w) of the periods after `time_ns`, the joints (1 + F, J) then and of these
+    periods, and the last frame seen (3, h, w).
     """
 
     time_ns: int
@@ -242,7 +208,7 @@ class PlanForesight:
         self.period_ns = model.period_ns
         self._model = model
         self._limits = limits
-        self._floor = FLOOR if limits is None else limits.floor
+        self._errors = FrameErrors(self.camera, FLOOR if limits is None else limits.floor)
         self._seed = seed
         self.reset()
 
@@ -250,6 +216,7 @@ class PlanForesight:
         """Forget what was seen and predicted."""
         self._seen: deque[_Seen] = deque(maxlen=self._model.config.past)
         self._foreseen: _Foreseen | None = None
+        self._errors.reset()
         self._generator = torch.Generator(self._model.device).manual_seed(self._seed)
 
     def look(
@@ -277,6 +244,7 @@ class PlanForesight:
         left_ns = 0 if plan is None else (plan.buffer.covers_until_ns or 0) - time_ns
         if plan is None or left_ns <= -self.period_ns:  # it holds, or goes to its first target
             self._foreseen = None
+            self._errors.reset()
             return None
         step = self._step(time_ns)
         found = self._judged(time_ns, step, frame, position)
@@ -311,10 +279,13 @@ class PlanForesight:
     ) -> Surprise | None:
         foreseen = self._foreseen
         if foreseen is None or not 0 < step <= len(foreseen.frames):
+            self._errors.reset()
             return None
+        spec, joints = self._model.spec, foreseen.joints
+        motion = foreseen_motion(spec, joints[step], joints[step - 1])
         predicted, last = foreseen.frames[step - 1], foreseen.last
-        errors = frame_errors(self.camera, predicted, _unit(frame), last, self._floor)
-        errors |= joint_errors(self._model.spec, foreseen.joints[step - 1], position)
+        errors = self._errors.of(predicted, _unit(frame), last, motion)
+        errors |= joint_errors(spec, joints[step], position)
         return judged(time_ns, step, errors, self._limits)
 
     def _predicted(self, time_ns: int, plan: Plan, frames: int) -> _Foreseen:
@@ -337,8 +308,9 @@ class PlanForesight:
         # An arm follows a little behind its commands: measured, about 50 ms.
         halves = range(1, 2 * frames, 2)
         behind = [plan.buffer.target(time_ns + half * self.period_ns // 2) for half in halves]
+        now = self._seen[-1].position.numpy()
         return _Foreseen(
-            time_ns, plan.number, drawn, np.array(behind), _unit(self._seen[-1].frame)
+            time_ns, plan.number, drawn, np.array([now, *behind]), _unit(self._seen[-1].frame)
         )
 
 

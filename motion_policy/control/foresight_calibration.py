@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from motion_policy.control.foresight import FLOOR, Surprise, judged
+from motion_policy.control.foresight import Surprise, judged
+from motion_policy.control.foresight_errors import FLOOR
 from motion_policy.errors import UserError
 from motion_policy.policies.foresight_limits import ForesightLimits
 
