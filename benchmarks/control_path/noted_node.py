@@ -78,11 +78,24 @@ class NotedRunner(PolicyRunner):
 class NotedProcess(InferenceProcess):
     """Notes the same of a policy in a process of its own; what is not thinking is handling."""
 
+    _begun_ns = 0  # the row's time
+
+    def begin(self, row: Row, *args: Any) -> bool:
+        """As always."""
+        self._begun_ns = row.time_ns
+        return super().begin(row, *args)
+
+    def finish(self) -> Any:
+        """As always."""
+        return self._noted(super().finish(), self._begun_ns)
+
     def infer(self, *args: Any) -> Any:
         """As always."""
-        answer = super().infer(*args)
+        return self._noted(super().infer(*args), args[2])
+
+    def _noted(self, answer: Any, seen_ns: int) -> Any:
         end_ns = time.monotonic_ns()
-        NOTES_HERE.inferences.append((args[2], end_ns - self.compute_ns, end_ns))
+        NOTES_HERE.inferences.append((seen_ns, end_ns - self.compute_ns, end_ns))
         return answer
 
 

@@ -106,7 +106,8 @@ class ArmDriver:
     """Subscribes the robot's streams, ticks its controller, publishes its commands.
 
     `cameras` are those that must be alive; `on_due(row)` is called in the tick thread when the
-    controller wants an action for that row, and must not wait.
+    controller wants an action for that row, and must not wait; nor must `on_picture(camera,
+    message)`, called in that of the callbacks for each picture as it comes.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class ArmDriver:
         controller: Controller,
         on_due: Callable[[Row], None],
         cameras: tuple[str, ...] = (),
+        on_picture: Callable[[str, Any], None] | None = None,
     ) -> None:
         ahead_ns = send_ahead_ns(node, robot)
         self.node = node
@@ -149,6 +151,7 @@ class ArmDriver:
             self._sampler,
             reliable=parameter(node, 'reliable'),
             serialized_images=True,
+            on_picture=on_picture,
         )
         self._rates = StreamRates(
             node, robot, self.subscriptions, NANOSECONDS_PER_S / controller.policy_period_ns

@@ -10,15 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.policy_runner import PolicyFacts, checked_observation
-from motion_policy.nodes.policy_setup import PolicySetup
+from motion_policy.nodes.policy_setup import PolicySetup, packed_joints
+from motion_policy.nodes.shared_frames import ReadyFrames
 from motion_policy.nodes.worker_process import START_TIMEOUT_S, WorkerProcess
-from motion_policy.streams import Observation
+from motion_policy.streams import Observation, Row, StreamError, joints_from_row
 
 
 class InferenceProcess(WorkerProcess):
-    """Runs the policy of `setup` in a process; arguments as of `WorkerProcess`."""
+    """Runs the policy of `setup` in a process; arguments as of `WorkerProcess`.
+
+    Pictures that `ready` was given when they came need not be copied when a step is due.
+    """
 
     facts: PolicyFacts
 
@@ -31,6 +37,7 @@ class InferenceProcess(WorkerProcess):
     ) -> None:
         self._setup = setup
         super().__init__(setup, say, timeout_s, 'inference', start_timeout_s)
+        self.ready = ReadyFrames(self._frames)
 
     def warm_up(self) -> None:
         """The process has done so by itself."""
@@ -43,8 +50,39 @@ class InferenceProcess(WorkerProcess):
         self, observation: Observation, explain: bool, time_ns: int, since_ns: int
     ) -> tuple[Float64Array, dict[str, Any]]:
         """As `PolicyRunner.infer`. RuntimeError names what became of the process."""
-        joints = {name: getattr(observation, name) for name in ('qpos', 'qvel', 'effort')}
-        answer: tuple[Float64Array, dict[str, Any]] = self.ask(
-            observation.images, joints, explain, time_ns, since_ns
-        )
-        return answer
+        joints = (observation.qpos, observation.qvel, observation.effort)
+        asked = self.ask(observation.images, packed_joints(*joints), explain, time_ns, since_ns)
+        return _unpacked(*asked)
+
+    def begin(self, row: Row, explain: bool, since_ns: int) -> bool:
+        """Begin the step that `infer` would take on this row, if its pictures are ready.
+
+        Any thread may do so while no step is under way; `finish` is to follow. A policy that
+        remembers what it saw must not see a picture before that was looked at, so that it begins
+        no step this way.
+        """
+        if self.facts.chunk_rows == 1 or row.faults:
+            return False
+        messages = {name: row.samples[name].value for name in self._frames.cameras}
+        places = self.ready.find(messages)
+        if places is None:
+            return False
+        try:
+            joints = joints_from_row(row, self._setup.robot)
+        except StreamError:  # which is told when the row is asked about
+            return False
+        return self._ask_ahead(places, packed_joints(*joints), explain, row.time_ns, since_ns)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the end of the step, but not longer."""
+        self._wait_for_news(seconds)
+
+    def finish(self) -> tuple[Float64Array, dict[str, Any]]:
+        """The result of the step that was begun, as of `infer`."""
+        return _unpacked(*self._take_answer())
+
+
+def _unpacked(
+    rows: int, chunk: bytes, extras: dict[str, Any]
+) -> tuple[Float64Array, dict[str, Any]]:
+    return np.frombuffer(chunk).reshape(rows, -1), extras

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.picture_watch import PictureWatch
@@ -25,6 +25,7 @@ from motion_policy.streams import Observation, Row, observation_from_row
 
 LATENCY_WINDOW = 200  # policy steps
 STOP_TIMEOUT_S = 10.0
+HEAD_START_S = 0.002  # so that who looks at the pictures does not take the policy's core
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,33 @@ class Runner(Protocol):
         """End what was begun; a step that is under way may fail."""
 
 
+@runtime_checkable
+class EarlyRunner(Protocol):
+    """A runner that can begin a step in the thread of whoever asks for it.
+
+    What is begun is looked at meanwhile, and may be rejected: then nobody takes its result.
+    """
+
+    def begin(self, row: Row, explain: bool, since_ns: int) -> bool:
+        """Begin it, if that can be done at once."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait for its end, but not longer."""
+
+    def finish(self) -> tuple[Float64Array, dict[str, Any]]:
+        """Wait for its chunk and extras."""
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A row to take a step on, which may have begun."""
+
+    row: Row
+    since_ns: int
+    asked_ns: int
+    begun: bool
+
+
 class StepListener(Protocol):
     """Who takes the results, in this thread."""
 
@@ -90,11 +118,13 @@ class InferenceThread:
         self._listener = listener
         self._watch = watch
         self._changed = threading.Condition()
-        self._request: tuple[Row, int] | None = None
+        self._request: _Request | None = None
+        self._waits = False  # in the thread, for a request
         self._reset = False
         self._stopped = False
         self._thread: threading.Thread | None = None
         self._runner: Runner | None = None
+        self._early: EarlyRunner | None = None
         self.latency = RecentDurations(LATENCY_WINDOW)
 
     def start(self, make_runner: Callable[[], Runner]) -> Runner:
@@ -114,8 +144,13 @@ class InferenceThread:
         """
         if row.time_ns < since_ns:
             return
+        asked_ns = time.perf_counter_ns()
         with self._changed:
-            self._request = (row, since_ns)
+            begun = False
+            if self._early is not None and self._waits and not self._reset:
+                begun = self._early.begin(row, self._listener.wants_extras(), since_ns)
+            self._waits = False
+            self._request = _Request(row, since_ns, asked_ns, begun)
             self._changed.notify()
 
     def reset(self) -> None:
@@ -138,6 +173,7 @@ class InferenceThread:
         try:
             runner = self._runner = make_runner()
             runner.warm_up()
+            self._early = runner if isinstance(runner, EarlyRunner) else None
         except BaseException as error:
             ready.set_exception(error)
             return
@@ -147,7 +183,9 @@ class InferenceThread:
         ready.set_result(runner)
         while True:
             with self._changed:
+                self._waits = self._request is None
                 self._changed.wait_for(lambda: self._stopped or self._request is not None)
+                self._waits = False
                 if self._stopped:
                     return
                 request, self._request = self._request, None
@@ -155,16 +193,13 @@ class InferenceThread:
             if reset:
                 runner.reset()
             if request is not None:
-                self._step(runner, *request)
+                self._step(runner, request)
 
-    def _step(self, runner: Runner, row: Row, since_ns: int) -> None:
-        start_ns = time.perf_counter_ns()
+    def _step(self, runner: Runner, request: _Request) -> None:
+        row = request.row
+        start_ns = request.asked_ns if request.begun else time.perf_counter_ns()
         try:
-            observation = observation_from_row(row, self._robot)
-            if self._watch is not None:
-                self._watch.check(observation, row)
-            explain = self._listener.wants_extras()
-            chunk, extras = runner.infer(observation, explain, row.time_ns, since_ns)
+            observation, answer = self._answer(runner, request)
         except UserError as error:
             self._listener.take_failure(str(error), row.time_ns)
             return
@@ -172,4 +207,19 @@ class InferenceThread:
             self._listener.take_failure(failure_text(error), row.time_ns)
             return
         self.latency.add(time.perf_counter_ns() - start_ns)
-        self._listener.take_step(PolicyStep(row.time_ns, observation, chunk, extras))
+        self._listener.take_step(PolicyStep(row.time_ns, observation, *answer))
+
+    def _answer(
+        self, runner: Runner, request: _Request
+    ) -> tuple[Observation, tuple[Float64Array, dict[str, Any]]]:
+        """Look at the row and let the policy act on it, one after the other or both at once."""
+        row = request.row
+        if request.begun and self._early is not None:
+            self._early.wait(HEAD_START_S)
+        observation = observation_from_row(row, self._robot)
+        if self._watch is not None:
+            self._watch.check(observation, row)
+        if request.begun and self._early is not None:
+            return observation, self._early.finish()
+        explain = self._listener.wants_extras()
+        return observation, runner.infer(observation, explain, row.time_ns, request.since_ns)

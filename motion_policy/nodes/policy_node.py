@@ -267,7 +267,8 @@ class PolicyNode(LifecycleNode):
         self._foresight = foresight = make_foresight(
             self, setup, controller, self._current_plan, self._surprise.publish
         )
-        self._driver = ArmDriver(self, robot, controller, self._ask, spec.cameras)
+        on_picture = runner.ready.put if isinstance(runner, InferenceProcess) else None
+        self._driver = ArmDriver(self, robot, controller, self._ask, spec.cameras, on_picture)
         self._driver.extra_statuses = self._statuses
         if foresight is not None:
             self._driver.extra_faults = foresight.watch.faults

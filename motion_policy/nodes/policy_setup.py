@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
 from motion_policy.control import ChunkExecution, Mix, PolicyRunner
@@ -24,7 +25,9 @@ from motion_policy.policies.kinds import model_class
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation
 from motion_policy.streams.images import RgbImage
+from motion_policy.streams.messages import Float32Array
 
+PackedJoints = tuple[bytes, bytes, bytes | None]
 Load = Callable[[str, str], Policy]
 
 
@@ -87,11 +90,23 @@ class PolicyWork:
         self._runner.reset()
 
     def answer(
-        self, images: Mapping[str, RgbImage], joints: Mapping[str, Any], *arguments: Any
-    ) -> tuple[Any, dict[str, Any]]:
-        """Take a step with `qpos`, `qvel` and `effort`; `arguments` as of `PolicyRunner.infer`."""
-        observation = Observation(images=dict(images), action=None, **joints)
-        return self._runner.infer(observation, *arguments)
+        self, images: Mapping[str, RgbImage], joints: PackedJoints, *arguments: Any
+    ) -> tuple[int, bytes, dict[str, Any]]:
+        """Take a step; `arguments` as of `PolicyRunner.infer`. Rows, the chunk float64, extras."""
+        qpos, qvel, effort = (
+            None if values is None else np.frombuffer(values, np.float32) for values in joints
+        )
+        assert qpos is not None and qvel is not None
+        observation = Observation(qpos, qvel, effort, dict(images), action=None)
+        chunk, extras = self._runner.infer(observation, *arguments)
+        return len(chunk), chunk.astype(np.float64, copy=False).tobytes(), extras
+
+
+def packed_joints(
+    qpos: Float32Array, qvel: Float32Array, effort: Float32Array | None
+) -> PackedJoints:
+    """Positions, velocities and efforts (J,) as bytes: arrays take long to be sent."""
+    return qpos.tobytes(), qvel.tobytes(), None if effort is None else effort.tobytes()
 
 
 def checked_device(name: str) -> str:

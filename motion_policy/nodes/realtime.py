@@ -13,6 +13,7 @@ import resource
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from rclpy.node import Node
 
@@ -24,6 +25,7 @@ PRIORITY = 40
 MAX_PRIORITY = 98
 # A thread waits so long for the interpreter before it asks another one to let go of it.
 SWITCH_INTERVAL_S = 0.0005
+MIDDLEWARE_THREADS = ('dds.', 'recv', 'dq.', 'tev')
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
 CAP_IPC_LOCK, CAP_SYS_NICE = 14, 23
 
@@ -104,20 +106,37 @@ def prepare_thread_beside_tick(wanted: RealTime) -> None:
     """Let the calling thread, which shares the interpreter with the tick, not hold it for long.
 
     A thread that holds the interpreter while others have its core would keep the tick waiting.
+    Those of the middleware, which bring the messages, get its priority too: else a picture waits
+    for the core on which a policy thinks.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     if wanted.priority > 1:
         use_fifo(wanted.priority - 1)
+        for thread in middleware_threads():
+            use_fifo(wanted.priority - 1, thread)
 
 
-def use_fifo(priority: int) -> Outcome:
-    """Schedule the calling thread first in, first out; threads that it starts are as usual."""
+def middleware_threads() -> list[int]:
+    """The threads by which Fast DDS or Cyclone DDS receives, as Linux knows them by name."""
+    found = []
+    for folder in Path('/proc/self/task').glob('*'):
+        try:
+            name = (folder / 'comm').read_text()
+        except OSError:  # it has ended meanwhile
+            continue
+        if name.startswith(MIDDLEWARE_THREADS):
+            found.append(int(folder.name))
+    return found
+
+
+def use_fifo(priority: int, thread: int = 0) -> Outcome:
+    """Schedule a thread (0: the calling one) first in, first out; those it starts are as usual."""
     what = f'SCHED_FIFO {priority}'
     if not hasattr(os, 'sched_setscheduler'):
         return Outcome(what, f'{sys.platform} has no such call')
     policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
     try:
-        os.sched_setscheduler(0, policy, os.sched_param(priority))
+        os.sched_setscheduler(thread, policy, os.sched_param(priority))
     except OSError as error:
         limit = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
         if _has_capability(CAP_SYS_NICE):

@@ -1,8 +1,9 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""One picture of each camera in memory that two processes share and that ends with them.
+"""Pictures of each camera in memory that two processes share and that ends with them.
 
-One side writes while the other waits: whoever asks for a step waits for its answer.
+One side writes what the other does not look at: a question names the places of its pictures, and
+they stay until the next one.
 """
 
 from __future__ import annotations
@@ -10,36 +11,108 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+import threading
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from motion_policy.robot import RobotSpec
-from motion_policy.streams.images import RgbImage
+from motion_policy.streams.images import RgbImage, pixels_in_place
+
+ASKED = 0  # the place of pictures that are written with the question
+READY = 4  # places of those that are there before: one looked at, one written, two newest
+PLACES = 1 + READY
 
 
 class SharedFrames:
-    """`images` are views, (H, W, 3) uint8 RGB by camera, of the memory behind `fd`."""
+    """`PLACES` pictures of each camera, (H, W, 3) uint8 RGB, in the memory behind `fd`."""
 
     def __init__(self, robot: RobotSpec, cameras: Iterable[str], fd: int) -> None:
-        shapes = {name: (robot.cameras[name].height, robot.cameras[name].width, 3)
+        shapes = {name: (PLACES, robot.cameras[name].height, robot.cameras[name].width, 3)
                   for name in cameras}  # fmt: skip
         sizes = {name: int(np.prod(shape)) for name, shape in shapes.items()}
         total = max(1, sum(sizes.values()))
         if os.fstat(fd).st_size < total:
             os.ftruncate(fd, total)
         self._memory = mmap.mmap(fd, total)
-        self.images: dict[str, RgbImage] = {}
-        place = 0
+        self._pictures: dict[str, RgbImage] = {}
+        begin = 0
         for name, shape in shapes.items():
-            view = np.frombuffer(self._memory, np.uint8, sizes[name], place)
-            self.images[name] = view.reshape(shape)
-            place += sizes[name]
+            view = np.frombuffer(self._memory, np.uint8, sizes[name], begin)
+            self._pictures[name] = view.reshape(shape)
+            begin += sizes[name]
 
-    def write(self, images: Mapping[str, RgbImage]) -> None:
-        """Take copies of these pictures, which have the sizes of the robot spec."""
-        for name, view in self.images.items():
-            view[:] = images[name]
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Whose pictures these are."""
+        return tuple(self._pictures)
+
+    def at(self, places: Mapping[str, int]) -> dict[str, RgbImage]:
+        """Views of the pictures at these places."""
+        return {name: self._pictures[name][place] for name, place in places.items()}
+
+    def write(self, images: Mapping[str, RgbImage]) -> dict[str, int]:
+        """Take copies of these pictures, which have the sizes of the robot spec; where they are.
+
+        Only while no question about such copies is out.
+        """
+        for name, places in self._pictures.items():
+            places[ASKED] = images[name]
+        return dict.fromkeys(self._pictures, ASKED)
+
+
+class ReadyFrames:
+    """Pictures that lie in shared memory before anybody asks about them.
+
+    One thread puts them there as they come, another finds them. Only a raw image whose bytes are
+    RGB already is copied: nothing is decoded here.
+    """
+
+    def __init__(self, frames: SharedFrames) -> None:
+        self._frames = frames
+        self._lock = threading.Lock()
+        self._messages: dict[str, list[Any]] = {
+            camera: [None] * PLACES for camera in frames.cameras
+        }
+        self._last = dict.fromkeys(frames.cameras, ASKED)
+        self._looked_at = dict.fromkeys(frames.cameras, ASKED)
+
+    def put(self, camera: str, message: Any) -> None:
+        """Copy the picture of a message, if it is one of those that are looked at."""
+        messages = self._messages.get(camera)
+        pixels = None if messages is None else pixels_in_place(message)
+        if messages is None or pixels is None:
+            return
+        with self._lock:
+            place = self._next_place(camera)
+            messages[place] = None
+        (view,) = self._frames.at({camera: place}).values()
+        if pixels.shape == view.shape:
+            view[:] = pixels
+            messages[place] = message
+
+    def find(self, messages: Mapping[str, Any]) -> dict[str, int] | None:
+        """Where the pictures of these messages, one of each camera, are; None if one is not there.
+
+        They stay there until other ones are found.
+        """
+        with self._lock:
+            places = {
+                camera: next((n for n, kept in enumerate(known) if kept is messages[camera]), 0)
+                for camera, known in self._messages.items()
+            }
+            if ASKED in places.values():
+                return None
+            self._looked_at = places
+            return places
+
+    def _next_place(self, camera: str) -> int:
+        place = self._last[camera] % READY + 1
+        if place == self._looked_at[camera]:
+            place = place % READY + 1
+        self._last[camera] = place
+        return place
 
 
 def unnamed_memory() -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from rclpy.node import Node
@@ -84,7 +84,8 @@ class StreamSubscriptions:
 
     `lock` is held during a push; hold it also while reading the sampler in another thread.
     `roles` (`camera`, `state`, `leader`) leaves out the streams that are not needed. With
-    `serialized_images` those of cameras are `SerializedMessage`.
+    `serialized_images` those of cameras are `SerializedMessage`; `on_picture(name, message)` sees
+    each of them before it is in the sampler.
     """
 
     def __init__(
@@ -98,9 +99,11 @@ class StreamSubscriptions:
         depth: int = QUEUE_DEPTH,
         lock: threading.Lock | None = None,
         serialized_images: bool = False,
+        on_picture: Callable[[str, Any], None] | None = None,
     ) -> None:
         self._node = node
         self._sampler = sampler
+        self._on_picture = on_picture
         self.lock = lock or threading.Lock()
         wanted = set(roles)
         self.streams = {s.name: s for s in robot.streams() if s.role in wanted}
@@ -126,6 +129,8 @@ class StreamSubscriptions:
             if isinstance(message, bytes):
                 message = SerializedMessage(message, type_of_it)
                 header_ns = message.stamp_ns
+                if self._on_picture is not None:
+                    self._on_picture(name, message)
             else:
                 header_ns = stamp_ns(message)
             with self.lock:

@@ -25,6 +25,7 @@ from motion_policy.robot import RobotSpec
 from motion_policy.streams.images import RgbImage
 
 PR_SET_PDEATHSIG = 1
+RESET = None  # the message; any other is a question: where its pictures are, and what it asks
 
 
 class Work(Protocol):
@@ -80,13 +81,14 @@ def serve(connection: Connection, frames_fd: int) -> None:
         return
     frames = SharedFrames(job.robot, job.cameras, frames_fd)
     while True:
-        what, *question = connection.recv()
-        if what == 'reset':
+        message = connection.recv()
+        if message is RESET:
             work.reset()
             continue
         with _told(connection) as done:
             begin_ns = time.perf_counter_ns()
-            answer = work.answer(frames.images, *question)
+            places, *question = message
+            answer = work.answer(frames.at(places), *question)
             done.append((answer, time.perf_counter_ns() - begin_ns))
 
 

@@ -10,18 +10,20 @@ then.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
 from motion_policy.errors import UserError
 from motion_policy.nodes.shared_frames import SharedFrames, unnamed_memory
-from motion_policy.nodes.worker import Job
+from motion_policy.nodes.worker import RESET, Job
 from motion_policy.streams.images import RgbImage
 
 WORKER = 'motion_policy.nodes.worker'
@@ -67,22 +69,48 @@ class WorkerProcess:
 
     def reset(self) -> None:
         """Let it begin anew; a process that is started anew does so anyway."""
+        self._drop_answer()
         if self._connection is not None:
             try:
-                self._connection.send(('reset',))
+                self._connection.send(RESET)
             except OSError:
                 self._end('it was gone at a reset')
 
     def ask(self, images: Mapping[str, RgbImage], *question: Any) -> Any:
         """What the job answers. RuntimeError names what became of the process."""
+        self._drop_answer()
         if self._connection is None:
             why = self._ended
             self.facts = self._begin()
             raise RuntimeError(f'the {self.name} process was begun anew: {why}')
-        self._frames.write(images)
-        self._send(('ask', *question))
+        self._send((self._frames.write(images), *question))
+        return self._take_answer()
+
+    def _ask_ahead(self, places: Mapping[str, int], *question: Any) -> bool:
+        """Ask about pictures that are there; `_take_answer` follows. False: ask the usual way.
+
+        Any thread may do this while the one of this process does nothing with it.
+        """
+        if self._connection is None or self._question_out:
+            return False
+        try:
+            self._connection.send((places, *question))
+        except OSError:
+            return False
+        self._question_out = True
+        return True
+
+    def _take_answer(self) -> Any:
+        """Wait for the answer to the question that is out."""
+        self._question_out = False
         answer, self.compute_ns = self._answer(time.monotonic() + self._timeout_s)
         return answer
+
+    def _drop_answer(self) -> None:
+        """An answer that nobody took is of no use any more, and neither is why there was none."""
+        if self._question_out and self._connection is not None:
+            with suppress(UserError, RuntimeError):
+                self._take_answer()
 
     def close(self) -> None:
         """End the process; a question that waits for it fails."""
@@ -104,6 +132,9 @@ class WorkerProcess:
             words = [sys.executable, '-m', WORKER, *map(str, (*descriptors, os.getpid()))]
             self._process = subprocess.Popen(words, pass_fds=descriptors)
             self._connection = Connection(ours.detach())
+            self._arrivals = select.poll()
+            self._arrivals.register(self._connection.fileno(), select.POLLIN)
+            self._question_out = False
         late = UserError(
             f'the {self.name} process was not ready after {self._start_timeout_s:g} s '
             '(inference.start_timeout) and was ended'
@@ -130,7 +161,7 @@ class WorkerProcess:
         assert self._connection is not None
         while True:
             try:
-                if not self._connection.poll(POLL_S):
+                if not self._wait_for_news(POLL_S):
                     if self._closed:
                         self._fail('it was closed')
                     if time.monotonic() > until:
@@ -149,6 +180,10 @@ class WorkerProcess:
                 raise RuntimeError(content)
             else:
                 return content
+
+    def _wait_for_news(self, seconds: float) -> bool:
+        """Whether anything came; the connection's own poll makes a selector for each wait."""
+        return bool(self._arrivals.poll(seconds * 1e3))
 
     def _words_of_the_end(self) -> str:
         process = self._process

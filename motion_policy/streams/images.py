@@ -75,6 +75,16 @@ def image_to_rgb(message: Any) -> RgbImage:
     return np.asarray(pixels, dtype=np.uint8)
 
 
+def pixels_in_place(message: Any) -> RgbImage | None:
+    """View a raw image whose bytes are RGB already, (H, W, 3) uint8; None for any other."""
+    if getattr(message, 'encoding', '') != 'rgb8':
+        return None
+    try:
+        return _pixels(message)
+    except StreamError:
+        return None
+
+
 def _by_cv_bridge(message: Any) -> RgbImage:
     try:
         return np.asarray(CV_BRIDGE.imgmsg_to_cv2(message, 'rgb8'), dtype=np.uint8)
