@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from motion_policy.errors import UserError
-from motion_policy.policies.cpu_layers import Convolutions
+from motion_policy.policies.frame_kernels import Layers, convolved_by, doubled_by
 
 Coder = Literal['vgg', 'dcgan']
 
@@ -41,7 +41,7 @@ def check_image_size(image_size: tuple[int, int]) -> None:
         raise UserError(f'image_size: {(height, width)}, a frame_predictor needs {sizes}')
 
 
-class Layer(Convolutions):
+class Layer(Layers):
     """A convolution, its batch normalisation and its LeakyReLU, or several of these."""
 
     def __init__(self, *convolutions: nn.Conv2d | nn.ConvTranspose2d) -> None:
@@ -70,7 +70,7 @@ class Encoder(nn.Module):
             else:
                 parts = [nn.Conv2d(before, after, 4, stride=2, padding=1)]
             self.levels.append(Layer(*parts))
-        self.last = nn.Sequential(
+        self.last = Layers(
             nn.Conv2d(widths[-1], code_dim, SMALLEST), nn.BatchNorm2d(code_dim), nn.Tanh()
         )
 
@@ -143,29 +143,37 @@ class DecoderLevel(nn.Module):
 
     def skip_half(self, skip: Tensor) -> Tensor:
         """What the skip adds to the joint convolution, and the bias."""
-        return self._convolve(skip, slice(self.joint.in_channels - skip.shape[1], None), True)
+        joint, first = self.joint, self.joint.in_channels - skip.shape[1]
+        if isinstance(joint, nn.ConvTranspose2d):
+            return F.conv_transpose2d(skip, joint.weight[first:], joint.bias, 2, 1)
+        return convolved_by(joint.weight, skip, slice(first, None), joint.bias)
 
     def draw(self, maps: Tensor, half: Tensor) -> Tensor:
         """Maps (K * N, C, h, w) and N halves -> maps."""
-        own = self._convolve(self._sized(maps), slice(maps.shape[1]), False)
-        own.unflatten(0, (-1, len(half))).add_(half)
-        drawn: Tensor = self.then(own)
+        joint, channels = self.joint, maps.shape[1]
+        if isinstance(joint, nn.ConvTranspose2d):
+            own = F.conv_transpose2d(maps, joint.weight[:channels], None, 2, 1)
+        elif self.doubles:
+            own = doubled_by(joint.weight, maps, slice(channels))
+        else:
+            own = convolved_by(joint.weight, maps, slice(channels), None)
+        drawn: Tensor = self.then(_with_half(own, half))
         return drawn
 
     def _sized(self, maps: Tensor) -> Tensor:
         return F.interpolate(maps, scale_factor=2.0) if self.doubles else maps
 
-    def _convolve(self, maps: Tensor, channels: slice, biased: bool) -> Tensor:
-        joint = self.joint
-        bias = joint.bias if biased else None
-        if isinstance(joint, nn.ConvTranspose2d):
-            return F.conv_transpose2d(maps, joint.weight[channels], bias, 2, 1)
-        return F.conv2d(maps, joint.weight[:, channels], bias, padding=1)
-
 
 def level_widths(side: int, channels: int) -> tuple[int, ...]:
     """Channels of every level of the coders, the largest map first."""
     return tuple(channels * width for width in WIDTHS[: LEVELS[side]])
+
+
+def _with_half(own: Tensor, half: Tensor) -> Tensor:
+    if len(own) == len(half):  # a view that is changed in place would be copied for its gradient
+        return own.add_(half)
+    own.unflatten(0, (-1, len(half))).add_(half)
+    return own
 
 
 def without_norms(coder: nn.Module) -> nn.Module:
@@ -232,10 +240,10 @@ def _dcgan_level(
 
 def _behind(
     width: int, *convolutions: nn.Conv2d | nn.ConvTranspose2d, bare: bool = False
-) -> Convolutions:
+) -> Layers:
     """What follows a joint convolution: norm and LeakyReLU, then more layers; `bare` has no norm
     behind its last convolution.
     """
     start = [nn.BatchNorm2d(width), nn.LeakyReLU(SLOPE, inplace=True)]
     then = list(convolutions) if bare else list(Layer(*convolutions))
-    return Convolutions(*start, *then)
+    return Layers(*start, *then)

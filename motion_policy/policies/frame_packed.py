@@ -26,6 +26,7 @@ from motion_policy.policies.frame_coder import (
     Maps,
     without_norms,
 )
+from motion_policy.policies.frame_kernels import doubling, turned
 
 SHAPES = 4  # of the maps for which a layer keeps its weights in order
 
@@ -163,7 +164,7 @@ class _PackedLevel:
             own, other = joint.weight[:channels], joint.weight[channels:]
             self.of_skip = PackedLayer(other, joint.bias, 2, 1, transposed=True)
         else:
-            own, other = _doubling(joint.weight[:, :channels]), joint.weight[:, channels:]
+            own, other = doubling(joint.weight[:, :channels]), joint.weight[:, channels:]
             self.of_skip = PackedLayer(other, joint.bias, 1, 1)
         self.own = PackedLayer(own, None, 2, 1, transposed=True)
         behind = list(level.then) if isinstance(level.then, nn.Sequential) else []
@@ -194,19 +195,9 @@ def _packed_layer(layer: nn.Module, bent: bool) -> PackedLayer:
     weight, bias = layer.weight, layer.bias
     assert isinstance(weight, Tensor) and isinstance(bias, Tensor)
     if isinstance(layer, nn.ConvTranspose2d):  # without stride it is a convolution, turned round
-        return PackedLayer(weight.flip(2, 3).transpose(0, 1), bias, 1, 1, bent=bent)
+        return PackedLayer(turned(weight), bias, 1, 1, bent=bent)
     assert isinstance(layer, nn.Conv2d)
     return PackedLayer(weight, bias, layer.stride[0], int(layer.padding[0]), bent=bent)
-
-
-def _doubling(weight: Tensor) -> Tensor:
-    """The transposed 4x4 convolution that doubles a map as repeating each value and this 3x3
-    convolution behind it do, with 4/9 of the products: (out, in, 3, 3) -> (in, out, 4, 4).
-    """
-    for axis in (2, 3):
-        first, middle, last = weight.unbind(axis)
-        weight = torch.stack((last, middle + last, first + middle, first), axis)
-    return weight.transpose(0, 1)
 
 
 @cache

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from motion_policy.policies.frame_coder import Maps
+from motion_policy.policies.frame_kernels import made_once
 from motion_policy.policies.frame_lstm import Gaussian, State
 from motion_policy.policies.frame_predictor import FrameNetwork
 
@@ -45,6 +46,7 @@ class _Seen(NamedTuple):
     halves: dict[int, Maps]
 
 
+@made_once()
 def teacher_forced(
     network: FrameNetwork,
     frames: Tensor,
@@ -80,6 +82,7 @@ def teacher_forced(
     return Unrolled(drawn, posterior, prior)
 
 
+@made_once()
 def on_its_own(
     network: FrameNetwork,
     frames: Tensor,

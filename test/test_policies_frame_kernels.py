@@ -1,0 +1,237 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A frame predictor's convolutions give the plain ones' numbers and gradients, in every form."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from frame_predictors import small_predictor
+from torch import Tensor, nn
+
+from motion_policy.policies import frame_coder, frame_kernels, frame_winograd
+from motion_policy.policies.cpu_layers import Convolutions
+from motion_policy.policies.frame_coder import Coder
+from motion_policy.policies.frame_kernels import (
+    convolved,
+    convolved_by,
+    doubled_by,
+    made,
+    made_once,
+    turned,
+)
+from motion_policy.policies.frame_predictor import FrameNetwork
+from motion_policy.policies.frame_unrolling import on_its_own, teacher_forced
+
+torch.set_num_threads(1)
+CLOSE = 1e-5  # of the largest value
+
+
+@pytest.fixture
+def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take fewer products however few there are."""
+    monkeypatch.setattr(frame_winograd, 'LEAST_CHANNELS', 1)
+    monkeypatch.setattr(frame_winograd, 'LEAST_TILES', 1)
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    if len(shape) == 4:
+        values = values.contiguous(memory_format=torch.channels_last)
+    return values.requires_grad_()
+
+
+def check(found: Tensor, expected: Tensor, inputs: tuple[Tensor, ...]) -> None:
+    """Compare values and the gradients of all inputs; the expected ones may be in float64."""
+    shades = torch.randn(found.shape, generator=torch.Generator().manual_seed(9))
+    ours = torch.autograd.grad((found * shades).sum(), inputs)
+    plain = torch.autograd.grad((expected * shades).sum(), inputs)
+    for one, other in zip((found, *ours), (expected, *plain), strict=True):
+        assert one.shape == other.shape
+        assert (one - other).abs().max() <= CLOSE * other.abs().max()
+
+
+@pytest.mark.parametrize(
+    ('count', 'ins', 'outs', 'height', 'width'),
+    [(12, 128, 160, 8, 8), (3, 7, 5, 6, 10), (1, 3, 4, 2, 2), (5, 6, 8, 32, 4), (2, 1, 1, 4, 2)],
+)
+def test_fewer_products_give_a_convolution(
+    everywhere: None, count: int, ins: int, outs: int, height: int, width: int
+) -> None:
+    maps, weight, bias = drawn(count, ins, height, width), drawn(outs, ins, 3, 3), drawn(outs)
+    assert frame_winograd.pays(maps, weight)
+    found = convolved_by(weight, maps, slice(None), bias)
+    assert type(found.grad_fn).__name__ == '_ConvolvedBackward'
+    plain = F.conv2d(maps.double(), weight.double(), bias.double(), padding=1)
+    check(found, plain, (maps, weight, bias))
+
+
+@pytest.mark.parametrize('fewest', [True, False])
+@pytest.mark.parametrize(
+    ('count', 'ins', 'outs', 'height', 'width'),
+    [(12, 128, 160, 4, 4), (3, 7, 5, 3, 5), (1, 3, 4, 1, 1), (5, 6, 8, 16, 2)],
+)
+def test_fewer_products_give_a_convolution_of_a_doubled_map(
+    monkeypatch: pytest.MonkeyPatch,
+    fewest: bool,
+    count: int,
+    ins: int,
+    outs: int,
+    height: int,
+    width: int,
+) -> None:
+    monkeypatch.setattr(frame_winograd, 'LEAST_CHANNELS', 1)
+    monkeypatch.setattr(frame_winograd, 'LEAST_TILES', 1 if fewest else 10_000)
+    maps, weight = drawn(count, ins, height, width), drawn(outs, 2 * ins, 3, 3)
+    found = doubled_by(weight, maps, slice(ins))
+    assert (type(found.grad_fn).__name__ == '_ConvolvedBackward') == fewest
+    doubled = F.interpolate(maps.double(), scale_factor=2.0)
+    plain = F.conv2d(doubled, weight.double()[:, :ins], padding=1)
+    check(found, plain, (maps, weight))
+
+
+@pytest.mark.parametrize(
+    ('layer', 'side'),
+    [
+        (nn.Conv2d(5, 6, 4), 4),
+        (nn.Conv2d(5, 6, 4), 7),
+        (nn.ConvTranspose2d(5, 6, 4), 1),
+        (nn.ConvTranspose2d(5, 6, 4), 3),
+        (nn.ConvTranspose2d(5, 3, 3, padding=1), 6),
+        (nn.Conv2d(5, 6, 3, padding=1), 6),
+        (nn.Conv2d(5, 6, 3, padding=1, stride=2), 6),
+        (nn.Conv2d(5, 6, 4, padding=1, stride=2, bias=False), 6),
+        (nn.Conv2d(5, 6, 4, bias=False), 4),
+        (nn.ConvTranspose2d(5, 6, 4, bias=False), 1),
+    ],
+)
+def test_every_layer_of_a_coder_gives_its_own_numbers(layer: Any, side: int) -> None:
+    maps = drawn(2, 5, side, side)
+    for given in (maps, maps.detach().contiguous().requires_grad_()):
+        check(convolved(layer, given), layer(given), (given, *layer.parameters()))
+
+
+def test_what_is_not_wanted_is_not_computed(everywhere: None) -> None:
+    maps, weight, bias = drawn(2, 4, 6, 6), drawn(4, 4, 3, 3), drawn(4)
+    for one in (maps, weight, bias):
+        given = [values.detach() if values is not one else values for values in (maps, weight)]
+        found = convolved_by(
+            given[1], given[0], slice(None), bias if one is bias else bias.detach()
+        )
+        check(found, F.conv2d(maps, weight, bias, padding=1), (one,))
+
+
+def test_a_form_is_made_once_for_a_batch_and_anew_for_the_next() -> None:
+    weight = nn.Parameter(torch.ones(2, 4, 3, 3))
+    with made_once():
+        first = made(weight, turned)
+        assert made(weight, turned) is first
+        assert made(weight, turned, slice(2)).shape == (2, 2, 3, 3)
+        with torch.no_grad():
+            assert not made(weight, turned).requires_grad
+        with torch.autocast('cpu', dtype=torch.bfloat16):
+            assert made(weight, turned).dtype == torch.bfloat16
+        assert made(weight, turned) is first
+    with torch.no_grad():
+        weight.mul_(2)
+    with made_once():
+        assert torch.equal(made(weight, turned), 2 * first)
+    assert made(weight, turned) is not made(weight, turned)
+
+
+def plain(network: FrameNetwork) -> FrameNetwork:
+    """Return a copy whose layers are PyTorch's and whose decoder doubles and concatenates."""
+    ordinary = copy.deepcopy(network)
+    for layer in ordinary.modules():
+        if isinstance(layer, Convolutions):
+            layer.__class__ = nn.Sequential
+    return ordinary
+
+
+def unrolled(network: FrameNetwork, forced: bool, at_once: bool) -> list[Tensor]:
+    """Return the images of a step of training and the gradient of every weight."""
+    draw = torch.Generator().manual_seed(3)
+    side = 128 if len(network.encoder.levels) == 5 else 64
+    dtype = next(network.parameters()).dtype
+    frames = torch.rand(4, 2, 3, side, side, generator=draw).to(dtype)
+    told = torch.randn(3, 2, 10, generator=draw).to(dtype)
+    noise = torch.randn(3, 2, 4, generator=draw).to(dtype)
+    run = teacher_forced if forced else on_its_own
+    found = run(network, frames, told, noise, at_once=at_once)
+    images = torch.stack(found.frames)
+    loss = (images - frames[1:]).square().mean() + 1e-2 * found.kl().mean()
+    weights = tuple(network.parameters())
+    return [images.detach(), *torch.autograd.grad(loss, weights, materialize_grads=True)]
+
+
+@pytest.mark.parametrize(
+    ('coder', 'side', 'hyper', 'forced', 'at_once'),
+    [
+        ('vgg', 64, {}, True, False),
+        ('vgg', 64, {'prior': 'learned'}, False, False),
+        ('vgg', 128, {'prior': 'learned'}, True, True),
+        ('dcgan', 64, {}, False, True),
+        ('dcgan', 128, {}, True, True),
+    ],
+)
+def test_a_step_of_training_has_the_gradients_of_plain_layers(
+    monkeypatch: pytest.MonkeyPatch,
+    coder: Coder,
+    side: int,
+    hyper: dict[str, Any],
+    forced: bool,
+    at_once: bool,
+) -> None:
+    model = small_predictor(hyper={**hyper, 'coder': coder}, image_size=(side, side))
+    network = model.network.train().double()
+    monkeypatch.setattr(frame_kernels, 'pays', _always)
+    ours = unrolled(copy.deepcopy(network), forced, at_once)
+    monkeypatch.setattr(frame_kernels, 'pays', _never)
+    monkeypatch.setattr(frame_coder, 'doubled_by', _doubled_plainly)
+    assert difference(ours, unrolled(plain(network), forced, at_once)) < 1e-10
+
+
+def test_in_float32_a_step_rounds_as_that_of_plain_layers_does(
+    everywhere: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = small_predictor(hyper={'coder': 'vgg'}).network.train()
+    ours = unrolled(network, True, False)
+    monkeypatch.setattr(frame_kernels, 'pays', _never)
+    monkeypatch.setattr(frame_coder, 'doubled_by', _doubled_plainly)
+    theirs = unrolled(plain(network), True, False)
+    true = unrolled(plain(network).double(), True, False)
+    assert 0 < difference(ours, true) < 3 * difference(theirs, true)
+
+
+def test_bf16_stays_within_its_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = small_predictor(hyper={'coder': 'vgg'}).network.eval()
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        ours = unrolled(copy.deepcopy(network), True, False)
+    monkeypatch.setattr(frame_coder, 'doubled_by', _doubled_plainly)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        theirs = unrolled(plain(network), True, False)
+    true = unrolled(plain(network).double(), True, False)
+    assert 0 < difference(ours[:1], true[:1]) < 2 * difference(theirs[:1], true[:1])
+
+
+def difference(ours: list[Tensor], theirs: list[Tensor]) -> float:
+    """Root of the squared differences of all values, in parts of all of theirs."""
+    apart = sum(float((a - b).double().square().sum()) for a, b in zip(ours, theirs, strict=True))
+    return float((apart / sum(float(b.double().square().sum()) for b in theirs)) ** 0.5)
+
+
+def _always(maps: Tensor, weight: Tensor, doubling: bool = False) -> bool:
+    return weight.shape[2:] == (3, 3)
+
+
+def _never(maps: Tensor, weight: Tensor, doubling: bool = False) -> bool:
+    return False
+
+
+def _doubled_plainly(weight: Tensor, maps: Tensor, channels: slice) -> Tensor:
+    doubled = F.interpolate(maps, scale_factor=2.0)
+    return F.conv2d(doubled, weight[:, channels], padding=1)
