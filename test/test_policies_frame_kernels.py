@@ -68,6 +68,9 @@ def test_fewer_products_give_a_convolution(
     assert type(found.grad_fn).__name__ == '_ConvolvedBackward'
     plain = F.conv2d(maps.double(), weight.double(), bias.double(), padding=1)
     check(found, plain, (maps, weight, bias))
+    given = maps.detach().contiguous().requires_grad_()
+    again = convolved_by(weight, given, slice(None), bias)
+    check(again, F.conv2d(given, weight, bias, padding=1), (given, weight, bias))
 
 
 @pytest.mark.parametrize('fewest', [True, False])
