@@ -12,7 +12,7 @@ from control_robots import formula_arm
 
 from motion_policy.control.observing import MeasuredJoints, robot_as_seen
 from motion_policy.control.timing import Deadlines, RecentDurations
-from motion_policy.streams import Row, Sample
+from motion_policy.streams import Row, Sample, observation_from_row
 
 T = 100
 
@@ -81,6 +81,27 @@ def test_a_joint_that_is_missing_or_no_number_is_a_fault_until_it_is_back(
     assert measured is None and "joint 'joint2'" in faults['state']
     measured, faults = joints.read(row_with(joint_message(joint1=1.0, joint2=2.0, joint3=3.0)))
     assert measured is not None and faults == {}
+
+
+@pytest.mark.parametrize('velocity', [(), (0.1, 0.2, 0.3), (0.1, np.nan, 0.3)])
+@pytest.mark.parametrize('effort', [(), (1.0, 2.0, 3.0)])
+def test_the_joints_of_a_tick_are_those_of_its_observation(
+    velocity: tuple[float, ...], effort: tuple[float, ...]
+) -> None:
+    joints = MeasuredJoints(formula_arm())
+    given = [((9.0,) * 3, (9.0,) * 3), (velocity, effort), ((8.0,) * 3, (8.0,) * 3)]
+    for velocities, efforts in given:
+        message = joint_message(joint1=0.1, joint2=0.2, joint3=0.3)
+        message.velocity, message.effort = velocities, efforts
+        row = row_with(message)
+        joints.read(row)
+        observation = observation_from_row(row, robot_as_seen(formula_arm(), ()))
+        qpos, qvel, found_effort = joints.joints()
+        np.testing.assert_array_equal(qpos, observation.qpos)
+        np.testing.assert_array_equal(qvel, observation.qvel)
+        assert (found_effort is None) == (observation.effort is None)
+        if found_effort is not None:
+            np.testing.assert_array_equal(found_effort, observation.effort)
 
 
 def test_a_stale_state_gives_no_measurement_but_a_stale_camera_does() -> None:

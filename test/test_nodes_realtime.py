@@ -56,6 +56,28 @@ def test_a_tick_thread_has_its_priority_or_says_why_not() -> None:
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
+def test_threads_that_bring_messages_get_the_priority_of_those_beside_the_tick(
+    bench: Bench,
+) -> None:
+    threads = realtime.middleware_threads()
+    assert threads, 'no thread of the middleware has a name that is known'
+
+    def prepare() -> str:
+        realtime.prepare_thread_beside_tick(RealTime(priority=9))
+        return use_fifo(8).problem
+
+    before = [(os.sched_getscheduler(t), os.sched_getparam(t)) for t in threads]
+    refused = in_a_thread(prepare)
+    try:
+        for thread in threads:
+            policy = os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK
+            assert policy == (os.SCHED_OTHER if refused else os.SCHED_FIFO)
+            assert os.sched_getparam(thread).sched_priority == (0 if refused else 8)
+    finally:
+        for thread, (policy, parameters) in zip(threads, before, strict=True):
+            os.sched_setscheduler(thread, policy, parameters)
+
+
 def test_what_the_kernel_refuses_names_limit_and_capability(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from rclpy.node import Node
@@ -114,3 +115,25 @@ def test_what_is_made_later_is_served_too(bench: Bench, served: Served) -> None:
     publisher.publish(Int64(data=7))
     bench.spin_until(lambda: later == [7], 'the message')
     bench.call(Trigger, 'late')
+
+
+def test_a_callback_may_want_facts_of_its_message_or_be_a_coroutine(
+    bench: Bench, served: Served
+) -> None:
+    facts: list[tuple[int, Any]] = []
+    awaited: list[int] = []
+
+    def note(message: Int64, info: Any) -> None:
+        facts.append((message.data, info))
+
+    async def wait_for_it(message: Int64) -> None:
+        awaited.append(message.data)
+
+    served.node.create_subscription(Int64, 'noted', note, 10)
+    served.node.create_subscription(Int64, 'noted', wait_for_it, 10)
+    publisher = bench.client.create_publisher(Int64, 'noted', 10)
+    bench.spin_until(lambda: publisher.get_subscription_count() == 2, 'the subscriptions')
+    publisher.publish(Int64(data=7))
+    bench.spin_until(lambda: bool(facts and awaited), 'the message')
+    assert facts[0][0] == 7 and 'source_timestamp' in facts[0][1]
+    assert awaited == [7]

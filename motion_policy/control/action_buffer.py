@@ -103,7 +103,7 @@ class ActionBuffer:
 
     def _place(self, now_ns: int) -> tuple[int, int, float]:
         """Return the rows before and after a time, and how much of the way between is gone."""
-        after = int(np.searchsorted(self._times_ns, now_ns, side='right'))
+        after = int(self._times_ns.searchsorted(now_ns, side='right'))
         before = max(after - 1, 0)
         after = min(after, len(self._times_ns) - 1)
         share = 1.0
@@ -140,12 +140,30 @@ class ActionBuffer:
         fade_ns: int,
     ) -> None:
         """Blend the rows (n, A) due before the fade is over with what was planned until now."""
-        for row, time_ns in zip(rows, times.tolist(), strict=True):
-            share = (time_ns - join_ns) / fade_ns
-            if share >= 1:
-                return
-            # Flat at both ends, so that the command changes its speed at neither of them.
-            share = share * share * (3 - 2 * share)
-            # With `hold`, the step at a row's time is to the row after it.
-            old = self.target(time_ns if self.interpolation != 'hold' else time_ns - 1)
-            row[:] = (1 - share) * (join_position if old is None else old) + share * row
+        shares = (times - join_ns) / fade_ns
+        count = int(np.count_nonzero(shares < 1))
+        if not count:
+            return
+        share = shares[:count, None]
+        # Flat at both ends, so that the command changes its speed at neither of them.
+        share = share * share * (3 - 2 * share)
+        # With `hold`, the step at a row's time is to the row after it.
+        due = times[:count] if self.interpolation != 'hold' else times[:count] - 1
+        old = self._targets(due) if len(self._times_ns) else join_position
+        rows[:count] = (1 - share) * old + share * rows[:count]
+
+    def _targets(self, times_ns: Int64Array) -> Float64Array:
+        """The targets (n, A) at these times (n,), of a plan that is not empty."""
+        if self.interpolation == 'cubic':
+            return np.stack([self._curve(*self._place(time))[0] for time in times_ns.tolist()])
+        after = self._times_ns.searchsorted(times_ns, side='right')
+        before = np.maximum(after - 1, 0)
+        after = np.minimum(after, len(self._times_ns) - 1)
+        share = np.ones(len(times_ns))
+        if self.interpolation == 'linear':
+            begin, end = self._times_ns[before], self._times_ns[after]
+            between = before != after
+            np.divide(times_ns - begin, end - begin, out=share, where=between)
+        share = share[:, None]
+        targets: Float64Array = (1 - share) * self._rows[before] + share * self._rows[after]
+        return targets

@@ -14,7 +14,10 @@ import numpy as np
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Row, Sample, StreamError
-from motion_policy.streams.messages import read_joint_message
+from motion_policy.streams.messages import Float32Array, read_joint_message
+
+# Positions, velocities and efforts (J,) as an observation has them.
+Joints = tuple[Float32Array, Float32Array, Float32Array | None]
 
 
 def robot_as_seen(robot: RobotSpec, cameras: Iterable[str]) -> RobotSpec:
@@ -38,6 +41,10 @@ class MeasuredJoints:
         }
         self._samples: dict[str, Sample] = {}
         self._position = np.zeros(len(place))
+        self._velocity = np.zeros(len(place))
+        self._effort = np.zeros(len(place))
+        self._without_velocity: set[str] = set()  # topics
+        self._without_effort: set[str] = set()
         self._faults: dict[str, str] = {}
 
     def read(self, row: Row) -> tuple[Float64Array | None, dict[str, str]]:
@@ -52,6 +59,12 @@ class MeasuredJoints:
             return None, faults
         return self._position.copy(), faults
 
+    def joints(self) -> Joints:
+        """What `observation_from_row` would say of the joints of the row that was read last."""
+        velocity = np.zeros_like(self._velocity) if self._without_velocity else self._velocity
+        effort = None if self._without_effort else self._effort.astype(np.float32)
+        return self._position.astype(np.float32), velocity.astype(np.float32), effort
+
     def _read(self, name: str, sample: Sample) -> None:
         topic = self._topics[name]
         try:
@@ -59,5 +72,15 @@ class MeasuredJoints:
         except StreamError as error:
             self._faults[name] = f'{topic.topic}: {error}'
             return
-        self._position[self._columns[name]] = reading.position
+        columns = self._columns[name]
+        self._position[columns] = reading.position
+        for whole, part, without in (
+            (self._velocity, reading.velocity, self._without_velocity),
+            (self._effort, reading.effort, self._without_effort),
+        ):
+            if part is None:
+                without.add(name)
+            else:
+                whole[columns] = part
+                without.discard(name)
         self._faults.pop(name, None)

@@ -21,7 +21,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from motion_policy.control import INTERPOLATIONS, ChunkExecution, Command, Controller
 from motion_policy.control.motion_limiter import Float64Array
-from motion_policy.control.observing import MeasuredJoints, robot_as_seen
+from motion_policy.control.observing import Joints, MeasuredJoints, robot_as_seen
 from motion_policy.errors import UserError
 from motion_policy.nodes import diagnostics
 from motion_policy.nodes.chunk_output import (
@@ -105,9 +105,8 @@ def make_controller(
 class ArmDriver:
     """Subscribes the robot's streams, ticks its controller, publishes its commands.
 
-    `cameras` are those that must be alive; `on_due(row)` is called in the tick thread when the
-    controller wants an action for that row, and must not wait; nor must `on_picture(camera,
-    message)`, called in that of the callbacks for each picture as it comes.
+    `cameras` are those that must be alive. Neither call may wait: `on_due(row)`, in the tick
+    thread, when the controller wants an action; `on_picture(camera, message)`, as one comes.
     """
 
     def __init__(
@@ -255,6 +254,10 @@ class ArmDriver:
         with self.lock:
             self.controller.reset()
         return 'reset: plan and faults are forgotten'
+
+    def joints(self) -> Joints:
+        """Those of the last tick's row; called in its thread."""
+        return self._measured.joints()
 
     def _check_observation(self, row: Row) -> None:
         observation = observation_from_row(row, self._seen_robot)

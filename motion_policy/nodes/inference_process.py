@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from motion_policy.control.motion_limiter import Float64Array
+from motion_policy.control.observing import Joints
 from motion_policy.control.policy_runner import PolicyFacts, checked_observation
 from motion_policy.nodes.policy_setup import PolicySetup, packed_joints
 from motion_policy.nodes.shared_frames import ReadyFrames
 from motion_policy.nodes.worker_process import START_TIMEOUT_S, WorkerProcess
-from motion_policy.streams import Observation, Row, StreamError, joints_from_row
+from motion_policy.streams import Observation, Row
 
 
 class InferenceProcess(WorkerProcess):
@@ -54,22 +55,18 @@ class InferenceProcess(WorkerProcess):
         asked = self.ask(observation.images, packed_joints(*joints), explain, time_ns, since_ns)
         return _unpacked(*asked)
 
-    def begin(self, row: Row, explain: bool, since_ns: int) -> bool:
+    def begin(self, row: Row, joints: Joints, explain: bool, since_ns: int) -> bool:
         """Begin the step that `infer` would take on this row, if its pictures are ready.
 
-        Any thread may do so while no step is under way; `finish` is to follow. A policy that
-        remembers what it saw must not see a picture before that was looked at, so that it begins
-        no step this way.
+        `joints` are those of the row. Any thread may do so while no step is under way; `finish`
+        is to follow. A policy that remembers what it saw must not see a picture before that was
+        looked at, so that it begins no step this way.
         """
         if self.facts.chunk_rows == 1 or row.faults:
             return False
         messages = {name: row.samples[name].value for name in self._frames.cameras}
         places = self.ready.find(messages)
         if places is None:
-            return False
-        try:
-            joints = joints_from_row(row, self._setup.robot)
-        except StreamError:  # which is told when the row is asked about
             return False
         return self._ask_ahead(places, packed_joints(*joints), explain, row.time_ns, since_ns)
 

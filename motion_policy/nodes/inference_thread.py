@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from motion_policy.control.motion_limiter import Float64Array
+from motion_policy.control.observing import Joints
 from motion_policy.control.picture_watch import PictureWatch
 from motion_policy.control.policy_runner import PolicyFacts
 from motion_policy.control.timing import RecentDurations
@@ -70,7 +71,7 @@ class EarlyRunner(Protocol):
     What is begun is looked at meanwhile, and may be rejected: then nobody takes its result.
     """
 
-    def begin(self, row: Row, explain: bool, since_ns: int) -> bool:
+    def begin(self, row: Row, joints: Joints, explain: bool, since_ns: int) -> bool:
         """Begin it, if that can be done at once."""
 
     def wait(self, seconds: float) -> None:
@@ -120,6 +121,7 @@ class InferenceThread:
         self._changed = threading.Condition()
         self._request: _Request | None = None
         self._waits = False  # in the thread, for a request
+        self._explain = False  # as it was wanted after the last step
         self._reset = False
         self._stopped = False
         self._thread: threading.Thread | None = None
@@ -136,7 +138,7 @@ class InferenceThread:
         self._thread.start()
         return ready.result()
 
-    def request(self, row: Row, since_ns: int = 0) -> None:
+    def request(self, row: Row, since_ns: int = 0, joints: Joints | None = None) -> None:
         """Ask for a step on `row`; a request that still waits is replaced.
 
         What was predicted from observations before `since_ns` no longer counts; a row from then
@@ -147,8 +149,8 @@ class InferenceThread:
         asked_ns = time.perf_counter_ns()
         with self._changed:
             begun = False
-            if self._early is not None and self._waits and not self._reset:
-                begun = self._early.begin(row, self._listener.wants_extras(), since_ns)
+            if joints and self._early is not None and self._waits and not self._reset:
+                begun = self._early.begin(row, joints, self._explain, since_ns)
             self._waits = False
             self._request = _Request(row, since_ns, asked_ns, begun)
             self._changed.notify()
@@ -174,6 +176,7 @@ class InferenceThread:
             runner = self._runner = make_runner()
             runner.warm_up()
             self._early = runner if isinstance(runner, EarlyRunner) else None
+            self._explain = self._listener.wants_extras()
         except BaseException as error:
             ready.set_exception(error)
             return
@@ -208,6 +211,7 @@ class InferenceThread:
             return
         self.latency.add(time.perf_counter_ns() - start_ns)
         self._listener.take_step(PolicyStep(row.time_ns, observation, *answer))
+        self._explain = self._listener.wants_extras()
 
     def _answer(
         self, runner: Runner, request: _Request

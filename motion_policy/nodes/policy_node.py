@@ -322,7 +322,7 @@ class PolicyNode(LifecycleNode):
             return
         # A reset in between must find the request either waiting or not made yet.
         with driver.lock:
-            inference.request(row, driver.controller.epoch_ns)
+            inference.request(row, driver.controller.epoch_ns, driver.joints())
 
     def _enable(self) -> str:
         driver, inference = self._configured()
