@@ -226,6 +226,7 @@ def test_a_rejected_picture_is_a_failure_whose_step_is_never_taken(
         process.ready.put('top', row.samples['top'].value)
         measured.read(row)
         thread.request(row, 0, measured.joints())
+        thread.wake()
 
     black = np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8)
     try:

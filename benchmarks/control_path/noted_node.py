@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from motion_policy.control import Controller
 from motion_policy.control.policy_runner import PolicyRunner
 from motion_policy.control.timing import Deadlines
 from motion_policy.nodes import arm_driver, control_loop, policy_node, policy_setup
@@ -99,13 +100,18 @@ class NotedProcess(InferenceProcess):
         return answer
 
 
-class NotedPolicyNode(PolicyNode):
-    """Notes what is asked and answered."""
+class NotedController(Controller):
+    """Notes when it has a chunk."""
 
-    def take_step(self, step: Any) -> None:
+    def add_chunk(self, chunk: Any, observation_ns: int) -> bool:
         """As always."""
-        super().take_step(step)
-        NOTES_HERE.steps.append((step.observation_ns, time.monotonic_ns()))
+        used = super().add_chunk(chunk, observation_ns)
+        NOTES_HERE.steps.append((observation_ns, time.monotonic_ns()))
+        return used
+
+
+class NotedPolicyNode(PolicyNode):
+    """Notes what is asked for."""
 
     def _ask(self, row: Row) -> None:
         now_ns, shift_ns = time.monotonic_ns(), time.time_ns() - time.monotonic_ns()
@@ -126,6 +132,7 @@ class NotedPolicyNode(PolicyNode):
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node."""
     control_loop.Deadlines = NotedDeadlines  # type: ignore[misc]
+    arm_driver.Controller = NotedController  # type: ignore[misc]
     arm_driver.CommandPublishers = NotedPublishers  # type: ignore[misc]
     policy_setup.PolicyRunner = NotedRunner  # type: ignore[misc]
     policy_node.InferenceProcess = NotedProcess  # type: ignore[misc]

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from motion_policy.control.action_buffer import INTERPOLATIONS, ActionBuffer, Interpolation
 from motion_policy.control.chunk_execution import ChunkExecution
-from motion_policy.control.controller import Command, Controller, State
+from motion_policy.control.command import Command, State
+from motion_policy.control.controller import Controller
 from motion_policy.control.guard import STAGES, GuardChain, GuardResult
 from motion_policy.control.motion_limiter import Motion, MotionLimiter
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
 from motion_policy.control.action_buffer import ActionBuffer, Interpolation
 from motion_policy.control.chunk_execution import ChunkExecution, ChunkSchedule
+from motion_policy.control.command import Command, State
 from motion_policy.control.grippers import Grippers
 from motion_policy.control.guard import GuardChain, GuardResult, Reaction
 from motion_policy.control.lookahead import Plan
@@ -24,30 +23,12 @@ from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
 
-State = Literal['idle', 'ramp', 'run', 'hold']
-
 FRESH_PERIODS = 2  # without a new action for so many policy periods the arm holds
 START_TOLERANCE = 0.01  # of a joint's range: how far outside its limits it may stand at enable
 ARRIVED = 0.1  # of one control period's travel: the ramp is over when every joint is this near
 SETTLING_NS = 1_000_000_000  # after the last command an arm is at rest
 SETTLING_PERIODS = 2  # of travel: how far it may be behind that command
 FINAL_COMMANDS = 2  # at rest before silence, so that the held position is surely the last one
-
-
-@dataclass(frozen=True)
-class Command:
-    """What to send now: position (J,), the speed it implies (J,), and why.
-
-    `violations` counts joints clamped per guard stage; `reason` says why the arm holds, if it
-    does; `final` marks the last command before silence.
-    """
-
-    position: Float64Array
-    velocity: Float64Array
-    state: State
-    violations: Mapping[str, int] = field(default_factory=dict)
-    reason: str = ''
-    final: bool = False
 
 
 class Controller:
@@ -248,18 +229,34 @@ class Controller:
 
         `measured` (J,) is the newest joint position; `faults` maps a stream to what is wrong.
         """
+        self.look(now_ns, faults)
+        return self.command(now_ns, measured)
+
+    def look(self, now_ns: int, faults: Mapping[str, str]) -> None:
+        """Take note of the time and of what is wrong: the first part of a tick.
+
+        After it, and before the command, `policy_due` may be asked: a policy then has the time in
+        which the command is made.
+        """
         if self.state == 'idle':
-            return None
+            return
         went_back = now_ns < self._now_ns
         if went_back:
             self._grid_start_ns, self._next_index = now_ns, 0
             self._restart(now_ns)
         self._now_ns = now_ns
         if self._stopping:
-            return self._last_commands()
+            return
         problem = self._problem(faults) or ('the clock went back' if went_back else '')
         if problem:
             self._fault(problem, now_ns)
+
+    def command(self, now_ns: int, measured: Float64Array | None) -> Command | None:
+        """Return the command of a tick: its second part."""
+        if self.state == 'idle':
+            return None
+        if self._stopping:
+            return self._last_commands()
         result = self._move(now_ns, measured)
         if result.stopped_by:
             self._fault(result.stopped_by, now_ns)

@@ -17,7 +17,6 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from std_srvs.srv import SetBool, Trigger
 
 from motion_policy.control import INTERPOLATIONS, ChunkExecution, Command, Controller
 from motion_policy.control.motion_limiter import Float64Array
@@ -105,8 +104,9 @@ def make_controller(
 class ArmDriver:
     """Subscribes the robot's streams, ticks its controller, publishes its commands.
 
-    `cameras` are those that must be alive. Neither call may wait: `on_due(row)`, in the tick
-    thread, when the controller wants an action; `on_picture(camera, message)`, as one comes.
+    `cameras` are those that must be alive. No call may wait: `on_due(row)`, in the tick thread,
+    when the controller wants an action, and `before_command(row)`, sooner; `on_picture(camera,
+    message)`, as one comes.
     """
 
     def __init__(
@@ -160,6 +160,7 @@ class ArmDriver:
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.extra_statuses: Callable[[], list[Any]] = list
         self.extra_faults: Callable[[], dict[str, str]] = dict
+        self.before_command: Callable[[Row], None] = lambda row: None
         self.after_tick: Callable[[Row, Command | None], None] = lambda row, command: None
         self.checks_of_observations: list[Callable[[Observation], None]] = []
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -310,8 +311,11 @@ class ArmDriver:
         with self.lock:
             measured, faults = self._measured.read(row)
             problems = {**clock_fault, **faults, **self._switches.faults(), **self.extra_faults()}
-            command = self.controller.tick(now_ns, measured, problems)
+            self.controller.look(now_ns, problems)
             due = self.controller.policy_due(now_ns)
+            if due:
+                self.before_command(row)
+            command = self.controller.command(now_ns, measured)
             if self._ahead is not None:
                 self._ahead.follow(now_ns, command)
         if command is not None:
@@ -416,34 +420,3 @@ class ArmDriver:
             **self._clock_values,
             'scheduling': '; '.join(map(str, self._scheduling)),
         }
-
-
-class ArmServices:
-    """`~/enable` and `~/reset`: each answer says in one line what happened or why not."""
-
-    def __init__(
-        self,
-        node: Node,
-        enable: Callable[[], str],
-        disable: Callable[[], str],
-        reset: Callable[[], str],
-    ) -> None:
-        self._node = node
-        self._enable, self._disable, self._reset = enable, disable, reset
-        node.create_service(SetBool, '~/enable', self._serve_enable)
-        node.create_service(Trigger, '~/reset', self._serve_reset)
-
-    def _serve_enable(self, request: Any, response: Any) -> Any:
-        return self._answer(response, self._enable if request.data else self._disable)
-
-    def _serve_reset(self, _request: Any, response: Any) -> Any:
-        return self._answer(response, self._reset)
-
-    def _answer(self, response: Any, action: Callable[[], str]) -> Any:
-        try:
-            response.success, response.message = True, action()
-            self._node.get_logger().info(response.message)
-        except UserError as error:
-            response.success, response.message = False, str(error)
-            self._node.get_logger().error(response.message)
-        return response

@@ -7,10 +7,12 @@ Each topic gets its own joints, under the names and in the order that its receiv
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from typing import Any
 
 from builtin_interfaces.msg import Duration, Time
+from rclpy.clock import Clock
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -54,30 +56,31 @@ def trajectory_message(
     return message
 
 
-def _array(topic: JointTopic, position: Float64Array, _period_ns: int, _stamp: Time) -> Any:
-    return Float64MultiArray(data=position.tolist())
+def _array(topic: JointTopic, position: Float64Array, _period_ns: int, _clock: Clock) -> Any:
+    # Its setter looks at every number of a list, and takes an array as it is.
+    return Float64MultiArray(data=array('d', position.tobytes()))
 
 
-def _trajectory(topic: JointTopic, position: Float64Array, period_ns: int, _stamp: Time) -> Any:
+def _trajectory(topic: JointTopic, position: Float64Array, period_ns: int, _clock: Clock) -> Any:
     return trajectory_message(topic.message_names, position[None], [period_ns])
 
 
-def _joint_state(topic: JointTopic, position: Float64Array, _period_ns: int, stamp: Time) -> Any:
+def _joint_state(topic: JointTopic, position: Float64Array, _period_ns: int, clock: Clock) -> Any:
     message = JointState(name=list(topic.message_names), position=position.tolist())
-    message.header.stamp = stamp
+    message.header.stamp = clock.now().to_msg()
     return message
 
 
-_ENCODERS: dict[str, Callable[[JointTopic, Float64Array, int, Time], Any]] = {
+_ENCODERS: dict[str, Callable[[JointTopic, Float64Array, int, Clock], Any]] = {
     'std_msgs/msg/Float64MultiArray': _array,
     'trajectory_msgs/msg/JointTrajectory': _trajectory,
     'sensor_msgs/msg/JointState': _joint_state,
 }
 
 
-def encode_command(topic: JointTopic, position: Float64Array, period_ns: int, stamp: Time) -> Any:
+def encode_command(topic: JointTopic, position: Float64Array, period_ns: int, clock: Clock) -> Any:
     """Return the message for `topic` with its own joints' positions, in the topic's order."""
-    return _ENCODERS[topic.type](topic, position, period_ns, stamp)
+    return _ENCODERS[topic.type](topic, position, period_ns, clock)
 
 
 class CommandPublishers:
@@ -111,9 +114,9 @@ class CommandPublishers:
 
     def send(self, position: Float64Array) -> None:
         """Publish the command (J,), in joint order, where every command is wanted."""
-        stamp = self._node.get_clock().now().to_msg()
+        clock = self._node.get_clock()
         messages = [
-            (publisher, encode_command(topic, position[columns], self._period_ns, stamp))
+            (publisher, encode_command(topic, position[columns], self._period_ns, clock))
             for topic, columns, publisher in self._outputs
             if topic.send == 'tick'
         ]

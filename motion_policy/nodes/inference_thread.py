@@ -139,10 +139,11 @@ class InferenceThread:
         return ready.result()
 
     def request(self, row: Row, since_ns: int = 0, joints: Joints | None = None) -> None:
-        """Ask for a step on `row`; a request that still waits is replaced.
+        """Ask for a step on `row`, before `wake`; a request that still waits is replaced.
 
-        What was predicted from observations before `since_ns` no longer counts; a row from then
-        is not worth a step.
+        An early runner begins at once, if it knows the row's `joints` and pictures. What was
+        predicted from observations before `since_ns` no longer counts; a row from then is not
+        worth a step.
         """
         if row.time_ns < since_ns:
             return
@@ -153,6 +154,10 @@ class InferenceThread:
                 begun = self._early.begin(row, joints, self._explain, since_ns)
             self._waits = False
             self._request = _Request(row, since_ns, asked_ns, begun)
+
+    def wake(self) -> None:
+        """Let the thread see to the request: it needs the interpreter, which may be in use."""
+        with self._changed:
             self._changed.notify()
 
     def reset(self) -> None:

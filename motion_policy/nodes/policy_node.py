@@ -40,10 +40,10 @@ from motion_policy.errors import UserError
 from motion_policy.nodes import diagnostics
 from motion_policy.nodes.arm_driver import (
     ArmDriver,
-    ArmServices,
     declare_control_parameters,
     make_controller,
 )
+from motion_policy.nodes.arm_services import ArmServices
 from motion_policy.nodes.commands import trajectory_message
 from motion_policy.nodes.foresight import declare_foresight_parameters, make_foresight
 from motion_policy.nodes.foresight_sources import Source
@@ -54,7 +54,6 @@ from motion_policy.nodes.realtime import (
     cores,
     prepare_thread_beside_tick,
     realtime_settings,
-    use_cores,
 )
 from motion_policy.nodes.shell import declare, parameter, run_node
 from motion_policy.nodes.worker_process import START_TIMEOUT_S
@@ -252,8 +251,9 @@ class PolicyNode(LifecycleNode):
         back_end = BackEndChoice(parameter(self, 'backend'), parameter(self, 'precision'))
 
         setup = PolicySetup(
-            checkpoint, robot, device, parameter(self, 'threads'), mix, chunks, back_end
-        )
+            checkpoint, robot, device, parameter(self, 'threads'), mix, chunks, back_end,
+            cores(parameter(self, 'inference.cpus'), 'inference.cpus'),
+        )  # fmt: skip
         make_runner = self._runner_maker(setup)
         watch = PictureWatch(
             robot,
@@ -268,7 +268,8 @@ class PolicyNode(LifecycleNode):
             self, setup, controller, self._current_plan, self._surprise.publish
         )
         on_picture = runner.ready.put if isinstance(runner, InferenceProcess) else None
-        self._driver = ArmDriver(self, robot, controller, self._ask, spec.cameras, on_picture)
+        self._driver = ArmDriver(self, robot, controller, self._think, spec.cameras, on_picture)
+        self._driver.before_command = self._ask
         self._driver.extra_statuses = self._statuses
         if foresight is not None:
             self._driver.extra_faults = foresight.watch.faults
@@ -290,13 +291,10 @@ class PolicyNode(LifecycleNode):
     def _runner_maker(self, setup: PolicySetup) -> Callable[[], Runner]:
         say, timeout_s = self.get_logger().info, parameter(self, 'inference.timeout')
         start_timeout_s = parameter(self, 'inference.start_timeout')
-        cpus = cores(parameter(self, 'inference.cpus'), 'inference.cpus')
         isolation = parameter(self, 'inference.isolation')
         apart = isolation == 'process' or (isolation == 'auto' and setup.answers_chunks)
 
         def make_runner() -> Runner:
-            if cpus:
-                say(f'inference: {use_cores(cpus)}')
             if apart:
                 process = InferenceProcess(setup, say, timeout_s, start_timeout_s)
                 self.prepare_thread()  # all that is left to this one is to hand pictures over
@@ -323,6 +321,11 @@ class PolicyNode(LifecycleNode):
         # A reset in between must find the request either waiting or not made yet.
         with driver.lock:
             inference.request(row, driver.controller.epoch_ns, driver.joints())
+
+    def _think(self, _row: Row) -> None:
+        """Wake who was asked, once the command is out; called in the tick thread."""
+        if self._inference is not None:
+            self._inference.wake()
 
     def _enable(self) -> str:
         driver, inference = self._configured()

@@ -18,6 +18,7 @@ import torch
 from motion_policy.control import ChunkExecution, Mix, PolicyRunner
 from motion_policy.control.policy_runner import PolicyFacts
 from motion_policy.errors import UserError
+from motion_policy.nodes.realtime import use_cores
 from motion_policy.policies import Policy, check_robot, load_policy
 from motion_policy.policies.backends import BackEndChoice, use_back_end
 from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
@@ -42,6 +43,7 @@ class PolicySetup:
     mix: Mix = field(default_factory=Mix)
     chunks: ChunkExecution = field(default_factory=ChunkExecution)
     back_end: BackEndChoice = field(default_factory=BackEndChoice)
+    cpus: frozenset[int] = frozenset()  # cores to compute on; none: any
 
     @property
     def answers_chunks(self) -> bool:
@@ -57,8 +59,10 @@ class PolicySetup:
     def make_runner(self, say: Callable[[str], None], load: Load = load_policy) -> PolicyRunner:
         """Load the policy, check that it fits, choose its back end; UserError says what is wrong.
 
-        `say` gets a line about slow work.
+        `say` gets a line about slow work. The calling thread then stays on the cores.
         """
+        if self.cpus:
+            say(f'inference: {use_cores(self.cpus)}')
         torch.set_num_threads(self.threads)
         policy = load(self.checkpoint, checked_device(self.device))
         check_robot(policy, self.robot)  # before work that takes long

@@ -18,10 +18,10 @@ from motion_policy.episodes import EpisodeReader
 from motion_policy.errors import UserError
 from motion_policy.nodes.arm_driver import (
     ArmDriver,
-    ArmServices,
     declare_control_parameters,
     make_controller,
 )
+from motion_policy.nodes.arm_services import ArmServices
 from motion_policy.nodes.realtime import prepare_thread_beside_tick, realtime_settings
 from motion_policy.nodes.shell import declare, parameter, run_node
 from motion_policy.robot import RobotSpec, load_robot_spec

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +30,8 @@ __all__ = [
     'read_joints',
     'stamp_ns',
 ]
+
+LAYOUTS = 64  # of joint messages, whose order is remembered
 
 Float64Array = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
@@ -77,13 +80,7 @@ def read_joints(message: Any, message_names: Sequence[str]) -> JointReading:
     Raises:
         StreamError: a joint is missing, or its position is not a finite number.
     """
-    index = {name: place for place, name in enumerate(message.name)}
-    missing = [name for name in message_names if name not in index]
-    if missing:
-        raise StreamError(
-            f"joint '{missing[0]}' is not in the message, found joints: {', '.join(index) or '-'}"
-        )
-    order = [index[name] for name in message_names]
+    order = _places(tuple(message.name), tuple(message_names))
     position = _pick(message.position, order, len(message.name), 'positions')
     _check_finite(position, message_names, 'position')
     return JointReading(
@@ -132,6 +129,18 @@ def observation_from_row(row: Row, robot: RobotSpec) -> Observation:
         },
         action=_read_role('leader', row, robot)[0].astype(np.float32) if leader else None,
     )
+
+
+@lru_cache(maxsize=LAYOUTS)
+def _places(found: tuple[str, ...], wanted: tuple[str, ...]) -> list[int]:
+    """Where the wanted joints are among those of a message, which are mostly the same again."""
+    index = {name: place for place, name in enumerate(found)}
+    missing = [name for name in wanted if name not in index]
+    if missing:
+        raise StreamError(
+            f"joint '{missing[0]}' is not in the message, found joints: {', '.join(index) or '-'}"
+        )
+    return [index[name] for name in wanted]
 
 
 def _read_any(message: Any, topic: JointTopic) -> JointReading:
@@ -230,6 +239,8 @@ def _reported(
             f'the message holds {len(values)} values of {what}, expected none or one per name'
         )
     array = np.array(values, dtype=np.float64)[order]
+    if np.isfinite(array).all():
+        return array
     if np.isnan(array).any():
         return None
     _check_finite(array, names, what)

@@ -1,0 +1,32 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What one tick of the control loop gives: a command, and in which state it was made.
+
+One rule: only what passed the guard chain is called a command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from motion_policy.control.motion_limiter import Float64Array
+
+State = Literal['idle', 'ramp', 'run', 'hold']
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to send now: position (J,), the speed it implies (J,), and why.
+
+    `violations` counts joints clamped per guard stage; `reason` says why the arm holds, if it
+    does; `final` marks the last command before silence.
+    """
+
+    position: Float64Array
+    velocity: Float64Array
+    state: State
+    violations: Mapping[str, int] = field(default_factory=dict)
+    reason: str = ''
+    final: bool = False
