@@ -34,6 +34,7 @@ from rclpy.serialization import serialize_message
 from ros_testing import Bench
 from sensor_msgs.msg import Image
 
+from motion_policy.control import ChunkExecution
 from motion_policy.control.observing import MeasuredJoints
 from motion_policy.control.picture_watch import PictureWatch
 from motion_policy.nodes.inference_process import InferenceProcess
@@ -98,25 +99,26 @@ def process(checkpoint: Path) -> Iterator[InferenceProcess]:
     made.close()
 
 
-def begin(process: InferenceProcess, row: Row) -> bool:
+def begin(process: InferenceProcess, row: Row, explain: bool = False) -> bool:
     measured = MeasuredJoints(ROBOT)
     measured.read(row)
-    return process.begin(row, measured.joints(), True, 0)
+    return process.begin(row, measured.joints(), explain, 0)
 
 
+@pytest.mark.parametrize('explain', [False, True])
 def test_a_step_that_was_begun_gives_the_numbers_of_one_that_was_asked_for(
-    process: InferenceProcess,
+    process: InferenceProcess, explain: bool
 ) -> None:
     for step in range(READY + 2):
         row = row_of(step, message_of(random_picture(step)))
         process.ready.put('top', row.samples['top'].value)
-        assert begin(process, row)
+        assert begin(process, row, explain)
         found, extras = process.finish()
         observation = observation_from_row(row, ROBOT)
-        expected, expected_extras = process.infer(observation, True, row.time_ns, 0)
+        expected, expected_extras = process.infer(observation, explain, row.time_ns, 0)
         np.testing.assert_array_equal(found, expected)
         assert found.shape == (ROWS, len(ROBOT.joints.names))
-        assert extras.keys() == expected_extras.keys() and extras
+        assert extras.keys() == expected_extras.keys() and bool(extras) == explain
         for name, value in expected_extras.items():
             np.testing.assert_array_equal(extras[name], value)
 
@@ -138,6 +140,46 @@ def test_no_step_of_a_policy_with_a_memory_is_begun(tmp_path: Path) -> None:
         row = row_of(0, message_of(random_picture(0)))
         process.ready.put('top', row.samples['top'].value)
         assert not begin(process, row)
+    finally:
+        process.close()
+
+
+def test_what_goes_wrong_in_a_begun_step_is_said_as_in_any_other(
+    process: InferenceProcess,
+) -> None:
+    row = row_of(0, message_of(random_picture(0)))
+    process.ready.put('top', row.samples['top'].value)
+    short = np.zeros(2, np.float32)
+    for explain in (False, True):
+        assert process.begin(row, (short, short, None), explain, 0)
+        with pytest.raises(RuntimeError, match='Error: '):
+            process.finish()
+    assert begin(process, row)  # a step that raised is no end
+    process.finish()
+
+
+def test_a_reset_comes_before_the_step_that_is_begun_after_it(checkpoint: Path) -> None:
+    chunks, eager = ChunkExecution(ensemble=0.01), BackEndChoice('eager')
+    setup = PolicySetup(str(checkpoint), ROBOT, chunks=chunks, back_end=eager)
+    process = InferenceProcess(setup, print, PATIENCE_S)
+    rows = [row_of(step, message_of(random_picture(step))) for step in range(2)]
+    for row in rows:
+        process.ready.put('top', row.samples['top'].value)
+
+    def taken(row: Row) -> npt.NDArray[np.float64]:
+        assert begin(process, row)
+        return process.finish()[0]
+
+    try:
+        alone = taken(rows[1])
+        process.reset()
+        taken(rows[0])
+        assert not np.array_equal(taken(rows[1]), alone)  # the mean of two predictions
+        for _ in range(5):
+            process.reset()
+            taken(rows[0])
+            process.reset()
+            np.testing.assert_array_equal(taken(rows[1]), alone)
     finally:
         process.close()
 

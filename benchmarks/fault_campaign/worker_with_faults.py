@@ -26,4 +26,4 @@ def asked() -> str:
 
 if __name__ == '__main__':
     wrap_runner(asked, lambda *_step: None)
-    worker.main(*map(int, sys.argv[1:4]))
+    worker.main(*map(int, sys.argv[1:]))

@@ -15,10 +15,14 @@ import numpy as np
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.observing import Joints
 from motion_policy.control.policy_runner import PolicyFacts, checked_observation
-from motion_policy.nodes.policy_setup import PolicySetup, packed_joints
+from motion_policy.nodes.policy_setup import PolicySetup, packed_joints, packed_question
 from motion_policy.nodes.shared_frames import ReadyFrames
+from motion_policy.nodes.worker import QUICK_BYTES
 from motion_policy.nodes.worker_process import START_TIMEOUT_S, WorkerProcess
 from motion_policy.streams import Observation, Row
+
+NUMBER_BYTES = 8
+SHORT_BYTES = QUICK_BYTES // 2  # of a chunk that is answered in bytes
 
 
 class InferenceProcess(WorkerProcess):
@@ -39,6 +43,8 @@ class InferenceProcess(WorkerProcess):
         self._setup = setup
         super().__init__(setup, say, timeout_s, 'inference', start_timeout_s)
         self.ready = ReadyFrames(self._frames)
+        numbers = self.facts.chunk_rows * len(setup.robot.joints.names)
+        self._short = numbers * NUMBER_BYTES < SHORT_BYTES
 
     def warm_up(self) -> None:
         """The process has done so by itself."""
@@ -68,7 +74,10 @@ class InferenceProcess(WorkerProcess):
         places = self.ready.find(messages)
         if places is None:
             return False
-        return self._ask_ahead(places, packed_joints(*joints), explain, row.time_ns, since_ns)
+        if explain or not self._short:
+            packed = packed_joints(*joints)
+            return self._ask_ahead(places, packed, explain, row.time_ns, since_ns)
+        return self._ask_quickly(packed_question(places, joints, row.time_ns, since_ns))
 
     def wait(self, seconds: float) -> None:
         """Wait for the end of the step, but not longer."""
@@ -76,7 +85,10 @@ class InferenceProcess(WorkerProcess):
 
     def finish(self) -> tuple[Float64Array, dict[str, Any]]:
         """The result of the step that was begun, as of `infer`."""
-        return _unpacked(*self._take_answer())
+        answer = self._take_answer()
+        if isinstance(answer, bytes):
+            return _unpacked(self.facts.chunk_rows, answer, {})
+        return _unpacked(*answer)
 
 
 def _unpacked(

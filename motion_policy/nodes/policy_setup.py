@@ -7,6 +7,7 @@ Nothing here needs ROS.
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,9 +17,11 @@ import numpy as np
 import torch
 
 from motion_policy.control import ChunkExecution, Mix, PolicyRunner
+from motion_policy.control.observing import Joints
 from motion_policy.control.policy_runner import PolicyFacts
 from motion_policy.errors import UserError
-from motion_policy.nodes.realtime import use_cores
+from motion_policy.nodes.cores import use_cores
+from motion_policy.nodes.shared_frames import SharedFrames
 from motion_policy.policies import Policy, check_robot, load_policy
 from motion_policy.policies.backends import BackEndChoice, use_back_end
 from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
@@ -28,6 +31,7 @@ from motion_policy.streams import Observation
 from motion_policy.streams.images import RgbImage
 from motion_policy.streams.messages import Float32Array
 
+QUESTION = struct.Struct('qqq')  # time, since when predictions count, cameras
 PackedJoints = tuple[bytes, bytes, bytes | None]
 Load = Callable[[str, str], Policy]
 
@@ -105,12 +109,32 @@ class PolicyWork:
         chunk, extras = self._runner.infer(observation, *arguments)
         return len(chunk), chunk.astype(np.float64, copy=False).tobytes(), extras
 
+    def quick_answer(self, frames: SharedFrames, question: bytes) -> bytes:
+        """Take the step of a `packed_question`; the chunk (k, J) float64."""
+        time_ns, since_ns, cameras = QUESTION.unpack_from(question)
+        begin = QUESTION.size + cameras
+        places = zip(frames.cameras, question[QUESTION.size : begin], strict=True)
+        images = frames.at(dict(places))
+        joints = np.frombuffer(question[begin:], np.float32)
+        qpos, qvel, *effort = joints.reshape(-1, len(self._runner.robot.joints.names))
+        observation = Observation(qpos, qvel, effort[0] if effort else None, images, action=None)
+        chunk, _ = self._runner.infer(observation, False, time_ns, since_ns)
+        return chunk.astype(np.float64, copy=False).tobytes()
+
 
 def packed_joints(
     qpos: Float32Array, qvel: Float32Array, effort: Float32Array | None
 ) -> PackedJoints:
     """Positions, velocities and efforts (J,) as bytes: arrays take long to be sent."""
     return qpos.tobytes(), qvel.tobytes(), None if effort is None else effort.tobytes()
+
+
+def packed_question(
+    places: Mapping[str, int], joints: Joints, time_ns: int, since_ns: int
+) -> bytes:
+    """A step in bytes, for `PolicyWork.quick_answer`; the places are in the cameras' order."""
+    head = QUESTION.pack(time_ns, since_ns, len(places)) + bytes(places.values())
+    return head + b''.join(values.tobytes() for values in joints if values is not None)
 
 
 def checked_device(name: str) -> str:

@@ -11,13 +11,13 @@ import ctypes
 import os
 import resource
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rclpy.node import Node
 
 from motion_policy.errors import UserError
+from motion_policy.nodes.cores import Outcome, use_cores
 from motion_policy.nodes.shell import declare, parameter
 
 # Below the threads of the kernel that serve interrupts, which have 50.
@@ -37,17 +37,6 @@ class RealTime:
     priority: int = PRIORITY
     lock_memory: bool = True
     cpus: frozenset[int] = frozenset()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One request: `what` was asked for, and why it was refused ('' if it was not)."""
-
-    what: str
-    problem: str = ''
-
-    def __str__(self) -> str:
-        return f'{self.what} not permitted: {self.problem}' if self.problem else self.what
 
 
 def declare_realtime_parameters(node: Node) -> None:
@@ -160,17 +149,6 @@ def lock_memory() -> Outcome:
         return Outcome(what, f'{sys.platform} has no such call')
     if lock(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
         return Outcome(what, os.strerror(ctypes.get_errno()))
-    return Outcome(what)
-
-
-def use_cores(cpus: Iterable[int]) -> Outcome:
-    """Let the calling thread, and those that it starts, run on these cores only."""
-    cpus = sorted(cpus)
-    what = f'cores {", ".join(map(str, cpus))}'
-    try:
-        os.sched_setaffinity(0, cpus)
-    except (OSError, AttributeError) as error:
-        return Outcome(what, str(error))
     return Outcome(what)
 
 

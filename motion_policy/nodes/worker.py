@@ -10,13 +10,16 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+import select
 import signal
+import socket
+import struct
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from motion_policy.errors import UserError
 from motion_policy.nodes.shared_frames import SharedFrames
@@ -25,6 +28,8 @@ from motion_policy.robot import RobotSpec
 from motion_policy.streams.images import RgbImage
 
 PR_SET_PDEATHSIG = 1
+QUICK_BYTES = 1 << 16  # of the longest question or answer in bytes
+COMPUTE_NS = struct.Struct('q')  # before such an answer: how long it took
 RESET = None  # the message; any other is a question: where its pictures are, and what it asks
 
 
@@ -42,6 +47,14 @@ class Work(Protocol):
         """Answer one question about these pictures, which are there until then."""
 
 
+@runtime_checkable
+class QuickWork(Work, Protocol):
+    """Work that can also be asked in bytes: arrays take long to be packed for a connection."""
+
+    def quick_answer(self, frames: SharedFrames, question: bytes) -> bytes:
+        """Answer one question, which tells where its pictures are."""
+
+
 class Job(Protocol):
     """What a process is there for, as plain data that it is sent."""
 
@@ -57,19 +70,19 @@ class Job(Protocol):
         """Load, check and warm up; UserError says what is wrong, `say` gets lines meanwhile."""
 
 
-def main(connection_fd: int, frames_fd: int, node_pid: int) -> None:
+def main(connection_fd: int, quick_fd: int, frames_fd: int, node_pid: int) -> None:
     """Serve one node until it is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to us too; the node decides
     _end_with(node_pid)
     keep_freed_memory()
     connection = Connection(connection_fd)
     try:
-        serve(connection, frames_fd)
+        serve(connection, socket.socket(fileno=quick_fd), frames_fd)
     except (EOFError, ConnectionError):  # the node is gone
         return
 
 
-def serve(connection: Connection, frames_fd: int) -> None:
+def serve(connection: Connection, quick: socket.socket, frames_fd: int) -> None:
     """Begin the job that is the first message, then answer every question."""
     job: Job = connection.recv()
     with _told(connection) as done:
@@ -80,21 +93,37 @@ def serve(connection: Connection, frames_fd: int) -> None:
     if not done:
         return
     frames = SharedFrames(job.robot, job.cameras, frames_fd)
+    arrivals = select.poll()
+    for end in (connection, quick):
+        arrivals.register(end.fileno(), select.POLLIN)
     while True:
-        message = connection.recv()
-        if message is RESET:
-            work.reset()
-            continue
-        with _told(connection) as done:
-            begin_ns = time.perf_counter_ns()
-            places, *question = message
-            answer = work.answer(frames.at(places), *question)
-            done.append((answer, time.perf_counter_ns() - begin_ns))
+        arrived = [number for number, _ in arrivals.poll()]
+        # A reset comes before the question that follows it.
+        if connection.fileno() in arrived:
+            _answer_message(connection, work, frames)
+        if quick.fileno() in arrived and isinstance(work, QuickWork):
+            with _told(connection):
+                question = quick.recv(QUICK_BYTES)
+                begin_ns = time.perf_counter_ns()
+                answer = work.quick_answer(frames, question)
+                quick.send(COMPUTE_NS.pack(time.perf_counter_ns() - begin_ns) + answer)
+
+
+def _answer_message(connection: Connection, work: Work, frames: SharedFrames) -> None:
+    message = connection.recv()
+    if message is RESET:
+        work.reset()
+        return
+    with _told(connection) as done:
+        begin_ns = time.perf_counter_ns()
+        places, *question = message
+        answer = work.answer(frames.at(places), *question)
+        done.append((answer, time.perf_counter_ns() - begin_ns))
 
 
 @contextmanager
 def _told(connection: Connection) -> Iterator[list[Any]]:
-    """Send what is in the list at the end, or what went wrong instead."""
+    """Send what is in the list at the end, if anything is, or what went wrong instead."""
     done: list[Any] = []
     try:
         yield done
@@ -107,7 +136,8 @@ def _told(connection: Connection) -> Iterator[list[Any]]:
         connection.send(('error', f'{type(error).__name__}: {error}'))
         done.clear()
     else:
-        connection.send(('done', done[0]))
+        if done:
+            connection.send(('done', done[0]))
 
 
 def _end_with(node_pid: int) -> None:
@@ -119,4 +149,4 @@ def _end_with(node_pid: int) -> None:
 
 
 if __name__ == '__main__':
-    main(*map(int, sys.argv[1:4]))
+    main(*map(int, sys.argv[1:]))

@@ -23,7 +23,7 @@ from typing import Any
 
 from motion_policy.errors import UserError
 from motion_policy.nodes.shared_frames import SharedFrames, unnamed_memory
-from motion_policy.nodes.worker import RESET, Job
+from motion_policy.nodes.worker import COMPUTE_NS, QUICK_BYTES, RESET, Job
 from motion_policy.streams.images import RgbImage
 
 WORKER = 'motion_policy.nodes.worker'
@@ -100,6 +100,17 @@ class WorkerProcess:
         self._question_out = True
         return True
 
+    def _ask_quickly(self, question: bytes) -> bool:
+        """The same in bytes, which `QuickWork` answers; the answer is bytes, too."""
+        if self._connection is None or self._question_out:
+            return False
+        try:
+            self._quick.send(question)
+        except OSError:
+            return False
+        self._question_out = True
+        return True
+
     def _take_answer(self) -> Any:
         """Wait for the answer to the question that is out."""
         self._question_out = False
@@ -127,14 +138,17 @@ class WorkerProcess:
 
     def _begin(self) -> Any:
         ours, theirs = socket.socketpair()
-        with ours, theirs:
-            descriptors = (theirs.fileno(), self._memory)
+        our_quick, their_quick = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with ours, theirs, their_quick:
+            descriptors = (theirs.fileno(), their_quick.fileno(), self._memory)
             words = [sys.executable, '-m', WORKER, *map(str, (*descriptors, os.getpid()))]
             self._process = subprocess.Popen(words, pass_fds=descriptors)
             self._connection = Connection(ours.detach())
-            self._arrivals = select.poll()
-            self._arrivals.register(self._connection.fileno(), select.POLLIN)
-            self._question_out = False
+        self._quick = our_quick
+        self._arrivals = select.poll()
+        for end in (self._connection, self._quick):
+            self._arrivals.register(end.fileno(), select.POLLIN)
+        self._question_out = False
         late = UserError(
             f'the {self.name} process was not ready after {self._start_timeout_s:g} s '
             '(inference.start_timeout) and was ended'
@@ -161,7 +175,10 @@ class WorkerProcess:
         assert self._connection is not None
         while True:
             try:
-                if not self._wait_for_news(POLL_S):
+                news = self._wait_for_news(POLL_S)
+                if self._quick.fileno() in news:
+                    return self._quick_answer()
+                if not news:
                     if self._closed:
                         self._fail('it was closed')
                     if time.monotonic() > until:
@@ -181,9 +198,13 @@ class WorkerProcess:
             else:
                 return content
 
-    def _wait_for_news(self, seconds: float) -> bool:
-        """Whether anything came; the connection's own poll makes a selector for each wait."""
-        return bool(self._arrivals.poll(seconds * 1e3))
+    def _wait_for_news(self, seconds: float) -> list[int]:
+        """Where anything came; the connection's own poll makes a selector for each wait."""
+        return [number for number, _ in self._arrivals.poll(seconds * 1e3)]
+
+    def _quick_answer(self) -> tuple[bytes, int]:
+        data = self._quick.recv(QUICK_BYTES)
+        return data[COMPUTE_NS.size :], COMPUTE_NS.unpack_from(data)[0]
 
     def _words_of_the_end(self) -> str:
         process = self._process
@@ -203,6 +224,7 @@ class WorkerProcess:
         self._ended = why
         if self._connection is not None:
             self._connection.close()
+            self._quick.close()
             self._connection = None
         if self._process is not None:
             self._process.kill()
