@@ -82,7 +82,9 @@ def test_a_jump_of_the_systems_clock_holds_the_arm_and_is_named(
 ) -> None:
     ahead_ns = 0
     # Seen from a monotonic clock that went back, the system's clock has gone ahead.
-    shifted = SimpleNamespace(monotonic_ns=lambda: time.monotonic_ns() - ahead_ns)
+    shifted = SimpleNamespace(
+        monotonic_ns=lambda: time.monotonic_ns() - ahead_ns, time_ns=time.time_ns
+    )
     monkeypatch.setattr(clock_watch, 'time', shifted)
     make_node()
     arm.enable_when_ready()

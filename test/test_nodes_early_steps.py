@@ -39,7 +39,7 @@ from motion_policy.control.observing import MeasuredJoints
 from motion_policy.control.picture_watch import PictureWatch
 from motion_policy.nodes.inference_process import InferenceProcess
 from motion_policy.nodes.inference_thread import InferenceThread, PolicyStep
-from motion_policy.nodes.policy_setup import PolicySetup
+from motion_policy.nodes.policy_setup import PolicySetup, packed_chunk, unpacked_chunk
 from motion_policy.nodes.shared_frames import READY, ReadyFrames, SharedFrames, unnamed_memory
 from motion_policy.nodes.subscriptions import SerializedMessage
 from motion_policy.policies.backends import BackEndChoice
@@ -142,6 +142,12 @@ def test_no_step_of_a_policy_with_a_memory_is_begun(tmp_path: Path) -> None:
         assert not begin(process, row)
     finally:
         process.close()
+
+
+@pytest.mark.parametrize('shape', [(5, 3), (3,), (0, 3), (2, 0)])
+def test_a_chunk_keeps_its_shape_however_wrong_that_is(shape: tuple[int, ...]) -> None:
+    chunk = np.random.default_rng(0).normal(size=shape)
+    np.testing.assert_array_equal(unpacked_chunk(packed_chunk(chunk)), chunk)
 
 
 def test_what_goes_wrong_in_a_begun_step_is_said_as_in_any_other(

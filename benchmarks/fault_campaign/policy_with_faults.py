@@ -23,10 +23,11 @@ import torch
 from std_msgs.msg import String
 
 from motion_policy.control.policy_runner import PolicyRunner
-from motion_policy.nodes import worker_process
+from motion_policy.nodes import policy_node, worker_process
 from motion_policy.nodes.inference_process import InferenceProcess
 from motion_policy.nodes.policy_node import PolicyNode
 from motion_policy.nodes.shell import run_node
+from motion_policy.streams import Row
 
 DEPTH = 100
 REJECTED = 'rejected'
@@ -60,6 +61,12 @@ class FaultyPolicyNode(PolicyNode):
         """What this step of the policy has to do; '' is its usual work."""
         with self._faults_lock:
             return self._faults.pop(0) if self._faults else ''
+
+    def put_back(self, kind: str) -> None:
+        """A fault that was not done after all is the next one again."""
+        with self._faults_lock:
+            if kind:
+                self._faults.insert(0, kind)
 
     def tell(self, kind: str, observation_ns: int | None, begin_ns: int) -> None:
         """Say that a step ends now, in a word and in ROS time and system time."""
@@ -158,18 +165,42 @@ def waves(runner: PolicyRunner, rows: int, time_ns: int | None) -> Chunk:
 
 
 def _wrap_process(node: FaultyPolicyNode) -> None:
-    real = InferenceProcess.infer
+    class Faulty(InferenceProcess):
+        """Tells its process what to do, and of every step that ends, however it began."""
 
-    def infer(process: InferenceProcess, observation: Any, *args: Any) -> Any:
-        kind, begin_ns = node.next_fault(), time.time_ns()
-        if kind:
-            fault_file().write_text(kind, encoding='utf-8')
-        try:
-            return real(process, observation, *args)
-        finally:
-            node.tell(kind, args[1], begin_ns)
+        _begun: tuple[str, int, int] | None = None
 
-    InferenceProcess.infer = infer  # type: ignore[method-assign]
+        def infer(self, observation: Any, explain: bool, time_ns: int, since_ns: int) -> Any:
+            step = self._next(time_ns)
+            try:
+                return super().infer(observation, explain, time_ns, since_ns)
+            finally:
+                node.tell(*step)
+
+        def begin(self, row: Row, *args: Any) -> bool:
+            # Nothing takes a fault from the list but what begins.
+            self._begun = self._next(row.time_ns)
+            begun = super().begin(row, *args)
+            if not begun:
+                node.put_back(self._begun[0])
+                fault_file().unlink(missing_ok=True)
+            return begun
+
+        def finish(self) -> Any:
+            step = self._begun
+            assert step is not None
+            try:
+                return super().finish()
+            finally:
+                node.tell(*step)
+
+        def _next(self, time_ns: int) -> tuple[str, int, int]:
+            kind = node.next_fault()
+            if kind:
+                fault_file().write_text(kind, encoding='utf-8')
+            return kind, time_ns, time.time_ns()
+
+    policy_node.InferenceProcess = Faulty  # type: ignore[misc]
     worker_process.WORKER = WORKER
 
 

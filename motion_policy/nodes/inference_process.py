@@ -10,18 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.observing import Joints
 from motion_policy.control.policy_runner import PolicyFacts, checked_observation
-from motion_policy.nodes.policy_setup import PolicySetup, packed_joints, packed_question
+from motion_policy.nodes.policy_setup import (
+    NUMBER_BYTES,
+    PolicySetup,
+    packed_joints,
+    packed_question,
+    unpacked_chunk,
+)
 from motion_policy.nodes.shared_frames import ReadyFrames
 from motion_policy.nodes.worker import QUICK_BYTES
 from motion_policy.nodes.worker_process import START_TIMEOUT_S, WorkerProcess
 from motion_policy.streams import Observation, Row
 
-NUMBER_BYTES = 8
 SHORT_BYTES = QUICK_BYTES // 2  # of a chunk that is answered in bytes
 
 
@@ -57,9 +60,9 @@ class InferenceProcess(WorkerProcess):
         self, observation: Observation, explain: bool, time_ns: int, since_ns: int
     ) -> tuple[Float64Array, dict[str, Any]]:
         """As `PolicyRunner.infer`. RuntimeError names what became of the process."""
-        joints = (observation.qpos, observation.qvel, observation.effort)
-        asked = self.ask(observation.images, packed_joints(*joints), explain, time_ns, since_ns)
-        return _unpacked(*asked)
+        joints = packed_joints(observation.qpos, observation.qvel, observation.effort)
+        packed, extras = self.ask(observation.images, joints, explain, time_ns, since_ns)
+        return unpacked_chunk(packed), extras
 
     def begin(self, row: Row, joints: Joints, explain: bool, since_ns: int) -> bool:
         """Begin the step that `infer` would take on this row, if its pictures are ready.
@@ -86,12 +89,5 @@ class InferenceProcess(WorkerProcess):
     def finish(self) -> tuple[Float64Array, dict[str, Any]]:
         """The result of the step that was begun, as of `infer`."""
         answer = self._take_answer()
-        if isinstance(answer, bytes):
-            return _unpacked(self.facts.chunk_rows, answer, {})
-        return _unpacked(*answer)
-
-
-def _unpacked(
-    rows: int, chunk: bytes, extras: dict[str, Any]
-) -> tuple[Float64Array, dict[str, Any]]:
-    return np.frombuffer(chunk).reshape(rows, -1), extras
+        packed, extras = (answer, {}) if isinstance(answer, bytes) else answer
+        return unpacked_chunk(packed), extras

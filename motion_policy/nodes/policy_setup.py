@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from motion_policy.control import ChunkExecution, Mix, PolicyRunner
+from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.observing import Joints
 from motion_policy.control.policy_runner import PolicyFacts
 from motion_policy.errors import UserError
@@ -32,6 +33,7 @@ from motion_policy.streams.images import RgbImage
 from motion_policy.streams.messages import Float32Array
 
 QUESTION = struct.Struct('qqq')  # time, since when predictions count, cameras
+NUMBER_BYTES = 8
 PackedJoints = tuple[bytes, bytes, bytes | None]
 Load = Callable[[str, str], Policy]
 
@@ -99,18 +101,18 @@ class PolicyWork:
 
     def answer(
         self, images: Mapping[str, RgbImage], joints: PackedJoints, *arguments: Any
-    ) -> tuple[int, bytes, dict[str, Any]]:
-        """Take a step; `arguments` as of `PolicyRunner.infer`. Rows, the chunk float64, extras."""
+    ) -> tuple[bytes, dict[str, Any]]:
+        """Take a step; `arguments` as of `PolicyRunner.infer`. A `packed_chunk`, extras."""
         qpos, qvel, effort = (
             None if values is None else np.frombuffer(values, np.float32) for values in joints
         )
         assert qpos is not None and qvel is not None
         observation = Observation(qpos, qvel, effort, dict(images), action=None)
         chunk, extras = self._runner.infer(observation, *arguments)
-        return len(chunk), chunk.astype(np.float64, copy=False).tobytes(), extras
+        return packed_chunk(chunk), extras
 
     def quick_answer(self, frames: SharedFrames, question: bytes) -> bytes:
-        """Take the step of a `packed_question`; the chunk (k, J) float64."""
+        """Take the step of a `packed_question`; return a `packed_chunk`."""
         time_ns, since_ns, cameras = QUESTION.unpack_from(question)
         begin = QUESTION.size + cameras
         places = zip(frames.cameras, question[QUESTION.size : begin], strict=True)
@@ -119,7 +121,7 @@ class PolicyWork:
         qpos, qvel, *effort = joints.reshape(-1, len(self._runner.robot.joints.names))
         observation = Observation(qpos, qvel, effort[0] if effort else None, images, action=None)
         chunk, _ = self._runner.infer(observation, False, time_ns, since_ns)
-        return chunk.astype(np.float64, copy=False).tobytes()
+        return packed_chunk(chunk)
 
 
 def packed_joints(
@@ -135,6 +137,21 @@ def packed_question(
     """A step in bytes, for `PolicyWork.quick_answer`; the places are in the cameras' order."""
     head = QUESTION.pack(time_ns, since_ns, len(places)) + bytes(places.values())
     return head + b''.join(values.tobytes() for values in joints if values is not None)
+
+
+def packed_chunk(chunk: Float64Array) -> bytes:
+    """A chunk in bytes, whatever its shape: that is looked at by who takes it."""
+    shape = np.array((chunk.ndim, *chunk.shape), dtype=np.int64)
+    return shape.tobytes() + np.asarray(chunk, dtype=np.float64).tobytes()
+
+
+def unpacked_chunk(packed: bytes) -> Float64Array:
+    """The chunk of `packed_chunk`, read-only."""
+    (dimensions,) = np.frombuffer(packed, np.int64, 1)
+    shape = np.frombuffer(packed, np.int64, dimensions, NUMBER_BYTES)
+    numbers = np.frombuffer(packed[(1 + dimensions) * NUMBER_BYTES :])
+    chunk: Float64Array = numbers.reshape(shape)
+    return chunk
 
 
 def checked_device(name: str) -> str:
