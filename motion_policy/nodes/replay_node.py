@@ -83,7 +83,7 @@ class ReplayNode(Node):
             elif self._begin_ns is None:
                 self._begin_ns = now_ns - self._next_row * controller.policy_period_ns
             if self._begin_ns is not None:
-                # Ticks stand on multiples of the period, a little late or less late than the first.
+                # Ticks stand on multiples of the period, some less late than the first.
                 since_ns = now_ns - self._begin_ns + controller.control_period_ns // 2
                 self._next_row = since_ns // controller.policy_period_ns
             chunk = self._actions[self._next_row : self._next_row + ROWS_AHEAD]
