@@ -3,7 +3,8 @@
 """An arm in a process of its own: it tells its joints, goes where it is told, notes when.
 
 `enable SECONDS` on its input: it has itself enabled, obeys so long and prints when commands came,
-a JSON list of nanoseconds of the monotonic clock. It ends with its input.
+a JSON list of nanoseconds of the monotonic clock. It ends with its input. It has a priority where
+that is permitted, as the controllers of ros2_control have.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool
 
 from control_path.scenario import JOINT_STATE_HZ, robot_at
+from motion_policy.nodes.realtime import RealTime, prepare_thread_beside_tick
 
 ASKING_S = 0.2
 SPIN_S = 0.1
@@ -70,6 +72,7 @@ def main(namespace: str, name: str) -> None:
     """Be the arm of node `name` as long as there is input."""
     rclpy.init()
     arm = Arm(namespace, name)
+    prepare_thread_beside_tick(RealTime())
     ended = threading.Event()
 
     def listen() -> None:
