@@ -111,7 +111,8 @@ def test_every_step_gives_the_numbers_of_a_runner_in_this_process(
 def test_a_process_that_dies_or_hangs_is_a_named_fault_and_is_begun_anew(
     setup: PolicySetup, sent: signal.Signals, named: str
 ) -> None:
-    process = InferenceProcess(setup, print, PATIENCE_S)
+    said: list[str] = []
+    process = InferenceProcess(setup, said.append, PATIENCE_S)
     try:
         first, _ = process.infer(observation(0), False, 0, 0)
         pid = process.pid
@@ -125,6 +126,7 @@ def test_a_process_that_dies_or_hangs_is_a_named_fault_and_is_begun_anew(
         process._timeout_s = PATIENCE_S
         with pytest.raises(RuntimeError, match=f'begun anew: .*{named}'):
             process.infer(observation(2), False, 2 * PERIOD_NS, 0)
+        assert any('begun anew' in line and named in line for line in said)
         # Its recurrent state is that of a new task.
         again, _ = process.infer(observation(0), False, 3 * PERIOD_NS, 0)
         np.testing.assert_array_equal(again, first)

@@ -81,6 +81,8 @@ class WorkerProcess:
         self._drop_answer()
         if self._connection is None:
             why = self._ended
+            # The question that waits may be of no interest any more: a reset, for one, ends that.
+            self._say(f'the {self.name} process is begun anew: {why}')
             self.facts = self._begin()
             raise RuntimeError(f'the {self.name} process was begun anew: {why}')
         self._send((self._frames.write(images), *question))
@@ -105,7 +107,7 @@ class WorkerProcess:
         if self._connection is None or self._question_out:
             return False
         try:
-            self._quick.send(question)
+            self._quick.send(question, socket.MSG_DONTWAIT)  # the control tick may ask
         except OSError:
             return False
         self._question_out = True
