@@ -197,34 +197,47 @@ def test_what_is_wrong_with_a_policy_is_said_as_in_this_process(
         process.close()
 
 
-def test_the_arm_holds_while_the_process_is_dead_and_goes_on_by_itself(
-    bench: Bench, arm: FakeArm, make_node: MakeNode
-) -> None:
-    lines: list[str] = []
-    bench.client.create_subscription(Log, '/rosout', lambda m: lines.append(m.msg), 100)
+@pytest.fixture
+def lines(bench: Bench) -> list[str]:
+    """What the nodes log from now on."""
+    logged: list[str] = []
+    bench.client.create_subscription(Log, '/rosout', lambda m: logged.append(m.msg), 100)
+    return logged
+
+
+def driving_process(arm: FakeArm, make_node: MakeNode) -> InferenceProcess:
+    """The process of a node that drives the arm."""
     node = make_node(**{'inference.isolation': 'process', 'backend': 'eager'})
     arm.enable_when_ready()
     arm.wait_for_diagnostic('control', 'state', 'run')
-    assert node._inference is not None and isinstance(node._inference._runner, InferenceProcess)
-    pid = node._inference._runner.pid
+    assert node._inference is not None
+    process = node._inference._runner
+    assert isinstance(process, InferenceProcess)
+    return process
+
+
+def test_the_arm_holds_while_the_process_is_dead_and_goes_on_by_itself(
+    bench: Bench, lines: list[str], arm: FakeArm, make_node: MakeNode
+) -> None:
+    process = driving_process(arm, make_node)
+    pid = process.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     named = 'hold: policy: RuntimeError: the inference process ended: signal 9'
     bench.spin_until(lambda: named in lines, named)
     arm.diagnostics.clear()
     arm.wait_for_diagnostic('control', 'state', 'run')
-    assert node._inference._runner.pid not in (None, pid)
+    assert process.pid not in (None, pid)
     assert_safe(arm.commands, formula_arm())
 
 
 def test_a_node_whose_process_hangs_while_it_loads_says_so_and_can_be_configured_again(
     bench: Bench,
+    lines: list[str],
     make_node: MakeNode,
     stopped_workers: list[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    lines: list[str] = []
-    bench.client.create_subscription(Log, '/rosout', lambda m: lines.append(m.msg), 100)
     limit = {'inference.isolation': 'process', 'inference.start_timeout': 1.0}
     node = make_node(autostart=False, backend='eager', **limit)
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
@@ -238,16 +251,14 @@ def test_a_node_whose_process_hangs_while_it_loads_says_so_and_can_be_configured
 
 
 def test_the_arm_holds_while_a_process_that_is_begun_anew_hangs(
-    bench: Bench, arm: FakeArm, make_node: MakeNode, request: pytest.FixtureRequest
+    bench: Bench,
+    lines: list[str],
+    arm: FakeArm,
+    make_node: MakeNode,
+    request: pytest.FixtureRequest,
 ) -> None:
-    lines: list[str] = []
-    bench.client.create_subscription(Log, '/rosout', lambda m: lines.append(m.msg), 100)
-    node = make_node(**{'inference.isolation': 'process', 'backend': 'eager'})
-    arm.enable_when_ready()
-    arm.wait_for_diagnostic('control', 'state', 'run')
-    assert node._inference is not None
-    process = node._inference._runner
-    assert isinstance(process, InferenceProcess) and process.pid is not None
+    process = driving_process(arm, make_node)
+    assert process.pid is not None
     stopped = request.getfixturevalue('stopped_workers')
     process._start_timeout_s = 1.0
     os.kill(process.pid, signal.SIGKILL)

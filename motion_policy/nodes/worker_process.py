@@ -93,21 +93,18 @@ class WorkerProcess:
 
         Any thread may do this while the one of this process does nothing with it.
         """
-        if self._connection is None or self._question_out:
-            return False
-        try:
-            self._connection.send((places, *question))
-        except OSError:
-            return False
-        self._question_out = True
-        return True
+        return self._put(lambda: self._connection.send((places, *question)))
 
     def _ask_quickly(self, question: bytes) -> bool:
         """The same in bytes, which `QuickWork` answers; the answer is bytes, too."""
+        # The control tick may ask, which must not wait.
+        return self._put(lambda: self._quick.send(question, socket.MSG_DONTWAIT))
+
+    def _put(self, send: Callable[[], object]) -> bool:
         if self._connection is None or self._question_out:
             return False
         try:
-            self._quick.send(question, socket.MSG_DONTWAIT)  # the control tick may ask
+            send()
         except OSError:
             return False
         self._question_out = True
