@@ -8,7 +8,7 @@ ARGS ?=
 TEST_ENV := OMP_NUM_THREADS=1 ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup teach train evaluate lint bench lock clean
+.PHONY: help demo test setup teach train evaluate lint bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -39,9 +39,13 @@ lint: setup ## ruff, and mypy --strict on the rooms that promise it
 bench: setup ## measure, each time against a named reference
 	@$(RUN) motion-policy bench $(ARGS)
 
+docs: ## build the documentation as a site, links checked: site/index.html
+	@scripts/setup.sh docs
+	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict $(ARGS)
+
 lock: setup ## write requirements/constraints*.txt anew
 	@scripts/lock.sh
 
 clean: ## remove .venv and what tools left; recordings and runs stay
-	@rm -rf .venv build install log *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf .venv build install log site *.egg-info .mypy_cache .ruff_cache .pytest_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

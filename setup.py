@@ -6,11 +6,14 @@ One rule: launch, config and model files keep their folders under share/motion_p
 """
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 from setuptools import find_packages, setup
 
 PACKAGE = 'motion_policy'
 ROOT = Path(__file__).resolve().parent
+# The one place that names the maintainer is package.xml.
+[MAINTAINER] = ElementTree.parse(ROOT / 'package.xml').iterfind('maintainer')
 
 # numpy, OpenCV and h5py keep the floors of the oldest supported ROS 2 distributions.
 BASE = [
@@ -20,7 +23,7 @@ BASE = [
     'pydantic>=2.6',
     'pyyaml>=6.0',
     'rich>=13.0',
-    'rosbags>=0.10.4',
+    'rosbags>=0.11.9',
     'safetensors>=0.4.3',
     'torch>=2.3',
     'tyro>=0.9',
@@ -30,7 +33,7 @@ VIEW = ['av>=12.0', 'matplotlib>=3.7']
 GRAPH = ['onnx>=1.17', 'onnxscript>=0.3', 'torch>=2.6']
 EXTRAS = {
     'train': ['pytorch-lightning>=2.4', 'tensorboard>=2.16', 'torchvision>=0.18', *VIEW],
-    # Optional stages of the guard chain: a workspace box, jerk-limited motion.
+    # Optional stages of the guard chain: workspace, collisions (coal comes with pin), jerk.
     'guard': ['pin>=2.6', 'ruckig>=0.9'],
     # Reading and writing LeRobot's data sets; the other formats need nothing more.
     'export': ['pyarrow>=14.0', *VIEW],
@@ -46,9 +49,19 @@ EXTRAS = {
         'ros-kilted-rmw-fastrtps-cpp',
         'ros-kilted-rmw-implementation',
     ],
+    # The site that `make docs` builds.
+    'docs': [
+        'mkdocs>=1.6,<2',
+        'mkdocs-material>=9.5',
+        'mkdocstrings>=0.26',
+        'mkdocstrings-python>=1.10',
+    ],
+    # By which colcon test knows that there are tests, and of what kind.
+    'test': ['pytest>=7,<9'],
     # launch_testing's pytest plugin, part of every ROS 2 installation, breaks pytest 9.
     'dev': [
         'colcon-common-extensions',
+        'hypothesis>=6.100',
         'mypy>=1.10',
         'pytest>=7,<9',
         'ruff>=0.6',
@@ -85,8 +98,8 @@ setup(
     long_description=(ROOT / 'README.md').read_text() if (ROOT / 'README.md').exists() else '',
     long_description_content_type='text/markdown',
     author='The motion_policy Authors',
-    maintainer='The motion_policy Authors',
-    maintainer_email='motion_policy@example.com',
+    maintainer=MAINTAINER.text,
+    maintainer_email=MAINTAINER.get('email'),
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),

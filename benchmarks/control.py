@@ -21,6 +21,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -35,7 +36,7 @@ from control_path.rig import NAMESPACE, Rig, Usage
 from control_path.scenario import robot_at
 
 from motion_policy.cli.main import main
-from motion_policy.cli.measurement import Measurement
+from motion_policy.cli.measurement import Line, Measurement
 
 SUMMARY = 'ticks and commands beside inference, against a bare loop and inference in the tick'
 RATES = (50, 200)
@@ -51,27 +52,36 @@ QUICK_SIZE = Size(
 BARE = 'bare absolute-deadline loop of the same priority, memory locked, nothing beside it'
 
 
-def run(seconds: float, size: Size = FULL_SIZE, quick: Size = QUICK_SIZE) -> list[Measurement]:
-    """Measure at both rates, `seconds` for each of the loops."""
-    results: list[Measurement] = []
-    for rate in RATES:
-        with _checkpoint(rate, size) as checkpoint:
-            period_ns = round(1e9 / rate)
-            before = figures.bare_loop(period_ns, seconds / 2)
-            ours = measure_ours(checkpoint, rate, seconds)
-            bare = np.concatenate((before, figures.bare_loop(period_ns, seconds / 2)))
-            results += [_lateness(rate, ours, bare), _missed(rate, ours, bare)]
-            results += _added(rate, ours, '')
-            for isolation in OTHERS:
-                other = measure_ours(checkpoint, rate, seconds, isolation, idle=False)
-                where = f', policy in a {isolation} of the node'
-                results.append(_lateness(rate, other, bare, where))
-            if rate == RATES[0]:
-                results.append(_gaps(ours, _in_tick(checkpoint, seconds)))
-                results += [] if ours.resting is None else [_idle(ours, ours.resting)]
-    with _checkpoint(RATES[0], quick) as checkpoint:
+def lines(
+    seconds: float, device: str, size: Size = FULL_SIZE, quick: Size = QUICK_SIZE
+) -> list[Line]:
+    """Both rates, and a quick policy; `seconds` for each of the loops."""
+    parts: list[Line] = [partial(_at_rate, rate, seconds, size) for rate in RATES]
+    return [*parts, lambda: _quick(seconds, quick)]
+
+
+def _at_rate(rate: int, seconds: float, size: Size) -> Iterator[Measurement]:
+    with _checkpoint(rate, size) as checkpoint:
+        period_ns = round(1e9 / rate)
+        before = figures.bare_loop(period_ns, seconds / 2)
+        ours = measure_ours(checkpoint, rate, seconds)
+        bare = np.concatenate((before, figures.bare_loop(period_ns, seconds / 2)))
+        yield _lateness(rate, ours, bare)
+        yield _missed(rate, ours, bare)
+        yield from _added(rate, ours, '')
+        for isolation in OTHERS:
+            other = measure_ours(checkpoint, rate, seconds, isolation, idle=False)
+            yield _lateness(rate, other, bare, f', policy in a {isolation} of the node')
+        if rate == RATES[0]:
+            yield _gaps(ours, _in_tick(checkpoint, seconds))
+            if ours.resting is not None:
+                yield _idle(ours, ours.resting)
+
+
+def _quick(seconds: float, size: Size) -> list[Measurement]:
+    with _checkpoint(RATES[0], size) as checkpoint:
         often = measure_ours(checkpoint, RATES[0], seconds, idle=False)
-        return [*results, *_added(RATES[0], often, ', a quick policy')]
+        return _added(RATES[0], often, ', a quick policy')
 
 
 @contextmanager

@@ -1,38 +1,47 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Faults of cameras, joint states, policy, node and clock, injected while the arm moves.
+"""Faults of arm, cameras, policy, node, switches, clock and people, while the arm moves.
 
 The policy node is a process of its own; the arm is simulated in this one. Every command on the
-wire is judged, and of trajectories the whole way between their points. Most faults meet a policy
-of single rows in a thread of the node; others one of chunks in a process of its own, and an arm
-that is sent whole chunks. A line's figure is how many injected faults broke a promise: 0.
+wire is judged in true time, and of trajectories the whole way between their points. Most faults
+meet a policy of single rows in a thread of the node; others one of chunks in a process of its
+own, and an arm that is sent whole chunks. A line's figure is how many injected faults broke a
+promise: 0.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-# The parts of this benchmark lie in a folder beside it, which is no installed package.
+# The parts of this benchmark lie in folders beside it, which are no installed packages.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fault_campaign.campaign import injections_in_full, run_campaign
+from fault_campaign.campaign import injections_in_full, run_section, sections_of
 from fault_campaign.catalogue import FAULTS
-from fault_campaign.verdicts import Section, measurements, show
+from fault_campaign.setups import Where
+from fault_campaign.verdicts import measurements, show
 
 from motion_policy.cli.main import main
-from motion_policy.cli.measurement import Measurement
+from motion_policy.cli.measurement import Line, Measurement
 
 SUMMARY = 'commands of the policy node while faults are injected: within limits, held, named'
-ROUNDS = 16  # more than 500 faults in all
+ROUNDS = 10  # more than 700 faults in all
 
 
-def run(seconds: float) -> list[Measurement]:
-    """Inject all kinds of faults in turn, `seconds` for each kind, in at most `ROUNDS` rounds."""
-    sections: Sequence[Section] = run_campaign(FAULTS, ROUNDS, seconds)
-    show(sections, injections_in_full(FAULTS, ROUNDS))
-    return measurements(sections)
+def lines(seconds: float, device: str) -> list[Line]:
+    """One part for each rig: its kinds of faults in turn, `seconds` for each."""
+    return [lambda where=where: _section(where, seconds) for where in sections_of(FAULTS)]
+
+
+def _section(where: Where, seconds: float) -> Iterator[Measurement]:
+    section = run_section(where, FAULTS, ROUNDS, seconds)
+    kinds = [fault for fault in FAULTS if fault.where == where]
+    show([section], injections_in_full(kinds, ROUNDS))
+    yield from measurements([section])
+    if section.interrupted is not None:
+        raise section.interrupted
 
 
 if __name__ == '__main__':

@@ -9,6 +9,10 @@ Recurrent policies: one thread, no image decoder, CPU time, both by our allocato
 the paper's size: two threads, wall time; reference with attention weights, batch norm as a module
 and NCHW images, in a process of its own as PyTorch starts it; `details` tell what it takes by our
 allocator settings.
+
+On a GPU both compute there, in this process, and wall time counts until the answer is back in the
+CPU's memory: ours from the camera's frame in memory, the reference from tensors that are ready;
+both without TF32.
 """
 
 from __future__ import annotations
@@ -19,19 +23,25 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
+import numpy as np
 import torch
 
 from motion_policy.cli.main import main
 from motion_policy.cli.measurement import (
+    GPU,
+    Line,
     Measurement,
     collector_off,
+    gpu_clock_ns,
     interleaved_ms,
+    measured,
     plain_network,
     random_policy,
+    threads,
 )
 from motion_policy.cli.plain_act import PlainACT
 from motion_policy.cli.turns import TurnProcess, serve_turns, turns_wanted
@@ -40,61 +50,75 @@ from motion_policy.policies.allocator import keep_freed_memory
 from motion_policy.policies.backends import BackEndChoice, Checks, chosen, use_back_end
 from motion_policy.policies.backends_graph import random_observation
 from motion_policy.policies.base import Observation
+from motion_policy.policies.processor import forbid_tf32
 from motion_policy.policies.recurrent import RecurrentPolicy
 from motion_policy.robot import load_robot_spec
 
+DEVICES = ('cpu', GPU)
 SUMMARY = 'one step of a policy against the eager forward of the whole network'
 # (kind, image size, greatest ratio that meets the goal).
 CASES = (('sarnn', 64, 0.3), ('sarnn', 128, 0.5), ('cnnrnn', 128, 0.3), ('cnnrnnln', 128, 0.5))
 # (precision, greatest ratio that meets the goal).
 ACT_CASES = (('float32', 0.55), ('bf16', 0.3))
+GPU_CASES, GPU_TARGET = (('sarnn', 64), ('cnnrnn', 128)), 0.5
 ACT_SIZE = (480, 640)
 ACT_THREADS = 2
 WARM_UP, LEAST = 2, 7  # calls
 ACT_HYPER: dict[str, Any] = {'posterior': False}  # the defaults are the paper's
 
 
-def run(seconds: float) -> list[Measurement]:
-    """Measure every case for `seconds`."""
+def lines(seconds: float, device: str) -> list[Line]:
+    """Every case, for `seconds`."""
     keep_freed_memory()  # as the launch files of the policy node do; it makes both faster
-    with threads(1):
-        results = [_measure(kind, size, target, seconds) for kind, size, target in CASES]
-    with threads(ACT_THREADS):
-        return results + [_measure_act(*case, seconds) for case in ACT_CASES]
+    if device == GPU:
+        forbid_tf32(torch.device(GPU))  # as where a policy is loaded
+        recurrent: list[Line] = [partial(_measure_on_gpu, *case, seconds) for case in GPU_CASES]
+        act = [partial(_measure_act_on_gpu, precision, seconds) for precision, _ in ACT_CASES]
+        return [*recurrent, *act]
+    recurrent = [partial(_measure, *case, seconds) for case in CASES]
+    return [*recurrent, *(partial(_measure_act, *case, seconds) for case in ACT_CASES)]
 
 
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Let torch, and back ends made inside, use so many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+class _Recurrent(NamedTuple):
+    """A recurrent policy's step with what `auto` chooses, and the whole network's."""
+
+    policy: RecurrentPolicy
+    ours: Callable[[], object]
+    reference: Callable[[], object]
 
 
-def _measure(kind: str, size: int, target: float, seconds: float) -> Measurement:
+def _recurrent(kind: str, size: int, device: str) -> _Recurrent:
     policy = cast(RecurrentPolicy, random_policy(kind, size, load_robot_spec('tabletop_sim')))
+    policy.to(device)
     network = plain_network(policy.network).eval()
     joints = len(policy.joint_names)
     frame = torch.randint(0, 256, (1, size, size, 3), dtype=torch.uint8)
     observation = Observation(qpos=torch.zeros(1, joints), images={policy.cameras[0]: frame})
-    image = frame.permute(0, 3, 1, 2).contiguous().float() / 255
-    vector = torch.full((1, joints), 0.5)
+    image = frame.to(device).permute(0, 3, 1, 2).contiguous().float() / 255
+    vector = torch.full((1, joints), 0.5, device=device)
     state = policy.initial_state(1)
-    use_back_end(policy, BackEndChoice(), time.perf_counter_ns)
-    taken = chosen(policy)
+    use_back_end(policy, BackEndChoice(), time.perf_counter_ns, _say)
 
     def ours() -> None:
-        policy.act(observation, state)
+        policy.act(observation, state)[0].cpu()
 
     def reference() -> None:
         with torch.inference_mode():
             network([image], vector, state)
 
-    ours_ms, reference_ms = interleaved_ms((ours, reference), seconds)
-    return Measurement(
+    return _Recurrent(policy, ours, reference)
+
+
+def _say(line: str) -> None:
+    print(f'  {line}', flush=True)
+
+
+def _measure(kind: str, size: int, target: float, seconds: float) -> Iterator[Measurement]:
+    with threads(1):
+        case = _recurrent(kind, size, 'cpu')
+        ours_ms, reference_ms = interleaved_ms((case.ours, case.reference), seconds)
+    taken = chosen(case.policy)
+    yield Measurement(
         what=f'{kind} {size}x{size}, one step, 1 thread ({taken.name})',
         ours=statistics.median(ours_ms),
         reference=statistics.median(reference_ms),
@@ -105,11 +129,83 @@ def _measure(kind: str, size: int, target: float, seconds: float) -> Measurement
     )
 
 
-def _measure_act(precision: str, target: float, seconds: float) -> Measurement:
+def _measure_on_gpu(kind: str, size: int, seconds: float) -> Iterator[Measurement]:
+    case = _recurrent(kind, size, GPU)
+    taken = chosen(case.policy)
+    yield _on_gpu(
+        f'{kind} {size}x{size}, one step', (case.ours, case.reference), seconds,
+        'eager forward of the network in plain layers, image decoder included',
+        {'backend': taken.name},
+    )  # fmt: skip
+
+
+def _measure_act_on_gpu(precision: str, seconds: float) -> Iterator[Measurement]:
+    """ACT in the back end that `auto` chooses, and call by call, against the plain network."""
+    policy = _act(ACT_SIZE, ACT_HYPER)
+    policy.to(GPU)
+    plain = _plain_act(policy)
+    checks = Checks(policy)
+    observation = _from_camera(policy)
+    height, width = ACT_SIZE
+    what = f'act {height}x{width}, chunk {policy.chunk_rows}, {precision}'
+
+    def ours() -> None:
+        policy.act(observation, None)[0].cpu()
+
+    names = ('auto', 'eager') if precision == 'float32' else ('auto',)
+    for name in names:
+        use_back_end(policy, BackEndChoice(name, precision), time.perf_counter_ns, _say)
+        taken = chosen(policy)
+        difference = checks.difference(policy.back_end) if policy.back_end else 0.0
+        yield _on_gpu(
+            f'{what}, {name} ({taken.name})', (ours, plain), seconds,
+            'eager float32 forward with attention weights, batch norm modules, NCHW',
+            {'backend': taken.name, 'greatest_difference': difference},
+        )  # fmt: skip
+
+
+def _on_gpu(
+    what: str,
+    calls: Sequence[Callable[[], object]],
+    seconds: float,
+    reference_name: str,
+    details: dict[str, Any],
+) -> Measurement:
+    times = interleaved_ms(calls, seconds, clock_ns=gpu_clock_ns)
+    ours, reference = (statistics.median(taken) for taken in times)
+    return Measurement(
+        what=f'{what}, {torch.cuda.get_device_name()}',
+        ours=ours,
+        reference=reference,
+        reference_name=reference_name,
+        unit='ms, median',
+        target=GPU_TARGET,
+        details={
+            'calls': len(times[0]),
+            'p99_ms': float(np.percentile(times[0], 99)),
+            'greatest_ms': max(times[0]),
+            **details,
+        },
+    )
+
+
+def _from_camera(policy: ACTPolicy) -> Observation:
+    """An observation in the CPU's memory, as a camera gives it."""
+    given = random_observation(policy, seed=0)
+    images = {name: image.cpu() for name, image in given['images'].items()}
+    return Observation(qpos=given['qpos'].cpu(), images=images)
+
+
+def _measure_act(precision: str, target: float, seconds: float) -> Iterator[Measurement]:
+    with threads(ACT_THREADS):
+        yield _measure_act_here(precision, target, seconds)
+
+
+def _measure_act_here(precision: str, target: float, seconds: float) -> Measurement:
     policy = _act(ACT_SIZE, ACT_HYPER)
     plain = _plain_act(policy)
     checks = Checks(policy)
-    use_back_end(policy, BackEndChoice('auto', precision), time.perf_counter_ns)
+    use_back_end(policy, BackEndChoice('auto', precision), time.perf_counter_ns, _say)
     taken = chosen(policy)
     difference = checks.difference(policy.back_end) if policy.back_end else 0.0
     observation = random_observation(policy, seed=0)
@@ -130,11 +226,13 @@ def _measure_act(precision: str, target: float, seconds: float) -> Measurement:
             for _ in range(WARM_UP):
                 turn()
         end = time.monotonic() + seconds
-        while len(times['ours']) < LEAST or time.monotonic() < end:
+        while not measured(len(times['ours']), LEAST, end, seconds):
             for name, turn in turns.items():
                 times[name].append(turn())
     middle = {name: statistics.median(taken_ms) for name, taken_ms in times.items()}
     height, width = ACT_SIZE
+    if precision != taken.precision:
+        precision = f'{precision} asked, {taken.precision} here'
     return Measurement(
         what=f'act {height}x{width}, chunk {policy.chunk_rows}, {precision}, '
         f'{ACT_THREADS} threads ({taken.name})',
@@ -148,6 +246,7 @@ def _measure_act(precision: str, target: float, seconds: float) -> Measurement:
             'calls': len(times['ours']),
             'threads': ACT_THREADS,
             'backend': taken.name,
+            'precision': taken.precision,
             'least_ms': {name: min(taken_ms) for name, taken_ms in times.items()},
             f'{same_allocator}, ms': middle[same_allocator],
             'greatest_difference': difference,

@@ -21,7 +21,7 @@ from control_path.rig import NAMESPACE, Rig
 from control_path.scenario import robot_at
 
 from motion_policy.cli.main import main
-from motion_policy.cli.measurement import Measurement
+from motion_policy.cli.measurement import Line, Measurement
 
 SUMMARY = 'memory of the policy node while it drives an arm: it must not grow'
 RATE_HZ = 50.0
@@ -29,8 +29,12 @@ ALLOWED_GROWTH = 1.01
 SHARE = 10  # the first and the last tenth are compared
 
 
-def run(seconds: float, size: Size = FULL_SIZE) -> list[Measurement]:
-    """Drive for so many seconds; 600 tell something."""
+def lines(seconds: float, device: str, size: Size = FULL_SIZE) -> list[Line]:
+    """One part: drive for so many seconds; 600 tell something."""
+    return [lambda: _drive(seconds, size)]
+
+
+def _drive(seconds: float, size: Size) -> list[Measurement]:
     with TemporaryDirectory() as folder:
         checkpoint = save_act(robot_at(RATE_HZ), Path(folder), size)
         values = (f'checkpoint:={checkpoint}', 'autostart:=true', 'backend:=eager')

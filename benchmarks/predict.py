@@ -5,29 +5,41 @@
 The reference runs the same modules in default memory order, float32, one frame after the other,
 the decoder on concatenated maps; it encodes no frame of which it needs nothing. Both sides begin
 at ready-made frames in [0, 1] in training and end with gradients; a prediction begins at uint8.
-One thread; they take turns, and CPU time counts.
+One thread; they take turns, and CPU time counts. On a GPU wall time counts until it has finished;
+there TF32 is allowed in training, as `motion-policy train` has it, and off in prediction.
 """
 
 from __future__ import annotations
 
 import copy
 import statistics
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from motion_policy.cli.main import main
-from motion_policy.cli.measurement import Measurement, interleaved_ms
+from motion_policy.cli.measurement import (
+    GPU,
+    Line,
+    Measurement,
+    gpu_clock_ns,
+    interleaved_ms,
+    threads,
+)
 from motion_policy.policies import PolicySpec, make_model
 from motion_policy.policies.allocator import keep_freed_memory
 from motion_policy.policies.cpu_layers import Convolutions
 from motion_policy.policies.frame_predictor import FrameNetwork, FramePredictorModel
-from motion_policy.policies.frame_unrolling import teacher_forced
+from motion_policy.policies.frame_unrolling import faster_at_once, teacher_forced
 from motion_policy.policies.normalisation import Normalisation, Spread
+from motion_policy.policies.processor import forbid_tf32
 from motion_policy.robot import load_robot_spec
 
+DEVICES = ('cpu', GPU)
 SUMMARY = 'training step and prediction of frame predictors against the loop over the frames'
 CODERS = ('dcgan', 'vgg')
 SIDE, BATCH, PAST, FUTURE = 64, 12, 2, 10
@@ -41,19 +53,20 @@ REFERENCE = 'loop over the frames, plain layers in default memory order, float32
 Step = Callable[[], object]
 
 
-def run(seconds: float) -> list[Measurement]:
-    """Measure every line for `seconds`, but at least two turns after a first one."""
-    threads = torch.get_num_threads()
+def lines(seconds: float, device: str) -> list[Line]:
+    """Every line for `seconds`, but at least two turns after a first one."""
     keep_freed_memory()
-    torch.set_num_threads(1)
-    try:
-        results = []
-        for coder in CODERS:
-            results += _training(coder, seconds)
-            results += [_prediction(coder, seconds), _ranking(coder, seconds)]
-        return results
-    finally:
-        torch.set_num_threads(threads)
+    kinds = (_training, _prediction, _ranking)  # the first as PyTorch sets TF32, for it stays off
+    return [partial(_measured, kind, coder, seconds, device) for kind in kinds for coder in CODERS]
+
+
+def _measured(
+    kind: Callable[[str, float, str], list[Measurement]], coder: str, seconds: float, device: str
+) -> list[Measurement]:
+    if kind is not _training:
+        forbid_tf32(torch.device(device))  # as where a model is loaded
+    with threads(1):
+        return kind(coder, seconds, device)
 
 
 def random_model(coder: str) -> FramePredictorModel:
@@ -74,20 +87,21 @@ def random_model(coder: str) -> FramePredictorModel:
     return cast(FramePredictorModel, make_model(spec))
 
 
-def training_steps(coder: str) -> dict[str, Step]:
+def training_steps(coder: str, device: str = 'cpu') -> dict[str, Step]:
     """Forward and backward of a teacher-forced batch: ours in float32 and bf16, the reference."""
-    model = random_model(coder).train()
+    model = random_model(coder).to(device).train()
     network, plain = model.network, plain_network(model.network)
     steps, joints = PAST + FUTURE - 1, len(model.joint_names)
-    frames = torch.rand(steps + 1, BATCH, SIDE, SIDE, 3).permute(0, 1, 4, 2, 3)
+    frames = torch.rand(steps + 1, BATCH, SIDE, SIDE, 3).to(device).permute(0, 1, 4, 2, 3)
     contiguous = frames.contiguous()
-    told = torch.randn(steps, BATCH, 2 * joints)
-    noise = torch.randn(steps, BATCH, model.config.latent_dim)
+    told = torch.randn(steps, BATCH, 2 * joints).to(device)
+    noise = torch.randn(steps, BATCH, model.config.latent_dim).to(device)
+    at_once = faster_at_once(network, frames)
 
     def ours(precision: str) -> None:
         bf16 = precision == 'bf16'
-        with torch.autocast('cpu', dtype=torch.bfloat16, enabled=bf16):
-            unrolled = teacher_forced(network, frames, told, noise, at_once=coder == 'dcgan')
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=bf16):
+            unrolled = teacher_forced(network, frames, told, noise, at_once=at_once)
             pairs = zip(unrolled.frames, frames[1:], strict=True)
             errors = [(drawn.float() - frame).square().mean() for drawn, frame in pairs]
             loss = torch.stack(errors).mean() + BETA * unrolled.kl().mean()
@@ -116,14 +130,14 @@ def loop_loss(network: FrameNetwork, frames: Tensor, told: Tensor, noise: Tensor
     return torch.stack(errors).mean() + BETA * torch.stack(divergences).mean()
 
 
-def predictions(coder: str) -> dict[str, Step]:
+def predictions(coder: str, device: str = 'cpu') -> dict[str, Step]:
     """One prediction at batch 1: ours, and the loop."""
-    model = random_model(coder).eval()
+    model = random_model(coder).to(device).eval()
     plain = plain_network(model.network).eval()
     joints = len(model.joint_names)
-    frames = torch.randint(0, 256, (1, PAST, SIDE, SIDE, 3), dtype=torch.uint8)
-    actions, positions = torch.randn(2, 1, PAST - 1 + FUTURE, joints)
-    noise = torch.randn(FUTURE, 1, model.config.latent_dim)
+    frames = torch.randint(0, 256, (1, PAST, SIDE, SIDE, 3), dtype=torch.uint8).to(device)
+    actions, positions = torch.randn(2, 1, PAST - 1 + FUTURE, joints).to(device)
+    noise = torch.randn(FUTURE, 1, model.config.latent_dim).to(device)
 
     def reference() -> None:
         images = (frames.permute(1, 0, 4, 2, 3).float() / 255).contiguous()
@@ -170,18 +184,20 @@ def _learn(network: nn.Module, loss: Tensor) -> None:
     loss.backward()  # type: ignore[no-untyped-call]
 
 
-def _training(coder: str, seconds: float) -> list[Measurement]:
-    steps = training_steps(coder)
-    taken = interleaved_ms(list(steps.values()), seconds, least=2, warm_up=1)
+def _training(coder: str, seconds: float, device: str) -> list[Measurement]:
+    steps = training_steps(coder, device)
+    taken = interleaved_ms(
+        list(steps.values()), seconds, least=2, warm_up=1, clock_ns=_clock(device)
+    )
     medians = dict(zip(steps, (statistics.median(times) for times in taken), strict=True))
     return [
         Measurement(
             what=f'{coder} {SIDE}x{SIDE}, training step, batch {BATCH}, {PAST} + {FUTURE} frames, '
-            f'{precision}, 1 thread',
+            f'{precision}, {_where(device)}',
             ours=medians[precision],
             reference=medians['reference'],
             reference_name=REFERENCE,
-            unit='ms of CPU time, median',
+            unit=_unit(device),
             target=target,
             details={'turns': len(taken[0]), 'threads': 1},
         )
@@ -189,31 +205,45 @@ def _training(coder: str, seconds: float) -> list[Measurement]:
     ]
 
 
-def _prediction(coder: str, seconds: float) -> Measurement:
-    what = f'{coder} {SIDE}x{SIDE}, {FUTURE} frames predicted from {PAST}, batch 1, 1 thread'
-    return _against_a_prediction(what, predictions(coder), seconds)
+def _where(device: str) -> str:
+    return torch.cuda.get_device_name() if device == GPU else '1 thread'
+
+
+def _clock(device: str) -> Callable[[], int]:
+    return gpu_clock_ns if device == GPU else time.thread_time_ns
+
+
+def _unit(device: str) -> str:
+    return 'ms, median' if device == GPU else 'ms of CPU time, median'
+
+
+def _prediction(coder: str, seconds: float, device: str) -> list[Measurement]:
+    what = f'{coder} {SIDE}x{SIDE}, {FUTURE} frames predicted from {PAST}, batch 1'
+    return [_against_a_prediction(what, predictions(coder, device), seconds, device)]
 
 
 def _against_a_prediction(
-    what: str, calls: dict[str, Step], seconds: float, plans: int = 1
+    what: str, calls: dict[str, Step], seconds: float, device: str, plans: int = 1
 ) -> Measurement:
     """One of so many plans that a call of ours foresees, against one prediction of the loop."""
-    taken = interleaved_ms(list(calls.values()), seconds, least=3, warm_up=2)
+    taken = interleaved_ms(
+        list(calls.values()), seconds, least=3, warm_up=2, clock_ns=_clock(device)
+    )
     reference, ours = (statistics.median(times) for times in taken)
     return Measurement(
-        what=what,
+        what=f'{what}, {_where(device)}',
         ours=ours / plans,
         reference=reference,
         reference_name=REFERENCE,
-        unit='ms of CPU time, median',
+        unit=_unit(device),
         target=PREDICTION_TARGET,
         details={'turns': len(taken[0]), 'threads': 1},
     )
 
 
-def rankings(coder: str) -> dict[str, Step]:
+def rankings(coder: str, device: str = 'cpu') -> dict[str, Step]:
     """CANDIDATES plans ranked by what they lead to: ours, and one prediction of the loop."""
-    model = random_model(coder).eval()
+    model = random_model(coder).to(device).eval()
     joints = len(model.joint_names)
     observation = {
         'frames': torch.randint(0, 256, (PAST, SIDE, SIDE, 3), dtype=torch.uint8),
@@ -223,14 +253,14 @@ def rankings(coder: str) -> dict[str, Step]:
     goal = torch.randint(0, 256, (SIDE, SIDE, 3), dtype=torch.uint8)
     chunks = torch.randn(CANDIDATES, FUTURE, joints)
     return {
-        'reference': predictions(coder)['reference'],
+        'reference': predictions(coder, device)['reference'],
         'ours': lambda: model.rank(observation, chunks, goal=goal),
     }
 
 
-def _ranking(coder: str, seconds: float) -> Measurement:
-    what = f'{coder} {SIDE}x{SIDE}, {FUTURE} frames, each of {CANDIDATES} ranked, 1 thread'
-    return _against_a_prediction(what, rankings(coder), seconds, CANDIDATES)
+def _ranking(coder: str, seconds: float, device: str) -> list[Measurement]:
+    what = f'{coder} {SIDE}x{SIDE}, {FUTURE} frames, each of {CANDIDATES} ranked'
+    return [_against_a_prediction(what, rankings(coder, device), seconds, device, CANDIDATES)]
 
 
 if __name__ == '__main__':

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice, repeat
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import numpy as np
 import torch
 
 from motion_policy.cli.main import main
-from motion_policy.cli.measurement import Measurement, collector_off
+from motion_policy.cli.measurement import GPU, Line, Measurement, collector_off, threads
 from motion_policy.episodes.stampless import StamplessEpisodes
 from motion_policy.policies import make_model
 from motion_policy.policies.allocator import keep_freed_memory
@@ -37,8 +38,10 @@ from motion_policy.training.demonstrations import load_demonstrations
 from motion_policy.training.learning import learning_of
 from motion_policy.training.train import no_progress, policy_spec
 
+DEVICES = ('cpu', GPU)
 SUMMARY = 'training from recorded episodes against training on one batch at hand'
 TARGET = 1 / 0.95  # 95 % of the rate is sustained
+FULL: dict[str, Any] = {}  # the defaults are the paper's
 SMALL: dict[str, Any] = {
     'chunk': 50, 'hidden_dim': 128, 'heads': 4, 'feedforward_dim': 512, 'encoder_layers': 3,
     'latent_dim': 0, 'dropout': 0.0, 'backbone': 'points',
@@ -46,34 +49,33 @@ SMALL: dict[str, Any] = {
 SMALL_SIZE, FULL_SIZE = (120, 160), (480, 640)
 EPISODES, ROWS = 8, 120
 BATCH, BLOCK = 16, 20
+PRECISION = 'bf16-mixed'  # on a GPU
 
 
-def run(seconds: float) -> list[Measurement]:
-    """Measure images held in memory, and images left in the files, each for `seconds`."""
-    cuda = torch.cuda.is_available()
+def lines(seconds: float, device: str) -> list[Line]:
+    """Images held in memory, and images left in the files, each for `seconds`."""
+    holds = ('device', 'host', 'no') if device == GPU else ('host', 'no')
+    return [partial(_measured, hold, device == GPU, seconds) for hold in holds]
+
+
+def _measured(hold: str, cuda: bool, seconds: float) -> list[Measurement]:
     keep_freed_memory()
-    threads = torch.get_num_threads()
-    if not cuda:
-        torch.set_num_threads(1)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            _write_episodes(Path(folder))
-            holds = ('device', 'host', 'no') if cuda else ('host', 'no')
-            return [_measure(_Training(Path(folder), hold, cuda), seconds) for hold in holds]
-    finally:
-        torch.set_num_threads(threads)
+    count = torch.get_num_threads() if cuda else 1
+    with threads(count), tempfile.TemporaryDirectory() as folder:
+        _write_episodes(Path(folder))
+        return [_measure(_Training(Path(folder), hold, cuda), seconds)]
 
 
 class _Training:
     """The parts of a training run, taken one step at a time."""
 
     def __init__(self, data: Path, hold: str, cuda: bool) -> None:
-        self.hold, self.device = hold, torch.device('cuda' if cuda else 'cpu')
+        self.hold, self.device = hold, torch.device(GPU if cuda else 'cpu')
         size = FULL_SIZE if cuda else SMALL_SIZE
         self.size = size
         config = TrainConfig.model_validate(
             {
-                'policy': {'kind': 'act', **({} if cuda else SMALL)},
+                'policy': {'kind': 'act', **(FULL if cuda else SMALL)},
                 'data': {'train': [str(data)], 'hold': hold},
                 'output': str(data / 'run'),
                 'rate': 50.0,
@@ -81,7 +83,7 @@ class _Training:
                 'image_size': list(size),
                 'batch_size': BATCH,
                 'steps': 10**6,
-                'precision': 'bf16-mixed' if cuda else '32-true',
+                'precision': PRECISION if cuda else '32-true',
                 'device': self.device.type,
             }
         )
@@ -151,21 +153,21 @@ def _write_episodes(folder: Path) -> None:
     random = np.random.default_rng(0)
     joints = len(robot.joints.names)
     middle = np.zeros(joints, np.float32)
-    with StamplessEpisodes(robot, lambda: None, {'sim': True}) as episodes:
+    with StamplessEpisodes(robot, lambda: None, print, {'sim': True}) as episodes:
         for _ in range(EPISODES):
             coarse = random.integers(0, 256, (15, 20, 3), np.uint8)
             image = coarse.repeat(32, 0).repeat(32, 1)
             rows = [
                 Observation(
-                    qpos=middle + random.normal(0, 0.1, joints).astype(np.float32),
+                    qpos=middle + random.normal(0, 0.001, joints).astype(np.float32),
                     qvel=middle,
                     effort=None,
                     images={'top': np.roll(image, 4 * row, 1)},
-                    action=middle + random.normal(0, 0.1, joints).astype(np.float32),
+                    action=middle + random.normal(0, 0.001, joints).astype(np.float32),
                 )
                 for row in range(ROWS)
             ]
-            episodes.write(folder, rows)
+            episodes.write(folder, Path('the benchmark'), rows)
 
 
 if __name__ == '__main__':

@@ -9,7 +9,8 @@ reference steps the same modules in PyTorch's own layers and memory order. On th
 process of its own, so that its memory and caches are its own, with one thread and memory kept as
 in training; they take turns, and their CPU time counts. Steps of a few milliseconds, those of the
 sequence model of CAE-RNN, come several in a turn, as in training. On a GPU they take turns in one
-process, and wall time counts. Both steps of ACT take turns in one process.
+process, and wall time counts. Both steps of ACT take turns in one process; on a GPU ours is
+measured in bf16 too.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -29,10 +31,15 @@ from torch import Tensor, nn
 from motion_policy.cli.act_steps import act_batch, act_policy, our_act_step, plain_act_step
 from motion_policy.cli.main import main
 from motion_policy.cli.measurement import (
+    GPU,
+    Line,
     Measurement,
+    gpu_clock_ns,
     interleaved_ms,
+    measured,
     plain_network,
     random_policy,
+    threads,
 )
 from motion_policy.cli.turns import TurnProcess, serve_turns, turns_wanted
 from motion_policy.policies.allocator import keep_freed_memory
@@ -44,12 +51,15 @@ from motion_policy.training.batches import Batch
 from motion_policy.training.optimiser import adam
 from motion_policy.training.recurrent_loss import recurrent_terms
 
+DEVICES = ('cpu', GPU)
 SUMMARY = 'one training step of each policy against its plain implementation'
 SIZES = {'sarnn': 64, 'cnnrnn': 128, 'cnnrnnln': 128}
 EPISODES, ROWS = 5, 187
 FEATURES, JOINTS = 10, 8  # of the sequence model of CAE-RNN, as published
 TARGET, GPU_TARGET, MEMORY_TARGET, SEQUENCE_TARGET = 0.9, 0.2, 1.2, 1 / 8
 POINT_WEIGHT = 0.1
+ACT_GPU_BATCH, ACT_GPU_PRECISIONS = 32, ('float32', 'bf16')
+PLAIN_ACT = 'nn.MultiheadAttention, batch norm as modules, (B, C, H, W), AdamW'
 ACT_SIZE, ACT_BATCH, ACT_HYPER, ACT_TARGET = (480, 640), 8, dict[str, int](), 0.85
 WHICH = ('ours', 'reference')
 SEQUENCES = {'cae_rnn-lstm': 'lstm', 'cae_rnn-mtrnn': 'mtrnn'}
@@ -59,19 +69,14 @@ PEAK = 'peak'  # asks for memory, where a number asks for steps
 Step = Callable[[], object]
 
 
-def run(seconds: float) -> list[Measurement]:
-    """Measure each line for `seconds`, but at least two steps of each after a first one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        results = []
-        for kind in SIZES:
-            results += _on_gpu(kind, seconds) if torch.cuda.is_available() else []
-            results += _on_cpu(kind, seconds)
-        results += [_sequence(kind, seconds) for kind in SEQUENCES]
-        return [*results, _act(seconds)]
-    finally:
-        torch.set_num_threads(threads)
+def lines(seconds: float, device: str) -> list[Line]:
+    """Each line for `seconds`, but at least two steps of each after a first one."""
+    if device == GPU:
+        policies: list[Line] = [partial(_on_gpu, kind, seconds) for kind in SIZES]
+        return [*policies, partial(_act_on_gpu, seconds)]
+    parts: list[Line] = [partial(_on_cpu, kind, seconds) for kind in SIZES]
+    parts += [partial(_sequence, kind, seconds) for kind in SEQUENCES]
+    return [*parts, partial(_act, seconds)]
 
 
 def steps(kind: str, device: str = 'cpu') -> tuple[Step, Step]:
@@ -191,10 +196,10 @@ def _on_cpu(kind: str, seconds: float) -> list[Measurement]:
     ]
 
 
-def _sequence(kind: str, seconds: float) -> Measurement:
+def _sequence(kind: str, seconds: float) -> list[Measurement]:
     what = f'cae_rnn, {SEQUENCES[kind]}, training step of the sequence model, 1 thread'
     times, _ = _in_turns(kind, seconds, at_once=AT_ONCE, least=LEAST_TURNS)
-    return _of_times(what, times, 'loop over its cell and output layer', SEQUENCE_TARGET)
+    return [_of_times(what, times, 'loop over its cell and output layer', SEQUENCE_TARGET)]
 
 
 def _of_times(
@@ -226,14 +231,15 @@ def _in_turns(
         for process in processes:
             process.ask(str(at_once))
         end = time.monotonic() + seconds
-        while len(times[0]) < least * at_once or time.monotonic() < end:
+        while not measured(len(times[0]), least * at_once, end, seconds):
             for process, taken in zip(processes, times, strict=True):
                 taken += process.ask(str(at_once))
         return times, [process.ask(PEAK)[0] for process in processes]
 
 
 def _on_gpu(kind: str, seconds: float) -> list[Measurement]:
-    ours, reference = (_wall_ms(step, seconds / 2) for step in steps(kind, 'cuda'))
+    times = interleaved_ms(steps(kind, GPU), seconds, least=5, warm_up=2, clock_ns=gpu_clock_ns)
+    ours, reference = (statistics.median(taken) for taken in times)
     return [
         Measurement(
             what=f'{_named(kind)}, {torch.cuda.get_device_name()}',
@@ -248,20 +254,6 @@ def _on_gpu(kind: str, seconds: float) -> list[Measurement]:
 
 def _named(kind: str) -> str:
     return f'{kind} {SIZES[kind]}x{SIZES[kind]}, training step, batch {EPISODES}, T={ROWS}'
-
-
-def _wall_ms(step: Step, seconds: float) -> float:
-    """Median wall time of a step on a GPU."""
-    times: list[float] = []
-    step()
-    end = time.monotonic() + seconds
-    while len(times) < 3 or time.monotonic() < end:
-        torch.cuda.synchronize()
-        begin = time.monotonic()
-        step()
-        torch.cuda.synchronize()
-        times.append(1e3 * (time.monotonic() - begin))
-    return statistics.median(times)
 
 
 def _process(kind: str, which: str) -> TurnProcess:
@@ -299,19 +291,41 @@ def _memory_mib(name: str) -> float:
     return int(line.split()[1]) / 1024
 
 
-def _act(seconds: float) -> Measurement:
+def _act(seconds: float) -> list[Measurement]:
     keep_freed_memory()
     policy = act_policy(ACT_SIZE, **ACT_HYPER)
     batch = act_batch(policy, ACT_BATCH)
     pair = our_act_step(policy, batch), plain_act_step(policy, batch)
-    times = interleaved_ms(pair, seconds, least=3, warm_up=1)
+    with threads(1):
+        times = interleaved_ms(pair, seconds, least=3, warm_up=1)
     height, width = ACT_SIZE
-    return _of_times(
-        f'act {height}x{width}, training step, batch {ACT_BATCH}, 1 thread',
-        times,
-        'nn.MultiheadAttention, batch norm as modules, (B, C, H, W), AdamW',
-        ACT_TARGET,
-    )
+    what = f'act {height}x{width}, training step, batch {ACT_BATCH}, 1 thread'
+    return [_of_times(what, times, PLAIN_ACT, ACT_TARGET)]
+
+
+def _act_on_gpu(seconds: float) -> Iterator[Measurement]:
+    """Ours in float32 and bf16, the plain one in each of them too."""
+    height, width = ACT_SIZE
+    for precision in ACT_GPU_PRECISIONS:
+        policy = act_policy(ACT_SIZE, **ACT_HYPER).to(GPU)
+        batch = act_batch(policy, ACT_GPU_BATCH).to(GPU)
+        mixed = torch.bfloat16 if precision == 'bf16' else None
+        pair = our_act_step(policy, batch, mixed), plain_act_step(policy, batch, mixed)
+        times = interleaved_ms(pair, seconds, least=5, warm_up=3, clock_ns=gpu_clock_ns)
+        ours, reference = (statistics.median(taken) for taken in times)
+        yield Measurement(
+            what=f'act {height}x{width}, training step, batch {ACT_GPU_BATCH}, {precision}, '
+            f'{torch.cuda.get_device_name()}',
+            ours=ours,
+            reference=reference,
+            reference_name=f'{PLAIN_ACT}, {precision}',
+            unit='ms, median',
+            target=ACT_TARGET,
+            details={
+                'steps': len(times[0]),
+                'peak_gib': torch.cuda.max_memory_allocated() / 2**30,
+            },
+        )
 
 
 if __name__ == '__main__':

@@ -21,6 +21,7 @@ def generate_launch_description() -> LaunchDescription:
             {
                 'checkpoint': ('sarnn_tabletop', 'Checkpoint folder, or a name in models/'),
                 'autostart': (True, 'Configure and activate the policy at start'),
+                'require_emergency_stop': (False, 'A simulated arm needs none'),
             },
             KEEP_FREED_MEMORY,
         ),

@@ -19,6 +19,7 @@ def generate_launch_description() -> LaunchDescription:
                 'device': ('', 'cpu, cuda, cuda:1, ...'),
                 'backend': ('', 'auto, eager, torch, onnx, openvino'),
                 'autostart': (True, 'Configure and activate at start'),
+                'require_emergency_stop': (bool, 'Refuse ~/enable before false was heard there'),
             },
             KEEP_FREED_MEMORY,
         )

@@ -15,6 +15,7 @@ def generate_launch_description() -> LaunchDescription:
             {
                 'episode': ('', 'Episode file to play'),
                 'robot': ('', 'Robot spec: name or YAML file; empty: the one in the episode'),
+                'require_emergency_stop': (bool, 'Refuse ~/enable before false was heard there'),
             },
         )
     )

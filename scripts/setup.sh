@@ -2,6 +2,7 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
 # Makes .venv ready to run everything; does nothing when it is. PYTHON=... chooses the interpreter.
+# An argument names one more extra of setup.py, such as docs.
 # A sourced ROS 2 installation is used where its rclpy can be imported, else wheels bring rclpy.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -94,7 +95,7 @@ mujoco.Renderer(model, 8, 8).render()' >/dev/null 2>&1; then
 }
 
 main() {
-    local mode python constraints=requirements/constraints.txt
+    local more=${1:-} mode python constraints=requirements/constraints.txt
     local stamp gl extras=train,sim,guard,export,onnx,openvino,ros,dev
     # Both lead a Python to the modules of another one.
     unset _ROS_WHEELS_BOOTSTRAP_COMPLETE PYTHONHOME
@@ -111,7 +112,7 @@ main() {
         fail "rclpy wheels exist for x86_64 only, this is $(uname -m): source a ROS 2 installation first"
     fi
     stamp="$mode $python $PWD $(cat setup.py setup.cfg "$constraints" "$0" | sha256sum)"
-    [ "$(cat .venv/set-up 2>/dev/null)" != "$stamp" ] || return 0
+    [ "$(cat ".venv/set-up${more:+-$more}" 2>/dev/null)" != "$stamp" ] || return 0
 
     if [ "$(head -n 1 .venv/made-by 2>/dev/null)" != "$mode $python $PWD" ]; then
         say "Making .venv with $python ($("$python" -V))"
@@ -119,7 +120,7 @@ main() {
         echo "$mode $python $PWD" >.venv/made-by
     fi
     say 'Installing the Python packages of requirements/ (once; 3 GB to download) ...'
-    install_package "$extras" "$constraints"
+    install_package "$extras${more:+,$more}" "$constraints"
     install_aloha_scene
     echo "ROS_MODE=$mode" >.venv/settings
     if ! gl=$(offscreen_gl); then
@@ -129,7 +130,8 @@ main() {
     fi
     echo "OFFSCREEN_GL=$gl" >>.venv/settings
     echo "$stamp" >.venv/set-up
+    echo "$stamp" >".venv/set-up${more:+-$more}"
     say "Ready: .venv ($mode ROS 2, offscreen rendering by $gl)"
 }
 
-main
+main "$@"

@@ -99,7 +99,7 @@ def camera_message(index: int, stamp_ns: int, compressed: bool) -> Any:
 
 def joint_state(row: float, stamp_ns: int, *, shuffled: bool) -> Any:
     """Return joint positions by formula, at a row that need not be whole."""
-    values = np.sin(0.05 * row * (1 + np.arange(5)))
+    values = recordings.swing() * np.sin(0.05 * row * (1 + np.arange(5)))
     order = [4, 2, 0, 1, 3] if shuffled else [0, 1, 2, 3, 4]
     return T['sensor_msgs/msg/JointState'](
         header=header(stamp_ns),

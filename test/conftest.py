@@ -7,14 +7,12 @@ What needs rclpy or torch is imported in the fixture: other tests run without th
 
 from __future__ import annotations
 
-import fcntl
 import os
-import random
+import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from control_robots import formula_arm
@@ -23,9 +21,6 @@ if TYPE_CHECKING:
     from fake_arm import FakeArm, MakeNode
     from ros_testing import Bench
 
-# Higher ids use ports that Linux may give to any program.
-DOMAIN_IDS = range(1, 102)
-
 
 def pytest_configure() -> None:
     """Heed SIGINT also where a shell started us in the background, which ignores it.
@@ -33,15 +28,19 @@ def pytest_configure() -> None:
     The programs that the tests start and interrupt would inherit that.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope='module')
 def ros_domain() -> Iterator[int]:
-    """Give this test module a ROS domain that no other run on this machine uses.
+    """Give this test module a ROS domain that no other run and no command beside it uses.
 
     The variables are set before rclpy starts, and child processes inherit them.
     """
-    lock, domain_id = _claim_domain()
+    from motion_policy.cli.processes import claim_domain
+
+    lock, domain_id = claim_domain()
     with lock, pytest.MonkeyPatch.context() as patch:
         patch.setenv('ROS_DOMAIN_ID', str(domain_id))
         patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
@@ -97,8 +96,8 @@ def make_node(
 
     def make(autostart: bool = True, **parameters: Any) -> PolicyNode:
         values = {
-            'checkpoint': str(checkpoint), 'autostart': autostart, **usual_parameters, **LOSSLESS,
-            **parameters,
+            'checkpoint': str(checkpoint), 'autostart': autostart, 'diagnostics_period': 0.1,
+            **usual_parameters, **LOSSLESS, **parameters,
         }  # fmt: skip
         overrides = [Parameter(name, value=value) for name, value in values.items()]
         node = PolicyNode(context=bench.context, parameter_overrides=overrides)
@@ -111,13 +110,24 @@ def make_node(
         node.close()
 
 
-def _claim_domain() -> tuple[IO[str], int]:
-    for domain_id in random.sample(DOMAIN_IDS, len(DOMAIN_IDS)):
-        path = Path(tempfile.gettempdir(), f'motion_policy_test_domain_{domain_id}.lock')
-        lock = path.open('w')
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return lock, domain_id
-        except OSError:
-            lock.close()
-    raise RuntimeError('every ROS domain of this machine is used by another test run')
+@pytest.fixture(scope='session')
+def lerobot_episodes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder of raw episodes with two tasks."""
+    from lerobot_sets import write_episodes
+
+    folder = tmp_path_factory.mktemp('episodes')
+    write_episodes(folder)
+    return folder
+
+
+@pytest.fixture(scope='session')
+def _lerobot_set(tmp_path_factory: pytest.TempPathFactory, lerobot_episodes: Path) -> Path:
+    from lerobot_sets import write_set
+
+    return write_set(lerobot_episodes, tmp_path_factory.mktemp('sets') / 'set')
+
+
+@pytest.fixture
+def lerobot_set(_lerobot_set: Path, tmp_path: Path) -> Path:
+    """Give them as a data set of LeRobot that a test may spoil."""
+    return Path(shutil.copytree(_lerobot_set, tmp_path / 'set'))

@@ -23,7 +23,7 @@ def robot(
 
 
 def joints(episode: int, rows: int, count: int = 3) -> np.ndarray:
-    """Return joint positions (rows, count) of an episode, within -1.5..1.5."""
+    """Return joint positions (rows, count) of an episode, within -0.15..0.15."""
     values = [1.5 * recordings.joint_values(row + 7 * episode + 3, count) for row in range(rows)]
     return np.stack(values)
 

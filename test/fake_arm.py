@@ -20,6 +20,8 @@ import pytest
 import torch
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
+from guard_campaign.judge import Drive, Limits, breaches
+from rclpy.duration import Duration
 from ros_testing import Bench
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray
@@ -32,8 +34,22 @@ from motion_policy.robot import RobotSpec
 
 MakeNode = Callable[..., policy_node.PolicyNode]
 HOME = 0.1
+SEND_JITTER_NS = 2_000_000  # how well the time at which a command left is known
 # The tests judge every single command, also on a machine so busy that the newest would win.
 LOSSLESS = {'qos_overrides./forward_position_controller/commands.publisher.depth': 100}
+
+
+class Commands(list[np.ndarray]):
+    """Commands in the order in which they were sent, and when they were, in ns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sent_ns: list[int] = []
+
+    def add(self, position: np.ndarray, sent_ns: int) -> None:
+        """Append a command."""
+        self.append(position)
+        self.sent_ns.append(sent_ns)
 
 
 class FakeArm:
@@ -50,8 +66,9 @@ class FakeArm:
         self.robot = robot
         self.node_name = node_name
         self.position = np.full(len(robot.joints.names), HOME)
-        self.commands: list[np.ndarray] = []
+        self.commands = Commands()
         self.diagnostics: list[DiagnosticArray] = []
+        self.clock_ahead_ns = 0
         self.camera_works = True
         self.pictures = 0
         self.grey = 90
@@ -108,7 +125,7 @@ class FakeArm:
     def wait_for_idle(self) -> None:
         """Wait until the node says that it is idle, and until its last commands are here."""
         self.diagnostics.clear()
-        self.wait_for_diagnostic('control', 'state', 'idle')
+        self.wait_for_diagnostic('control', 'state', 'disabled')
         self.wait_for_silence()
 
     def diagnostic(self, name: str, key: str) -> str:
@@ -121,12 +138,22 @@ class FakeArm:
 
     def wait_for_diagnostic(self, name: str, key: str, text: str) -> None:
         """Wait until the newest value of that key contains `text`."""
-        self.bench.spin_until(lambda: text in self.diagnostic(name, key), f'{key}: {text}')
+
+        def instead() -> str:
+            statuses = self.diagnostics[-1].status if self.diagnostics else []
+            told = [f'{s.name} ({", ".join(f"{v.key}: {v.value}" for v in s.values)})'
+                    for s in statuses]  # fmt: skip
+            return f'{len(self.diagnostics)} diagnostics, the last: {"; ".join(told)}'
+
+        self.bench.spin_until(
+            lambda: text in self.diagnostic(name, key), f'{key}: {text}', instead
+        )
 
     def stamp(self) -> Time:
         """Return what sensors stamp their messages with."""
-        now: Time = self.bench.client.get_clock().now().to_msg()
-        return now
+        now = self.bench.client.get_clock().now() + Duration(nanoseconds=self.clock_ahead_ns)
+        stamp: Time = now.to_msg()
+        return stamp
 
     def publish_joints(self) -> None:
         """Publish the joint state, if joints work."""
@@ -151,8 +178,8 @@ class FakeArm:
             message.header.stamp = self.stamp()
             self.camera.publish(message)
 
-    def _obey(self, message: Float64MultiArray) -> None:
-        self.commands.append(np.array(message.data))
+    def _obey(self, message: Float64MultiArray, info: Any) -> None:
+        self.commands.add(np.array(message.data), int(info['source_timestamp']))
         if self.obeys:
             self.position = self.commands[-1]
 
@@ -175,18 +202,30 @@ def stand_before_policy(
 
 
 def end_on_the_way(
-    arm: FakeArm, parameters: dict[str, Any], sent: signal.Signals, log_dir: Path
+    arm: FakeArm,
+    parameters: dict[str, Any],
+    sent: signal.Signals | Callable[[subprocess.Popen[str]], None],
+    log_dir: Path,
 ) -> None:
-    """Start the arm's node as a process, let it move, end it by a signal: the arm must be held."""
+    """Start the arm's node as a process, let it move, end it by a signal: the arm must be held.
+
+    A function instead of the signal is called with the process and has to end it.
+    """
     command = [sys.executable, '-m', f'motion_policy.nodes.{arm.node_name}', '--ros-args']
     for name, value in {**parameters, **LOSSLESS}.items():
         command += ['-p', f'{name}:={value}']
     environment = {**os.environ, 'ROS_LOG_DIR': str(log_dir)}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        arm.enable_when_ready()
-        arm.hear(50)
-        process.send_signal(sent)
-        arm.bench.spin_until(lambda: process.poll() is not None, 'the end of the node')
+        try:
+            arm.enable_when_ready()
+            arm.hear(50)
+            if isinstance(sent, signal.Signals):
+                process.send_signal(sent)
+            else:
+                sent(process)
+            arm.bench.spin_until(lambda: process.poll() is not None, 'the end of the node')
+        finally:
+            process.kill()  # where the test failed
         arm.wait_for_silence()
         assert process.returncode == 0
         assert process.stderr is not None and 'Traceback' not in process.stderr.read()
@@ -236,17 +275,27 @@ def save_random_chunk_policy(folder: Path, robot: RobotSpec, rows: int) -> Path:
 
 
 def assert_safe(
-    commands: list[np.ndarray], robot: RobotSpec, start: np.ndarray | None = None
+    commands: Commands,
+    robot: RobotSpec,
+    start: np.ndarray | None = None,
+    simulated_time: bool = False,
+    steps_only: bool = False,
 ) -> None:
-    """Every command is finite, in the limits, and one period's reach from the one before."""
-    first = np.full(len(robot.joints.names), HOME) if start is None else start
-    positions = np.array([first, *commands])
+    """Every command is finite and keeps every limit in the time since the one before.
+
+    With `simulated_time` that is a control period for each, whatever it took; `steps_only` leaves
+    out accelerations, for a test in which some took more or less.
+    """
+    drive = Drive(np.full(len(robot.joints.names), HOME) if start is None else start)
+    for number, (position, sent_ns) in enumerate(zip(commands, commands.sent_ns, strict=True)):
+        drive.add(number * robot.period_ns if simulated_time else sent_ns, position)
     limits = robot.joints.limits
-    low, high = limits.position_array().T
-    dt = robot.period_ns * 1e-9
-    velocity = np.diff(positions, axis=0) / dt
-    acceleration = np.diff(velocity, axis=0, prepend=0.0) / dt
-    assert np.isfinite(positions).all()
-    assert (positions >= low).all() and (positions <= high).all()
-    assert (np.abs(velocity) <= limits.velocity_array() + 1e-9).all()
-    assert (np.abs(acceleration) <= limits.acceleration_array() + 1e-9).all()
+    judged = Limits(
+        limits.position_array(), limits.velocity_array(), limits.acceleration_array(),
+        robot.period_ns,
+    )  # fmt: skip
+    assert commands
+    found = breaches(drive, judged, 0 if simulated_time else SEND_JITTER_NS)
+    if steps_only:
+        found.pop('acceleration', None)
+    assert not found, f'{found} in {[*zip(drive.times_ns, drive.positions, strict=True)]}'

@@ -10,8 +10,11 @@ from typing import Any
 
 import act_models as act
 import torch
+from policy_examples import small_robot, spec
 from safetensors.torch import save_file
 from torch import Tensor
+
+from motion_policy.policies import make_policy
 
 IMAGE = (64, 96)
 CAMERAS = ('cam_high', 'top')
@@ -133,3 +136,37 @@ def old_folder(path: Path, content: dict[str, Any]) -> Path:
             own[f'{place}.buffer_{feature.replace(".", "_")}.{name}'] = value.clone()
     save_file({key: value.contiguous() for key, value in own.items()}, path / 'model.safetensors')
     return path
+
+
+def observation(
+    cameras: tuple[str, ...], joints: int = act.SMALL.joints, seed: int = 3
+) -> dict[str, Any]:
+    random = torch.Generator().manual_seed(seed)
+    shape = (2, *IMAGE, 3)
+    return {
+        'qpos': torch.randn(2, joints, generator=random),
+        'images': {
+            camera: torch.randint(0, 256, shape, dtype=torch.uint8, generator=random)
+            for camera in cameras
+        },
+    }
+
+
+def ours_policy(**changes: Any) -> Any:
+    hyper = {
+        'chunk': 6, 'hidden_dim': 16, 'heads': 2, 'feedforward_dim': 24, 'encoder_layers': 2,
+        'posterior_layers': 3, 'decoder_layers': 2, 'latent_dim': 4,
+    }  # fmt: skip
+    mean = {'mean': [0.1, -0.2, 0.3, 0.0, 0.01], 'std': [0.7, 0.3, 0.123456789, 0.2, 2e-4]}
+    content: dict[str, Any] = {
+        'kind': 'act',
+        'cameras': ('top',),
+        'image_size': IMAGE,
+        'normalisation': {'qpos': mean, 'action': {**mean, 'mean': [0.0] * 5}},
+        'robot': small_robot(*IMAGE),
+        'hyper': {**hyper, **changes.pop('hyper', {})},
+        'metrics': {'l1': 0.05},
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        return make_policy(spec(**{**content, **changes})).eval()

@@ -51,9 +51,14 @@ cameras:
     )
 
 
+def swing(count: int = 5) -> np.ndarray:
+    """Return how far each joint swings; the fifth is the gripper of the simulation."""
+    return np.where(np.arange(count) < 4, 0.1, 0.01)
+
+
 def joint_values(row: int, count: int = 5) -> np.ndarray:
-    """Return joint positions of a row: joint j swings with its own frequency."""
-    return np.sin(0.05 * row * (1 + np.arange(count))).astype(np.float32)
+    """Return joint positions of a row: joint j swings with a frequency of its own."""
+    return (swing(count) * np.sin(0.05 * row * (1 + np.arange(count)))).astype(np.float32)
 
 
 def scene(row: int, height: int = 128, width: int = 128) -> np.ndarray:

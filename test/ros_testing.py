@@ -17,6 +17,8 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
+from motion_policy.nodes.serving import Stop
+
 PATIENCE_S = 120.0
 
 
@@ -29,7 +31,7 @@ class Bench:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.client = Node('test_client', context=self.context)
         self.executor.add_node(self.client)
-        self._threads: list[tuple[threading.Thread, threading.Event]] = []
+        self._threads: list[tuple[threading.Thread, Stop]] = []
 
     def add(self, node: Node) -> Node:
         """Serve this node together with the client."""
@@ -38,7 +40,7 @@ class Bench:
 
     def run_apart(self, make_node: Callable[[], Any]) -> None:
         """Build and run, in a thread of its own, a node that has a loop of its own (`spin`)."""
-        stop = threading.Event()
+        stop = Stop()
 
         def work() -> None:
             node = make_node()
@@ -52,11 +54,13 @@ class Bench:
         thread.start()
         self._threads.append((thread, stop))
 
-    def spin_until(self, condition: Callable[[], Any], what: str) -> None:
-        """Serve callbacks until `condition()` holds."""
+    def spin_until(
+        self, condition: Callable[[], Any], what: str, instead: Callable[[], str] = str
+    ) -> None:
+        """Serve callbacks until `condition()` holds; `instead()` tells what was there."""
         end = time.monotonic() + PATIENCE_S
         while not condition():
-            assert time.monotonic() < end, f'waited {PATIENCE_S:.0f} s for {what}'
+            assert time.monotonic() < end, f'waited {PATIENCE_S:.0f} s for {what}; {instead()}'
             self.executor.spin_once(timeout_sec=0.02)
 
     def call(self, kind: Any, service: str, request: Any | None = None) -> Any:

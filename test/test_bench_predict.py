@@ -5,13 +5,18 @@
 from __future__ import annotations
 
 import importlib.util
+from contextlib import nullcontext
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
+from pretended_gpu import GPU, on_gpu
 
 from motion_policy.cli.bench import benchmark_files
-from motion_policy.policies.frame_unrolling import teacher_forced
+from motion_policy.policies.frame_unrolling import Unrolled, teacher_forced
+from motion_policy.training import frame_loss
+from motion_policy.training.batches import Batch
 
 torch.set_num_threads(1)
 SMALL = {'channels': 4, 'code_dim': 6, 'latent_dim': 4, 'hidden_dim': 8}
@@ -42,8 +47,36 @@ def test_the_reference_gives_our_numbers(bench: ModuleType, coder: str) -> None:
     assert torch.allclose(ours, bench.loop_loss(plain, frames, told, noise), atol=1e-6)
 
 
+@pytest.mark.parametrize('coder', ['dcgan', 'vgg'])
+@pytest.mark.parametrize('where', ['cpu', GPU])
+def test_the_step_convolves_as_training_does(
+    where: str, coder: str, bench: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[bool] = []
+
+    def told(*given: Any, at_once: bool) -> Unrolled:
+        found.append(at_once)
+        return teacher_forced(*given, at_once=at_once)
+
+    for module in (bench, frame_loss):
+        monkeypatch.setattr(module, 'teacher_forced', told)
+    monkeypatch.setattr(bench, '_learn', lambda network, loss: None)
+    model = bench.random_model(coder)
+    batch = Batch(
+        images={model.cameras[0]: torch.zeros(2, 5, 64, 64, 3, dtype=torch.uint8)},
+        qpos=torch.zeros(2, 5, 5),
+        action=torch.zeros(2, 5, 5),
+        mask=torch.ones(2, 5, dtype=torch.bool),
+    )
+    monkeypatch.setattr(bench, 'random_model', lambda coder: model)
+    with on_gpu() if where == GPU else nullcontext():
+        bench.training_steps(coder, where)['float32']()
+        frame_loss.frame_terms(model, batch, 1.0, torch.Generator(where))
+    assert found == [where == GPU or coder == 'dcgan'] * 2
+
+
 def test_every_line_is_measured(bench: ModuleType) -> None:
-    lines = bench.run(0.01)
-    assert [line.target for line in lines] == [0.7, 0.45, 0.5, 0.5] * 2
+    lines = [result for line in bench.lines(0.01, 'cpu') for result in line()]
+    assert [line.target for line in lines] == [0.7, 0.45] * 2 + [0.5] * 4
     assert all(line.ours > 0 and line.reference > 0 for line in lines)
     assert {line.what.partition(' ')[0] for line in lines} == {'dcgan', 'vgg'}

@@ -314,7 +314,7 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: Capture) -> None:
     assert convert(tmp_path, tmp_path / 'nowhere.pth') == 2
     assert 'nowhere.pth: no such file' in error_line(capsys)
     assert convert(tmp_path, source, '--args', str(tmp_path / 'nowhere.json')) == 2
-    assert 'nowhere.json: cannot be read' in error_line(capsys)
+    assert 'nowhere.json: no such file' in error_line(capsys)
     for arguments, words in (
         ([], 'holds list'),
         ({**ARGUMENTS, 'vmin': 'low'}, "vmin is 'low', expected a number"),

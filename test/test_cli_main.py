@@ -154,3 +154,18 @@ def test_nothing_is_loaded_that_a_command_does_not_need(
     )
     result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['import', 'x', '--out', 'y', '--grippers', 'nan', '1'], '--grippers is (nan, 1.0)'),
+        (['import', 'x', '--out', 'y', '--rate', 'inf'], '--rate is inf'),
+        (['evaluate', 'x', 'y', '--mix', 'nan'], '--mix is nan'),
+    ],
+)
+def test_a_number_that_is_not_finite_is_refused(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert f'{words}, expected finite numbers' in capsys.readouterr().err

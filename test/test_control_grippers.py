@@ -48,14 +48,16 @@ def test_noise_about_one_threshold_switches_once() -> None:
 def test_a_gripper_that_closes_upwards_is_the_mirror_image() -> None:
     grippers = Grippers(arm(1.0, -0.2, 0.6, 0.2))
     grippers.start(np.array([0.0, 0.0, 0.9]))
-    assert decided(grippers, 0.3, 0.2, 0.5, 0.6, 0.3) == [1.0, -0.2, -0.2, 1.0, 1.0]
+    assert decided(grippers, 0.3, 0.2, 0.5, 0.6, 0.3) == [0.9, -0.2, -0.2, 1.0, 1.0]
 
 
-@pytest.mark.parametrize(('stands', 'expected'), [(-0.1, CLOSED), (0.39, CLOSED), (0.41, OPEN)])
-def test_where_it_stands_at_the_start_is_what_it_is(stands: float, expected: float) -> None:
+@pytest.mark.parametrize('stands', [-0.1, 0.39, 0.41])
+def test_one_that_holds_an_object_stays_where_it_is_until_a_threshold_is_crossed(
+    stands: float,
+) -> None:
     grippers = Grippers(arm())
     grippers.start(np.array([0.0, 0.0, stands]))
-    assert decided(grippers, 0.4) == [expected]
+    assert decided(grippers, 0.4, 0.59, 0.21, 0.6, 0.4) == [stands, stands, stands, OPEN, OPEN]
 
 
 def test_the_other_joints_go_where_they_are_sent() -> None:
@@ -127,3 +129,23 @@ def test_a_margin_leaves_a_gripper_where_it_may_be() -> None:
     commands, _, controller = drive(robot, np.full(300, 0.9), guard=guard)
     assert commands[-1, 2] == pytest.approx(high - 0.1)
     assert controller.guard.counts['position'] == 0
+
+
+def test_a_gripper_that_holds_an_object_does_not_let_the_arm_down_at_enable() -> None:
+    """Its command is far beyond the object: neither that nor those of the arm may change."""
+    _, _, controller = drive(arm(), np.full(300, CLOSED))
+    now_ns = START_NS + 300 * PERIOD_NS
+    controller.disable(now_ns)
+    while controller.state != 'disabled':
+        now_ns += PERIOD_NS
+        controller.tick(now_ns, np.zeros(3), {})
+    held = controller.guard.sent.copy()
+    measured = held + [-0.005, -0.005, 0.4]
+    for after_s in (0.1, 5.0):
+        controller.enable(now_ns + round(after_s * 1e9), measured)
+        np.testing.assert_array_equal(controller.guard.sent, held)
+        controller.disable(now_ns)
+        for _ in range(3):
+            controller.tick(now_ns + round((after_s + 0.1) * 1e9), measured, {})
+            now_ns += PERIOD_NS
+        assert controller.state == 'disabled'

@@ -9,7 +9,7 @@ import pytest
 from control_robots import formula_arm
 
 from motion_policy.control import INTERPOLATIONS, ActionBuffer, Controller, GuardChain
-from motion_policy.control.lookahead import Lookahead, Plan, Trajectory
+from motion_policy.control.lookahead import BACK_PERIODS, Lookahead, Plan, Trajectory
 
 PERIOD_NS = 20_000_000
 START_NS = 1_700_000_000_000_000_000
@@ -34,7 +34,8 @@ def no_pause() -> None:
 
 
 def sent(lookahead: Lookahead, trajectory: Trajectory) -> Trajectory:
-    return lookahead.take(trajectory, trajectory.start_ns)
+    """What was sent, without the points before it that a controller needs to go on from."""
+    return lookahead.take(trajectory, trajectory.start_ns + round(BACK_PERIODS * PERIOD_NS))
 
 
 def played(trajectories: list[Trajectory], switches_ns: list[int]) -> np.ndarray:
@@ -42,7 +43,7 @@ def played(trajectories: list[Trajectory], switches_ns: list[int]) -> np.ndarray
     points: dict[int, np.ndarray] = {}
     for trajectory, since_ns in zip(trajectories, switches_ns, strict=True):
         points = {time: point for time, point in points.items() if time <= since_ns}
-        times, positions = trajectory.points_after(since_ns)
+        times, positions, _ = trajectory.points_after(since_ns)
         points.update(zip(times.tolist(), positions, strict=True))
     assert np.unique(np.diff(list(points))).tolist() in ([], [PERIOD_NS])
     return np.array([HOME, *points.values()])
@@ -101,7 +102,9 @@ def test_whatever_is_planned_and_when_it_is_replaced_every_limit_is_kept(seed: i
         switches.append(now_ns)
         assert_within_limits(made.positions[-1:])
         now_ns = made.start_ns + int(rng.integers(0, 500)) * 1_000_000
-    whole = np.array([trajectories[0].positions[0], *played(trajectories, switches)[1:]])
+    first = trajectories[0]
+    begin = first.point(max(0, (switches[0] - first.start_ns) // PERIOD_NS)).position
+    whole = np.array([begin, *played(trajectories, switches)[1:]])
     assert_within_limits(whole)
 
 
@@ -121,10 +124,13 @@ def test_what_is_left_of_the_old_trajectory_is_sent_with_the_new_one() -> None:
     new = lookahead.planned(plan_of(-waves()), START_NS + 14 * PERIOD_NS, no_pause)
     whole = lookahead.take(new, now_ns)
     assert lookahead.sent is whole
-    times, positions = whole.points_after(now_ns)
+    times, positions, velocities = whole.points_after(now_ns)
     assert times[0] == START_NS + 11 * PERIOD_NS
     np.testing.assert_array_equal(positions[:4], first.positions[11:15])
     np.testing.assert_array_equal(positions[3:], new.positions)
+    slopes = np.diff(positions, axis=0) / (PERIOD_NS * 1e-9)
+    np.testing.assert_allclose(velocities[1:-1], (slopes[:-1] + slopes[1:]) / 2, atol=1e-9)
+    assert not velocities[-1].any()
 
 
 @pytest.mark.parametrize('over', [0.01, 0.5, 0.75, 1.0])
@@ -141,7 +147,7 @@ def test_braking_begins_at_the_next_point_with_the_whole_acceleration(over: floa
     dv = ROBOT.joints.limits.acceleration_array() * PERIOD_NS * 1e-9
     np.testing.assert_allclose(speed[1], np.maximum(speed[0] - dv, 0), atol=1e-6)
     assert not speed[-1].any()
-    times, positions = lookahead.take(brake, now_ns).points_after(now_ns)
+    times, positions, _ = lookahead.take(brake, now_ns).points_after(now_ns)
     np.testing.assert_array_equal(positions, brake.positions[over >= 1 :])
     assert times[0] == START_NS + (12 if over >= 1 else 11) * PERIOD_NS
     assert len(brake.positions) <= 2 + np.ceil((speed[0] / dv).max())
@@ -158,7 +164,7 @@ def test_a_tick_that_is_hardly_late_brakes_within_a_quarter_of_a_period() -> Non
 
 def test_at_rest_braking_is_one_point_where_the_arm_stands() -> None:
     brake = resting().braked(START_NS + 5_000_000_000)
-    times, positions = brake.points_after(START_NS + 5_000_000_000)
+    times, positions, _ = brake.points_after(START_NS + 5_000_000_000)
     assert times.tolist() == [START_NS + 5_000_000_000 + PERIOD_NS]
     np.testing.assert_array_equal(positions, HOME[None])
 
@@ -210,7 +216,7 @@ def test_a_gripper_opens_where_the_plan_says_so() -> None:
     np.testing.assert_allclose(again.positions[-1], first.positions[-1])
     later = lookahead.planned(plan_of(rows[30:]), START_NS + 30 * PERIOD_NS, no_pause)
     assert later.positions[-1, 2] == pytest.approx(1.0)  # still open
-    assert [t.points[0].opened.tolist() for t in (first, later)] == [[False], [True]]
+    assert [t.points[0].grippers.tolist() for t in (first, later)] == [[-0.2], [1.0]]
 
 
 def test_the_controller_tells_its_plan_while_it_follows_one() -> None:

@@ -124,9 +124,32 @@ def test_reduced_speed_limits_the_velocity() -> None:
     np.testing.assert_allclose(fastest, 0.25 * LIMITS.velocity_array(), rtol=1e-5)
 
 
-def test_start_outside_the_limits_begins_at_the_limit() -> None:
+def test_start_outside_the_limits_begins_there() -> None:
     limiter = limiter_at(UPPER + 0.01)
-    np.testing.assert_array_equal(limiter.position, UPPER)
+    np.testing.assert_array_equal(limiter.position, UPPER + 0.01)
+    for _ in range(3):
+        assert (limiter.step(UPPER + 1.0, PERIOD_NS).position <= UPPER + 0.01).all()
+
+
+def test_a_late_step_is_no_longer_than_one_on_time_and_slows_down_in_true_time() -> None:
+    limiter = MotionLimiter(LIMITS, period_ns=PERIOD_NS)
+    limiter.start(LOWER)
+    follow(limiter, np.tile(UPPER, (40, 1)))
+    fast = limiter.velocity
+    np.testing.assert_allclose(fast, LIMITS.velocity_array(), rtol=1e-5)
+    before = limiter.position
+    motion = limiter.step(UPPER, 3 * PERIOD_NS)
+    np.testing.assert_allclose(motion.position - before, fast * DT, rtol=1e-6)
+    np.testing.assert_allclose(motion.velocity, fast / 3, rtol=1e-6)
+    sped_up = limiter.step(UPPER, PERIOD_NS).velocity - motion.velocity
+    np.testing.assert_allclose(sped_up, LIMITS.acceleration_array() * DT, rtol=1e-5)
+
+
+def test_an_arm_at_rest_that_had_nothing_to_follow_sets_out_as_in_one_period() -> None:
+    limiter = MotionLimiter(LIMITS, period_ns=PERIOD_NS)
+    limiter.start(np.zeros(3))
+    motion = limiter.step(np.full(3, 0.9), 30 * PERIOD_NS)
+    np.testing.assert_allclose(motion.position, LIMITS.acceleration_array() * DT**2, rtol=1e-5)
 
 
 def test_over_limit_masks_name_the_joint() -> None:

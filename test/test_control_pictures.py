@@ -60,7 +60,7 @@ def looks_until_named(camera: Camera, picture: np.ndarray, **how: float) -> int:
             camera.show(picture.copy(), **how)
         except StreamError as error:
             assert "camera 'top' (top/image_raw)" in str(error)
-            assert 'the same picture' in str(error)
+            assert 'the same image' in str(error)
             return look
     return 50
 
@@ -90,7 +90,7 @@ def test_a_frozen_camera_stays_named_while_the_arm_holds_and_is_back_with_a_new_
     camera = living_camera()
     looks_until_named(camera, GREY)
     for _ in range(5):
-        with pytest.raises(StreamError, match='the same picture'):
+        with pytest.raises(StreamError, match='the same image'):
             camera.show(GREY, moving=0.0)
     camera.show(noise(1), moving=0.0)
     camera.show(noise(1))

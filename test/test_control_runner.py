@@ -17,7 +17,9 @@ from motion_policy.control.attention_image import (
 )
 from motion_policy.errors import UserError
 from motion_policy.policies import PolicySpec, make_policy
+from motion_policy.policies.backends import BOUNDS
 from motion_policy.policies.normalisation import Normalisation, Range
+from motion_policy.policies.processor import forbid_tf32
 from motion_policy.policies.uploads import Upload, Uploads
 from motion_policy.streams import Observation
 
@@ -145,11 +147,12 @@ def test_through_uploads_a_policy_answers_the_same() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
 def test_on_a_gpu_pictures_go_through_pinned_memory_and_the_state_stays_there() -> None:
     plain, on_gpu = runner(), runner()
+    forbid_tf32(torch.device('cuda'))  # as `load_policy` does
     on_gpu = PolicyRunner(on_gpu.policy.to('cuda'), ROBOT, Mix(joint=0.8))
     plain = PolicyRunner(plain.policy, ROBOT, Mix(joint=0.8))
     for step in range(3):
         expected, found = (one.infer(observation(step))[0] for one in (plain, on_gpu))
-        np.testing.assert_allclose(found, expected, atol=1e-4)
+        np.testing.assert_allclose(found, expected, atol=BOUNDS['float32'])
     assert on_gpu._uploads is not None
     for upload in on_gpu._uploads._by_name.values():
         assert isinstance(upload, Upload)

@@ -110,7 +110,19 @@ def test_the_stage_by_itself_says_which_joints_it_holds_back() -> None:
     limiter = MotionLimiter(ROBOT.joints.limits)
     limiter.start(np.zeros(3))
     stage = JerkLimiter(limiter, (JERK, 1e6, JERK), PERIOD_NS)
-    position, changed = stage.step(np.array([0.9, 1e-4, 0.0]))
+    position, changed = stage.step(np.array([0.9, 1e-4, 0.0]), PERIOD_NS)
     assert changed.tolist() == [True, False, False]
     assert 0 < position[0] < limiter.preview(np.full(3, 0.9), None, PERIOD_NS)[0]
     np.testing.assert_array_equal(limiter.position, np.zeros(3))  # it only proposes
+
+
+def test_a_speed_override_of_nothing_brakes_and_stands() -> None:
+    chain = GuardChain(ROBOT, max_jerk=50.0)
+    chain.start(np.zeros(3))
+    for tick in range(200):
+        result = chain.apply(np.ones(3), None, ROBOT.period_ns, speed=1.0 if tick < 30 else 0.0)
+    assert not result.velocity.any()
+    assert (result.position > 0.1).all()
+    for _ in range(300):
+        result = chain.apply(np.ones(3), None, ROBOT.period_ns)
+    np.testing.assert_allclose(result.position, 1.0, atol=1e-6)

@@ -154,10 +154,16 @@ def test_the_nodes_page_has_every_parameter_and_service(node: str) -> None:
     assert missing == set()
 
 
-def test_the_nodes_page_has_the_parameters_of_every_controller() -> None:
-    driver = ROOT / 'motion_policy' / 'nodes' / 'arm_driver.py'
-    names = re.findall(r"declare\(\s*node,\s*'(\w+)'", driver.read_text(encoding='utf-8'))
-    assert names and absent(set(names), page('nodes.md')) == set()
+def test_the_nodes_page_has_every_parameter() -> None:
+    names = {
+        name
+        for path in (ROOT / 'motion_policy' / 'nodes').glob('*.py')
+        for name in re.findall(
+            r"declare\(\s*(?:node|self),\s*'([\w.]+)'", path.read_text(encoding='utf-8')
+        )
+    }
+    assert {'checkpoint', 'speed', 'collision.urdf', 'realtime.priority'} <= names
+    assert absent(names, page('nodes.md')) == set()
 
 
 def test_the_nodes_page_has_every_launch_file_and_argument() -> None:
@@ -171,3 +177,12 @@ def test_the_nodes_page_has_every_launch_file_and_argument() -> None:
     assert {'namespace', 'checkpoint'} <= names
     section = page('nodes.md').partition('## Launch files')[2]
     assert absent(names, section) == set()
+
+
+def test_contributing_names_files_that_are_there() -> None:
+    text = (ROOT / 'CONTRIBUTING.md').read_text(encoding='utf-8')
+    named = set(re.findall(r'`((?:[\w.]+/)*[\w.]+\.(?:py|md|yaml|xml|cff))`', text))
+    assert {'motion_policy/policies/kinds.py', 'test/test_rooms.py'} <= named
+    examples = {'utils.py', 'helpers.py', 'common.py'}
+    missing = {name for name in named - examples if 'NAME' not in name and 'ROOM' not in name}
+    assert {name for name in missing if not (ROOT / name).is_file()} == set()

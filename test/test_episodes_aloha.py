@@ -17,6 +17,7 @@ import pytest
 from motion_policy.cli.main import main
 from motion_policy.episodes import EpisodeError, EpisodeReader, check_episode
 from motion_policy.episodes.aloha_import import import_aloha, placeholder_for
+from motion_policy.errors import UserError
 from motion_policy.robot import load_robot_spec
 from motion_policy.robot.placeholder import PLACEHOLDER
 
@@ -131,6 +132,55 @@ def test_cameras_are_chosen_and_renamed(tmp_path: Path) -> None:
         assert episode.cameras == ('top',)
 
 
+def test_columns_that_have_names_go_by_them(tmp_path: Path) -> None:
+    source = aloha_files.write(tmp_path / 'episode_0.hdf5', ROWS)
+    with h5py.File(source, 'r+') as file:
+        file.attrs['joint_names'] = list(reversed(ROBOT.joints.names))
+    notes: list[str] = []
+    (path,) = imported(source, tmp_path / 'out', note=notes.append)
+    assert any('joints in another order than the robot, by name' in note for note in notes)
+    with EpisodeReader(path) as episode, h5py.File(source) as file:
+        np.testing.assert_array_equal(episode.qpos, file['observations/qpos'][:][:, ::-1])
+        np.testing.assert_array_equal(episode.qvel, file['observations/qvel'][:][:, ::-1])
+        np.testing.assert_array_equal(episode.action, file['action'][:][:, ::-1])
+    with h5py.File(source, 'r+') as file:
+        file.attrs['joint_names'] = [f'{name}_left' for name in ROBOT.joints.names]
+    with pytest.raises(UserError, match=r"'joint_names': has the names joint_0_left.*robot has"):
+        imported(source, tmp_path / 'other')
+    names = {name: f'{name}_left' for name in ROBOT.joints.names}
+    (path,) = imported(source, tmp_path / 'named', joints=names)
+    with EpisodeReader(path) as episode:
+        np.testing.assert_array_equal(episode.qpos, aloha_files.qpos(0, ROWS))
+    with h5py.File(source, 'r+') as file:
+        file.attrs['joint_names'] = ['one', 'one']
+    with pytest.raises(EpisodeError, match=r"'joint_names' is one, one, expected 14 names"):
+        imported(source, tmp_path / 'other')
+
+
+def test_many_datasets_of_one_kind_are_one_note(tmp_path: Path) -> None:
+    source = aloha_files.write(tmp_path / 'episode_0.hdf5', ROWS)
+    with h5py.File(source, 'r+') as file:
+        for number in range(200):
+            file[f'data/demo_{number}/rewards'] = np.zeros(3)
+            file[f'data/demo_{number}/dones'] = np.zeros(3)
+    notes: list[str] = []
+    imported(source, tmp_path / 'out', note=notes.append)
+    assert [note for note in notes if 'left out' in note] == [
+        f'{source}: data/demo_*/{name} (200 datasets) is left out, in 1 of 1 files'
+        for name in ('dones', 'rewards')
+    ]
+
+
+def test_a_camera_that_is_none_says_how_to_leave_it_out(tmp_path: Path) -> None:
+    depth = np.zeros((ROWS, 4, 4), np.uint16)
+    source = aloha_files.write(
+        tmp_path / 'episode_0.hdf5', ROWS, observations__images__depth=depth
+    )
+    with pytest.raises(EpisodeError, match=r"/images/depth'.*--cameras chooses the cameras"):
+        placeholder_for([source])
+    placeholder_for([source], cameras={'cam_high': 'cam_high'})
+
+
 def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     base = np.zeros((ROWS, 2))
     base[3, 0] = -0.25
@@ -232,6 +282,17 @@ def without_a_frame(path: Path) -> None:
         file['observations/images/cam_low'][5] = 0
 
 
+def with_lost_bytes(path: Path) -> None:
+    """libjpeg decodes what comes after them at a wrong place, and says so on stderr only."""
+    with h5py.File(path, 'r+') as file:
+        dataset = file['observations/images/cam_low']
+        row = dataset[5]
+        end = len(row.tobytes().rstrip(b'\0'))
+        whole = row[:end].tobytes()
+        damaged = whole[: end - 70] + whole[end - 20 :]
+        dataset[5] = np.frombuffer(damaged.ljust(len(row), b'\0'), np.uint8)
+
+
 def with_another_size(path: Path) -> None:
     small = cv2.imencode('.jpg', np.zeros((8, 8, 3), np.uint8))[1].reshape(-1)
     with h5py.File(path, 'r+') as file:
@@ -258,16 +319,22 @@ WRONG = {
     'no action': (replace('action', None), "has no '/action', expected ALOHA's layout"),
     'wider action': (
         replace('action', np.zeros((ROWS, 16))),
-        f"'/action' has {ROWS} rows of 16, expected {ROWS} rows of 14",
+        r"'/action' is \(7, 16\) .*expected \(7, 14\) numbers as '/observations/qpos' has",
     ),
-    'shorter action': (replace('action', np.zeros((ROWS - 1, 14))), f'has {ROWS - 1} rows of 14'),
-    'other joints': (replace('observations/effort', np.zeros((ROWS, 7))), 'rows of 7'),
+    'shorter action': (
+        replace('action', np.zeros((ROWS - 1, 14))),
+        r'is \(6, 14\) .*expected \(7, 14\)',
+    ),
+    'other joints': (
+        replace('observations/effort', np.zeros((ROWS, 7))),
+        r'is \(7, 7\) .*expected \(7, 14\)',
+    ),
     'one axis': (replace('observations/qpos', np.zeros(ROWS)), r'expected \(T, joints\) numbers'),
     'text': (replace('observations/qpos', 'qpos'), r'expected \(T, joints\) numbers'),
     'empty': (replace('observations/qpos', np.zeros((0, 14))), 'has no row'),
     'fewer images': (
         replace('observations/images/cam_low', np.zeros((2, 24, 32, 3), np.uint8)),
-        f"camera 'cam_low' has 2 rows, expected {ROWS}",
+        rf"cam_low' is \(2, 24, 32, 3\) uint8, expected \({ROWS}, H, W, 3\)",
     ),
     'no camera': (
         replace('observations/images/cam_low', None),
@@ -275,7 +342,7 @@ WRONG = {
     ),
     'channels first': (
         replace('observations/images/cam_low', np.zeros((ROWS, 3, 24, 32), np.uint8)),
-        r'expected \(T, H, W, 3\) uint8 pixels',
+        r'expected \(7, H, W, 3\) uint8 pixels',
     ),
     'floats': (
         replace('observations/images/cam_low', np.zeros((ROWS, 24, 32, 3))),
@@ -285,8 +352,9 @@ WRONG = {
         replace('observations/images/cam_low', np.zeros((ROWS, 48, 64, 3), np.uint8)),
         'is 64x48, camera .* is 32x24; expected a robot spec with width: 64, height: 48',
     ),
-    'not a number': (with_nan, "'/action' row 4, column 2 is nan"),
-    'lost frame': (without_a_frame, "camera 'cam_low', row 5: is no JPEG image"),
+    'not a number': (with_nan, "'/action' is not finite .*row 4, column 2: nan"),
+    'lost frame': (without_a_frame, r"camera 'cam_low', row 5: \d+ bytes are no JPEG"),
+    'lost bytes': (with_lost_bytes, "camera 'cam_low', row 5: JPEG is damaged"),
     'changed size': (with_another_size, 'row 5: image is 8x8, expected 32x24 as in row 0'),
     'cut short': (cut_short, 'is damaged or not HDF5'),
     'no HDF5': (no_file_of_this_kind, 'is damaged or not HDF5'),
@@ -323,5 +391,27 @@ def test_another_number_of_joints_is_refused(tmp_path: Path) -> None:
     (tmp_path / 'empty').mkdir()
     with pytest.raises(EpisodeError, match=r'holds no \*\.hdf5'):
         placeholder_for([tmp_path / 'empty'])
-    with pytest.raises(EpisodeError, match='rate 0: expected rows per second'):
+    with pytest.raises(EpisodeError, match='--rate is 0, expected rows per second'):
         imported(source, tmp_path / 'out', rate=0.0)
+
+
+def test_joints_that_jump_are_refused_but_those_of_no_robot_and_open_or_closed_grippers(
+    tmp_path: Path,
+) -> None:
+    values = np.zeros((ROWS, 14))
+    values[:, 6] = 0.2  # and not 0, which with 1 may be a gripper's state
+    values[4:, 6] = 1.2
+    source = aloha_files.write(tmp_path / 'episode_0.hdf5', ROWS)
+    replace('observations/qpos', values)(source)
+    with pytest.raises(EpisodeError, match=r"row 4: joint 'joint_6' moves by 1 .*any-speed"):
+        imported(source, tmp_path / 'out')
+    assert not list(tmp_path.glob('out/*'))
+    (jumping,) = imported(source, tmp_path / 'out', any_speed=True)
+    assert any("joint 'joint_6' moves by 1" in problem for problem in check_episode(jumping))
+    data = ROBOT.model_dump()
+    data['joints']['grippers'] = {
+        'joint_6': {'open': 1.0, 'closed': 0.0, 'open_at': 0.6, 'close_at': 0.4}
+    }
+    for robot in (type(ROBOT).model_validate(data), placeholder_for([source])):
+        (episode,) = imported(source, tmp_path / robot.name, robot)
+        assert check_episode(episode) == []

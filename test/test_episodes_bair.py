@@ -169,6 +169,12 @@ def flip_bit(folder: Path) -> None:
     (folder / '2.png').write_bytes(bytes(data))
 
 
+def claim_size(folder: Path) -> None:
+    data = bytearray((folder / '2.png').read_bytes())
+    data[16:20] = (2**31 - 1).to_bytes(4, 'big')
+    (folder / '2.png').write_bytes(data)
+
+
 def keep_lines(name: str, change: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
         lines = (folder / name).read_text().splitlines()
@@ -196,12 +202,18 @@ def keep_lines(name: str, change: Callable[[list[str]], list[str]]) -> Callable[
             "endeffector_positions.csv: row 0 is 'x,y,z', expected 3 numbers",
         ),
         (keep_lines(ACTIONS, lambda lines: ['1,2,3,nan', *lines[1:]]), "row 0 is '1,2,3,nan'"),
+        (keep_lines(ACTIONS, lambda lines: ['1e39,2,3,4', *lines[1:]]), "row 0 is '1e39,2,3,4'"),
+        (claim_size, '2.png: claims 2147483647x16 pixels'),
         (lambda folder: (folder / ACTIONS).write_bytes(b'\x80\x02'), 'actions.csv: is no text'),
         (lambda folder: (folder / ACTIONS).write_text(''), 'actions.csv: is empty'),
-        (lambda folder: (folder / ACTIONS).unlink(), 'actions.csv: cannot be read'),
+        (lambda folder: (folder / ACTIONS).unlink(), 'actions.csv: no such file'),
         (cut_frame, '2.png: is damaged, expected a PNG image'),
         (flip_bit, '2.png: is damaged, expected a PNG image'),
         (lambda folder: (folder / '2.png').write_text('no'), '2.png: is no PNG file'),
+        (
+            lambda folder: cv2.imwrite(str(folder / '2.png'), np.full((16, 16), 620, np.uint16)),
+            '2.png: it has 16 bits of grey, as depth has',
+        ),
         (
             lambda folder: cv2.imwrite(str(folder / '2.png'), np.zeros((8, 16, 3), np.uint8)),
             "2.png: is 16x8, expected 16x16 as camera 'front' has it",

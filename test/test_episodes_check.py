@@ -79,7 +79,7 @@ def swap_joints(file: h5py.File) -> None:
         (put('time_ns', None), ["no '/time_ns'"]),
         (shift_times, ['time_ns', 'row 11', '40000000', '20000000']),
         (set_at('time_ns', slice(None), 0), ['time_ns', '29 steps']),
-        (put('observations/images/side', None), ['images/side', 'missing']),
+        (put('observations/images/side', None), ["no '/observations/images/side'"]),
         (
             put('observations/images/side', np.zeros((30, 4, 4, 3), np.uint8)),
             ['side', '(30, 4, 4'],

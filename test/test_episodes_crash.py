@@ -14,7 +14,16 @@ import numpy as np
 import pytest
 import recordings
 
-from motion_policy.episodes import EpisodeError, EpisodeReader, EpisodeWriter, repair_episode
+from motion_policy.episodes import (
+    EpisodeError,
+    EpisodeReader,
+    EpisodeWriter,
+    check_episode,
+    repair_episode,
+)
+from motion_policy.episodes.layout import row_axis
+
+SIGNATURE = b'\x89HDF\r\n\x1a\n'
 
 # Writes rows for ever and says how many it has written; the test kills it in the middle.
 ENDLESS = """
@@ -92,7 +101,7 @@ def test_killed_before_the_first_row_says_so(tmp_path: Path) -> None:
     )
     subprocess.run([sys.executable, '-c', code, str(path)], cwd=Path(__file__).parent, check=False)
     part = tmp_path / 'episode_000000.hdf5.part'
-    with pytest.raises(EpisodeError, match=r'episode_000000\.hdf5\.part'):
+    with pytest.raises(EpisodeError, match=r'\.part: holds no whole row .*: remove it'):
         repair_episode(part)
     assert not path.exists()
 
@@ -132,6 +141,60 @@ def test_rows_behind_a_torn_image_are_left_out(tmp_path: Path) -> None:
         assert episode.qpos.shape == (18, 5)
 
 
+def flip_in_chunk(path: Path, name: str, row: int) -> None:
+    with h5py.File(path) as file:
+        dataset = file[name]
+        place = [0] * dataset.ndim
+        place[row_axis(name)] = row // dataset.chunks[row_axis(name)]
+        size = [one * length for one, length in zip(place, dataset.chunks, strict=True)]
+        offset = dataset.id.get_chunk_info_by_coord(tuple(size)).byte_offset
+    content = bytearray(path.read_bytes())
+    content[offset + 9] ^= 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize('name', ['observations/qpos', 'time_ns', 'compress_len'])
+def test_numbers_that_were_torn_are_told_from_those_before(tmp_path: Path, name: str) -> None:
+    path = recordings.write_episode(tmp_path / 'episode_000000.hdf5', 300)
+    whole = path.read_bytes()
+    part = tmp_path / 'episode_000000.hdf5.part'
+    path.rename(part)
+    flip_in_chunk(part, name, 299)
+    with EpisodeReader(repair_episode(part)) as episode:
+        assert episode.length == 256
+    path.unlink()
+    part.write_bytes(whole)
+    flip_in_chunk(part, name, 0)
+    with pytest.raises(EpisodeError, match=f"'/{name}' cannot be read"):
+        repair_episode(part)
+    assert [entry.name for entry in tmp_path.iterdir()] == [part.name]
+
+
+def test_one_damaged_image_costs_one_image(tmp_path: Path) -> None:
+    path = recordings.write_episode(tmp_path / 'episode_000000.hdf5', 20)
+    part = tmp_path / 'episode_000000.hdf5.part'
+    path.rename(part)
+    flip_in_chunk(part, 'observations/images/side', 7)
+    repair_episode(part)
+    (problem,) = check_episode(path)
+    assert problem.startswith("'/observations/images/side' row 7: ")
+    assert '1 of 20 rows' in problem
+    with EpisodeReader(path) as episode, pytest.raises(EpisodeError, match='row 7: is no JPEG'):
+        assert episode.length == 20 and episode.image('side', 6).any() and episode.image('side', 7)
+
+
+@pytest.mark.parametrize(
+    'name',
+    ['action', 'observations/qvel', 'time_ns', 'compress_len', 'stamps/side/header_ns',
+     'observations/images/side'],
+)  # fmt: skip
+def test_one_wrong_bit_of_an_episode_is_noticed(tmp_path: Path, name: str) -> None:
+    path = recordings.write_episode(tmp_path / 'episode_000000.hdf5', 20)
+    assert check_episode(path) == []
+    flip_in_chunk(path, name, 0)
+    assert any(f"'/{name}'" in problem for problem in check_episode(path))
+
+
 def test_an_exception_leaves_the_part(tmp_path: Path) -> None:
     path = tmp_path / 'episode_000000.hdf5'
     robot = recordings.tabletop()
@@ -143,3 +206,43 @@ def test_an_exception_leaves_the_part(tmp_path: Path) -> None:
     assert not path.exists()
     with EpisodeReader(repair_episode(tmp_path / 'episode_000000.hdf5.part')) as episode:
         assert episode.length == 10
+
+
+@pytest.mark.parametrize('damage', ['cut', 'flip', 'zero'])
+def test_damage_in_a_part_is_told_at_once(tmp_path: Path, damage: str) -> None:
+    """HDF5 waits and reads again where it takes a file for one that is being written."""
+    kill_while_writing(tmp_path / 'episode_000000.hdf5', 'jpeg', 60)
+    content = (tmp_path / 'episode_000000.hdf5.part').read_bytes()
+    saved = 0
+    random = np.random.default_rng(15)
+    for number in range(40):
+        changed = bytearray(content)
+        place = int(random.integers(12, len(content)))
+        if damage == 'cut':
+            del changed[place:]
+        elif damage == 'flip':
+            changed[place] ^= 1 << int(random.integers(8))
+        else:
+            changed[place : place + 512] = bytes(len(changed[place : place + 512]))
+        part = tmp_path / f'episode_{number + 1:06d}.hdf5.part'
+        part.write_bytes(changed)
+        try:
+            path = repair_episode(part)
+        except EpisodeError as error:
+            assert str(error).startswith(str(part))
+            assert '\n' not in str(error)
+        else:
+            saved += 1
+            with EpisodeReader(path) as episode:
+                assert episode.length > 0
+    assert damage == 'cut' or saved > 5  # most of a file is images, of which one is lost at most
+
+
+@pytest.mark.parametrize('content', [b'', SIGNATURE, SIGNATURE + bytes(90), b'x' * 99])
+def test_what_only_begins_like_a_part_is_one_line(tmp_path: Path, content: bytes) -> None:
+    part = tmp_path / 'episode_000000.hdf5.part'
+    part.write_bytes(content)
+    told = 'is damaged or not HDF5' if content else 'nothing can be saved from it: remove it'
+    with pytest.raises(EpisodeError, match=told):
+        repair_episode(part)
+    assert part.read_bytes() == content

@@ -4,7 +4,11 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import resource
+import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,14 +113,19 @@ def test_one_file_is_one_episode(tmp_path: Path, count: int) -> None:
     np.savez(tmp_path / 'a.npz', **arrays, finger_state=finger, finger=finger)
     notes: list[str] = []
     (path,) = imported(
-        tmp_path / 'a.npz', tmp_path / 'out', eipl_sets.robot(count), note=notes.append
+        tmp_path / 'a.npz',
+        tmp_path / 'out',
+        eipl_sets.robot(count),
+        note=notes.append,
     )
+    assert check_episode(path) == []
     with EpisodeReader(path) as episode:
         np.testing.assert_array_equal(episode.qpos[:, :2], arrays['joints'])
         np.testing.assert_array_equal(episode.image('top', 4), eipl_sets.image(0, 4))
         if count == 3:
             np.testing.assert_array_equal(episode.qpos[:, 2], finger)
-            assert "finger_state becomes the joint 'hand'" in notes[-1]
+            assert "finger_state becomes the joint 'hand'" in notes[-2]
+            assert "joint 'hand' is only 0 or 1: taken as a gripper that is open" in notes[-1]
         else:
             assert 'finger_state is left out' in notes[-1]
 
@@ -215,9 +224,9 @@ def cut_short(source: Path) -> None:
         (change('joints.npy', lambda x: x[0]), ['joints.npy', '(6, 3)', '(episodes, rows']),
         (change('joints.npy', with_nan), ['joints.npy', 'episode 1, row 2', "'elbow' is nan"]),
         (change('joints.npy', lambda x: x[:0]), ['joints.npy', '(0, 6, 3)']),
-        (pickled, ['joints.npy', 'Python objects']),
+        (pickled, ['joints.npy', 'cannot be read']),
         (objects, ['joints.npy', 'Python objects']),
-        (cut_short, ['images.npy', 'cannot be read']),
+        (cut_short, ['images.npy', 'more than the file holds']),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -247,17 +256,19 @@ def test_normalised_joints_are_refused(tmp_path: Path, with_bounds: bool) -> Non
 
 def test_joints_beyond_bounds_or_limits_are_told(tmp_path: Path) -> None:
     source = eipl_sets.write_npy(tmp_path / 'set', (30,))
-    np.save(source / 'joint_bounds.npy', np.array([[-2.0, -0.5, -2.0], [2.0, 0.5, 2.0]]))
+    np.save(source / 'joint_bounds.npy', np.array([[-2.0, -0.05, -2.0], [2.0, 0.05, 2.0]]))
     notes: list[str] = []
     imported(source, tmp_path / 'out', note=notes.append)
     assert "joint 'elbow' goes from" in notes[-1]
-    assert 'beyond joint_bounds.npy: -0.5 to 0.5' in notes[-1]
+    assert 'beyond joint_bounds.npy: -0.05 to 0.05' in notes[-1]
     joints = np.load(source / 'joints.npy')
     joints[0, 3, 2] = 2.5
     np.save(source / 'joints.npy', joints)
     (source / 'joint_bounds.npy').unlink()
-    imported(source, tmp_path / 'out', note=notes.append)
-    assert "joint 'hand' goes from -1.5 to 2.5, beyond its limits" in notes[-1]
+    with pytest.raises(EpisodeError, match=r"row 3: joint 'hand' moves by 2\.\d+ in 0\.100 s"):
+        imported(source, tmp_path / 'out', note=notes.append)
+    imported(source, tmp_path / 'out', any_speed=True, note=notes.append)
+    assert "joint 'hand' goes from -0.15 to 2.5, beyond its limits" in notes[-1]
 
 
 @pytest.mark.parametrize(
@@ -309,3 +320,99 @@ def test_the_command_says_what_is_missing_or_foreign(tmp_path: Path, capsys: Cap
     assert main([*command, '--from', 'eipl', '--robot', 'tabletop_sim', '--camera', 'top']) == 2
     assert "16x12, camera 'top' of robot 'tabletop_sim' is 128x128" in error_line(capsys)
     assert not (tmp_path / 'out').exists()
+
+
+def save_npz(folder: Path, packed: bool = True, **arrays: np.ndarray) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / 'a.npz'
+    (np.savez_compressed if packed else np.savez)(path, **arrays)
+    return path
+
+
+def replaced_in_archive(path: Path, name: str, data: bytes) -> None:
+    """Give a member of an archive other content, with a CRC-32 that is right."""
+    with zipfile.ZipFile(path) as archive:
+        members = {one: archive.read(one) for one in archive.namelist()}
+    with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+        for one, content in {**members, name: data}.items():
+            archive.writestr(one, content)
+
+
+def refused(source: Path, tmp_path: Path) -> str:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with warnings.catch_warnings(), pytest.raises(EpisodeError) as caught:
+        warnings.simplefilter('error')
+        imported(source, tmp_path / 'out')
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024
+    line = str(caught.value)
+    assert line.startswith(str(source)) and line.isprintable()
+    assert not (tmp_path / 'out').exists()
+    return line
+
+
+def header_of(shape: str, kind: str = "'|u1'") -> bytes:
+    """Return the header of an .npy file, with a shape in words."""
+    text = f"{{'descr': {kind}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b'\x93NUMPY\x01\x00' + len(text).to_bytes(2, 'little') + text
+
+
+def test_an_archive_that_claims_or_unpacks_too_much_is_refused_unread(tmp_path: Path) -> None:
+    images, joints = eipl_sets.bgr_images(0, 6), eipl_sets.joints(0, 6)
+    path = save_npz(tmp_path / 'set', images=images, joints=joints)
+    replaced_in_archive(path, 'images.npy', header_of('(1000000000000, 12, 16, 3)') + bytes(9))
+    assert "array 'images' claims (1000000000000, 12, 16, 3) uint8" in refused(path, tmp_path)
+    bomb = np.zeros((500_000, 12, 16, 3), np.uint8)
+    replaced_in_archive(path, 'images.npy', header_of('(500000, 12, 16, 3)') + bomb.tobytes())
+    del bomb
+    assert 'expected at most 100 times as many' in refused_unpacked(path, tmp_path)
+
+
+def refused_unpacked(path: Path, tmp_path: Path) -> str:
+    with pytest.raises(EpisodeError) as caught:
+        imported(path, tmp_path / 'out')
+    return str(caught.value)
+
+
+def test_one_wrong_bit_in_an_archive_is_found_by_its_sum(tmp_path: Path) -> None:
+    images, joints = eipl_sets.bgr_images(0, 6), eipl_sets.joints(0, 6)
+    path = save_npz(tmp_path / 'set', packed=False, images=images, joints=joints)
+    data = bytearray(path.read_bytes())
+    place = data.index(joints[3].tobytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+    line = refused(path, tmp_path)
+    assert "array 'joints' cannot be read" in line and 'CRC-32' in line
+
+
+@pytest.mark.parametrize(
+    ('content', 'words'),
+    [
+        (header_of('(1000000, 1000000, 3)', "'<f4'") + bytes(99), 'more than the file holds'),
+        (header_of('(2, 2, 3)', "'<U9'") + bytes(432), 'expected plain numbers'),
+        (header_of('(-1, 2, 3)', "'<f4'"), 'expected plain numbers'),
+        (header_of('(True,)', "'<f4'"), 'joints'),
+        (header_of('(' * 300), 'cannot be read'),
+        (b'', 'cannot be read'),
+    ],
+)
+def test_an_array_that_is_not_what_it_claims_is_refused(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
+    source = eipl_sets.write_npy(tmp_path / 'set', (6, 6))
+    (source / 'joints.npy').write_bytes(content)
+    assert words in refused(source, tmp_path)
+
+
+def test_positions_that_float32_cannot_hold_are_refused(tmp_path: Path) -> None:
+    source = eipl_sets.write_npy(tmp_path / 'set', (6, 6))
+    joints = np.load(source / 'joints.npy').astype(np.float64)
+    joints[1, 2, 0] = 1e300
+    np.save(source / 'joints.npy', joints)
+    assert "episode 1, row 2, joint 'shoulder' is 1e+300, expected" in refused(source, tmp_path)
+
+
+def test_a_pipe_is_no_array(tmp_path: Path) -> None:
+    source = eipl_sets.write_npy(tmp_path / 'set', (6, 6))
+    (source / 'joints.npy').unlink()
+    os.mkfifo(source / 'joints.npy')
+    assert 'has no joints.npy' in refused(source, tmp_path)

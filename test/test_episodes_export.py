@@ -81,7 +81,7 @@ def test_alohas_files_have_its_names_and_nothing_besides(
             groups = ['observations', 'observations/images']
             lengths = ['compress_len'] if jpeg else []
             assert sorted(names) == sorted([*images, *vectors, *groups, *lengths])
-            assert set(file.attrs) == {'sim', 'compress'}
+            assert set(file.attrs) == {'sim', 'compress', 'joint_names'}
             for name in vectors:
                 assert file[name].dtype == np.float32
                 np.testing.assert_array_equal(file[name], source[name])
@@ -308,6 +308,24 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing(
     assert "camera 'top', row 2: is no JPEG image" in error_line(capsys)
     assert not (tmp_path / 'out').exists()
     assert not (tmp_path / 'out.part').exists()
+
+
+@pytest.mark.parametrize('kind', ['aloha', 'lerobot', 'eipl'])
+def test_a_jpeg_that_lost_bytes_is_not_passed_on(
+    tmp_path: Path, capsys: Capture, kind: str
+) -> None:
+    path = recordings.write_episode(
+        tmp_path / 'episode_000000.hdf5', 3, robot=aloha_files.robot(('top',))
+    )
+    with h5py.File(path, 'r+') as file:
+        length = int(file['compress_len'][0, 2])
+        data = file['observations/images/top'][2]
+        data[length // 2 :] = 0
+        data[length // 2 : length // 2 + 2] = (0xFF, 0xD9)  # it still ends as a JPEG does
+        file['observations/images/top'][2] = data
+    assert main(['export', str(path), '--to', kind, '--out', str(tmp_path / 'out')]) == 2
+    assert "camera 'top', row 2: " in error_line(capsys)
+    assert not (tmp_path / 'out').exists()
 
 
 @pytest.mark.parametrize(

@@ -387,7 +387,7 @@ def truncated(path: Path) -> None:
         (lambda path: path.write_bytes(b''), 'not HDF5'),
         (truncated, 'truncated'),
         (foreign, r"'format' is none.*ALOHA.*expected 'motion_policy/1'"),
-        (lambda path: path.mkdir(), 'no such file'),
+        (lambda path: path.mkdir(), 'is a folder'),
     ],
 )
 def test_a_file_that_is_no_episode_is_one_line(tmp_path: Path, make: object, words: str) -> None:

@@ -88,7 +88,8 @@ def test_the_numbers_are_those_of_the_messages(tmp_path: Path) -> None:
     with EpisodeReader(episode) as reader:
         for row in (0, 40, reader.length - 1):
             since_ns = reader.stamps('state').header_ns[row] - recordings.START_NS - 3_000_000
-            expected = np.sin(0.05 * (since_ns / 20_000_000) * (1 + np.arange(5)))
+            turn = np.sin(0.05 * (since_ns / 20_000_000) * (1 + np.arange(5)))
+            expected = recordings.swing() * turn
             np.testing.assert_allclose(reader.qpos[row], expected, atol=1e-6)
             np.testing.assert_allclose(reader.qvel[row], 0.1 * expected, atol=1e-6)
             index = (reader.stamps('top').header_ns[row] - recordings.START_NS) // 40_000_000
@@ -287,9 +288,16 @@ def test_a_torn_bag_is_one_line(tmp_path: Path, storage: str) -> None:
     assert list(tmp_path.glob('out/*')) == []
 
 
+def test_a_file_that_a_bag_lacks_is_named(tmp_path: Path) -> None:
+    bag = bag_files.write_bag(tmp_path / 'bag', bag_files.demonstration(1.0, ROBOT))
+    (bag / 'bag.mcap').unlink()
+    with pytest.raises(EpisodeError, match=r'bag\.mcap: no such file, expected it as metadata'):
+        bag_topics(bag)
+
+
 @pytest.mark.parametrize(
     ('content', 'words'),
-    [(None, 'no such file'), ('', 'rosbag2_bagfile_information'), ('a: [', 'bagfile_information')],
+    [(None, 'no such file'), ('a: 1', 'rosbag2_bagfile_information'), ('a: [', 'not YAML')],
 )
 def test_what_is_no_bag_is_one_line(tmp_path: Path, content: str | None, words: str) -> None:
     bag = tmp_path / 'bag'

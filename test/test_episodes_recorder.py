@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import errno
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 import recordings
+from full_disks import small_disk
 
 from motion_policy.episodes import EpisodeError, EpisodeReader, EpisodeWriter, check_episode
 from motion_policy.episodes.recorder import EpisodeRecorder
@@ -179,23 +179,6 @@ def test_a_slow_disk_ends_the_episode_without_a_hole(
         assert 10 <= episode.length <= 11
 
 
-def test_a_full_disk_ends_the_episode_and_leaves_what_it_holds(
-    feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The operator is told at the stop; no file has a final name."""
-    path = feed.start(tmp_path)
-    feed.run(40)
-
-    def fail(self: EpisodeWriter) -> None:
-        raise OSError(errno.ENOSPC, 'No space left on device')
-
-    monkeypatch.setattr(EpisodeWriter, '_flush', fail)
-    feed.run(120)
-    with pytest.raises(EpisodeError, match='No space left'):
-        feed.recorder.stop()
-    assert [entry.name for entry in tmp_path.iterdir()] == [f'{path.name}.part']
-
-
 def test_a_clock_that_jumps_ends_the_episode(feed: Feed, tmp_path: Path) -> None:
     """A restarted simulation does not stretch an episode over its gap."""
     path = feed.start(tmp_path)
@@ -260,3 +243,22 @@ def test_a_shutdown_finishes_the_file(feed: Feed, tmp_path: Path) -> None:
     with EpisodeReader(path) as episode:
         assert episode.length == 15
     assert feed.recorder.close() is None
+
+
+def test_the_recorder_outlives_a_full_disk(feed: Feed, tmp_path: Path) -> None:
+    """What was written is kept; once there is room the next start records as ever."""
+    with small_disk(tmp_path / 'disk', '700k') as disk:
+        path = feed.start(disk)
+        feed.run(190)
+        with pytest.raises(EpisodeError, match=r'No space left.*rows stay in .*\.part') as caught:
+            feed.recorder.stop()
+        assert '\n' not in str(caught.value)
+        with pytest.raises(EpisodeError, match='No space left'):
+            feed.start(disk)
+            feed.run(60)
+            feed.recorder.stop()
+        (disk / f'{path.name}.part').unlink()
+        again = feed.start(disk)
+        feed.run(20)
+        feed.recorder.stop()
+        assert check_episode(again) == []

@@ -192,7 +192,7 @@ def test_the_command_says_how_chunks_were_played(
         (['--execute', '41'], 'at most 40'),
         (['--execute', '-1'], 'chunk.execute is -1'),
         (['--ensemble', '3'], 'chunk.ensemble is 3'),
-        (['--crossfade', 'nan'], 'chunk.crossfade is nan'),
+        (['--crossfade', 'nan'], '--crossfade is nan'),
         (['--latency', '-0.1'], '--latency is -0.1'),
         (['--mix', '0.5'], 'cannot be mixed'),
     ],

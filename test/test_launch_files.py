@@ -193,7 +193,8 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 
 def generate_launch_description():
     def robot(side):
-        arguments = {{'namespace': side, 'checkpoint': {checkpoint!r}, 'use_respawn': 'true'}}
+        arguments = {{'namespace': side, 'checkpoint': {checkpoint!r}, 'use_respawn': 'true',
+                      'require_emergency_stop': 'false'}}
         source = PythonLaunchDescriptionSource({policy_launch!r})
         include = IncludeLaunchDescription(source, launch_arguments=arguments.items())
         return GroupAction([include])
@@ -237,11 +238,32 @@ def test_two_robots_of_a_users_own_launch_file_move_side_by_side_and_one_is_resp
 def test_record_launch_starts_a_recorder_with_its_arguments(
     bench: Bench, prefix: Path, tmp_path: Path
 ) -> None:
-    with launched(bench, prefix, 'record', f'directory:={tmp_path}', 'task:=5'):
+    arguments = ('robot:=tabletop_sim', f'directory:={tmp_path}', 'task:=5')
+    with launched(bench, prefix, 'record', *arguments):
         assert parameter(bench, 'recorder_node', 'directory') == str(tmp_path)
         assert parameter(bench, 'recorder_node', 'task') == '5'
         answer = bench.call(Trigger, 'recorder_node/start')
         assert not answer.success and 'top/image_raw' in answer.message
+
+
+@pytest.mark.parametrize(('name', 'missing'), [('policy', 'checkpoint'), ('record', 'robot')])
+def test_what_drives_or_records_a_real_arm_has_no_default(
+    bench: Bench, prefix: Path, name: str, missing: str
+) -> None:
+    command = [sys.executable, str(ROOT / 'test/launch_process.py')]
+    command.append(str(ROOT / f'launch/{name}.launch.py'))
+    prefixes = [str(prefix), os.environ.get('AMENT_PREFIX_PATH', '')]
+    paths = [str(ROOT), os.environ.get('PYTHONPATH', '')]
+    environment = {
+        **os.environ,
+        'AMENT_PREFIX_PATH': os.pathsep.join(prefixes),
+        'PYTHONPATH': os.pathsep.join(paths),
+        'ROS_LOG_DIR': str(prefix / 'log'),
+    }
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    told = done.stdout + done.stderr
+    assert told.count(f"error: parameter '{missing}' is empty, expected a") == 1
+    assert 'exit code 2' in told and 'Traceback' not in told
 
 
 def test_replay_launch_plays_an_episode(
@@ -249,14 +271,16 @@ def test_replay_launch_plays_an_episode(
 ) -> None:
     arm = FakeArm(bench, ROBOT, 'replay_node')
     path = write_slow_episode(tmp_path / 'episode_000000.hdf5')
-    with launched(bench, prefix, 'replay', f'episode:={path}', lossless):
+    robot = tmp_path / 'robot.yaml'
+    robot.write_text(ROBOT.to_yaml())
+    with launched(bench, prefix, 'replay', f'episode:={path}', f'robot:={robot}', lossless):
         arm.enable_when_ready()
         arm.hear(60)
     arm.wait_for_silence()
     assert_safe(arm.commands, ROBOT)
 
 
-@pytest.mark.parametrize('use_sim_time', ['false', 'true'])
+@pytest.mark.parametrize('use_sim_time', ['false', 'True'])
 def test_demo_launch_lets_the_policy_drive_the_simulated_arm(
     bench: Bench, prefix: Path, tmp_path: Path, lossless: str, use_sim_time: str
 ) -> None:

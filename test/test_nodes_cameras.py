@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from control_robots import formula_arm
@@ -58,14 +60,16 @@ def test_under_a_lens_cap_the_arm_is_not_enabled(watched: WatchedArm, make_node:
 
 
 def test_a_camera_with_noise_that_freezes_while_the_arm_stands_holds_it(
-    watched: WatchedArm, make_node: MakeNode
+    watched: WatchedArm, make_node: MakeNode, tmp_path: Path
 ) -> None:
-    make_node(max_frozen_at_rest=0.5)
+    unwatched = tmp_path / 'robot.yaml'  # or the arm would be disabled, for it does not follow
+    unwatched.write_text(ROBOT.model_copy(update={'tracking_error': (0.0, 0.0, 0.0)}).to_yaml())
+    make_node(max_frozen_at_rest=0.5, auto_resume=60.0, robot=str(unwatched))
     watched.enable_when_ready()
     watched.wait_for_diagnostic('control', 'state', 'run')
     watched.hear(3 * int(ROBOT.rate))  # ten pictures in a row are needed
     watched.picture = np.full(SHAPE, 90, np.uint8)
-    watched.wait_for_diagnostic('control', 'reason', 'but its pictures had noise')
+    watched.wait_for_diagnostic('control', 'reason', 'but its images had noise')
     assert watched.diagnostic('control', 'state') == 'hold'
     watched.picture = None
     watched.wait_for_diagnostic('control', 'state', 'r')

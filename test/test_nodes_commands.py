@@ -13,11 +13,14 @@ from control_robots import formula_arm
 
 pytest.importorskip('rclpy')
 
+from rclpy.node import Node
+from rclpy.parameter import Parameter
 from ros_testing import Bench
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
+from motion_policy.errors import UserError
 from motion_policy.nodes.commands import CommandPublishers
 from motion_policy.robot import RobotSpec, load_robot_spec, robot_spec_from_yaml
 
@@ -97,7 +100,7 @@ def test_plans_go_to_every_controller_that_wants_them_and_to_no_other(bench: Ben
     times_ns = np.array([7_020_000_100, 8_500_000_100])
 
     def all_heard() -> bool:
-        publishers.send_ahead(positions, times_ns, now_ns)
+        publishers.send_ahead(positions, 0 * positions, times_ns, now_ns, at_once=False)
         return len(heard) == 3
 
     bench.spin_until(all_heard, 'three messages')
@@ -112,3 +115,12 @@ def test_plans_go_to_every_controller_that_wants_them_and_to_no_other(bench: Ben
     bench.spin_until(lambda: gripper in heard, 'the last gripper')
     assert len(heard.pop(gripper).points) == 1
     assert {len(message.points) for message in heard.values()} == {2}
+
+
+def test_a_publisher_that_could_wait_for_its_listeners_is_refused(bench: Bench) -> None:
+    topic = '/forward_position_controller/commands'
+    history = Parameter(f'qos_overrides.{topic}.publisher.history', value='keep_all')
+    node = bench.add(Node('driver', context=bench.context, parameter_overrides=[history]))
+    with pytest.raises(UserError, match=f'{topic}.publisher.history is keep_all, expected keep_'):
+        CommandPublishers(node, formula_arm())
+    assert node.count_publishers(topic) == 0

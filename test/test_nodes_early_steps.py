@@ -12,8 +12,10 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -43,7 +45,7 @@ from motion_policy.nodes.policy_setup import PolicySetup, packed_chunk, unpacked
 from motion_policy.nodes.shared_frames import READY, ReadyFrames, SharedFrames, unnamed_memory
 from motion_policy.nodes.subscriptions import SerializedMessage
 from motion_policy.policies.backends import BackEndChoice
-from motion_policy.streams import Row, Sample, observation_from_row
+from motion_policy.streams import Row, Sample, Sampler, observation_from_row
 
 torch.set_num_threads(1)
 ROBOT = formula_arm()
@@ -291,6 +293,36 @@ def test_a_rejected_picture_is_a_failure_whose_step_is_never_taken(
         seen = observation_from_row(row_of(3, message_of(random_picture(3))), ROBOT)
         expected = process.infer(seen, False, 0, 0)[0]
         np.testing.assert_array_equal(listener.steps[1].chunk, expected)
+    finally:
+        thread.stop()
+
+
+def test_a_damaged_frame_leaves_the_one_before_to_the_policy(process: InferenceProcess) -> None:
+    sampler = Sampler(ROBOT.streams())
+    told: list[str] = []
+
+    def reject(row: Row, camera: str, reason: str) -> Row:
+        told.append(reason)
+        return sampler.reject(row, camera, reason)
+
+    listener = Listener()
+    thread = InferenceThread(ROBOT, listener, None, reject)
+    thread.start(lambda: process)
+    jpeg = cv2.imencode('.jpg', random_picture(1))[1].tobytes()
+    damaged = SimpleNamespace(format='jpeg', data=jpeg[: len(jpeg) // 2] + jpeg[-2:])
+    try:
+        for step, picture in enumerate([message_of(random_picture(0)), damaged]):
+            now_ns = (step + 1) * PERIOD_NS
+            for name, value in (('top', picture), ('state', Joints(step))):
+                sampler.push(name, Sample(now_ns, now_ns, value))
+            thread.request(sampler.observe(now_ns))
+            thread.wake()
+            listener.wait_for(step + 1, 0)
+        np.testing.assert_array_equal(
+            listener.steps[1].observation.images['top'], random_picture(0)
+        )
+        assert len(told) == 1 and 'JPEG is damaged' in told[0]
+        assert sampler.counters['top'].unusable == 1
     finally:
         thread.stop()
 

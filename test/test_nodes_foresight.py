@@ -23,6 +23,7 @@ from rcl_interfaces.msg import Log
 from rclpy.lifecycle import TransitionCallbackReturn
 from ros_testing import Bench
 from std_msgs.msg import Float64
+from std_srvs.srv import Trigger
 
 from motion_policy.nodes import foresight_sources
 from motion_policy.nodes.foresight_sources import PlanSource
@@ -149,7 +150,7 @@ def test_a_surprise_is_published_and_told_once_and_the_arm_goes_on(
 def test_the_arm_holds_at_a_surprise_until_somebody_has_looked(
     bench: Bench, arm: FakeArm, make_node: MakeNode, log: list[str], surprises: list[float]
 ) -> None:
-    make_node(**{'foresight.reaction': 'hold'})
+    make_node(**{'foresight.reaction': 'hold', 'auto_resume': 60.0})
     for release in (arm.reset, lambda: (arm.enable(False), arm.wait_for_idle(), arm.enable())[2]):
         if not arm.commands:
             arm.enable_when_ready()
@@ -166,6 +167,29 @@ def test_the_arm_holds_at_a_surprise_until_somebody_has_looked(
         assert release().success
         arm.wait_for_diagnostic('control', 'state', 'run')
     assert_safe(arm.commands, ROBOT)
+
+
+def test_a_surprise_keeps_no_arm_from_its_home(
+    bench: Bench,
+    arm: FakeArm,
+    make_node: MakeNode,
+    log: list[str],
+    surprises: list[float],
+    tmp_path: Path,
+) -> None:
+    home = (0.4, 0.3, 0.2)
+    spec = tmp_path / 'robot.yaml'
+    spec.write_text(ROBOT.model_copy(update={'home': home}).to_yaml())
+    make_node(robot=str(spec), **{'foresight.reaction': 'hold'})
+    arm.enable_when_ready()
+    bench.spin_until(lambda: len(surprises) >= 3, 'surprises')
+    arm.grey = 255
+    arm.wait_for_idle()
+    assert 'foresight' in arm.diagnostic('control', 'reason')
+    assert bench.call(Trigger, 'policy_node/home').success
+    arm.wait_for_idle()
+    np.testing.assert_allclose(arm.commands[-1], home, atol=1e-9)
+    assert arm.diagnostic('control', 'reason') == ''
 
 
 def test_a_predictor_that_hangs_takes_no_command_from_the_arm(
@@ -187,7 +211,7 @@ def test_a_predictor_that_hangs_takes_no_command_from_the_arm(
 
 
 @pytest.mark.parametrize(
-    ('sent', 'named'), [(signal.SIGKILL, 'signal 9'), (signal.SIGSTOP, 'no answer for 0.5 s')]
+    ('sent', 'named'), [(signal.SIGKILL, 'signal 9'), (signal.SIGSTOP, 'no response for 0.5 s')]
 )
 def test_that_nobody_watches_is_told_and_the_arm_goes_on_until_somebody_does(
     bench: Bench,
@@ -214,14 +238,14 @@ def test_that_nobody_watches_is_told_and_the_arm_goes_on_until_somebody_does(
     wait_for_line(bench, log, 'foresight: watches again')
     bench.spin_until(lambda: surprises, 'surprises again')
     assert pid_of(node) != pid
-    assert not any('hold' in line for line in log)
+    assert not any('hold: foresight' in line for line in log)
     assert_safe(arm.commands, ROBOT)
 
 
 def test_an_arm_that_is_to_hold_at_a_surprise_does_not_move_unwatched(
     bench: Bench, arm: FakeArm, make_node: MakeNode, log: list[str], surprises: list[float]
 ) -> None:
-    node = make_node(**{'foresight.reaction': 'hold'})
+    node = make_node(**{'foresight.reaction': 'hold', 'auto_resume': 60.0})
     arm.enable_when_ready()
     bench.spin_until(lambda: len(surprises) >= 3, 'surprises')
     os.kill(pid_of(node), signal.SIGKILL)
@@ -244,7 +268,10 @@ def test_a_recurrent_policy_watches_itself(
     spec = read_policy_spec(folder)
     save_spec(spec.model_copy(update={'foresight': limits(**{'joint joint2': 0.4})}), folder)
     parameters = {'checkpoint': str(folder), 'foresight.checkpoint': 'own'}
-    make_node(**parameters, **{'foresight.reaction': 'hold'})
+    unwatched = tmp_path / 'robot.yaml'  # else its tracking error would stop it
+    unwatched.write_text(ROBOT.model_copy(update={'tracking_error': (0.0, 0.0, 0.0)}).to_yaml())
+    parameters['robot'] = str(unwatched)
+    make_node(**parameters, **{'foresight.reaction': 'hold', 'auto_resume': 60.0})
     arm.enable_when_ready()
     bench.spin_until(lambda: len(surprises) >= 5, 'surprises')
     assert max(surprises) < 1

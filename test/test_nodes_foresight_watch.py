@@ -60,7 +60,7 @@ def test_an_alarm_is_told_once_and_stands_until_it_is_reset() -> None:
     for surprise in (ALARM, replace(ALARM, score=9.0), CALM):
         watched.take(surprise)
     assert watched.watch.faults() == {'foresight': WORDS}
-    assert watched.log.lines == [f'foresight: {WORDS}; the arm holds until ~/reset']
+    assert watched.log.lines == [f'foresight: {WORDS}; the arm holds']
     assert watched.scores == [0.4, 2.5, 9.0, 0.4]
     assert watched.status().message == WORDS
     values = {value.key: value.value for value in watched.status().values}

@@ -106,7 +106,7 @@ def test_every_step_gives_the_numbers_of_a_runner_in_this_process(
 
 
 @pytest.mark.parametrize(
-    ('sent', 'named'), [(signal.SIGKILL, 'signal 9'), (signal.SIGSTOP, 'no answer for 0.5 s')]
+    ('sent', 'named'), [(signal.SIGKILL, 'signal 9'), (signal.SIGSTOP, 'no response for 0.5 s')]
 )
 def test_a_process_that_dies_or_hangs_is_a_named_fault_and_is_begun_anew(
     setup: PolicySetup, sent: signal.Signals, named: str
@@ -207,7 +207,8 @@ def lines(bench: Bench) -> list[str]:
 
 def driving_process(arm: FakeArm, make_node: MakeNode) -> InferenceProcess:
     """The process of a node that drives the arm."""
-    node = make_node(**{'inference.isolation': 'process', 'backend': 'eager'})
+    patient = {'auto_resume': PATIENCE_S / 2}  # a process is not begun anew within a second
+    node = make_node(**{'inference.isolation': 'process', 'backend': 'eager', **patient})
     arm.enable_when_ready()
     arm.wait_for_diagnostic('control', 'state', 'run')
     assert node._inference is not None

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -16,16 +17,21 @@ from control_robots import formula_arm
 pytest.importorskip('rclpy')
 
 import torch
+from diagnostic_msgs.msg import DiagnosticStatus
 from fake_arm import HOME, FakeArm, MakeNode, assert_safe, save_random_policy, stand_before_policy
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import Log
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.qos import QoSProfile
 from ros_testing import Bench, ros_bench
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Float64
+from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from motion_policy.errors import UserError
+from motion_policy.nodes.subscriptions import OFFERS
 
 ROBOT = formula_arm()
 POLICY_PERIOD_S = 0.1
@@ -72,9 +78,10 @@ def test_enable_is_refused_while_a_stream_is_silent_and_names_it(
     arm.camera_works = False
     make_node()
     arm.wait_for_diagnostic('streams', 'state age [ms]', '.')
+    bench.spin_until(lambda: '/top/image_raw' in arm.enable().message, 'a refusal')
     answer = arm.enable()
     assert not answer.success
-    assert 'top' in answer.message and '/top/image_raw' in answer.message
+    assert 'top' in answer.message
     assert 'sensor_msgs/msg/Image' in answer.message
     assert '\n' not in answer.message
     bench.spin_until(lambda: any('/top/image_raw' in x and 'silent' in x for x in log), 'a log')
@@ -144,7 +151,7 @@ def test_an_arm_that_is_behind_its_last_command_is_not_enabled_yet(
         arm.enable_when_ready()
         arm.hear(20)
         arm.obeys = False
-        arm.position = arm.position - 0.3
+        arm.position = arm.position - 0.1
         arm.hear(3)
         arm.enable(False)
         arm.bench.spin_until(lambda: (arm.commands[-1] == arm.commands[-2]).all(), 'rest')
@@ -152,6 +159,7 @@ def test_an_arm_that_is_behind_its_last_command_is_not_enabled_yet(
         while answer.success:  # it was still braking
             arm.enable(False)
             answer = arm.enable()
+        arm.enable(False)
         return 'is on its way' in answer.message
 
     arm.bench.spin_until(refused, 'a refusal')
@@ -171,7 +179,7 @@ def test_images_of_another_size_are_refused_with_both_sizes(
 def test_a_dead_camera_holds_the_arm_is_named_once_and_comes_back_by_itself(
     arm: FakeArm, make_node: MakeNode, log: list[str]
 ) -> None:
-    make_node()
+    make_node(auto_resume=60.0)
     arm.enable_when_ready()
     arm.hear(50)
     arm.camera_works = False
@@ -186,35 +194,228 @@ def test_a_dead_camera_holds_the_arm_is_named_once_and_comes_back_by_itself(
     assert_safe(arm.commands, ROBOT)
 
 
-def test_another_reason_to_hold_is_told_while_the_arm_holds(
+def test_another_reason_is_told_while_the_arm_holds(
     arm: FakeArm, make_node: MakeNode, log: list[str], bench: Bench
 ) -> None:
-    make_node()
+    make_node(auto_resume=60.0)
     arm.enable_when_ready()
     arm.hear(50)
     arm.camera_works = False
     bench.spin_until(lambda: any(x.startswith('hold: top') for x in log), 'the first reason')
     arm.joints_work = False
-    bench.spin_until(lambda: any('hold: ' in x and 'state: stale' in x for x in log), 'the other')
+    bench.spin_until(lambda: any('brake: state: stale' in x for x in log), 'the other')
     assert len([x for x in log if x.startswith('hold: ')]) < 10  # not one for every age
 
 
-def test_a_latched_fault_stays_until_reset(arm: FakeArm, make_node: MakeNode) -> None:
-    make_node(latch_faults=True)
+ERROR = DiagnosticStatus.ERROR
+
+
+def set_out_again(arm: FakeArm) -> bool:
+    """Whether a disabled arm gets commands without anybody's leave."""
+    before = len(arm.commands)
+    arm.diagnostics.clear()
+    arm.wait_for_diagnostic('control', 'state', 'disabled')
+    arm.bench.spin_until(lambda: len(arm.diagnostics) > 3, 'some time')
+    return len(arm.commands) > before
+
+
+@pytest.mark.parametrize('parameters', [{}, {'auto_resume': 0.0}, {'latch_faults': True}])
+def test_a_camera_that_is_back_too_late_moves_nothing_before_enable(
+    arm: FakeArm, make_node: MakeNode, log: list[str], parameters: dict[str, Any]
+) -> None:
+    make_node(**parameters)
+    arm.enable_when_ready()
+    arm.hear(50)
+    arm.camera_works = False
+    arm.wait_for_idle()
+    assert 'top: stale' in arm.diagnostic('control', 'reason')
+    assert arm.diagnostics[-1].status[0].level == DiagnosticStatus.ERROR
+    arm.camera_works = True
+    assert not set_out_again(arm)
+    assert arm.reset().success
+    arm.wait_for_diagnostic('control', 'state', 'disabled')
+    assert arm.diagnostic('control', 'reason') == '' or arm.reset().success
+    arm.enable_when_ready()
+    arm.hear(20)
+    assert_safe(arm.commands, ROBOT)
+
+
+def test_an_arm_whose_joint_state_was_lost_and_that_sank_meanwhile_is_not_moved(
+    arm: FakeArm, make_node: MakeNode
+) -> None:
+    """A driver killed in motion and begun anew: nobody asks before the arm moves again."""
+    make_node()
     arm.enable_when_ready()
     arm.hear(50)
     arm.joints_work = False
-    arm.wait_for_diagnostic('control', 'state', 'hold')
+    arm.wait_for_idle()
+    # What was measured last does not follow the commands either.
+    assert re.match('state: stale|tracking error', arm.diagnostic('control', 'reason'))
+    arm.position = arm.position - 0.5
     arm.joints_work = True
+    assert not set_out_again(arm)
+    sunk = arm.position.copy()
+    begin = len(arm.commands)
+    arm.enable_when_ready()
+    arm.hear(20)
+    np.testing.assert_allclose(arm.commands[begin], sunk, atol=0.01)
+
+
+@pytest.mark.parametrize('state', ['run', 'hold'])
+def test_an_arm_that_does_not_follow_is_disabled(
+    arm: FakeArm, make_node: MakeNode, state: str
+) -> None:
+    make_node(auto_resume=60.0)
+    arm.enable_when_ready()
+    arm.wait_for_diagnostic('control', 'state', 'run')
+    if state == 'hold':
+        arm.camera_works = False
+        arm.wait_for_diagnostic('control', 'state', 'hold')
+    arm.obeys = False
+    arm.position = arm.position - 0.5
+    arm.wait_for_idle()
+    assert "tracking error: joint 'joint1'" in arm.diagnostic('control', 'reason')
+    assert not set_out_again(arm)
+    assert_safe(arm.commands, ROBOT)
+
+
+def test_a_defect_in_a_tick_brakes_the_arm_and_is_told(
+    arm: FakeArm, make_node: MakeNode, log: list[str]
+) -> None:
+    node = make_node()
+    arm.enable_when_ready()
     arm.hear(50)
-    arm.diagnostics.clear()
-    arm.wait_for_diagnostic('control', 'state', 'hold')
-    assert 'state' in arm.diagnostic('control', 'reason')
-    assert arm.reset().success
-    arm.wait_for_diagnostic('control', 'state', 'r')  # ramp or run
+    assert node._driver is not None
+    follow = node._driver._follow
+
+    def broken(_now_ns: int) -> None:
+        raise RuntimeError('a defect of the test')
+
+    node._driver._follow = broken
+    arm.wait_for_idle()
+    np.testing.assert_array_equal(arm.commands[-1], arm.commands[-2])
+    reason = arm.diagnostic('control', 'reason')
+    assert reason == 'defect: RuntimeError: a defect of the test'
+    assert arm.diagnostics[-1].status[0].level == DiagnosticStatus.ERROR
+    assert any('Traceback' in line for line in log)
+    node._driver._follow = follow
+    arm.enable_when_ready()
+    arm.hear(20)
+    assert_safe(arm.commands, ROBOT)
 
 
-def test_joints_that_are_not_numbers_hold_the_arm_and_are_named(
+def test_a_tick_thread_that_ends_is_noticed_and_the_arm_is_braked(
+    arm: FakeArm, make_node: MakeNode, log: list[str], bench: Bench
+) -> None:
+    node = make_node()
+    arm.enable_when_ready()
+    arm.hear(50)
+    assert node._driver is not None and node._driver._loop is not None
+    node._driver._loop._stopped = True
+    bench.spin_until(lambda: any('control tick ended' in line for line in log), 'a log')
+    arm.wait_for_silence()
+    np.testing.assert_array_equal(arm.commands[-1], arm.commands[-2])
+    assert not arm.enable().success
+    assert_safe(arm.commands, ROBOT)
+
+
+@pytest.mark.parametrize('holds_the_lock', [True, False])
+def test_a_tick_that_hangs_is_told_and_ends_in_disabled_once_it_goes_on(
+    arm: FakeArm,
+    make_node: MakeNode,
+    log: list[str],
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    holds_the_lock: bool,
+) -> None:
+    node = make_node()
+    arm.enable_when_ready()
+    arm.hear(50)
+    driver, goes_on = node._driver, threading.Event()
+    assert driver is not None
+    owner: Any = driver.controller if holds_the_lock else driver._publishers
+    name = 'command' if holds_the_lock else 'send'
+    method = getattr(owner, name)
+
+    def hang(*args: Any, **named: Any) -> Any:
+        goes_on.wait()
+        return method(*args, **named)
+
+    monkeypatch.setattr(owner, name, hang)
+    try:
+        bench.spin_until(lambda: any('control tick hangs' in x for x in log), 'a log')
+
+        def told() -> bool:
+            statuses = [s for m in arm.diagnostics for s in m.status if 'control' in s.name]
+            return any('tick hangs' in s.message for s in statuses if s.level == ERROR)
+
+        bench.spin_until(told, 'diagnostics')
+        if holds_the_lock:
+            assert 'control tick hangs' in arm.enable(False).message  # and the node still answers
+            assert 'control tick hangs' in arm.reset().message
+    finally:
+        goes_on.set()
+    arm.wait_for_idle()
+    assert 'control tick hung' in arm.diagnostic('control', 'reason')
+    assert not set_out_again(arm)
+    arm.enable_when_ready()
+    arm.hear(20)
+    assert_safe(arm.commands, ROBOT)
+
+
+def test_home_and_the_speed_override_are_obeyed(
+    arm: FakeArm, make_node: MakeNode, bench: Bench, tmp_path: Path
+) -> None:
+    home = [0.4, 0.3, 0.2]
+    spec = tmp_path / 'robot.yaml'
+    spec.write_text(ROBOT.model_copy(update={'home': tuple(home)}).to_yaml())
+    make_node(robot=str(spec))
+    arm.enable_when_ready()
+    arm.hear(30)
+    speed = bench.client.create_publisher(Float64, 'policy_node/speed', 1)
+    bench.spin_until(speed.get_subscription_count, 'a listener')
+    speed.publish(Float64(data=0.0))
+    arm.wait_for_diagnostic('control', 'speed', '0.000')
+    standing = arm.hear(20)
+    assert np.ptp(standing, axis=0).max() == 0.0
+    speed.publish(Float64(data=7.0))  # refused
+    speed.publish(Float64(data=0.5))
+    arm.wait_for_diagnostic('control', 'speed', '0.500')
+    assert bench.call(Trigger, 'policy_node/home').success
+    arm.wait_for_idle()
+    np.testing.assert_allclose(arm.commands[-1], home, atol=1e-9)
+    assert_safe(arm.commands, ROBOT)
+
+
+def test_the_speed_override_is_heard_from_every_publisher(
+    make_node: MakeNode, bench: Bench
+) -> None:
+    node = make_node()
+    for number, (reliability, durability) in enumerate(OFFERS):
+        qos = QoSProfile(depth=1, reliability=reliability, durability=durability)
+        publisher = bench.client.create_publisher(Float64, 'policy_node/speed', qos)
+        bench.spin_until(publisher.get_subscription_count, 'a listener')
+        speed = 0.2 + 0.1 * number
+
+        def obeyed(publisher: Any = publisher, speed: float = speed) -> bool:
+            publisher.publish(Float64(data=speed))  # again: one of best effort may be lost
+            return bool(node.get_parameter('speed').value == speed)
+
+        bench.spin_until(obeyed, f'{reliability}, {durability}')
+
+
+def test_without_a_home_in_the_spec_nobody_drives_there(
+    arm: FakeArm, make_node: MakeNode, bench: Bench
+) -> None:
+    make_node()
+    arm.wait_for_diagnostic('streams', 'state age [ms]', '.')
+    bench.spin_until(
+        lambda: 'has no home' in bench.call(Trigger, 'policy_node/home').message, 'a refusal'
+    )
+    assert arm.commands == []
+
+
+def test_joints_that_are_not_numbers_stop_the_arm_and_are_named(
     arm: FakeArm, make_node: MakeNode
 ) -> None:
     make_node()
@@ -222,8 +423,9 @@ def test_joints_that_are_not_numbers_hold_the_arm_and_are_named(
     arm.hear(30)
     arm.obeys = False
     arm.position = np.array([0.0, np.nan, 0.0])
-    arm.wait_for_diagnostic('control', 'reason', "joint 'joint2'")
-    assert arm.diagnostic('control', 'state') == 'hold'
+    arm.wait_for_diagnostic('streams', 'state fault', "joint 'joint2'")
+    arm.wait_for_idle()
+    assert re.match('state: .*stale|tracking error', arm.diagnostic('control', 'reason'))
     assert_safe(arm.commands, ROBOT)
 
 
@@ -262,7 +464,7 @@ def test_a_policy_gone_wrong_holds_the_arm_and_is_named(
     reason: str,
 ) -> None:
     spoiled = Spoiled(monkeypatch)
-    make_node()
+    make_node(auto_resume=60.0)
     arm.enable_when_ready()
     arm.hear(30)
     spoiled.how = how
@@ -291,7 +493,7 @@ def test_a_hanging_policy_holds_the_arm(
     arm: FakeArm, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoiled, release = Spoiled(monkeypatch), threading.Event()
-    make_node()
+    make_node(auto_resume=60.0)
     arm.enable_when_ready()
     arm.wait_for_diagnostic('control', 'state', 'run')
 
@@ -443,3 +645,15 @@ def test_a_node_that_was_cleaned_up_can_be_configured_again(
     arm.enable_when_ready()
     arm.hear(20)
     assert_safe(arm.commands, ROBOT)
+
+
+def test_an_effort_beyond_its_limit_is_refused_at_enable_and_named(
+    arm: FakeArm, make_node: MakeNode
+) -> None:
+    make_node(effort_limit=0.5 * HOME)  # the fake arm feels where it stands
+    told = 'effort: the joint state reports none'
+    arm.bench.spin_until(lambda: told in arm.enable().message, told)
+    arm.feels = True
+    told = f"effort: joint 'joint1' has {HOME:.2f}, limit {0.5 * HOME:g}"
+    arm.bench.spin_until(lambda: told in arm.enable().message, told)
+    assert not arm.commands

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from rclpy.parameter import Parameter
 from ros_testing import Bench
 from slow_episode import FIRST, RISE, ROWS, action, write_slow_episode
 
+from motion_policy.nodes.parameters import unknown_parameters
 from motion_policy.nodes.replay_node import ReplayNode
 
 ROBOT = formula_arm()
@@ -37,7 +39,14 @@ def arm(bench: Bench) -> FakeArm:
     return FakeArm(bench, ROBOT, 'replay_node')
 
 
-def make_node(bench: Bench, **parameters: str) -> ReplayNode:
+@pytest.fixture(scope='module')
+def robot_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp('robots') / 'formula_arm.yaml'
+    path.write_text(ROBOT.to_yaml())
+    return str(path)
+
+
+def make_node(bench: Bench, **parameters: Any) -> ReplayNode:
     overrides = [
         Parameter(name, value=value) for name, value in {**LOSSLESS, **parameters}.items()
     ]
@@ -45,9 +54,9 @@ def make_node(bench: Bench, **parameters: str) -> ReplayNode:
 
 
 def test_every_action_is_played_in_time_after_a_ramp(
-    bench: Bench, arm: FakeArm, episode: Path
+    bench: Bench, arm: FakeArm, episode: Path, robot_file: str
 ) -> None:
-    node = make_node(bench, episode=str(episode))
+    node = make_node(bench, episode=str(episode), robot=robot_file)
     try:
         for _ in range(2):  # a second time from the start
             begin = len(arm.commands)
@@ -70,15 +79,37 @@ def test_every_action_is_played_in_time_after_a_ramp(
 
 
 def test_sigint_while_moving_ends_with_a_held_position(
-    arm: FakeArm, episode: Path, tmp_path: Path
+    arm: FakeArm, episode: Path, tmp_path: Path, robot_file: str
 ) -> None:
-    end_on_the_way(arm, {'episode': episode}, signal.SIGINT, tmp_path)
+    parameters = {'episode': episode, 'robot': robot_file}
+    end_on_the_way(arm, parameters, signal.SIGINT, tmp_path)
+
+
+def test_the_speed_override_plays_an_episode_slower_over_the_same_way(
+    bench: Bench, arm: FakeArm, episode: Path, robot_file: str
+) -> None:
+    node = make_node(bench, episode=str(episode), robot=robot_file, speed=0.25)
+    try:
+        arm.enable_when_ready()
+        arm.hear(20)
+        arm.wait_for_idle()
+        assert_safe(arm.commands, ROBOT)
+        played = np.array(arm.commands)
+        played = played[played[:, 2].argmin() :]
+        assert len(played) > 3 * ROWS  # four commands for each row, but for ticks that were missed
+        played = played[played[:, 2] > FIRST + SETTLED * RISE]
+        rows = (played[:, 2] - FIRST) / RISE
+        expected = [np.interp(rows, range(ROWS), CURVE[:, joint]) for joint in range(3)]
+        np.testing.assert_allclose(played, np.transpose(expected), atol=0.02)
+    finally:
+        node.close()
 
 
 @pytest.mark.parametrize(
     ('parameters', 'named'),
     [
         ({}, "parameter 'episode' is empty"),
+        ({'robot': ''}, "parameter 'robot' is empty"),
         ({'episode': '/no/such/episode.hdf5'}, '/no/such/episode.hdf5'),
         ({'robot': 'tabletop_sim'}, 'joint4'),
     ],
@@ -86,7 +117,8 @@ def test_sigint_while_moving_ends_with_a_held_position(
 def test_a_users_mistake_is_one_line_and_exit_code_2(
     ros_domain: int, episode: Path, parameters: dict[str, str], named: str
 ) -> None:
-    values = {'episode': str(episode), **parameters} if parameters else {}
+    values = {'episode': str(episode), 'robot': 'so101', **parameters} if parameters else {}
+    values = {name: value for name, value in values.items() if value}
     command = [sys.executable, '-m', 'motion_policy.nodes.replay_node', '--ros-args']
     for name, value in values.items():
         command += ['-p', f'{name}:={value}']
@@ -94,3 +126,45 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith('error: ') and named in line
+
+
+@pytest.mark.parametrize(
+    ('words', 'named'),
+    [
+        (['-p', 'episode'], "Couldn't parse parameter override rule: '-p episode'"),
+        (['--nonsense'], '--nonsense'),
+        (['-r', '__node:=9 x'], '__node:=9 x'),
+        (['--params-file', '/no/such.yaml'], '/no/such.yaml'),
+        (['--params-file', 'ALIASES'], 'Will not support aliasing at line 4'),
+    ],
+)
+def test_a_mistake_in_ros_arguments_is_one_line_and_exit_code_2(
+    ros_domain: int, tmp_path: Path, words: list[str], named: str
+) -> None:
+    file = tmp_path / 'params.yaml'
+    file.write_text('/**:\n  ros__parameters:\n    a: &a [1, 2]\n    b: *a\n')
+    words = [str(file) if word == 'ALIASES' else word for word in words]
+    command = [sys.executable, '-m', 'motion_policy.nodes.replay_node', '--ros-args', *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert 'Traceback' not in done.stderr
+    line = done.stderr.strip().splitlines()[-1]  # before it rcl may say so, too
+    assert line.startswith('error: ROS 2 cannot begin: ') and named in line
+    assert '.c:' not in line
+
+
+def test_a_parameter_that_is_none_of_a_nodes_is_named(
+    bench: Bench, episode: Path, robot_file: str
+) -> None:
+    # Somebody believes that it holds: an emergency stop that is required, a lower limit.
+    node = make_node(
+        bench, episode=str(episode), robot=robot_file, require_emergency_stp=True, other=1
+    )
+    try:
+        assert unknown_parameters(node) == [
+            "parameter 'other' is not known here and changes nothing",
+            "parameter 'require_emergency_stp' is not known here and changes nothing: did you "
+            "mean 'require_emergency_stop'?",
+        ]
+    finally:
+        node.close()

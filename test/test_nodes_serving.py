@@ -14,7 +14,7 @@ from ros_testing import Bench
 from std_msgs.msg import Int64
 from std_srvs.srv import Trigger
 
-from motion_policy.nodes.serving import spin_until_stopped
+from motion_policy.nodes.serving import Stop, spin_until_stopped
 
 MESSAGES = 400
 
@@ -30,7 +30,7 @@ class Served:
         self.node.create_subscription(Int64, 'numbers', self._take, MESSAGES)
         self.node.create_service(Trigger, 'ask', self._answer)
         self.node.create_timer(0.02, self._tick)
-        self._stop = threading.Event()
+        self._stop = Stop()
         arguments = (self.node, self._stop)
         self._thread = threading.Thread(target=spin_until_stopped, args=arguments, daemon=True)
         self._thread.start()

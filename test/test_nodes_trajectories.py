@@ -6,10 +6,12 @@ whatever goes wrong, a braking trajectory is the last it hears.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,10 @@ from control_robots import formula_arm
 pytest.importorskip('rclpy')
 
 import torch
+from builtin_interfaces.msg import Time
 from fake_arm import (
+    HOME,
+    Commands,
     MakeNode,
     assert_safe,
     save_random_chunk_policy,
@@ -28,12 +33,17 @@ from fake_arm import (
 )
 from rcl_interfaces.msg import Log
 from rclpy.lifecycle import TransitionCallbackReturn
-from ros_testing import Bench
+from ros_testing import PATIENCE_S, Bench
 from std_msgs.msg import Bool, Float64MultiArray
 from trajectory_arm import CHUNKS, EVERY_TRAJECTORY, TrajectoryArm, nanoseconds
 from trajectory_msgs.msg import JointTrajectory
 
+from motion_policy.control import Command, GuardChain
+from motion_policy.control.action_buffer import ActionBuffer
+from motion_policy.control.lookahead import Lookahead, Plan
+from motion_policy.control.monitors import TrackingMonitor
 from motion_policy.errors import UserError
+from motion_policy.nodes.chunk_output import ChunkOutput
 from motion_policy.robot import RobotSpec, RobotSpecError
 
 ROBOT = formula_arm(command=CHUNKS)
@@ -78,16 +88,21 @@ def end(message: JointTrajectory) -> int:
 
 
 def assert_brakes_at_once(arm: TrajectoryArm) -> None:
-    """The last trajectory brakes from its second point on, and as fast as it may."""
-    last, told = arm.trajectories[-1], arm.told()
-    limits, dt = ROBOT.joints.limits, ROBOT.period_ns * 1e-9
-    count = len(last.points)
-    speed = np.abs(np.diff(told[-count - 1 :], axis=0)) / dt
-    slower = np.maximum(speed[:-1] - limits.acceleration_array() * dt, 0)
-    np.testing.assert_allclose(speed[1:], slower, atol=1e-3)
+    """The last trajectory brakes within a period of when it was sent, as fast as it may, and
+    stays there so long that no delay lets it end in the past.
+    """
+    (sent_ns, last), period_ns = arm.sent()[-1], ROBOT.period_ns
+    times_ns = last.after_ns + (last.stamp_ns or sent_ns)
+    assert times_ns[-1] > sent_ns + 500_000_000
+    np.testing.assert_array_equal(last.positions[-1], last.positions[-2])
+    brakes = times_ns[:-1] > sent_ns
+    assert (np.diff(times_ns[:-1]) == period_ns).all()
+    told = arm.told()[: -1 if len(arm.trajectories[-1].points) > 1 else None]
+    limits, dt = ROBOT.joints.limits, period_ns * 1e-9
+    speed = np.abs(np.diff(told[-int(brakes.sum()) - 2 :], axis=0)) / dt
+    slower = np.maximum(speed[1:-1] - limits.acceleration_array() * dt, 0)
+    np.testing.assert_allclose(speed[2:], slower, atol=1e-3)
     assert not speed[-1].any()
-    assert nanoseconds(last.points[0].time_from_start) <= ROBOT.period_ns
-    assert nanoseconds(last.points[-1].time_from_start) <= ROBOT.period_ns * count
 
 
 @pytest.mark.parametrize('interpolation', ['linear', 'cubic'])
@@ -141,7 +156,7 @@ def test_no_trajectory_reaches_further_than_it_may_and_the_arm_never_rests_betwe
     running(arm, make_node, **{'chunk.send_ahead': 0.6, 'chunk.execute': ROWS})
     whole = 2 * ROWS  # two plans
     arm.bench.spin_until(lambda: longest_motion(arm.told()) > whole, 'a long motion')
-    reach = [nanoseconds(message.points[-1].time_from_start) for message in arm.trajectories]
+    reach = [m.stamp_ns + m.after_ns[-1] - sent_ns for sent_ns, m in arm.sent() if m.stamp_ns]
     assert max(reach) <= 600_000_000
     for message in arm.trajectories:
         last = [point.positions for point in message.points[-2:]]
@@ -172,7 +187,7 @@ def test_an_arm_that_takes_long_to_brake_is_sent_so_much_more_ahead(
     said = "trajectories reach 2.10 s ahead: 'slow_arm' takes 1.50 s to brake from full speed"
     bench.spin_until(lambda: said in lines, said)
     arm.bench.spin_until(lambda: longest_motion(arm.told()) > 2 * ROWS, 'a long motion')
-    reach = [nanoseconds(message.points[-1].time_from_start) for message in arm.trajectories]
+    reach = [m.stamp_ns + m.after_ns[-1] - sent_ns for sent_ns, m in arm.sent() if m.stamp_ns]
     assert max(reach) <= 2_100_000_000
     assert arm.enable(False).success
     arm.wait_for_idle()
@@ -237,15 +252,20 @@ def stop_joints(arm: TrajectoryArm) -> None:
 def test_a_fault_is_answered_by_a_braking_trajectory_and_the_arm_goes_on_after_it(
     arm: TrajectoryArm, make_node: MakeNode, fault: Callable[[TrajectoryArm], None]
 ) -> None:
-    running(arm, make_node)
+    running(arm, make_node, auto_resume=60.0)
     fault(arm)
-    arm.wait_for_diagnostic('control', 'state', 'hold')
+    lost = fault is stop_joints  # nobody knows where the arm is
+    arm.wait_for_diagnostic('control', 'state', 'disabled' if lost else 'hold')
     arm.wait_for_silence()
     assert_brakes_at_once(arm)
+    # Without joint states nobody knows what time it is there.
+    assert (arm.sent()[-1][1].stamp_ns == 0) == lost
     heard = len(arm.trajectories)
     arm.wait_until_played()
     assert len(arm.trajectories) == heard
     arm.camera_works = arm.joints_work = True
+    if lost:
+        arm.enable_when_ready()
     arm.wait_for_diagnostic('control', 'state', 'run')
     arm.hear_trajectories(2)
     arm.enable(False)
@@ -278,7 +298,7 @@ def test_a_policy_gone_wrong_never_leads_a_trajectory_out_of_the_limits(
         return answer
 
     stand_before_policy(monkeypatch, spoiled, 'act', 'act_and_explain')
-    running(arm, make_node)
+    running(arm, make_node, auto_resume=60.0)
     wrong[0] = True
     if holds:
         arm.wait_for_diagnostic('control', 'state', 'hold')
@@ -305,8 +325,53 @@ def test_an_emergency_stop_is_answered_by_a_braking_trajectory(
     arm.assert_told_safely()
 
 
-def test_an_arm_that_does_not_follow_is_stopped(arm: TrajectoryArm, make_node: MakeNode) -> None:
-    running(arm, make_node, max_following_error=0.5)
+def test_an_arm_that_does_not_follow_is_disabled(arm: TrajectoryArm, make_node: MakeNode) -> None:
+    running(arm, make_node)
+    arm.obeys = False
+    arm.position = arm.position + 1.0
+    arm.wait_for_diagnostic('control', 'reason', 'tracking error')
+    arm.wait_for_idle()
+    assert_brakes_at_once(arm)
+    arm.assert_told_safely()
+
+
+@pytest.mark.parametrize('skew_s', [0.3, -0.3])
+def test_trajectories_are_not_sent_to_a_controller_whose_clock_disagrees(
+    arm: TrajectoryArm, make_node: MakeNode, skew_s: float
+) -> None:
+    running(arm, make_node)
+    arm.clock_ahead_ns = round(skew_s * 1e9)
+    arm.wait_for_idle()
+    assert re.search('clock|tracking error', arm.diagnostic('control', 'reason'))
+    assert_brakes_at_once(arm)
+    refused = 'clock' if skew_s < 0 else 'clocks disagree|clock of the joint states'
+    arm.bench.spin_until(lambda: re.search(refused, arm.enable().message), 'a refusal')
+    arm.clock_ahead_ns = 0
+    arm.enable_when_ready()
+    arm.hear_trajectories(2)
+    arm.enable(False)
+    arm.wait_for_idle()
+
+
+def test_no_trajectory_is_sent_while_nobody_knows_the_controllers_clock(
+    arm: TrajectoryArm, make_node: MakeNode
+) -> None:
+    arm.stamp = Time  # type: ignore[method-assign]
+    make_node()
+    told = 'the joint states have no stamps'
+    arm.bench.spin_until(lambda: told in arm.enable().message, told)
+    assert not arm.trajectories
+    del arm.stamp
+    arm.enable_when_ready()
+    arm.hear_trajectories(1)
+
+
+def test_an_arm_at_its_following_error_is_held(
+    arm: TrajectoryArm, make_node: MakeNode, tmp_path: Path
+) -> None:
+    unwatched = tmp_path / 'robot.yaml'
+    unwatched.write_text(ROBOT.model_copy(update={'tracking_error': (0.0, 0.0, 0.0)}).to_yaml())
+    running(arm, make_node, robot=str(unwatched), max_following_error=0.5)
     arm.obeys = False
     arm.position = arm.position + 1.0
     arm.bench.spin_until(
@@ -350,9 +415,12 @@ def test_one_topic_may_get_chunks_and_another_every_command(
     robot = formula_arm(command=f'[{arm_topic}, {gripper}]')
     (tmp_path / 'mixed.yaml').write_text(robot.to_yaml())
     arm, third = TrajectoryArm(bench, ROBOT), []
-    bench.client.create_subscription(
-        Float64MultiArray, 'gripper', lambda m: third.append(list(m.data)), 100
-    )
+
+    def hear_third(message: Float64MultiArray, info: Any) -> None:
+        (value,) = message.data
+        third.append((value, int(info['source_timestamp'])))
+
+    bench.client.create_subscription(Float64MultiArray, 'gripper', hear_third, 100)
     arm.obeys = False
     make_node(
         robot=str(tmp_path / 'mixed.yaml'), **{'qos_overrides./gripper.publisher.depth': 100}
@@ -362,14 +430,77 @@ def test_one_topic_may_get_chunks_and_another_every_command(
     assert arm.enable(False).success
     arm.wait_for_idle()
     assert all(message.joint_names == ['joint1', 'joint2'] for message in arm.trajectories)
-    assert {len(values) for values in third} == {1} and len(third) > 20
+    assert len(third) > 20
     ahead = arm.told()
-    assert_safe(list(np.column_stack((ahead, np.full(len(ahead), 0.1)))), ROBOT)
-    alone = np.column_stack((np.full((len(third), 2), 0.1), np.array(third)))
-    assert_safe(list(alone), ROBOT)
+    commands = Commands()
+    for number, row in enumerate(np.column_stack((ahead, np.full(len(ahead), 0.1)))):
+        commands.add(row, number)
+    assert_safe(commands, ROBOT, simulated_time=True)
+    alone = Commands()
+    for value, sent_ns in third:
+        alone.add(np.array([0.1, 0.1, value]), sent_ns)
+    assert_safe(alone, ROBOT)
 
 
 def test_only_trajectories_can_be_sent_ahead() -> None:
     with pytest.raises(RobotSpecError, match=r"command: send is 'chunk' with std_msgs") as caught:
         formula_arm(command=CHUNKS.replace('trajectory_msgs/msg/JointTrajectory', ARRAY))
     assert isinstance(caught.value, UserError) and '\n' not in str(caught.value)
+
+
+class OtherPlanAllTheTime:
+    """A controller and its node whose plan is another one whenever one was computed."""
+
+    def __init__(self) -> None:
+        self.robot, self.control_period_ns = ROBOT, ROBOT.period_ns
+        self.tracking = TrackingMonitor(ROBOT)
+        self.output: Any = None
+        self.numbers = 0
+        self.sent: list[bool] = []  # whether each was one that brakes
+        self.holds = False
+
+    def plan(self) -> Plan | None:
+        self.numbers += 1
+        buffer = ActionBuffer('hold')
+        buffer.add(np.full((1, 3), 0.3), 0, 1, join_position=np.full(3, 0.3))
+        return None if self.holds else Plan(self.numbers, buffer)
+
+    def follow(self) -> None:
+        still = np.full(3, HOME)
+        now_ns = time.time_ns()
+        # So that a trajectory that brakes is known by being played at once.
+        self.output.follow(now_ns, Command(still, 0 * still, 'run'), clocks_agree=False)
+
+    def get_clock(self) -> Any:
+        now = SimpleNamespace(nanoseconds=time.time_ns())
+        return SimpleNamespace(now=lambda: now)
+
+    def send_ahead(self, *_: Any, at_once: bool) -> None:
+        self.sent.append(at_once)
+
+
+@pytest.mark.parametrize('holds', [False, True])
+def test_a_plan_that_changes_faster_than_it_is_computed_is_sent_and_one_before_a_hold_is_not(
+    monkeypatch: pytest.MonkeyPatch, holds: bool
+) -> None:
+    fake = OtherPlanAllTheTime()
+    planned = Lookahead.planned
+    computed = []
+
+    def plan_anew(*args: Any) -> Any:
+        trajectory = planned(*args)
+        computed.append(trajectory)
+        fake.holds = holds
+        fake.follow()
+        return trajectory
+
+    monkeypatch.setattr(Lookahead, 'planned', plan_anew)
+    robot: Any = fake
+    fake.output = ChunkOutput(robot, robot, robot, GuardChain(ROBOT), 1_000_000_000)
+    fake.follow()
+    end = time.monotonic() + PATIENCE_S
+    while len(fake.sent) < (1 if holds else 3) and time.monotonic() < end:
+        time.sleep(0.01)
+    fake.output.close()
+    assert computed
+    assert fake.sent[:3] == ([True] if holds else [False] * 3)

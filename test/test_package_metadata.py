@@ -7,11 +7,14 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 import motion_policy
 
@@ -46,6 +49,8 @@ def test_the_version_stands_the_same_everywhere() -> None:
     in_setup = re.search(r"version='([^']+)'", SETUP)
     assert in_setup is not None
     assert motion_policy.__version__ == in_setup[1] == MANIFEST.findtext('version')
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text(encoding='utf-8'))
+    assert citation['version'] == motion_policy.__version__
     changes = (ROOT / 'CHANGELOG.md').read_text(encoding='utf-8')
     assert f'## [{motion_policy.__version__}]' in changes
 
@@ -53,6 +58,29 @@ def test_the_version_stands_the_same_everywhere() -> None:
 def test_the_licence_is_apache_2() -> None:
     assert MANIFEST.findtext('license') == 'Apache-2.0'
     assert 'Version 2.0, January 2004' in (ROOT / 'LICENSE').read_text(encoding='utf-8')
+
+
+def test_package_xml_alone_names_the_maintainer() -> None:
+    [maintainer] = MANIFEST.iterfind('maintainer')
+    email = maintainer.get('email')
+    assert email
+    told = subprocess.run(
+        [sys.executable, 'setup.py', '--maintainer', '--maintainer-email'],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert told.splitlines()[-2:] == [maintainer.text, email]
+    files = [ROOT / name for name in ('setup.py', 'CITATION.cff', 'README.md', 'CONTRIBUTING.md')]
+    files += [*(ROOT / 'docker').iterdir(), *(ROOT / 'docs').rglob('*.md')]
+    assert [path for path in files if path.is_file() and email in path.read_text('utf-8')] == []
+
+
+def test_the_image_has_every_ros_package_of_the_manifest() -> None:
+    names = {node.text for node in MANIFEST.iterfind('exec_depend')}
+    dockerfile = (ROOT / 'docker' / 'Dockerfile').read_text(encoding='utf-8')
+    listed = re.search(r'packages=\(([\w\s\\]+)\)', dockerfile)
+    assert listed is not None
+    packages = set(listed[1].replace('\\', '').split())
+    assert packages == {name for name in names if name and not name.startswith('python3-')}
 
 
 def test_the_manifest_builds_as_ament_python() -> None:

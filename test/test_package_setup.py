@@ -82,20 +82,22 @@ def test_a_python_that_is_too_old_is_refused(checkout: Path) -> None:
 
 
 @pytest.mark.skipif(platform.machine() != 'x86_64', reason='rclpy wheels exist for x86_64 only')
-def test_what_is_set_up_is_left_alone(checkout: Path) -> None:
+@pytest.mark.parametrize('more', [(), ('docs',)], ids=['usual', 'docs'])
+def test_what_is_set_up_is_left_alone(checkout: Path, more: tuple[str, ...]) -> None:
     """The second run compares one line and installs nothing."""
     (checkout / '.venv').mkdir()
     python = getattr(sys, '_base_executable', sys.executable)
     files = ['setup.py', 'setup.cfg', 'requirements/constraints.txt', 'scripts/setup.sh']
     summed = run(checkout, ['bash', '-c', f'cat {" ".join(files)} | sha256sum']).stdout.strip()
     stamp = f'wheels {python} {checkout.resolve()} {summed}'
-    (checkout / '.venv' / 'set-up').write_text(stamp + '\n')
-    done = run(checkout, ['scripts/setup.sh'], PYTHON=python)
+    name = '-'.join(('set-up', *more))
+    (checkout / '.venv' / name).write_text(stamp + '\n')
+    done = run(checkout, ['scripts/setup.sh', *more], PYTHON=python)
     assert (done.returncode, done.stderr) == (0, '')
-    assert [entry.name for entry in (checkout / '.venv').iterdir()] == ['set-up']
+    assert [entry.name for entry in (checkout / '.venv').iterdir()] == [name]
 
 
 def test_every_target_is_explained(checkout: Path) -> None:
     done = run(checkout, ['make', 'help'])
-    for target in ('demo', 'test', 'setup', 'teach', 'train', 'evaluate', 'lint', 'bench'):
+    for target in ('demo', 'test', 'setup', 'teach', 'train', 'evaluate', 'lint', 'bench', 'docs'):
         assert f'\n{target} ' in '\n' + done.stdout

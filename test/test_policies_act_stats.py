@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import act_models as act
 import numpy as np
@@ -37,3 +38,27 @@ def test_what_is_no_pickle_is_refused(tmp_path: Path) -> None:
             read_act_stats(path)
     with pytest.raises(UserError, match=r'no such file, expected the dataset_stats\.pkl'):
         read_act_stats(tmp_path / 'nowhere.pkl')
+
+
+@pytest.mark.parametrize(
+    ('value', 'words'),
+    [
+        (np.array([1.0, np.nan, 2.0]), 'not finite'),
+        (np.array([1.0, -0.1, 2.0]), 'std -0.1'),
+        (np.array([1.0, 1e300, 2.0]), '1e+300'),
+        (np.array([True, False, True]), 'holds bool'),
+        (np.array([1j, 2, 3]), 'numpy.dtype(c16)'),
+        (np.ones(16), '3 means but 16'),
+        (np.empty(0), 'expected an array'),
+        (None, 'is NoneType'),
+    ],
+    ids=str,
+)
+def test_deviations_that_are_none_are_one_line(tmp_path: Path, value: Any, words: str) -> None:
+    path = tmp_path / 'dataset_stats.pkl'
+    path.write_bytes(pickle.dumps({**act.statistics(), 'qpos_std': value}))
+    with pytest.raises(UserError) as error:
+        read_act_stats(path)
+    assert words in str(error.value)
+    assert str(path) in str(error.value)
+    assert '\n' not in str(error.value)

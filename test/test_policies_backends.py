@@ -22,6 +22,7 @@ from motion_policy.policies.backends import BackEndChoice, Checks, chosen, use_b
 from motion_policy.policies.backends_cache import KEPT, cache_dir, remembered
 from motion_policy.policies.backends_static import StaticStep
 from motion_policy.policies.base import BackEnd, Observation
+from motion_policy.policies.recurrent import RecurrentNetwork
 
 torch.set_num_threads(1)
 SMALL = {
@@ -156,11 +157,30 @@ def test_bf16_is_coarser_and_stays_within_its_bound(name: str) -> None:
     policy = small_act()
     checks = Checks(policy)
     choose(policy, name, 'bf16')
-    assert policy.back_end is not None and policy.back_end.precision == 'bf16'
-    difference = checks.difference(policy.back_end)
+    assert policy.back_end is not None
+    difference, precision = checks.difference(policy.back_end), policy.back_end.precision
     assert difference <= backends.BOUNDS['bf16']
-    if name == 'torch':  # OpenVINO computes in float32 where the processor has no bf16
-        assert difference > backends.BOUNDS['float32']
+    # OpenVINO computes in float32 where the processor has no bf16, and must say which it did.
+    assert precision == 'bf16' or name == 'openvino'
+    assert (difference > backends.BOUNDS['float32']) is (precision == 'bf16')
+
+
+def test_a_processor_without_bf16_computes_in_float32_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exact = backends.run_openvino
+    monkeypatch.setattr(backends, 'has_bf16', lambda device: False)
+    monkeypatch.setattr(
+        backends, 'run_openvino', lambda model, names, precision: exact(model, names, 'float32')
+    )
+    for name in ('auto', 'openvino'):
+        policy = small_act()
+        lines = choose(policy, name, 'bf16')
+        assert chosen(policy).precision == 'float32'
+        assert lines[-1].endswith('in float32, as this processor has no bf16')
+    lines = choose(policy, 'torch', 'bf16')
+    assert chosen(policy) == BackEndChoice('torch', 'bf16')
+    assert lines[-1].endswith('which this processor has no instructions for: float32 is faster')
 
 
 def test_several_observations_at_once_are_left_to_the_policy() -> None:
@@ -262,6 +282,40 @@ def test_auto_makes_no_graph_for_short_steps(cache: Path) -> None:
     assert chosen(recurrent) == BackEndChoice('torch')
     assert short.back_end is None
     assert not cache.exists()
+
+
+class Unknown(RecurrentNetwork):
+    """A network of a family of its own: nothing is known of it but its interface."""
+
+    def __init__(self, network: RecurrentNetwork) -> None:
+        super().__init__()
+        self.inner = network
+
+    def initial_state(self, batch_size: int) -> Any:
+        return self.inner.initial_state(batch_size)
+
+    def look(self, images: Any) -> Tensor:
+        return self.inner.look(images)
+
+    def recur(self, features: Tensor, vector: Tensor, state: Any) -> Any:
+        return self.inner.recur(features, vector, state)
+
+    def read_vector(self, hidden: Tensor) -> Tensor:
+        return self.inner.read_vector(hidden)
+
+    def draw(self, hidden: Tensor, images: Any) -> Any:
+        return self.inner.draw(hidden, images)
+
+
+@pytest.mark.parametrize('name', ['auto', 'torch'])
+def test_a_family_that_nothing_is_known_of_runs_by_its_own_forward(name: str) -> None:
+    policy, same = family('cnnrnn'), family('cnnrnn')
+    policy.network = Unknown(policy.network)
+    use_back_end(policy, BackEndChoice(name), lambda: 0)
+    seen = random_observation(1)
+    chunk, _ = policy.act(seen, policy.initial_state(1))
+    expected, _ = same.act(seen, same.initial_state(1))
+    assert torch.allclose(chunk, expected, atol=1e-6)
 
 
 def test_a_packed_step_that_is_wrong_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 import yaml
 from policy_examples import random_observation, small_policy, small_robot
+from pretended_gpu import on_gpu
 from safetensors.torch import load_file, save_file
 
 from motion_policy.policies import (
@@ -89,6 +91,18 @@ def test_half_precision_takes_half_the_space_and_computes_in_float32(folder: Pat
     save_policy(policy, half)
 
 
+@pytest.mark.parametrize(('device', 'allowed'), [('cuda', False), ('cpu', True)])
+def test_on_a_gpu_float32_is_float32(
+    device: str, allowed: bool, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in (torch.backends.cudnn, torch.backends.cuda.matmul):
+        monkeypatch.setattr(part, 'allow_tf32', True)
+    with on_gpu() if device == 'cuda' else nullcontext():
+        load_policy(folder, device=device)
+    found = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    assert found == (allowed, allowed)
+
+
 def test_saving_again_replaces_the_whole(folder: Path) -> None:
     save_policy(small_policy(seed=1), folder)
     chunk, _ = load_policy(folder).act(random_observation(), None)
@@ -129,7 +143,7 @@ def test_a_missing_or_foreign_file_is_named(folder: Path, tmp_path: Path) -> Non
     (folder / 'weights.safetensors').write_bytes(b'no weights at all')
     assert f'{folder}/weights.safetensors: cannot be read' in complaint(folder)
     (folder / 'policy.yaml').write_text('just words')
-    assert 'policy.yaml: expected keys and values, found str' in complaint(folder)
+    assert 'policy.yaml: holds str, expected keys and values' in complaint(folder)
     (folder / 'policy.yaml').write_bytes(b'\xff\xfe\x00')
     assert 'policy.yaml: cannot be read' in complaint(folder)
     (folder / 'policy.yaml').write_text('kind: sarnn')
@@ -146,7 +160,7 @@ def test_code_in_a_policy_file_is_not_run(folder: Path, tmp_path: Path) -> None:
     victim = tmp_path / 'ran'
     text = (folder / 'policy.yaml').read_text()
     (folder / 'policy.yaml').write_text(f'{text}\nx: !!python/object/apply:os.mkdir [{victim}]\n')
-    assert 'cannot be read' in complaint(folder)
+    assert 'not YAML: could not determine a constructor' in complaint(folder)
     assert not victim.exists()
 
 
@@ -160,6 +174,7 @@ def test_code_in_a_policy_file_is_not_run(folder: Path, tmp_path: Path) -> None:
         (lambda c: c['hyper'].update(rec_dim='x'), "hyper: rec_dim: found 'x'"),
         (lambda c: c['robot']['joints'].pop('state'), 'robot: joints.state: missing'),
         (lambda c: c.update(cameras=['front']), "camera 'front' is not one of the robot's"),
+        (lambda c: c.update(cameras=['top', 'top']), "camera 'top' stands twice in cameras"),
         (lambda c: c['hyper'].update(rec_dim=13), "key 'network.rec.weight_ih_l0' has shape"),
         (lambda c: c.update(cameras=['top', 'side']), "key 'network.eyes.1."),
     ],

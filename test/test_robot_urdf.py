@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 
 from motion_policy.robot import RobotSpecError, load_robot_spec, robot_spec_from_yaml
+from motion_policy.robot.urdf import mimic_joints
 
 URDF = """<?xml version="1.0"?>
 <robot name="arm">
   <joint name="b" type="prismatic"><limit lower="0" upper="0.02" velocity="0.1"/></joint>
   <joint name="a" type="revolute"><limit lower="-1.5" upper="1.25" velocity="3"/></joint>
-  <joint name="spin" type="continuous"><limit velocity="2"/></joint>
+  <joint name="spin" type="continuous"><limit lower="0" upper="1" velocity="2"/></joint>
+  <ros2_control name="drive" type="system"><joint name="a"/><joint name="b"/></ros2_control>
+  <transmission name="gear"><joint name="a"><hardwareInterface/></joint></transmission>
 </robot>
 """
 
@@ -62,6 +65,14 @@ def test_the_spec_goes_before_the_urdf(folder: Path) -> None:
     assert robot.joints.limits.position == ((-1.5, 1.25), (0.0, 0.02))
 
 
+def test_a_continuous_joint_turns_as_far_as_the_spec_says(folder: Path) -> None:
+    limits = 'urdf/arm.urdf, position: [[-1, 1], [-3.1, 3.1]]'
+    text = SPEC.replace('LIMITS', limits).replace('[a, b]', '[a, spin]')
+    robot = load_robot_spec(write(folder, text))
+    assert robot.joints.limits.position == ((-1.0, 1.0), (-3.1, 3.1))
+    assert robot.joints.limits.velocity == (3.0, 2.0)
+
+
 def test_a_package_is_found_in_the_ament_prefix(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,9 +89,9 @@ def test_a_package_is_found_in_the_ament_prefix(
 @pytest.mark.parametrize(
     ('limits', 'names', 'words'),
     [
-        ('urdf/missing.urdf', '[a, b]', ['missing.urdf', 'cannot be read']),
+        ('urdf/missing.urdf', '[a, b]', ['missing.urdf', 'no such file']),
         ('urdf/arm.urdf', '[a, c]', ['arm.urdf', "'c'"]),
-        ('urdf/arm.urdf', '[a, spin]', ["'spin'", 'lower and upper', 'limits.position']),
+        ('urdf/arm.urdf', '[a, spin]', ["'spin'", 'continuous', 'limits.position']),
         ('arm.yaml', '[a, b]', ['arm.yaml', 'not XML']),
         ('7', '[a, b]', ['urdf', '7', 'path']),
     ],
@@ -93,6 +104,16 @@ def test_a_mistake_is_one_line(folder: Path, limits: str, names: str, words: lis
     assert '\n' not in line
     for word in ['arm.yaml', 'joints.limits.urdf', *words]:
         assert word in line
+
+
+def test_a_mimic_that_is_no_number_is_one_line(folder: Path) -> None:
+    file = folder / 'urdf' / 'arm.urdf'
+    assert mimic_joints(file) == {}
+    file.write_text(
+        URDF.replace('<limit lower="0"', '<mimic joint="a" offset="nan"/><limit low="0"')
+    )
+    with pytest.raises(RobotSpecError, match=r"arm.urdf: <mimic> of joint 'b' has .*'nan'"):
+        mimic_joints(file)
 
 
 def test_acceleration_has_to_be_given(folder: Path) -> None:

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -135,3 +138,15 @@ def test_an_unknown_scene_or_camera_is_named(sim: TabletopSim):
         make_simulation('kitchen')
     with pytest.raises(UserError, match='camera wrist: not in the scene, which has top, side'):
         sim.render('wrist', 8, 8)
+
+
+def test_a_compiler_can_still_be_imported_where_a_scene_was_drawn() -> None:
+    """Mesa's LLVM and that of triton in one process: the wrong order is a segmentation fault."""
+    code = (
+        'from motion_policy.simulation.graphics import OffscreenRenderer, mujoco\n'
+        'model = mujoco.MjModel.from_xml_string("<mujoco/>")\n'
+        'OffscreenRenderer(model)\n'
+        'try:\n    import triton\nexcept ImportError:\n    pass\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

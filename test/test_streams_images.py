@@ -4,6 +4,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import struct
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -11,7 +17,8 @@ import numpy as np
 import pytest
 import recordings
 
-from motion_policy.streams import StreamError, image_to_rgb, images
+from motion_policy.streams import StreamError, bridge, image_to_rgb, images, jpeg
+from motion_policy.streams.decoder_words import heard
 
 HEIGHT, WIDTH = 6, 8
 
@@ -119,13 +126,23 @@ def test_compressed_images_are_rgb(suffix: str) -> None:
     assert error.mean() <= (0 if suffix == '.png' else 2)
 
 
+@pytest.mark.parametrize('turn', [3, 6])
+def test_a_jpeg_stays_as_it_is_stored_whatever_its_camera_says_was_up(turn: int) -> None:
+    data = cv2.imencode('.jpg', picture())[1].tobytes()
+    # APP1: one entry of a TIFF folder, the orientation (0x0112), a number of 16 bits.
+    entry = struct.pack('>HHIHH', 0x0112, 3, 1, turn, 0)
+    tiff = b'MM' + struct.pack('>HIH', 42, 8, 1) + entry + bytes(4)
+    exif = b'Exif\0\0' + tiff
+    turned = data[:2] + b'\xff\xe1' + struct.pack('>H', 2 + len(exif)) + exif + data[2:]
+    np.testing.assert_array_equal(jpeg.decode_whole(turned), jpeg.decode_whole(data))
+
+
 def test_a_raw_rgb_image_is_not_copied() -> None:
     data = bytearray(picture().tobytes())
     message = recordings.image_message(picture(), 'rgb8', data=data)
     image = image_to_rgb(message)
-    if images.CV_BRIDGE is None:
-        data[0] = 99
-        assert image[0, 0, 0] == 99
+    data[0] = 99
+    assert image[0, 0, 0] == 99
 
 
 @pytest.mark.parametrize(
@@ -177,21 +194,51 @@ def test_rclpy_and_bag_messages_give_the_same_array() -> None:
     np.testing.assert_array_equal(image_to_rgb(read), rgb)
 
 
-@pytest.mark.skipif(images.CV_BRIDGE is None, reason='cv_bridge comes with a ROS 2 installation')
-def test_cv_bridge_gives_the_same_array(monkeypatch: pytest.MonkeyPatch) -> None:
-    rgb = picture()
-    sent = {
-        'rgb8': rgb,
-        'bgr8': rgb,
-        'mono8': rgb[:, :, 0],
-        'mono16': rgb[:, :, 0].astype('<u2') * 257,
-        'bayer_rggb8': rgb[:, :, 0],
-    }
-    messages = [padded(sent[kind], kind, extra) for kind in sent for extra in (0, 6)]
-    by_cv_bridge = [image_to_rgb(message) for message in messages]
-    monkeypatch.setattr(images, 'CV_BRIDGE', None)
-    for message, expected in zip(messages, by_cv_bridge, strict=True):
-        np.testing.assert_array_equal(image_to_rgb(message), expected, message.encoding)
+def fake_cv_bridge(folder: Path, body: str) -> None:
+    (folder / 'cv_bridge').mkdir()
+    (folder / 'cv_bridge' / '__init__.py').write_text(body)
+
+
+OURS = """
+from motion_policy.streams.images import image_to_rgb
+class CvBridge:
+    def imgmsg_to_cv2(self, message, encoding):
+        if message.encoding == 'yuv422':
+            raise RuntimeError('unknown encoding')
+        image = image_to_rgb(message)
+        return 255 - image if message.encoding == 'bgr8' else image
+"""
+
+
+@pytest.mark.parametrize(
+    ('body', 'trusted'),
+    [
+        ('import os, signal; os.kill(os.getpid(), signal.SIGSEGV)', ()),
+        ('CvBridge = None', ()),
+        ('raise ImportError("numpy.core.multiarray failed to import")', ()),
+        (OURS, ('rgb8', 'mono16', 'bayer_rggb8')),
+    ],
+    ids=['crashes', 'swallows its ImportError', 'none', 'differs in two encodings'],
+)
+def test_cv_bridge_is_trusted_only_where_it_gives_the_same_arrays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, trusted: tuple[str, ...]
+) -> None:
+    fake_cv_bridge(tmp_path, body)
+    monkeypatch.setenv('PYTHONPATH', f'{tmp_path}:{os.environ.get("PYTHONPATH", "")}')
+    found = bridge.equal_encodings()
+    assert found >= set(trusted)
+    assert not found & {'bgr8', 'yuv422'}
+    assert bool(found) == bool(trusted)
+
+
+def test_cv_bridge_is_not_used_unasked() -> None:
+    assert bridge.bridge_for('rgb8') is None
+
+
+@pytest.mark.skipif(find_spec('cv_bridge') is None, reason='cv_bridge comes with ROS 2')
+def test_a_built_cv_bridge_gives_the_same_array() -> None:
+    """Of the encodings that it knows and rows that are not padded it is equal in all."""
+    assert bridge.equal_encodings() >= {'rgb8', 'bgr8', 'mono8'}
 
 
 def test_a_refusal_of_cv_bridge_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,6 +246,167 @@ def test_a_refusal_of_cv_bridge_is_one_line(monkeypatch: pytest.MonkeyPatch) -> 
         def imgmsg_to_cv2(self, message: Any, encoding: str) -> None:
             raise RuntimeError('unknown encoding')
 
-    monkeypatch.setattr(images, 'CV_BRIDGE', Refusing())
+    monkeypatch.setattr(bridge, '_bridge', Refusing)
+    monkeypatch.setattr(bridge, '_equal_encodings', lambda: {'rgb8'})
     with pytest.raises(StreamError, match=r"'rgb8': unknown encoding"):
         image_to_rgb(recordings.image_message(picture(), 'rgb8'))
+
+
+def compressed(data: Any, kind: str = 'jpeg') -> Any:
+    message = recordings.image_message(picture(), '')
+    del message.encoding
+    message.format, message.data = kind, bytes(data)
+    return message
+
+
+def depth_png() -> bytes:
+    return cv2.imencode('.png', np.full((HEIGHT, WIDTH), 620, np.uint16))[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    'message',
+    [
+        compressed(depth_png(), '16UC1; png compressed '),
+        compressed(depth_png(), 'mono16; png compressed '),
+        compressed(depth_png(), 'png'),
+        compressed(bytes(12) + depth_png(), '16UC1; compressedDepth png'),
+        recordings.image_message(np.full((HEIGHT, WIDTH), 620, np.uint16), '16UC1'),
+        recordings.image_message(np.full((HEIGHT, WIDTH), 0.62, np.float32), '32FC1'),
+    ],
+)
+def test_depth_is_never_taken_for_colours(message: Any) -> None:
+    with pytest.raises(StreamError, match='depth'):
+        image_to_rgb(message)
+
+
+def test_depth_is_no_image_in_a_set_either() -> None:
+    with pytest.raises(StreamError, match='16 bits of grey, as depth has'):
+        jpeg.decode_whole(depth_png())
+
+
+def test_grey_images_are_known_as_such() -> None:
+    grey, rgb = picture()[:, :, 0], picture()
+    camera = (
+        recordings.tabletop().cameras['top'].model_copy(update={'width': WIDTH, 'height': HEIGHT})
+    )
+    for sent, expected in ((grey, True), (rgb, False)):
+        for suffix in ('.jpg', '.png'):
+            message = compressed(cv2.imencode(suffix, sent)[1])
+            assert images.check_frame(message, camera) is expected
+            assert image_to_rgb(message).shape == (HEIGHT, WIDTH, 3)
+    assert images.check_frame(recordings.image_message(grey, 'mono8'), camera)
+
+
+def jpegs() -> dict[str, bytes]:
+    """Whole images as many encoders make them."""
+    noise = np.random.default_rng(1).integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    pictures = {
+        'scene': recordings.scene(3, 96, 131), 'noise': noise,
+        'black': np.zeros((97, 128, 3), np.uint8), 'pixel': noise[:1, :1],
+    }  # fmt: skip
+    options = {
+        '444': [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444],
+        '420': [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420],
+        '422': [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422],
+        'optimised': [cv2.IMWRITE_JPEG_OPTIMIZE, 1],
+        'restart 1': [cv2.IMWRITE_JPEG_RST_INTERVAL, 1],
+        'restart 5': [cv2.IMWRITE_JPEG_RST_INTERVAL, 5],
+        'progressive': [cv2.IMWRITE_JPEG_PROGRESSIVE, 1],
+        'coarse': [cv2.IMWRITE_JPEG_QUALITY, 5],
+        'fine': [cv2.IMWRITE_JPEG_QUALITY, 100],
+    }
+    made = {
+        f'{name}, {option}': cv2.imencode('.jpg', pixels, values)[1].tobytes()
+        for name, pixels in pictures.items()
+        for option, values in options.items()
+    }
+    usual = made['scene, 420']
+    made['padded'] = usual + bytes(40)
+    made['line end'] = usual + b'\r\n'
+    made['fill bytes'] = usual[:-2] + b'\xff\xff\xff' + usual[-2:]
+    made['surplus of a web camera'] = usual[:-2] + b'\x11\x03' + usual[-2:]
+    made['no tables'] = without_tables(usual)
+    made['thumbnail'] = usual[:2] + b'\xff\xe1\x00\x10Exif' + usual[:4] + b'\xff\xd9' + bytes(4)
+    made['thumbnail'] += usual[2:]
+    return made
+
+
+def without_tables(data: bytes) -> bytes:
+    """As MJPEG cameras send it: the usual Huffman tables are known to everybody."""
+    place, kept = 2, data[:2]
+    while data[place + 1] != 0xDA:
+        end = place + 2 + int.from_bytes(data[place + 2 : place + 4], 'big')
+        if data[place + 1] != 0xC4:
+            kept += data[place:end]
+        place = end
+    return kept + data[place:]
+
+
+JPEGS = jpegs()
+
+
+@pytest.mark.parametrize('kind', JPEGS)
+def test_a_whole_jpeg_is_decoded_as_opencv_does(kind: str) -> None:
+    expected = cv2.imdecode(np.frombuffer(JPEGS[kind], np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_array_equal(jpeg.decode_whole(JPEGS[kind]), expected)
+    np.testing.assert_array_equal(jpeg.decode_strictly(JPEGS[kind]), expected)
+    header = jpeg.image_header(JPEGS[kind])
+    assert (header.height, header.width) == expected.shape[:2]
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda data, scan: data[: scan + (len(data) - scan) // 3],
+        lambda data, scan: data[: scan + (len(data) - scan) // 2] + data[-2:],
+        lambda data, scan: data[: scan + 50] + data[scan + 50 + (len(data) - scan) // 4 :],
+        lambda data, scan: data[:-2],
+        lambda data, scan: data[: scan // 2],
+        lambda data, scan: data[:-300] + data[-2:],
+    ],
+    ids=['cut', 'end is missing', 'middle is missing', 'no end marker', 'no scan', 'last bytes'],
+)
+@pytest.mark.parametrize('kind', ['noise, 444', 'noise, 420', 'scene, fine', 'noise, restart 5'])
+def test_a_jpeg_of_which_bytes_are_missing_is_no_image(
+    kind: str, damage: Callable[[bytes, int], bytes], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """libjpeg would fill the rest with grey; nor does it write to stderr."""
+    data = damage(JPEGS[kind], JPEGS[kind].index(b'\xff\xda'))
+    with pytest.raises(StreamError, match='JPEG is'):
+        jpeg.decode_whole(data)
+    assert capfd.readouterr().err == ''
+    with pytest.raises(StreamError, match=r"'jpeg' and \d+ bytes cannot be decoded: JPEG is"):
+        image_to_rgb(compressed(data))
+
+
+def test_what_libjpeg_says_of_damage_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    """It decodes without a table that cannot be found, and says on stderr only that bytes are."""
+    data = bytearray(JPEGS['scene, 420'])
+    data[data.index(b'\xff\xc4') + 1] ^= 16
+    with heard() as lines:
+        assert jpeg.decode_whole(bytes(data)).any()
+        libc = ctypes.CDLL(None)
+        libc.fputs(b'of another library\n', ctypes.c_void_p.in_dll(libc, 'stderr'))
+    assert set(lines) == {'Corrupt JPEG data: 31 extraneous bytes before marker 0xc4'}
+    assert capfd.readouterr().err == 'of another library\n'
+    with pytest.raises(StreamError, match='libjpeg says: Corrupt JPEG data: 31'):
+        jpeg.decode_strictly(bytes(data))
+    assert capfd.readouterr().err == ''
+
+
+def test_a_damaged_png_is_no_image() -> None:
+    whole = cv2.imencode('.png', picture())[1].tobytes()
+    flipped = bytearray(whole)
+    flipped[60] ^= 1
+    for data in (whole[:-20], bytes(flipped), whole[:20]):
+        with pytest.raises(StreamError, match='PNG is'):
+            jpeg.decode_whole(data)
+
+
+def test_a_claim_of_a_huge_image_is_refused_before_anything_is_allocated() -> None:
+    data = JPEGS['scene, 420']
+    place = data.index(b'\xff\xc0') + 5
+    huge = data[:place] + b'\xff\xdc\xff\xdc' + data[place + 4 :]
+    camera = recordings.tabletop().cameras['top']
+    with pytest.raises(StreamError, match='65500x65500'):
+        images.decode_frame(compressed(huge), camera)

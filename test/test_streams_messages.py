@@ -55,19 +55,38 @@ def test_nan_where_the_hardware_has_no_interface_means_not_reported() -> None:
     reading = read_joints(message, ABC)
     assert reading.velocity is None
     assert reading.effort is None
-    with pytest.raises(StreamError, match=r"'c'.*velocity is inf"):
-        read_joints(
-            recordings.joint_message(ABC, [0.0] * 3, velocity=[0.0, 0.0, float('inf')]), ABC
-        )
+    assert reading.left_out == ''
+
+
+def test_fewer_positions_than_names_is_an_error() -> None:
+    with pytest.raises(StreamError, match='2 positions, expected 3'):
+        read_joints(recordings.joint_message(ABC, [1.0, 2.0]), ABC)
 
 
 @pytest.mark.parametrize(
-    'fields', [{'position': [1.0, 2.0]}, {'velocity': [1.0]}, {'effort': [1.0, 2.0]}]
+    ('fields', 'told'),
+    [
+        ({'velocity': [1.0]}, 'velocity left out: 1 values for 3 names'),
+        ({'effort': [1.0] * 4}, 'effort left out: 4 values for 3 names'),
+        (
+            {'velocity': [0.0, 0.0, float('inf')]},
+            "velocity left out: joint 'c': velocity is inf, expected a finite number of float32",
+        ),
+        (
+            {'velocity': [1.0, 2.0], 'effort': [1.0]},
+            'velocity left out: 2 values for 3 names; effort left out: 1 values for 3 names',
+        ),
+    ],
 )
-def test_fewer_numbers_than_names_is_an_error(fields: dict[str, Any]) -> None:
-    position = fields.pop('position', [1.0, 2.0, 3.0])
-    with pytest.raises(StreamError, match='expected'):
-        read_joints(recordings.joint_message(ABC, position, **fields), ABC)
+def test_positions_do_not_depend_on_other_fields(fields: dict[str, Any], told: str) -> None:
+    good = {'velocity': [0.1, 0.2, 0.3], 'effort': [1.0, 2.0, 3.0]}
+    message = recordings.joint_message(ABC, [1.0, 2.0, 3.0], **{**good, **fields})
+    reading = read_joints(message, ABC)
+    assert reading.position.tolist() == [1.0, 2.0, 3.0]
+    assert reading.left_out == told
+    for name, values in good.items():
+        found = getattr(reading, name)
+        assert (None if found is None else found.tolist()) == (None if name in fields else values)
 
 
 def test_stamps_are_integer_nanoseconds() -> None:

@@ -51,17 +51,36 @@ def test_nothing_from_after_the_row_is_used() -> None:
     assert at(sampler, 35).samples['top'] is late
 
 
-def test_a_stamp_ahead_of_the_clock_waits_for_its_time() -> None:
-    now, ahead = sample(10), sample(50, receive_ms=15)
-    sampler = sampler_of(now, ahead)
-    assert at(sampler, 49.9).samples['top'] is now
-    assert at(sampler, 50).samples['top'] is ahead
+def test_age_counts_from_the_earlier_of_stamp_and_reception() -> None:
+    row = at(sampler_of(sample(20, receive_ms=10)), 30)  # 10 ms ahead is within a period
+    assert row.complete
+    assert row.ages_ns['top'] == 20 * MS
+    assert row.skews_ns == {}
+    # However far ahead the stamp is, the sample grows old.
+    assert at(sampler_of(sample(5000, receive_ms=10)), 211).faults['top'].startswith('stale')
 
 
-def test_only_stamps_from_the_future_is_missing_and_says_so() -> None:
-    row = at(sampler_of(sample(5000, receive_ms=10)), 20)
-    assert row.samples == {}
-    assert row.faults == {'top': 'missing (its stamps run 4.98 s ahead of the clock)'}
+@pytest.mark.parametrize(
+    ('lead_ms', 'told'), [(21.1, '0.0211'), (35, '0.035'), (300, '0.3'), (3000, '3')]
+)
+def test_a_stamp_that_leads_its_reception_is_a_fault_with_a_name(
+    lead_ms: float, told: str
+) -> None:
+    """One period of the robot's rate, 20 ms, and 1 ms of the clock's granularity may be."""
+    sampler = sampler_of(sample(0), sample(10 + lead_ms, receive_ms=10))
+    row = at(sampler, 9.9)
+    assert row.complete and row.skews_ns == {}
+    row = at(sampler, 15)
+    assert row.faults == {'top': f'clocks disagree by {told} s: chrony or PTP, or stamp: receive'}
+    assert row.skews_ns == {'top': int(lead_ms * MS)}
+    assert row.ages_ns == {'top': 5 * MS}
+    # Sampled by reception nobody looks at the stamp.
+    by_reception = sampler_of(sample(10 + lead_ms, receive_ms=10), stamp='receive')
+    assert at(by_reception, 15).complete
+
+
+def test_a_lead_of_one_period_is_the_clocks_granularity() -> None:
+    assert at(sampler_of(sample(20.9, receive_ms=0)), 5).complete
 
 
 def test_a_stamp_of_zero_means_the_time_of_reception() -> None:
@@ -96,7 +115,9 @@ def test_a_clock_that_jumps_back_starts_the_stream_anew() -> None:
     sampler = sampler_of(sample(5000), sample(100, receive_ms=5010))
     row = at(sampler, 5020)
     assert row.samples['top'].header_ns == START_NS + 100 * MS
-    assert row.faults['top'].startswith('stale')
+    assert row.faults == {
+        'top': 'stale (4.92 s old, as it came: late, or its clock is behind, limit 0.2 s)'
+    }
     # With simulation time the reception jumps as well, perhaps by little.
     sampler = sampler_of(sample(100), sample(90, receive_ms=90))
     assert at(sampler, 105).samples['top'].header_ns == START_NS + 90 * MS
@@ -141,10 +162,11 @@ def test_counting_can_begin_anew() -> None:
 
 def test_memory_stays_bounded_when_nobody_observes() -> None:
     sampler = sampler_of(*(sample(10 * index) for index in range(5000)))
-    assert len(sampler._buffers['top']._samples) < 400
+    series = sampler._buffers['top']._series  # type: ignore[attr-defined]
+    assert len(series._entries) < 400
     assert at(sampler, 49_995).complete
-    # What no later row can use is not kept either.
-    assert len(sampler._buffers['top']._samples) == 1
+    # What no later row can use is not kept either; one that cannot be decoded needs another.
+    assert len(series._entries) == 20
 
 
 def test_an_unknown_stream_is_named() -> None:

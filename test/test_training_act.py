@@ -231,10 +231,10 @@ def test_a_backbone_begins_with_the_weights_of_a_file(
     with pytest.raises(ConfigError, match=r"resnet18\.pth': key 'layer1\.2\.conv1.* is nothing"):
         new_model(config(demonstrations, tmp_path / 'run', policy=other))
     torch.save({'model': {'a': 1}}, tmp_path / 'resnet18.pth')
-    with pytest.raises(ConfigError, match=r'resnet18\.pth: holds no weights'):
+    with pytest.raises(ConfigError, match=r"resnet18\.pth: holds 'model', expected"):
         new_model(given)
     (tmp_path / 'resnet18.pth').unlink()
-    with pytest.raises(ConfigError, match=r'resnet18\.pth: cannot be read: .*No such file'):
+    with pytest.raises(ConfigError, match=r'resnet18\.pth: no such file'):
         new_model(given)
     random = config(
         demonstrations, tmp_path / 'run', policy={**resnet, 'backbone_weights': 'none'}

@@ -5,6 +5,10 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +214,76 @@ def test_the_command_trains_and_reports(
     assert capsys.readouterr().err == (
         'error: command line: epoch: unknown key, found 2, expected no such key\n'
     )
+
+
+NO_BF16 = {
+    'CUDA_VISIBLE_DEVICES': '', 'ONEDNN_MAX_CPU_ISA': 'AVX2', 'ATEN_CPU_CAPABILITY': 'avx2',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('precision', 'device'), [('bf16-mixed', 'cpu'), ('16-mixed', 'cpu'), ('16-mixed', 'auto')]
+)
+def test_a_processor_without_bf16_trains_in_float32_and_says_so(
+    demonstrations: Path, tmp_path: Path, precision: str, device: str
+) -> None:
+    given = content(demonstrations, tmp_path / 'run', epochs=1, precision=precision, device=device)
+    (tmp_path / 'run.yaml').write_text(yaml.safe_dump(given))
+    code = 'import sys; from motion_policy.cli.main import main; sys.exit(main())'
+    command = [sys.executable, '-c', code, 'train', str(tmp_path / 'run.yaml')]
+    done = subprocess.run(
+        command, env={**os.environ, **NO_BF16}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert f'precision: 32-true instead of {precision}, which this processor' in done.stdout
+    assert load_policy(tmp_path / 'run' / 'best').spec.training['precision'] == '32-true'
+
+
+def test_several_machines_need_to_be_told_of_one_another(
+    demonstrations: Path, tmp_path: Path
+) -> None:
+    given = content(demonstrations, tmp_path / 'run', nodes=2)
+    with pytest.raises(ConfigError, match='nodes: found 2, but MASTER_ADDR, MASTER_PORT and'):
+        train(TrainConfig.model_validate(given))
+
+
+ALONE = """
+import sys, yaml
+from datetime import timedelta
+from motion_policy.errors import UserError
+from motion_policy.training import TrainConfig
+
+run = sys.modules['motion_policy.training.train']
+run.PEERS_PATIENCE = timedelta(seconds=2)
+try:
+    run.train(TrainConfig.model_validate(yaml.safe_load(sys.argv[1])), say=print)
+except UserError as error:
+    sys.exit(f'error: {error}')
+"""
+
+
+def test_a_machine_that_stays_alone_ends_in_one_line(demonstrations: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    given = content(demonstrations, tmp_path / 'run', nodes=2)
+    peers = {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port), 'NODE_RANK': '0'}
+    done = subprocess.run(
+        [sys.executable, '-c', ALONE, yaml.safe_dump(given)],
+        env={**os.environ, **peers}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert 'waiting up to 0:00:02 for 1 other machine(s)' in done.stdout
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith('error: nodes: 2 machines were expected within 0:00:02')
+    assert 'Traceback' not in done.stderr
+
+
+def test_a_policy_that_no_memory_holds_is_refused_before_it_is_made(
+    demonstrations: Path, tmp_path: Path
+) -> None:
+    policy = {'kind': 'sarnn', 'rec_dim': 60_000, 'k_dim': 60_000}
+    given = content(demonstrations, tmp_path / 'run', policy=policy)
+    with pytest.raises(ConfigError, match=r'policy: has \d{11} parameters, \d+\.\d GB with grad'):
+        train(TrainConfig.model_validate(given))
+    assert not (tmp_path / 'run').exists()

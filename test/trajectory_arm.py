@@ -8,8 +8,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from fake_arm import FakeArm, assert_safe
+from fake_arm import Commands, FakeArm, assert_safe
 from ros_testing import Bench
+from trajectory_controller import Points, assert_played_safely
 from trajectory_msgs.msg import JointTrajectory
 
 from motion_policy.robot import RobotSpec
@@ -29,6 +30,8 @@ class TrajectoryArm(FakeArm):
 
     def __init__(self, bench: Bench, robot: RobotSpec) -> None:
         self.trajectories: list[JointTrajectory] = []
+        self.begun_ns: list[int] = []
+        self._sent_ns: list[int] = []
         self._points: dict[int, np.ndarray] = {}
         super().__init__(bench, robot)
         bench.client.create_timer(0.005, self._play)
@@ -71,14 +74,36 @@ class TrajectoryArm(FakeArm):
             after = [nanoseconds(point.time_from_start) for point in message.points]
             assert after[0] > 0 and (np.diff(after) > 0).all()
             assert message.joint_names == list(self.robot.joints.names)
-            assert not any(point.velocities or point.accelerations for point in message.points)
+            assert not any(point.accelerations for point in message.points)
+            velocities = np.array([point.velocities for point in message.points])
+            assert velocities.shape == (len(after), len(self.robot.joints.names))
+            assert (np.abs(velocities) <= self.robot.joints.limits.velocity_array()).all()
+        if all(nanoseconds(message.header.stamp) for message in self.trajectories):
+            for from_desired in (True, False):
+                assert_played_safely(self.robot, self.sent(), from_desired=from_desired)
         told = self.told()
-        assert_safe(list(told), self.robot)
+        commands = Commands()
+        for number, position in enumerate(told):
+            commands.add(position, number)
+        assert_safe(commands, self.robot, simulated_time=True)
         np.testing.assert_allclose(told[-1], told[-2], atol=1e-9)
 
-    def _take(self, message: JointTrajectory) -> None:
+    def sent(self) -> list[tuple[int, Points]]:
+        """What was sent, and when."""
+        sent = zip(self._sent_ns, self.trajectories, strict=True)
+        return [(sent_ns, Points.of(message)) for sent_ns, message in sent]
+
+    def _take(self, message: JointTrajectory, info: Any) -> None:
         self.trajectories.append(message)
+        self._sent_ns.append(int(info['source_timestamp']))
         stamp_ns = nanoseconds(message.header.stamp)
+        if not stamp_ns:  # at once: on the grid of what is being played
+            first_ns = nanoseconds(message.points[0].time_from_start)
+            sent_ns = int(info['source_timestamp']) + first_ns
+            period_ns = self.robot.period_ns
+            grid_ns = min(self._points, key=lambda time_ns: abs(time_ns - sent_ns))
+            stamp_ns = grid_ns + round((sent_ns - grid_ns) / period_ns) * period_ns - first_ns
+        self.begun_ns.append(stamp_ns)
         kept = {time: point for time, point in self._points.items() if time <= stamp_ns}
         for point in message.points:
             kept[stamp_ns + nanoseconds(point.time_from_start)] = np.array(point.positions)

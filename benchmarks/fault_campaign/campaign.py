@@ -15,44 +15,49 @@ from itertools import count
 import numpy as np
 from rich.progress import Progress
 
-from fault_campaign.catalogue import Evidence, Fault
+from fault_campaign.fault import HOLDS_S, Evidence, Fault
 from fault_campaign.rig import Rig, RigError
-from fault_campaign.setups import SETUPS
-from fault_campaign.verdicts import Injection, Section
+from fault_campaign.setups import SETUPS, Where
+from fault_campaign.verdicts import QUIET_S, Injection, Section
 from motion_policy.cli.processes import NodeProcesses
 
-GOES_ON_S = 3.0
+GOES_ON_S = 20.0  # of a busy machine
+SETTLES_S = 1.0  # an arm that is still on its way is not enabled
+WATCHED_S = 0.4  # without a command, before the operator enables the arm
 AFTERWARDS_S = 1.2  # until diagnostics, which come once a second, have told of it
 
 
-def run_campaign(
-    faults: Sequence[Fault], rounds: int, seconds: float, seed: int = 0
-) -> list[Section]:
-    """Inject every fault in every round that it is due in, or in as many rounds as fit into
-    `seconds` per kind, >= 1.
+def run_section(
+    where: Where, faults: Sequence[Fault], rounds: int, seconds: float, seed: int = 0
+) -> Section:
+    """Inject every fault of a section in every round that it is due in, or in as many rounds as
+    fit into `seconds` per kind, >= 1. One that is interrupted ends there.
     """
-    sections = []
-    with Progress(transient=True) as progress:
-        for where, setup in SETUPS.items():
-            kinds = [fault for fault in faults if fault.where == where]
-            if kinds:
-                total = injections_in_full(kinds, rounds)
-                task = progress.add_task(f'faults of the {where}', total=total)
-                with NodeProcesses() as processes:
-                    rig = Rig(processes, setup)
-                    try:
-                        section = _Section(rig, where, np.random.default_rng(seed))
-                        end = time.monotonic() + seconds * len(kinds)
-                        for number in count():
-                            if number == rounds or (number and time.monotonic() >= end):
-                                break
-                            for fault in (kind for kind in kinds if number % kind.every == 0):
-                                section.inject(fault)
-                                progress.advance(task)
-                        sections.append(section.result())
-                    finally:
-                        rig.close()
-    return sections
+    kinds = [fault for fault in faults if fault.where == where]
+    with Progress(transient=True) as progress, NodeProcesses() as processes:
+        total = injections_in_full(kinds, rounds)
+        task = progress.add_task(f'faults of the {where}', total=total)
+        rig = Rig(processes, SETUPS[where])
+        section = _Section(rig, where, np.random.default_rng(seed))
+        try:
+            section.begin()
+            end = time.monotonic() + seconds * len(kinds)
+            for number in count():
+                if number == rounds or (number and time.monotonic() >= end):
+                    break
+                for fault in (kind for kind in kinds if number % kind.every == 0):
+                    section.inject(fault)
+                    progress.advance(task)
+        except (KeyboardInterrupt, SystemExit) as stop:
+            section.interrupted = stop
+        finally:
+            rig.close()
+        return section.result()
+
+
+def sections_of(faults: Sequence[Fault]) -> list[Where]:
+    """The sections in which these faults are, in the order of the setups."""
+    return [where for where in SETUPS if any(fault.where == where for fault in faults)]
 
 
 def injections_in_full(faults: Sequence[Fault], rounds: int) -> int:
@@ -71,7 +76,11 @@ class _Section:
         self._loads = [os.getloadavg()[0]]
         self._interventions = 0
         self._begun = time.monotonic()
-        rig.new_trial()
+        self.interrupted: BaseException | None = None
+
+    def begin(self) -> None:
+        """Let the arm run for the first time."""
+        self._rig.new_trial()
 
     def inject(self, fault: Fault) -> None:
         """Inject one fault into a moving arm, and see whether the arm goes on afterwards."""
@@ -79,7 +88,7 @@ class _Section:
         moving = self._prepare()
         rig.spin(float(self._rng.uniform(0.0, 0.05)))
         evidence = fault.inject(rig, self._rng)
-        recovered = self._recover(fault, evidence)
+        recovered, leave_ns = self._recover(fault, evidence)
         named = self._wait_for_name(fault, evidence)
         if not recovered:
             self._interventions += 1
@@ -92,6 +101,8 @@ class _Section:
                 named=named,
                 recovered=recovered,
                 said=rig.journal.lines_since(evidence.injected_ns)[:12],
+                leave_ns=leave_ns,
+                by_machine=fault.recovery == 'itself' and leave_ns is not None,
             )
         )
         self._loads.append(os.getloadavg()[0])
@@ -111,6 +122,7 @@ class _Section:
             interventions=self._interventions,
             missed_ticks=max(map(int, missed), default=0),
             scene_lost_s=rig.scene.lost_ns * 1e-9,
+            interrupted=self.interrupted,
         )
 
     def _prepare(self) -> bool:
@@ -130,16 +142,33 @@ class _Section:
             self._rig.start_node()
             self._rig.new_trial()
 
-    def _recover(self, fault: Fault, evidence: Evidence) -> bool:
+    def _recover(self, fault: Fault, evidence: Evidence) -> tuple[bool, int | None]:
+        """Whether the arm goes on, and when the operator asked for it."""
         rig = self._rig
-        if fault.by_operator:
-            return rig.enable()
-        if fault.must == 'hold' and evidence.known_ns is not None:
-            return rig.wait_for_run(evidence.known_ns)
-        begin_ns = time.time_ns()
-        # Commands may be waiting for this process, which waits for a core.
-        goes_on = rig.spin_until(lambda: rig.scene.log.since(begin_ns) > 0, GOES_ON_S)
-        return goes_on and rig.wait_for_run(0)
+        if fault.recovery != 'operator' and self._goes_on(fault, evidence):
+            return True, None
+        if fault.recovery == 'itself' and not rig.journal.disabled_by_machine(HOLDS_S):
+            return False, None
+        if rig.journal.state == 'disabled' and fault.must != 'disable':
+            rig.spin(SETTLES_S)
+        if fault.must == 'disable':
+            known_ns = evidence.known_ns or evidence.over_ns
+            wait_ns = round((fault.holds_s + QUIET_S + WATCHED_S) * 1e9)
+            rig.spin_to(max(known_ns + wait_ns, evidence.over_ns + round(WATCHED_S * 1e9)))
+        leave_ns = time.time_ns()
+        return rig.enable(), leave_ns
+
+    def _goes_on(self, fault: Fault, evidence: Evidence) -> bool:
+        rig, journal, begin_ns = self._rig, self._rig.journal, time.time_ns()
+        since_ns = evidence.known_ns or 0 if fault.must == 'hold' else 0
+
+        def decided() -> bool:
+            follows = journal.state == 'run' and journal.state_since_ns >= since_ns
+            # Commands may be waiting for this process, which waits for a core.
+            speaks = fault.must == 'hold' or rig.scene.log.since(begin_ns) > 0
+            return (follows and speaks) or journal.state == 'disabled'
+
+        return rig.spin_until(decided, GOES_ON_S) and journal.state == 'run'
 
     def _wait_for_name(self, fault: Fault, evidence: Evidence) -> bool:
         if not fault.named:

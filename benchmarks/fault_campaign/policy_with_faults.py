@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from std_msgs.msg import String
 
+from motion_policy.control import Controller
 from motion_policy.control.policy_runner import PolicyRunner
 from motion_policy.nodes import policy_node, worker_process
 from motion_policy.nodes.inference_process import InferenceProcess
@@ -34,12 +35,16 @@ REJECTED = 'rejected'
 HANG_S = 0.7
 BEYOND_S = 0.3  # more than two periods of the shipped policy
 SLOWER = 10
+FAR_RAD = 2.0  # of joint 1
+UNDECIDED_M, GRIP_M = 0.006, -0.008  # of the gripper
 BLOCK_BYTES = 4 << 20
 SPARE_BYTES = 64 << 20
 TOO_MANY_BYTES = 1 << 46
 FAULT_FILE = 'MOTION_POLICY_BENCH_FAULT'  # the variable that names it
 WORKER = 'fault_campaign.worker_with_faults'
 WAVES_HZ, WAVES_SHARE = 0.4, 0.05  # of a joint's range
+
+TICK_FAULTS = TICK_RAISES, TICK_ENDS = 'tick raises', 'tick ends'
 
 Chunk = Any
 
@@ -50,6 +55,7 @@ class FaultyPolicyNode(PolicyNode):
     def __init__(self, **options: Any) -> None:
         wrap_runner(self.next_fault, self.tell)
         _wrap_process(self)
+        self._tick_faults = wrap_tick()
         self._faults: list[str] = []
         self._faults_lock = threading.Lock()
         self._steps_told: Any = None
@@ -82,6 +88,9 @@ class FaultyPolicyNode(PolicyNode):
 
     def _take_fault(self, message: String) -> None:
         wanted = json.loads(message.data)
+        if wanted['kind'] in TICK_FAULTS:
+            self._tick_faults.append(wanted['kind'])
+            return
         with self._faults_lock:
             if not wanted['count']:
                 self._faults.clear()
@@ -98,6 +107,12 @@ def spoil(kind: str, chunk: Chunk, number: int) -> Chunk:
         spoilt[0, joint] = np.inf if number % 2 else -np.inf
     elif kind == 'huge':
         spoilt += (-1) ** number * 10.0 ** (1, 6, 300)[number % 3]
+    elif kind == 'far':
+        spoilt[:, 0] = FAR_RAD
+    elif kind == 'grip':
+        spoilt[:, -1] = GRIP_M
+    elif kind == 'undecided':
+        spoilt[:, -1] = UNDECIDED_M
     elif kind == 'width':
         shapes = (spoilt[:, :-1], np.hstack((spoilt, spoilt[:, :1])), spoilt[0], spoilt[:0])
         return shapes[number % len(shapes)]
@@ -154,6 +169,22 @@ def wrap_runner(next_fault: Callable[[], str], tell: Callable[..., None]) -> Non
             tell(kind, time_ns, begin_ns)
 
     PolicyRunner.infer = infer  # type: ignore[method-assign]
+
+
+def wrap_tick() -> list[str]:
+    """Let the next tick of a controller fail as it is told to; return where to tell it."""
+    asked: list[str] = []
+    real = Controller.look
+
+    def look(controller: Controller, *args: Any, **named: Any) -> None:
+        if asked:
+            if asked.pop() == TICK_RAISES:
+                raise RuntimeError('fault of the bench in a tick')
+            raise SystemExit  # ends a thread without a word
+        real(controller, *args, **named)
+
+    Controller.look = look  # type: ignore[method-assign]
+    return asked
 
 
 def waves(runner: PolicyRunner, rows: int, time_ns: int | None) -> Chunk:

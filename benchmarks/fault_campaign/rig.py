@@ -23,28 +23,38 @@ from typing import Any
 import rclpy
 from control_path.rig import children
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import Log
+from rcl_interfaces.srv import SetParameters
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from std_msgs.msg import String
-from std_srvs.srv import SetBool
+from std_msgs.msg import Float64, String
+from std_srvs.srv import SetBool, Trigger
 
-from fault_campaign.policy_with_faults import DEPTH, FAULT_FILE
+from fault_campaign.policy_with_faults import DEPTH, FAULT_FILE, WORKER
 from fault_campaign.scene import TabletopOnWire
 from fault_campaign.setups import Setup
+from fault_campaign.switches import Switches
 from motion_policy.cli.processes import NodeProcesses
 
-STATE_LINE = re.compile(r'(idle|ramp|run|hold): ')
+STATE_LINE = re.compile(r'(disabled|ramp|run|hold|brake): ')
 PATIENCE_S = 20.0  # of the operator, on a busy machine
 START_PATIENCE_S = 90.0
 CALL_PATIENCE_S = 5.0
-STEADY_S = 0.25  # the arm has been running so long when a fault is injected
+STEADY_S = 1.0  # the arm has been running so long when a fault is injected: it is a new one then
 MOVING_SHARE = 0.01  # of a joint's greatest speed
 MOTION_PATIENCE_S = 3.0
 PAUSE_NS = 1_100_000_000  # after the last command the arm may be put elsewhere
 SPINS_OF_SILENCE = 50  # each takes one message in
 LOG_DEPTH = 1000
+TOLD_LATE_S = 0.2  # the log tells of a state so late
+LAST_LINES = 20
+LATE = re.compile(r'disabled: (state: .*stale|control tick: |policy: no )')
+SERVICES: dict[str, Any] = {
+    'reset': Trigger, 'home': Trigger, 'set_parameters': SetParameters,
+    'change_state': ChangeState,
+}  # fmt: skip
 PLACES = ('A', 'B', 'C', 'D', 'E')
 
 
@@ -67,7 +77,7 @@ class Journal:
 
     def __init__(self) -> None:
         self._lines: list[tuple[int, str]] = []
-        self._states: list[tuple[int, str]] = [(0, 'idle')]
+        self._states: list[tuple[int, str]] = [(0, 'disabled')]
         self.diagnostics: list[tuple[int, dict[str, str]]] = []
 
     def add_line(self, time_ns: int, text: str) -> None:
@@ -92,9 +102,21 @@ class Journal:
         """When that line was written."""
         return self._states[-1][0]
 
+    def disabled_by_machine(self, held_s: float) -> bool:
+        """Whether the arm was disabled because it held for so long, or messages came late, for
+        want of a core: not by what was injected.
+        """
+        told = [(time_ns, state) for time_ns, state in self._states if state != 'brake']
+        if len(told) < 2 or told[-1][1] != 'disabled':
+            return False
+        held_ns = told[-1][0] - told[-2][0] if told[-2][1] == 'hold' else 0
+        reasons = [text for _, text in self._lines[-LAST_LINES:] if text.startswith('disabled: ')]
+        late = bool(reasons) and LATE.search(reasons[-1]) is not None
+        return late or held_ns >= (held_s - TOLD_LATE_S) * 1e9
+
     def forget_state(self) -> None:
         """The node was ended from outside."""
-        self._states.append((time.time_ns(), 'idle'))
+        self._states.append((time.time_ns(), 'disabled'))
 
     def states_since(self, time_ns: int) -> list[str]:
         """The states that were told from a time on."""
@@ -143,17 +165,31 @@ class Rig:
         self.process: subprocess.Popen[bytes] | None = None
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
-        self.node = Node('fault_bench', context=self.context)
         self._executor = SingleThreadedExecutor(context=self.context)
-        self._executor.add_node(self.node)
+        self.node = self.new_node('fault_bench')
+        self.spy = self.new_node('fault_spy')
         prepared = setup.prepare(processes.log_dir)
         self._parameters, camera, self.policy_period_ns = prepared
-        self.scene = TabletopOnWire(self.node, setup.robot, camera, clock=setup.sim_time)
+        self.scene = TabletopOnWire(
+            self.node, setup.robot, camera, clock=setup.sim_time, spy=self.spy
+        )
+        self.switches = Switches(self) if setup.switches else None
         self._listen()
         self.start_node()
 
-    def start_node(self) -> None:
-        """Start the node; it configures and activates itself."""
+    def new_node(self, name: str) -> Node:
+        """A node of the bench, spun with the others."""
+        node = Node(name, context=self.context)
+        self._executor.add_node(node)
+        return node
+
+    def remove_node(self, node: Node) -> None:
+        """End a node of the bench."""
+        self._executor.remove_node(node)
+        node.destroy_node()
+
+    def start_node(self, output: int | None = None) -> None:
+        """Start the node; it configures and activates itself. Its `output` is a file's number."""
         robot = self.scene.robot
         parameters = {
             **self._parameters,
@@ -170,8 +206,9 @@ class Rig:
         }
         self._starts += 1
         self._served = False  # it takes long to start
+        options = {} if output is None else {'stdout': output, 'stderr': output}
         self.process = self.processes.start(
-            self._name, self._setup.module, arguments, env=environment
+            self._name, self._setup.module, arguments, env=environment, **options
         )
 
     def kill_node(self) -> int:
@@ -196,7 +233,16 @@ class Rig:
         """Send a signal to the process that the policy has for itself."""
         assert self.process is not None
         for pid in children(self.process.pid):
-            os.kill(pid, number)
+            words = Path(f'/proc/{pid}/cmdline').read_bytes()
+            if WORKER.encode() in words:
+                os.kill(pid, number)
+
+    def signal_node(self, number: signal.Signals) -> int:
+        """Send a signal to the node itself; return when."""
+        assert self.process is not None
+        sent_ns = time.time_ns()
+        os.kill(self.process.pid, number)
+        return sent_ns
 
     @property
     def _name(self) -> str:
@@ -237,9 +283,39 @@ class Rig:
             self.spin_until(answer.done, CALL_PATIENCE_S)
             if answer.done() and answer.result().success:
                 self._served = True
-                return self.wait_for_run(begin_ns, end - time.monotonic())
+                self.spin_until(lambda: self._decided(begin_ns), end - time.monotonic())
+                if self.journal.state == 'run':
+                    return True
+            if self.switches is not None:
+                self.switches.make_safe()
             self.spin(0.1)
         return False
+
+    def call(self, name: str, request: Any = None, patience_s: float = CALL_PATIENCE_S) -> Any:
+        """Ask a service of the node; return its answer, None without one."""
+        client, kind = self._clients[name]
+        answer = client.call_async(kind.Request() if request is None else request)
+        self.spin_until(answer.done, patience_s)
+        return answer.result() if answer.done() else None
+
+    def ask(self, name: str) -> Any:
+        """Ask a service of the node that takes no arguments; return the future of its answer."""
+        client, kind = self._clients[name]
+        return client.call_async(kind.Request())
+
+    def granted(self) -> str:
+        """Try to enable an arm that must not be; return what is wrong: '' if it was refused."""
+        answer = self.switch(True)
+        self.spin_until(answer.done, CALL_PATIENCE_S)
+        if not answer.done():
+            return ''
+        said = answer.result()
+        return f'enabled: {said.message}' if said.success else ''
+
+    def _decided(self, since_ns: int) -> bool:
+        """Whether the arm follows its policy since then, or was disabled again."""
+        states = self.journal.states_since(since_ns)
+        return 'run' in states or ('ramp' in states and states[-1] == 'disabled')
 
     def wait_for_run(self, since_ns: int, patience_s: float = PATIENCE_S) -> bool:
         """Wait until the node says that it follows its policy, later than `since_ns`."""
@@ -259,8 +335,10 @@ class Rig:
         """Stop, put arm and cube back, and let the policy begin anew."""
         if not self.alive:
             raise RigError(f'the node died: {self.last_words()}')
-        if self.journal.state != 'idle':
+        if self.journal.state != 'disabled':
             self.disable()
+        else:  # commands may be waiting for this process, which waits for a core
+            self.spin_until(self._silence())
         place = PLACES[self.trials % len(PLACES)]
         self.trials += 1
         self.scene.reset(place, seed=self.trials)
@@ -284,15 +362,21 @@ class Rig:
 
     def close(self) -> None:
         """Disable, and end what runs in this process."""
-        if self.alive and self.journal.state != 'idle':
+        if self.alive and self.journal.state != 'disabled':
             self.disable()
         self.scene.close()
         self._executor.shutdown()
+        self.spy.destroy_node()
         self.node.destroy_node()
         rclpy.try_shutdown(context=self.context)
 
     def _listen(self) -> None:
         self._enable = self.node.create_client(SetBool, 'policy_node/enable')
+        self._clients = {
+            name: (self.node.create_client(kind, f'policy_node/{name}'), kind)
+            for name, kind in SERVICES.items()
+        }
+        self.speed = self.node.create_publisher(Float64, 'policy_node/speed', 1)
         self._faults = self.node.create_publisher(String, 'fault', DEPTH)
         for kind, topic, callback, depth in (
             (Log, '/rosout', self._take_log, LOG_DEPTH),

@@ -3,11 +3,13 @@
 """The simulated tabletop arm on real topics, in this process: it obeys, shows, and can be spoilt.
 
 A fault stands between a message and its topic: it gets the message and returns what is published.
+Commands are noted by a node of its own that could command as well, so that it counts as no arm.
 """
 
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +23,7 @@ from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from fault_campaign.trajectories import TrajectoryLog
-from fault_campaign.wire import CommandLog, Float64Array
+from fault_campaign.wire import JITTER_NS, CommandLog, Float64Array
 from motion_policy.robot import RobotSpec
 from motion_policy.simulation import TabletopSim
 from motion_policy.simulation.pacing import Pacer
@@ -30,13 +32,15 @@ from motion_policy.streams import stamp_ns
 STEP_NS = 10_000_000
 STEPS_PER_IMAGE = 4
 MAX_LAG_NS = 50_000_000
+OVERHANG = 0.02  # of its range, by which a joint here gets beyond its limits
 NOISE = 3  # values, of 256
 FIRST_CLOCK_NS = 1_000_000_000_000
 # Every command is judged, also those that come while this process waits for a core.
 LOSSLESS_DEPTH = 1000
 
-ImageFault = Callable[[Image], Sequence[Image]]
-JointFault = Callable[[JointState], Sequence[JointState]]
+# What is published in place of a message: messages, or bytes that are sent as they are.
+ImageFault = Callable[[Image], Sequence[Image | bytes]]
+JointFault = Callable[[JointState], Sequence[JointState | bytes]]
 
 
 class TabletopOnWire:
@@ -45,14 +49,23 @@ class TabletopOnWire:
     It obeys commands, or plays trajectories where the robot spec has them sent.
     """
 
-    def __init__(self, node: Node, robot: RobotSpec, camera: str, *, clock: bool) -> None:
+    def __init__(
+        self, node: Node, robot: RobotSpec, camera: str, *, clock: bool, spy: Node
+    ) -> None:
         self.robot = robot
         self.camera = camera
         self.sim = TabletopSim()
+        _widen(self.sim)
         self.log: CommandLog | TrajectoryLog
         self.image_fault: ImageFault | None = None
         self.joint_fault: JointFault | None = None
         self.clock_stands = False
+        self.blocked = False
+        self.sinks_by = np.zeros(len(robot.joints.names))  # from where the arm is commanded
+        self.encoder: Float64Array | None = None  # what a broken one says
+        self.more_effort = 0.0  # of joint 2
+        self.foreign: set[bytes] = set()  # commands that are not the node's
+        self.each_step: Callable[[], None] = lambda: None
         self.clock_ns = FIRST_CLOCK_NS if clock else 0
         self.last_image: Image | None = None
         self.last_stamps_ns = {'camera': 0, 'state': 0}
@@ -61,17 +74,52 @@ class TabletopOnWire:
         self._command: Float64Array | None = None
         self._pacer = Pacer(STEP_NS, time.monotonic_ns(), MAX_LAG_NS)
         self._clock = node.create_publisher(Clock, '/clock', 10) if clock else None
-        self._joints = node.create_publisher(JointState, robot.joints.state[0].topic, 10)
-        self._images = node.create_publisher(Image, robot.cameras[camera].topic, 10)
+        self._node = node
+        self._joints: Any = None
+        self._arm: Any = None
+        self.images = node.create_publisher(Image, robot.cameras[camera].topic, 10)
         command, joints = robot.joints.command[0], len(robot.joints.names)
-        plays = command.send == 'chunk'
-        self.log = TrajectoryLog(joints, robot.period_ns) if plays else CommandLog(joints)
-        self._subscription = node.create_subscription(
-            JointTrajectory if plays else Float64MultiArray,
+        self._plays = command.send == 'chunk'
+        if self._plays:
+            self.log = TrajectoryLog(joints, robot.period_ns)
+        else:
+            # Ticks wait for a step of /clock.
+            self.log = CommandLog(joints, STEP_NS if clock else JITTER_NS)
+        self._command_type = JointTrajectory if self._plays else Float64MultiArray
+        self._clock_told: list[tuple[int, int]] = []  # system time, simulated time without jumps
+        self._simulated_ns = 0
+        spy.create_publisher(self._command_type, command.topic, 1)
+        spy.create_subscription(
+            self._command_type,
             command.topic,
-            self._play if plays else self._obey,
+            self._play if self._plays else self._obey,
             QoSProfile(depth=LOSSLESS_DEPTH),
         )
+        self.speak()
+        self.listen()
+
+    def speak(self) -> None:
+        """The driver publishes joint states."""
+        self._joints = self._node.create_publisher(
+            JointState, self.robot.joints.state[0].topic, 10
+        )
+
+    def fall_silent(self) -> None:
+        """The driver's publisher goes, and the arm with it stays where it is."""
+        self._node.destroy_publisher(self._joints)
+        self._joints, self.blocked = None, True
+
+    def listen(self) -> None:
+        """The arm's own subscription; what it obeys is noted elsewhere."""
+        self._arm = self._node.create_subscription(
+            self._command_type, self.robot.joints.command[0].topic, lambda message: None, 10
+        )
+        self.blocked = False
+
+    def turn_deaf(self) -> None:
+        """The arm's subscription goes; it keeps its last command."""
+        self._node.destroy_subscription(self._arm)
+        self._arm = None
 
     @property
     def now_ns(self) -> int:
@@ -87,6 +135,7 @@ class TabletopOnWire:
         """Put arm and cube back; the arm stands at home until it is told otherwise."""
         self.sim.reset(place, seed)
         self._command = None
+        self.sinks_by[:] = 0.0
         if isinstance(self.log, TrajectoryLog):
             self.log.let_go()
 
@@ -98,8 +147,11 @@ class TabletopOnWire:
         """Let 10 ms pass and publish what is due."""
         if isinstance(self.log, TrajectoryLog):
             self._command = self.log.target(time.time_ns())
-        self.sim.step(self._command, STEP_NS * 1e-9)
+        if not self.blocked:
+            target = None if self._command is None else self._command + self.sinks_by
+            self.sim.step(target, STEP_NS * 1e-9)
         self.steps += 1
+        self.each_step()
         if self._clock is not None and not self.clock_stands:
             self.jump(STEP_NS)
         self.publish_joints()
@@ -107,23 +159,40 @@ class TabletopOnWire:
             self.publish_image()
         self._pacer.step_done(time.monotonic_ns())
 
+    def put(self, position: Float64Array) -> None:
+        """Put the arm somewhere, at rest; (J,)."""
+        self.sim.show(position, self.sim.cube_pose)
+        self.sim.data.qvel[:] = 0.0
+        self._command = np.array(position)
+        if isinstance(self.log, TrajectoryLog):
+            self.log.let_go()
+
     def jump(self, by_ns: int) -> int:
         """Move /clock; return the system time at which it is told."""
         assert self._clock is not None
         self.clock_ns += by_ns
         told_ns = time.time_ns()
+        self._simulated_ns += STEP_NS if by_ns == STEP_NS else 0
+        self._clock_told.append((told_ns, self._simulated_ns))
         self._clock.publish(Clock(clock=time_message(self.clock_ns)))
         return told_ns
 
     def publish_joints(self) -> None:
         """Publish the joint state, in another order than the spec's, as broadcasters do it."""
+        if self._joints is None:
+            return
         message = JointState(name=list(self.robot.joints.names[::-1]))
-        message.position = self.sim.qpos[::-1].tolist()
+        position = self.sim.qpos if self.encoder is None else self.encoder
+        message.position = position[::-1].tolist()
         message.velocity = self.sim.qvel[::-1].tolist()
+        effort = self.sim.effort
+        effort[1] += self.more_effort
+        message.effort = effort[::-1].tolist()
         message.header.stamp = time_message(self.now_ns)
         for part in self.joint_fault(message) if self.joint_fault else (message,):
             self._joints.publish(part)
-            self.last_stamps_ns['state'] = stamp_ns(part)
+            if isinstance(part, JointState):
+                self.last_stamps_ns['state'] = stamp_ns(part)
 
     def publish_image(self) -> None:
         """Publish a picture of now, with the noise that the sensor of a camera has."""
@@ -132,9 +201,10 @@ class TabletopOnWire:
         noise = self._random.integers(0, NOISE, clean.shape, np.uint8)
         message = image_message(np.minimum(clean, 256 - NOISE) + noise, time_message(self.now_ns))
         for part in self.image_fault(message) if self.image_fault else (message,):
-            self._images.publish(part)
-            self.last_stamps_ns['camera'] = stamp_ns(part)
-            self.last_image = part
+            self.images.publish(part)
+            if isinstance(part, Image):
+                self.last_stamps_ns['camera'] = stamp_ns(part)
+                self.last_image = part
 
     def close(self) -> None:
         """Free the renderer."""
@@ -142,12 +212,40 @@ class TabletopOnWire:
 
     def _obey(self, message: Float64MultiArray, info: Mapping[str, Any]) -> None:
         position = np.array(message.data)
-        self.log.add(position, int(info['source_timestamp']), self.sim.qpos)
-        if position.shape == (self.log.joints,) and np.isfinite(position).all():
+        if position.tobytes() in self.foreign:
+            return
+        sent_ns = int(info['source_timestamp'])
+        self.log.add(position, sent_ns, self.sim.qpos, self._simulated_at(sent_ns))  # type: ignore
+        if position.shape == (self.log.joints,) and np.isfinite(position).all() and self._arm:
             self._command = position
 
     def _play(self, message: JointTrajectory, info: Mapping[str, Any]) -> None:
-        self.log.add(message, int(info['source_timestamp']), self.sim.qpos)
+        if message.points and np.array(message.points[0].positions).tobytes() in self.foreign:
+            return
+        self.log.add(message, int(info['source_timestamp']), self.sim.qpos)  # type: ignore
+
+    def _simulated_at(self, sent_ns: int) -> int | None:
+        """Simulated time at which a command was sent: ticks stand on multiples of the period."""
+        if self._clock is None:
+            return None
+        place = bisect_left(self._clock_told, (sent_ns, 0)) - 1
+        told_ns = self._clock_told[max(0, place)][1] if self._clock_told else 0
+        log, period_ns = self.log, self.robot.period_ns
+        assert isinstance(log, CommandLog)
+        if not len(log):
+            return told_ns
+        return log.at_ns[-1] + max(1, round((told_ns - log.at_ns[-1]) / period_ns)) * period_ns
+
+
+def _widen(sim: TabletopSim) -> None:
+    """Let joints stand a little beyond their limits, as those of real arms do."""
+    for name in sim.joint_names:
+        joint = sim.model.joint(name)
+        low, high = joint.range
+        joint.range = (low - OVERHANG * (high - low), high + OVERHANG * (high - low))
+    low, high = sim.model.actuator_ctrlrange.T.copy()
+    sim.model.actuator_ctrlrange[:, 0] = low - OVERHANG * (high - low)
+    sim.model.actuator_ctrlrange[:, 1] = high + OVERHANG * (high - low)
 
 
 def time_message(time_ns: int) -> Time:

@@ -15,10 +15,12 @@ from control_path.full_size import Size, save_act
 
 from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
 from motion_policy.robot import RobotSpec, load_robot_spec
+from motion_policy.robot.spec import GripperSpec
 
-# Where a fault is injected: into the messages of the arm, the policy's answers, /clock, the
-# process that the policy has for itself, or anywhere while whole chunks are sent.
-Where = Literal['arm', 'policy', 'clock', 'process', 'chunks']
+# Where a fault is injected: into the policy's answers, the messages of the arm, the node and what
+# is asked of it, the switches, a gripper or effort, /clock, the process that the policy has for
+# itself, or anywhere while whole chunks are sent.
+Where = Literal['policy', 'arm', 'node', 'switches', 'tools', 'clock', 'process', 'chunks']
 
 ROBOT, CHECKPOINT = 'tabletop_sim', 'sarnn_tabletop'
 PLAIN, FAULTY = 'motion_policy.nodes.policy_node', 'fault_campaign.policy_with_faults'
@@ -32,6 +34,11 @@ SMALL_ACT = Size(
 )  # fmt: skip
 STEP_TIMEOUT_S = 0.7  # half a chunk takes longer to be played
 SEND_AHEAD_S = 1.0
+PROCESS_RESUME_S = 30.0
+STOP_TIMEOUT_S, DEAD_MAN_TIMEOUT_S = 0.5, 0.3
+GRIPPER = GripperSpec(open=0.015, closed=-0.008, open_at=0.010, close_at=0.002)
+HOME = (0.0, -1.05, 0.45, 0.95, 0.015)
+EFFORT_LIMITS = (0.0, 200.0, 0.0, 0.0, 0.0)
 TRAJECTORY = {
     'topic': 'arm/joint_trajectory', 'type': 'trajectory_msgs/msg/JointTrajectory',
     'send': 'chunk',
@@ -47,17 +54,26 @@ class Setup:
         sim_time: whether time is that of /clock.
         chunks: whether the policy answers chunks, in a process of its own.
         plays: whether the arm plays whole chunks.
+        switches: whether there are an emergency stop and a dead-man switch.
+        tools: whether the spec has a gripper that is open or closed, a home and effort limits.
     """
 
     module: str = FAULTY
     sim_time: bool = False
     chunks: bool = False
     plays: bool = False
+    switches: bool = False
+    tools: bool = False
 
     @property
     def robot(self) -> RobotSpec:
         """The arm."""
         robot = load_robot_spec(ROBOT)
+        if self.tools:
+            joints = robot.joints.model_copy(update={'grippers': {'gripper': GRIPPER}})
+            return robot.model_copy(
+                update={'joints': joints, 'home': HOME, 'effort_limits': EFFORT_LIMITS}
+            )
         if not self.plays:
             return robot
         command = robot.joints.command[0].model_copy(update=TRAJECTORY)
@@ -75,8 +91,17 @@ class Setup:
                 'inference.isolation': 'process',
                 'inference.timeout': f'{STEP_TIMEOUT_S}',
                 'chunk.send_ahead': f'{SEND_AHEAD_S}',
+                # A process of its own takes seconds to be begun anew.
+                'auto_resume': f'{PROCESS_RESUME_S}',
             }
-        if self.plays:
+        if self.switches:
+            parameters |= {
+                'require_emergency_stop': 'true',
+                'emergency_stop_timeout': f'{STOP_TIMEOUT_S}',
+                'dead_man_topic': 'joy',
+                'dead_man_timeout': f'{DEAD_MAN_TIMEOUT_S}',
+            }
+        if self.plays or self.tools:
             file = folder / 'robot.yaml'
             file.write_text(self.robot.to_yaml(), encoding='utf-8')
             parameters['robot'] = str(file)
@@ -87,6 +112,9 @@ class Setup:
 SETUPS: dict[Where, Setup] = {
     'policy': Setup(),
     'arm': Setup(PLAIN),
+    'node': Setup(),
+    'switches': Setup(PLAIN, switches=True),
+    'tools': Setup(tools=True),
     'clock': Setup(PLAIN, sim_time=True),
     'process': Setup(chunks=True),
     'chunks': Setup(chunks=True, plays=True),

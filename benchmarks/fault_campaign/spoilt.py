@@ -18,6 +18,7 @@ from motion_policy.streams import stamp_ns
 
 LATE_NS = 350_000_000
 JUMP_NS = 10_000_000_000
+RARE_NS = 500_000_000
 REORDERED = 3  # joint states at a time
 
 
@@ -43,6 +44,20 @@ def same_again(rig: Rig) -> ImageFault:
     frozen = rig.scene.last_image
     assert frozen is not None
     return lambda message: [frozen]
+
+
+def rare(_rig: Rig) -> ImageFault:
+    """Two pictures a second: each of them is there for a moment, and then too old."""
+    last_ns = 0
+
+    def thin_out(message: Image) -> list[Image]:
+        nonlocal last_ns
+        if stamp_ns(message) - last_ns < RARE_NS:
+            return []
+        last_ns = stamp_ns(message)
+        return [message]
+
+    return thin_out
 
 
 def black(_rig: Rig) -> ImageFault:
@@ -117,7 +132,7 @@ def without_a_joint(rng: np.random.Generator) -> JointFault:
     lost = int(rng.integers(5))
 
     def drop(message: JointState) -> list[JointState]:
-        for values in (message.name, message.position, message.velocity):
+        for values in (message.name, message.position, message.velocity, message.effort):
             del values[lost]
         return [message]
 
@@ -135,11 +150,78 @@ def not_a_number(rng: np.random.Generator) -> JointFault:
     return spoil
 
 
-def from_another_time(_rng: np.random.Generator) -> JointFault:
-    """Joint states from long ago."""
+def joints_stamped(by_ns: int) -> Callable[[np.random.Generator], JointFault]:
+    """Joint states from another time."""
 
-    def shift(message: JointState) -> list[JointState]:
-        message.header.stamp = time_message(stamp_ns(message) - JUMP_NS)
+    def make(_rng: np.random.Generator) -> JointFault:
+        def shift(message: JointState) -> list[JointState]:
+            message.header.stamp = time_message(stamp_ns(message) + by_ns)
+            return [message]
+
+        return shift
+
+    return make
+
+
+def without_names(_rng: np.random.Generator) -> JointFault:
+    """Joint states that name no joint."""
+
+    def drop(message: JointState) -> list[JointState]:
+        message.name = []
         return [message]
 
-    return shift
+    return drop
+
+
+def with_a_joint_twice(rng: np.random.Generator) -> JointFault:
+    """Joint states that name a joint twice, with two positions."""
+    joint = int(rng.integers(5))
+
+    def double(message: JointState) -> list[JointState]:
+        message.name.append(message.name[joint])
+        for values in (message.position, message.velocity, message.effort):
+            values.append(values[joint] + 1.0)
+        return [message]
+
+    return double
+
+
+def in_two_parts(rng: np.random.Generator) -> JointFault:
+    """Joint states in two messages, as two drivers send them."""
+    first = int(rng.integers(1, 5))
+
+    def divide(message: JointState) -> list[JointState]:
+        parts = []
+        for part in (slice(0, first), slice(first, None)):
+            half = JointState(header=message.header, name=message.name[part])
+            half.position, half.velocity = message.position[part], message.velocity[part]
+            half.effort = message.effort[part]
+            parts.append(half)
+        return parts
+
+    return divide
+
+
+def few_bytes(_rng: np.random.Generator) -> bytes:
+    """A message of six bytes."""
+    return bytes(6)
+
+
+def random_bytes(rng: np.random.Generator) -> bytes:
+    """A message of any bytes, of any length."""
+    return b'\x00\x01\x00\x00' + rng.bytes(int(rng.integers(0, 300)))
+
+
+def with_joints(make: Callable[[np.random.Generator], bytes]) -> Callable[..., JointFault]:
+    """Damaged messages beside joint states that are in order."""
+    return lambda rng: lambda message: [make(rng), message]
+
+
+def no_joints(make: Callable[[np.random.Generator], bytes]) -> Callable[..., JointFault]:
+    """Damaged messages in place of joint states."""
+    return lambda rng: lambda message: [make(rng)]
+
+
+def with_pictures(make: Callable[[np.random.Generator], bytes]) -> Callable[[Rig], ImageFault]:
+    """Damaged messages beside pictures that are in order."""
+    return lambda rig: lambda message: [make(np.random.default_rng(rig.scene.steps)), message]

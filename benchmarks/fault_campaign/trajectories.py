@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trajectories that went over the wire, what an arm that plays them goes through, and verdicts.
 
-Between two points a controller goes straight, as it does where positions are all that it is told.
+Between two points the arm goes straight here; the velocities at the points are judged as such. One
+without a stamp is played from when it was sent.
 """
 
 from __future__ import annotations
@@ -13,21 +14,36 @@ from dataclasses import dataclass, field
 import numpy as np
 from trajectory_msgs.msg import JointTrajectory
 
-from fault_campaign.wire import BoolArray, CommandLog, Float64Array, Wire
+from fault_campaign.wire import (
+    JITTER_NS,
+    ROUNDING,
+    BoolArray,
+    CommandLog,
+    Float64Array,
+    Wire,
+)
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import stamp_ns
 
 STRAIGHT = 1e-9  # rad or m: a point lies on a line
 NANOSECONDS_PER_S = 1_000_000_000
+ROUNDING_NS = 1_000
+RELATIVE_ROUNDING = 1e-5
+# Of a message without a stamp: from where the arm is by then to its second point.
+UNSURE_POINTS = 2
 
 
 @dataclass(frozen=True)
 class Sent:
-    """One message: when it was sent, when its points (n, J) are to be reached (n,)."""
+    """One message: when it was sent, when its points (n, J) are to be reached (n,), at what
+    speeds (n, J); `at_once` without a stamp.
+    """
 
     sent_ns: int
     times_ns: list[int]
     points: Float64Array
+    velocities: Float64Array
+    at_once: bool = False
 
 
 @dataclass
@@ -35,6 +51,8 @@ class Path:
     """What was played: points, when each was reached, and when the way to it began.
 
     An arm that stands takes a period, `period_ns`, for its way to the first point of a message.
+    `jitter_ns` is how well the times are known: those of messages without a stamp are not exact.
+    `turns` says which points are none of a message, but where the next one has taken over.
     """
 
     period_ns: int
@@ -42,6 +60,8 @@ class Path:
     begins_ns: list[int] = field(default_factory=list)
     points: list[Float64Array] = field(default_factory=list)
     measured: list[Float64Array] = field(default_factory=list)
+    jitter_ns: list[int] = field(default_factory=list)
+    turns: list[bool] = field(default_factory=list)
 
     def at(self, time_ns: int) -> Float64Array:
         """Where it leads at a time; before its first point there, after its last one there."""
@@ -71,25 +91,37 @@ class Path:
             if goes_on:
                 begin_ns = before_ns
             else:  # it turns off between two points
-                self._add(since_ns, before_ns, here, measured)
+                self._add(since_ns, before_ns, here, measured, ROUNDING_NS, turns=True)
                 begin_ns = since_ns
         else:
             self._cut(kept)
-        for time_ns, point in zip(message.times_ns, message.points, strict=True):
-            self._add(time_ns, begin_ns, point, measured)
+        for place, time_ns in enumerate(message.times_ns):
+            unsure = message.at_once and place < UNSURE_POINTS
+            jitter_ns = JITTER_NS if unsure else ROUNDING_NS
+            self._add(time_ns, begin_ns, message.points[place], measured, jitter_ns)
             begin_ns = time_ns
 
     def _cut(self, kept: int) -> None:
-        for values in (self.times_ns, self.begins_ns, self.points, self.measured):
+        for values in (
+            self.times_ns, self.begins_ns, self.points, self.measured, self.jitter_ns, self.turns
+        ):  # fmt: skip
             del values[kept:]  # type: ignore[attr-defined]
 
     def _add(
-        self, time_ns: int, begin_ns: int, point: Float64Array, measured: Float64Array
+        self,
+        time_ns: int,
+        begin_ns: int,
+        point: Float64Array,
+        measured: Float64Array,
+        jitter_ns: int,
+        turns: bool = False,
     ) -> None:
         self.times_ns.append(time_ns)
         self.begins_ns.append(begin_ns)
         self.points.append(point)
         self.measured.append(measured)
+        self.jitter_ns.append(jitter_ns)
+        self.turns.append(turns)
 
 
 class TrajectoryLog:
@@ -109,15 +141,21 @@ class TrajectoryLog:
         """Take a message; one without points, of another width or with times that are no times
         is noted as unsound and not played.
         """
-        stamp = stamp_ns(message)
+        stamp = stamp_ns(message) or sent_ns
         after = [point.time_from_start for point in message.points]
         times = [stamp + t.sec * NANOSECONDS_PER_S + t.nanosec for t in after]
         sound = bool(times) and times[0] > stamp and bool((np.diff(times) > 0).all())
-        if not sound or {len(point.positions) for point in message.points} != {self.joints}:
+        widths = {
+            len(values)
+            for point in message.points
+            for values in (point.positions, point.velocities)
+        }
+        if not sound or widths != {self.joints}:
             self.unsound.append(sent_ns)
             return
         points = np.array([point.positions for point in message.points])
-        sent = Sent(sent_ns, times, points)
+        velocities = np.array([point.velocities for point in message.points])
+        sent = Sent(sent_ns, times, points, velocities, at_once=not stamp_ns(message))
         self.messages.append(sent)
         self.path.replace(stamp, sent, measured.copy())
         self._obeyed = True
@@ -158,17 +196,34 @@ class PlayedWire(Wire):
     the arm with it. It has to be sound, to reach no further than `ahead_ns`, and to end at rest.
     """
 
+    _ignored = ('too soon', 'speeding late')  # nothing is sent in most periods
+    _braking_jitter = 1.0
+
     def __init__(self, log: TrajectoryLog, robot: RobotSpec, ahead_ns: int) -> None:
         path = log.path
-        played = CommandLog(log.joints)
-        for point, begin_ns, measured in zip(
-            path.points, path.begins_ns, path.measured, strict=True
+        played, jitter_ns, counted, turns = CommandLog(log.joints), [], [], []
+        last_ns, last = 0, None
+        for place, (begin_ns, end_ns) in enumerate(
+            zip(path.begins_ns, path.times_ns, strict=True)
         ):
-            played.add(point, begin_ns, measured)
-        spans_ns = np.array(path.times_ns) - np.array(path.begins_ns)
-        super().__init__(played, robot, spans_ns)
+            if last is not None and begin_ns > last_ns:  # the arm stood meanwhile
+                played.add(last, last_ns, path.measured[place], begin_ns)
+                jitter_ns.append(path.jitter_ns[place])
+                counted.append(False)
+                turns.append(False)
+            last_ns, last = end_ns, path.points[place]
+            played.add(last, begin_ns, path.measured[place], end_ns)
+            jitter_ns.append(path.jitter_ns[place])
+            turns.append(path.turns[place])
+            counted.append(not (path.turns[place] or path.turns[max(0, place - 1)]))
+        super().__init__(played, robot, np.array(jitter_ns, dtype=np.int64))
+        # The way on which a message without a stamp came is no period of braking. What was gone of
+        # it had the speed of the whole way, which its own message is judged by.
+        self._counted = np.array(counted, dtype=np.bool_)
+        self.breaches['acceleration'] &= ~np.array(turns, dtype=np.bool_)
         self._messages_ns = np.array([message.sent_ns for message in log.messages])
         self.breaches['width'] |= self._at(log.unsound)
+        self.breaches['unlike'] = self._at([])
         self.breaches['ahead'] = self._at(
             [m.sent_ns for m in log.messages if m.times_ns[-1] - m.sent_ns > ahead_ns]
         )
@@ -193,15 +248,32 @@ class PlayedWire(Wire):
         return mask
 
     def _unplayed(self, message: Sent) -> list[str]:
-        """What a whole message does against the limits, with a stop at once behind its end."""
-        points, dt = message.points, np.diff(message.times_ns)[:, None] * 1e-9
+        """What a whole message does against the limits, with a stop at once behind its end.
+
+        The velocities at its points are those of the way to them, and the last is rest: else its
+        controller would refuse it, or leave the straight way.
+        """
+        points, dt, limits = (
+            message.points,
+            np.diff(message.times_ns)[:, None] * 1e-9,
+            self._limits,
+        )
         velocity = np.diff(points, axis=0) / dt
         after = np.concatenate((velocity[1:], np.zeros_like(velocity[:1])))
         spacing = (dt + np.concatenate((dt[1:], dt[-1:]))) / 2
+        slack = 1 + RELATIVE_ROUNDING
+        low, high = limits.position.T
+        unlike = np.abs(message.velocities[1:] - velocity) > limits.acceleration * dt * slack
         found = {
-            'non-finite': not np.isfinite(points).all(),
-            'position': ((points < self._low) | (points > self._high)).any(),
-            'velocity': (np.abs(velocity) > self._max_velocity).any(),
-            'acceleration': (np.abs(after - velocity) / spacing > self._max_acceleration).any(),
+            'non-finite': not (
+                np.isfinite(points).all() and np.isfinite(message.velocities).all()
+            ),
+            'position': ((points < low - ROUNDING) | (points > high + ROUNDING)).any(),
+            'velocity': (np.abs(velocity) > limits.velocity * slack).any()
+            or (np.abs(message.velocities) > limits.velocity * slack).any(),
+            'acceleration': (
+                np.abs(after - velocity) / spacing > limits.acceleration * slack
+            ).any(),
+            'unlike': unlike.any() or message.velocities[-1].any(),
         }
         return [name for name, broken in found.items() if broken]

@@ -64,8 +64,11 @@ def act_batch(policy: ACTPolicy, batch: int) -> ChunkBatch:
     )
 
 
-def our_act_step(policy: ACTPolicy, batch: ChunkBatch) -> Step:
-    """The step of `motion-policy train`, without augmentation; returns the loss before it."""
+def our_act_step(policy: ACTPolicy, batch: ChunkBatch, mixed: torch.dtype | None = None) -> Step:
+    """The step of `motion-policy train`, without augmentation; returns the loss before it.
+
+    With `mixed`, the forward pass is in automatic mixed precision of that type.
+    """
     still = MomentAugmentation(AugmentationConfig(image_noise=0, joint_noise=0))
     optimizer = torch.optim.AdamW(
         policy.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY, fused=FUSED_EVERYWHERE
@@ -73,13 +76,14 @@ def our_act_step(policy: ACTPolicy, batch: ChunkBatch) -> Step:
 
     def step() -> float:
         generator = generator_for(SEED, device=policy.device)
-        terms = act_terms(policy, batch, still, generator)
+        with _autocast(policy, mixed):
+            terms = act_terms(policy, batch, still, generator)
         return _update(optimizer, terms['action'] + KL_WEIGHT * terms['kl'])
 
     return step
 
 
-def plain_act_step(policy: ACTPolicy, batch: ChunkBatch) -> Step:
+def plain_act_step(policy: ACTPolicy, batch: ChunkBatch, mixed: torch.dtype | None = None) -> Step:
     """The step of the straightforward implementation."""
     network = PlainACT(policy.network).network.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY)
@@ -90,13 +94,18 @@ def plain_act_step(policy: ACTPolicy, batch: ChunkBatch) -> Step:
         vector, targets = policy.normalise_qpos(batch.qpos), policy.normalise_target(batch.targets)
         noise = torch.empty(batch.size, policy.config.latent_dim, device=policy.device)
         noise.normal_(generator=generator_for(SEED, device=policy.device))
-        chunk = network([images], vector, targets, batch.valid, noise)
+        with _autocast(policy, mixed):
+            chunk = network([images], vector, targets, batch.valid, noise)
         errors = (chunk.targets - targets).abs()[batch.valid].mean()
         variance = chunk.log_variance
         each = -0.5 * (1 + variance - chunk.mean.square() - variance.exp())
         return _update(optimizer, errors + KL_WEIGHT * each.sum(-1).mean())
 
     return step
+
+
+def _autocast(policy: ACTPolicy, mixed: torch.dtype | None) -> torch.autocast:
+    return torch.autocast(policy.device.type, mixed, enabled=mixed is not None)
 
 
 def _update(optimizer: torch.optim.Optimizer, loss: Tensor) -> float:

@@ -2,31 +2,35 @@
 # SPDX-License-Identifier: Apache-2.0
 """`motion-policy bench WHAT...`: run benchmarks/WHAT.py and show ours against its reference.
 
-Every file in benchmarks/ is one benchmark, with SUMMARY and `run(seconds)`; nothing else is
-offered.
+Every file in benchmarks/ is one benchmark, with SUMMARY, `lines(seconds, device)` and, where it
+measures on a GPU too, DEVICES; nothing else is offered. What is measured is told at once, and
+kept in the file whatever comes after: a line that fails ends no other line.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import platform
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+import torch
 import tyro
 from rich.console import Console
 from rich.table import Table
 
-from motion_policy.cli.measurement import Measurement
+from motion_policy.cli.measurement import GPU, Line, Measurement
 from motion_policy.errors import UserError
-from motion_policy.evaluation.report import write_text
+from motion_policy.files import write_json
 from motion_policy.share import share_dir
+
+CPU = 'cpu'
 
 
 def benchmark_files() -> dict[str, Path]:
@@ -51,8 +55,10 @@ class Arguments:
     ]
     seconds: float = 10.0
     """how long each line is measured"""
+    device: Literal['auto', 'cpu', 'cuda'] = 'auto'
+    """where the networks compute; auto: on the GPU if there is one and the benchmark is for it"""
     json: Path | None = None
-    """write {"results": [...]} to this file"""
+    """write {"results": [...]} to this file, anew after each line"""
 
 
 def run(arguments: Arguments) -> int:
@@ -67,15 +73,70 @@ def run(arguments: Arguments) -> int:
         raise UserError(f'bench: --seconds is {arguments.seconds}, expected a number > 0')
     console = Console()
     results: list[Measurement] = []
+    failed: list[str] = []
+    _write(arguments.json, results, failed)
     for name in arguments.what:
         module = _load(name, files[name])
-        console.print(f'[bold]{name}[/bold]: {module.SUMMARY}')
-        results += module.run(arguments.seconds)
+        device = _device(name, module, arguments.device)
+        lines = module.lines(arguments.seconds, device)
+        console.print(
+            f'[bold]{name}[/bold]: {module.SUMMARY}; {len(lines)} parts on {device}, each for '
+            f'about {arguments.seconds:g} s after it is set up'
+        )
+        for number, line in enumerate(lines, 1):
+            try:
+                if not _measure(line, f'{name}, part {number} of {len(lines)}', results, console):
+                    failed.append(f'{name}, part {number}')
+            finally:  # also of a part that was stopped
+                _write(arguments.json, results, failed)
     console.print(_table(results))
-    if arguments.json is not None:
-        content = {'results': [result.to_json() for result in results], 'machine': _machine()}
-        write_text(arguments.json, json.dumps(content, indent=2) + '\n')
-    return 0
+    if failed:
+        console.print(f'failed: {"; ".join(failed)}', style='red', markup=False)
+    return 1 if failed else 0
+
+
+def _device(name: str, module: ModuleType, wanted: str) -> str:
+    """Where a benchmark computes. UserError for a GPU that it cannot use."""
+    known = getattr(module, 'DEVICES', (CPU,))
+    if wanted == CPU or (wanted == 'auto' and not (GPU in known and torch.cuda.is_available())):
+        return CPU
+    if GPU not in known:
+        raise UserError(f'bench: {name} measures on the CPU only, found --device cuda')
+    if not torch.cuda.is_available():
+        raise UserError('bench: --device cuda, but PyTorch finds no GPU here')
+    return GPU
+
+
+def _measure(line: Line, name: str, results: list[Measurement], console: Console) -> bool:
+    """Measure one part, tell what was found; whether it came to its end."""
+    try:
+        for result in line():
+            results.append(result)
+            console.print(_told(result), markup=False, highlight=False, soft_wrap=True)
+    except Exception:  # a network that a machine cannot compute must not cost the other lines
+        console.print(f'{name} failed:', style='red', markup=False)
+        console.print(traceback.format_exc(), markup=False, highlight=False, soft_wrap=True)
+        return False
+    return True
+
+
+def _told(result: Measurement) -> str:
+    verdict = 'met' if result.met else 'missed'
+    return (
+        f'  {result.what}: {result.ours:.3f} of {result.reference:.3f} {result.unit}, ratio '
+        f'{result.ratio:.2f}, target <= {result.target:.2f} {verdict}'
+    )
+
+
+def _write(path: Path | None, results: Sequence[Measurement], failed: Sequence[str]) -> None:
+    """All that was measured so far."""
+    if path is not None:
+        content = {
+            'results': [result.to_json() for result in results],
+            'failed': list(failed),
+            'machine': _machine(),
+        }
+        write_json(path, content)
 
 
 def _load(name: str, path: Path) -> ModuleType:
@@ -119,6 +180,7 @@ def _machine() -> dict[str, Any]:
         'processor': _processor(),
         'cores': len(os.sched_getaffinity(0)),
         'load_average': os.getloadavg()[0],
+        **({'gpu': torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
         'python': platform.python_version(),
         **versions,
     }

@@ -4,15 +4,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
 
+from motion_policy.cli.literal import escape
 from motion_policy.episodes import (
     EpisodeError,
     check_episode,
@@ -20,6 +19,7 @@ from motion_policy.episodes import (
     repair_episode,
 )
 from motion_policy.episodes.layout import PART_SUFFIX
+from motion_policy.files import write_json
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ def run(arguments: Arguments) -> int:
     unsound = sum(bool(problems) for problems in found.values())
     console.print(f'{len(found) - unsound} of {len(found)} episodes are sound')
     if arguments.json:
-        report = {'sound': unsound == 0, 'problems': found}
-        arguments.json.write_text(json.dumps(report, indent=2), encoding='utf-8')
+        write_json(arguments.json, {'sound': unsound == 0, 'problems': found})
     return 1 if unsound else 0
 
 

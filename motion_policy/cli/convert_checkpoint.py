@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 
+from motion_policy.cli.literal import escape
+from motion_policy.cli.pairs import named_pairs
 from motion_policy.episodes.eipl_data import read_bounds
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec, load_robot_spec
+from motion_policy.robot.units import Units
 
 if TYPE_CHECKING:
     from motion_policy.policies.base import Model
@@ -72,6 +74,18 @@ class Arguments:
     decoder_layers: int | None = None
     """act: decoder layers that its answer comes from; default 1, as in the original."""
 
+    joints: str = ''
+    """lerobot: the names that the folder has for joints, where they are not the robot's:
+    NAME=NAME_IN_FILE, joined by commas."""
+
+    units: Units | None = None
+    """lerobot: what it counts positions in: rad (and m, as they are), degrees, or normalized: -100
+    to 100 of the range of each joint's limits; with both of these grippers from 0 to 100."""
+
+    grippers: tuple[float, float] | None = None
+    """lerobot: the positions in m that 0 (closed) and 1 (open) of a gripper stand for, where the
+    robot's joints named *gripper count metres; with --units, 0 and 100."""
+
     slim: bool = False
     """Leave out what only training needs: the encoder of ACT's CVAE."""
 
@@ -119,7 +133,9 @@ EIPL_ONLY = (
     'cae',
     'feat_bounds',
 )
+LEROBOT_ONLY = ('joints', 'units', 'grippers')
 MEANT_FOR = {
+    **dict.fromkeys(LEROBOT_ONLY, ('lerobot',)),
     **dict.fromkeys(ACT_ONLY, ('act',)),
     **dict.fromkeys(EIPL_ONLY, ('eipl',)),
     'cameras': ('act', 'lerobot'),
@@ -236,7 +252,14 @@ def _from_act(arguments: Arguments, robot: RobotSpec | None) -> tuple[Conversion
 def _from_lerobot(arguments: Arguments, robot: RobotSpec | None) -> tuple[Conversion, str]:
     from motion_policy.policies.convert_lerobot import LeRobotOptions, from_lerobot
 
-    options = LeRobotOptions(_names(arguments.cameras), robot, arguments.rate)
+    options = LeRobotOptions(
+        cameras=_names(arguments.cameras),
+        robot=robot,
+        rate=arguments.rate,
+        joints=named_pairs(arguments.joints, 'convert-checkpoint: --joints') or {},
+        units=arguments.units,
+        grippers=arguments.grippers,
+    )
     return from_lerobot(arguments.source, options), f'ACT of LeRobot in {arguments.source}'
 
 

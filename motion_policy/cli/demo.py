@@ -8,7 +8,6 @@ counts, and lets the film be drawn from what it heard.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from motion_policy.cli.processes import NodeDiedError, NodeProcesses
 from motion_policy.errors import UserError
 from motion_policy.evaluation.trial_film import TrialRecord
 from motion_policy.evaluation.video_file import check_video_path
+from motion_policy.files import check_output, write_json
 from motion_policy.nodes.environment import KEEP_FREED_MEMORY
 from motion_policy.nodes.scene_client import SceneClient, SceneError
 from motion_policy.nodes.trial_listener import TrialListener
@@ -93,7 +93,7 @@ def run(arguments: Arguments) -> int:
             return 1
     summary = _summary(outcomes, arguments)
     if arguments.json:
-        arguments.json.write_text(json.dumps(summary, indent=2), encoding='utf-8')
+        write_json(arguments.json, summary)
     _print_table(summary, console)
     if not arguments.no_film:
         console.print(f'film: {arguments.out}', markup=False, soft_wrap=True)
@@ -108,7 +108,7 @@ def _check(arguments: Arguments) -> None:
     if not 0 <= arguments.require <= 1:
         raise UserError(f'--require is {arguments.require}, expected a share from 0 to 1')
     if not arguments.no_film:
-        check_video_path(arguments.out)
+        check_output(check_video_path(arguments.out))
         if find_spec('av') is None:
             raise UserError("the film needs PyAV: pip install 'motion_policy[sim]', or --no-film")
     robot = load_robot_spec(ROBOT)

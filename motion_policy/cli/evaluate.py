@@ -48,6 +48,7 @@ from motion_policy.evaluation.threads import one_thread
 from motion_policy.evaluation.trials import TrialRunner
 from motion_policy.evaluation.video_file import check_video_path
 from motion_policy.evaluation.watching import Foresight
+from motion_policy.files import make_folder
 from motion_policy.policies import Policy, load_policy, read_policy_spec
 from motion_policy.policies.backends import BackEndChoice, chosen, use_back_end
 from motion_policy.policies.checkpoint import find_checkpoint
@@ -178,7 +179,7 @@ def _run_recordings(arguments: Arguments) -> int:
     print_table(console, title, table)
     video = arguments.video
     if video is None and arguments.out is not None:
-        video = arguments.out / 'evaluation.mp4'
+        video = make_folder(arguments.out) / 'evaluation.mp4'
     if video is not None:
         with console.status('writing the video'):
             write_first_video(evaluation, video)
@@ -227,7 +228,7 @@ def _run_scene(arguments: Arguments) -> int:
         print_table(console, title, detection_table(noticed['detection']))
     console.print(
         f'{count} trials in {taken_s:.0f} s: {taken_s / count:.2f} s each, {jobs} job(s), '
-        f'{_computed_by(runner.policy)}'
+        f'{_computed_by(runner.policy, _back_end(arguments))}'
     )
     if arguments.video is not None:
         with console.status('filming the first trial of each position'):
@@ -260,9 +261,12 @@ def _back_end(arguments: Arguments) -> BackEndChoice:
         raise UserError(f'evaluate: --{error}') from None
 
 
-def _computed_by(policy: Policy) -> str:
+def _computed_by(policy: Policy, asked: BackEndChoice) -> str:
     choice = chosen(policy)
-    return f'back end {choice.name} in {choice.precision}'
+    other = (
+        '' if choice.precision == asked.precision else f', {asked.precision} is not to be had here'
+    )
+    return f'back end {choice.name} in {choice.precision}{other}'
 
 
 def _refuse(arguments: Arguments, names: Sequence[str], purpose: str) -> None:

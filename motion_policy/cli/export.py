@@ -14,9 +14,9 @@ from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from motion_policy.cli.literal import escape
 from motion_policy.episodes.aloha_export import export_aloha
 from motion_policy.episodes.bair_export import bair_parts, export_bair
 from motion_policy.episodes.eipl_export import eipl_parts, export_eipl

@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
+
+from motion_policy.cli.literal import escape
 
 
 @dataclass(frozen=True)

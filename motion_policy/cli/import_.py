@@ -14,9 +14,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from motion_policy.cli.literal import escape
+from motion_policy.cli.pairs import named_pairs
 from motion_policy.episodes import EpisodeReader, bair_import, import_bag
 from motion_policy.episodes.aloha_import import import_aloha, placeholder_for, rows_of
 from motion_policy.episodes.bags import bag_duration_ns
@@ -25,6 +26,7 @@ from motion_policy.episodes.eipl_import import import_eipl, needed_robot
 from motion_policy.episodes.stampless import SplitEpisodes
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec, load_robot_spec
+from motion_policy.robot.units import Units
 
 Kind = Literal['rosbag2', 'aloha', 'lerobot', 'eipl', 'bair']
 
@@ -33,8 +35,8 @@ Imported = tuple[Path, Path]  # an episode, and what it was made from
 # Options that belong to some kinds of sources only.
 OPTIONS_OF: dict[Kind, tuple[str, ...]] = {
     'rosbag2': ('namespace', 'split_at_gaps'),
-    'aloha': ('cameras', 'channels', 'rate', 'grippers'),
-    'lerobot': ('cameras',),
+    'aloha': ('cameras', 'channels', 'rate', 'joints', 'grippers'),
+    'lerobot': ('cameras', 'joints', 'units', 'grippers', 'split_at_gaps'),
     'eipl': ('camera', 'channels', 'rate', 'keep_padding'),
     'bair': ('camera', 'rate'),
 }
@@ -53,8 +55,10 @@ class Arguments:
     forms: raw pixels or JPEG, which stays as it is to the byte. There are no stamps, no rate and
     no names of joints in them: those come from --robot, or from a placeholder that no arm has.
 
-    lerobot: folders of its data sets, versions 2.x and 3.x; the rate is the set's. Needs pyarrow
-    and PyAV. Without --robot a placeholder, too.
+    lerobot: folders of its data sets, versions 2.x and 3.x; the rate is the set's. Columns are
+    matched with the robot's joints by their names (shoulder_pan.pos is shoulder_pan); rows whose
+    time stamps are not those of the rate are resampled by them. Needs pyarrow and PyAV. Without
+    --robot a placeholder, too.
 
     eipl: folders with images.npy and joints.npy, folders with train/ and test/ of that kind, .npz
     files or folders of them. There are no stamps and no actions in them: rows follow each other
@@ -95,7 +99,11 @@ class Arguments:
     """rosbag2: put before the robot's relative topics."""
 
     split_at_gaps: bool = False
-    """rosbag2: where a stream is stale in the middle, end one episode and begin another."""
+    """rosbag2: where a stream is stale in the middle, end one episode and begin another; lerobot:
+    at gaps in the time stamps of an episode."""
+
+    any_speed: bool = False
+    """Take joints that are far faster than the robot spec allows."""
 
     camera: str = ''
     """eipl, bair: the robot's camera that took the images; default: the only one it has."""
@@ -112,9 +120,18 @@ class Arguments:
     """eipl, aloha, bair: rows per second; default: the robot's rate, of a placeholder 50 (aloha)
     or 5 (bair)."""
 
+    joints: str = ''
+    """aloha, lerobot: the names that the set has for joints, where they are not the robot's:
+    NAME=NAME_IN_FILE, joined by commas."""
+
+    units: Units | None = None
+    """lerobot: what the set counts positions in: rad (and m, as they are), degrees, or normalized:
+    -100 to 100 of the range of each joint's limits; with both of these grippers from 0 (closed) to
+    100 (open). Default: as they are, refused where the robot cannot be meant."""
+
     grippers: tuple[float, float] | None = None
-    """aloha: the positions in m that 0 (closed) and 1 (open) of a gripper stand for, where the
-    robot's joints named *gripper count metres."""
+    """aloha, lerobot: the positions in m that 0 (closed) and 1 (open) of a gripper stand for,
+    where the robot's joints named *gripper count metres; with --units, 0 and 100."""
 
     keep_padding: bool = False
     """eipl: keep rows at the end that repeat the last one exactly."""
@@ -171,7 +188,7 @@ def _robot(arguments: Arguments, console: Console) -> RobotSpec:
 
 
 def _placeholder(arguments: Arguments) -> RobotSpec:
-    cameras = _cameras(arguments.cameras)
+    cameras = named_pairs(arguments.cameras, 'import: --cameras')
     if arguments.kind == 'aloha':
         return placeholder_for(arguments.sources, cameras=cameras, rate=arguments.rate)
     if arguments.kind == 'bair':
@@ -179,22 +196,6 @@ def _placeholder(arguments: Arguments) -> RobotSpec:
     from motion_policy.episodes import lerobot_import
 
     return lerobot_import.placeholder_for(arguments.sources, cameras=cameras)
-
-
-def _cameras(text: str) -> dict[str, str] | None:
-    """Read `NAME=NAME_IN_FILE,NAME,...`; None where nothing was said."""
-    if not text:
-        return None
-    pairs = [name.strip().partition('=') for name in text.split(',')]
-    cameras = {
-        ours.strip(): (theirs if equals else ours).strip() for ours, equals, theirs in pairs
-    }
-    if len(cameras) != len(pairs) or not all([*cameras, *cameras.values()]):
-        raise UserError(
-            f"import: --cameras is '{text}', expected names joined by commas, each once: "
-            'NAME or NAME=NAME_IN_FILE'
-        )
-    return cameras
 
 
 def _import_bag(
@@ -274,9 +275,10 @@ def _import_aloha(
             source,
             robot,
             arguments.out,
-            cameras=_cameras(arguments.cameras),
+            cameras=named_pairs(arguments.cameras, 'import: --cameras'),
             channels=arguments.channels or 'rgb',
             rate=arguments.rate,
+            joints=named_pairs(arguments.joints, 'import: --joints'),
             grippers=arguments.grippers,
             on_row=lambda: progress.advance(bar),
             **_writing(arguments, console),
@@ -295,7 +297,11 @@ def _import_lerobot(
             source,
             robot,
             arguments.out,
-            cameras=_cameras(arguments.cameras),
+            cameras=named_pairs(arguments.cameras, 'import: --cameras'),
+            joints=named_pairs(arguments.joints, 'import: --joints'),
+            units=arguments.units,
+            grippers=arguments.grippers,
+            split_at_gaps=arguments.split_at_gaps,
             on_row=lambda: progress.advance(bar),
             **_writing(arguments, console),
         )
@@ -309,6 +315,7 @@ def _writing(arguments: Arguments, console: Console) -> dict[str, Any]:
         'operator': arguments.operator,
         'sim': arguments.sim,
         'compress': not arguments.raw,
+        'any_speed': arguments.any_speed,
     }
 
 

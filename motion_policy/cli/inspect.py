@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,12 @@ from typing import Any
 import tyro
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from motion_policy.cli.literal import escape
 from motion_policy.episodes import bag_summary, episode_summary, is_bag, list_episodes
 from motion_policy.errors import UserError
+from motion_policy.files import write_json
 
 POLICY_FILE = 'policy.yaml'
 
@@ -52,8 +52,7 @@ def run(arguments: Arguments) -> int:
         raise UserError(f'{pictures}: {len(episodes)} episodes were given, expected exactly one')
     _show(summaries, Console())
     if arguments.json:
-        text = json.dumps({'inspected': summaries}, indent=2)
-        arguments.json.write_text(text, encoding='utf-8')
+        write_json(arguments.json, {'inspected': summaries})
     if pictures:
         from motion_policy.cli import inspect_pictures
 
@@ -74,12 +73,9 @@ def _summaries(path: Path) -> list[dict[str, Any]]:
 
 def _checkpoint_summary(path: Path) -> dict[str, Any]:
     # torch is loaded only for a checkpoint.
-    import torch
+    from motion_policy.policies.checkpoint import find_checkpoint, model_on_paper_in
 
-    from motion_policy.policies.checkpoint import find_checkpoint, model_without_weights
-
-    with torch.device('meta'):  # its parameters are counted, not made
-        model = model_without_weights(find_checkpoint(path))
+    model = model_on_paper_in(find_checkpoint(path))
     content = model.spec.model_dump(mode='json')
     content['policy'] = content.pop('kind')
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -156,6 +152,7 @@ def _show_bag(entry: dict[str, Any], console: Console) -> None:
             'bag': entry['path'],
             'duration': f'{entry["duration_s"]:.2f} s',
             'messages': str(entry['messages']),
+            'clock': '; '.join(entry['time_steps']),
         },
     )
     table = _table('topic', 'type', *_COUNTED)

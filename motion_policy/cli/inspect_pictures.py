@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from motion_policy.episodes import EpisodeReader
 from motion_policy.errors import UserError
 from motion_policy.evaluation.plots import JointCurves, joints_figure, png_bytes
 from motion_policy.evaluation.video_file import VideoFile
+from motion_policy.files import write_bytes
 
 
 def write_plot(episode: Path, path: Path) -> None:
@@ -34,9 +34,7 @@ def write_plot(episode: Path, path: Path) -> None:
             predicted_label='action',
         )
         data = png_bytes(joints_figure(curves, f'{episode.name}  {reader.task}'))
-    part = path.with_name(path.name + '.part')
-    part.write_bytes(data)
-    os.replace(part, path)
+    write_bytes(path, data)
 
 
 def write_video(episode: Path, path: Path) -> None:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from motion_policy.control import ChunkExecution
 from motion_policy.errors import UserError
-from motion_policy.evaluation.report import Table, write_text
+from motion_policy.evaluation.report import Table
+from motion_policy.files import make_folder, write_json
 
 MAX_LATENCY_S = 60.0
 
@@ -83,10 +83,11 @@ def print_table(console: Console, title: str, table: Table) -> None:
 
 def write_numbers(arguments: Any, content: dict[str, Any]) -> None:
     """All numbers, to --json and to --out."""
-    text = json.dumps(content, indent=2, allow_nan=False) + '\n'
+    if arguments.out is not None:
+        make_folder(arguments.out)
     for path in (arguments.json, arguments.out and arguments.out / 'evaluation.json'):
         if path is not None:
-            write_text(path, text)
+            write_json(path, content)
 
 
 def say_where(console: Console, arguments: Any, video: Path | None) -> None:

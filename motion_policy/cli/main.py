@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
+import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -23,6 +26,7 @@ from rich.table import Table
 
 from motion_policy import __version__
 from motion_policy.errors import UserError
+from motion_policy.files import check_output, check_output_folder, shown
 
 # Subcommand: (module, what it does in one line).
 SUBCOMMANDS = {
@@ -42,6 +46,19 @@ SUBCOMMANDS = {
     'calibrate': ('calibrate', 'say how wrong foresight may be before it is a surprise'),
     'bench': ('bench', 'measure against a named reference'),
 }
+
+# Options that name a folder or a file to write, and those that name what is read.
+OUTPUT_FOLDERS = {
+    'convert-checkpoint': 'destination',
+    'evaluate': 'out',
+    'export': 'out',
+    'import': 'out',
+    'teach': 'out',
+}
+# A report may lie beside what it is about; what was made from a folder may not.
+OUT_OF_THE_INPUT = ('convert-checkpoint', 'export', 'import')
+OUTPUT_FILES = ('json', 'plot', 'video')
+INPUTS = ('paths', 'data', 'config', 'checkpoint', 'source', 'sources')
 
 # Extras that bring a module which a subcommand may find missing.
 _EXTRAS = {
@@ -69,6 +86,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(arguments[0], arguments[1:])
     except UserError as error:
         return _usage_error(str(error))
+    except BrokenPipeError:
+        # Whoever read our words has gone; there is nobody to tell, also not at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.errno is None:
+            raise
+        named = '' if error.filename is None else f'{shown(error.filename)}: '
+        return _usage_error(f'{named}{error.strerror}')
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return 130
@@ -80,7 +106,11 @@ def _run(name: str, rest: list[str]) -> int:
     try:
         module = import_module(f'motion_policy.cli.{SUBCOMMANDS[name][0]}')
         arguments = _parse(module, name, rest)
-        return 0 if arguments is None else int(module.run(arguments))
+        if arguments is None:
+            return 0
+        _check_numbers(name, arguments)
+        _check_outputs(name, arguments)
+        return int(module.run(arguments))
     except ModuleNotFoundError as error:
         missing = (error.name or '').partition('.')[0]
         if missing not in _EXTRAS:
@@ -114,6 +144,40 @@ def _parse(module: ModuleType, name: str, rest: list[str]) -> Any:
         ) from None
 
 
+def _check_numbers(name: str, arguments: Any) -> None:
+    """UserError for an option that is NaN or infinite: no number of ours may be."""
+    for option, value in vars(arguments).items():
+        numbers = value if isinstance(value, (tuple, list)) else (value,)
+        if any(isinstance(one, float) and not math.isfinite(one) for one in numbers):
+            raise UserError(
+                f'{name}: --{option.replace("_", "-")} is {value}, expected finite numbers'
+            )
+
+
+def _check_outputs(name: str, arguments: Any) -> None:
+    """UserError, before any work, for a file to write that could not be written at its end."""
+    folder = getattr(arguments, OUTPUT_FOLDERS[name]) if name in OUTPUT_FOLDERS else None
+    if folder is not None:
+        check_output_folder(folder, _named(arguments) if name in OUT_OF_THE_INPUT else ())
+    for option in OUTPUT_FILES:
+        path = getattr(arguments, option, None)
+        if path is not None:
+            check_output(path, _inputs(arguments), folder)
+
+
+def _named(arguments: Any) -> Iterator[Path]:
+    """The files and folders that these arguments name as sources."""
+    for option in INPUTS:
+        given = getattr(arguments, option, ())
+        yield from map(Path, (given,) if isinstance(given, (str, Path)) else given)
+
+
+def _inputs(arguments: Any) -> Iterator[Path]:
+    """The files that these arguments name as sources, and those in the folders."""
+    for path in _named(arguments):
+        yield from path.iterdir() if path.is_dir() else (path,)
+
+
 def _one_line(boxed: str) -> str:
     """Take the words out of the box that tyro draws around a complaint."""
     sections = ['']
@@ -141,5 +205,5 @@ def _print_overview() -> None:
 
 
 def _usage_error(line: str) -> int:
-    print(f'error: {line}', file=sys.stderr)
+    print(f'error: {shown(line)}', file=sys.stderr)
     return 2

@@ -7,7 +7,7 @@ from __future__ import annotations
 import copy
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,9 @@ from motion_policy.policies.cpu_layers import Convolutions, MapNorm, Tanh, UpCon
 from motion_policy.policies.normalisation import Normalisation, Range
 from motion_policy.policies.recurrent import RecurrentNetwork
 from motion_policy.robot import RobotSpec
+
+GPU = 'cuda'
+LONGEST, ENOUGH = 3.0, 3  # times the seconds that were asked for; turns
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,10 @@ class Measurement:
         }
 
 
+# One part of a benchmark: measures when it is called.
+Line = Callable[[], Iterable[Measurement]]
+
+
 def interleaved_ms(
     calls: Sequence[Callable[[], object]],
     seconds: float,
@@ -80,7 +87,9 @@ def interleaved_ms(
 
     Taking turns gives all of them the same machine; the CPU time of this thread, unlike wall
     time, does not count what other processes take. For work on several threads, give the clock
-    `time.perf_counter_ns`: CPU time would count threads that only wait.
+    `time.perf_counter_ns`: CPU time would count threads that only wait; for work on a GPU,
+    `gpu_clock_ns`. Where `least` turns would take longer than `LONGEST` times `seconds`, it stops
+    after `ENOUGH` of them.
     """
     for call in calls:
         for _ in range(warm_up):
@@ -88,12 +97,37 @@ def interleaved_ms(
     times: list[list[float]] = [[] for _ in calls]
     end = time.monotonic() + seconds
     with collector_off():
-        while len(times[0]) < least or time.monotonic() < end:
+        while not measured(len(times[0]), least, end, seconds):
             for call, taken in zip(calls, times, strict=True):
                 begin = clock_ns()
                 call()
                 taken.append((clock_ns() - begin) / 1e6)
     return times
+
+
+def measured(turns: int, least: int, end: float, seconds: float) -> bool:
+    """Whether enough turns were taken: `least`, and until `end`, unless they take too long."""
+    now = time.monotonic()
+    if turns >= least:
+        return now >= end
+    return turns >= min(least, ENOUGH) and seconds > 0 and now >= end + (LONGEST - 1) * seconds
+
+
+def gpu_clock_ns() -> int:
+    """Wall time when the GPU has done all that it was asked for."""
+    torch.cuda.synchronize()
+    return time.perf_counter_ns()
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch, and what is made inside, use so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -25,7 +25,9 @@ class PlainAttention(nn.Module):
     def __init__(self, ours: Attention) -> None:
         super().__init__()
         width = ours.out_proj.in_features
-        self.inner = nn.MultiheadAttention(width, ours.heads, ours.dropout, batch_first=True)
+        self.inner = nn.MultiheadAttention(
+            width, ours.heads, ours.dropout, batch_first=True, device=ours.in_proj_weight.device
+        )
         self.inner.load_state_dict(ours.state_dict())
 
     def forward(
@@ -98,6 +100,8 @@ class PlainACT(nn.Module):
 
 
 def _plain_linear(ours: Linear) -> nn.Linear:
-    plain = nn.utils.skip_init(nn.Linear, ours.in_features, ours.out_features)
+    plain = nn.utils.skip_init(
+        nn.Linear, ours.in_features, ours.out_features, device=ours.weight.device
+    )
     plain.load_state_dict(ours.state_dict())
     return plain

@@ -47,6 +47,19 @@ class _Child:
     log: Path
 
 
+def claim_domain() -> tuple[IO[str], int]:
+    """Return a domain id that no command and no test of this user uses, and the lock on it."""
+    for domain_id in random.sample(DOMAIN_IDS, len(DOMAIN_IDS)):
+        path = Path(tempfile.gettempdir(), f'motion_policy_domain_{os.getuid()}_{domain_id}.lock')
+        lock = path.open('w')
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock, domain_id
+        except OSError:
+            lock.close()
+    raise RuntimeError('every ROS domain of this machine is in use')
+
+
 class NodeProcesses:
     """Starts processes and ends them, whatever happens, when the context ends.
 
@@ -63,7 +76,7 @@ class NodeProcesses:
         self._tie_to_parent = _make_tie_to_parent()
 
     def __enter__(self) -> NodeProcesses:
-        self._domain_lock, domain_id = _claim_domain()
+        self._domain_lock, domain_id = claim_domain()
         self._set_environment(_ros_environment(domain_id))
         self.log_dir = Path(tempfile.mkdtemp(prefix='motion_policy_'))
         self._former_sigterm = signal.signal(signal.SIGTERM, _exit_on_signal)
@@ -157,19 +170,6 @@ def _ros_environment(domain_id: int) -> dict[str, str | None]:
     if os.environ.get('ROS_DISTRO') == 'humble':
         variables['ROS_LOCALHOST_ONLY'] = '1'
     return variables
-
-
-def _claim_domain() -> tuple[IO[str], int]:
-    """Return a domain id that no other command of this machine uses, and the lock on it."""
-    for domain_id in random.sample(DOMAIN_IDS, len(DOMAIN_IDS)):
-        path = Path(tempfile.gettempdir(), f'motion_policy_domain_{os.getuid()}_{domain_id}.lock')
-        lock = path.open('w')
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return lock, domain_id
-        except OSError:
-            lock.close()
-    raise RuntimeError('every ROS domain of this machine is in use')
 
 
 def _make_tie_to_parent() -> Callable[[], None] | None:

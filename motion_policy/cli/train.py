@@ -4,14 +4,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 from rich.console import Console
-from rich.markup import escape
+
+from motion_policy.cli.literal import escape
+from motion_policy.files import write_json
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,12 @@ def run(arguments: Arguments) -> int:
     config = load_train_config(arguments.config, [*arguments.overrides, *extra])
     console = Console()
     progress = TrainingProgress(console)
+
+    def say(line: str) -> None:
+        console.print(escape(line), soft_wrap=True, highlight=False)
+
     try:
-        best = train(config, callbacks=[progress], progress=progress.reading)
+        best = train(config, callbacks=[progress], progress=progress.reading, say=say)
     except KeyboardInterrupt:
         console.print('stopped; the same command goes on from where it last wrote')
         raise
@@ -62,5 +67,5 @@ def run(arguments: Arguments) -> int:
     console.print(escape(line), soft_wrap=True)
     if arguments.json:
         report = {'best': str(best), 'last': str(best.with_name('last')), 'metrics': metrics}
-        arguments.json.write_text(json.dumps(report, indent=2), encoding='utf-8')
+        write_json(arguments.json, report)
     return 0

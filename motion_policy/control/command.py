@@ -13,7 +13,9 @@ from typing import Literal
 
 from motion_policy.control.motion_limiter import Float64Array
 
-State = Literal['idle', 'ramp', 'run', 'hold']
+# disabled: silent. ramp: to the first target. run: following the plan. hold: braking and staying,
+# for what may heal by itself. brake: braking on the way to disabled.
+State = Literal['disabled', 'ramp', 'run', 'hold', 'brake']
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""From action chunks to commands: when the policy acts, when the arm moves, when it holds.
+"""From action chunks to commands: when the policy acts, when the arm may move, when it stops.
 
 One `tick` per control period gives the one command to send. The controller never reads a clock
 and never asks which policy it runs, so the robot, the simulation and a bag run the same object.
+This is the one place that decides whether the arm may move.
 """
 
 from __future__ import annotations
@@ -17,29 +18,58 @@ from motion_policy.control.action_buffer import ActionBuffer, Interpolation
 from motion_policy.control.chunk_execution import ChunkExecution, ChunkSchedule
 from motion_policy.control.command import Command, State
 from motion_policy.control.grippers import Grippers
-from motion_policy.control.guard import GuardChain, GuardResult, Reaction
+from motion_policy.control.guard import GuardChain, GuardResult, Reaction, all_finite
 from motion_policy.control.lookahead import Plan
+from motion_policy.control.monitors import EffortMonitor, TrackingMonitor, checked_home
 from motion_policy.control.motion_limiter import Float64Array
+from motion_policy.control.plan_clock import PlanClock
+from motion_policy.control.send_times import SendTimes
+from motion_policy.control.start_position import RestMonitor, checked_start, start_position
+from motion_policy.control.turns import TurnMonitor
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
+from motion_policy.robot.spec import NANOSECONDS_PER_S
 
 FRESH_PERIODS = 2  # without a new action for so many policy periods the arm holds
-START_TOLERANCE = 0.01  # of a joint's range: how far outside its limits it may stand at enable
 ARRIVED = 0.1  # of one control period's travel: the ramp is over when every joint is this near
-SETTLING_NS = 1_000_000_000  # after the last command an arm is at rest
-SETTLING_PERIODS = 2  # of travel: how far it may be behind that command
+STUCK_NS = 1_000_000_000  # an arm that comes no nearer for so long will not be there
+STUCK_S = 1e-7  # of full speed: no nearer
 FINAL_COMMANDS = 2  # at rest before silence, so that the held position is surely the last one
+AUTO_RESUME_S = 1.0  # for longer nobody expects an arm that stands to set out by itself
+CALM_NS = 1_000_000_000  # what lets an arm hold again sooner had not healed: it flickers
+# Ticks that come later than both let the arm hold: it has had nothing to follow for too long.
+LATE_PERIODS, LATE_NS = 5, 100_000_000
+NOTHING: Mapping[str, str] = {}
 
 
 class Controller:
-    """idle -> enable -> ramp -> run -> disable -> idle; hold whenever something is wrong.
+    """disabled -> `enable` -> ramp -> run; hold, brake and disabled when something is wrong.
 
-    hold: brake, stay, and go on by itself with a ramp once the faults are gone and a new action
-    is there; with `latch_faults` only after `reset` or a new `enable`.
+    | state    | commands                        | left for                                      |
+    |----------|---------------------------------|-----------------------------------------------|
+    | disabled | none                            | ramp by `enable` or `go_home`                 |
+    | ramp     | to the first target, or home    | run there; home: brake; brake if it is stuck  |
+    | run      | follow the plan                 | hold, brake                                   |
+    | hold     | brake, then the held point      | ramp, by itself; brake after `auto_resume_s`  |
+    | brake    | brake, then twice where it is   | disabled                                      |
+
+    `faults`, by name, are what may heal by itself (a camera, a late policy): hold, and within
+    `auto_resume_s` on again with a ramp. That time counts from the first of holds that follow
+    each other within `CALM_NS`: what flickers does not let an arm set out for ever. Every doubt
+    about where the arm is or what it does ends in disabled, with the reason kept: `doubts`, a
+    joint state that is lost, a tracking error, too much effort, a defect (`disable` with a
+    reason). Only `enable` starts again, where the arm stands, or at its last command as long as
+    it is there.
 
     Without `chunks` an action is asked for once per policy period. With it, the policy answers
     chunks of many rows, row 0 being due `first_due_ns` after the observation (default: one
     policy period), and is asked when the next one is wanted.
+
+    Limits hold in the time between two commands, `steady_ns` (default: `now_ns`), which no clock
+    that is set may change. A tick within half a period of the last command gives none.
+
+    `speed` in [0, 1] slows everything down, smoothly: the plan's time goes on that much slower,
+    and the velocity limits are that much lower.
 
     A `guard` with more stages comes ready made, in place of one with the settings given here.
     """
@@ -51,12 +81,14 @@ class Controller:
         *,
         interpolation: Interpolation = 'linear',
         ramp_speed: float = 0.25,
-        latch_faults: bool = False,
+        auto_resume_s: float = AUTO_RESUME_S,
         max_following_error: float | Sequence[float] | None = None,
         on_violation: Mapping[str, Reaction] | None = None,
         chunks: ChunkExecution | None = None,
         first_due_ns: int | None = None,
         guard: GuardChain | None = None,
+        effort_limit: float | None = None,
+        speed: float = 1.0,
     ) -> None:
         self.robot = robot
         self.policy_period_ns = policy_period_ns
@@ -66,20 +98,31 @@ class Controller:
             robot, max_following_error=max_following_error, on_violation=on_violation
         )
         self.grippers = Grippers(robot)
-        self.state: State = 'idle'
+        self.tracking = TrackingMonitor(robot)
+        self._watched = np.isfinite(self.tracking.tolerance)
+        self._rest = RestMonitor(robot, self._watched)
+        self._turns = TurnMonitor(robot)
+        self.effort = EffortMonitor(robot, effort_limit)
+        self.state: State = 'disabled'
         self.reason = ''
         self.policy_steps = 0
         self.skipped_periods = 0
         self.dropped_chunks = 0
+        self.dropped_ticks = 0
+        self._state_streams = frozenset(name for name, _ in robot.joint_streams('state'))
         self._ramp_speed = ramp_speed
-        self._latch_faults = latch_faults
-        self._latched = ''
-        self._stopping = False
+        self._auto_resume_ns = round(auto_resume_s * NANOSECONDS_PER_S)
         self._final_commands = 0
         self._now_ns = 0
-        self._silent_since_ns: int | None = None
+        self._hold_since_ns = 0  # the first of holds that follow each other, in steady time
+        self._held_ns: int | None = None  # the last of them; None: none since the arm set out
+        self._sends = SendTimes(robot.period_ns)
+        self._where_sent = False  # whether the last command still says where the arm is held
+        self._silent_since_ns = 0
         self.plan_number = 0  # another one with every change of what lies ahead
         self._ramp_target: Float64Array | None = None
+        self.homing = False  # on the way home, where nobody looks through a camera
+        self._nearest: tuple[int, Float64Array] | None = None  # since when the ramp is no further
         self._chunk_problem = ''
         self._fresh_until_ns = 0
         self._grid_start_ns = 0
@@ -95,43 +138,87 @@ class Controller:
         self._awaiting = False
         self._asked_ns = 0
         self._faulty = False
+        self._clock = PlanClock()
+        self.speed = speed
 
     @property
     def enabled(self) -> bool:
         """Whether commands may move the arm; False also while it brakes after `disable`."""
-        return self.state != 'idle' and not self._stopping
+        return self.state not in ('disabled', 'brake')
+
+    @property
+    def speed(self) -> float:
+        """The speed override, in [0, 1]; UserError for another one."""
+        return self._clock.speed
+
+    @speed.setter
+    def speed(self, speed: float) -> None:
+        if not 0.0 <= speed <= 1.0:
+            raise UserError(f'speed is {speed:g}, expected a number from 0 to 1')
+        self._clock.speed = speed
+
+    @property
+    def pace(self) -> float:
+        """The speed override as it is now, on its way to `speed`."""
+        return self._clock.pace
+
+    def plan_time_ns(self, time_ns: int) -> int:
+        """The time of the plan in `buffer` at a time."""
+        return self._clock.at(time_ns)
 
     def enable(self, now_ns: int, measured: Float64Array) -> None:
-        """Start from the measured position (J,), at rest; UserError when it is not usable.
+        """Start at rest from the measured position (J,); UserError when it is not usable.
 
-        Within a second of the last command start from that one, and only once the arm is there.
+        Where that is near the last command, start from that one: the arm is held there, and
+        stands below it by what it sags. Soon after the last command start only near it. Elsewhere
+        start only an arm that stands.
         """
         if self.enabled:
             return
-        if self.state == 'idle':
-            self.guard.start(self._where_to_start(now_ns, self._checked_start(measured)))
-            self.grippers.start(self.guard.sent)
-            self._now_ns = now_ns
-        self._stopping = False
-        self._grid_start_ns, self._next_index = now_ns, 0
-        self._restart(now_ns)
-        self.state = 'ramp'
+        self._begin(now_ns, measured)
 
-    def disable(self, now_ns: int) -> None:
-        """Brake, hold, send that as the last command, then be idle."""
-        if self.state == 'idle':
+    def go_home(self, now_ns: int, measured: Float64Array) -> None:
+        """Drive to the robot spec's `home` with the speed of a ramp, then be disabled.
+
+        An arm that is enabled leaves its plan for that. UserError as of `enable`, without a home,
+        or for one where a guard would not let the arm be.
+        """
+        limiter = self.guard.limiter
+        home = np.clip(checked_home(self.robot), limiter.lower, limiter.upper)
+        forbidden = self.guard.forbids(home)
+        if forbidden:
+            raise UserError(f'home: {forbidden}')
+        if not self.enabled:
+            self._begin(now_ns, measured)
+        self._set_out(self._now_ns + 1)
+        self.homing, self._ramp_target = True, home
+        self.plan_number += 1
+
+    def disable(self, now_ns: int, reason: str = '', *, lost: bool = False) -> None:
+        """Brake, hold, send that as the last command, then be silent; `reason` is kept.
+
+        `lost`: nobody knows any more whether the arm is held where it was sent.
+        """
+        if lost:
+            self.forget_place()
+        if not self.enabled:
+            self.reason = reason or self.reason
             return
         self._restart(now_ns)
-        self._hold('disabled')
-        self._stopping = True
+        self.state, self.reason = 'brake', reason
         self._final_commands = 0
 
+    def forget_place(self) -> None:
+        """Say that the arm may have been moved by others: the next start is where it stands."""
+        self._where_sent = False
+
     def reset(self) -> None:
-        """Forget the plan, the chunk in flight and a latched fault; go on with a new ramp."""
+        """Forget the plan, the chunk in flight and the reason of a stop; go on with a new ramp."""
         if not self.enabled:
+            self.reason = ''
+            self._turns.forget()
             return
-        self._restart(self._now_ns + 1)
-        self._hold('reset')
+        self._set_out(self._now_ns + 1)
 
     def policy_due(self, now_ns: int) -> bool:
         """Return True once per policy period, when an observation of `now_ns` is to be acted on.
@@ -140,13 +227,14 @@ class Controller:
         last, or the answer to the last request is still out: such a period counts as skipped.
         With `chunks`, due in those periods only in which the next chunk is wanted.
         """
-        index = (now_ns - self._grid_start_ns) // self.policy_period_ns
+        plan_ns = self._clock.at(now_ns)
+        index = (plan_ns - self._grid_start_ns) // self.policy_period_ns
         if not self._wants_action():
             self._next_index = max(self._next_index, index + 1)
             return False
         if index < self._next_index:
             return False
-        if self.schedule is not None and not self._chunk_wanted(self.schedule, index, now_ns):
+        if self.schedule is not None and not self._chunk_wanted(self.schedule, index, plan_ns):
             self._next_index = index + 1
             return False
         self.skipped_periods += index - self._next_index
@@ -170,7 +258,7 @@ class Controller:
             runs_out_ns = end_ns - self.schedule.lead_ns - self._grid_start_ns
             first = min(self.schedule.next_index(), runs_out_ns // self.policy_period_ns)
             index = max(index, first)
-        return self._grid_start_ns + index * self.policy_period_ns
+        return self._clock.behind_ns + self._grid_start_ns + index * self.policy_period_ns
 
     def add_chunk(self, chunk: Float64Array, observation_ns: int) -> bool:
         """Take the chunk (k, J) that answers the observation of `observation_ns`.
@@ -181,7 +269,7 @@ class Controller:
         """
         # A clock that went back leaves answers to what is yet to come.
         ahead = observation_ns > max(self._now_ns, self._asked_ns)
-        if ahead or observation_ns < self.epoch_ns or not self.enabled:
+        if ahead or observation_ns < self.epoch_ns or not self.enabled or self.homing:
             self.dropped_chunks += 1
             return False
         self._awaiting = False
@@ -196,7 +284,7 @@ class Controller:
         if self.state == 'run':
             return self._extend_plan(chunk.astype(np.float64), observation_ns)
         stale = self.schedule is None and self._now_ns - observation_ns > self._patience_ns
-        if stale or (self.state == 'hold' and (self._faulty or self._latched)):
+        if stale or (self.state == 'hold' and self._faulty):
             self.dropped_chunks += 1
             return False
         if self._ramp_target is None:
@@ -217,105 +305,201 @@ class Controller:
         if self.state == 'ramp' and self._ramp_target is not None:
             buffer = ActionBuffer('hold')
             buffer.add(self._ramp_target[None], 0, 1, join_position=self._ramp_target)
-            return Plan(self.plan_number, buffer, self._ramp_speed)
+            return Plan(self.plan_number, buffer, self._ramp_speed * self._clock.pace)
         if self.state != 'run' or self.buffer.covers_until_ns is None:
             return None
-        return Plan(self.plan_number, copy(self.buffer))
+        now_ns = self._now_ns
+        return Plan(
+            self.plan_number, copy(self.buffer), self._clock.pace, now_ns, self._clock.at(now_ns),
+            self._clock.pace,
+        )  # fmt: skip
 
     def tick(
-        self, now_ns: int, measured: Float64Array | None, faults: Mapping[str, str]
+        self,
+        now_ns: int,
+        measured: Float64Array | None,
+        faults: Mapping[str, str],
+        doubts: Mapping[str, str] = NOTHING,
+        *,
+        effort: Float64Array | None = None,
+        steady_ns: int | None = None,
+        age_ns: int = 0,
     ) -> Command | None:
-        """Return the command for `now_ns`, one control period after the last; None when idle.
+        """Return the command for `now_ns`; None when disabled, or too soon after the last one.
 
-        `measured` (J,) is the newest joint position; `faults` maps a stream to what is wrong.
+        Args:
+            now_ns: the time on the clock of observations and plans.
+            measured: newest joint positions (J,); None when they are lost.
+            faults: what is wrong, by stream or source, that may heal by itself; that of a joint
+                state may not.
+            doubts: likewise, what must end in `disabled`.
+            effort: newest joint efforts (J,) [N m or N]; None where they are not reported.
+            steady_ns: the time on a clock that nobody sets.
+            age_ns: how long ago that was measured.
         """
-        self.look(now_ns, faults)
-        return self.command(now_ns, measured)
+        self.look(now_ns, faults, doubts, steady_ns=steady_ns)
+        return self.command(now_ns, measured, effort=effort, steady_ns=steady_ns, age_ns=age_ns)
 
-    def look(self, now_ns: int, faults: Mapping[str, str]) -> None:
+    def look(
+        self,
+        now_ns: int,
+        faults: Mapping[str, str],
+        doubts: Mapping[str, str] = NOTHING,
+        *,
+        steady_ns: int | None = None,
+    ) -> None:
         """Take note of the time and of what is wrong: the first part of a tick.
 
         After it, and before the command, `policy_due` may be asked: a policy then has the time in
         which the command is made.
         """
-        if self.state == 'idle':
+        doubts = {**doubts, **self._lost(faults)}
+        if doubts and not self.enabled:
+            self.forget_place()
+        if self.state == 'disabled':
+            self._now_ns = now_ns
             return
-        went_back = now_ns < self._now_ns
-        if went_back:
-            self._grid_start_ns, self._next_index = now_ns, 0
-            self._restart(now_ns)
+        back_ns = self._now_ns - now_ns
+        if 0 < back_ns <= self._late_ns:
+            now_ns, back_ns = self._now_ns, 0  # corrected a little: time stands meanwhile
+        self.plan_number += self._clock.advance(now_ns, max(0, -back_ns))
         self._now_ns = now_ns
-        if self._stopping:
+        if not self.enabled:
             return
-        problem = self._problem(faults) or ('the clock went back' if went_back else '')
+        set_back = back_ns > 0 and steady_ns is None
+        steady_ns = now_ns if steady_ns is None else steady_ns
+        if back_ns > 0:
+            self._grid_start_ns, self._next_index = self._clock.at(now_ns), 0
+            self._restart(now_ns)
+            if set_back:  # with the time between two commands
+                self._sends.make(steady_ns - self.control_period_ns)
+        if doubts:
+            self.disable(now_ns, _told(doubts), lost=True)
+            return
+        problem = self._problem(faults) or ('the clock went back' if back_ns > 0 else '')
         if problem:
-            self._fault(problem, now_ns)
+            self._fault(problem, now_ns, steady_ns)
+        elif self.state == 'hold':
+            self._go_on_holding(now_ns, steady_ns)
+            if self.homing:
+                self.state, self.reason = 'ramp', ''
 
-    def command(self, now_ns: int, measured: Float64Array | None) -> Command | None:
-        """Return the command of a tick: its second part."""
-        if self.state == 'idle':
+    def command(
+        self,
+        now_ns: int,
+        measured: Float64Array | None,
+        *,
+        effort: Float64Array | None = None,
+        steady_ns: int | None = None,
+        age_ns: int = 0,
+    ) -> Command | None:
+        """Return the command of a tick: its second part. `age_ns` is that of `measured`."""
+        self._rest.look(measured)
+        if self.state == 'disabled':
             return None
-        if self._stopping:
-            return self._last_commands()
-        result = self._move(now_ns, measured)
+        steady_ns = now_ns if steady_ns is None else steady_ns
+        dt_ns = self._sends.since_last_ns(steady_ns)
+        if 2 * dt_ns < self.control_period_ns:
+            self.dropped_ticks += 1
+            return None
+        self._sends.make(steady_ns)
+        if self.enabled:
+            doubt = self._doubt(measured, effort, age_ns)
+            if doubt:
+                self.disable(now_ns, doubt, lost=True)
+        if not self.enabled:
+            return self._last_commands(dt_ns)
+        if dt_ns > self._late_ns:
+            late_s, limit_s = dt_ns / NANOSECONDS_PER_S, self._late_ns / NANOSECONDS_PER_S
+            late = f'control tick: {late_s:.2f} s after the last command, limit {limit_s:.2f} s'
+            self._fault(late, now_ns, steady_ns - dt_ns)  # it has held since the last command
+        result = self._move(self._now_ns, measured, dt_ns)
         if result.stopped_by:
-            self._fault(result.stopped_by, now_ns)
+            self._fault(result.stopped_by, now_ns, steady_ns)
         return self._command(result)
 
-    def _checked_start(self, measured: Float64Array) -> Float64Array:
-        names = self.robot.joints.names
-        if measured.shape != (len(names),):
-            raise UserError(f'measured position has shape {measured.shape}, expected {len(names)}')
-        limits = self.robot.joints.limits.position_array()
-        slack = START_TOLERANCE * (limits[:, 1] - limits[:, 0])
-        for name, value, (low, high), more in zip(names, measured, limits, slack, strict=True):
-            if not low - more <= value <= high + more:
-                raise UserError(
-                    f"joint '{name}' stands at {value:.4f}, expected within its limits "
-                    f'[{low}, {high}]: move it there first'
-                )
-        return measured
+    def rests_at(self, position: Float64Array) -> None:
+        """Say where (J,) the arm is held after the last command, where that is another place.
 
-    def _where_to_start(self, now_ns: int, measured: Float64Array) -> Float64Array:
-        """Return where the arm stands, or soon after the last command that one.
-
-        Controllers of arms keep their last command: a start elsewhere would be a jump for them,
-        and an arm on its way there does not stand where it is measured.
+        A controller that plays trajectories holds the end of the last one.
         """
-        since_ns, sent = self._silent_since_ns, self.guard.sent
-        # Whoever enables may have read the clock before the last tick did.
-        if since_ns is None or abs(now_ns - since_ns) > SETTLING_NS:
-            return measured
-        reach = self.guard.limiter.max_velocity * self.control_period_ns * 1e-9 * SETTLING_PERIODS
-        far = np.flatnonzero(np.abs(measured - sent) > reach)
-        if len(far):
-            name, wait_ns = self.robot.joints.names[far[0]], since_ns + SETTLING_NS - now_ns
-            raise UserError(
-                f"joint '{name}' stands at {measured[far[0]]:.3f} and was told "
-                f'{sent[far[0]]:.3f} a moment ago: it is on its way, or was moved; '
-                f'ask again in {wait_ns * 1e-9:.1f} s'
-            )
-        return sent
+        if self.state == 'disabled':
+            self.guard.limiter.start(position)
+
+    def was_sent(self, first_ns: int, last_ns: int) -> None:
+        """Say that the last command left at some time from `first_ns` to `last_ns` (steady)."""
+        longer_ns = self._sends.sent(first_ns, last_ns)
+        if longer_ns:
+            self.guard.limiter.took_longer(longer_ns)
+
+    def _begin(self, now_ns: int, measured: Float64Array) -> None:
+        if self.state == 'brake' and (self.reason or not self._where_sent):
+            why = f': {self.reason}' if self.reason else ''
+            raise UserError(f'the arm still brakes{why}; ask again when it stands')
+        position = checked_start(self.robot, measured)
+        if self.state == 'disabled':
+            self._turns.start(position)
+            problem = self._rest.jumped()
+            if not problem and self._where_sent:
+                silent_ns = now_ns - self._silent_since_ns
+                position = start_position(
+                    self.robot, position, self.guard.sent, silent_ns, self._watched
+                )
+            if not problem and position is not self.guard.sent:
+                problem = self._rest.moving()
+            if problem:
+                raise UserError(problem)
+            self.guard.start(position)
+            self.grippers.start(position)
+            self.tracking.start(position)
+            self._now_ns = now_ns
+            self._sends.restart()
+            self._where_sent = True
+        self._clock.restart()
+        self._grid_start_ns, self._next_index = now_ns, 0
+        self._set_out(now_ns)
+
+    def _set_out(self, epoch_ns: int) -> None:
+        """Somebody asks the arm to move."""
+        self._restart(epoch_ns)
+        self.state = 'ramp'
+        self._held_ns = None
+        self._nearest = None
+
+    def _doubt(
+        self, measured: Float64Array | None, effort: Float64Array | None, age_ns: int
+    ) -> str:
+        """Why the arm must not move on, by what is measured; '' if it may."""
+        if measured is None:
+            return 'joint state: lost'
+        if not all_finite(measured):
+            return 'joint state: the measured position holds NaN or infinity'
+        turned = self._turns.check(measured)
+        return turned or self.tracking.check(measured, age_ns) or self.effort.check(effort)
+
+    def _lost(self, faults: Mapping[str, str]) -> dict[str, str]:
+        """Those of `faults` that are of a joint state."""
+        return {name: fault for name, fault in faults.items() if name in self._state_streams}
 
     def _wants_action(self) -> bool:
-        if not self.enabled or self._faulty or self._latched:
+        if not self.enabled or self._faulty or self.homing or not self._clock.pace:
             return False
         return self.state != 'ramp' or self._ramp_target is None
 
-    def _chunk_wanted(self, schedule: ChunkSchedule, index: int, now_ns: int) -> bool:
+    def _chunk_wanted(self, schedule: ChunkSchedule, index: int, plan_ns: int) -> bool:
         if self._awaiting:
             return False
         end_ns = self.buffer.covers_until_ns
         if end_ns is None:
             return True
-        return index >= schedule.next_index() or schedule.runs_out(now_ns, end_ns)
+        return index >= schedule.next_index() or schedule.runs_out(plan_ns, end_ns)
 
     def _restart(self, epoch_ns: int) -> None:
         """Forget everything an earlier observation has led to."""
         self.buffer.clear()
         self._ramp_target = None
+        self.homing = False
         self._chunk_problem = ''
-        self._latched = ''
         self._faulty = False
         self._awaiting = False
         self._asked_ns = epoch_ns
@@ -324,17 +508,18 @@ class Controller:
         self.reason = ''
 
     def _extend_plan(self, chunk: Float64Array, observation_ns: int) -> bool:
-        join_ns, join_position = self._now_ns, self.guard.sent
-        if observation_ns > join_ns:
-            planned = self.buffer.target(observation_ns)
-            join_ns, join_position = observation_ns, join_position if planned is None else planned
+        observed_ns = self._clock.at(observation_ns)
+        join_ns, join_position = self._clock.at(self._now_ns), self.guard.sent
+        if observed_ns > join_ns:
+            planned = self.buffer.target(observed_ns)
+            join_ns, join_position = observed_ns, join_position if planned is None else planned
         in_time = self.buffer.add(
             chunk,
-            observation_ns - self._early_ns,
+            observed_ns - self._early_ns,
             self.policy_period_ns,
             join_ns=join_ns,
             join_position=join_position,
-            fade_ns=self._fade_ns(join_ns - observation_ns),
+            fade_ns=self._fade_ns(join_ns - observed_ns),
         )
         self._all_rows_late = not in_time
         self.plan_number += bool(in_time)
@@ -351,16 +536,25 @@ class Controller:
         return fade_ns if self.buffer.covers_until_ns is not None else max(fade_ns, late_ns)
 
     def _problem(self, faults: Mapping[str, str]) -> str:
+        if self.homing:
+            cameras = self.robot.cameras
+            faults = {name: what for name, what in faults.items() if name not in cameras}
         self._faulty = bool(faults)
         if faults:
-            return '; '.join(f'{name}: {fault}' for name, fault in faults.items())
+            return _told(faults)
+        if self.homing:
+            return ''
         if self._chunk_problem:
             problem, self._chunk_problem = self._chunk_problem, ''
             return problem
-        silent = self._now_ns > self._fresh_until_ns
+        silent = self._clock.at(self._now_ns) > self._fresh_until_ns
         if self.state != 'run':
             silent = self._awaiting and self._now_ns > self._asked_ns + self._patience_ns
         return self._silence(self.schedule) if silent else ''
+
+    @property
+    def _late_ns(self) -> int:
+        return max(LATE_NS, LATE_PERIODS * self.control_period_ns)
 
     @property
     def _patience_ns(self) -> int:
@@ -380,34 +574,49 @@ class Controller:
             return f'policy: the plan ended before the next chunk came, {latency}'
         return f'policy: no chunk for {schedule.execution.timeout_s:g} s'
 
-    def _fault(self, reason: str, now_ns: int) -> None:
-        if self._latch_faults and not self._latched:
-            self._latched = reason
-        if self.state != 'hold' and (self._faulty or self.schedule is not None):
-            # A chunk that was asked for before the fault is not an answer to what is there now.
-            self.epoch_ns = now_ns + 1 if self._faulty else now_ns
-            self._awaiting = False
-        self._hold(self._latched or reason)
-
-    def _hold(self, reason: str) -> None:
+    def _fault(self, reason: str, now_ns: int, steady_ns: int) -> None:
+        """Hold for what may heal by itself."""
+        if self.state != 'hold':
+            if self._held_ns is None or steady_ns - self._held_ns > CALM_NS:
+                self._hold_since_ns = steady_ns
+            if self._faulty or self.schedule is not None:
+                # A chunk that was asked for before is not an answer to what is there now.
+                self.epoch_ns = now_ns + 1 if self._faulty else now_ns
+                self._awaiting = False
         self.state, self.reason = 'hold', reason
         self.buffer.clear()
-        self._ramp_target = None
+        if not self.homing:
+            self._ramp_target = None
+        self._go_on_holding(now_ns, steady_ns)
 
-    def _move(self, now_ns: int, measured: Float64Array | None) -> GuardResult:
-        period_ns = self.control_period_ns
-        if self.state == 'ramp' and self._ramp_target is not None:
+    def _go_on_holding(self, now_ns: int, steady_ns: int) -> None:
+        self._held_ns = steady_ns
+        if steady_ns - self._hold_since_ns >= self._auto_resume_ns:
+            self.disable(now_ns, self.reason)
+
+    def _move(self, now_ns: int, measured: Float64Array | None, dt_ns: int) -> GuardResult:
+        pace = self._clock.pace
+        if self.state == 'ramp' and self._ramp_target is not None and pace:
             target = self._decided(self._ramp_target)
-            result = self.guard.apply(target, measured, period_ns, self._ramp_speed)
-            if not result.stopped_by and self._arrived(target):
-                self._run(now_ns)
+            result = self.guard.apply(target, measured, dt_ns, self._ramp_speed * pace)
+            if result.stopped_by:
+                return result
+            if self._arrived(target):
+                self._arrive(now_ns)
+            elif self._stuck():
+                self.disable(now_ns, self._why_stuck(target, result))
             return result
-        planned = self.buffer.target(now_ns) if self.state == 'run' else None
+        self._nearest = None
+        planned = None
+        if self.state == 'run' and pace:
+            planned = self.buffer.target(self._clock.at(now_ns))
         if planned is None:
-            return self.guard.stop(period_ns)
-        return self.guard.apply(self._decided(planned), measured, period_ns)
+            return self.guard.stop(dt_ns)
+        return self.guard.apply(self._decided(planned), measured, dt_ns, pace)
 
     def _decided(self, target: Float64Array) -> Float64Array:
+        if self.homing:
+            return target
         limiter = self.guard.limiter
         return self.grippers.decide(target, limiter.lower, limiter.upper)
 
@@ -415,26 +624,48 @@ class Controller:
         near = self.guard.limiter.max_velocity * self.control_period_ns * 1e-9 * ARRIVED
         return bool((np.abs(target - self.guard.sent) <= near).all())
 
-    def _run(self, now_ns: int) -> None:
+    def _stuck(self) -> bool:
+        """Whether the ramp came no further for some time; asked after each of its steps."""
+        sent, steady_ns = self.guard.sent, self._sends.last_ns or 0
+        reach = self.guard.limiter.max_velocity * STUCK_S
+        if self._nearest is None or (np.abs(sent - self._nearest[1]) > reach).any():
+            self._nearest = steady_ns, sent
+        return steady_ns - self._nearest[0] > STUCK_NS
+
+    def _why_stuck(self, target: Float64Array, result: GuardResult) -> str:
+        why = self.guard.forbids(target) or result.obstacle or ', '.join(result.violations)
+        sent = self.guard.sent
+        joint = int((np.abs(target - sent) / self.guard.limiter.max_velocity).argmax())
+        return (
+            f"{'home' if self.homing else 'first target'} out of reach: {why}; joint "
+            f"'{self.robot.joints.names[joint]}' stands at {sent[joint]:.3f} and was to go to "
+            f'{target[joint]:.3f}'
+        )
+
+    def _arrive(self, now_ns: int) -> None:
+        if self.homing:
+            if self.guard.limiter.at_rest:
+                self.disable(now_ns)
+            return
         self.state = 'run'
         self._ramp_target = None
-        self._fresh_until_ns = now_ns + self._patience_ns
+        self._fresh_until_ns = self._clock.at(now_ns) + self._patience_ns
         if self.schedule is not None:
             self.epoch_ns = now_ns  # what was planned before the ramp is not to be averaged in
 
-    def _last_commands(self) -> Command:
-        result = self.guard.stop(self.control_period_ns)
+    def _last_commands(self, dt_ns: int) -> Command:
+        result = self.guard.stop(dt_ns)
         if self.guard.limiter.at_rest:
             self._final_commands += 1
         final = self._final_commands >= FINAL_COMMANDS
         command = self._command(result, final)
         if final:
-            self._stopping = False
             self._silent_since_ns = self._now_ns
-            self.state = 'idle'
+            self.state = 'disabled'
         return command
 
     def _command(self, result: GuardResult, final: bool = False) -> Command:
+        self.tracking.sent(result.position)
         return Command(
             result.position.copy(),
             result.velocity.copy(),
@@ -443,3 +674,7 @@ class Controller:
             self.reason,
             final,
         )
+
+
+def _told(problems: Mapping[str, str]) -> str:
+    return '; '.join(f'{name}: {problem}' for name, problem in problems.items())

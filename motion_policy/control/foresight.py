@@ -241,7 +241,7 @@ class PlanForesight:
         frame = _resized(image, self._model.spec.image_size)
         joints = (torch.tensor(row, dtype=torch.float32) for row in (position, sent))
         self._seen.append(_Seen(time_ns, frame, *joints))
-        left_ns = 0 if plan is None else (plan.buffer.covers_until_ns or 0) - time_ns
+        left_ns = 0 if plan is None else plan.covers_until_ns - time_ns
         if plan is None or left_ns <= -self.period_ns:  # it holds, or goes to its first target
             self._foreseen = None
             self._errors.reset()
@@ -292,7 +292,7 @@ class PlanForesight:
         """Each target of the plan counts as reached when the next is sent."""
         model, past = self._model, len(self._seen)
         rows = range(1, model.rows_to(past + frames) - past + 1)
-        targets = [plan.buffer.target(time_ns + row * self.period_ns) for row in rows]
+        targets = [plan.target(time_ns + row * self.period_ns) for row in rows]
         ahead = [torch.tensor(target, dtype=torch.float32) for target in targets]
         actions = torch.stack([*(seen.sent for seen in self._seen), *ahead])
         known = torch.stack([seen.position for seen in self._seen])
@@ -307,7 +307,7 @@ class PlanForesight:
             raise RuntimeError('the predicted frames are not finite')
         # An arm follows a little behind its commands: measured, about 50 ms.
         halves = range(1, 2 * frames, 2)
-        behind = [plan.buffer.target(time_ns + half * self.period_ns // 2) for half in halves]
+        behind = [plan.target(time_ns + half * self.period_ns // 2) for half in halves]
         now = self._seen[-1].position.numpy()
         return _Foreseen(
             time_ns, plan.number, drawn, np.array([now, *behind]), _unit(self._seen[-1].frame)

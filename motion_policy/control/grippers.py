@@ -3,19 +3,19 @@
 """Grippers that are either open or closed, whatever a policy predicts between the two.
 
 Rule: what changes one must reach the threshold beyond; a prediction that wavers about one of the
-two changes nothing.
+two changes nothing, and until the first such prediction a gripper stays where it is.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from motion_policy.control.motion_limiter import BoolArray, Float64Array
+from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.robot import RobotSpec
 
 
 class Grippers:
-    """Which of the robot's `joints.grippers` are open, in the order of the joints."""
+    """Where the robot's `joints.grippers` are sent, `targets` (G,) in the order of the joints."""
 
     def __init__(self, robot: RobotSpec) -> None:
         names, specs = robot.joints.names, robot.joints.grippers
@@ -26,12 +26,14 @@ class Grippers:
         self._open_at = np.array([gripper.open_at for gripper in mine])
         self._close_at = np.array([gripper.close_at for gripper in mine])
         self._direction = np.sign(self._open - self._closed)
-        self.opened: BoolArray = np.zeros(len(mine), dtype=np.bool_)
+        self.targets: Float64Array = np.zeros(len(mine))
 
     def start(self, position: Float64Array) -> None:
-        """Take each for open if it stands nearer to that at `position` (J,)."""
-        stands = position[self.columns]
-        self.opened = np.abs(stands - self._open) < np.abs(stands - self._closed)
+        """Let each stay where it is at `position` (J,) until a prediction reaches a threshold.
+
+        One that holds an object stands between its two positions, and must not let go of it.
+        """
+        self.targets = position[self.columns]
 
     def decide(
         self, target: Float64Array, lower: Float64Array, upper: Float64Array
@@ -45,8 +47,7 @@ class Grippers:
         wanted = target[self.columns]
         opens = self._direction * (wanted - self._open_at) >= 0
         closes = self._direction * (wanted - self._close_at) <= 0
-        self.opened = opens | (self.opened & ~closes)
+        self.targets = np.where(opens, self._open, np.where(closes, self._closed, self.targets))
         decided = target.copy()
-        position = np.where(self.opened, self._open, self._closed)
-        decided[self.columns] = np.clip(position, lower[self.columns], upper[self.columns])
+        decided[self.columns] = np.clip(self.targets, lower[self.columns], upper[self.columns])
         return decided

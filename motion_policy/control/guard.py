@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guard chain: every target passes it before it becomes a command, and every stage counts.
 
-finite -> width -> position limits -> following error -> workspace -> jerk -> velocity and
-acceleration. The motion limiter is last because it must have the last word: whatever a stage
-before it changes, what is sent never breaks a position, velocity or acceleration limit.
+finite -> width -> position limits -> following error -> workspace -> collision -> jerk -> tool
+speed -> velocity and acceleration. The motion limiter is last because it must have the last word:
+whatever a stage before it changes, what is sent never breaks a position, velocity or acceleration
+limit, in the time that really passed between two commands. Nothing leaves the chain that is not
+finite.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,14 +19,16 @@ from typing import Literal
 
 import numpy as np
 
+from motion_policy.control.collision import CollisionGuard
+from motion_policy.control.guarded_step import OUTSIDE, GuardedStep
 from motion_policy.control.motion_limiter import (
     BoolArray,
     Float64Array,
-    Motion,
     MotionLimiter,
     within,
 )
 from motion_policy.control.smoothing import JerkLimiter
+from motion_policy.control.tool_speed import ToolSpeedLimit
 from motion_policy.control.workspace import Workspace
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
@@ -37,30 +42,33 @@ STAGES = (
     'acceleration',
     'following_error',
     'workspace',
+    'collision',
     'jerk',
+    'tool_speed',
 )
-# Of these the user chooses what a violation leads to; smoothing cannot be violated.
-CLAMPING_STAGES = STAGES[2:-1]
-BRAKING_POINTS = 24  # of a long way to rest that are looked at
+# Of these the user chooses what a violation leads to; what smooths or slows cannot be violated.
+CLAMPING_STAGES = STAGES[2:-2]
 
 
 @dataclass(frozen=True)
 class GuardResult:
     """What to send: position (J,), its velocity (J,), joints clamped or smoothed per stage.
 
-    The workspace counts once, not per joint. `stopped_by` names the stage and the joint that made
-    the arm brake instead; '' if none did.
+    Workspace, collision and tool speed count once, not per joint. `stopped_by` names the stage
+    and the joint that made the arm brake instead; '' if none did. `obstacle` says where workspace
+    or collision changed the command, and why.
     """
 
     position: Float64Array
     velocity: Float64Array
     violations: Mapping[str, int] = field(default_factory=dict)
     stopped_by: str = ''
+    obstacle: str = ''
 
 
 def all_finite(values: Float64Array) -> bool:
-    """Stage finite: no NaN and no infinity."""
-    return bool(np.isfinite(values).all())
+    """Stage finite: no NaN and no infinity. For as few numbers NumPy's calls cost more."""
+    return all(map(math.isfinite, values.ravel().tolist()))
 
 
 def right_width(values: Float64Array, joints: int) -> bool:
@@ -99,7 +107,7 @@ class GuardChain:
     `max_following_error` [rad or m], one number or one per joint; None leaves that stage out.
     `position_margin` [rad or m] is kept from every position limit. `max_jerk` [rad/s^3 or m/s^3],
     one number or one per joint, smooths the motion; None leaves that out. `workspace` is where
-    the tool may be.
+    the tool may be, `collision` what may not touch, `tool_speed` how fast the tool may be.
     """
 
     def __init__(
@@ -111,10 +119,16 @@ class GuardChain:
         position_margin: float = 0.0,
         max_jerk: float | Sequence[float] | None = None,
         workspace: Workspace | None = None,
+        collision: CollisionGuard | None = None,
+        tool_speed: ToolSpeedLimit | None = None,
     ) -> None:
         self.joint_names = robot.joints.names
-        self.limiter = MotionLimiter(robot.joints.limits, position_margin)
+        self._period_ns = robot.period_ns
+        self.limiter = MotionLimiter(robot.joints.limits, position_margin, robot.period_ns)
         self.workspace = workspace
+        self.collision = collision
+        self.tool_speed = tool_speed
+        self._steps = GuardedStep(self.limiter, robot.period_ns, workspace, collision, tool_speed)
         self._smoothing: JerkLimiter | None = None
         if max_jerk is not None:
             self._smoothing = JerkLimiter(self.limiter, max_jerk, robot.period_ns)
@@ -129,10 +143,19 @@ class GuardChain:
         """The last command sent, (J,)."""
         return self.limiter.position
 
-    def reaction(self, stage: str) -> Literal['clamped', 'stopped', 'smoothed']:
+    def limit_tool_speed(self, limit: float) -> bool:
+        """Let the tool be so fast [m/s] from the next step on; return whether that is new."""
+        if self.tool_speed is None or self.tool_speed.limit == limit:
+            return False
+        self.tool_speed.limit = limit
+        return True
+
+    def reaction(self, stage: str) -> Literal['clamped', 'stopped', 'smoothed', 'slowed']:
         """What a violation of this stage leads to; smoothing is none, it changes commands."""
         if stage == 'jerk':
             return 'smoothed'
+        if stage == 'tool_speed':
+            return 'slowed'
         return 'clamped' if self._reactions.get(stage) == 'clamp' else 'stopped'
 
     def start(self, measured: Float64Array) -> None:
@@ -140,9 +163,22 @@ class GuardChain:
         outside = self.workspace.describe(measured) if self.workspace else ''
         if outside:
             raise UserError(f'workspace: {outside}: move it there first')
+        near = self.collision.describe(measured) if self.collision else ''
+        if near:
+            raise UserError(
+                f'collision: {near}: move them apart first, or name both in collision.ignore'
+            )
         self.limiter.start(measured)
         if self._smoothing is not None:
             self._smoothing.forget()
+
+    def forbids(self, target: Float64Array) -> str:
+        """What is wrong with being at a target (J,), by its stage; '' if nothing is."""
+        outside = self.workspace.describe(target) if self.workspace else ''
+        if outside:
+            return f'workspace: {outside}'
+        near = self.collision.describe(target, share=1.0) if self.collision else ''
+        return f'collision: {near}' if near else ''
 
     def resume(
         self, position: Float64Array, velocity: Float64Array, smoothed: Float64Array | None
@@ -179,18 +215,21 @@ class GuardChain:
         dt_ns: int,
         speed: float = 1.0,
     ) -> GuardResult:
-        """Return the command towards `target` (J,); `speed` < 1 slows the motion on purpose.
+        """Return the command towards `target` (J,), `dt_ns` after the last one.
 
-        Slowed motion is a plan, not a violation: velocity and acceleration then do not count.
+        `speed` < 1 slows the motion on purpose, down to standing at 0. That is a plan, not a
+        violation: velocity and acceleration then do not count.
         """
         problem = self.chunk_problem(target[None] if target.ndim == 1 else target)
+        if not problem and measured is not None and not all_finite(measured):
+            problem = 'finite: the measured position holds NaN or infinity'
         if problem:
             return self._stopped(dt_ns, problem, {})
         masks: dict[str, BoolArray] = {}
         limiter = self.limiter
         target, masks['position'] = clamp_position(target, limiter.lower, limiter.upper)
         if self._max_error is not None and measured is not None:
-            reach = limiter.max_velocity * speed * dt_ns * 1e-9
+            reach = limiter.max_velocity * speed * min(dt_ns, self._period_ns) * 1e-9
             target, masks['following_error'] = clamp_following(
                 target, measured, self.sent, reach, self._max_error
             )
@@ -199,51 +238,66 @@ class GuardChain:
             inside = self.workspace.nearest_inside(self.sent, target)
             masks['workspace'] = np.array([inside is not target])
             target = inside
-        stopped_by = self._stopping_stage(masks)
+        if self.collision is not None:
+            target, problem = self._steps.nearest_clear(target)
+            masks['collision'] = np.array([bool(problem)])
+        stopped_by = self._stopping_stage(masks, problem)
         if stopped_by:
             return self._stopped(dt_ns, stopped_by, masks)
-        return self._limited(target, dt_ns, speed, masks)
+        obstacle = problem or (OUTSIDE if 'workspace' in masks and masks['workspace'][0] else '')
+        return self._limited(target, dt_ns, speed, masks, obstacle)
 
     def stop(self, dt_ns: int) -> GuardResult:
         """Return the command that brakes with the whole acceleration, then holds."""
         return self._stopped(dt_ns, '', {})
 
     def _limited(
-        self, target: Float64Array, dt_ns: int, speed: float, masks: dict[str, BoolArray]
+        self,
+        target: Float64Array,
+        dt_ns: int,
+        speed: float,
+        masks: dict[str, BoolArray],
+        obstacle: str,
     ) -> GuardResult:
+        shares = self._steps.shares(target)
+        if shares is not None:
+            masks['tool_speed'] = np.array([True])
+        pace = speed if shares is None else np.minimum(shares, speed)
         if self._smoothing is not None:
-            target, masks['jerk'] = self._smoothing.step(target, speed)
+            target, masks['jerk'] = self._smoothing.step(target, dt_ns, pace)
             target = within(target, self.limiter.lower, self.limiter.upper)
-        motion = self._step_inside(target, dt_ns, speed)
-        if speed >= 1.0:
+        before = self.sent
+        motion, problem = self._steps.take(target, dt_ns, pace)
+        if problem:
+            masks[problem.partition(':')[0]] = np.array([True])
+        if not all_finite(motion.position):
+            return self._not_finite(before)
+        if speed >= 1.0 and shares is None:
             masks['velocity'] = motion.over_velocity & self._steady
             masks['acceleration'] = motion.over_acceleration & self._steady
         return GuardResult(
-            motion.position, motion.velocity, self._count(masks), self._stopping_stage(masks)
+            motion.position,
+            motion.velocity,
+            self._count(masks),
+            self._stopping_stage(masks, problem),
+            problem or obstacle,
         )
 
-    def _step_inside(self, target: Float64Array, dt_ns: int, speed: float) -> Motion:
-        """One limited step after which the arm can still be braked inside the workspace.
-
-        Joints do not reach their targets together, so the way there may lead outside.
-        """
-        bring_back = self.limiter.snapshot()
-        motion = self.limiter.step(target, dt_ns, speed)
-        if self.workspace is None:
-            return motion
-        braking = self.limiter.braking_positions(dt_ns)
-        # From the end backwards: there it leaves first.
-        ahead = braking[:: -max(1, len(braking) // BRAKING_POINTS)]
-        if all(self.workspace.contains(position) for position in (*ahead, motion.position)):
-            return motion
-        bring_back()
-        return self.limiter.stop(dt_ns)
-
     def _stopped(self, dt_ns: int, reason: str, masks: Mapping[str, BoolArray]) -> GuardResult:
+        before = self.sent
         motion = self.limiter.stop(dt_ns)
         if self._smoothing is not None:
             self._smoothing.forget()
+        if not all_finite(motion.position):
+            return self._not_finite(before)
         return GuardResult(motion.position, motion.velocity, self._count(masks), reason)
+
+    def _not_finite(self, before: Float64Array) -> GuardResult:
+        """The arm stays at its last command: nothing else is known to be safe."""
+        self.limiter.start(before)
+        self.counts['finite'] += 1
+        reason = 'finite: the command would hold NaN or infinity'
+        return GuardResult(self.sent, self.limiter.velocity, {}, reason)
 
     def _count(self, masks: Mapping[str, BoolArray]) -> dict[str, int]:
         # For as few joints as an arm has, Python's sum of a list is faster than NumPy's.
@@ -253,11 +307,13 @@ class GuardChain:
             self.counts.update(violations)
         return violations
 
-    def _stopping_stage(self, masks: Mapping[str, BoolArray]) -> str:
+    def _stopping_stage(self, masks: Mapping[str, BoolArray], problem: str = '') -> str:
         for stage, mask in masks.items():
             if self._reactions.get(stage) == 'stop' and mask.any():
+                if problem.startswith(stage):
+                    return problem
                 if stage == 'workspace':
-                    return 'workspace: the tool would leave its box'
+                    return OUTSIDE
                 return f"{stage}: joint '{self.joint_names[int(mask.argmax())]}' is over its limit"
         return ''
 

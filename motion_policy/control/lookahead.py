@@ -17,12 +17,16 @@ import numpy as np
 from motion_policy.control.action_buffer import ActionBuffer, Int64Array
 from motion_policy.control.grippers import Grippers
 from motion_policy.control.guard import GuardChain, GuardResult
-from motion_policy.control.motion_limiter import BoolArray, Float64Array
+from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.robot import RobotSpec
 
 STILL = 1e-9  # rad or m per step: at rest
 STILL_STEPS = 3  # so many of them, for where a motion turns round it is still for one
 AFTER_TICKS = 0.25  # of a period: ticks that are hardly late find the next point this far ahead
+# A controller that finds points on both sides of its present time plays what is between them. To
+# a first point that is yet to come it would go from where the arm is measured, which lags behind.
+BACK_PERIODS = 1.5
+REST_PERIODS = 2  # so long has the arm rested when it sets out
 MAX_POINTS = 20_000  # a plan that takes longer is braked there
 END_STEPS = 2  # of rounding and of standing still, beyond those of braking
 PAUSE_STEPS = 4  # after so many points others may do something
@@ -30,23 +34,45 @@ PAUSE_STEPS = 4  # after so many points others may do something
 
 @dataclass(frozen=True)
 class Plan:
-    """What the controller follows: targets by time, and the share of the speed limits."""
+    """What the controller follows: targets by time, and the share of the speed limits.
+
+    `buffer` is in plan time, which was `plan_ns` at `at_ns` and goes on `pace` times as fast.
+    """
 
     number: int
     buffer: ActionBuffer
     speed: float = 1.0
+    at_ns: int = 0
+    plan_ns: int = 0
+    pace: float = 1.0
+
+    def plan_time_ns(self, time_ns: int) -> int:
+        """The plan's time at a time."""
+        return self.plan_ns + round(self.pace * (time_ns - self.at_ns))
+
+    def target(self, time_ns: int) -> Float64Array | None:
+        """Where to be (J,) at a time; None without a plan."""
+        return self.buffer.target(self.plan_time_ns(time_ns))
+
+    @property
+    def covers_until_ns(self) -> int:
+        """When the last row is reached; 0 where it never is, or is already."""
+        until_ns = self.buffer.covers_until_ns
+        if until_ns is None or self.pace <= 0:
+            return 0
+        return self.at_ns + round((until_ns - self.plan_ns) / self.pace)
 
 
 @dataclass(frozen=True)
 class Point:
     """A position (J,), the velocity (J,) that led to it, velocity and acceleration (2, J) there if
-    the motion is smoothed, and which grippers (G,) are open.
+    the motion is smoothed, and where the grippers (G,) are sent.
     """
 
     position: Float64Array
     velocity: Float64Array
     smoothed: Float64Array | None
-    opened: BoolArray
+    grippers: Float64Array
 
     def at_rest(self) -> Point:
         """Return it without motion."""
@@ -79,11 +105,28 @@ class Trajectory:
         """Return one point; beyond the last it stays there."""
         return self.points[index] if index < len(self.points) else self.points[-1].at_rest()
 
-    def points_after(self, now_ns: int) -> tuple[Int64Array, Float64Array]:
-        """Return what is still to come: times in ns (m,) and positions (m, J)."""
+    @property
+    def velocities(self) -> Float64Array:
+        """The speed at each point (n, J): between that of the step before and after; 0 at last."""
+        led = np.array([point.velocity for point in self.points])
+        leads = np.concatenate((led[1:], np.zeros((1, led.shape[1]))))
+        middle: Float64Array = (led + leads) / 2
+        middle[-1] = 0.0
+        return middle
+
+    def position_at(self, now_ns: int) -> Float64Array:
+        """Where it is (J,) at a time: straight on between the points, at rest beyond them."""
+        steps = (now_ns - self.start_ns) / self.period_ns
+        before = min(max(int(steps), 0), len(self.points) - 1)
+        share = min(max(steps - before, 0.0), 1.0)
+        begin, end = self.points[before].position, self.point(before + 1).position
+        return begin + share * (end - begin)
+
+    def points_after(self, now_ns: int) -> tuple[Int64Array, Float64Array, Float64Array]:
+        """Return what comes after a time: times in ns (m,), positions and velocities (m, J)."""
         times = self.start_ns + self.period_ns * np.arange(len(self.points), dtype=np.int64)
         ahead = times > now_ns
-        return times[ahead], self.positions[ahead]
+        return times[ahead], self.positions[ahead], self.velocities[ahead]
 
 
 class Lookahead:
@@ -107,9 +150,16 @@ class Lookahead:
         """
         self._grippers.start(position)
         still = np.zeros(len(position))
-        point = Point(position.copy(), still, None, self._grippers.opened)
-        start_ns = now_ns + round(AFTER_TICKS * self._period_ns)
+        point = Point(position.copy(), still, None, self._grippers.targets)
+        start_ns = now_ns + round(AFTER_TICKS * self._period_ns) - REST_PERIODS * self._period_ns
         self.sent = Trajectory(start_ns, self._period_ns, (point,))
+
+    def back_ns(self, now_ns: int) -> int:
+        """The time after which points are sent, so that those around `now_ns` are among them.
+
+        That of a controller whose clock is half a period behind as well.
+        """
+        return now_ns - round(BACK_PERIODS * self._period_ns)
 
     def shift(self, by_ns: int) -> None:
         """Take part in a jump of the clock, in which the arm did not move."""
@@ -122,12 +172,13 @@ class Lookahead:
             )
 
     def take(self, new: Trajectory, now_ns: int) -> Trajectory:
-        """Return what to send: what is left of the old trajectory until the `new` one begins, and
+        """Return what to send: the old trajectory from around now until the `new` one begins, and
         that. It is the one `sent` from now on.
         """
         old = self._known()
         last = (new.start_ns - old.start_ns) // old.period_ns
-        first = min(max(0, (now_ns - old.start_ns) // old.period_ns), last)
+        since_ns = self.back_ns(now_ns)
+        first = min(max(0, (since_ns - old.start_ns) // old.period_ns), last)
         left = tuple(old.point(index) for index in range(first, last))
         start_ns = old.start_ns + first * old.period_ns
         self.sent = Trajectory(start_ns, old.period_ns, left + new.points, new.brakes_ns)
@@ -163,7 +214,7 @@ class Lookahead:
         guard.expect(self._target(plan, start_ns))
         points = [begin]
         time_ns, still, stopped, brakes_ns = start_ns, 0, False, None
-        until_ns = plan.buffer.covers_until_ns or 0
+        until_ns = plan.covers_until_ns
         while still < STILL_STEPS and not stopped and len(points) < MAX_POINTS:
             time_ns += self._period_ns
             result = guard.apply(self._target(plan, time_ns), None, self._period_ns, plan.speed)
@@ -183,7 +234,7 @@ class Lookahead:
 
     def _resume(self, point: Point) -> None:
         """Let guard and grippers go on from a point that they led to before."""
-        self._grippers.opened = point.opened
+        self._grippers.targets = point.grippers
         self._guard.resume(point.position, point.velocity, point.smoothed)
 
     def _to_rest_ns(self) -> int:
@@ -192,12 +243,13 @@ class Lookahead:
         return (braking + END_STEPS) * self._period_ns
 
     def _point(self, result: GuardResult) -> Point:
-        opened = self._grippers.opened
-        return Point(result.position, result.velocity, self._guard.smoothed, opened)
+        return Point(
+            result.position, result.velocity, self._guard.smoothed, self._grippers.targets
+        )
 
     def _target(self, plan: Plan, time_ns: int) -> Float64Array:
         limiter = self._guard.limiter
-        target = plan.buffer.target(time_ns)
+        target = plan.target(time_ns)
         if target is None:
             return limiter.position
         return self._grippers.decide(target, limiter.lower, limiter.upper)

@@ -4,6 +4,9 @@
 
 The one rule: every position it returns can be left again at rest inside the limits. It therefore
 brakes in time for a position limit, and for its target, which it reaches without swinging.
+
+Time is that between two commands. While a command is late the arm gets nothing to follow, so a
+late step is never longer than one at full speed that is on time, and speeds up no more than that.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from motion_policy.robot import LimitsSpec
 
 Float64Array = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
+Speed = float | Float64Array  # share of the velocity limits, of all joints or of each (J,)
 
 # Differences of rounded positions, divided by a small dt twice, must stay below the limits too.
 ROUNDING_MARGIN = 1e-6
@@ -43,13 +47,16 @@ class Motion:
 class MotionLimiter:
     """Trapezoidal follower of a moving target for J joints; `dt_ns` may differ between steps.
 
-    It stays `margin` [rad or m] inside the position limits. A joint that begins within the margin
+    It stays `margin` [rad or m] inside the position limits. A joint that begins outside of them
     may stay there, and leave it on one side only. UserError for a margin without room between.
+    A step of more than `period_ns` is late; None: none is.
     """
 
-    def __init__(self, limits: LimitsSpec, margin: float = 0.0) -> None:
+    def __init__(
+        self, limits: LimitsSpec, margin: float = 0.0, period_ns: int | None = None
+    ) -> None:
         position = limits.position_array()
-        self._hard_lower, self._hard_upper = position[:, 0], position[:, 1]
+        self._period_s = np.inf if period_ns is None else period_ns * 1e-9
         self._soft_lower, self._soft_upper = position[:, 0] + margin, position[:, 1] - margin
         if not (margin >= 0 and (self._soft_lower < self._soft_upper).all()):
             room = float((position[:, 1] - position[:, 0]).min()) / 2
@@ -60,6 +67,7 @@ class MotionLimiter:
         self.position: Float64Array = within(np.zeros(len(position)), self.lower, self.upper)
         self.velocity: Float64Array = np.zeros(len(position))
         self._last_target: Float64Array | None = None
+        self._dt = 1.0  # of the last step, s
 
     @property
     def at_rest(self) -> bool:
@@ -67,8 +75,8 @@ class MotionLimiter:
         return not self.velocity.any()
 
     def start(self, position: Float64Array) -> None:
-        """Begin at rest at `position` (J,), which is brought inside the position limits."""
-        self.position = within(position, self._hard_lower, self._hard_upper)
+        """Begin at rest at `position` (J,), where the limits are widened to until it is inside."""
+        self.position = np.array(position, dtype=np.float64)
         self.velocity = np.zeros(len(self.position))
         self._last_target = None
         self._narrow()
@@ -78,6 +86,11 @@ class MotionLimiter:
         self.position, self.velocity = position, velocity
         self._last_target = None
         self._narrow()
+
+    def took_longer(self, by_ns: int) -> None:
+        """Take the last step for one that took so much longer, and was that much slower."""
+        self.velocity = self.velocity * self._dt / (self._dt + by_ns * 1e-9)
+        self._dt += by_ns * 1e-9
 
     def expect(self, target: Float64Array) -> None:
         """Take `target` (J,) for that of the step before, so that the next one tells its speed."""
@@ -103,7 +116,7 @@ class MotionLimiter:
 
         return bring_back
 
-    def step(self, target: Float64Array, dt_ns: int, speed: float = 1.0) -> Motion:
+    def step(self, target: Float64Array, dt_ns: int, speed: Speed = 1.0) -> Motion:
         """Move towards a finite `target` (J,) inside the position limits.
 
         `speed` in (0, 1] scales the velocity limit.
@@ -117,8 +130,14 @@ class MotionLimiter:
         self._last_target = target
         return Motion(self.position, self.velocity, over_velocity, over_acceleration)
 
+    def follow(self, velocity: Float64Array, dt_ns: int) -> Motion:
+        """Move with a `velocity` (J,), or as nearly as the limits allow."""
+        none = np.zeros(len(self.position), dtype=np.bool_)
+        self._advance(velocity, dt_ns * 1e-9, 1.0)
+        return Motion(self.position, self.velocity, none, none)
+
     def preview(
-        self, target: Float64Array, before: Float64Array | None, dt_ns: int, speed: float = 1.0
+        self, target: Float64Array, before: Float64Array | None, dt_ns: int, speed: Speed = 1.0
     ) -> Float64Array:
         """Where `step` would lead (J,) if the target of the step before had been `before`."""
         bring_back = self.snapshot()
@@ -136,15 +155,14 @@ class MotionLimiter:
         self._last_target = None
         return Motion(self.position, self.velocity, none, none)
 
-    def _approach(self, target: Float64Array, dt: float, speed: float) -> Float64Array:
+    def _approach(self, target: Float64Array, dt: float, speed: Speed) -> Float64Array:
         """Return the velocity that closes the gap to the target and ends at the target's own."""
         last = target if self._last_target is None else self._last_target
         cap = speed * self.max_velocity
         target_velocity = within((target - last) / dt, -cap, cap)
         gap = target - self.position - target_velocity * dt
-        velocity: Float64Array = target_velocity + np.sign(gap) * self._closing_speed(
-            np.abs(gap), dt
-        )
+        closing = self._braking_speed if dt > self._period_s else self._closing_speed
+        velocity: Float64Array = target_velocity + np.sign(gap) * closing(np.abs(gap), dt)
         return velocity
 
     def _closing_speed(self, gap: Float64Array, dt: float) -> Float64Array:
@@ -155,19 +173,46 @@ class MotionLimiter:
         speed: Float64Array = unit * (steps + count * (count - 1) / 2) / count
         return speed
 
-    def _advance(self, velocity: Float64Array, dt: float, speed: float) -> None:
-        reach = self.max_acceleration * dt
-        slowed = np.minimum(np.abs(self.velocity) - reach, self.max_velocity)
-        cap = np.maximum(speed * self.max_velocity, slowed)
-        upper = np.minimum(self.velocity + reach, cap)
+    def _advance(self, velocity: Float64Array, dt: float, speed: Speed) -> None:
+        self._dt = dt
+        lower, upper = self._reachable(dt, speed)
         upper = np.minimum(upper, self._braking_speed(self.upper - self.position, dt))
-        lower = np.maximum(self.velocity - reach, -cap)
         lower = np.maximum(lower, -self._braking_speed(self.position - self.lower, dt))
         velocity = within(velocity, lower, upper)
         position = within(self.position + velocity * dt, self.lower, self.upper)
         self.velocity = (position - self.position) / dt
         self.position = position
         self._narrow()
+
+    def _reachable(self, dt: float, speed: Speed) -> tuple[Float64Array, Float64Array]:
+        """Return the lowest and highest velocity (J,) of a step that takes `dt` [s].
+
+        An arm without a new command can have slowed down meanwhile, but not have sped up.
+        """
+        reach = self.max_acceleration * dt
+        slowed = np.minimum(np.abs(self.velocity) - reach, self.max_velocity)
+        cap = np.maximum(speed * self.max_velocity, slowed)
+        if dt <= self._period_s:
+            return (
+                np.maximum(self.velocity - reach, -cap), np.minimum(self.velocity + reach, cap)
+            )  # fmt: skip
+        share = self._period_s / dt
+        cap = np.minimum(cap, self.max_velocity * share)
+        fastest = self._fastest_late(np.abs(self.velocity), share)
+        turned = self._fastest_late(np.zeros(len(fastest)), share)
+        ahead = np.sign(self.velocity)
+        # Along its direction: from as slow as it brakes, or turned round, up to the fastest.
+        slowest = np.maximum(np.abs(self.velocity) - reach, -turned)
+        one, other = ahead * slowest, ahead * fastest
+        lower = np.where(ahead == 0, -turned, np.minimum(one, other))
+        upper = np.where(ahead == 0, turned, np.maximum(one, other))
+        return within(lower, -cap, cap), within(upper, -cap, cap)
+
+    def _fastest_late(self, speed: Float64Array, share: float) -> Float64Array:
+        """Greatest speed after a late step: as before, or what one period of speeding up gives."""
+        sped_up = (speed + self.max_acceleration * self._period_s) * share
+        fastest: Float64Array = np.maximum(speed, sped_up)
+        return fastest
 
     def _narrow(self) -> None:
         """The soft limits hold from where the joint is: no further out, and never out again."""

@@ -14,7 +14,7 @@ import numpy as np
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Row, Sample, StreamError
-from motion_policy.streams.messages import Float32Array, read_joint_message
+from motion_policy.streams.messages import Float32Array, joints_in
 
 # Positions, velocities and efforts (J,) as an observation has them.
 Joints = tuple[Float32Array, Float32Array, Float32Array | None]
@@ -65,10 +65,14 @@ class MeasuredJoints:
         effort = None if self._without_effort else self._effort.astype(np.float32)
         return self._position.astype(np.float32), velocity.astype(np.float32), effort
 
+    def effort(self) -> Float64Array | None:
+        """Efforts (J,) [N m or N] of the row that was read last; None without one per joint."""
+        return None if self._without_effort else self._effort
+
     def _read(self, name: str, sample: Sample) -> None:
         topic = self._topics[name]
         try:
-            reading = read_joint_message(sample.value, topic)
+            reading = joints_in(sample, topic)
         except StreamError as error:
             self._faults[name] = f'{topic.topic}: {error}'
             return

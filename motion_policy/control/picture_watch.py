@@ -129,11 +129,11 @@ class PictureWatch:
     def _verdict(self, camera: str, shown: _Shown, same_ns: int, qpos: Float32Array) -> str:
         if shown.repeats < REPEATS:
             return ''
-        same = f'the same picture for {same_ns / NANOSECONDS_PER_S:.1f} s'
+        same = f'the same image for {same_ns / NANOSECONDS_PER_S:.1f} s'
         if 0 < self._frozen_ns < same_ns and self._moved(qpos, shown.qpos) > MOVED_SHARE:
             return f'{same} while the arm moved'
         if 0 < self._at_rest_ns < same_ns and self._noise[camera].proven:
-            return f'{same}, but its pictures had noise'
+            return f'{same}, but its images had noise'
         return ''
 
     def _look_for_noise(

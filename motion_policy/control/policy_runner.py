@@ -204,7 +204,7 @@ class PolicyRunner:
     def _check_mix(self) -> None:
         if self.policy.chunk_rows > 1 and self.mix != SENSOR_ALONE:
             raise UserError(
-                f'{self.policy.source}: answers chunks of {self.policy.chunk_rows} rows, which '
+                f'{self.policy.source}: predicts chunks of {self.policy.chunk_rows} rows, which '
                 f'cannot be mixed into what it sees, but the mix is {self.mix}, expected 1'
             )
         if not self._mixer.wanted:

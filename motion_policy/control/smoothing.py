@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from motion_policy.control.motion_limiter import BoolArray, Float64Array, MotionLimiter
+from motion_policy.control.motion_limiter import BoolArray, Float64Array, MotionLimiter, Speed
 from motion_policy.errors import UserError
 
+# rad/s or m/s: Ruckig knows no way with a velocity limit of 0, nor one that takes hours.
+LEAST_CAP = 1e-3
 SAME = 1e-9  # rad or m: what was sent is what was proposed, or would have been without smoothing
 
 
@@ -26,7 +28,7 @@ class JerkLimiter:
     Args:
         limiter: what will follow the proposals.
         jerk: greatest change of acceleration, one for all joints or one each [rad/s^3 or m/s^3].
-        dt_ns: time between two steps.
+        dt_ns: time between two steps that are on time.
 
     Raises:
         UserError: a jerk that is not a number > 0, or Ruckig is not installed.
@@ -35,7 +37,6 @@ class JerkLimiter:
     def __init__(self, limiter: MotionLimiter, jerk: float | Sequence[float], dt_ns: int) -> None:
         joints = len(limiter.position)
         self._limiter = limiter
-        self._dt_ns = dt_ns
         self._jerk = _checked_jerk(jerk, joints)
         self._ruckig = _library()
         self._generator = self._ruckig.Ruckig(joints, dt_ns * 1e-9)
@@ -67,7 +68,9 @@ class JerkLimiter:
         if motion is not None:
             self._proposed, self._motion = self._limiter.position, motion
 
-    def step(self, target: Float64Array, speed: float = 1.0) -> tuple[Float64Array, BoolArray]:
+    def step(
+        self, target: Float64Array, dt_ns: int, speed: Speed = 1.0
+    ) -> tuple[Float64Array, BoolArray]:
         """The position (J,) to go to in this step on the way to a target (J,) within the limits,
         and the joints (J,) that would be sent elsewhere without the jerk limit.
 
@@ -78,25 +81,29 @@ class JerkLimiter:
         if self._proposed is None or np.abs(limiter.position - self._proposed).max() > SAME:
             self._motion = np.stack((limiter.velocity, np.zeros(len(target))))
             self._target = None
-        plain = limiter.preview(target, self._target, self._dt_ns, speed)
+        plain = limiter.preview(target, self._target, dt_ns, speed)
         self._target = target
-        smooth = self._smooth(target, speed)
+        smooth = self._smooth(target, dt_ns, speed)
         if smooth is None:
             return target, np.zeros(len(target), dtype=np.bool_)
         return smooth, np.abs(smooth - plain) > SAME
 
-    def _smooth(self, target: Float64Array, speed: float) -> Float64Array | None:
+    def _smooth(self, target: Float64Array, dt_ns: int, speed: Speed) -> Float64Array | None:
         limiter, given = self._limiter, self._input
+        self._generator.delta_time = dt_ns * 1e-9
         sent, (velocity, acceleration) = limiter.position, self._motion
         cap = speed * limiter.max_velocity
-        given.max_velocity = np.maximum(cap, np.abs(velocity)).tolist()
+        given.max_velocity = np.maximum(np.maximum(cap, LEAST_CAP), np.abs(velocity)).tolist()
         given.current_position = sent.tolist()
         given.current_velocity = velocity.tolist()
         given.current_acceleration = acceleration.tolist()
         given.target_position = target.tolist()
         given.target_velocity = [0.0] * len(sent)
         given.target_acceleration = [0.0] * len(sent)
-        result = self._generator.update(given, self._output)
+        try:
+            result = self._generator.update(given, self._output)
+        except (self._ruckig.RuckigError, ValueError):  # of a result that has no name
+            result = None
         if result not in (self._ruckig.Result.Working, self._ruckig.Result.Finished):
             self._proposed = None
             return None

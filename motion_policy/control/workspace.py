@@ -1,22 +1,15 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The box that the tool must not leave, found from the joints by the URDF's forward kinematics.
-
-The kinematics are Pinocchio's; only joint positions in the order of the robot spec come in.
-"""
+"""The box that the tool must not leave, found from the joints by the URDF's forward kinematics."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from motion_policy.control.kinematics import AXES, Kinematics, checked_box
 from motion_policy.control.motion_limiter import Float64Array
-from motion_policy.errors import UserError
 
-AXES = ('x', 'y', 'z')
 BISECTIONS = 12  # the way to the border is found to 1/4096 of one step
 
 
@@ -39,29 +32,13 @@ class Workspace:
         self, urdf: str | Path, tool: str, box: Sequence[float], joint_names: Sequence[str]
     ) -> None:
         self.tool = tool
-        self._low, self._high = _checked_box(box)
-        self._kinematics, self._model = _load(urdf)
-        self._data = self._model.createData()
-        if not self._model.existFrame(tool):
-            links = [frame.name for frame in self._model.frames if frame.name != 'universe']
-            raise UserError(
-                f"workspace.tool: {urdf} has no link '{tool}', expected one of: {', '.join(links)}"
-            )
-        self._frame = self._model.getFrameId(tool)
-        self._neutral: Float64Array = self._kinematics.neutral(self._model)
-        self._placed = self._places(urdf, list(joint_names))
+        self._low, self._high = checked_box(box, 'workspace.box')
+        self._kinematics = Kinematics(urdf, joint_names, 'workspace.urdf')
+        self._link = self._kinematics.link(tool, 'workspace.tool')
 
     def tool_position(self, joints: Float64Array) -> Float64Array:
         """Where the tool is when the joints (J,) are there: x, y, z [m]."""
-        configuration = self._neutral.copy()
-        for column, at, turns in self._placed:
-            if turns:  # a joint without limits is told as cosine and sine
-                configuration[at : at + 2] = np.cos(joints[column]), np.sin(joints[column])
-            else:
-                configuration[at] = joints[column]
-        self._kinematics.framesForwardKinematics(self._model, self._data, configuration)
-        position: Float64Array = self._data.oMf[self._frame].translation.copy()
-        return position
+        return self._kinematics.position(self._link, joints)
 
     def contains(self, joints: Float64Array) -> bool:
         """Whether the tool is inside."""
@@ -90,54 +67,3 @@ class Workspace:
             else:
                 beyond = middle
         return inside + reached * (target - inside)
-
-    def _places(self, urdf: str | Path, names: list[str]) -> list[tuple[int, int, bool]]:
-        """Per joint that moves: its column, its place in the configuration, if it is endless."""
-        moving = set(self._model.supports[self._model.frames[self._frame].parentJoint])
-        placed = []
-        for index in range(1, self._model.njoints):
-            name, joint = self._model.names[index], self._model.joints[index]
-            if name in names:
-                if joint.nv != 1:
-                    raise UserError(
-                        f"workspace.urdf: {urdf}: joint '{name}' moves in several ways"
-                    )
-                placed.append((names.index(name), joint.idx_q, joint.nq == 2))
-            elif index in moving:
-                raise UserError(
-                    f"workspace.urdf: {urdf}: joint '{name}' moves '{self.tool}', expected only "
-                    f'joints of the robot: {", ".join(names)}'
-                )
-        return placed
-
-
-def _load(urdf: str | Path) -> tuple[Any, Any]:
-    try:
-        import pinocchio
-    except ImportError:
-        raise UserError(
-            'a workspace box needs Pinocchio for forward kinematics: pip install pin'
-        ) from None
-    if not Path(urdf).is_file():
-        raise UserError(f'workspace.urdf: {urdf}: no such file, expected a URDF')
-    try:
-        return pinocchio, pinocchio.buildModelFromUrdf(str(urdf))
-    except (RuntimeError, ValueError) as error:
-        line = ' '.join(str(error).split())[:150]
-        raise UserError(f'workspace.urdf: {urdf}: is no URDF: {line}') from None
-
-
-def _checked_box(box: Sequence[float]) -> tuple[Float64Array, Float64Array]:
-    values = np.asarray(box, dtype=np.float64)
-    if values.shape != (6,) or not np.isfinite(values).all():
-        raise UserError(
-            f'workspace.box: found {list(box)}, expected 6 numbers: x min, x max, y min, y max, '
-            'z min, z max'
-        )
-    low, high = values[0::2], values[1::2]
-    for axis, least, most in zip(AXES, low, high, strict=True):
-        if not least < most:
-            raise UserError(
-                f'workspace.box: {axis} from {least:g} to {most:g}, expected min < max'
-            )
-    return low, high

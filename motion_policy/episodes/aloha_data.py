@@ -10,24 +10,27 @@ not in the file.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.images import decode_jpeg, without_padding
+from motion_policy.episodes.hdf5_file import VLEN_BYTES, Field, HdfFile
+from motion_policy.episodes.images import decode_whole_jpeg, without_padding
 from motion_policy.episodes.joint_arrays import Float32Array, JointArrays
-from motion_policy.episodes.reader import DAMAGE
+from motion_policy.files import shown
+from motion_policy.robot.joint_order import joint_order
+from motion_policy.streams import StreamError
 
 Array = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
 
 BASE_ACTION = 'base_action'
+JOINT_NAMES = 'joint_names'  # an attribute of ours, which other tools pass over
 
 _READ = (
     layout.QPOS,
@@ -37,22 +40,23 @@ _READ = (
     layout.COMPRESS_LEN,
     layout.IMAGES,
 )
-_EXPECTED_IMAGES = 'expected (T, H, W, 3) uint8 pixels, or JPEGs as (T, padded) or (T,) bytes'
-
-
-@dataclass(frozen=True)
-class AlohaCamera:
-    """A camera of a file: size of its images in pixels, and whether they stand there as JPEG."""
-
-    height: int
-    width: int
-    jpeg: bool
+_EXPECTED_IMAGES = (
+    '({T}, H, W, 3) uint8 pixels, or JPEGs as ({T}, padded) or ({T},) bytes '
+    '(--cameras chooses the cameras to import)'
+)
+_IMAGE_TYPES: tuple[tuple[tuple[str, ...], tuple[int | None, ...]], ...] = (
+    (('u1',), (None, None, 3)),
+    (('u1',), (None,)),
+    (('S', VLEN_BYTES), ()),
+)
 
 
 class AlohaFile(JointArrays):
     """One demonstration of `length` rows; a context manager.
 
-    `cameras` are those of the file, in alphabetical order.
+    `cameras` are those of the file, in alphabetical order, each with (height, width) of its
+    images [pixels]; a camera is looked at when its size is asked for. `joint_names` are those of
+    its columns, () where it does not say them, as ALOHA's own do not.
 
     Raises:
         EpisodeError: no such file, not ALOHA's layout, or its datasets do not fit together.
@@ -60,43 +64,58 @@ class AlohaFile(JointArrays):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.cameras: dict[str, AlohaCamera] = {}
         self._file = _open(path)
+        self._sizes: dict[str, tuple[int, int]] = {}
+        self._order: list[int] | None = None
         try:
-            qpos = self._vectors(layout.QPOS)
-            self.length, self.joints = qpos.shape
+            self.length, self.joints = (int(n) for n in self._vectors(layout.QPOS, (None, None)))
             if self.length == 0:
                 raise EpisodeError(f"{path}: '/{layout.QPOS}' has no row, expected at least one")
             for name in (layout.ACTION, layout.QVEL, layout.EFFORT):
-                if name == layout.ACTION or name in self._file:
-                    self._check_shape(name)
-            for name in self._camera_names():
-                self.cameras[name] = self._camera(name)
+                if name == layout.ACTION or self._file.has(name):
+                    self._vectors(name, (self.length, self.joints))
+            if self._file.has(BASE_ACTION):
+                self._vectors(BASE_ACTION, (None, None))
+            self.joint_names = self._joint_names()
+            names = self._file.members(layout.IMAGES)
+            self.cameras: Mapping[str, tuple[int, int]] = _Cameras(names, self._size)
         except BaseException:
             self.close()
             raise
 
+    def bring_into_order(
+        self, joints: Sequence[str], renamed: Mapping[str, str] | None = None
+    ) -> bool:
+        """Give columns that have names the order of these joints; return whether it is another.
+
+        Raises:
+            UserError: the names are not those of the joints, but for `renamed`.
+        """
+        where = f"{self.path}: attribute '{JOINT_NAMES}'"
+        self._order = joint_order(self.joint_names, joints, where, renamed)
+        return self._order not in (None, list(range(self.joints)))
+
     @property
     def sim(self) -> bool:
         """True when the file says that the robot is simulated."""
-        return bool(self._file.attrs.get('sim', False))
+        return bool(self._file.attribute('sim', 'flag', False))
 
     @property
     def qvel(self) -> Float32Array | None:
         """Measured joint velocities (T, J); None where the file has none."""
-        return self._floats(layout.QVEL) if layout.QVEL in self._file else None
+        return self._floats(layout.QVEL) if self._file.has(layout.QVEL) else None
 
     @property
     def base_action(self) -> Array | None:
         """Velocities of a mobile base (T, 2), which are no joints; None where there are none."""
-        return np.asarray(self._read(BASE_ACTION, ())) if BASE_ACTION in self._file else None
+        return self._file.floats(BASE_ACTION) if self._file.has(BASE_ACTION) else None
 
     @property
     def unread(self) -> tuple[str, ...]:
         """Names of the datasets that nothing here reads, the mobile base's aside."""
         return tuple(
             name
-            for name in layout.dataset_names(self._file)
+            for name in self._file.all_datasets()
             if not any(f'{name}/'.startswith(f'{one}/') for one in _READ)
         )
 
@@ -106,8 +125,7 @@ class AlohaFile(JointArrays):
         Raises:
             EpisodeError: the row cannot be read.
         """
-        name = f'{layout.IMAGES}/{camera}'
-        row = self._read(name, t)
+        row = self._file.read(self._image_dataset(camera), t)
         if isinstance(row, bytes):
             row = np.frombuffer(row, dtype=np.uint8)
         return without_padding(row) if row.ndim == 1 else np.asarray(row, dtype=np.uint8)
@@ -120,85 +138,82 @@ class AlohaFile(JointArrays):
         """
         if stored.ndim == 3:
             return stored
-        image = decode_jpeg(stored)
-        if image is None:
-            raise EpisodeError(f"{self.path}: camera '{camera}', row {t}: is no JPEG image")
-        spec = self.cameras.get(camera)
-        if spec is not None and image.shape[:2] != (spec.height, spec.width):
+        try:
+            image = decode_whole_jpeg(stored)
+        except StreamError as error:
+            raise EpisodeError(f"{self.path}: camera '{camera}', row {t}: {error}") from None
+        height, width = self._sizes.setdefault(camera, image.shape[:2])
+        if image.shape[:2] != (height, width):
             raise EpisodeError(
                 f"{self.path}: camera '{camera}', row {t}: image is "
-                f'{image.shape[1]}x{image.shape[0]}, expected {spec.width}x{spec.height} as in '
-                'row 0'
+                f'{image.shape[1]}x{image.shape[0]}, expected {width}x{height} as in row 0'
             )
         return image
 
-    def _camera_names(self) -> list[str]:
-        group = self._file.get(layout.IMAGES)
-        if group is None:
-            return []
-        if not isinstance(group, h5py.Group):
-            raise EpisodeError(
-                f"{self.path}: '/{layout.IMAGES}' is a dataset, expected one per camera below it"
-            )
-        return sorted(group)
-
-    def _camera(self, name: str) -> AlohaCamera:
-        dataset = self._file[f'{layout.IMAGES}/{name}']
-        shape = getattr(dataset, 'shape', None)
-        if shape is None or not _holds_images(dataset):
-            found = 'a group' if shape is None else f'{shape} {dataset.dtype}'
-            raise EpisodeError(
-                f"{self.path}: '/{layout.IMAGES}/{name}' is {found}, {_EXPECTED_IMAGES}"
-            )
-        if shape[0] != self.length:
-            raise EpisodeError(
-                f"{self.path}: camera '{name}' has {shape[0]} rows, expected {self.length} "
-                f"as '/{layout.QPOS}' has"
-            )
-        if len(shape) == 4:
-            return AlohaCamera(shape[1], shape[2], jpeg=False)
-        height, width = self.decoded(name, 0, self.stored(name, 0)).shape[:2]
-        return AlohaCamera(height, width, jpeg=True)
-
-    def _check_shape(self, name: str) -> None:
-        shape = self._vectors(name).shape
-        if shape != (self.length, self.joints):
-            raise EpisodeError(
-                f"{self.path}: '/{name}' has {shape[0]} rows of {shape[1]}, expected "
-                f"{self.length} rows of {self.joints} as '/{layout.QPOS}' has"
-            )
-
-    def _vectors(self, name: str) -> Any:
-        dataset = self._file.get(name)
-        shape = getattr(dataset, 'shape', None)
-        if shape is None:
-            raise EpisodeError(
-                f"{self.path}: has no '/{name}', expected ALOHA's layout: /{layout.QPOS}, "
-                f'/{layout.ACTION}, /{layout.IMAGES}/CAMERA'
-            )
-        if len(shape) != 2 or dataset.dtype.kind not in 'fiu':
-            raise EpisodeError(
-                f"{self.path}: '/{name}' is {shape} {dataset.dtype}, expected (T, joints) numbers"
-            )
-        return dataset
-
     def _floats(self, name: str) -> Float32Array:
-        values = np.asarray(self._read(name, ()), dtype=np.float32)
-        wrong = np.argwhere(~np.isfinite(values))
-        if len(wrong):
-            row, column = wrong[0]
-            raise EpisodeError(
-                f"{self.path}: '/{name}' row {row}, column {column} is {values[row, column]}, "
-                'expected a finite number'
-            )
-        return values
+        values = super()._floats(name)
+        return values if self._order is None else values[:, self._order]
 
-    def _read(self, name: str, place: Any) -> Any:
-        try:
-            return self._file[name][place]
-        except DAMAGE as error:
-            row = '' if place == () else f', row {place},'
-            raise EpisodeError(f"{self.path}: '/{name}'{row} cannot be read: {error}") from None
+    def _joint_names(self) -> tuple[str, ...]:
+        found: tuple[str, ...] = tuple(self._file.attribute(JOINT_NAMES, 'texts', ()))
+        if found and len(set(found)) != self.joints:
+            raise EpisodeError(
+                f"{self.path}: attribute '{JOINT_NAMES}' is {', '.join(map(shown, found))}, "
+                f'expected {self.joints} names, each once'
+            )
+        return found
+
+    def _size(self, camera: str) -> tuple[int, int]:
+        if camera not in self._sizes:
+            shape = self._file.shape(self._image_dataset(camera))
+            if len(shape) == 4:
+                self._sizes[camera] = (shape[1], shape[2])
+            else:
+                self.decoded(camera, 0, self.stored(camera, 0))
+        return self._sizes[camera]
+
+    def _image_dataset(self, camera: str) -> str:
+        """Name of a camera's dataset, which was checked."""
+        name = f'{layout.IMAGES}/{camera}'
+        words = _EXPECTED_IMAGES.format(T=self.length)
+        self._file.dataset(
+            name,
+            *(
+                Field(types, (self.length, *shape), by_row=True, words=words)
+                for types, shape in _IMAGE_TYPES
+            ),
+        )
+        return name
+
+    def _vectors(self, name: str, shape: tuple[int | None, int | None]) -> tuple[int, ...]:
+        rows, columns = shape
+        words = '(T, joints) numbers'
+        if rows is not None:
+            words = f"({rows}, {columns}) numbers as '/{layout.QPOS}' has"
+        field = Field(('f', 'i', 'u'), shape, words=words)
+        self._file.dataset(name, field)
+        return self._file.shape(name)
+
+
+class _Cameras(Mapping[str, tuple[int, int]]):
+    """Sizes of images by camera, each looked up when it is asked for."""
+
+    def __init__(self, names: list[str], size: Callable[[str], tuple[int, int]]) -> None:
+        self._names, self._size = names, size
+
+    def __getitem__(self, name: str) -> tuple[int, int]:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._size(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def aloha_files(source: str | Path) -> list[Path]:
@@ -216,7 +231,11 @@ def aloha_files(source: str | Path) -> list[Path]:
         raise EpisodeError(
             f"{path}: no such file or folder, expected ALOHA's episode_0.hdf5 or a folder of them"
         )
-    files = [file for file in path.glob(f'*{layout.SUFFIX}') if 'features' not in file.name]
+    files = [
+        file
+        for file in path.glob(f'*{layout.SUFFIX}')
+        if 'features' not in file.name and not file.name.startswith('.')
+    ]
     if not files:
         raise EpisodeError(
             f"{path}: holds no *{layout.SUFFIX}, expected ALOHA's episode_0.hdf5 ..."
@@ -229,24 +248,12 @@ def _by_number(path: Path) -> list[Any]:
     return [int(part) if part.isdigit() else part for part in re.split(r'(\d+)', path.name)]
 
 
-def _holds_images(dataset: Any) -> bool:
-    kind, shape = dataset.dtype, dataset.shape
-    if len(shape) == 1:
-        text = kind.kind == 'S' or h5py.check_string_dtype(kind) is not None
-        return text or h5py.check_vlen_dtype(kind) == np.uint8
-    pixels = len(shape) == 4 and shape[3] == 3
-    return bool(kind == np.uint8 and (pixels or len(shape) == 2))
-
-
-def _open(path: Path) -> h5py.File:
-    try:
-        file = h5py.File(path, 'r')
-    except DAMAGE as error:
-        reason = str(error).partition('(')[2].rstrip(")'") or str(error)
-        raise EpisodeError(
-            f"{path}: is damaged or not HDF5 ({reason}), expected an episode of ALOHA's"
-        ) from None
-    if 'format' in file.attrs and layout.TIME_NS in file:
+def _open(path: Path) -> HdfFile:
+    file = HdfFile(
+        path,
+        f"ALOHA's layout: /{layout.QPOS}, /{layout.ACTION}, /{layout.IMAGES}/CAMERA",
+    )
+    if file.has(layout.TIME_NS) and file.attribute('format', 'text', None) is not None:
         file.close()
         raise EpisodeError(
             f'{path}: is an episode of this package already, expected one that another tool wrote'

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write episodes as ALOHA's own tools do: `episode_0.hdf5`, `episode_1.hdf5`, ...
 
-Our files have ALOHA's names already; these have its numbering, its chunks, nothing besides, and,
-when asked for, pixels in place of JPEG, which tonyzhaozh/act needs.
+Our files have ALOHA's names already; these have its numbering, its chunks, nothing besides but the
+names of joints, and, when asked for, pixels in place of JPEG, which tonyzhaozh/act needs.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from motion_policy.episodes import layout
-from motion_policy.episodes.export_set import ExportSet, new_folder
+from motion_policy.episodes.aloha_data import JOINT_NAMES
+from motion_policy.episodes.export_set import ExportSet
+from motion_policy.episodes.hdf5_output import HdfOutput, new_hdf5
 from motion_policy.episodes.reader import EpisodeReader
+from motion_policy.files import new_folder
 
 # As ALOHA's tools open theirs.
 CHUNK_CACHE_BYTES = 2 * 1024**2
@@ -46,15 +48,19 @@ def export_aloha(
         for name, path in zip(names, chosen.episodes, strict=True):
             with (
                 EpisodeReader(path) as episode,
-                h5py.File(folder / name, 'w', rdcc_nbytes=CHUNK_CACHE_BYTES) as file,
+                new_hdf5(folder / name, rdcc_nbytes=CHUNK_CACHE_BYTES) as output,
             ):
-                _write(file, episode, raw or not episode.compress, on_row)
+                _write(output, episode, raw or not episode.compress, on_row)
     return [Path(out_dir) / name for name in names]
 
 
-def _write(file: h5py.File, episode: EpisodeReader, raw: bool, on_row: Callable[[], None]) -> None:
+def _write(
+    output: HdfOutput, episode: EpisodeReader, raw: bool, on_row: Callable[[], None]
+) -> None:
+    file = output.file
     file.attrs['sim'] = episode.sim
     file.attrs['compress'] = not raw
+    file.attrs[JOINT_NAMES] = list(episode.joint_names)
     vectors = {
         layout.QPOS: episode.qpos,
         layout.QVEL: episode.qvel,
@@ -66,42 +72,43 @@ def _write(file: h5py.File, episode: EpisodeReader, raw: bool, on_row: Callable[
             file.create_dataset(name, data=values, dtype=np.float32)
     if raw:
         for camera in episode.cameras:
-            _write_pixels(file, episode, camera, on_row)
+            _write_pixels(output, episode, camera, on_row)
     else:
-        _write_jpegs(file, episode, on_row)
+        _write_jpegs(output, episode, on_row)
 
 
 def _write_pixels(
-    file: h5py.File, episode: EpisodeReader, camera: str, on_row: Callable[[], None]
+    output: HdfOutput, episode: EpisodeReader, camera: str, on_row: Callable[[], None]
 ) -> None:
     spec = episode.robot.cameras[camera]
     shape = (spec.height, spec.width, 3)
-    images = _image_dataset(file, camera, episode.length, shape)
+    images = _image_dataset(output.file, camera, episode.length, shape)
     for row in range(episode.length):
         images[row] = episode.image(camera, row)
+        output.check()
         on_row()
 
 
-def _write_jpegs(file: h5py.File, episode: EpisodeReader, on_row: Callable[[], None]) -> None:
+def _write_jpegs(output: HdfOutput, episode: EpisodeReader, on_row: Callable[[], None]) -> None:
     """Copy the bytes; all cameras are padded to the longest JPEG of all."""
     rows, cameras = range(episode.length), episode.cameras
-    lengths = [[len(_jpeg(episode, camera, row)) for row in rows] for camera in cameras]
+    lengths = [[_length(episode, camera, row) for row in rows] for camera in cameras]
     longest = max((max(of_camera) for of_camera in lengths), default=0)
-    for camera in cameras:
-        images = _image_dataset(file, camera, episode.length, (longest,))
-        for row in rows:
-            data = _jpeg(episode, camera, row)
-            images[row, : len(data)] = data
+    for camera, of_camera in zip(cameras, lengths, strict=True):
+        images = _image_dataset(output.file, camera, episode.length, (longest,))
+        for row, length in zip(rows, of_camera, strict=True):
+            images[row, :length] = episode.stored(camera, row)[:length]
+            output.check()
             on_row()
-    file.create_dataset(layout.COMPRESS_LEN, data=np.array(lengths, dtype=np.float32))
+    output.file.create_dataset(layout.COMPRESS_LEN, data=np.array(lengths, dtype=np.float32))
 
 
-def _jpeg(episode: EpisodeReader, camera: str, row: int) -> Any:
+def _length(episode: EpisodeReader, camera: str, row: int) -> int:
     data = episode.jpeg(camera, row)
     assert data is not None
-    return data
+    return len(data)
 
 
-def _image_dataset(file: h5py.File, camera: str, rows: int, shape: tuple[int, ...]) -> Any:
+def _image_dataset(file: Any, camera: str, rows: int, shape: tuple[int, ...]) -> Any:
     name = f'{layout.IMAGES}/{camera}'
     return file.create_dataset(name, (rows, *shape), dtype=np.uint8, chunks=(1, *shape))

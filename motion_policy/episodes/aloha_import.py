@@ -8,6 +8,7 @@ it is refused before anything is written.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ Channels = Literal['bgr', 'rgb']
 ALOHA_HZ = 50.0  # what its tools record at, which no file says
 
 GRIPPER = 'gripper'
+_NUMBER = re.compile(r'\d+')
 
 
 def import_aloha(
@@ -48,6 +50,7 @@ def import_aloha(
     cameras: Mapping[str, str] | None = None,
     channels: Channels = 'rgb',
     rate: float | None = None,
+    joints: Mapping[str, str] | None = None,
     grippers: tuple[float, float] | None = None,
     note: Callable[[str], None] = lambda line: None,
     on_row: Callable[[], None] = lambda: None,
@@ -62,6 +65,7 @@ def import_aloha(
         cameras: the robot's name of a camera to its name in the files; default: all of the files.
         channels: the order of the colours in the images; of JPEGs, as OpenCV decodes them.
         rate: rows per second; default: the robot's rate.
+        joints: the robot's name of a joint to its name in the files, where these say names.
         grippers: positions that 0 and 1 of a gripper's column stand for, where the robot's joints
             `*gripper` are otherwise than in the files [m].
         note: told in one line each what is assumed, left out or suspicious.
@@ -81,15 +85,18 @@ def import_aloha(
         f'images are {channels.upper()}'
     )
     scaling = _Grippers.of(recorded, grippers)
-    _check_files(Path(source), files, recorded, chosen, scaling, note)
+    _check_files(Path(source), files, recorded, chosen, joints, scaling, note)
     rows = _Rows(chosen, channels, scaling, keep_jpeg=options.get('compress', True))
     episodes: list[tuple[Path, Path]] = []
-    with StamplessEpisodes(recorded, on_row, options) as new:
+    with StamplessEpisodes(recorded, on_row, note, options) as new:
         for path in files:
             with AlohaFile(path) as file:
+                file.bring_into_order(recorded.joints.names, joints)
                 sim = options.get('sim', False) or file.sim
                 created_ns = path.stat().st_mtime_ns
-                episode = new.write(Path(out_dir), rows.of(file), sim=sim, created_ns=created_ns)
+                episode = new.write(
+                    Path(out_dir), path, rows.of(file), sim=sim, created_ns=created_ns
+                )
             episodes.append((episode, path))
     return episodes
 
@@ -121,7 +128,8 @@ def placeholder_for(
             greatest.append(both.max(axis=0))
     with AlohaFile(files[0]) as first:
         low, high = np.min(least, axis=0), np.max(greatest, axis=0)
-        return stand_in(_foreign(first), low, high, cameras, ALOHA_HZ if rate is None else rate)
+        hertz = ALOHA_HZ if rate is None else rate
+        return stand_in(_foreign(first), low, high, cameras, hertz, first.joint_names or None)
 
 
 def rows_of(source: str | Path) -> int:
@@ -142,6 +150,7 @@ def _check_files(
     files: list[Path],
     robot: RobotSpec,
     cameras: Mapping[str, str],
+    joints: Mapping[str, str] | None,
     grippers: _Grippers,
     note: Callable[[str], None],
 ) -> None:
@@ -149,18 +158,22 @@ def _check_files(
     values: list[Float32Array] = []
     left_out: dict[str, int] = {}
     base = 0.0
+    in_order = True
     for path in files:
         with AlohaFile(path) as file:
             check_fit(_foreign(file), robot, cameras)
+            if file.bring_into_order(robot.joints.names, joints) and in_order:
+                in_order = False
+                note(f'{path}: joints in another order than the robot, by name')
             values += [grippers.positions(file.qpos), grippers.positions(file.action)]
             unused = [name for name in file.cameras if name not in cameras.values()]
-            names = [*(f'camera {name}' for name in unused), *file.unread]
+            names = [*(f'camera {name}' for name in unused), *_kinds(file.unread)]
             if file.base_action is not None:
                 names.append(BASE_ACTION)
                 base = max(base, float(np.abs(file.base_action).max(initial=0)))
             if file.qvel is None:
                 note(f'{path}: has no qvel, velocities are zero')
-            for name in names:
+            for name in dict.fromkeys(names):
                 left_out[name] = left_out.get(name, 0) + 1
     for name, count in left_out.items():
         why = f' (velocities of a base, up to {base:.3g})' if name == BASE_ACTION else ''
@@ -170,9 +183,19 @@ def _check_files(
         note(f'{source}: {line}')
 
 
+def _kinds(names: Iterable[str]) -> list[str]:
+    """Name each dataset, but only once and with a count those that differ by numbers only."""
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(_NUMBER.sub('*', name), []).append(name)
+    return [
+        group[0] if len(group) == 1 else f'{kind} ({len(group)} datasets)'
+        for kind, group in alike.items()
+    ]
+
+
 def _foreign(file: AlohaFile) -> Foreign:
-    sizes = {name: (camera.height, camera.width) for name, camera in file.cameras.items()}
-    return Foreign(file.path, file.joints, sizes)
+    return Foreign(file.path, file.joints, file.cameras)
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,33 @@ falls silent for good; a gap between is refused, or ends one episode and begins 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from motion_policy.episodes.bags import read_bag_rows
+from motion_policy.episodes.bags import TIME, read_bag_rows
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.joint_range import JointRange
+from motion_policy.episodes.motion import MotionWatch
 from motion_policy.episodes.paths import next_episode_path
 from motion_policy.episodes.writer import EpisodeWriter
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
-from motion_policy.streams import Row, StreamError, observation_from_row
+from motion_policy.streams import (
+    GridSampler,
+    Observation,
+    Row,
+    StreamCounters,
+    StreamError,
+    observation_from_row,
+)
 
 # A stretch between two gaps that is shorter shows no motion worth learning.
 SHORTEST_STRETCH_S = 1.0
+MOST_NOTES = 5  # on single messages of a stream
+MOTION = 'motion'  # among the notes, where no stream has this name
 
 
 def import_bag(
@@ -32,6 +44,7 @@ def import_bag(
     *,
     namespace: str = '',
     split_at_gaps: bool = False,
+    any_speed: bool = False,
     note: Callable[[str], None] = lambda line: None,
     on_row: Callable[[Row], None] = lambda row: None,
     **options: Any,
@@ -45,6 +58,7 @@ def import_bag(
         namespace: put before the robot's relative topics.
         split_at_gaps: where a stream is stale in the middle, end one episode and begin another,
             instead of refusing the bag; stretches under 1 s are left out.
+        any_speed: take joints that are far faster than the robot spec allows, with a note.
         note: told in one line each what was left out.
         on_row: told every row, for a progress bar.
         **options: of `EpisodeWriter` (task, operator, sim, compress, ...).
@@ -53,8 +67,17 @@ def import_bag(
         EpisodeError: not a readable bag, a topic is missing or silent, the streams never fit
             together, or there is a gap in the middle. No episode is left behind then.
     """
-    with _Episodes(Path(path), robot, Path(out_dir), split_at_gaps, note, options) as episodes:
-        for row in read_bag_rows(path, robot, namespace=namespace):
+    with _Episodes(
+        Path(path), robot, Path(out_dir), split_at_gaps, any_speed, note, options
+    ) as episodes:
+        rows = read_bag_rows(
+            path,
+            robot,
+            namespace=namespace,
+            split_at_steps=split_at_gaps,
+            started=episodes.begin_stretch,
+        )
+        for row in rows:
             on_row(row)
             episodes.take(row)
         return episodes.finish()
@@ -68,12 +91,24 @@ class _Episodes:
     robot: RobotSpec
     out_dir: Path
     split_at_gaps: bool
+    any_speed: bool
     note: Callable[[str], None]
     options: dict[str, Any]
     written: list[Path] = field(default_factory=list)
     writer: EpisodeWriter | None = None
     start_ns: int | None = None
     gap: list[Row] = field(default_factory=list)
+    motion: MotionWatch | None = None
+    range: JointRange = field(init=False)
+    sampler: GridSampler | None = None
+    counters: dict[str, StreamCounters] = field(default_factory=dict)
+    counted_before: dict[str, StreamCounters] = field(default_factory=dict)
+    counters_then: dict[str, StreamCounters] = field(default_factory=dict)
+    told: Counter[str] = field(default_factory=Counter)
+    reasons: set[str] = field(default_factory=set)  # that are told, each once
+
+    def __post_init__(self) -> None:
+        self.range = JointRange(self.robot)
 
     def __enter__(self) -> _Episodes:
         return self
@@ -87,9 +122,32 @@ class _Episodes:
         for episode in self.written:
             episode.unlink()
 
+    def begin_stretch(self, sampler: GridSampler) -> None:
+        """Take rows of this sampler from now on, which counts from zero."""
+        self._count_anew()
+        self.sampler = sampler
+
+    def _count_anew(self) -> None:
+        """Let the counters of an episode be those of its own time, as the recorder's are."""
+        for name, counters in self.counters.items():
+            self.counted_before[name] = self._counted(name) + counters
+        self.counters, self.counters_then = {}, self.counters
+        if self.sampler is not None:
+            self.sampler.reset_counters()
+
+    def _counted(self, name: str) -> StreamCounters:
+        return self.counted_before.get(name, StreamCounters())
+
     def take(self, row: Row) -> None:
         if self.start_ns is None:
             self.start_ns = row.time_ns
+        self._tell_unusable(row)
+        if self.any_speed:
+            faults = {name: row.faults[name] for name in row.faults if name not in row.conflicts}
+            row = replace(row, faults=faults)
+        elif row.conflicts and not self.split_at_gaps:
+            line = f'{self.bag}: at {self._seconds(row):.2f} s: {self._why(row)}'
+            raise EpisodeError(f'{line} Expected one, or --split-at-gaps; --any-speed takes it')
         if not row.complete:
             # Only the ends of a gap are told about.
             self.gap = [*self.gap[:1], row]
@@ -98,15 +156,34 @@ class _Episodes:
             self._end_at_gap()
         self.gap = []
         if self.writer is None:
+            self._count_anew()
             path = next_episode_path(self.out_dir)
             self.writer = EpisodeWriter(path, self.robot, **self.options)
+            self.motion = MotionWatch(self.robot)
         try:
             observation = observation_from_row(row, self.robot)
         except StreamError as error:
             raise EpisodeError(f'{self.bag}: at {self._seconds(row):.2f} s: {error}') from None
+        self._check_motion(row, observation)
+        self.range.add(observation.qpos)
         self.writer.append(row.time_ns, observation, row)
 
+    def _check_motion(self, row: Row, observation: Observation) -> None:
+        assert self.motion is not None
+        impossible = self.motion.look(row, observation.qpos)
+        if not impossible:
+            return
+        line = f'{self.bag}: at {self._seconds(row):.2f} s: {impossible}'
+        if not self.any_speed:
+            raise EpisodeError(f'{line} --any-speed takes it')
+        self.told[MOTION] += 1
+        if self.told[MOTION] <= MOST_NOTES:
+            self.note(line)
+
     def finish(self) -> list[Path]:
+        self._tell_counters()
+        if beyond := self.range.beyond():
+            self.note(f'{self.bag}: {beyond}')
         if self.writer is None and not self.written:
             raise EpisodeError(self._nothing())
         if self.writer is not None:
@@ -114,20 +191,67 @@ class _Episodes:
             if self.gap:
                 first, last = self.gap[0], self.gap[-1]
                 left_out_s = (last.time_ns - first.time_ns + self.robot.period_ns) / 1e9
-                self.note(f'{self.bag}: left out the last {left_out_s:.2f} s: {self._why(first)}')
+                end = 'rest' if TIME in first.faults else f'last {left_out_s:.2f} s'
+                self.note(f'{self.bag}: left out the {end}: {self._why(first)}')
+        if not self.written:
+            raise EpisodeError(
+                f'{self.bag}: holds no stretch of {SHORTEST_STRETCH_S:g} s without a gap'
+            )
         return self.written
 
     def _end_at_gap(self) -> None:
         first, last = self.gap[0], self.gap[-1]
-        where = f'{self._seconds(first):.2f} s to {self._seconds(last):.2f} s'
-        line = f'{self.bag}: gap from {where}: {self._why(first)}'
+        where = f'gap from {self._seconds(first):.2f} s to {self._seconds(last):.2f} s: '
+        line = f'{self.bag}: {"" if TIME in first.faults else where}{self._why(first)}'
         if not self.split_at_gaps:
             raise EpisodeError(f'{line}; expected no gap, or --split-at-gaps')
         self.note(line)
         self._close()
 
+    def _tell_unusable(self, row: Row) -> None:
+        """Note what of the messages since the last row was not taken, unless it is much."""
+        if row.counters == self.counters_then:  # made before counting began anew
+            return
+        for name, counters in row.counters.items():
+            before = self.counters.get(name, StreamCounters())
+            self.counters[name] = counters
+            told = counters.reason in self.reasons or self.told[name] == MOST_NOTES
+            if counters.unusable > before.unusable and not told:
+                self.told[name] += 1
+                self.reasons.add(counters.reason)
+                self.note(
+                    f'{self.bag}: at {self._seconds(row):.2f} s: {self._label(name)}: not taken: '
+                    f'{counters.reason}'
+                )
+
+    def _tell_counters(self) -> None:
+        for name in dict.fromkeys([*self.counted_before, *self.counters]):
+            counters = self._counted(name) + self.counters.get(name, StreamCounters())
+            if counters.unusable > 1:
+                self.note(
+                    f'{self.bag}: {self._label(name)}: {counters.unusable} of '
+                    f'{counters.received} messages were not taken'
+                )
+            if counters.partial:
+                self.note(
+                    f'{self.bag}: {self._label(name)}: {counters.left_out}, in '
+                    f'{counters.partial} of {counters.received} messages'
+                )
+            if counters.grey:
+                self.note(
+                    f'{self.bag}: {self._label(name)}: {counters.grey} images have no colours'
+                )
+
+    def _label(self, name: str) -> str:
+        topics = {stream.name: stream.topic for stream in self.robot.streams()}
+        return f"stream '{name}' ({topics[name]})"
+
     def _close(self) -> None:
-        assert self.writer is not None
+        assert self.writer is not None and self.motion is not None
+        for line in self.motion.open_or_closed:
+            if not self.told[line]:
+                self.told[line] += 1
+                self.note(f'{self.bag}: {line}')
         shortest = SHORTEST_STRETCH_S * self.robot.rate
         if self.split_at_gaps and self.writer.length < shortest:
             self.note(f'{self.bag}: left out a stretch of {self.writer.length} rows')
@@ -139,18 +263,21 @@ class _Episodes:
 
     def _nothing(self) -> str:
         if self.start_ns is not None and self.gap:
+            why = self._why(self.gap[-1])
+            hint = (
+                ' (a camera that stamps with another clock needs `stamp: receive` in the robot '
+                'spec)'
+            )
             return (
-                f'{self.bag}: at no time all streams are fresh; at its end: '
-                f'{self._why(self.gap[-1])} (a camera that stamps with another clock needs '
-                '`stamp: receive` in the robot spec)'
+                f'{self.bag}: at no time all streams are fresh; at its end: {why}'
+                f'{hint if "stale" in why else ""}'
             )
         return f'{self.bag}: holds no row of {self.robot.rate:g} Hz, expected a longer recording'
 
     def _why(self, row: Row) -> str:
-        topics = {stream.name: stream.topic for stream in self.robot.streams()}
-        return '; '.join(
-            f"stream '{name}' ({topics[name]}): {fault}" for name, fault in row.faults.items()
-        )
+        if TIME in row.faults:
+            return row.faults[TIME]
+        return '; '.join(f'{self._label(name)}: {fault}' for name, fault in row.faults.items())
 
     def _seconds(self, row: Row) -> float:
         assert self.start_ns is not None

@@ -15,13 +15,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.joint_range import MOST_POSITION
+from motion_policy.files import FileError, read_bytes
+from motion_policy.streams import StreamError
+from motion_policy.streams.jpeg import decode_whole
 
 Float64Array = npt.NDArray[np.float64]
 RgbImage = npt.NDArray[np.uint8]
@@ -30,6 +32,8 @@ SPLITS = ('train', 'validate', 'test')
 ACTIONS, POSITIONS = 'actions.csv', 'endeffector_positions.csv'
 ACTION_COLUMNS, POSITION_COLUMNS = 4, 3
 LAYOUT = 'traj_*/N/ with 0.png, 1.png, ...'
+MOST_BYTES = 64 * 2**20  # of a file
+MOST_PIXELS = 2**26  # of a frame
 PNG_SIGNATURE = b'\x89PNG\r\n\x1a\n'
 
 
@@ -90,12 +94,12 @@ class BairSequence:
         path = self.folder / f'{index}.png'
         data = _read_bytes(path)
         broken = _broken_png(data)
-        pixels: Any = None
-        if not broken:
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        if pixels is None:
-            raise EpisodeError(f'{path}: {broken or "cannot be decoded"}, expected a PNG image')
-        return np.ascontiguousarray(pixels[..., ::-1])
+        if broken:
+            raise EpisodeError(f'{path}: {broken}, expected a PNG image')
+        try:
+            return np.ascontiguousarray(decode_whole(data)[..., ::-1])
+        except StreamError as error:
+            raise EpisodeError(f'{path}: {error}') from None
 
 
 @dataclass(frozen=True)
@@ -163,16 +167,16 @@ def _numbers(path: Path, row: int, line: str, columns: int) -> list[float]:
         values = [float(cell) for cell in cells]
     except ValueError:
         values = []
-    if not values or not np.isfinite(values).all():
+    if not values or not all(abs(value) <= MOST_POSITION for value in values):
         raise EpisodeError(f"{path}: row {row} is '{line[:60]}', expected {columns} numbers")
     return values
 
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise EpisodeError(f'{path}: cannot be read: {error.strerror}') from None
+        return read_bytes(path, MOST_BYTES)
+    except FileError as error:
+        raise EpisodeError(str(error)) from None
 
 
 def _broken_png(data: bytes) -> str:
@@ -180,6 +184,9 @@ def _broken_png(data: bytes) -> str:
     if not data.startswith(PNG_SIGNATURE):
         return 'is no PNG file'
     place = len(PNG_SIGNATURE)
+    width, height = (int.from_bytes(data[start : start + 4], 'big') for start in (16, 20))
+    if width * height > MOST_PIXELS:
+        return f'claims {width}x{height} pixels'
     while place + 12 <= len(data):
         end = place + 12 + int.from_bytes(data[place : place + 4], 'big')
         checked, stored = data[place + 4 : end - 4], data[end - 4 : end]

@@ -23,8 +23,9 @@ from motion_policy.episodes.bair_data import (
     SPLITS,
 )
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.export_set import ExportSet, new_folder, one_camera, split_sets
+from motion_policy.episodes.export_set import ExportSet, one_camera, split_sets
 from motion_policy.episodes.reader import EpisodeReader
+from motion_policy.files import new_folder
 
 GROUP = 256  # sequences in one folder, as in the original
 

@@ -79,12 +79,13 @@ def import_bair(
         'an action becomes the place of the end effector plus the way in the set'
     )
     split = []
-    with StamplessEpisodes(recorded, on_row, {**options, 'compress': False}) as new:
+    with StamplessEpisodes(recorded, on_row, note, {**options, 'compress': False}) as new:
         for part in parts:
             folder = Path(out_dir) / part.split
             episodes = [
                 new.write(
                     folder,
+                    sequence.folder,
                     _rows(sequence, joints, name, recorded),
                     created_ns=sequence.folder.stat().st_mtime_ns,
                 )

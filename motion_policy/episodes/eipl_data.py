@@ -7,7 +7,6 @@ Large arrays stay on the disk until a row is asked for, and nothing in a file is
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.npy_files import Archive, StoredArray, map_array
+from motion_policy.files import is_there, shown
 
 Array = npt.NDArray[Any]
 
@@ -28,8 +29,6 @@ _EXPECTED = (
     f'expected a folder with {IMAGES} and {JOINTS}, a folder with {SPLITS[0]}/ and {SPLITS[1]}/ '
     'of that kind, or .npz files'
 )
-# What numpy raises for a file that is damaged, foreign or pickled.
-_UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -58,14 +57,10 @@ class EiplRecording:
             EpisodeError: the file cannot be read any more.
         """
         if self.episode is not None:
-            mapped: Array = _load(self.image_source)[self.episode]
+            mapped: Array = map_array(self.image_source)[self.episode]
             return mapped
-        try:
-            with np.load(self.source, allow_pickle=False) as archive:
-                images: Array = archive['images']
-        except _UNREADABLE as error:
-            raise EpisodeError(_unreadable(self.source, error)) from None
-        return images
+        with Archive(self.source) as archive:
+            return archive.array('images')
 
 
 @dataclass(frozen=True)
@@ -121,7 +116,7 @@ def _npy(folder: Path) -> Iterator[EiplRecording]:
         if not (folder / name).is_file():
             found = ', '.join(sorted(entry.name for entry in folder.iterdir())[:8]) or 'nothing'
             raise EpisodeError(f'{folder}: has no {name}, found {found}; {_EXPECTED}')
-        arrays.append(_load(folder / name))
+        arrays.append(map_array(folder / name))
     images, joints = arrays
     _check_images(folder / IMAGES, images, '(episodes, rows, height, width, 3)')
     _check_joints(folder / JOINTS, joints, '(episodes, rows, joints)')
@@ -135,39 +130,34 @@ def _npy(folder: Path) -> Iterator[EiplRecording]:
 
 
 def _npz(path: Path) -> EiplRecording:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in ('images', 'joints') if name not in archive]
-            if missing:
-                found = ', '.join(archive.files) or 'nothing'
-                raise EpisodeError(
-                    f"{path}: has no array '{missing[0]}', found {found}, "
-                    'expected images and joints'
-                )
-            images, joints = archive['images'], archive['joints']
-            finger = archive.get(FINGER_STATE)
-    except EpisodeError:
-        raise
-    except _UNREADABLE as error:
-        raise EpisodeError(_unreadable(path, error)) from None
+    with Archive(path) as archive:
+        missing = [name for name in ('images', 'joints') if name not in archive.names]
+        if missing:
+            found = ', '.join(map(shown, archive.names[:8])) or 'nothing'
+            raise EpisodeError(
+                f"{path}: has no array '{missing[0]}', found {found}, expected images and joints"
+            )
+        images, joints = archive.header('images'), archive.array('joints')
+        finger = archive.array(FINGER_STATE) if FINGER_STATE in archive.names else None
     _check_images(path, images, '(rows, height, width, 3)')
     _check_joints(path, joints, '(rows, joints)')
-    for name, length in (('images', len(images)), (FINGER_STATE, _length(finger, joints))):
+    for name, length in (('images', images.shape[0]), (FINGER_STATE, _length(finger, joints))):
         if length != len(joints):
             raise EpisodeError(
                 f'{path}: {name} has {length} rows, joints has {len(joints)}, expected the same'
             )
-    if finger is not None and (finger.ndim != 1 or finger.dtype.kind not in 'fiub'):
+    if finger is not None and finger.ndim != 1:
         raise EpisodeError(
             f'{path}: {FINGER_STATE} is {finger.shape} {finger.dtype}, expected (rows,) numbers'
         )
-    return EiplRecording(path, None, joints, images.shape[1:3], finger)
+    _, height, width, _ = images.shape
+    return EiplRecording(path, None, joints, (height, width), finger)
 
 
 def _bounds(folder: Path) -> Array | None:
     """The joint bounds (2, J) or (2, 1) beside the data or one folder above, None without."""
     for path in (folder / BOUNDS, folder.resolve().parent / BOUNDS):
-        if path.is_file():
+        if is_there(path):
             return read_bounds(path)
     return None
 
@@ -179,7 +169,7 @@ def read_bounds(path: str | Path, what: str = 'joint') -> npt.NDArray[np.float64
     Raises:
         EpisodeError: not such a file, or a bound is not finite, or least is above greatest.
     """
-    bounds = _load(Path(path))
+    bounds = map_array(Path(path))
     if bounds.dtype.kind not in 'fiu' or bounds.ndim not in (1, 2) or len(bounds) != 2:
         raise EpisodeError(
             f'{path}: is {bounds.shape} {bounds.dtype}, expected (2, {what}s) numbers: '
@@ -196,25 +186,9 @@ def read_bounds(path: str | Path, what: str = 'joint') -> npt.NDArray[np.float64
     return values
 
 
-def _load(path: Path) -> Array:
-    try:
-        array: Array = np.load(path, mmap_mode='r', allow_pickle=False)
-    except _UNREADABLE as error:
-        raise EpisodeError(_unreadable(path, error)) from None
-    if not isinstance(array, np.ndarray):
-        raise EpisodeError(f'{path}: holds several arrays, expected the one of an .npy file')
-    return array
-
-
-def _unreadable(path: Path, error: Exception) -> str:
-    if 'allow_pickle' in str(error):
-        return f'{path}: holds Python objects, which could run code; expected plain numbers'
-    return f'{path}: cannot be read: {" ".join(str(error).split())[:200]}'
-
-
-def _check_images(path: Path, images: Array, expected: str) -> None:
+def _check_images(path: Path, images: Array | StoredArray, expected: str) -> None:
     axes = expected.count(',') + 1
-    if images.ndim != axes or images.shape[-1] != 3 or images.dtype != np.uint8:
+    if len(images.shape) != axes or images.shape[-1] != 3 or images.dtype != np.uint8:
         raise EpisodeError(
             f'{path}: images are {images.shape} {images.dtype}, expected {expected} uint8'
         )
@@ -230,8 +204,8 @@ def _check_joints(path: Path, joints: Array, expected: str) -> None:
     _check_not_empty(path, joints)
 
 
-def _check_not_empty(path: Path, array: Array) -> None:
-    if array.size == 0:
+def _check_not_empty(path: Path, array: Array | StoredArray) -> None:
+    if 0 in array.shape:
         raise EpisodeError(f'{path}: an array is {array.shape}, expected at least one of each')
 
 

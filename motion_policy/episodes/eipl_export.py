@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.episodes.eipl_data import BOUNDS, IMAGES, JOINTS, SPLITS
-from motion_policy.episodes.export_set import ExportSet, new_folder, one_camera, split_sets
+from motion_policy.episodes.export_set import ExportSet, one_camera, split_sets
 from motion_policy.episodes.reader import EpisodeReader
+from motion_policy.files import new_folder
 
 Array = npt.NDArray[Any]
 
@@ -70,17 +71,19 @@ def _write_part(
     count, longest, spec = len(part.rows), max(part.rows), part.cameras[camera]
     joints = np.zeros((count, longest, len(part.joint_names)), np.float32)
     shape = (count, longest, spec.height, spec.width, 3)
-    images = np.lib.format.open_memmap(folder / IMAGES, 'w+', np.uint8, shape)
-    for number, path in enumerate(part.episodes):
-        with EpisodeReader(path) as episode:
-            for row in range(longest):
-                if row < episode.length:
-                    pixels = episode.image(camera, row)
-                    joints[number, row] = episode.qpos[row]
-                    on_row()
-                else:
-                    joints[number, row] = joints[number, row - 1]
-                images[number, row] = pixels[..., ::-1] if bgr else pixels
-    images.flush()
+    header = {'descr': '|u1', 'fortran_order': False, 'shape': shape}
+    # Row after row: a full disk ends a process that writes to a file in its memory.
+    with (folder / IMAGES).open('wb') as images:
+        np.lib.format.write_array_header_1_0(images, header)
+        for number, path in enumerate(part.episodes):
+            with EpisodeReader(path) as episode:
+                for row in range(longest):
+                    if row < episode.length:
+                        pixels = episode.image(camera, row)
+                        joints[number, row] = episode.qpos[row]
+                        on_row()
+                    else:
+                        joints[number, row] = joints[number, row - 1]
+                    images.write((pixels[..., ::-1] if bgr else pixels).tobytes())
     np.save(folder / JOINTS, joints)
     return joints.min(axis=(0, 1)), joints.max(axis=(0, 1))

@@ -26,7 +26,12 @@ from motion_policy.episodes.eipl_data import (
 )
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.fitting import the_camera
-from motion_policy.episodes.joint_range import BOUND_SLACK, beyond_bounds, beyond_limits
+from motion_policy.episodes.joint_range import (
+    BOUND_SLACK,
+    as_float32,
+    beyond_bounds,
+    beyond_limits,
+)
 from motion_policy.episodes.stampless import SplitEpisodes, StamplessEpisodes, rate_or_robots
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation
@@ -79,7 +84,7 @@ def import_eipl(
     _refuse_normalised(Path(source), [part.bounds for part in parts], joints)
     for part, values in zip(parts, joints, strict=True):
         _tell_bounds(part, values, recorded, note)
-    with StamplessEpisodes(recorded, on_row, options) as new:
+    with StamplessEpisodes(recorded, on_row, note, options) as new:
         (name,) = recorded.cameras
         run = _Import(new, name, Path(out_dir), channels, keep_padding, note)
         return [run.part(part, values) for part, values in zip(parts, joints, strict=True)]
@@ -141,24 +146,17 @@ def _joints_of_part(
 
 def _joints(recording: EiplRecording, robot: RobotSpec) -> Float32Array:
     names = robot.joints.names
-    joints = np.asarray(recording.joints, dtype=np.float32)
-    finger = recording.finger_state
+    joints, finger = recording.joints, recording.finger_state
     if finger is not None and joints.shape[1] + 1 == len(names):
-        joints = np.concatenate((joints, finger[:, None].astype(np.float32)), axis=1)
+        joints = np.concatenate((joints, finger[:, None]), axis=1)
     if joints.shape[1] != len(names):
         raise EpisodeError(
             f"{recording.source}: has {joints.shape[1]} joints, robot '{robot.name}' has "
             f'{len(names)} ({", ".join(names)}); expected the same number'
         )
-    wrong = np.argwhere(~np.isfinite(joints))
-    if len(wrong):
-        row, joint = wrong[0]
-        episode = '' if recording.episode is None else f'episode {recording.episode}, '
-        raise EpisodeError(
-            f"{recording.source}: {episode}row {row}, joint '{names[joint]}' is "
-            f'{joints[row, joint]}, expected a finite number'
-        )
-    return joints
+    episode = '' if recording.episode is None else f'episode {recording.episode}, '
+    start = f'{recording.source}: {episode}'
+    return as_float32(joints, lambda row, joint: f"{start}row {row}, joint '{names[joint]}'")
 
 
 def _refuse_normalised(
@@ -242,7 +240,9 @@ class _Import:
             padding += len(values) - rows
             created_ns = recording.source.stat().st_mtime_ns
             observations = self._observations(values[:rows], images)
-            episodes.append(self.new.write(folder, observations, created_ns=created_ns))
+            episodes.append(
+                self.new.write(folder, recording.source, observations, created_ns=created_ns)
+            )
         if padding:
             self.note(
                 f'{part.source}: left out {padding} rows at the end of {padded} of '

@@ -8,10 +8,7 @@ written; the folder has its name only once it is complete.
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +18,6 @@ from motion_policy.episodes.layout import SUFFIX
 from motion_policy.episodes.paths import list_episodes
 from motion_policy.episodes.reader import EpisodeReader
 from motion_policy.robot import CameraSpec
-
-PART_SUFFIX = '.part'
 
 
 @dataclass(frozen=True)
@@ -106,34 +101,6 @@ def one_camera(part: ExportSet, name: str, what: str) -> str:
             '--camera to choose it'
         )
     return name or next(iter(part.cameras))
-
-
-@contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """Give a folder to write in, which takes the name `path` at the end; an error leaves nothing.
-
-    Raises:
-        EpisodeError: `path` exists and holds something, or cannot be written.
-    """
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise EpisodeError(f'{path}: exists already, expected a new or an empty folder')
-    part = path.with_name(path.name + PART_SUFFIX)
-    try:
-        part.mkdir(parents=True)
-    except FileExistsError:
-        raise EpisodeError(
-            f'{part}: exists already; expected that no other export writes there, or that what '
-            'one left is removed'
-        ) from None
-    except OSError as error:
-        raise EpisodeError(f'{part}: cannot be made: {error}') from None
-    try:
-        yield part
-        os.replace(part, path)
-    except OSError as error:
-        raise EpisodeError(f'{part}: cannot be written: {error}') from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _described(path: Path) -> dict[str, Any]:

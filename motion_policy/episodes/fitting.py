@@ -132,9 +132,16 @@ def check_fit(data: Foreign, robot: RobotSpec, cameras: Mapping[str, str]) -> No
 
 
 def stand_in(
-    data: Foreign, low: Array, high: Array, cameras: Mapping[str, str] | None, rate: float
+    data: Foreign,
+    low: Array,
+    high: Array,
+    cameras: Mapping[str, str] | None,
+    rate: float,
+    names: tuple[str, ...] | None = None,
 ) -> RobotSpec:
     """Return a placeholder whose limits hold the positions from `low` to `high`, (J,) each.
+
+    Its joints are called `names`; None: by their numbers.
 
     Raises:
         EpisodeError: the data lacks a camera.
@@ -142,4 +149,4 @@ def stand_in(
     widen = np.maximum(0, LEAST_SPAN - (high - low)) / 2
     wanted = {name: name for name in data.cameras} if cameras is None else cameras
     sizes = {ours: data.size(theirs) for ours, theirs in wanted.items()}
-    return placeholder_robot(np.stack((low - widen, high + widen), axis=1), sizes, rate)
+    return placeholder_robot(np.stack((low - widen, high + widen), axis=1), sizes, rate, names)

@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Bytes = npt.NDArray[np.uint8]
+from motion_policy.streams import StreamError
+from motion_policy.streams.jpeg import JPEG_END, JPEG_START, decode_strictly, decode_whole
 
-JPEG_START, JPEG_END = b'\xff\xd8', b'\xff\xd9'
+Bytes = npt.NDArray[np.uint8]
 
 # 4:4:4 keeps the colour of small objects; OpenCV before 4.7 cannot choose it.
 _SAMPLING_444 = (
@@ -32,9 +33,20 @@ def encode_jpeg(image: npt.NDArray[Any], quality: int) -> Bytes:
 
 
 def decode_jpeg(data: npt.NDArray[Any]) -> Bytes | None:
-    """Return the RGB image (H, W, 3) of JPEG bytes, padded or not; None for anything else."""
-    image = cv2.imdecode(np.ascontiguousarray(data), cv2.IMREAD_COLOR) if len(data) else None
-    return None if image is None else np.asarray(image, dtype=np.uint8)
+    """Return the RGB image (H, W, 3) of JPEG bytes, padded or not; None if it is none, or cut."""
+    try:
+        return decode_whole(data.tobytes(), quickly=True)
+    except StreamError:
+        return None
+
+
+def decode_whole_jpeg(data: npt.NDArray[Any]) -> Bytes:
+    """Return the RGB image (H, W, 3) of JPEG bytes, padded or not, looking closer at them.
+
+    Raises:
+        StreamError: it is none, or not whole.
+    """
+    return decode_strictly(data.tobytes())
 
 
 def is_jpeg(data: npt.NDArray[Any]) -> bool:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an episode of ours and one of ALOHA have in common: an open file and its joint arrays.
 
-Rule: whoever derives from it says how an array is read, and what is wrong with one that cannot be.
+Rule: whoever derives from it has checked the shapes of the arrays when the file was opened.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from motion_policy.episodes import layout
+from motion_policy.episodes.hdf5_file import HdfFile
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,7 +25,7 @@ Float32Array = npt.NDArray[np.float32]
 class JointArrays:
     """The joint arrays of an open HDF5 file of T rows and J joints; a context manager."""
 
-    _file: h5py.File
+    _file: HdfFile
 
     def close(self) -> None:
         """Close the file; no array can be read after it."""
@@ -45,7 +45,7 @@ class JointArrays:
     @cached_property
     def effort(self) -> Float32Array | None:
         """Measured efforts (T, J) [N m or N]; None where the file has none."""
-        return self._floats(layout.EFFORT) if layout.EFFORT in self._file else None
+        return self._floats(layout.EFFORT) if self._file.has(layout.EFFORT) else None
 
     @cached_property
     def action(self) -> Float32Array:
@@ -53,4 +53,4 @@ class JointArrays:
         return self._floats(layout.ACTION)
 
     def _floats(self, name: str) -> Float32Array:
-        raise NotImplementedError
+        return self._file.floats(name)

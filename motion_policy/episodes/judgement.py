@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operator's judgement of an episode that is already finished.
 
-While the file is changed it does not have its final name.
+While the file is changed it does not have its final name; where it cannot be it stays as it was.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import h5py
-
 from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.writer import settle
+from motion_policy.episodes.hdf5_output import changed_hdf5
+from motion_policy.files import settle, shown
 
 
 def judge_episode(path: str | Path, success: bool) -> None:
@@ -27,8 +26,11 @@ def judge_episode(path: str | Path, success: bool) -> None:
     part = layout.part_path(final)
     try:
         os.replace(final, part)
-        with h5py.File(part, 'r+', libver=layout.LIBRARY_VERSIONS) as file:
-            file.attrs['success'] = success
-        settle(part, final)
+        try:
+            with changed_hdf5(part) as file:
+                file.attrs['success'] = success
+        finally:
+            settle(part, final)
     except OSError as error:
-        raise EpisodeError(f'{final}: success cannot be noted: {error}') from None
+        reason = error.strerror or error
+        raise EpisodeError(f'{shown(final)}: success cannot be noted: {reason}') from None

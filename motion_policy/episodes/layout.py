@@ -23,22 +23,27 @@ TIME_NS = 'time_ns'
 COMPRESS_LEN = 'compress_len'
 STAMPS = 'stamps'
 STAMP_FIELDS = ('header_ns', 'receive_ns', 'age_ns')
-COUNTERS = ('received', 'dropped', 'duplicates', 'max_gap_ns')
+COUNTERS = ('received', 'dropped', 'duplicates', 'max_gap_ns', 'unusable')
 
-ATTRIBUTES = (
-    'sim',
-    'compress',
-    'format',
-    'rate',
-    'robot',
-    'joint_names',
-    'cameras',
-    'task',
-    'success',
-    'operator',
-    'created',
-    'software',
-)
+# What every attribute of the file is; `ended` came later.
+ATTRIBUTES = {
+    'format': 'text',
+    'sim': 'flag',
+    'compress': 'flag',
+    'rate': 'number',
+    'robot': 'text',
+    'joint_names': 'texts',
+    'cameras': 'texts',
+    'task': 'text',
+    'success': 'judgement',
+    'operator': 'text',
+    'created': 'text',
+    'software': 'text',
+    'ended': 'text',
+}
+DEFAULTS = {'ended': ('',)}
+
+OPTIONAL = (EFFORT,)
 
 # Where the rows lie: along the second axis of compress_len, else along the first.
 ROW_AXIS = {COMPRESS_LEN: 1}

@@ -2,39 +2,42 @@
 # SPDX-License-Identifier: Apache-2.0
 """Read the data sets of LeRobot, versions 2.x and 3.x, as they lie in a folder.
 
-What is where is told by `meta/info.json` and the list of episodes; images are decoded in the order
-of their times. Needs pyarrow and PyAV, not LeRobot.
+What is where is told by `meta/info.json` and the list of episodes, which `lerobot_meta` checks;
+rows are held together by `lerobot_rows`. Needs pyarrow and PyAV, not LeRobot.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
-import cv2
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.lerobot_frames import stored_image, video_frames
+from motion_policy.episodes.lerobot_meta import (
+    INFO,
+    MOST_COLUMNS,
+    VECTORS,
+    ListedEpisode,
+    read_episodes,
+    read_info,
+    read_tasks,
+)
+from motion_policy.episodes.lerobot_rows import COUNTS, INDEX, TASK, TIME, RowFile, Rows
 
 Array = npt.NDArray[Any]
 Float32Array = npt.NDArray[np.float32]
 RgbImage = npt.NDArray[np.uint8]
 
-STATE, VELOCITY, EFFORT, ACTION = (
-    'observation.state', 'observation.velocity', 'observation.effort', 'action',
-)  # fmt: skip
+STATE, VELOCITY, EFFORT, ACTION = VECTORS
 IMAGES = 'observation.images.'
-INFO = 'meta/info.json'
 
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, pa.ArrowException)
+# Of a period: a stamp this close to its place on the grid stands on it.
+ON_GRID = 0.05
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,15 @@ class LerobotEpisode:
     """One episode: where its rows and its images are, and what was demonstrated.
 
     `videos` has, for every camera whose images are a video, the file and the time [s] in it.
+    `first_row` is the number of its first row in the whole set, where the set says so.
     """
 
     number: int
     length: int
-    task: str
+    tasks: tuple[str, ...]
     data: Path
     videos: dict[str, tuple[Path, float]]
+    first_row: int | None = None
 
 
 class LerobotSet:
@@ -57,7 +62,10 @@ class LerobotSet:
     Attributes:
         rate: rows per second.
         joints: number of joints.
+        names: what the set calls the columns of a vector, () where it does not.
+        robot_type: what it says its robot is; '' where it does not.
         cameras: (height, width) of every camera, by the name behind `observation.images.`.
+        left_out: features that are neither joints nor colour images of 8 bits.
         episodes: all of them.
 
     Raises:
@@ -66,28 +74,30 @@ class LerobotSet:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._info = self._read_info()
-        self._features: dict[str, Any] = self._info['features']
-        self._table: tuple[Path, pa.Table] | None = None
-        self.rate = float(self._info['fps'])
+        self._info = read_info(self.path)
+        self._features = self._info.features
+        self.rate = self._info.fps
+        self.robot_type = self._info.robot_type or ''
         self.joints = self._width(STATE)
         if self._width(ACTION) != self.joints:
             raise EpisodeError(
                 f"{self.path}: '{ACTION}' has {self._width(ACTION)} columns, expected "
                 f"{self.joints} as '{STATE}' has"
             )
-        self._keys = {
-            key.removeprefix(IMAGES).replace('.', '_'): key
-            for key, feature in self._features.items()
-            if feature['dtype'] in ('video', 'image') and not _is_depth(feature)
-        }
-        self.cameras = {name: self._size(key) for name, key in self._keys.items()}
-        try:
-            self.episodes = tuple(self._episodes())
-        except _DAMAGE as error:
-            raise EpisodeError(f'{self.path}/meta: is damaged: {_first_line(error)}') from None
-        if not self.episodes:
-            raise EpisodeError(f'{self.path}: holds no episode, expected at least one')
+        optional = [name for name in (VELOCITY, EFFORT) if self._fits(name)]
+        self._vectors = [STATE, *optional, ACTION]
+        self.names = {name: self._features[name].names for name in self._vectors}
+        self._keys = self._camera_keys()
+        sizes = {name: self._features[key].image_size for name, key in self._keys.items()}
+        self.cameras = {name: size for name, size in sizes.items() if size is not None}
+        used = {*self._vectors, *self._keys.values(), *COUNTS, TIME}
+        self.left_out = tuple(name for name in self._features if name not in used)
+        self._tasks = read_tasks(self.path)
+        listed = read_episodes(self.path, self._info, tuple(self._videos().values()))
+        listed.sort(key=lambda each: each.episode_index)
+        self.episodes = tuple(self._placed(each) for each in listed)
+        self._file: RowFile | None = None
+        self._last: tuple[LerobotEpisode, Rows] | None = None
 
     def vectors(self, episode: LerobotEpisode) -> dict[str, Float32Array]:
         """Return state, action and, where they are there, velocity and effort, (T, J) each.
@@ -95,181 +105,152 @@ class LerobotSet:
         Raises:
             EpisodeError: the rows cannot be read, are not finite or not as many as announced.
         """
-        names = [name for name in (STATE, VELOCITY, EFFORT, ACTION) if name in self._features]
         rows = self._rows(episode)
-        return {name: self._floats(episode, rows, name) for name in names}
+        file = self._opened(episode)
+        return {name: file.vector(rows, name) for name in self._vectors}
+
+    def times(self, episode: LerobotEpisode) -> Array:
+        """Return the times [s] of the rows in their episode, (T,), ascending.
+
+        They are those of the stamps, or of the grid where the set has none.
+
+        Raises:
+            EpisodeError: they cannot be read, or do not ascend.
+        """
+        rows = self._rows(episode)
+        stamps = rows.counters.get(TIME)
+        if stamps is None:
+            return np.arange(episode.length) / self.rate
+        where = f'{episode.data}: episode {episode.number}'
+        wrong = np.flatnonzero(~np.isfinite(stamps))
+        if len(wrong):
+            raise EpisodeError(f'{where}, row {wrong[0]}: {TIME} is {stamps[wrong[0]]}')
+        back = np.flatnonzero(np.diff(stamps) <= 0)
+        if len(back):
+            row = back[0] + 1
+            raise EpisodeError(
+                f'{where}, row {row}: {TIME} is {stamps[row]:.4f} s after {stamps[row - 1]:.4f} s '
+                'in the row before, expected stamps that ascend'
+            )
+        return np.asarray(stamps, dtype=np.float64)
+
+    def on_grid(self, times_s: Array) -> bool:
+        """Whether stamps stand at the set's rate."""
+        grid = times_s[0] + np.arange(len(times_s)) / self.rate
+        return bool(np.abs(times_s - grid).max() <= ON_GRID / self.rate)
+
+    def tasks(self, episode: LerobotEpisode) -> tuple[str, ...]:
+        """Return all that is demonstrated in an episode, in its order.
+
+        Raises:
+            EpisodeError: a row has a task that the set does not list.
+        """
+        numbers = self._rows(episode).counters.get(TASK)
+        found: list[str] = []
+        if numbers is not None and self._tasks:
+            _, first = np.unique(numbers, return_index=True)
+            for row in sorted(first.tolist()):
+                if (number := int(numbers[row])) not in self._tasks:
+                    raise EpisodeError(
+                        f'{episode.data}: episode {episode.number}, row {row}: {TASK} is '
+                        f'{number}, expected one of meta/tasks: 0 to {max(self._tasks)}'
+                    )
+                found.append(self._tasks[number])
+        return tuple(dict.fromkeys([*found, *episode.tasks]))
 
     def images(self, episode: LerobotEpisode, camera: str) -> Iterator[RgbImage]:
         """Yield the images of an episode, (H, W, 3) uint8 RGB.
 
         Raises:
-            EpisodeError: they cannot be decoded, or there are too few.
+            EpisodeError: they cannot be decoded, are damaged, or there are too few.
         """
+        size = self.cameras[camera]
         if camera in episode.videos:
             path, begin_s = episode.videos[camera]
-            return _frames(path, begin_s, episode.length, self.rate)
+            return video_frames(path, begin_s + self.times(episode), 0.5 / self.rate, size)
         return self._stored_images(episode, camera)
 
     def _stored_images(self, episode: LerobotEpisode, camera: str) -> Iterator[RgbImage]:
-        stored = self._rows(episode).column(self._keys[camera])
-        for row, image in enumerate(stored):
-            data = (image.as_py() or {}).get('bytes')
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), 1) if data else None
-            if pixels is None:
-                raise EpisodeError(
-                    f"{episode.data}: episode {episode.number}, camera '{camera}', row {row}: "
-                    'holds no image'
-                )
-            yield np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        stored = self._opened(episode).images(self._rows(episode), self._keys[camera])
+        for row, data in enumerate(stored):
+            where = f"{episode.data}: episode {episode.number}, camera '{camera}', row {row}"
+            yield stored_image(data, where, self.cameras[camera])
 
-    def _rows(self, episode: LerobotEpisode) -> pa.Table:
-        """The rows of an episode; the last file stays in memory, since many share one."""
-        try:
-            if self._table is None or self._table[0] != episode.data:
-                self._table = (episode.data, pq.read_table(episode.data))
-            table = self._table[1]
-            rows = table.filter(pc.equal(table.column('episode_index'), episode.number))
-        except _DAMAGE as error:
-            raise EpisodeError(f'{episode.data}: cannot be read: {_first_line(error)}') from None
-        if len(rows) != episode.length:
+    def _opened(self, episode: LerobotEpisode) -> RowFile:
+        """The file of an episode; the last one stays in memory, since many share one."""
+        if self._file is None or self._file.file != episode.data:
+            rows = sum(each.length for each in self.episodes if each.data == episode.data)
+            widths = dict.fromkeys(self._vectors, self.joints)
+            self._file = RowFile(episode.data, widths, rows)
+        return self._file
+
+    def _rows(self, episode: LerobotEpisode) -> Rows:
+        if self._last is not None and self._last[0] == episode:
+            return self._last[1]
+        rows = self._opened(episode).episode(episode.number, episode.length)
+        first = rows.counters.get(INDEX)
+        if episode.first_row is not None and first is not None and first[0] != episode.first_row:
             raise EpisodeError(
-                f'{episode.data}: has {len(rows)} rows of episode {episode.number}, expected '
-                f'{episode.length}'
+                f'{episode.data}: episode {episode.number}: its first row has the index '
+                f'{first[0]}, expected {episode.first_row} as the list of episodes has'
             )
+        self._last = (episode, rows)
         return rows
 
-    def _floats(self, episode: LerobotEpisode, rows: pa.Table, name: str) -> Float32Array:
-        where = f"{episode.data}: episode {episode.number}, '{name}'"
-        try:
-            column = rows.column(name).combine_chunks()
-            flat = column if self.joints == 1 and not _is_list(column.type) else column.flatten()
-            values = np.asarray(flat, dtype=np.float32).reshape(len(rows), self.joints)
-        except _DAMAGE as error:
-            raise EpisodeError(f'{where} cannot be read: {_first_line(error)}') from None
-        wrong = np.argwhere(~np.isfinite(values))
-        if len(wrong):
-            row, joint = wrong[0]
-            raise EpisodeError(
-                f'{where}, row {row}, column {joint} is {values[row, joint]}, expected a finite '
-                'number'
-            )
-        return values
-
-    def _read_info(self) -> dict[str, Any]:
-        file = self.path / INFO
-        expected = f'expected a data set of LeRobot with {INFO}'
-        if not file.is_file():
-            raise EpisodeError(f'{self.path}: has no {INFO}, {expected}')
-        try:
-            info: dict[str, Any] = json.loads(file.read_text(encoding='utf-8'))
-            version = str(info['codebase_version'])
-            for key in ('fps', 'features', 'data_path'):
-                info[key]
-        except _DAMAGE as error:
-            raise EpisodeError(f'{file}: is damaged: {_first_line(error)}, {expected}') from None
-        if not version.startswith(('v2.', 'v3.')):
-            raise EpisodeError(f'{file}: is of version {version}, expected v2.x or v3.x')
-        return info
+    def _fits(self, name: str) -> bool:
+        return name in self._features and self._features[name].shape == (self.joints,)
 
     def _width(self, name: str) -> int:
         if name not in self._features:
             raise EpisodeError(
                 f"{self.path}: has no '{name}', expected it in a data set of joints"
             )
-        shape = self._features[name]['shape']
-        if len(shape) != 1:
-            raise EpisodeError(f"{self.path}: '{name}' has shape {shape}, expected one axis")
-        return int(shape[0])
+        shape = self._features[name].shape
+        if len(shape) != 1 or shape[0] > MOST_COLUMNS:
+            raise EpisodeError(
+                f"{self.path}: '{name}' has shape {list(shape)}, expected one axis of at most "
+                f'{MOST_COLUMNS}'
+            )
+        return shape[0]
 
-    def _size(self, key: str) -> tuple[int, int]:
-        shape, names = self._features[key]['shape'], self._features[key].get('names')
-        first = isinstance(names, list) and names[0] in ('channel', 'channels')
-        height, width = shape[1:] if first or shape[-1] != 3 else shape[:2]
-        return int(height), int(width)
+    def _camera_keys(self) -> dict[str, str]:
+        keys: dict[str, str] = {}
+        for key, feature in self._features.items():
+            if not feature.is_image or feature.is_depth or feature.image_size is None:
+                continue
+            name = key.removeprefix(IMAGES).replace('.', '_')
+            if name in keys:
+                raise EpisodeError(
+                    f"{self.path / INFO}: '{key}' and '{keys[name]}' are both camera '{name}'"
+                )
+            keys[name] = key
+        return keys
 
-    def _episodes(self) -> Iterator[LerobotEpisode]:
-        listed = self.path / 'meta' / 'episodes.jsonl'
-        if listed.is_file():
-            lines = listed.read_text(encoding='utf-8').splitlines()
-            rows = [json.loads(line) for line in lines if line.strip()]
-            yield from (self._by_number(row) for row in rows)
-            return
-        files = sorted((self.path / 'meta' / 'episodes').glob('*/*.parquet'))
-        for file in files:
-            names = [n for n in pq.read_schema(file).names if not n.startswith('stats/')]
-            for row in pq.read_table(file, columns=names).to_pylist():
-                yield self._by_place(row)
-
-    def _by_number(self, row: dict[str, Any]) -> LerobotEpisode:
-        """Version 2: every episode has files of its own, named by its number."""
-        number = int(row['episode_index'])
-        chunk = number // int(self._info.get('chunks_size', 1000))
-        place = {'episode_chunk': chunk, 'episode_index': number}
-        videos = {
-            name: (self.path / self._info['video_path'].format(video_key=key, **place), 0.0)
-            for name, key in self._videos().items()
-        }
-        data = self.path / self._info['data_path'].format(**place)
-        return LerobotEpisode(number, int(row['length']), _task(row), data, videos)
-
-    def _by_place(self, row: dict[str, Any]) -> LerobotEpisode:
-        """Version 3: many episodes in one file, which the list of episodes names."""
-
-        def place(what: str) -> dict[str, int]:
-            return {name: row[f'{what}/{name}'] for name in ('chunk_index', 'file_index')}
-
+    def _placed(self, listed: ListedEpisode) -> LerobotEpisode:
+        """Version 2: files of its own, named by its number; 3: those that the list names."""
+        two = self._info.codebase_version.startswith('v2')
+        number = listed.episode_index
         videos = {}
         for name, key in self._videos().items():
-            path = self._info['video_path'].format(video_key=key, **place(f'videos/{key}'))
-            videos[name] = (self.path / path, float(row[f'videos/{key}/from_timestamp']))
-        data = self.path / self._info['data_path'].format(**place('data'))
-        return LerobotEpisode(row['episode_index'], row['length'], _task(row), data, videos)
+            place = self._numbered(number) if two else _filed(listed.places[key])
+            path = self._path(self._info.video_path or '', {'video_key': key, **place})
+            videos[name] = (path, 0.0 if two else listed.begins_s[key])
+        place = self._numbered(number) if two else _filed(listed.places['data'])
+        data = self._path(self._info.data_path, place)
+        return LerobotEpisode(number, listed.length, listed.tasks, data, videos, listed.first_row)
+
+    def _numbered(self, number: int) -> dict[str, int]:
+        return {'episode_chunk': number // self._info.chunks_size, 'episode_index': number}
+
+    def _path(self, template: str, values: dict[str, Any]) -> Path:
+        return self.path / template.format(**values)
 
     def _videos(self) -> dict[str, str]:
-        kinds = {name: self._features[key]['dtype'] for name, key in self._keys.items()}
+        if self._info.video_path is None:
+            return {}
+        kinds = {name: self._features[key].dtype for name, key in self._keys.items()}
         return {name: key for name, key in self._keys.items() if kinds[name] == 'video'}
 
 
-def _is_depth(feature: dict[str, Any]) -> bool:
-    about = {**(feature.get('video_info') or {}), **(feature.get('info') or {})}
-    return bool(about.get('is_depth_map') or about.get('video.is_depth_map'))
-
-
-def _task(row: dict[str, Any]) -> str:
-    tasks = row.get('tasks') or ['']
-    return str(tasks[0])
-
-
-def _frames(path: Path, begin_s: float, count: int, rate: float) -> Iterator[RgbImage]:
-    """Decode `count` frames from `begin_s` on, each of which must stand at its time."""
-    found = 0
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            assert stream.time_base is not None
-            container.seek(max(0, round(begin_s / stream.time_base)), stream=stream)
-            for frame in container.decode(stream):
-                place = (float(frame.time or 0.0) - begin_s) * rate
-                if place < -0.5:
-                    continue
-                if abs(place - found) > 0.5:
-                    break
-                yield np.asarray(frame.to_ndarray(format='rgb24'), dtype=np.uint8)
-                found += 1
-                if found == count:
-                    return
-    except (OSError, IndexError, av.FFmpegError) as error:
-        raise EpisodeError(f'{path}: cannot be decoded: {_first_line(error)}') from None
-    raise EpisodeError(
-        f'{path}: has no frame at {begin_s + found / rate:.3f} s, expected {count} frames, '
-        f'{rate:g} per second from {begin_s:.3f} s on'
-    )
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind))
-
-
-def _first_line(error: BaseException) -> str:
-    text = f'no {error}' if isinstance(error, KeyError) else str(error)
-    return next(iter(text.splitlines()), type(error).__name__)
+def _filed(place: tuple[int, int]) -> dict[str, int]:
+    return {'chunk_index': place[0], 'file_index': place[1]}

@@ -19,10 +19,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from motion_policy.episodes.export_set import ExportSet, new_folder
+from motion_policy.episodes.export_set import ExportSet
 from motion_policy.episodes.lerobot_statistics import ImageCounts, vector_statistics
 from motion_policy.episodes.lerobot_video import FILE_BYTES, VideoPlace, Videos
 from motion_policy.episodes.reader import EpisodeReader
+from motion_policy.files import new_folder
 
 Array = npt.NDArray[Any]
 Features = dict[str, dict[str, Any]]
@@ -163,8 +164,8 @@ class _DataSet:
         meta = self._folder / 'meta'
         episodes = self._folder / EPISODES.format(**FIRST)
         episodes.parent.mkdir(parents=True)
-        pq.write_table(pa.Table.from_pylist(rows), episodes)
-        pq.write_table(_tasks_table(self._tasks), meta / 'tasks.parquet')
+        pq.write_table(pa.Table.from_pylist(rows), episodes, write_page_checksum=True)
+        pq.write_table(_tasks_table(self._tasks), meta / 'tasks.parquet', write_page_checksum=True)
         statistics = {
             name: vector_statistics(np.concatenate(values))
             for name, values in self._vectors.items()
@@ -228,7 +229,7 @@ class _ParquetFiles:
         chunk, file = divmod(self._number, FILES_PER_CHUNK)
         path = self._folder / DATA.format(chunk_index=chunk, file_index=file)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(path, self._schema)
+        self._writer = pq.ParquetWriter(path, self._schema, write_page_checksum=True)
 
 
 def _features(chosen: ExportSet) -> Features:

@@ -2,19 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turn a data set of LeRobot into episodes: the same joints, the images of its videos.
 
-Its rows have a rate, but neither stamps nor a robot spec. What does not fit the robot is refused
-before anything is written.
+Columns go by their names, rows by their time stamps, numbers by the units that are said. What
+does not fit the robot is refused before anything is written.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from motion_policy.episodes.bag_import import SHORTEST_STRETCH_S
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.fitting import (
     Foreign,
@@ -27,17 +30,28 @@ from motion_policy.episodes.joint_range import beyond_limits
 from motion_policy.episodes.lerobot_data import (
     ACTION,
     EFFORT,
-    INFO,
+    ON_GRID,
     STATE,
     VELOCITY,
     LerobotEpisode,
     LerobotSet,
 )
+from motion_policy.episodes.lerobot_meta import INFO
 from motion_policy.episodes.stampless import StamplessEpisodes
-from motion_policy.robot import RobotSpec
-from motion_policy.streams import Observation
+from motion_policy.robot import RobotSpec, StreamSpec
+from motion_policy.robot.joint_order import joint_order, plain_name, say_nothing
+from motion_policy.robot.spec import NANOSECONDS_PER_S
+from motion_policy.robot.units import UnitConversion, Units, unit_conversion
+from motion_policy.streams import GridSampler, Observation, Row, Sample
 
 Array = npt.NDArray[Any]
+Float32Array = npt.NDArray[np.float32]
+
+# A row is resampled for so many periods, if its streams may not be older anyway.
+HELD_PERIODS = 1.5
+
+# Several tasks of one episode in the one text that ours has.
+BETWEEN_TASKS = '; '
 
 
 def import_lerobot(
@@ -46,6 +60,10 @@ def import_lerobot(
     out_dir: str | Path,
     *,
     cameras: Mapping[str, str] | None = None,
+    joints: Mapping[str, str] | None = None,
+    units: Units | None = None,
+    grippers: tuple[float, float] | None = None,
+    split_at_gaps: bool = False,
     task: str = '',
     note: Callable[[str], None] = lambda line: None,
     on_row: Callable[[], None] = lambda: None,
@@ -58,6 +76,11 @@ def import_lerobot(
         robot: whose joints and cameras they are.
         out_dir: where the episodes go, under the next free numbers.
         cameras: the robot's name of a camera to its name in the set; default: all of the set.
+        joints: the robot's name of a joint to its name in the set, where they differ.
+        units: of its positions; None: the robot's, refused where that cannot be.
+        grippers: what closed and open of a gripper stand for; see `unit_conversion`.
+        split_at_gaps: where there is a gap in the time stamps of an episode, end one and begin
+            another, instead of refusing the set; stretches under 1 s are left out.
         task: what is demonstrated; default: what the set says of each episode.
         note: told in one line each what is assumed, left out or suspicious.
         on_row: called after every row that is written, for a progress bar.
@@ -71,28 +94,46 @@ def import_lerobot(
     chosen = chosen_cameras(foreign, robot, cameras)
     recorded = recorded_robot(robot, chosen, data.rate, Path(source), note)
     check_fit(foreign, recorded, chosen)
-    unused = [name for name in data.cameras if name not in chosen.values()]
-    note(f'{source}: no stamps: rows stand at {data.rate:g} Hz, as the set says')
-    if unused:
-        note(f'{source}: camera {", ".join(unused)} is left out')
-    line = beyond_limits(_positions([data]), recorded)
-    if line:
+    columns = _Columns.of(data, recorded, joints or {}, units, grippers, note)
+    for line in columns.check(data):
         note(f'{source}: {line}')
+    unused = [f'camera {name}' for name in data.cameras if name not in chosen.values()]
+    if unused or data.left_out:
+        note(f'{source}: {", ".join([*unused, *data.left_out])} is left out')
     created_ns = (Path(source) / INFO).stat().st_mtime_ns
-    with StamplessEpisodes(recorded, on_row, {**options, 'created_ns': created_ns}) as new:
-        return [
-            (
-                new.write(Path(out_dir), _rows(data, each, chosen), task=task or each.task),
-                each.data,
+    with StamplessEpisodes(recorded, on_row, note, {**options, 'created_ns': created_ns}) as new:
+        pairs = []
+        for each in data.episodes:
+            rows = _rows(data, each, chosen, columns)
+            what = task or _task(data, each, note)
+            times_s = data.times(each)
+            if data.on_grid(times_s):
+                path = new.write(Path(out_dir), each.data, rows, task=what)
+                pairs.append((path, each.data))
+                continue
+            note(_resampled_said(data, each, times_s))
+            for stretch in _stretches(times_s, recorded) if split_at_gaps else [slice(None)]:
+                times_there_s = times_s[stretch]
+                some = itertools.islice(rows, len(times_there_s))
+                if split_at_gaps and np.ptp(times_there_s) < SHORTEST_STRETCH_S:
+                    note(f'{data.path}: episode {each.number}: {_left_out(some)}')
+                    continue
+                sampled = _resampled(each, times_there_s, recorded, some)
+                path = new.write_sampled(Path(out_dir), each.data, sampled, task=what)
+                pairs.append((path, each.data))
+        if not pairs:
+            raise EpisodeError(
+                f'{data.path}: holds no stretch of {SHORTEST_STRETCH_S:g} s without a gap'
             )
-            for each in data.episodes
-        ]
+        return pairs
 
 
 def placeholder_for(
     sources: Iterable[str | Path], *, cameras: Mapping[str, str] | None = None
 ) -> RobotSpec:
     """Return a robot that stands in for the one of these sets, whose limits hold all their data.
+
+    Its joints have the names that the first set has for the columns of its state.
 
     Raises:
         EpisodeError: no such set, or sets of different robots.
@@ -104,9 +145,25 @@ def placeholder_for(
                 f'{each.path}: has {each.joints} joints, expected {sets[0].joints} as '
                 f'{sets[0].path}'
             )
-    values = _positions(sets).astype(np.float64)
-    low, high = values.min(axis=0), values.max(axis=0)
-    return stand_in(_foreign(sets[0]), low, high, cameras, sets[0].rate)
+    found = sets[0].names[STATE]
+    names = None if say_nothing(found, sets[0].joints) else tuple(map(plain_name, found))
+    if names is not None and len(set(names)) != sets[0].joints:
+        raise EpisodeError(
+            f"{sets[0].path}: '{STATE}' has {sets[0].joints} columns and the names "
+            f'{", ".join(names)}; expected a name for each, each once'
+        )
+    low = np.full(sets[0].joints, np.inf)
+    high = -low
+    for each in sets:
+        orders = {
+            name: None
+            if names is None
+            else joint_order(each.names[name], names, _where(each, name))
+            for name in (STATE, ACTION)
+        }
+        for values in _positions(each, orders):
+            low, high = np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))
+    return stand_in(_foreign(sets[0]), low, high, cameras, sets[0].rate, names)
 
 
 def rows_of(source: str | Path) -> int:
@@ -122,16 +179,104 @@ def _foreign(data: LerobotSet) -> Foreign:
     return Foreign(data.path, data.joints, data.cameras)
 
 
-def _positions(sets: Iterable[LerobotSet]) -> Array:
-    """All measured and commanded positions (N, J)."""
-    parts = [data.vectors(each) for data in sets for each in data.episodes]
-    return np.concatenate([vectors[name] for vectors in parts for name in (STATE, ACTION)])
+def _where(data: LerobotSet, name: str) -> str:
+    return f"{data.path}: '{name}'"
+
+
+def _positions(data: LerobotSet, orders: Mapping[str, list[int] | None]) -> Iterator[Array]:
+    """Yield measured and commanded positions (T, J) in the robot's order, in the set's units."""
+    for episode in data.episodes:
+        vectors = data.vectors(episode)
+        for name in (STATE, ACTION):
+            values = vectors[name].astype(np.float64)
+            yield values if (order := orders[name]) is None else values[:, order]
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """How the columns of a set become a robot's joints: in which order, and in which units."""
+
+    orders: dict[str, list[int] | None]
+    conversion: UnitConversion
+
+    @classmethod
+    def of(
+        cls,
+        data: LerobotSet,
+        robot: RobotSpec,
+        joints: Mapping[str, str],
+        units: Units | None,
+        grippers: tuple[float, float] | None,
+        note: Callable[[str], None],
+    ) -> _Columns:
+        for name in joints:
+            if name not in robot.joints.names:
+                known = ', '.join(robot.joints.names)
+                raise EpisodeError(f"--joints: '{name}': robot '{robot.name}' has: {known}")
+        orders = {
+            name: joint_order(names, robot.joints.names, _where(data, name), joints)
+            for name, names in data.names.items()
+        }
+        unnamed = [name for name, order in orders.items() if order is None]
+        if unnamed:
+            note(f'{data.path}: no names of joints in {", ".join(unnamed)}: taken in their order')
+        moved = [name for name, order in orders.items() if order and order != sorted(order)]
+        if moved:
+            note(f'{data.path}: {", ".join(moved)}: in another order than the robot, by name')
+        conversion = unit_conversion(robot, units, grippers)
+        if conversion.changes:
+            note(f'{data.path}: {_converted_said(conversion)}')
+        return cls(orders, conversion)
+
+    def check(self, data: LerobotSet) -> list[str]:
+        """Hold all positions against the robot: raise what cannot be, return what is odd."""
+        names = (STATE, ACTION)
+        joints = len(self.conversion.scale)
+        low, high = np.full(joints, np.inf), np.full(joints, -np.inf)
+        for values in _positions(data, {name: self.orders[name] for name in names}):
+            low, high = np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))
+        odd = self.conversion.check(low, high, str(data.path))
+        ends = self.conversion.positions(np.stack([low, high]))
+        line = beyond_limits(ends, self.conversion.robot)
+        return [*odd, line] if line else odd
+
+    def vectors(self, data: LerobotSet, episode: LerobotEpisode) -> dict[str, Float32Array]:
+        """Return the vectors of an episode (T, J) as the robot has them."""
+        found = {}
+        for name, values in data.vectors(episode).items():
+            order = self.orders[name]
+            found[name] = values if order is None else values[:, order]
+        if self.conversion.changes:
+            for name in (STATE, ACTION):
+                found[name] = self.conversion.positions(found[name]).astype(np.float32)
+            if VELOCITY in found:
+                found[VELOCITY] = self.conversion.speeds(found[VELOCITY]).astype(np.float32)
+        return found
+
+
+def _converted_said(conversion: UnitConversion) -> str:
+    names = conversion.robot.joints.names
+    parts = [
+        f'{name} {scale:.6g} * x {offset:+.6g}'
+        for name, scale, offset in zip(names, conversion.scale, conversion.offset, strict=True)
+        if scale != 1 or offset
+    ]
+    return f'units are converted: {", ".join(parts)}'
+
+
+def _task(data: LerobotSet, episode: LerobotEpisode, note: Callable[[str], None]) -> str:
+    tasks = data.tasks(episode)
+    joined = BETWEEN_TASKS.join(tasks)
+    if len(tasks) > 1:
+        shown = ' '.join(joined.split())
+        note(f'{data.path}: episode {episode.number}: {len(tasks)} tasks in one text: {shown}')
+    return joined
 
 
 def _rows(
-    data: LerobotSet, episode: LerobotEpisode, cameras: Mapping[str, str]
+    data: LerobotSet, episode: LerobotEpisode, cameras: Mapping[str, str], columns: _Columns
 ) -> Iterator[Observation]:
-    vectors = data.vectors(episode)
+    vectors = columns.vectors(data, episode)
     effort = vectors.get(EFFORT)
     qvel = vectors.get(VELOCITY, np.zeros_like(vectors[STATE]))
     streams = {ours: data.images(episode, theirs) for ours, theirs in cameras.items()}
@@ -140,6 +285,83 @@ def _rows(
             qpos=vectors[STATE][row],
             qvel=qvel[row],
             effort=None if effort is None else effort[row],
-            images={name: next(images) for name, images in streams.items()},
+            images={name: _next(data, episode, images) for name, images in streams.items()},
             action=vectors[ACTION][row],
         )
+
+
+def _next(data: LerobotSet, episode: LerobotEpisode, images: Iterator[Array]) -> Array:
+    image = next(images, None)
+    if image is None:
+        raise EpisodeError(f'{episode.data}: episode {episode.number}: has fewer images than rows')
+    return image
+
+
+def _resampled_said(data: LerobotSet, episode: LerobotEpisode, times_s: Array) -> str:
+    said_s = (episode.length - 1) / data.rate
+    return (
+        f'{data.path}: episode {episode.number}: its time stamps span '
+        f'{times_s[-1] - times_s[0]:.3f} s, its {episode.length} rows {said_s:.3f} s at '
+        f'{data.rate:g} Hz: resampled by the stamps'
+    )
+
+
+def _stretches(times_s: Array, robot: RobotSpec) -> list[slice]:
+    """Return the rows between gaps, in which a row would be older than its streams may be."""
+    longest_s = min(each.max_age for each in _held_streams(robot))
+    begins = [0, *(np.flatnonzero(np.diff(times_s) > longest_s) + 1).tolist(), len(times_s)]
+    return [slice(begin, end) for begin, end in itertools.pairwise(begins)]
+
+
+def _left_out(rows: Iterator[Observation]) -> str:
+    count = sum(1 for _ in rows)
+    return f'left out a stretch of {count} rows between gaps in its time stamps'
+
+
+def _held_streams(robot: RobotSpec) -> list[StreamSpec]:
+    # At a low rate a sample has to hold until the next one comes.
+    least_s = HELD_PERIODS / robot.rate
+    # What stands in the rows are observations, not messages to be read.
+    return [
+        replace(each, max_age=max(each.max_age, least_s), source=None) for each in robot.streams()
+    ]
+
+
+def _resampled(
+    episode: LerobotEpisode, times_s: Array, robot: RobotSpec, rows: Iterator[Observation]
+) -> Iterator[tuple[Row, Observation]]:
+    """Bring rows that have times of their own to the grid, as the recorder would have.
+
+    Raises:
+        EpisodeError: there is a gap: a row would show what is older than its streams may be.
+    """
+    start_ns = robot.period_ns
+    stamps = [start_ns + _on_grid_ns(s, robot) for s in (times_s - times_s[0]).tolist()]
+    sampler = GridSampler(_held_streams(robot), robot.rate, start_ns)
+    before = start_ns
+    for stamp, observation in zip(stamps, rows, strict=True):
+        for row in sampler.advance(stamp - 1):
+            if not row.complete:
+                stream, fault = next(iter(row.faults.items()))
+                begin_s, end_s = (
+                    (each - start_ns) / NANOSECONDS_PER_S for each in (before, stamp)
+                )
+                raise EpisodeError(
+                    f'{episode.data}: episode {episode.number}: gap in its time stamps from '
+                    f'{begin_s:.3f} to {end_s:.3f} s: {stream} is {fault}; expected no gap, '
+                    'or --split-at-gaps'
+                )
+            yield row, row.samples[robot.stream_names[0]].value
+        for stream in robot.stream_names:
+            sampler.push(stream, Sample(stamp, stamp, observation))
+        before = stamp
+    for row in sampler.advance(before):
+        yield row, row.samples[robot.stream_names[0]].value
+
+
+def _on_grid_ns(time_s: float, robot: RobotSpec) -> int:
+    """A stamp of float32 is rounded; one that is meant to stand on the grid stands on it."""
+    place = round(time_s * robot.rate)
+    if abs(time_s * robot.rate - place) <= ON_GRID:
+        return place * robot.period_ns
+    return round(time_s * NANOSECONDS_PER_S)

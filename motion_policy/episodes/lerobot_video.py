@@ -7,6 +7,7 @@ An episode is never split over two files, and a file begins at time 0 with frame
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -57,8 +58,13 @@ class Videos:
     def __enter__(self) -> Videos:
         return self
 
-    def __exit__(self, *_details: object) -> None:
-        self._close()
+    def __exit__(self, kind: object, *_details: object) -> None:
+        if kind is None:
+            self._close()
+        elif self._container is not None:
+            # What the encoder still holds is left: FFmpeg crashes when its header failed.
+            with suppress(OSError, av.FFmpegError):
+                self._container.close()
 
     def begin_episode(self, rows: int) -> None:
         """Say that an episode of `rows` frames follows; it may begin a new file."""

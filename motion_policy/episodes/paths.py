@@ -13,8 +13,21 @@ from pathlib import Path
 
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.layout import PART_SUFFIX, SUFFIX
+from motion_policy.files import FileError, regular_file
 
 _NUMBERED = re.compile(rf'episode_(\d+)\{SUFFIX}.*')
+
+
+def regular_input(path: Path, what: str) -> Path:
+    """Return the path of a regular file that is no pointer to one.
+
+    Raises:
+        EpisodeError: as `regular_file`.
+    """
+    try:
+        return regular_file(path, what)
+    except FileError as error:
+        raise EpisodeError(str(error)) from None
 
 
 def next_episode_path(directory: str | Path) -> Path:
@@ -49,7 +62,12 @@ def _episodes_at(path: Path, unfinished: bool) -> list[Path]:
     if not path.is_dir():
         raise EpisodeError(f'{path}: no such file or folder, expected an episode or a folder')
     patterns = [f'*{SUFFIX}'] + ([f'*{SUFFIX}{PART_SUFFIX}'] if unfinished else [])
-    episodes = sorted(episode for pattern in patterns for episode in path.glob(pattern))
+    episodes = sorted(
+        episode
+        for pattern in patterns
+        for episode in path.glob(pattern)
+        if not episode.name.startswith('.')  # other systems leave such beside the files
+    )
     if not episodes:
         raise EpisodeError(f'{path}: holds no episode, expected files named {patterns[0]}')
     return episodes

@@ -10,22 +10,25 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.images import decode_jpeg, is_jpeg, without_padding
+from motion_policy.episodes.hdf5_file import Field, HdfFile
+from motion_policy.episodes.images import (
+    decode_jpeg,
+    decode_whole_jpeg,
+    is_jpeg,
+    without_padding,
+)
 from motion_policy.episodes.joint_arrays import Float32Array, JointArrays
+from motion_policy.files import shown
 from motion_policy.robot import RobotSpec, RobotSpecError, robot_spec_from_yaml
-from motion_policy.streams import StreamCounters
+from motion_policy.streams import StreamCounters, StreamError
 
 Int64Array = npt.NDArray[np.int64]
 RgbImage = npt.NDArray[np.uint8]
-
-# What h5py raises where bytes are missing or wrong.
-DAMAGE = (OSError, RuntimeError, KeyError)
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,12 @@ class StreamStamps:
 class EpisodeReader(JointArrays):
     """Read an episode of `length` rows and J joints; a context manager.
 
+    What it is, is checked when it is opened; numbers and images are when they are read.
+
+    Attributes:
+        length: number of rows, T.
+        time_ns: row times (T,), a regular grid.
+
     Raises:
         EpisodeError: no such file, unfinished, not an episode of this format, or damaged.
     """
@@ -51,80 +60,81 @@ class EpisodeReader(JointArrays):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._file = open_episode(self.path)
-
-    @property
-    def length(self) -> int:
-        """Number of rows, T."""
-        return int(self._dataset(layout.TIME_NS).shape[0])
+        try:
+            self._attributes = {
+                name: self._file.attribute(name, kind, *layout.DEFAULTS.get(name, ()))
+                for name, kind in layout.ATTRIBUTES.items()
+            }
+            self._check_names()
+            self.length = check_datasets(self._file, self.robot, self.compress)
+            self.time_ns = self._grid()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def rate(self) -> float:
         """Rows per second."""
-        return float(self._attribute('rate'))
+        return float(self._attributes['rate'])
 
     @cached_property
     def robot(self) -> RobotSpec:
         """The robot that was recorded."""
         try:
-            return robot_spec_from_yaml(self._attribute_text('robot'), f'{self.path}: robot')
+            return robot_spec_from_yaml(self._attributes['robot'], f'{self.path}: robot')
         except RobotSpecError as error:
             raise EpisodeError(str(error)) from None
 
     @property
     def joint_names(self) -> tuple[str, ...]:
         """Names of the J joints, in the order of every vector."""
-        return tuple(_text(name) for name in self._attribute('joint_names'))
+        return self.robot.joints.names
 
     @property
     def cameras(self) -> tuple[str, ...]:
         """Names of the cameras, in the order of the rows of `compress_len`."""
-        return tuple(_text(name) for name in self._attribute('cameras'))
+        return tuple(self.robot.cameras)
 
     @property
     def task(self) -> str:
         """What is demonstrated."""
-        return self._attribute_text('task')
+        return str(self._attributes['task'])
 
     @property
     def success(self) -> bool | None:
         """How the demonstration was judged; None when it was not."""
-        value = self._attribute('success')
-        return None if isinstance(value, h5py.Empty) else bool(value)
+        judged: bool | None = self._attributes['success']
+        return judged
 
     @property
     def operator(self) -> str:
         """Who demonstrated."""
-        return self._attribute_text('operator')
+        return str(self._attributes['operator'])
 
     @property
     def created(self) -> str:
         """When it was recorded, ISO 8601."""
-        return self._attribute_text('created')
+        return str(self._attributes['created'])
 
     @property
     def ended(self) -> str:
         """Why the recording ended before its time; empty for a normal end."""
-        return self._attribute_text('ended') if 'ended' in self._file.attrs else ''
+        return str(self._attributes['ended'])
 
     @property
     def sim(self) -> bool:
         """True when the robot is simulated."""
-        return bool(self._attribute('sim'))
+        return bool(self._attributes['sim'])
 
     @property
     def compress(self) -> bool:
         """True when images are stored as JPEG."""
-        return bool(self._attribute('compress'))
+        return bool(self._attributes['compress'])
 
     @cached_property
     def qvel(self) -> Float32Array:
         """Measured joint velocities (T, J); zero where the robot does not report them."""
         return self._floats(layout.QVEL)
-
-    @cached_property
-    def time_ns(self) -> Int64Array:
-        """Row times (T,), a regular grid."""
-        return np.asarray(self._read(layout.TIME_NS), dtype=np.int64)
 
     def image(self, camera: str, t: int) -> RgbImage:
         """Return the image of row `t`, (H, W, 3) uint8 RGB.
@@ -132,29 +142,32 @@ class EpisodeReader(JointArrays):
         Raises:
             EpisodeError: no such camera or row, or the image is damaged.
         """
-        name = f'{layout.IMAGES}/{camera}'
-        rows = self._dataset(name).shape[0]
-        if not -rows <= t < rows:
-            raise EpisodeError(f'{self.path}: row {t}, expected one of the {rows} rows')
-        stored = self._read(name, t % rows)
+        stored = self.stored(camera, t)
         if stored.ndim == 3:
-            return np.asarray(stored, dtype=np.uint8)
+            return stored
         image = decode_jpeg(stored)
         if image is None:
-            raise EpisodeError(f"{self.path}: camera '{camera}', row {t}: is no JPEG image")
+            raise self._wrong_image(camera, t, 'is no JPEG image')
+        self._check_size(camera, t, image)
         return image
 
     def jpeg(self, camera: str, t: int) -> RgbImage | None:
         """Return the JPEG of row `t` as it stands, (n,) uint8; None where pixels are stored.
+
+        It is decoded once, since who takes its bytes does not look at its pixels.
 
         Raises:
             EpisodeError: no such camera or row, or the JPEG is damaged.
         """
         if not self.compress:
             return None
-        data = without_padding(self._read(f'{layout.IMAGES}/{camera}', t))
+        data = without_padding(self.stored(camera, t))
         if not is_jpeg(data):
-            raise EpisodeError(f"{self.path}: camera '{camera}', row {t}: is no JPEG image")
+            raise self._wrong_image(camera, t, 'is no JPEG image')
+        try:
+            self._check_size(camera, t, decode_whole_jpeg(data))
+        except StreamError as error:
+            raise self._wrong_image(camera, t, str(error)) from None
         return data
 
     def images(self, camera: str, indices: Iterable[int]) -> RgbImage:
@@ -172,74 +185,134 @@ class EpisodeReader(JointArrays):
             EpisodeError: no such stream.
         """
         group = f'{layout.STAMPS}/{stream}'
+        if stream not in self.robot.stream_names:
+            raise EpisodeError(f"{self.path}: has no '/{group}', expected it in an episode")
         arrays = [
-            np.asarray(self._read(f'{group}/{field}'), dtype=np.int64)
+            np.asarray(self._file.read(f'{group}/{field}'), dtype=np.int64)
             for field in layout.STAMP_FIELDS
         ]
-        attributes = self._file[group].attrs
-        counters = {name: int(attributes.get(name, 0)) for name in layout.COUNTERS}
+        counters: dict[str, Any] = {
+            name: self._file.attribute(name, 'integer', 0, of=group) for name in layout.COUNTERS
+        }
         return StreamStamps(arrays[0], arrays[1], arrays[2], StreamCounters(**counters))
 
-    def _attribute_text(self, name: str) -> str:
-        """Return an attribute of the file as text."""
-        return _text(self._attribute(name))
+    def jpeg_lengths(self, camera: str) -> Float32Array | None:
+        """Return the lengths (T,) of a camera's JPEGs [bytes]; None where pixels are stored."""
+        if not self.compress:
+            return None
+        lengths = self._file.read(layout.COMPRESS_LEN, self.cameras.index(camera))
+        return np.asarray(lengths, dtype=np.float32)
 
-    def _attribute(self, name: str) -> Any:
-        if name not in self._file.attrs:
+    def stored(self, camera: str, t: int) -> RgbImage:
+        """Return row `t` of a camera as it stands: pixels, or a JPEG and its padding.
+
+        Raises:
+            EpisodeError: no such camera or row, or damaged.
+        """
+        if camera not in self.robot.cameras:
             raise EpisodeError(
-                f"{self.path}: has no attribute '{name}', expected it in an episode"
+                f"{self.path}: has no camera '{camera}', it has: {', '.join(self.cameras)}"
             )
-        return self._file.attrs[name]
+        if not -self.length <= t < self.length:
+            raise EpisodeError(f'{self.path}: row {t}, expected one of the {self.length} rows')
+        row = self._file.read(f'{layout.IMAGES}/{camera}', t % self.length)
+        return np.asarray(row, dtype=np.uint8)
 
-    def _dataset(self, name: str) -> Any:
-        try:
-            return self._file[name]
-        except KeyError:
-            raise EpisodeError(
-                f"{self.path}: has no '/{name}', expected it in an episode"
-            ) from None
+    def _check_size(self, camera: str, t: int, image: RgbImage) -> None:
+        spec = self.robot.cameras[camera]
+        expected = (spec.height, spec.width, 3)
+        if image.shape != expected:
+            raise self._wrong_image(camera, t, f'is {image.shape}, expected {expected}')
 
-    def _read(self, name: str, place: Any = ()) -> Any:
-        dataset = self._dataset(name)
-        try:
-            return dataset[place]
-        except DAMAGE as error:
-            raise EpisodeError(f"{self.path}: '/{name}' cannot be read: {error}") from None
+    def _wrong_image(self, camera: str, t: int, found: str) -> EpisodeError:
+        return EpisodeError(f"{self.path}: camera '{camera}', row {t}: {found}")
 
     def _floats(self, name: str) -> Float32Array:
-        return np.asarray(self._read(name), dtype=np.float32)
+        return self._file.floats(name, self.joint_names)
+
+    def _check_names(self) -> None:
+        robot = self.robot
+        pairs = {
+            'rate': robot.rate,
+            'joint_names': robot.joints.names,
+            'cameras': tuple(robot.cameras),
+        }
+        for name, expected in pairs.items():
+            found = self._attributes[name]
+            if found != expected:
+                raise EpisodeError(
+                    f"{self.path}: attribute '{name}' is {found}, expected {expected} of the "
+                    'robot in the file'
+                )
+
+    def _grid(self) -> Int64Array:
+        times = np.asarray(self._file.read(layout.TIME_NS), dtype=np.int64)
+        period_ns = self.robot.period_ns
+        wrong = np.flatnonzero(np.diff(times) != period_ns)
+        if len(wrong):
+            row = int(wrong[0])
+            raise EpisodeError(
+                f"{self.path}: '/{layout.TIME_NS}' steps by {times[row + 1] - times[row]} ns "
+                f'after row {row}, expected {period_ns} ns everywhere ({len(wrong)} steps differ)'
+            )
+        return times
 
 
-def open_episode(path: Path, *, unfinished: bool = False) -> h5py.File:
+def episode_fields(robot: RobotSpec, compress: bool, rows: int | None) -> dict[str, Field]:
+    """Return what the datasets of an episode must be; those of `OPTIONAL` may be missing."""
+    vectors = Field(('f4',), (rows, len(robot.joints.names)))
+    fields = dict.fromkeys((layout.QPOS, layout.QVEL, layout.ACTION, layout.EFFORT), vectors)
+    for camera, spec in robot.cameras.items():
+        shape = (rows, None) if compress else (rows, spec.height, spec.width, 3)
+        words = f'({rows}, padded) JPEG bytes' if compress else ''
+        fields[f'{layout.IMAGES}/{camera}'] = Field(('u1',), shape, by_row=True, words=words)
+    if compress and robot.cameras:
+        fields[layout.COMPRESS_LEN] = Field(('f4',), (len(robot.cameras), rows))
+    for stream in robot.stream_names:
+        for field in layout.STAMP_FIELDS:
+            fields[f'{layout.STAMPS}/{stream}/{field}'] = Field(('i8',), (rows,))
+    fields[layout.TIME_NS] = Field(('i8',), (rows,))
+    return fields
+
+
+def check_datasets(file: HdfFile, robot: RobotSpec, compress: bool) -> int:
+    """Hold every dataset of an episode against its declaration; return the number of rows.
+
+    Raises:
+        EpisodeError: one is missing or another, or there is no row.
+    """
+    rows = int(file.dataset(layout.TIME_NS, Field(('i8',), (None,))).shape[0])
+    for name, field in episode_fields(robot, compress, rows).items():
+        if name not in layout.OPTIONAL or file.has(name):
+            file.dataset(name, field)
+    if rows == 0:
+        raise EpisodeError(f"{file.path}: '/{layout.TIME_NS}' is empty, expected at least one row")
+    return rows
+
+
+def open_episode(path: Path, *, unfinished: bool = False) -> HdfFile:
     """Open an episode for reading; with `unfinished`, one that a killed process left.
 
     Raises:
         EpisodeError: no such file, or not an episode of this format.
     """
-    if not path.is_file():
-        raise EpisodeError(f'{path}: no such file, expected an episode (*{layout.SUFFIX})')
-    if path.name.endswith(layout.PART_SUFFIX) and not unfinished:
+    if path.name.endswith(layout.PART_SUFFIX) and not unfinished and path.is_file():
         raise EpisodeError(
             f'{path}: is unfinished, expected a finished episode; '
             f'`motion-policy check --repair {path}` finishes it'
         )
+    file = HdfFile(path, 'an episode', unfinished=unfinished)
     try:
-        file = h5py.File(path, 'r', swmr=unfinished)
-        found = file.attrs.get('format')
-    except DAMAGE as error:
-        reason = str(error).partition('(')[2].rstrip(")'") or str(error)
-        raise EpisodeError(
-            f'{path}: is damaged or not HDF5 ({reason}), expected an episode'
-        ) from None
-    if found is None or _text(found) != layout.FORMAT:
-        hint = ' (an ALOHA file: `import --from aloha`)' if layout.QPOS in file else ''
+        found = file.attribute('format', 'text', None)
+        if found != layout.FORMAT:
+            hint = ''
+            if found is None and file.has(layout.QPOS):
+                hint = ' (an ALOHA file: `import --from aloha`)'
+            named = 'none' if found is None else f"'{shown(found)}'"
+            raise EpisodeError(
+                f"{path}: its attribute 'format' is {named}{hint}, expected '{layout.FORMAT}'"
+            )
+    except BaseException:
         file.close()
-        shown = 'none' if found is None else f"'{_text(found)}'"
-        raise EpisodeError(
-            f"{path}: its attribute 'format' is {shown}{hint}, expected '{layout.FORMAT}'"
-        )
+        raise
     return file
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)

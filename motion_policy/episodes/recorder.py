@@ -18,12 +18,14 @@ from typing import Any
 
 from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.joint_range import JointRange
 from motion_policy.episodes.judgement import judge_episode
+from motion_policy.episodes.motion import MotionWatch
 from motion_policy.episodes.paths import next_episode_path
 from motion_policy.episodes.writer import EpisodeWriter
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
-from motion_policy.robot.spec import NANOSECONDS_PER_S
+from motion_policy.robot.spec import CLOCK_STEP_NS, NANOSECONDS_PER_S
 from motion_policy.streams import GridSampler, Row, Sample, observation_from_row
 
 QUEUE_S = 4.0  # rows that may wait for the disk before the episode ends
@@ -36,17 +38,19 @@ class Recording:
     """What became of one recording.
 
     `ended` is empty while it goes on and after a normal stop, else the reason why it ended;
-    `path` has the suffix `.part` when the file could not be finished.
+    `path` has the suffix `.part` when the file could not be finished; `beyond` names joints
+    outside their limits.
     """
 
     path: Path
     rows: int = 0
     ended: str = ''
+    beyond: str = ''
 
     def __str__(self) -> str:
         reason = f'ended early: {self.ended}; ' if self.ended else ''
         kept = f'{self.rows} rows in {self.path}' if self.rows else 'no row was recorded'
-        return f'{reason}{kept}'
+        return f'{reason}{kept}' + (f'; {self.beyond}' if self.beyond else '')
 
 
 class EpisodeRecorder:
@@ -203,12 +207,13 @@ class EpisodeRecorder:
             writing.put(row)
 
     def _follows(self, now_ns: int) -> bool:
-        return abs(now_ns - self._now_ns) <= CLOCK_JUMP_NS
+        return -CLOCK_STEP_NS <= now_ns - self._now_ns <= CLOCK_JUMP_NS
 
     def _restart(self, now_ns: int) -> None:
         if self._writing is not None and not self._writing.ended:
             jump_s = (now_ns - self._now_ns) / NANOSECONDS_PER_S
-            self._writing.end(f'the clock jumped by {jump_s:.1f} s')
+            back = ': time goes back' if jump_s < 0 else ''
+            self._writing.end(f'the clock jumped by {jump_s:.2f} s{back}')
         self._sampler = GridSampler(self.robot.streams(), self.robot.rate, now_ns)
         self._row, self._now_ns = None, now_ns
 
@@ -230,6 +235,7 @@ class _Writing:
         self.begun = False
         self._writer = writer
         self._robot = robot
+        self._range = JointRange(robot)
         self._rows: queue.Queue[Row | None] = queue.Queue()
         self._reason = ''
         self._error = ''
@@ -243,10 +249,10 @@ class _Writing:
     @property
     def ended(self) -> str:
         """Why no more rows are taken; empty while they are."""
-        return self._reason or self._error
+        return '; '.join(filter(None, (self._reason, self._error)))
 
     def state(self) -> Recording:
-        return Recording(self.path, self._writer.length, self.ended)
+        return Recording(self.path, self._writer.length, self.ended, self._range.beyond())
 
     def put(self, row: Row) -> None:
         self.begun = True
@@ -265,9 +271,15 @@ class _Writing:
         return replace(self.state(), path=path)
 
     def _work(self) -> None:
+        motion = MotionWatch(self._robot)
         with self._errors_noted():
             while (row := self._rows.get()) is not None:
-                self._writer.append(row.time_ns, observation_from_row(row, self._robot), row)
+                observation = observation_from_row(row, self._robot)
+                impossible = motion.look(row, observation.qpos)
+                if impossible:
+                    raise EpisodeError(impossible)
+                self._range.add(observation.qpos)
+                self._writer.append(row.time_ns, observation, row)
         with self._errors_noted():
             self._writer.success = self.success
             self._writer.ended = self.ended

@@ -5,17 +5,20 @@
 from __future__ import annotations
 
 import fcntl
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
 from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.hdf5_output import HdfOutput, new_hdf5
 from motion_policy.episodes.images import decode_jpeg
-from motion_policy.episodes.reader import open_episode
-from motion_policy.episodes.writer import settle
+from motion_policy.episodes.reader import episode_fields, open_episode
+from motion_policy.episodes.writer import FLUSH_PERIOD_NS
+from motion_policy.files import settle, shown
+from motion_policy.robot import RobotSpec, RobotSpecError, robot_spec_from_yaml
 
 ROWS_PER_COPY = 256
 
@@ -38,60 +41,174 @@ def repair_episode(part_path: str | Path) -> Path:
     copy = part.with_name(f'.{path.name}.repair{layout.PART_SUFFIX}')
     copy.unlink(missing_ok=True)
     try:
-        with open_episode(part, unfinished=True) as source:
-            length = whole_rows(source)
+        with _Unfinished(part) as source:
+            length = source.whole_rows()
             if length == 0:
-                raise EpisodeError(f'{part}: holds no whole row, nothing can be saved from it')
-            with h5py.File(copy, 'x', libver=layout.LIBRARY_VERSIONS) as target:
-                _copy_rows(source, target, length)
+                raise _nothing_in(part)
+            with new_hdf5(copy, libver=layout.LIBRARY_VERSIONS) as output:
+                source.copy_rows(output, length)
         settle(copy, path)
     except OSError as error:
-        raise EpisodeError(f'{part}: cannot be finished: {error}') from error
+        raise EpisodeError(
+            f'{shown(part)}: cannot be finished: {error.strerror or error}'
+        ) from None
     finally:
         copy.unlink(missing_ok=True)
     part.unlink()
     return path
 
 
-def whole_rows(file: h5py.File) -> int:
-    """Return how many rows of an open file are whole, from the first one on."""
-    if layout.TIME_NS not in file:
-        return 0
-    lengths = [file[name].shape[layout.row_axis(name)] for name in layout.dataset_names(file)]
-    length = int(min(lengths))
-    while length and not _row_is_whole(file, length - 1):
-        length -= 1
-    return length
+class _Unfinished:
+    """What a killed process left, held against the layout of an episode; a context manager."""
+
+    def __init__(self, part: Path) -> None:
+        self._part = part
+        if part.stat().st_size == 0:
+            raise _nothing_in(part)
+        self._file = open_episode(part, unfinished=True)
+        try:
+            if not self._file.has(layout.TIME_NS):
+                raise _nothing_in(part)
+            self._robot = self._read_robot()
+            self._compress = self._file.attribute('compress', 'flag')
+            fields = episode_fields(self._robot, self._compress, None)
+            self._datasets = {
+                name: self._file.dataset(name, field)
+                for name, field in fields.items()
+                if name not in layout.OPTIONAL or self._file.has(name)
+            }
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> _Unfinished:
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self._file.close()
+
+    def whole_rows(self) -> int:
+        """Return how many rows are whole, from the first one on."""
+        length = min(
+            int(dataset.shape[layout.row_axis(name)]) for name, dataset in self._datasets.items()
+        )
+        length = min(length, *(self._readable_rows(name, length) for name in self._small()))
+        times = np.asarray(self._file.read(layout.TIME_NS, slice(length)), dtype=np.int64)
+        # A row is there when its time is, one period after the one before.
+        torn = np.flatnonzero(np.diff(times, prepend=times[:1]) != self._robot.period_ns)[1:]
+        length = min(length, int(torn[0])) if len(torn) else length
+        if length and times[0] == 0:
+            return 0
+        length = min(length, *(self._finite_rows(name, length) for name in self._vectors()))
+        while length and not self._images_are_whole(length - 1):
+            length -= 1
+        return length
+
+    def copy_rows(self, output: HdfOutput, length: int) -> None:
+        """Write the first rows to a new file, and that they were saved."""
+        target = output.file
+        for name, kind in layout.ATTRIBUTES.items():
+            self._file.attribute(name, kind, *layout.DEFAULTS.get(name, ()))
+            self._file.copy_attribute(name, target)
+        target.attrs['ended'] = 'the recording process died; the file was repaired'
+        for name, old in self._datasets.items():
+            axis = layout.row_axis(name)
+            shape = (*old.shape[:axis], length, *old.shape[axis + 1 :])
+            new = target.create_dataset(
+                name,
+                shape=shape,
+                maxshape=old.maxshape,
+                chunks=old.chunks,
+                dtype=old.dtype,
+                fletcher32=old.fletcher32,
+            )
+            for place in _blocks(name, length):
+                try:
+                    new[place] = self._file.read(name, place)
+                except EpisodeError:
+                    self._copy_images(name, new, range(length)[place[axis]])
+                output.check()
+        target[layout.ACTION].attrs['source'] = self._file.attribute(
+            'source', 'text', '', of=layout.ACTION
+        )
+        for stream in self._robot.stream_names:
+            name = f'{layout.STAMPS}/{stream}'
+            for counter in layout.COUNTERS:
+                value = self._file.attribute(counter, 'integer', 0, of=name)
+                target[name].attrs[counter] = np.int64(value)
+            _count_what_is_there(target[name])
+
+    def _copy_images(self, name: str, new: h5py.Dataset, rows: range) -> None:
+        """Copy the images that can be read; a JPEG that cannot stays empty, which `check` names.
+
+        Raises:
+            EpisodeError: these are no JPEGs: numbers, or pixels, of which zeros would be some.
+        """
+        for row in rows:
+            try:
+                new[row] = self._file.read(name, row)
+            except EpisodeError:
+                if name in self._small() or not self._compress:
+                    raise
+
+    def _small(self) -> list[str]:
+        """All datasets but those of images."""
+        return [name for name in self._datasets if not name.startswith(f'{layout.IMAGES}/')]
+
+    def _readable_rows(self, name: str, length: int) -> int:
+        """Up to where a dataset can be read, when only its end was torn.
+
+        Raises:
+            EpisodeError: it is damaged before its end, which is no work of a crash.
+        """
+        for place in _blocks(name, length):
+            rows = place[layout.row_axis(name)]
+            try:
+                self._file.read(name, place)
+            except EpisodeError:
+                if rows.stop < length:
+                    raise
+                return int(rows.start)
+        return length
+
+    def _vectors(self) -> list[str]:
+        names = (layout.QPOS, layout.QVEL, layout.EFFORT, layout.ACTION)
+        return [name for name in names if name in self._datasets]
+
+    def _finite_rows(self, name: str, length: int) -> int:
+        wrong = ~np.isfinite(self._file.read(name, slice(length))).all(axis=1)
+        return int(np.argmax(wrong)) if wrong.any() else length
+
+    def _images_are_whole(self, row: int) -> bool:
+        if not self._compress:
+            return True
+        names = [f'{layout.IMAGES}/{camera}' for camera in self._robot.cameras]
+        try:
+            return all(decode_jpeg(self._file.read(name, row)) is not None for name in names)
+        except EpisodeError:
+            return False
+
+    def _read_robot(self) -> RobotSpec:
+        try:
+            return robot_spec_from_yaml(
+                self._file.attribute('robot', 'text'), f'{shown(self._part)}: robot'
+            )
+        except RobotSpecError as error:
+            raise EpisodeError(str(error)) from None
 
 
-def _row_is_whole(file: h5py.File, row: int) -> bool:
-    if file[layout.TIME_NS][row] == 0:
-        return False
-    images = file.get(layout.IMAGES, {})
-    return all(
-        dataset.ndim != 2 or decode_jpeg(dataset[row]) is not None for dataset in images.values()
+def _nothing_in(part: Path) -> EpisodeError:
+    return EpisodeError(
+        f'{part}: holds no whole row (rows are on the disk every {FLUSH_PERIOD_NS / 1e9:g} s), '
+        'nothing can be saved from it: remove it'
     )
 
 
-def _copy_rows(source: h5py.File, target: h5py.File, length: int) -> None:
-    target.attrs.update(source.attrs)
-    target.attrs['ended'] = 'the recording process died; the file was repaired'
-    for name in layout.dataset_names(source):
-        axis = layout.row_axis(name)
-        old = source[name]
-        shape = (*old.shape[:axis], length, *old.shape[axis + 1 :])
-        new = target.create_dataset(
-            name, shape=shape, maxshape=old.maxshape, chunks=old.chunks, dtype=old.dtype
-        )
-        new.attrs.update(old.attrs)
-        for start in range(0, length, ROWS_PER_COPY):
-            rows: Any = slice(start, min(start + ROWS_PER_COPY, length))
-            place = (*(slice(None) for _ in range(axis)), rows)
-            new[place] = old[place]
-    if layout.STAMPS in source:
-        for stream, group in source[layout.STAMPS].items():
-            target[f'{layout.STAMPS}/{stream}'].attrs.update(group.attrs)
-            _count_what_is_there(target[f'{layout.STAMPS}/{stream}'])
+def _blocks(name: str, length: int) -> Iterator[tuple[slice, ...]]:
+    """Where in a dataset some rows at a time stand."""
+    before = (slice(None),) * layout.row_axis(name)
+    for start in range(0, length, ROWS_PER_COPY):
+        yield (*before, slice(start, min(start + ROWS_PER_COPY, length)))
 
 
 def _count_what_is_there(group: h5py.Group) -> None:

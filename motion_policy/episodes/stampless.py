@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.motion import MotionWatch
 from motion_policy.episodes.paths import next_episode_path
 from motion_policy.episodes.writer import EpisodeWriter
 from motion_policy.robot import RobotSpec
@@ -37,7 +38,7 @@ def rate_or_robots(rate: float | None, robot: RobotSpec) -> float:
         EpisodeError: no robot has such a rate.
     """
     if rate is not None and not 0 < rate <= FASTEST_HZ:
-        raise EpisodeError(f'rate {rate:g}: expected rows per second, up to {FASTEST_HZ:g}')
+        raise EpisodeError(f'--rate is {rate:g}, expected rows per second, up to {FASTEST_HZ:g}')
     return robot.rate if rate is None else float(rate)
 
 
@@ -47,15 +48,24 @@ class StamplessEpisodes:
     Args:
         robot: the robot whose rows are written, with the cameras and the rate of the data.
         on_row: called after every row that is written.
-        options: of `EpisodeWriter`.
+        note: told once of each joint that is taken as a gripper.
+        options: of `EpisodeWriter`, and `any_speed`: take joints that are far faster than the
+            robot spec allows.
     """
 
     def __init__(
-        self, robot: RobotSpec, on_row: Callable[[], None], options: dict[str, Any]
+        self,
+        robot: RobotSpec,
+        on_row: Callable[[], None],
+        note: Callable[[str], None],
+        options: dict[str, Any],
     ) -> None:
         self._robot = robot
         self._on_row = on_row
-        self._options = options
+        self._note = note
+        self._told: set[str] = set()
+        self._options = dict(options)
+        self._any_speed = self._options.pop('any_speed', False)
         self._written: list[Path] = []
 
     def __enter__(self) -> StamplessEpisodes:
@@ -66,23 +76,49 @@ class StamplessEpisodes:
             for episode in self._written:
                 episode.unlink()
 
-    def write(self, folder: Path, rows: Iterable[Observation], **options: Any) -> Path:
-        """Write one episode under the next free number in `folder`; return its path."""
+    def write(
+        self, folder: Path, source: Path, rows: Iterable[Observation], **options: Any
+    ) -> Path:
+        """Write one episode under the next free number in `folder`; return its path.
+
+        Raises:
+            EpisodeError: it cannot be written, or joints of `source` move as no arm's do.
+        """
+        stamped = ((self._stamps(number), each) for number, each in enumerate(rows))
+        return self.write_sampled(folder, source, stamped, **options)
+
+    def write_sampled(
+        self,
+        folder: Path,
+        source: Path,
+        rows: Iterable[tuple[Row, Observation]],
+        **options: Any,
+    ) -> Path:
+        """Write one episode of rows that have stamps; else as `write`."""
         path = next_episode_path(folder)
         writer = EpisodeWriter(path, self._robot, **{**self._options, **options})
+        motion = MotionWatch(self._robot)
         try:
-            for number, observation in enumerate(rows):
-                time_ns = (number + 1) * self._robot.period_ns
-                writer.append(time_ns, observation, self._stamps(number, time_ns))
+            for number, (row, observation) in enumerate(rows):
+                impossible = motion.look(row, observation.qpos)
+                if impossible and not self._any_speed:
+                    line = f'{source}: row {number}: {impossible}'
+                    raise EpisodeError(f'{line} --any-speed takes it')
+                writer.append(row.time_ns, observation, row)
                 self._on_row()
             writer.close()
         except BaseException:
             writer.discard()
             raise
         self._written.append(path)
+        for line in motion.open_or_closed:
+            if line not in self._told:
+                self._told.add(line)
+                self._note(f'{source}: {line}')
         return path
 
-    def _stamps(self, number: int, time_ns: int) -> Row:
+    def _stamps(self, number: int) -> Row:
+        time_ns = (number + 1) * self._robot.period_ns
         names = self._robot.stream_names
         samples = {name: Sample(0, time_ns, None) for name in names}
         counted = StreamCounters(number + 1, 0, 0, self._robot.period_ns if number else 0)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from motion_policy.episodes.bags import bag_topics, read_raw
+from motion_policy.episodes.bags import bag_time_steps, bag_topics, read_raw
 from motion_policy.episodes.reader import EpisodeReader
 from motion_policy.robot import StreamSpec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
@@ -53,6 +53,8 @@ def episode_summary(path: str | Path) -> dict[str, Any]:
 def bag_summary(path: str | Path) -> dict[str, Any]:
     """Return what a bag holds; gaps and drops are those of the reception, per topic.
 
+    `time_steps` has a line for each time at which the recording clock was set back.
+
     Raises:
         EpisodeError: not a readable bag, or it is cut short.
     """
@@ -71,6 +73,7 @@ def bag_summary(path: str | Path) -> dict[str, Any]:
         'kind': 'bag',
         'path': str(path),
         'duration_s': (max(ends) - min(ends)) / NANOSECONDS_PER_S if ends else 0.0,
+        'time_steps': bag_time_steps(path),
         'messages': sum(len(stamps) for stamps in times.values()),
         'topics': {
             topic: {

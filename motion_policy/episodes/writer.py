@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write one episode, row by row, straight to disk.
 
-The file has its final name only once it is complete. It is written so that a reader may look at it
-at any moment (HDF5's SWMR), and so a killed process loses no more than what was not flushed yet.
+The file has its final name only once it is complete. It is written in an order in which the file
+is whole at any moment (HDF5's SWMR), so a killed process or a full disk takes no more than what
+was not flushed yet.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,7 +24,9 @@ from motion_policy import __version__
 from motion_policy.episodes import layout
 from motion_policy.episodes.columns import Column, ImageColumn
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.hdf5_output import HdfOutput, changed_hdf5
 from motion_policy.episodes.images import encode_jpeg, is_jpeg
+from motion_policy.files import settle, shown
 from motion_policy.robot.spec import NANOSECONDS_PER_S, RobotSpec
 from motion_policy.streams import Observation, Row, Sample, StreamCounters
 
@@ -85,15 +87,24 @@ class EpisodeWriter:
         self._time: Column | None = None
         self._last_row: Row | None = None
         self._flushed_ns = 0
-        self._claim: int | None = None
+        self._rows_on_disk = 0
+        self._failed = False
         self._has_effort = self._has_leader = False
         self._created_ns = created_ns
-        self._file = _create(self.path, self._part)
+        self._output = _create(self.path, self._part)
+        self._file = self._output.file
+        try:
+            self._describe(task, operator, sim)
+        except OSError as error:
+            raise self._failure(error) from None
+
+    def _describe(self, task: str, operator: str, sim: bool) -> None:
+        robot = self._robot
         self._file.attrs.update(
             {
                 'format': layout.FORMAT,
                 'sim': sim,
-                'compress': compress,
+                'compress': self._compress,
                 'rate': robot.rate,
                 'robot': robot.to_yaml(),
                 'joint_names': list(robot.joints.names),
@@ -105,10 +116,14 @@ class EpisodeWriter:
                 'software': f'motion_policy {__version__}',
             }
         )
+        self._file.flush()
+        self._output.check()
 
     @property
     def length(self) -> int:
-        """Number of rows so far."""
+        """Number of rows so far; after a failed write, of those that are on the disk."""
+        if self._failed:
+            return self._rows_on_disk
         return 0 if self._time is None else self._time.length
 
     def append(self, time_ns: int, observation: Observation, row: Row) -> None:
@@ -128,12 +143,12 @@ class EpisodeWriter:
             if self._last_row is None:
                 self._begin(time_ns, observation, row)
             self._add(time_ns, observation, row)
+            self._output.check()
             if time_ns - self._flushed_ns >= FLUSH_PERIOD_NS:
                 self._flush()
                 self._flushed_ns = time_ns
         except OSError as error:
-            self._release()
-            raise EpisodeError(f'{self._part}: cannot be written: {error}') from error
+            raise self._failure(error) from None
         self._last_row = row
 
     def close(self) -> None:
@@ -142,21 +157,21 @@ class EpisodeWriter:
         Raises:
             EpisodeError: no row was written (the `.part` is removed), or the disk is full.
         """
-        if not self._file:
+        if not self._output.is_open:
             return
         if self._last_row is None:
             self.discard()
             raise EpisodeError(f'{self.path}: no row was written, expected at least one')
         try:
             self._flush()
-            self._release()
+            self._output.close()
             self._finish(self._last_row.counters)
         except OSError as error:
-            raise EpisodeError(f'{self._part}: cannot be finished: {error}') from error
+            raise self._failure(error) from None
 
     def discard(self) -> None:
         """Throw the recording away."""
-        self._release()
+        self._output.abandon()
         self._part.unlink(missing_ok=True)
 
     def __enter__(self) -> EpisodeWriter:
@@ -167,10 +182,12 @@ class EpisodeWriter:
             self.close()
         elif self._last_row is None:
             self.discard()
-        else:
-            with contextlib.suppress(OSError):
+        elif self._output.is_open:
+            try:
                 self._flush()
-            self._release()
+                self._output.close()
+            except OSError:
+                self._output.abandon()
 
     def _begin(self, time_ns: int, observation: Observation, row: Row) -> None:
         """Create every dataset; after this no name can be added, only rows."""
@@ -199,7 +216,7 @@ class EpisodeWriter:
             )
         self._time = Column(self._file, layout.TIME_NS, (), np.int64)
         self._file.swmr_mode = True
-        self._claim = _claim(self._part)
+        self._output.check()
         self._flushed_ns = time_ns
 
     def _image_column(self, camera: str, image: Array, row: Row) -> ImageColumn:
@@ -252,13 +269,16 @@ class EpisodeWriter:
         for column in self._columns.values():
             column.write()
         self._file.flush()
+        self._output.check()
         if self._time is not None:
             self._time.write()
             self._file.flush()
+            self._output.check()
+            self._rows_on_disk = self._time.length
 
     def _finish(self, counters: Mapping[str, StreamCounters]) -> None:
         """Cut every dataset to the rows there are, note how it went, give the file its name."""
-        with h5py.File(self._part, 'r+', libver=layout.LIBRARY_VERSIONS) as file:
+        with changed_hdf5(self._part) as file:
             for name in layout.dataset_names(file):
                 file[name].resize(self.length, axis=layout.row_axis(name))
             file.attrs['ended'] = self.ended
@@ -270,16 +290,22 @@ class EpisodeWriter:
                     attributes[counter] = np.int64(getattr(counted, counter))
         settle(self._part, self.path)
 
-    def _release(self) -> None:
-        if self._file:
-            with contextlib.suppress(OSError):
-                self._file.close()
-        if self._claim is not None:
-            os.close(self._claim)
-            self._claim = None
+    def _failure(self, error: OSError) -> EpisodeError:
+        """Give up; what is whole on the disk stays there, where there is anything."""
+        self._failed = True
+        self._output.abandon()
+        reason = error.strerror or str(error)
+        if self._rows_on_disk == 0:
+            self._part.unlink(missing_ok=True)
+            return EpisodeError(f'{shown(self.path)}: cannot be written: {reason}')
+        return EpisodeError(
+            f'{shown(self.path)}: cannot be written: {reason}; the first {self._rows_on_disk} '
+            f'rows stay in {shown(self._part)}, `motion-policy check --repair` makes an episode '
+            'of them'
+        )
 
     def _check(self, time_ns: int, observation: Observation) -> None:
-        if not self._file:
+        if not self._output.is_open:
             raise EpisodeError(f'{self.path}: is closed, expected an open episode')
         if self._last_row is not None:
             expected_ns = self._last_row.time_ns + self._robot.period_ns
@@ -323,14 +349,7 @@ class EpisodeWriter:
                 )
 
 
-def settle(part: Path, path: Path) -> None:
-    """Bring the finished file to the disk, then give it its final name."""
-    with part.open('rb') as file:
-        os.fsync(file.fileno())
-    os.replace(part, path)
-
-
-def _create(path: Path, part: Path) -> h5py.File:
+def _create(path: Path, part: Path) -> HdfOutput:
     if path.suffix != layout.SUFFIX:
         raise EpisodeError(f"{path}: ends in '{path.suffix}', expected '{layout.SUFFIX}'")
     for taken in (path, part):
@@ -338,18 +357,17 @@ def _create(path: Path, part: Path) -> h5py.File:
             raise EpisodeError(f'{taken}: exists already, expected a new name')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return h5py.File(part, 'x', libver=layout.LIBRARY_VERSIONS)
+        output = HdfOutput(part, libver=layout.LIBRARY_VERSIONS)
     except OSError as error:
-        raise EpisodeError(f'{part}: cannot be created: {error}') from None
+        raise EpisodeError(
+            f'{shown(part)}: cannot be created: {error.strerror or error}'
+        ) from None
+    _claim(output.descriptor)
+    return output
 
 
-def _claim(part: Path) -> int | None:
+def _claim(descriptor: int) -> None:
     """Hold a lock as long as this process writes, so that nobody repairs what is not broken."""
-    claim = os.open(part, os.O_RDONLY)
-    try:
-        fcntl.flock(claim, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        # Some network file systems have no locks.
-        os.close(claim)
-        return None
-    return claim
+    # Some network file systems have no locks.
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -33,8 +33,9 @@ from motion_policy.evaluation.frame_judging import (
 from motion_policy.evaluation.plots import FREE, POLICY, RULE, STYLE, UNTAUGHT, png_bytes
 from motion_policy.evaluation.plots import TRUTH as GREY
 from motion_policy.evaluation.provenance import model_provenance, policy_label
-from motion_policy.evaluation.report import Report, Table, write_bytes
+from motion_policy.evaluation.report import Report, Table
 from motion_policy.evaluation.video_file import VideoFile
+from motion_policy.files import make_folder, write_bytes
 
 RgbImage = npt.NDArray[np.uint8]
 
@@ -71,6 +72,7 @@ def _share(share: float | None) -> str:
 
 def write_frame_report(evaluation: FrameEvaluation, folder: Path) -> Path:
     """report.html, curves.png and predicted.gif in `folder`; return the report."""
+    make_folder(folder)
     model = evaluation.model
     gain = evaluation.mean('psnr', MEAN) - evaluation.mean('psnr', COPY)
     report = Report(

@@ -10,7 +10,8 @@ from motion_policy.evaluation.hidden_film import write_hidden_film
 from motion_policy.evaluation.hidden_plots import DRAWN_PER_GROUP, group, hidden_figure
 from motion_policy.evaluation.hidden_states import HiddenStates
 from motion_policy.evaluation.plots import png_bytes
-from motion_policy.evaluation.report import Report, write_bytes
+from motion_policy.evaluation.report import Report
+from motion_policy.files import write_bytes
 
 
 def add_hidden_states(

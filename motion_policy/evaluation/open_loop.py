@@ -127,7 +127,8 @@ def replay(
             chunk, extras = runner.infer(observation, time_ns=row.time_ns)
         if not np.isfinite(chunk).all():
             raise UserError(
-                f'{policy.source}: its answer is not finite, row {len(recorded) - 1} of {source}'
+                f'{policy.source}: its prediction is not finite, row {len(recorded) - 1} of '
+                f'{source}'
             )
         foresight.expect(extras)
         predicted.append(chunk[0])

@@ -18,8 +18,9 @@ from motion_policy.evaluation.recorded import (
     joint_table,
     mix_words,
 )
-from motion_policy.evaluation.report import Report, Table, write_bytes
+from motion_policy.evaluation.report import Report, Table
 from motion_policy.evaluation.videos import attends, replay_curves
+from motion_policy.files import make_folder, write_bytes
 
 TRUTH_WORDS = {'action': 'recorded action', 'qpos': 'recorded joint position'}
 POINT_WORDS = 'blue marks what the policy looks at, red where it expects that next'
@@ -29,6 +30,7 @@ def write_recorded_report(
     evaluation: RecordedEvaluation, folder: Path, video: Path | None
 ) -> None:
     """report.html and its pictures in `folder`."""
+    make_folder(folder)
     policy, mix = evaluation.runner.policy, evaluation.runner.mix
     count = len(evaluation.recordings)
     report = Report(

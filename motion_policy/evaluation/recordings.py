@@ -160,13 +160,20 @@ def _bag(path: Path, policy: Model) -> Recording:
 def _bag_rows(path: Path, robot: RobotSpec, policy: Model) -> Iterator[RecordedRow]:
     """The complete rows of the bag, as the recorder would have written them."""
     joints_only = robot.model_copy(update={'cameras': {}})
+    faults: dict[str, str] = {}
+    begun = False
     for row in read_bag_rows(path, robot):
+        faults = row.faults
         if row.complete:
+            begun = True
             joints = _bag_observation(path, row, joints_only)
             if policy.spec.effort and joints.effort is None:
                 raise EpisodeError(_without_effort(path, policy))
             observe = partial(_bag_observation, path, row, robot)
             yield RecordedRow(row.time_ns, joints.qpos, joints.action, observe)
+    if not begun:
+        told = '; '.join(f"stream '{name}': {fault}" for name, fault in faults.items())
+        raise EpisodeError(f'{path}: {told or "holds no row"}, expected all streams at some time')
 
 
 def _bag_observation(path: Path, row: Row, robot: RobotSpec) -> Observation:

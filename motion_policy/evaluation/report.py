@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import base64
 import html
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from motion_policy.evaluation.plots import FAINT_INK, INK, POLICY, RULE
+from motion_policy.files import write_text
 
 _STYLE = f"""
 body {{ font: 15px/1.5 system-ui, sans-serif; color: {INK}; max-width: 1080px;
@@ -99,19 +99,6 @@ class Report:
             + '\n</body></html>\n'
         )
         write_text(path, content)
-
-
-def write_text(path: Path, content: str) -> None:
-    """Write a text file that never stands half-written under its name."""
-    write_bytes(path, content.encode('utf-8'))
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file that never stands half-written under its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + '.part')
-    part.write_bytes(content)
-    os.replace(part, path)
 
 
 def _text(words: str) -> str:

@@ -15,7 +15,7 @@ from motion_policy.evaluation.hidden_report import add_hidden_states
 from motion_policy.evaluation.hidden_states import HiddenStates, Trajectory, analyse
 from motion_policy.evaluation.plots import png_bytes, success_figure
 from motion_policy.evaluation.provenance import policy_label, provenance
-from motion_policy.evaluation.report import Report, Table, write_bytes
+from motion_policy.evaluation.report import Report, Table
 from motion_policy.evaluation.success import success_per_position
 from motion_policy.evaluation.trials import (
     WITHIN_S,
@@ -26,6 +26,7 @@ from motion_policy.evaluation.trials import (
     run_trials,
 )
 from motion_policy.evaluation.videos import write_trials_video
+from motion_policy.files import make_folder, write_bytes
 
 READING = (
     'A policy that generalises puts what was not taught between its taught neighbours; one that '
@@ -155,6 +156,7 @@ def write_success_report(
     evaluation: SimulatedEvaluation, folder: Path, video: Path | None
 ) -> None:
     """report.html and its pictures in `folder`."""
+    make_folder(folder)
     summary, runner = evaluation.summary, evaluation.runner
     positions = summary['positions']
     trials = max(entry['trials'] for entry in positions.values())

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import os
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from motion_policy.errors import UserError
+from motion_policy.files import make_folder, new_file
 
 SUFFIXES = ('.mp4', '.gif')
 GIF_MAX_WIDTH = 960
@@ -40,11 +41,12 @@ class VideoFile:
         self.fps = fps
         self._hold_s = hold_s
         self.frames = 0
-        self._part = self.path.with_name(self.path.name + '.part')
+        self._naming = ExitStack()
         self._sink: _Mp4 | _Gif | None = None
 
     def __enter__(self) -> VideoFile:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
+        self._part = self._naming.enter_context(new_file(self.path))
         return self
 
     def write(self, frame: np.ndarray) -> None:
@@ -58,15 +60,14 @@ class VideoFile:
         self._sink.write(np.ascontiguousarray(frame[:height, :width]))
         self.frames += 1
 
-    def __exit__(self, kind: type[BaseException] | None, *_details: object) -> None:
-        if self._sink is None:
-            return
-        try:
-            self._sink.close()
-            if kind is None:
-                os.replace(self._part, self.path)
-        finally:
-            self._part.unlink(missing_ok=True)
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        with self._naming:
+            if error is not None:
+                if self._sink is not None:
+                    self._sink.abandon()
+                raise error
+            if self._sink is not None:
+                self._sink.close()
 
 
 class _Mp4:
@@ -93,6 +94,11 @@ class _Mp4:
         if self._stream is not None:
             self._container.mux(self._stream.encode(None))
         self._container.close()
+
+    def abandon(self) -> None:
+        """End without what the encoder still holds: FFmpeg crashes when its header failed."""
+        with suppress(OSError, self._av.FFmpegError):
+            self._container.close()
 
 
 class _Gif:
@@ -152,3 +158,6 @@ class _Gif:
             for _ in range(self._frames):
                 container.mux(stream.encode(self._graph.pull()))
             container.mux(stream.encode(None))
+
+    def abandon(self) -> None:
+        """End without a file: nothing was written yet."""

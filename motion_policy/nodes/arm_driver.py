@@ -7,18 +7,25 @@ The controller decides; here its inputs are gathered, its commands sent and its 
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import time
+import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
+from rclpy.parameter import Parameter
+from std_msgs.msg import Float64
 
 from motion_policy.control import INTERPOLATIONS, ChunkExecution, Command, Controller
+from motion_policy.control.clock_skew import SkewMonitor
+from motion_policy.control.controller import AUTO_RESUME_S
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.observing import Joints, MeasuredJoints, robot_as_seen
 from motion_policy.errors import UserError
@@ -30,7 +37,10 @@ from motion_policy.nodes.chunk_output import (
 )
 from motion_policy.nodes.commands import CommandPublishers
 from motion_policy.nodes.control_loop import ControlLoop
+from motion_policy.nodes.controller_check import ControllerCheck
+from motion_policy.nodes.foreign_commands import ForeignCommands
 from motion_policy.nodes.guarding import declare_guard_parameters, make_guard
+from motion_policy.nodes.inference_thread import failure_text
 from motion_policy.nodes.realtime import (
     Outcome,
     declare_realtime_parameters,
@@ -41,21 +51,26 @@ from motion_policy.nodes.shell import declare, parameter
 from motion_policy.nodes.stop_switches import StopSwitches, declare_switch_parameters
 from motion_policy.nodes.stream_check import StreamCheck
 from motion_policy.nodes.stream_rates import StreamRates
-from motion_policy.nodes.subscriptions import StreamSubscriptions
+from motion_policy.nodes.subscriptions import ONLY_NEW, StreamSubscriptions, subscribe_to_all
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation, Row, Sampler, observation_from_row
 
+INSPECTION_PERIOD_S = 1.0  # of the rates of the streams and of the endpoints of topics
 TELL_PERIOD_S = 0.1
-DIAGNOSTICS_PERIOD_S = 1.0
 SILENCE_S = 3.0  # after which a stream that never spoke is named
 SETTLE_MARGIN_S = 1.0
+HANGS_LOOKS = 5  # of TELL_PERIOD_S, in which the tick thread did nothing
+LOCK_TIMEOUT_S = 1.0  # a tick holds the lock for less than a period
+HANGS = 'the control tick hangs'
 NANOSECONDS_PER_S = 1_000_000_000
+MAX_AUTO_RESUME_S = 60.0
 NUMBER = re.compile(r'\d+(\.\d+)?')
 MEANING = {
-    'idle': 'nothing is published',
+    'disabled': 'nothing is published',
     'ramp': 'slowly to the first target',
     'run': 'following the actions',
     'hold': 'braking and staying',
+    'brake': 'braking, then silent',
 }
 
 
@@ -71,8 +86,21 @@ def declare_control_parameters(node: Node) -> None:
     )  # fmt: skip
     declare_chunk_output_parameters(node)
     declare(
-        node, 'latch_faults', False,
-        'After a fault hold until ~/reset, instead of going on when all streams are back',
+        node, 'auto_resume', AUTO_RESUME_S, 'An arm that held for longer than this [s] is '
+        'disabled and waits for ~/enable; 0: at once', minimum=0.0, maximum=MAX_AUTO_RESUME_S,
+    )  # fmt: skip
+    declare(node, 'latch_faults', False, 'True is the old name of auto_resume: 0.0')
+    declare(
+        node, 'speed', 1.0, 'Speed override: share of the speed of plans and of the velocity '
+        'limits, also on ~/speed', minimum=0.0, maximum=1.0, live=True,
+    )  # fmt: skip
+    declare(
+        node, 'effort_limit', 0.0, 'Measured effort of any joint [N m or N] that disables the '
+        "arm, beside the robot spec's effort_limits; 0: only those", minimum=0.0, maximum=1e6,
+    )  # fmt: skip
+    declare(
+        node, 'diagnostics_period', 1.0, 'Time between messages on /diagnostics [s]',
+        minimum=0.05, maximum=60.0,
     )  # fmt: skip
     declare(node, 'reliable', False, 'Subscribe with reliable instead of best-effort QoS')
     declare_guard_parameters(node)
@@ -94,10 +122,12 @@ def make_controller(
         policy_period_ns,
         interpolation=parameter(node, 'interpolation'),
         ramp_speed=parameter(node, 'ramp_speed'),
-        latch_faults=parameter(node, 'latch_faults'),
+        auto_resume_s=0.0 if parameter(node, 'latch_faults') else parameter(node, 'auto_resume'),
         chunks=chunks,
         first_due_ns=first_due_ns,
         guard=make_guard(node, robot),
+        effort_limit=parameter(node, 'effort_limit') or None,
+        speed=parameter(node, 'speed'),
     )
 
 
@@ -127,23 +157,34 @@ class ArmDriver:
         self._on_due = on_due
         self._sampler = Sampler(self._seen_robot.streams())
         self._measured = MeasuredJoints(robot)
+        self._state_streams = [name for name, _ in self._seen_robot.joint_streams('state')]
         self._row: Row | None = None
         self._faults: dict[str, str] = {}
         self._absent = set(self._seen_robot.stream_names)
         self._silent = set(self._absent)
         self._jump = ''  # of the clock, since the last tick
+        self._skew = SkewMonitor(robot.period_ns)
+        self._clocks_agree = True  # as of the last tick: with the clock that stamps joint states
+        self._told_defect = ''
+        self._defect = ''  # an exception in a tick: from then on the arm only brakes
+        self._rounds, self._idle_looks = 0, 0  # of the tick thread, and how often it had made none
         self._clock_values: diagnostics.Values = {'clock jumps': 0}
         self._events: deque[tuple[str, str, str]] = deque(maxlen=100)
-        self._told = ('idle', '')
+        self._told = ('disabled', '')
         self._rate_mark = (0, time.monotonic_ns())
         self._created_ns = time.monotonic_ns()
         self._realtime = realtime_settings(node)
         self._scheduling: list[Outcome] = []
         self._publishers = CommandPublishers(node, robot)
         self._ahead: ChunkOutput | None = None
+        self._guards = [controller.guard]
         if self._publishers.looks_ahead:
             guard = make_guard(node, robot)
-            self._ahead = ChunkOutput(node, controller, self._publishers, guard, ahead_ns)
+            self._guards.append(guard)
+            self._ahead = ChunkOutput(
+                node, controller, self._publishers, guard, ahead_ns,
+                lambda positions: self._foreign.sent_trajectory(positions),
+            )  # fmt: skip
         self.subscriptions = StreamSubscriptions(
             node,
             self._seen_robot,
@@ -157,18 +198,25 @@ class ArmDriver:
         )
         self._check = StreamCheck(node, self.subscriptions, self._examine)
         self._switches = StopSwitches(node, self._stop_at_once)
+        self._foreign = ForeignCommands(node, robot, self._take_foreign)
+        self._controllers = ControllerCheck(node, robot)
+        self._speed = subscribe_to_all(node, Float64, '~/speed', self._take_speed, 1, ONLY_NEW)
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.extra_statuses: Callable[[], list[Any]] = list
         self.extra_faults: Callable[[], dict[str, str]] = dict
         self.before_command: Callable[[Row], None] = lambda row: None
         self.after_tick: Callable[[Row, Command | None], None] = lambda row, command: None
         self.checks_of_observations: list[Callable[[Observation], None]] = []
+        node.get_logger().info(f'tracking error limits: {controller.tracking}')
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timers = [
             node.create_timer(TELL_PERIOD_S, self._tell, clock=steady),
-            node.create_timer(DIAGNOSTICS_PERIOD_S, self._diagnose, clock=steady),
+            node.create_timer(INSPECTION_PERIOD_S, self._inspect, clock=steady),
+            node.create_timer(parameter(node, 'diagnostics_period'), self._diagnose, clock=steady),
         ]
         self._loop: ControlLoop | None = None
+        self._steady_ns: Callable[[], int] = time.monotonic_ns
+        self._clock_ahead_ns: Callable[[], int] = int  # 0
 
     def activate(self) -> None:
         """Start ticking; nothing is published before `enable`."""
@@ -179,6 +227,8 @@ class ArmDriver:
             self._take_jump,
             self._prepare_tick_thread,
         )
+        self._steady_ns = self._loop.steady_ns
+        self._clock_ahead_ns = self._loop.clock_ahead_ns
         self._loop.start()
         self.active = True
 
@@ -187,16 +237,24 @@ class ArmDriver:
         if self._loop is None:
             return
         self.active = False
-        self.disable()
+        with suppress(UserError):
+            self.disable()
         self._loop.settle()
-        limits = self.controller.guard.limiter
-        brake_s = float((limits.max_velocity / limits.max_acceleration).max())
-        until = time.monotonic() + brake_s + SETTLE_MARGIN_S
-        while self.controller.state != 'idle' and time.monotonic() < until:
+        until = time.monotonic() + self._braking_s()
+        while self.controller.state != 'disabled' and time.monotonic() < until:
             time.sleep(self.controller.control_period_ns / NANOSECONDS_PER_S)
         self._loop.stop()
+        if self._loop.alive:
+            # It may go on at any time, with all that would be taken from it here.
+            self.node.get_logger().fatal(f'{HANGS}: this process ends as it is')
+            os._exit(1)
         self._loop = None
         self._tell()
+
+    def _braking_s(self) -> float:
+        """Longer than the arm takes to rest."""
+        limits = self.controller.guard.limiter
+        return float((limits.max_velocity / limits.max_acceleration).max()) + SETTLE_MARGIN_S
 
     def destroy(self) -> None:
         """Stop everything and remove it from the node."""
@@ -205,6 +263,10 @@ class ArmDriver:
             self.node.destroy_timer(timer)
         self.subscriptions.destroy()
         self._switches.destroy()
+        self._foreign.destroy()
+        self._controllers.destroy()
+        for subscription in self._speed:
+            self.node.destroy_subscription(subscription)
         if self._ahead is not None:
             self._ahead.close()
         self._publishers.destroy()
@@ -212,33 +274,70 @@ class ArmDriver:
 
     def enable(self) -> str:
         """Let the arm move; return what happens next. UserError says why it must not."""
-        if not self.active:
-            raise UserError('not enabled: the node is not active, configure and activate it first')
         if self.controller.enabled:
             return 'already enabled'
-        now_ns = self.node.get_clock().now().nanoseconds
-        if not now_ns:
-            raise UserError('not enabled: use_sim_time is set and nothing is heard on /clock')
         try:
-            self._switches.check()
-        except UserError as error:
-            raise UserError(f'not enabled: {error}') from None
-        unheard = self._publishers.unheard()
-        if unheard:
-            # Whoever came later would have to jump to where the commands are by then.
-            raise UserError(f'not enabled: {"; ".join(unheard)}')
-        row = self._observe(now_ns)
-        measured, faults = self._measured_and_faults(row)
-        if faults or measured is None:
-            lines = [f'{self.subscriptions.describe(n)}: {f}' for n, f in faults.items()]
-            raise UserError(f'not enabled: {"; ".join(lines)}')
-        try:
+            now_ns, row, measured = self._ready(self._seen_robot.stream_names)
             self._check_observation(row)
-            with self.lock:
-                self.controller.enable(now_ns, measured)
+            self._start(lambda: self.controller.enable(now_ns, measured))
         except UserError as error:
             raise UserError(f'not enabled: {error}') from None
         return 'enabled: ramping to the first target'
+
+    def home(self) -> str:
+        """Let the arm drive to its home position; return that. UserError says why it must not."""
+        try:
+            now_ns, _, measured = self._ready(self._state_streams)
+            self._start(lambda: self.controller.go_home(now_ns, measured))
+        except UserError as error:
+            raise UserError(f'not driven home: {error}') from None
+        return 'driving home'
+
+    def _ready(self, streams: Iterable[str]) -> tuple[int, Row, Float64Array]:
+        """The time, the row and the measured position of now; UserError if the arm may not move.
+
+        Only these `streams` have to be there.
+        """
+        if not self.active:
+            raise UserError('the node is not active, configure and activate it first')
+        now_ns = self.node.get_clock().now().nanoseconds
+        if not now_ns:
+            raise UserError('use_sim_time is set and nothing is heard on /clock')
+        self._switches.check()
+        # Whoever came later would have to jump to where the commands are by then.
+        problems = [
+            *self._publishers.unheard(), *self._controllers.inactive(),
+            self._foreign.streaming(), self._skewed() or self._skew_unknown(),
+        ]  # fmt: skip
+        row = self._observe(now_ns)
+        measured, faults = self._measured_and_faults(row)
+        if measured is not None:
+            problems.append(self.controller.effort.check(self._measured.effort()))
+        wanted = {name: fault for name, fault in faults.items() if name in set(streams)}
+        problems += [f'{self.subscriptions.describe(n)}: {f}' for n, f in wanted.items()]
+        problems = list(filter(None, problems))
+        if problems or measured is None:
+            raise UserError('; '.join(problems) or 'the joint state is not there')
+        return now_ns, row, measured
+
+    @contextmanager
+    def lock_in_time(self) -> Iterator[None]:
+        """Hold the lock, in a thread that must not hang with a tick: then UserError."""
+        if not self.lock.acquire(timeout=0 if self._hangs else LOCK_TIMEOUT_S):
+            raise UserError(HANGS)
+        try:
+            yield
+        finally:
+            self.lock.release()
+
+    @property
+    def _hangs(self) -> bool:
+        return self._idle_looks >= HANGS_LOOKS
+
+    def _start(self, begin: Callable[[], None]) -> None:
+        with self.lock_in_time():
+            begin()
+            self._defect = self._told_defect = ''
 
     def check_topics(self) -> None:
         """UserError if a stream's topic is published with other types than the spec's only."""
@@ -246,13 +345,14 @@ class ArmDriver:
 
     def disable(self) -> str:
         """Let the arm brake and hold."""
-        with self.lock:
+        with self.lock_in_time():
             self.controller.disable(self.node.get_clock().now().nanoseconds)
         return 'disabled: the arm brakes and holds'
 
     def reset(self) -> str:
-        """Forget plan and latched fault."""
-        with self.lock:
+        """Forget plan, latched fault and publishers of the emergency stop that are gone."""
+        self._switches.reset()
+        with self.lock_in_time():
             self.controller.reset()
         return 'reset: plan and faults are forgotten'
 
@@ -269,24 +369,77 @@ class ArmDriver:
         """Whether all streams could be looked at; UserError for what is not as the spec says."""
         row = self._observe(self.node.get_clock().now().nanoseconds)
         for name, fault in self._measured_and_faults(row)[1].items():
-            if name not in row.faults:  # those of age are told elsewhere
+            # Those of age are told elsewhere.
+            if name not in row.faults or row.counters[name].unusable:
                 raise UserError(f'{self.subscriptions.describe(name)}: {fault}')
         if row.complete:
             self._check_observation(row)
         return row.complete
 
-    def _stop_at_once(self, reason: str) -> None:
-        if not self.controller.enabled:
+    def _stop_at_once(self, reason: str, lost: bool = False) -> None:
+        try:
+            with self.lock_in_time():
+                if lost:
+                    self.controller.forget_place()
+                if not self.controller.enabled:
+                    return
+                now_ns = self.node.get_clock().now().nanoseconds
+                self.controller.disable(now_ns, reason)
+        except UserError as error:
+            self._defect = f'defect: {error}; {reason}'  # for the next tick, if there is one
             return
-        self.disable()
         self.node.get_logger().error(f'disabled: {reason}')
+
+    def _skewed(self) -> str:
+        """Why no trajectory may be sent; '' if the clocks agree, or none is sent."""
+        return self._skew.problem(self._clock_ahead_ns()) if self._ahead is not None else ''
+
+    def _skew_unknown(self) -> str:
+        return self._skew.unknown() if self._ahead is not None else ''
+
+    def _take_foreign(self, line: str) -> None:
+        self._stop_at_once(line, lost=True)
+
+    def _take_speed(self, message: Float64) -> None:
+        """The parameter says what holds, whoever has set it."""
+        if message.data == parameter(self.node, 'speed'):  # the same message again
+            return
+        results = self.node.set_parameters([Parameter('speed', value=float(message.data))])
+        if not results[0].successful:
+            self.node.get_logger().error(f'~/speed: {results[0].reason}')
+        self._set_speed()
+
+    def _set_speed(self) -> None:
+        speed: float = parameter(self.node, 'speed')
+        if speed != self.controller.speed:
+            with self.lock_in_time():
+                self.controller.speed = speed
+            self.node.get_logger().info(f'speed override: {speed:g}')
+
+    def _set_tool_speed(self) -> None:
+        limit: float = parameter(self.node, 'tool_speed_limit')
+        with self.lock_in_time():
+            changed = [guard.limit_tool_speed(limit) for guard in self._guards]
+            self.controller.plan_number += any(changed)  # what was sent ahead is sent anew
+        if any(changed):
+            self.node.get_logger().info(f'tool speed limit: {limit:g} m/s')
 
     def _observe(self, now_ns: int) -> Row:
         with self.subscriptions.lock:
-            return self._sampler.observe(now_ns)
+            row = self._sampler.observe(now_ns)
+        for name in self._state_streams:
+            sample = row.samples.get(name)
+            if sample is not None:
+                self._skew.add(sample.header_ns, sample.receive_ns, self._clock_ahead_ns())
+        return row
+
+    def reject(self, row: Row, camera: str, reason: str) -> Row:
+        """The row without an image that turned out to be unusable; any thread may ask."""
+        with self.subscriptions.lock:
+            return self._sampler.reject(row, camera, reason)
 
     def _measured_and_faults(self, row: Row) -> tuple[Float64Array | None, dict[str, str]]:
-        with self.lock:
+        with self.lock_in_time():
             return self._measured.read(row)
 
     def _prepare_tick_thread(self) -> None:
@@ -297,6 +450,7 @@ class ArmDriver:
     def _take_jump(self, by_ns: int) -> None:
         """What was seen and planned before the clock jumped belongs to another time."""
         self._rates.forget()
+        self._skew.forget()
         if self._ahead is not None:
             self._ahead.shift(by_ns)
         by_s = by_ns / NANOSECONDS_PER_S
@@ -305,21 +459,59 @@ class ArmDriver:
         self._clock_values = {'clock jumps': jumps, 'last clock jump [s]': by_s}
 
     def _tick(self, now_ns: int) -> None:
+        """An exception anywhere in a tick lets the arm brake, and is told as what stopped it."""
+        try:
+            if not self._defect:
+                self._follow(now_ns)
+                return
+        except Exception as error:
+            self._defect = f'defect: {failure_text(error)}'
+            if self._defect != self._told_defect:  # not in each tick, when it stays
+                self._told_defect = self._defect
+                self._events.append(('defect', '', traceback.format_exc()))
+        self._only_brake(now_ns)
+
+    def _only_brake(self, now_ns: int) -> None:
+        with self.lock:
+            if self.controller.enabled:
+                self.controller.disable(now_ns, self._defect, lost=True)
+            command = self.controller.command(now_ns, None, steady_ns=self._steady_ns())
+            if self._ahead is not None:
+                self._ahead.follow(now_ns, command, clocks_agree=self._clocks_agree)
+            if self.controller.state == 'disabled':
+                self._defect = ''
+        if command is not None:
+            self._publish(command)
+        self._note_state()
+
+    def _follow(self, now_ns: int) -> None:
         row = self._observe(now_ns)
         jump, self._jump = self._jump, ''
-        clock_fault = {'clock': jump} if jump else {}
+        doubts = {'clock': jump} if jump else {}
+        skewed = self._skewed()
+        if skewed:
+            doubts['clock skew'] = skewed
         with self.lock:
             measured, faults = self._measured.read(row)
-            problems = {**clock_fault, **faults, **self._switches.faults(), **self.extra_faults()}
-            self.controller.look(now_ns, problems)
+            doubts |= {name: faults[name] for name in row.skews_ns if name in faults}
+            # A joint state that seems old may come from a clock that was set back.
+            self._clocks_agree = measured is not None and not doubts
+            problems = {**faults, **self._switches.faults()}
+            if not self.controller.homing:
+                problems |= self.extra_faults()
+            self.controller.look(now_ns, problems, doubts, steady_ns=self._steady_ns())
             due = self.controller.policy_due(now_ns)
             if due:
                 self.before_command(row)
-            command = self.controller.command(now_ns, measured)
+            effort = self._measured.effort() if self.controller.effort.watches else None
+            command = self.controller.command(
+                now_ns, measured, effort=effort, steady_ns=self._steady_ns(),
+                age_ns=max(row.ages_ns.get(name, 0) for name in self._state_streams),
+            )  # fmt: skip
             if self._ahead is not None:
-                self._ahead.follow(now_ns, command)
+                self._ahead.follow(now_ns, command, clocks_agree=self._clocks_agree)
         if command is not None:
-            self._publishers.send(command.position)
+            self._send(command)
         if due:
             self._on_due(row)
         self.after_tick(row, command)
@@ -327,6 +519,18 @@ class ArmDriver:
         if jump:
             self._events.append(('clock', '', jump))
         self._note_events(faults)
+
+    def _send(self, command: Command) -> None:
+        self._foreign.sent(command.position)
+        self._publish(command)
+
+    def _publish(self, command: Command) -> None:
+        """Send it; when it left is known only as well as this thread is not held up."""
+        first_ns = self._steady_ns()
+        self._publishers.send(command.position)
+        last_ns = self._steady_ns()
+        with self.lock:
+            self.controller.was_sent(first_ns, last_ns)
 
     def _note_events(self, faults: dict[str, str]) -> None:
         """Queue what is to be told: logging may block, so it is not done in the tick thread."""
@@ -336,9 +540,12 @@ class ArmDriver:
         for name in self._absent - absent:
             self._events.append(('back', name, ''))
         self._absent = absent
+        self._note_state()
+
+    def _note_state(self) -> None:
         state, reason = self.controller.state, self.controller.reason
         # While the arm holds, another reason is news; another number in it is not.
-        news = (state, NUMBER.sub('', reason) if state == 'hold' else '')
+        news = (state, NUMBER.sub('', reason))
         if news != self._told:
             self._told = news
             self._events.append(('state', state, reason))
@@ -355,19 +562,50 @@ class ArmDriver:
                 log.warning(f'the clock {text}')
             elif kind == 'scheduling':
                 log.info(f'scheduling of the control tick: {text}')
-            elif name == 'hold' and self.controller.enabled:
+            elif kind == 'defect':
+                log.error(f'control tick failed: {text}')
+            elif text and name in ('brake', 'disabled'):
+                log.error(f'{name}: {text}')
+            elif name == 'hold':
                 log.warning(f'hold: {text}')
             else:
                 log.info(f'{name}: {text or MEANING[name]}')
+        self._watch_tick_thread()
+        with suppress(UserError):  # then with the next look
+            self._set_speed()
+            self._set_tool_speed()
         self._tell_silence()
         self._watch_listeners()
 
     def _watch_listeners(self) -> None:
         """Disable when the arm no longer listens: it may be anywhere when it comes back."""
-        unheard = self._publishers.unheard() if self.controller.enabled else []
+        unheard = self._publishers.unheard()
         if unheard:
-            self.disable()
-            self.node.get_logger().error(f'disabled: {"; ".join(unheard)}')
+            self._stop_at_once('; '.join(unheard), lost=True)
+
+    def _watch_tick_thread(self) -> None:
+        """Brake from this thread when that of the ticks is no more, or later when it hangs."""
+        if self._loop is None or not self.active:
+            return
+        if self._loop.alive:
+            self._watch_hanging_tick(self._loop.rounds)
+            return
+        self.node.get_logger().error('the thread of the control tick ended: the arm brakes')
+        self._defect = 'defect: the thread of the control tick ended'
+        self.active = False
+        until = time.monotonic() + self._braking_s()
+        while self.controller.state != 'disabled' and time.monotonic() < until:
+            self._tick(self.node.get_clock().now().nanoseconds)
+            time.sleep(self.controller.control_period_ns / NANOSECONDS_PER_S)
+
+    def _watch_hanging_tick(self, rounds: int) -> None:
+        """Looks count, not time: after a process stood still both threads go on."""
+        self._idle_looks = self._idle_looks + 1 if rounds == self._rounds else 0
+        self._rounds = rounds
+        if self._idle_looks == HANGS_LOOKS:
+            self.node.get_logger().error(f'{HANGS}: the arm gets no commands')
+        if self._hangs:
+            self._defect = self._defect or f'defect: {HANGS.replace("hangs", "hung")}'
 
     def _tell_silence(self) -> None:
         if not self._silent or time.monotonic_ns() - self._created_ns < SILENCE_S * 1e9:
@@ -380,28 +618,37 @@ class ArmDriver:
                 )
         self._silent = set()
 
+    def _inspect(self) -> None:
+        for line in self._rates.look(self.node.get_clock().now().nanoseconds):
+            self.node.get_logger().warning(line)
+        self.subscriptions.check(self._row)
+        self._check.look()
+        self._controllers.look()
+
     def _diagnose(self) -> None:
         now = self.node.get_clock().now()
-        for line in self._rates.look(now.nanoseconds):
-            self.node.get_logger().warning(line)
-        self._check.look()
         name, controller = self.node.get_fully_qualified_name(), self.controller
-        with self.lock:
+        values: diagnostics.Values = {}
+        with suppress(UserError), self.lock_in_time():
             values = diagnostics.controller_values(controller, now.nanoseconds)
         if self._loop is not None:
             values.update(self._loop_values(self._loop))
-        reason = f': {controller.reason}' if controller.reason else ''
+        level, told = diagnostics.level_of(controller), HANGS if self._hangs else controller.reason
+        reason = f': {told}' if told else ''
         robot_name = self._seen_robot.name
         statuses = [
             diagnostics.status(
                 f'{name}: control', robot_name, f'{controller.state}{reason}', values,
-                controller.state != 'hold',
+                level=DiagnosticStatus.ERROR if self._hangs else level,
             ),
             diagnostics.status(
                 f'{name}: streams', robot_name,
                 ', '.join(self._faults or sorted(self._rates.slow)) or self._check.problem
                 or 'all there',
-                {**diagnostics.stream_values(self._row, self._faults), **self._rates.values()},
+                {
+                    **diagnostics.stream_values(self._row, self._faults), **self._rates.values(),
+                    **self.subscriptions.bad_messages.values(),
+                },
                 not (self._faults or self._rates.slow or self._check.problem),
             ),
         ]  # fmt: skip

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`~/enable` and `~/reset` of a node that moves an arm: what an operator may ask it for.
+"""`~/enable`, `~/home` and `~/reset` of a node that moves an arm: what an operator may ask it for.
 
 One rule: each answer says in one line what happened, or why not.
 """
@@ -17,7 +17,7 @@ from motion_policy.errors import UserError
 
 
 class ArmServices:
-    """Serves both: each call returns what happened, UserError says why not."""
+    """Serves them: each call returns what happened, UserError says why not."""
 
     def __init__(
         self,
@@ -25,17 +25,23 @@ class ArmServices:
         enable: Callable[[], str],
         disable: Callable[[], str],
         reset: Callable[[], str],
+        home: Callable[[], str],
     ) -> None:
         self._node = node
         self._enable, self._disable, self._reset = enable, disable, reset
+        self._home = home
         node.create_service(SetBool, '~/enable', self._serve_enable)
         node.create_service(Trigger, '~/reset', self._serve_reset)
+        node.create_service(Trigger, '~/home', self._serve_home)
 
     def _serve_enable(self, request: Any, response: Any) -> Any:
         return self._answer(response, self._enable if request.data else self._disable)
 
     def _serve_reset(self, _request: Any, response: Any) -> Any:
         return self._answer(response, self._reset)
+
+    def _serve_home(self, _request: Any, response: Any) -> Any:
+        return self._answer(response, self._home)
 
     def _answer(self, response: Any, action: Callable[[], str]) -> Any:
         try:

@@ -11,12 +11,14 @@ from __future__ import annotations
 import threading
 import time
 import traceback
+from collections.abc import Callable
 
 import numpy as np
 from rclpy.node import Node
 
 from motion_policy.control import Command, Controller, GuardChain
 from motion_policy.control.lookahead import Lookahead, Plan, Trajectory
+from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.errors import UserError
 from motion_policy.nodes.commands import CommandPublishers
 from motion_policy.nodes.shell import declare, parameter
@@ -30,6 +32,7 @@ ERROR_PERIOD_S = 5.0
 BY_ARM_S = -1.0
 SEND_AHEAD_S = 1.0  # for an arm that brakes so soon that this leaves it the usual time
 MAX_SEND_AHEAD_S = 60.0
+STAYS_NS = 1_000_000_000  # a late message that ends in the past would be refused: it stays there
 # Beyond the way to rest, so that there is time to send what follows: at least, and usually.
 RESENDING_S, RESENDING_PERIODS, USUAL_SHARE = 0.2, 10, 3
 NANOSECONDS_PER_S = 1_000_000_000
@@ -81,6 +84,7 @@ class ChunkOutput:
 
     `guard` is a chain of its own, in which nothing is counted for the diagnostics. No trajectory
     reaches further than `ahead_ns` from when it is sent; what lies beyond is sent in time.
+    `before_sending(positions)` sees each one (n, J) before it goes out.
     """
 
     def __init__(
@@ -90,11 +94,16 @@ class ChunkOutput:
         publishers: CommandPublishers,
         guard: GuardChain,
         ahead_ns: int | None = None,
+        before_sending: Callable[[Float64Array], None] = lambda positions: None,
     ) -> None:
         self._node = node
         self._controller = controller
         self._publishers = publishers
         self._ahead_ns = ahead_ns
+        self._before_sending = before_sending
+        playing = [t.joints for t in controller.robot.joints.command if t.send == 'chunk']
+        played = {joint for joints in playing for joint in joints}
+        self._plays = np.array([name in played for name in controller.robot.joints.names])
         self._lookahead = Lookahead(controller.robot, guard)
         self._period_ns = controller.control_period_ns
         self._lead_ns = self._period_ns
@@ -103,27 +112,38 @@ class ChunkOutput:
         self._asked: Plan | None = None
         self._request = 0  # another one with every plan and every brake
         self._answered = 0  # the request that was sent last
+        self._dropped = 0  # up to this request nothing is sent any more: the arm braked since
         self._number: int | None = None  # of the plan that is followed; None: the arm rests
         self._idle = True
         self._closed = False
         self._thread = threading.Thread(target=self._run, name='lookahead', daemon=True)
         self._thread.start()
 
-    def follow(self, now_ns: int, command: Command | None) -> None:
-        """Take what was decided in a tick; called in the tick thread."""
+    def follow(
+        self, now_ns: int, command: Command | None, *, clocks_agree: bool = True
+    ) -> None:
+        """Take what was decided in a tick; called in the tick thread.
+
+        Unless `clocks_agree`, the arm is braked by the clock of nobody, as soon as that is heard.
+        """
         if command is None:
             return
         with self._changed:
             if self._idle:
                 self._rest(now_ns, command)
             # Where the arm will be measured is not known ahead: that stage can only stop it.
-            holds = command.state == 'hold' or 'following_error' in command.violations
-            plan = None if holds else self._controller.plan()
-            if holds:
-                self._brake(now_ns)
-            elif plan is not None and (plan.number != self._number or self._runs_out(now_ns)):
+            blocked = 'following_error' in command.violations
+            plan = None if blocked else self._controller.plan()
+            if plan is None:
+                self._brake(now_ns, at_once=not clocks_agree)
+            elif plan.number != self._number or self._runs_out(now_ns):
                 self._ask(plan)
             self._idle = command.final
+            if command.final:
+                self._controller.rests_at(self._held(command))
+            sent = self._lookahead.sent
+            if sent is not None:
+                self._controller.tracking.sent(sent.position_at(now_ns))
 
     def shift(self, by_ns: int) -> None:
         """Take part in a jump of the clock."""
@@ -151,6 +171,13 @@ class ChunkOutput:
         self._lookahead.rest(now_ns, position)
         self._number, self._asked = None, None
 
+    def _held(self, command: Command) -> Float64Array:
+        """Where the arm is held (J,): at the end of its trajectory, or at its last command."""
+        sent = self._lookahead.sent
+        if sent is None:
+            return command.position
+        return np.where(self._plays, sent.points[-1].position, command.position)
+
     def _runs_out(self, now_ns: int) -> bool:
         """Whether to send more of a plan: half of what was sent is played, or hardly more is
         left than computing takes.
@@ -166,16 +193,30 @@ class ChunkOutput:
         self._asked, self._number = plan, plan.number
         self._changed.notify()
 
-    def _brake(self, now_ns: int) -> None:
+    def _brake(self, now_ns: int, at_once: bool) -> None:
         if self._number is None:
             return
         self._request += 1
+        self._dropped = self._request
         self._asked, self._number = None, None
-        self._send(self._lookahead.braked(now_ns), now_ns)
+        # Its controller counts from when it gets it, which is later than the tick's own time.
+        now_ns = max(now_ns, self._node.get_clock().now().nanoseconds)
+        whole = self._lookahead.take(self._lookahead.braked(now_ns), now_ns)
+        self._send(whole, now_ns, at_once=at_once, stays=True)
 
-    def _send(self, trajectory: Trajectory, now_ns: int) -> None:
-        times_ns, positions = self._lookahead.take(trajectory, now_ns).points_after(now_ns)
-        self._publishers.send_ahead(positions, times_ns, now_ns)
+    def _send(
+        self, whole: Trajectory, now_ns: int, *, at_once: bool = False, stays: bool = False
+    ) -> None:
+        since_ns = now_ns if at_once else self._lookahead.back_ns(now_ns)
+        times_ns, positions, velocities = whole.points_after(since_ns)
+        until_ns = now_ns + (self._ahead_ns or STAYS_NS)
+        if stays and until_ns > times_ns[-1]:
+            times_ns = np.append(times_ns, until_ns)
+            positions, velocities = (
+                np.concatenate((rows, rows[-1:])) for rows in (positions, velocities)
+            )
+        self._before_sending(positions)
+        self._publishers.send_ahead(positions, velocities, times_ns, since_ns, at_once=at_once)
 
     def _run(self) -> None:
         while True:
@@ -197,9 +238,13 @@ class ChunkOutput:
                 )
 
     def _look_ahead(self, plan: Plan, request: int) -> None:
-        """Compute and send; again if it took so long that the arm is beyond its beginning."""
+        """Compute and send; again if it took so long that the arm is beyond its beginning.
+
+        A plan that changed meanwhile is sent all the same, and the new one next: plans may change
+        more often than one is computed, and the arm would never be sent any.
+        """
         clock = self._node.get_clock()
-        while request == self._request:
+        while request > self._dropped:
             begin_ns = clock.now().nanoseconds
             end_ns = None if self._ahead_ns is None else begin_ns + self._ahead_ns
             trajectory = self._lookahead.planned(
@@ -209,9 +254,11 @@ class ChunkOutput:
                 now_ns = clock.now().nanoseconds
                 took_ns = max(0, now_ns - begin_ns)
                 self._lead_ns = max(self._period_ns, round(LEAD_MARGIN * took_ns))
-                if request != self._request:
+                if request <= self._dropped:
                     return
                 if now_ns <= trajectory.start_ns:
-                    self._send(trajectory, now_ns)
+                    self._send(self._lookahead.take(trajectory, now_ns), now_ns)
                     self._answered = request
+                    return
+                if self._asked is not None:
                     return

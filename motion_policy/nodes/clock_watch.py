@@ -51,6 +51,11 @@ class ClockWatch:
             stepped_ns, self._stepped_ns = self._stepped_ns, 0
         return now_ns, stepped_ns
 
+    @property
+    def ahead_ns(self) -> int:
+        """How far the system's clock was ahead of the monotonic one; 0 on ROS time."""
+        return self._offset_ns or 0
+
     def close(self) -> None:
         """Look no more."""
         self._steps.unregister()

@@ -14,7 +14,7 @@ from typing import Any
 from builtin_interfaces.msg import Duration, Time
 from rclpy.clock import Clock
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSHistoryPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
@@ -22,6 +22,8 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from motion_policy.control.action_buffer import Int64Array
 from motion_policy.control.motion_limiter import Float64Array
+from motion_policy.errors import UserError
+from motion_policy.nodes.endpoints import listeners
 from motion_policy.nodes.subscriptions import message_class
 from motion_policy.robot import JointTopic, RobotSpec
 
@@ -42,17 +44,24 @@ def time_message(nanoseconds: int) -> Time:
 
 
 def trajectory_message(
-    names: tuple[str, ...], positions: Float64Array, after_ns: list[int]
+    names: tuple[str, ...],
+    positions: Float64Array,
+    after_ns: list[int],
+    velocities: Float64Array | None = None,
 ) -> JointTrajectory:
     """Return positions (n, J) to be reached `after_ns` each; without a stamp: counted from now.
 
-    Positions only: a trajectory that would end at speed is refused by its controller.
+    With `velocities` (n, J) joint_trajectory_controller follows a cubic spline; the last must be
+    zero: one that would end at speed is refused there. Without, it moves straight on.
     """
     message = JointTrajectory(joint_names=list(names))
     message.points = [
         JointTrajectoryPoint(positions=row.tolist(), time_from_start=duration_message(time_ns))
         for row, time_ns in zip(positions, after_ns, strict=True)
     ]
+    if velocities is not None:
+        for point, row in zip(message.points, velocities, strict=True):
+            point.velocities = row.tolist()
     return message
 
 
@@ -83,6 +92,22 @@ def encode_command(topic: JointTopic, position: Float64Array, period_ns: int, cl
     return _ENCODERS[topic.type](topic, position, period_ns, clock)
 
 
+def _command_publisher(node: Node, topic: JointTopic) -> Any:
+    publisher = node.create_publisher(
+        message_class(topic.type),
+        topic.topic,
+        QoSProfile(depth=COMMAND_DEPTH),
+        qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+    )
+    if publisher.qos_profile.history == QoSHistoryPolicy.KEEP_ALL:
+        node.destroy_publisher(publisher)
+        raise UserError(
+            f'qos_overrides.{node.resolve_topic_name(topic.topic)}.publisher.history is keep_all, '
+            'expected keep_last: publishing, and so the arm, would wait for a listener that hangs'
+        )
+    return publisher
+
+
 class CommandPublishers:
     """One publisher per command topic of the robot.
 
@@ -97,12 +122,7 @@ class CommandPublishers:
             (
                 topic,
                 [place[joint] for joint in topic.joints],
-                node.create_publisher(
-                    message_class(topic.type),
-                    topic.topic,
-                    QoSProfile(depth=COMMAND_DEPTH),
-                    qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-                ),
+                _command_publisher(node, topic),
             )
             for topic in robot.joints.command
         ]
@@ -123,13 +143,28 @@ class CommandPublishers:
         for publisher, message in messages:
             publisher.publish(message)
 
-    def send_ahead(self, positions: Float64Array, times_ns: Int64Array, now_ns: int) -> None:
-        """Publish positions (n, J) to be reached at `times_ns` (n,), where plans are wanted."""
-        after_ns = (times_ns - now_ns).tolist()
+    def send_ahead(
+        self,
+        positions: Float64Array,
+        velocities: Float64Array,
+        times_ns: Int64Array,
+        since_ns: int,
+        *,
+        at_once: bool,
+    ) -> None:
+        """Publish positions and velocities (n, J), reached at `times_ns` (n,), as plans.
+
+        They are played by the controller's clock, which counts from `since_ns`; `at_once`: from
+        their reception on, whatever that clock says.
+        """
+        after_ns = (times_ns - since_ns).tolist()
         for topic, columns, publisher in self._outputs:
             if topic.send == 'chunk':
-                message = trajectory_message(topic.message_names, positions[:, columns], after_ns)
-                message.header.stamp = time_message(now_ns)
+                message = trajectory_message(
+                    topic.message_names, positions[:, columns], after_ns, velocities[:, columns]
+                )
+                if not at_once:
+                    message.header.stamp = time_message(since_ns)
                 publisher.publish(message)
 
     def unheard(self) -> list[str]:
@@ -137,7 +172,7 @@ class CommandPublishers:
         return [
             f'nobody listens on {self._node.resolve_topic_name(topic.topic)} ({topic.type})'
             for topic, _, publisher in self._outputs
-            if not publisher.get_subscription_count()
+            if not listeners(self._node, topic, publisher)
         ]
 
     def destroy(self) -> None:

@@ -18,6 +18,7 @@ from motion_policy.control.timing import Deadlines, RecentDurations
 from motion_policy.nodes.clock_watch import ClockWatch
 
 LATENESS_WINDOW = 2000  # ticks: 10 s at 200 Hz
+STOP_TIMEOUT_S = 5.0  # of a tick that is under way
 MAX_WAIT_S = 0.1  # how soon a change of mode or an end is noticed
 ERROR_PERIOD_S = 1.0
 
@@ -48,8 +49,12 @@ class ControlLoop:
         self._clock_moved = threading.Condition()
         self.lateness = RecentDurations(LATENESS_WINDOW)
         self.deadlines = Deadlines(period_ns, 0)
+        self.rounds = 0  # another one at least every MAX_WAIT_S, but while a tick hangs
         self._thread = threading.Thread(target=self._run, name='control_tick', daemon=True)
         self._watch = ClockWatch(self._clock, self._wake)
+        self._steady = SteadyClock()
+        self._simulated_ns: int | None = None  # at this tick, without jumps
+        self._jumped_ns = 0
 
     def start(self) -> None:
         """Start ticking."""
@@ -60,12 +65,25 @@ class ControlLoop:
         self._settling = True
         self._wake()
 
+    def steady_ns(self) -> int:
+        """The time on a clock that nobody sets: simulated at this tick, or ours of now."""
+        return self._steady.read(self._simulated_ns)
+
+    def clock_ahead_ns(self) -> int:
+        """How far the system's clock is ahead of the steady one; 0 on simulated time."""
+        return self._watch.ahead_ns
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread still ticks."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
-        """End the thread and wait for it."""
+        """End the thread and wait for it, but not for one that is blocked."""
         self._stopped = True
         self._wake()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(STOP_TIMEOUT_S)
         self._watch.close()
 
     def _wake(self) -> None:
@@ -79,6 +97,7 @@ class ControlLoop:
         self._prepare_thread()
         was_on_ros_time: bool | None = None
         while not self._stopped:
+            self.rounds += 1
             on_ros_time = self._on_ros_time()
             ros_ns, jumped_ns = self._watch.read() if on_ros_time else (0, 0)
             if on_ros_time and not ros_ns:  # /clock has not spoken yet
@@ -91,6 +110,7 @@ class ControlLoop:
                 was_on_ros_time = on_ros_time
             if jumped_ns:
                 self.deadlines.shift(jumped_ns)
+                self._jumped_ns += jumped_ns
                 self._on_jump(jumped_ns)
             late_ns = self.deadlines.arrive(now_ns)
             if late_ns is None:
@@ -101,6 +121,7 @@ class ControlLoop:
                 ros_ns, jumped_ns = self._watch.read()
                 if jumped_ns:
                     self._on_jump(jumped_ns)
+            self._simulated_ns = ros_ns - self._jumped_ns if on_ros_time else None
             try:
                 self._tick(ros_ns)
             except Exception:
@@ -119,3 +140,22 @@ class ControlLoop:
             return
         wait_s = (self.deadlines.next_ns - time.monotonic_ns()) * 1e-9
         time.sleep(min(max(wait_s, 0.0), MAX_WAIT_S))
+
+
+class SteadyClock:
+    """Simulated time without its jumps, or our monotonic one; a change of the two is no jump."""
+
+    def __init__(self) -> None:
+        self._simulated = False
+        self._offset_ns = 0
+        self._last_ns, self._at_ns = 0, time.monotonic_ns()
+
+    def read(self, simulated_ns: int | None) -> int:
+        """Return the time in ns; None: monotonic time."""
+        at_ns = time.monotonic_ns()
+        source_ns = at_ns if simulated_ns is None else simulated_ns
+        if self._simulated != (simulated_ns is not None):
+            self._simulated = not self._simulated
+            self._offset_ns = self._last_ns + (at_ns - self._at_ns) - source_ns
+        self._last_ns, self._at_ns = source_ns + self._offset_ns, at_ns
+        return self._last_ns

@@ -36,7 +36,7 @@ def declare_foresight_parameters(node: Node) -> None:
     )  # fmt: skip
     declare(
         node, 'foresight.reaction', 'warn', 'What a surprise leads to: a warning, or the arm '
-        'holds until ~/reset', choices=REACTIONS,
+        'holds and is disabled after auto_resume', choices=REACTIONS,
     )  # fmt: skip
     declare(
         node, 'foresight.threads', 1, 'Threads of the frame predictor on a CPU',

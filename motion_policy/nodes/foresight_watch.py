@@ -78,7 +78,7 @@ class ForesightWatch:
             self._alarms += 1
             if not self._alarm:
                 self._alarm = alarm_text(surprise)
-                goes_on = 'holds until ~/reset' if self._reaction == 'hold' else 'goes on'
+                goes_on = 'holds' if self._reaction == 'hold' else 'goes on'
                 self._log.warning(f'foresight: {self._alarm}; the arm {goes_on}')
 
     def take_failure(self, reason: str) -> None:

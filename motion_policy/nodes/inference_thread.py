@@ -22,7 +22,7 @@ from motion_policy.control.policy_runner import PolicyFacts
 from motion_policy.control.timing import RecentDurations
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
-from motion_policy.streams import Observation, Row, observation_from_row
+from motion_policy.streams import Observation, Row, UnusableFrameError, observation_from_row
 
 LATENCY_WINDOW = 200  # policy steps
 STOP_TIMEOUT_S = 10.0
@@ -109,13 +109,25 @@ def failure_text(error: Exception) -> str:
     return f'{type(error).__name__}: {" ".join(str(error).split())[:200]}'
 
 
+# Takes a row, the camera whose image in it cannot be used and why; returns the row without it.
+Reject = Callable[[Row, str, str], Row]
+
+
 class InferenceThread:
-    """Runs one policy on rows, one at a time; pictures that `watch` rejects are failures."""
+    """Runs one policy on rows, one at a time; pictures that `watch` rejects are failures.
+
+    Of an image that cannot be decoded `reject` is told, which returns the row with another.
+    """
 
     def __init__(
-        self, robot: RobotSpec, listener: StepListener, watch: PictureWatch | None = None
+        self,
+        robot: RobotSpec,
+        listener: StepListener,
+        watch: PictureWatch | None = None,
+        reject: Reject | None = None,
     ) -> None:
         self._robot = robot
+        self._reject = reject
         self._listener = listener
         self._watch = watch
         self._changed = threading.Condition()
@@ -218,6 +230,16 @@ class InferenceThread:
         self._listener.take_step(PolicyStep(row.time_ns, observation, *answer))
         self._explain = self._listener.wants_extras()
 
+    def _look(self, row: Row) -> tuple[Row, Observation]:
+        """Decode the row; instead of an image that is not whole the one before it stands."""
+        while True:
+            try:
+                return row, observation_from_row(row, self._robot)
+            except UnusableFrameError as error:
+                if self._reject is None:
+                    raise
+                row = self._reject(row, error.camera, str(error))
+
     def _answer(
         self, runner: Runner, request: _Request
     ) -> tuple[Observation, tuple[Float64Array, dict[str, Any]]]:
@@ -225,7 +247,7 @@ class InferenceThread:
         row = request.row
         if request.begun and self._early is not None:
             self._early.wait(HEAD_START_S)
-        observation = observation_from_row(row, self._robot)
+        row, observation = self._look(row)
         if self._watch is not None:
             self._watch.check(observation, row)
         if request.begun and self._early is not None:

@@ -20,17 +20,18 @@ from motion_policy.nodes.environment import middleware_profile
 from motion_policy.share import share_dir
 
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')
-TRUTH = {'true': True, 'false': False}
+TRUTH = {'true': True, 'false': False}  # of arguments, in large or small letters
 RESPAWN_DELAY_S = 2.0
 
-Default = str | bool
+Default = str | bool | type[bool]
 
 
 class OurNode:
     """A node of this package in a launch file: its arguments become its parameters.
 
     `arguments` maps a parameter's name to its default and description; a default of '' leaves
-    the parameter to the file. A `clock_source` publishes /clock when the others use it.
+    the parameter to the file, and so does `bool`, for one that is true or false. A `clock_source`
+    publishes /clock when the others use it.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class OurNode:
         values: dict[str, bool | ParameterValue] = {
             name: typed(text, self.arguments[name][0]) for name, text in given.items() if text
         }
-        values[self.clock_parameter] = TRUTH[context.launch_configurations['use_sim_time']]
+        values[self.clock_parameter] = truth(context.launch_configurations['use_sim_time'])
         level = context.launch_configurations['log_level']
         return Node(
             package='motion_policy',
@@ -61,16 +62,26 @@ class OurNode:
             parameters=[LaunchConfiguration('params_file'), values],
             additional_env=self.environment,
             arguments=['--ros-args', '--log-level', level],
-            respawn=TRUTH[context.launch_configurations['use_respawn']],
+            respawn=truth(context.launch_configurations['use_respawn']),
             respawn_delay=RESPAWN_DELAY_S,
             output='screen',
         )
 
 
+def truth(text: str) -> bool:
+    """Return what a launch argument that is true or false says."""
+    try:
+        return TRUTH[text.lower()]
+    except KeyError:
+        raise RuntimeError(f"an argument is '{text}'; expected true or false") from None
+
+
 def typed(text: str, default: Default) -> bool | ParameterValue:
     """Return the text of a launch argument as a parameter of the type of its default."""
     # Without its type a task called 5 would become a number.
-    return TRUTH[text] if isinstance(default, bool) else ParameterValue(text, value_type=str)
+    if default is bool or isinstance(default, bool):
+        return truth(text)
+    return ParameterValue(text, value_type=str)
 
 
 def launch_nodes(*nodes: OurNode) -> LaunchDescription:
@@ -83,12 +94,11 @@ def launch_nodes(*nodes: OurNode) -> LaunchDescription:
             description='Parameters of the nodes; arguments that are not empty win over it',
         ),
         DeclareLaunchArgument(
-            'use_sim_time', default_value='false', choices=list(TRUTH), description='Obey /clock'
+            'use_sim_time', default_value='false', description='Obey /clock: true or false'
         ),
         DeclareLaunchArgument(
             'use_respawn',
             default_value='false',
-            choices=list(TRUTH),
             description='Start a node that ended again; an arm then waits for ~/enable',
         ),
         DeclareLaunchArgument(
@@ -111,7 +121,10 @@ def _declared(name: str, default: Default, description: str) -> Action:
         return DeclareLaunchArgument(
             name,
             default_value=str(default).lower(),
-            choices=list(TRUTH),
             description=description,
+        )
+    if default is bool:
+        return DeclareLaunchArgument(
+            name, default_value='', choices=['', *TRUTH], description=description
         )
     return DeclareLaunchArgument(name, default_value=default, description=description)

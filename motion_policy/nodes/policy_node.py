@@ -80,6 +80,8 @@ class PolicyNode(LifecycleNode):
     def __init__(self, **options: Any) -> None:
         super().__init__('policy_node', **options)
         self._declare_parameters()
+        if parameter(self, 'autostart'):
+            self._named_checkpoint()  # nobody is there to name one and configure again
         self._driver: ArmDriver | None = None
         self._inference: InferenceThread | None = None
         self._foresight: Source | None = None
@@ -88,7 +90,7 @@ class PolicyNode(LifecycleNode):
         self._plan = self.create_publisher(JointTrajectory, '~/plan', 1)
         self._attention = self.create_publisher(Image, '~/attention', 1)
         self._surprise = self.create_publisher(Float64, '~/surprise', 10)
-        ArmServices(self, self._enable, self._disable, self._reset)
+        ArmServices(self, self._enable, self._disable, self._reset, self._home)
         if parameter(self, 'autostart') and self._configured_now():
             self.trigger_activate()
 
@@ -99,12 +101,15 @@ class PolicyNode(LifecycleNode):
         declare(self, 'threads', 1, 'Threads of the policy on a CPU', minimum=1, maximum=64)
         declare(
             self, 'backend', 'auto', f'Who computes the policy: {", ".join(BACK_ENDS)}; auto: the '
-            "fastest that is installed and gives the policy's own numbers",
+            "fastest that is installed and gives the policy's own numbers", choices=BACK_ENDS,
         )  # fmt: skip
-        declare(self, 'precision', 'float32', f'Of its numbers: {", ".join(PRECISIONS)}')
+        declare(
+            self, 'precision', 'float32', f'Of its numbers: {", ".join(PRECISIONS)}',
+            choices=PRECISIONS,
+        )  # fmt: skip
         declare(
             self, 'inference.isolation', 'auto', 'Where the policy thinks: in a thread of the '
-            'node, or in a process of its own; auto: that for policies which answer many rows',
+            'node, or in a process of its own; auto: that for policies which predict many rows',
             choices=ISOLATIONS,
         )  # fmt: skip
         declare(
@@ -122,7 +127,11 @@ class PolicyNode(LifecycleNode):
             '~/enable', read_only=True,
         )  # fmt: skip
         declare(
-            self, 'publish_attention', True, 'Publish ~/attention while somebody subscribes to it'
+            self,
+            'publish_attention',
+            True,
+            'Publish ~/attention while somebody subscribes to it',
+            live=True,
         )
         for name in MODALITIES:
             declare(
@@ -130,17 +139,17 @@ class PolicyNode(LifecycleNode):
                 'the rest is its own last prediction', minimum=0.0, maximum=1.0,
             )  # fmt: skip
         declare(
-            self, 'max_frozen', FROZEN_S, 'How long a camera may show exactly the same picture '
+            self, 'max_frozen', FROZEN_S, 'How long a camera may show exactly the same image '
             'while the arm moves [s]; 0: for ever', minimum=0.0, maximum=60.0,
         )  # fmt: skip
         declare(
             self, 'max_frozen_at_rest', FROZEN_AT_REST_S, 'The same while the arm stands [s], for '
-            'a camera whose pictures were seen to have noise; 0: for ever',
+            'a camera whose images were seen to have noise; 0: for ever',
             minimum=0.0, maximum=60.0,
         )  # fmt: skip
         declare(
             self, 'min_brightness', MIN_BRIGHTNESS, 'Brightest pixel of a camera that sees, of '
-            '255; 0: black pictures are allowed', minimum=0, maximum=255,
+            '255; 0: black images are allowed', minimum=0, maximum=255,
         )  # fmt: skip
         declare_chunk_parameters(self)
         declare_foresight_parameters(self)
@@ -216,6 +225,10 @@ class PolicyNode(LifecycleNode):
                     f'not shown: {traceback.format_exc()}', throttle_duration_sec=ERROR_PERIOD_S
                 )
 
+    def _reject(self, row: Row, camera: str, reason: str) -> Row:
+        assert self._driver is not None
+        return self._driver.reject(row, camera, reason)
+
     def take_failure(self, reason: str, observation_ns: int) -> None:
         """Let the arm hold; called in the inference thread."""
         if self._driver is not None:
@@ -238,9 +251,7 @@ class PolicyNode(LifecycleNode):
         return self.trigger_configure() == TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:
-        checkpoint = parameter(self, 'checkpoint')
-        if not checkpoint:
-            raise UserError("parameter 'checkpoint' is empty, expected a folder or a model's name")
+        checkpoint = self._named_checkpoint()
         device = parameter(self, 'device')
         spec = read_policy_spec(find_checkpoint(checkpoint))
         named = parameter(self, 'robot')
@@ -261,7 +272,7 @@ class PolicyNode(LifecycleNode):
             parameter(self, 'min_brightness'),
             parameter(self, 'max_frozen_at_rest'),
         )
-        self._inference = inference = InferenceThread(robot, self, watch)
+        self._inference = inference = InferenceThread(robot, self, watch, self._reject)
         runner = inference.start(make_runner)
         controller = self._make_controller(robot, runner.facts, chunks)
         self._foresight = foresight = make_foresight(
@@ -280,6 +291,12 @@ class PolicyNode(LifecycleNode):
             f"'{checkpoint}' ({spec.kind}, {spec.rate:g} Hz) drives '{robot.name}' at "
             f'{robot.rate:g} Hz on {device}' + ('' if mix == Mix() else f', mix {mix}')
         )
+
+    def _named_checkpoint(self) -> str:
+        checkpoint: str = parameter(self, 'checkpoint')
+        if not checkpoint:
+            raise UserError("parameter 'checkpoint' is empty, expected a folder or a model's name")
+        return checkpoint
 
     def _current_plan(self) -> Plan | None:
         driver = self._driver
@@ -330,16 +347,20 @@ class PolicyNode(LifecycleNode):
     def _enable(self) -> str:
         driver, inference = self._configured()
         if not driver.controller.enabled:
-            inference.reset()
-            self._forget_surprise()
+            with driver.lock_in_time():
+                inference.reset()
+                self._forget_surprise()
         return driver.enable()
 
     def _disable(self) -> str:
         return self._configured()[0].disable()
 
+    def _home(self) -> str:
+        return self._configured()[0].home()
+
     def _reset(self) -> str:
         driver, inference = self._configured()
-        with driver.lock:
+        with driver.lock_in_time():
             inference.reset()
             done = driver.reset()
             self._forget_surprise()  # what is still looked at is from before the reset
@@ -358,9 +379,10 @@ class PolicyNode(LifecycleNode):
         if self._plan.get_subscription_count():
             now_ns = self.get_clock().now().nanoseconds
             with driver.lock:
-                times_ns, rows = driver.controller.buffer.upcoming(now_ns)
+                plan_ns = driver.controller.plan_time_ns(now_ns)
+                times_ns, rows = driver.controller.buffer.upcoming(plan_ns)
             names = driver.controller.robot.joints.names
-            self._plan.publish(trajectory_message(names, rows, (times_ns - now_ns).tolist()))
+            self._plan.publish(trajectory_message(names, rows, (times_ns - plan_ns).tolist()))
         attended = [name for name in self._cameras if _attention_of(name, step.extras)]
         if attended and self._attention_wanted():
             self._attention.publish(self._attention_message(step, attended[0]))

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records demonstrations: every stream of the robot spec, on the robot's grid, into HDF5 files.
 
-The callbacks only store messages; decoding and writing happen in the recorder's own thread.
+Callbacks store messages and make the rows that are due, whose images are decoded there; encoding
+and writing happen in the recorder's own thread.
 """
 
 from __future__ import annotations
@@ -33,7 +34,10 @@ class RecorderNode(Node):
     def __init__(self, **options: Any) -> None:
         super().__init__('recorder_node', **options)
         self._declare_parameters()
-        self._robot = load_robot_spec(parameter(self, 'robot'))
+        robot = parameter(self, 'robot')
+        if not robot:
+            raise UserError("parameter 'robot' is empty, expected a robot spec: name or YAML file")
+        self._robot = load_robot_spec(robot)
         self.recorder = EpisodeRecorder(self._robot)
         self.streams = StreamSubscriptions(
             self, self._robot, self.recorder, reliable=parameter(self, 'reliable'),
@@ -58,16 +62,26 @@ class RecorderNode(Node):
         self.create_timer(STATUS_PERIOD_S, self._report, clock=steady)
 
     def _declare_parameters(self) -> None:
-        declare(self, 'robot', 'tabletop_sim', 'Robot spec: name or YAML file', read_only=True)
-        declare(self, 'directory', 'data', 'Folder of the episodes, made when needed')
-        declare(self, 'task', '', 'What is demonstrated; noted in the episode')
-        declare(self, 'operator', '', 'Who demonstrates; noted in the episode')
-        declare(self, 'sim', False, 'Whether the robot is simulated; noted in the episode')
-        declare(self, 'compress', True, 'Store JPEG instead of raw pixels')
-        declare(self, 'jpeg_quality', 95, 'Quality of stored JPEG images', minimum=50, maximum=100)
+        declare(self, 'robot', '', 'Robot spec: name or YAML file', read_only=True)
+        declare(self, 'directory', 'data', 'Folder of the episodes, made when needed', live=True)
+        declare(self, 'task', '', 'What is demonstrated; noted in the episode', live=True)
+        declare(self, 'operator', '', 'Who demonstrates; noted in the episode', live=True)
+        declare(
+            self, 'sim', False, 'Whether the robot is simulated; noted in the episode', live=True
+        )
+        declare(self, 'compress', True, 'Store JPEG instead of raw pixels', live=True)
+        declare(
+            self,
+            'jpeg_quality',
+            95,
+            'Quality of stored JPEG images',
+            minimum=50,
+            maximum=100,
+            live=True,
+        )
         declare(
             self, 'min_rate', 5.0, 'A stream slower than this is a warning [Hz]',
-            minimum=0.0, maximum=1000.0,
+            minimum=0.0, maximum=1000.0, live=True,
         )  # fmt: skip
         declare(
             self, 'reliable', False, 'Subscribe with reliable QoS instead of best effort',
@@ -130,6 +144,7 @@ class RecorderNode(Node):
 
     def _report(self) -> None:
         self._measure_rates()
+        self.streams.check(self.recorder.row)
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
         message.status = [self._recording_status(), *map(self._stream_status, self._rates_hz)]
@@ -172,12 +187,17 @@ class RecorderNode(Node):
             level, line = DiagnosticStatus.WARN, f'only {rate_hz:.1f} Hz'
         values: dict[str, Any] = {'topic': self.streams.streams[name].topic}
         values['rate_hz'] = f'{rate_hz:.1f}'
+        values['unusable'] = self.streams.bad_messages.count(name)
         if row is not None and name in row.ages_ns:
             values['age_ms'] = f'{row.ages_ns[name] * 1e-6:.1f}'
         if row is not None and name in row.counters:
             counters = row.counters[name]
             values |= {'received': counters.received, 'dropped': counters.dropped}
             values['max_gap_ms'] = f'{counters.max_gap_ns * 1e-6:.1f}'
+            if counters.unusable:
+                values |= {'unusable': counters.unusable, 'newest_unusable': counters.reason}
+            if counters.partial:
+                values |= {'partial': counters.partial, 'left_out': counters.left_out}
         return self._diagnostic(f'stream {name}', level, line, **values)
 
     def _diagnostic(self, name: str, level: bytes, line: str, **values: Any) -> DiagnosticStatus:

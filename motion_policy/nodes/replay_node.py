@@ -38,20 +38,25 @@ class ReplayNode(Node):
         super().__init__('replay_node', **options)
         declare(self, 'episode', '', 'Episode file to play', read_only=True)
         declare(
-            self, 'robot', '', 'Robot spec: name or YAML file; empty: the one in the episode',
-            read_only=True,
+            self, 'robot', '', 'Robot spec of the arm at hand: name or YAML file', read_only=True,
         )  # fmt: skip
         declare_control_parameters(self)
         path = parameter(self, 'episode')
         if not path:
             raise UserError("parameter 'episode' is empty, expected an episode file")
-        robot, rate_hz, self._actions = read_actions(Path(path), parameter(self, 'robot'))
+        robot_name = parameter(self, 'robot')
+        if not robot_name:
+            raise UserError(
+                "parameter 'robot' is empty, expected the spec of the arm at hand, a name or a "
+                'YAML file: its limits hold, not those that an episode was recorded with'
+            )
+        robot, rate_hz, self._actions = read_actions(Path(path), robot_name)
         self._next_row = 0
         self._begin_ns: int | None = None
         controller = make_controller(self, robot, round(NANOSECONDS_PER_S / rate_hz))
         self._driver = ArmDriver(self, robot, controller, self._answer)
         self._driver.activate()
-        ArmServices(self, self._enable, self._driver.disable, self._reset)
+        ArmServices(self, self._enable, self._driver.disable, self._reset, self._driver.home)
         self.get_logger().info(
             f"{path}: {len(self._actions)} actions at {rate_hz:g} Hz for '{robot.name}'"
         )
@@ -78,13 +83,14 @@ class ReplayNode(Node):
         driver, now_ns = self._driver, row.time_ns
         with driver.lock:
             controller = driver.controller
+            plan_ns = controller.plan_time_ns(now_ns)
             if controller.state != 'run':
                 self._begin_ns = None
             elif self._begin_ns is None:
-                self._begin_ns = now_ns - self._next_row * controller.policy_period_ns
+                self._begin_ns = plan_ns - self._next_row * controller.policy_period_ns
             if self._begin_ns is not None:
                 # Ticks stand on multiples of the period, some less late than the first.
-                since_ns = now_ns - self._begin_ns + controller.control_period_ns // 2
+                since_ns = plan_ns - self._begin_ns + controller.control_period_ns // 2
                 self._next_row = since_ns // controller.policy_period_ns
             chunk = self._actions[self._next_row : self._next_row + ROWS_AHEAD]
             if len(chunk):
@@ -100,7 +106,7 @@ def read_actions(path: Path, robot_name: str) -> tuple[RobotSpec, float, np.ndar
     UserError when the episode is for other joints than the named robot's.
     """
     with EpisodeReader(path) as episode:
-        robot = load_robot_spec(robot_name) if robot_name else episode.robot
+        robot = load_robot_spec(robot_name)
         if tuple(episode.joint_names) != tuple(robot.joints.names):
             raise UserError(
                 f'{path}: has joints [{", ".join(episode.joint_names)}], but '

@@ -9,20 +9,95 @@ One rule: a message is taken as soon as it is there; services, timers and the re
 from __future__ import annotations
 
 import inspect
-import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
 from rclpy.exceptions import InvalidHandle
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
+from rclpy.timer import Timer
+
+from motion_policy.nodes.bad_messages import BadMessages
 
 REST_PERIOD_S = 0.05  # how soon a service is served, a timer called, a signal noticed
 
 
-class MessagesFirst(SingleThreadedExecutor):
+class Stop:
+    """Whether to end. Signals set it, also several at a time.
+
+    An Event would take a lock for that: the second signal would wait for the first for ever, and
+    with it the thread that hears of an emergency stop.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def set(self) -> None:
+        """Ask for the end."""
+        self._asked = True
+
+    def is_set(self) -> bool:
+        """Whether the end was asked for."""
+        return self._asked
+
+
+class Unendable(SingleThreadedExecutor):
+    """An executor that goes on after whatever may come from outside.
+
+    A message, request or answer that cannot be read, or at which a callback fails, is dropped and
+    counted. The errors of timers, which nobody outside can cause, still end it.
+    """
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(context=node.context)
+        self._bad = BadMessages.of(node)
+        self._entity: Any = None
+        self.add_node(node)
+
+    def spin_once(self, timeout_sec: float | None = None) -> None:
+        """As of every executor."""
+        try:
+            super().spin_once(timeout_sec)
+        except (ExternalShutdownException, InvalidHandle):
+            raise
+        except Exception as error:
+            if isinstance(self._entity, Timer):
+                raise
+            self._drop(self._entity, error)
+
+    def wait_for_ready_callbacks(self, *args: Any, **kwargs: Any) -> Any:
+        """As of every executor."""
+        self._entity = None
+        ready = super().wait_for_ready_callbacks(*args, **kwargs)
+        self._entity = ready[1]
+        return ready
+
+    # A take that raised would leave the callbacks of its group waiting for its end for ever.
+    def _take_subscription(self, entity: Any) -> Any:
+        return self._taken(super()._take_subscription, entity)
+
+    def _take_service(self, entity: Any) -> Any:
+        return self._taken(super()._take_service, entity)
+
+    def _take_client(self, entity: Any) -> Any:
+        return self._taken(super()._take_client, entity)
+
+    def _taken(self, take: Callable[[Any], Any], entity: Any) -> Any:
+        try:
+            return take(entity)
+        except Exception as error:
+            self._drop(entity, error)
+            return None
+
+    def _drop(self, entity: Any, error: Exception) -> None:
+        names = (getattr(entity, name, None) for name in ('topic_name', 'srv_name'))
+        self._bad.add(next(filter(None, names), type(entity).__name__), error)
+
+
+class MessagesFirst(Unendable):
     """Waits for messages only, and looks at everything else 20 times a second.
 
     Each wait tells the middleware, piece by piece, all that is waited for. A lifecycle node has a
@@ -33,13 +108,12 @@ class MessagesFirst(SingleThreadedExecutor):
     """
 
     def __init__(self, node: Node) -> None:
-        super().__init__(context=node.context)
+        super().__init__(node)
         self._node = node
         self._found = False
         self._rest_due_s = 0.0
         self._wait_set: Any = None
         self._room = 0  # subscriptions that the wait set takes
-        self.add_node(node)
 
     def serve(self) -> None:
         """Run what is ready, or wait at most 50 ms for a message."""
@@ -72,7 +146,13 @@ class MessagesFirst(SingleThreadedExecutor):
             ready = wait_set.get_ready_entities('subscription')
             for subscription in subscriptions:
                 if subscription.handle.pointer in ready:
-                    _take(subscription)
+                    self._serve_message(subscription)
+
+    def _serve_message(self, subscription: Any) -> None:
+        try:
+            _take(subscription)
+        except Exception as error:
+            self._drop(subscription, error)
 
     def _cleared_wait_set(self, room: int) -> Any:
         if room != self._room:
@@ -104,7 +184,7 @@ def _take(subscription: Any) -> None:
     subscription.callback(*(taken[:1] if alone else taken))
 
 
-def spin_until_stopped(node: Node, stop: threading.Event) -> None:
+def spin_until_stopped(node: Node, stop: Stop) -> None:
     """Serve the node's callbacks in this thread until `stop` is set or its context ends.
 
     A single-threaded executor, one wait after the other: the one way of spinning that neither

@@ -8,94 +8,71 @@ message, which rclpy's own signal handlers would prevent.
 
 from __future__ import annotations
 
+import atexit
 import gc
+import re
 import signal
 import sys
-import threading
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from types import FrameType
-from typing import Any
 
 import rclpy
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from motion_policy.errors import UserError
-from motion_policy.nodes.serving import spin_until_stopped
+from motion_policy.nodes.child_process import ENDING_SIGNALS, OF_TERMINALS
+from motion_policy.nodes.log_output import patient_output
+from motion_policy.nodes.parameters import declare, parameter, unknown_parameters
+from motion_policy.nodes.serving import Stop, spin_until_stopped
 
+__all__ = ['declare', 'parameter', 'run_node']
 
-def declare(
-    node: Node,
-    name: str,
-    default: str | bool | int | float | list[str] | list[float],
-    description: str,
-    *,
-    read_only: bool = False,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices: Sequence[str] = (),
-) -> None:
-    """Declare one parameter; numbers with both `minimum` and `maximum` are range-checked.
-
-    Raises UserError naming the parameter when a launch or YAML file gives another type, a value
-    out of range, or a word that is none of `choices`.
-    """
-    descriptor = ParameterDescriptor(name=name, description=description, read_only=read_only)
-    if minimum is not None and maximum is not None:
-        if isinstance(default, float):
-            descriptor.floating_point_range = [
-                FloatingPointRange(from_value=float(minimum), to_value=float(maximum))
-            ]
-        else:
-            descriptor.integer_range = [
-                IntegerRange(from_value=int(minimum), to_value=int(maximum), step=1)
-            ]
-    if choices:
-        descriptor.additional_constraints = f'one of: {", ".join(choices)}'
-    try:
-        node.declare_parameter(name, default, descriptor)
-    except InvalidParameterTypeException as error:
-        raise UserError(
-            f"parameter '{name}' must be a {type(default).__name__} like {default!r}: {error}"
-        ) from error
-    except InvalidParameterValueException as error:
-        raise UserError(
-            f"parameter '{name}' must lie in [{minimum}, {maximum}]: {error}"
-        ) from error
-    value = node.get_parameter(name).value
-    if choices and value not in choices:
-        raise UserError(f"parameter '{name}' is '{value}'; expected {' or '.join(choices)}")
-
-
-def parameter(node: Node, name: str) -> Any:
-    """The present value of a declared parameter."""
-    return node.get_parameter(name).value
+SOURCES = re.compile(r' ?, at /\S+:\d+')  # of rcl, where it gave up
 
 
 def run_node(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int:
-    """Run one node until SIGINT or SIGTERM; the body of every `main()` here.
+    """Run one node until a signal ends it; the body of every `main()` here.
 
     A node with a loop of its own has `spin(stop)`. Its `prepare_thread()`, where it has one, is
     called in the thread that serves its callbacks; its `close()` while its publishers still work.
-    Returns the exit code: 0, or 2 after a user's mistake, which is logged in one line.
+    Returns the exit code: 0, 1 after a defect, or 2 after a user's mistake, which is told in one
+    line.
     """
-    stop = threading.Event()
+    with patient_output():
+        try:
+            _run(make_node, args)
+            code = 0
+        except UserError as error:
+            _tell(f'error: {error}')
+            code = 2
+        except Exception:
+            _tell(traceback.format_exc())
+            code = 1
+        if code:
+            gc.collect()  # of a node that was not finished: the middleware shall forget it, too
+        # The interpreter's last walk through torch's objects would take a second.
+        gc.freeze()
+    return code
 
-    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
 
-    rclpy.init(
-        args=None if args is None else list(args),
-        signal_handler_options=SignalHandlerOptions.NO,
-    )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, ask_to_stop)
+def _tell(text: str) -> None:
+    with suppress(OSError):  # there may be nobody left to tell
+        print(text, file=sys.stderr, flush=True)
+
+
+def _run(make_node: Callable[[], Node], args: Sequence[str] | None) -> None:
+    stop = Stop()
+    _heed_signals(stop)
+    _init(args)
     node: Node | None = None
     try:
         node = make_node()
+        for line in unknown_parameters(node):
+            node.get_logger().warning(line)
         prepare_thread = getattr(node, 'prepare_thread', None)
         if prepare_thread is not None:
             prepare_thread()
@@ -106,16 +83,42 @@ def run_node(make_node: Callable[[], Node], args: Sequence[str] | None = None) -
             spin_until_stopped(node, stop)
     except ExternalShutdownException:
         pass
-    except UserError as error:
-        print(f'error: {error}', file=sys.stderr, flush=True)
-        return 2
     finally:
         if node is not None:
             close = getattr(node, 'close', None)
             if close is not None:
                 close()
             node.destroy_node()
+            # A lifecycle node's own keeps it in the middleware, until the collector comes by.
+            vars(node).pop('_state_machine', None)
         rclpy.try_shutdown()
-        # The interpreter's last walk through torch's objects would take a second.
-        gc.freeze()
-    return 0
+
+
+def _init(args: Sequence[str] | None) -> None:
+    try:
+        rclpy.init(
+            args=None if args is None else list(args),
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
+    except RuntimeError as error:  # rclpy's own for what it cannot read; a file of parameters, too
+        words = ' '.join(str(error).split())
+        raise UserError(f'ROS 2 cannot begin: {SOURCES.sub("", words)}') from error
+
+
+def _heed_signals(stop: Stop) -> None:
+    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in ENDING_SIGNALS:
+        # `nohup` means that the end of a terminal is not the end of the node.
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, ask_to_stop)
+    # Stopped by a terminal that another job has, a node could not hold its arm.
+    _ignore(getattr(signal, name) for name in OF_TERMINALS)
+    # Python gives signals back their old meaning in the end: one more would be its end instead.
+    atexit.register(_ignore, ENDING_SIGNALS)
+
+
+def _ignore(numbers: Iterable[int]) -> None:
+    for number in numbers:
+        signal.signal(number, signal.SIG_IGN)

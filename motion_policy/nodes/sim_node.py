@@ -8,7 +8,6 @@ are served between the steps of the physics, whose deadlines are absolute.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -16,10 +15,8 @@ from typing import Any
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
-from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
-from rclpy.executors import SingleThreadedExecutor
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
-from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
@@ -27,6 +24,7 @@ from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import Trigger
 
 from motion_policy.errors import UserError
+from motion_policy.nodes.serving import Stop, Unendable
 from motion_policy.nodes.shell import declare, parameter, run_node
 from motion_policy.robot import load_robot_spec
 from motion_policy.simulation import SCENES, check_robot, make_simulation
@@ -64,7 +62,6 @@ class SimNode(Node):
         self._command: np.ndarray | None = None
         self._was_success = False
         self._create_interfaces()
-        self.add_on_set_parameters_callback(self._change_speed)
         self._reset()
         # The first picture of a camera takes far longer than the later ones.
         for name in self._cameras:
@@ -80,11 +77,17 @@ class SimNode(Node):
             description=f'Where ~/reset puts the cube: {scene.places}', dynamic_typing=True
         )
         self.declare_parameter('cube', scene.usual_place, cube)
-        declare(self, 'seed', 0, 'Fixes the variation of the scene; a new value counts from reset')
+        declare(
+            self,
+            'seed',
+            0,
+            'Fixes the variation of the scene; a new value counts from reset',
+            live=True,
+        )
         declare(self, 'publish_clock', False, 'Publish /clock and stamp with it', read_only=True)
         declare(
             self, 'real_time_factor', 1.0, 'Simulated seconds per second; not 1 needs /clock',
-            minimum=0.1, maximum=20.0,
+            minimum=0.1, maximum=20.0, on_change=self._change_speed,
         )  # fmt: skip
         for name, rate, most in (
             ('joint_state', 100.0, 500.0),
@@ -115,10 +118,9 @@ class SimNode(Node):
         )
         self.create_service(Trigger, '~/reset', self._serve_reset)
 
-    def spin(self, stop: threading.Event) -> None:
+    def spin(self, stop: Stop) -> None:
         """Run physics and callbacks in this thread until `stop` is set or the context ends."""
-        executor = SingleThreadedExecutor(context=self.context)
-        executor.add_node(self)
+        executor = Unendable(self)
         self.pacer = self._make_pacer()
         try:
             while self.context.ok() and not stop.is_set():
@@ -138,16 +140,10 @@ class SimNode(Node):
                 "'publish_clock' true, and use_sim_time in the other nodes"
             )
 
-    def _change_speed(self, changes: list[Parameter]) -> SetParametersResult:
-        for change in changes:
-            if change.name == 'real_time_factor':
-                try:
-                    self._check_speed(change.value)
-                except UserError as error:
-                    return SetParametersResult(successful=False, reason=str(error))
-                self._speed = change.value
-                self.pacer = self._make_pacer()
-        return SetParametersResult(successful=True)
+    def _change_speed(self, speed: float) -> None:
+        self._check_speed(speed)
+        self._speed = speed
+        self.pacer = self._make_pacer()
 
     def _make_pacer(self) -> Pacer:
         period_ns = round(self._period_ns / self._speed)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The topics of the emergency stop and of the dead-man switch.
 
-An emergency stop is heard from latching and from other publishers: none is missed for its QoS.
+An emergency stop is heard from every publisher of its topic, as surely as that one offers it.
 """
 
 from __future__ import annotations
@@ -11,20 +11,34 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
+from rclpy.qos import QoSDurabilityPolicy
 from sensor_msgs.msg import Joy
 from std_msgs.msg import Bool
 
-from motion_policy.control.switches import DEAD_MAN, DeadManSwitch, EmergencyStop
+from motion_policy.control.switches import (
+    DEAD_MAN,
+    EMERGENCY_STOP,
+    UNKNOWN,
+    DeadManSwitch,
+    EmergencyStop,
+)
 from motion_policy.errors import UserError
+from motion_policy.nodes.endpoints import (
+    Origin,
+    full_name,
+    publisher_of,
+    publishers,
+    with_origin,
+)
 from motion_policy.nodes.shell import declare, parameter
-from motion_policy.nodes.subscriptions import sensor_qos
+from motion_policy.nodes.subscriptions import sensor_qos, subscribe_to_all
+from motion_policy.streams.messages import stamp_ns
 
-try:
-    from rclpy.event_handler import SubscriptionEventCallbacks
-except ImportError:  # Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks
+BOOL = 'std_msgs/msg/Bool'
+LOOK_PERIOD_S = 0.1
+QUEUE_DEPTH = 1000  # shared by all publishers: the word of one must not push out another's
 
 
 def declare_switch_parameters(node: Node) -> None:
@@ -36,6 +50,11 @@ def declare_switch_parameters(node: Node) -> None:
     declare(
         node, 'require_emergency_stop', False,
         'Refuse to enable before false was heard on emergency_stop_topic',
+    )  # fmt: skip
+    declare(
+        node, 'emergency_stop_timeout', 0.0,
+        'Silence of a publisher of emergency_stop_topic that disables the arm [s]; 0: none does',
+        minimum=0.0, maximum=60.0,
     )  # fmt: skip
     declare(
         node, 'dead_man_topic', '',
@@ -52,80 +71,133 @@ def declare_switch_parameters(node: Node) -> None:
 
 
 class StopSwitches:
-    """Listens to the switches of a node; `on_emergency(reason)` is called when one is pressed."""
+    """Listens to the switches of a node.
+
+    `on_emergency(reason)` is called in the executor's thread when the arm must be disabled: at
+    once for each message of a pressed stop, and again every 0.1 s as long as the reason lasts.
+    """
 
     def __init__(self, node: Node, on_emergency: Callable[[str], None]) -> None:
         self._node = node
         self._on_emergency = on_emergency
+        self._topic: str = parameter(node, 'emergency_stop_topic')
         self._emergency: EmergencyStop | None = None
         self._dead_man: DeadManSwitch | None = None
         self._subscriptions: list[Any] = []
-        self._listen_for_emergencies(parameter(node, 'emergency_stop_topic'))
+        self._timer: Any = None
+        self._listen_for_emergencies()
         self._listen_for_the_dead_man(parameter(node, 'dead_man_topic'))
 
     def check(self) -> None:
         """UserError that says why the arm must not be enabled."""
-        problems = list(self.faults().values())
-        if self._emergency is not None:
-            problems.insert(0, self._emergency.problem())
-        for problem in filter(None, problems):
-            raise UserError(problem)
+        stop = self._emergency
+        if stop is not None:
+            self._see(stop)
+            problem = self._other_types() or stop.problem(time.monotonic_ns())
+            if problem:
+                raise UserError(problem)
+        for fault in self.faults().values():
+            raise UserError(fault)
+        if stop is not None and not stop.heard:
+            self._node.get_logger().warning(
+                f'nothing is heard of an emergency stop ({stop.name}): nobody can press one'
+            )
 
     def faults(self) -> dict[str, str]:
-        """What lets the arm hold now, by name, as a stream's faults are told."""
-        problem = self._dead_man.problem(time.monotonic_ns()) if self._dead_man else ''
-        return {DEAD_MAN: problem} if problem else {}
+        """What lets the arm hold now, by name, as a stream's faults are told; in any thread."""
+        now_ns = time.monotonic_ns()
+        faults = {
+            EMERGENCY_STOP: self._emergency.fault(now_ns) if self._emergency else '',
+            DEAD_MAN: self._dead_man.problem(now_ns) if self._dead_man else '',
+        }
+        return {name: fault for name, fault in faults.items() if fault}
+
+    def reset(self) -> None:
+        """Forget the publishers of the emergency stop that are gone."""
+        if self._emergency is not None:
+            self._see(self._emergency)
+            self._emergency.forget_gone()
 
     def destroy(self) -> None:
         """Remove the subscriptions from the node."""
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
+        if self._timer is not None:
+            self._node.destroy_timer(self._timer)
+            self._timer = None
 
-    def _listen_for_emergencies(self, topic: str) -> None:
-        if not topic:
-            if parameter(self._node, 'require_emergency_stop'):
+    def _listen_for_emergencies(self) -> None:
+        required = parameter(self._node, 'require_emergency_stop')
+        if not self._topic:
+            if required:
                 raise UserError(
                     'require_emergency_stop is true, but emergency_stop_topic is empty'
                 )
             return
-        required = parameter(self._node, 'require_emergency_stop')
-        stop = EmergencyStop(self._node.resolve_topic_name(topic), required)
-
-        def tell(message: Any) -> None:
-            if stop.tell(message.data):
-                self._on_emergency(stop.problem())
-
+        name = self._node.resolve_topic_name(self._topic)
+        timeout_s = parameter(self._node, 'emergency_stop_timeout')
+        stop = EmergencyStop(name, time.monotonic_ns(), required, timeout_s)
         self._emergency = stop
-        kinds = QoSDurabilityPolicy
-        for durability in (kinds.TRANSIENT_LOCAL, kinds.VOLATILE):
-            qos = QoSProfile(
-                depth=1,
-                durability=durability,
-                reliability=(
-                    QoSReliabilityPolicy.RELIABLE
-                    if durability == kinds.TRANSIENT_LOCAL
-                    else QoSReliabilityPolicy.BEST_EFFORT
-                ),
-            )
-            # One of the two never fits a publisher, which is nothing to be warned of.
-            quiet = SubscriptionEventCallbacks(use_default_callbacks=False)
-            self._subscriptions.append(
-                self._node.create_subscription(Bool, topic, tell, qos, event_callbacks=quiet)
-            )
+
+        def tell(message: Any, origin: Origin) -> None:
+            publisher = origin.publisher or self._only_publisher()
+            stop.tell(message.data, time.monotonic_ns(), publisher, origin.stamp_ns)
+            if message.data:
+                self._stop_if_faulty(stop)
+
+        # What comes more than once is known by its stamp.
+        self._subscriptions += subscribe_to_all(
+            self._node, Bool, self._topic, with_origin(tell), QUEUE_DEPTH
+        )
+        self._timer = self._node.create_timer(
+            LOOK_PERIOD_S, self._look, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+
+    def _look(self) -> None:
+        if self._emergency is not None:
+            self._see(self._emergency)
+            self._stop_if_faulty(self._emergency)
+
+    def _stop_if_faulty(self, stop: EmergencyStop) -> None:
+        fault = stop.fault(time.monotonic_ns())
+        if fault:
+            self._on_emergency(fault)
+
+    def _see(self, stop: EmergencyStop) -> None:
+        infos = publishers(self._node, self._topic, BOOL)
+        latched = QoSDurabilityPolicy.TRANSIENT_LOCAL
+        stop.see(
+            {publisher_of(info): full_name(info) for info in infos},
+            [publisher_of(i) for i in infos if i.qos_profile.durability == latched],
+            time.monotonic_ns(),
+        )
+
+    def _only_publisher(self) -> bytes:
+        """Who must have sent a message that does not tell it."""
+        infos = publishers(self._node, self._topic, BOOL)
+        return publisher_of(infos[0]) if len(infos) == 1 else UNKNOWN
+
+    def _other_types(self) -> str:
+        infos = self._node.get_publishers_info_by_topic(self._topic)
+        others = sorted({i.topic_type for i in infos} - {BOOL})
+        if not others:
+            return ''
+        name = self._node.resolve_topic_name(self._topic)
+        return f'{name} is published as {", ".join(others)}, expected {BOOL}'
 
     def _listen_for_the_dead_man(self, topic: str) -> None:
         if not topic:
             return
         button = parameter(self._node, 'dead_man_button')
         name = f'{self._node.resolve_topic_name(topic)}, button {button}'
-        switch = DeadManSwitch(name, parameter(self._node, 'dead_man_timeout'))
-
-        def tell(message: Any) -> None:
-            held = len(message.buttons) > button and bool(message.buttons[button])
-            switch.tell(held, time.monotonic_ns())
-
+        switch = DeadManSwitch(name, button, parameter(self._node, 'dead_man_timeout'))
         self._dead_man = switch
+
+        def tell(message: Any, origin: Origin) -> None:
+            publisher = origin.publisher or UNKNOWN
+            switch.tell(message.buttons, time.monotonic_ns(), stamp_ns(message) or 0, publisher)
+
         self._subscriptions.append(
-            self._node.create_subscription(Joy, topic, tell, sensor_qos(depth=1))
+            self._node.create_subscription(Joy, topic, with_origin(tell), sensor_qos())
         )

@@ -3,54 +3,78 @@
 """Every stream of a robot as a subscription that stores the newest message and does no more.
 
 Callbacks never decode: a message goes undecoded into the sampler, with both of its times. Where
-few pictures are used, that of a camera stays as it came until somebody looks at it.
+few pictures are used, that of a camera stays as it came until somebody looks at it. One that is
+damaged is dropped and counted.
 """
 
 from __future__ import annotations
 
+import copy
 import importlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, QoSReliabilityPolicy
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image
 
 from motion_policy.errors import UserError
+from motion_policy.nodes.bad_messages import BadMessages
 from motion_policy.robot import RobotSpec
-from motion_policy.robot.spec import StreamSpec
-from motion_policy.streams import Sample
+from motion_policy.robot.spec import COMPRESSED_IMAGE, IMAGE, StreamSpec
+from motion_policy.streams import Row, Sample, StreamCounters
 from motion_policy.streams.messages import stamp_ns
+from motion_policy.streams.samples import Unreadable
 from motion_policy.streams.wire import image_on_wire, stamp_on_wire
 
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
 QUEUE_DEPTH = 5  # of each subscription; a callback takes microseconds, so it never fills up
+
+_RELIABILITY, _DURABILITY = QoSReliabilityPolicy, QoSDurabilityPolicy
+# A publisher is heard by each of these that asks for no more than it offers. What one of them
+# loses another brings.
+OFFERS = (
+    (_RELIABILITY.RELIABLE, _DURABILITY.TRANSIENT_LOCAL),
+    (_RELIABILITY.RELIABLE, _DURABILITY.VOLATILE),
+    (_RELIABILITY.BEST_EFFORT, _DURABILITY.VOLATILE),
+)
+ONLY_NEW = OFFERS[1:]  # without what a latching publisher said before; most fit both
 
 
 class SerializedMessage:
     """A message as it came over the wire, which begins with a header.
 
-    Its fields are there as in any other message; the first look at one deserialises it, or finds
-    the pixels of a raw image where they lie.
+    Its fields are there as in any other message; the pixels of a raw image stay where they lie.
+    UserError where it is damaged.
     """
 
-    __slots__ = ('_data', '_message', '_type', 'stamp_ns')
+    __slots__ = ('_message', 'stamp_ns')
 
     def __init__(self, data: bytes, message_type: Any) -> None:
-        self._data = data
-        self._type = message_type
-        self._message: Any = None
+        # All of it is looked at here: whoever reads its fields later has no use for an error.
+        found = image_on_wire(data) if message_type is Image else None
+        self._message: Any = found or deserialized(data, message_type)
         self.stamp_ns = stamp_on_wire(data)
 
     def __getattr__(self, name: str) -> Any:
-        data = self._data  # before the look at the message: another thread may be here too
-        if self._message is None:
-            found = image_on_wire(data) if self._type is Image else None
-            self._message = found or deserialize_message(data, self._type)
-            self._data = b''
         return getattr(self._message, name)
+
+
+def deserialized(data: bytes, message_type: Any) -> Any:
+    """The message in these bytes. UserError where there is none."""
+    try:
+        return deserialize_message(data, message_type)
+    except Exception as error:  # each middleware has its own
+        raise UserError(
+            f'message of {len(data)} bytes, which are no {message_type.__name__}: {error}'
+        ) from error
 
 
 class SamplePort(Protocol):
@@ -79,6 +103,28 @@ def sensor_qos(depth: int = QUEUE_DEPTH, reliable: bool = False) -> QoSProfile:
     )
 
 
+def subscribe_to_all(
+    node: Node,
+    message_type: Any,
+    topic: str,
+    callback: Callable[..., None],
+    depth: int,
+    offers: Iterable[tuple[QoSReliabilityPolicy, QoSDurabilityPolicy]] = OFFERS,
+) -> list[Any]:
+    """Hear every publisher of a topic as surely as it offers; a message may come three times."""
+    # Some fit not every publisher, which is nothing to be warned of.
+    return [
+        node.create_subscription(
+            message_type,
+            topic,
+            callback,
+            QoSProfile(depth=depth, reliability=reliability, durability=durability),
+            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
+        )
+        for reliability, durability in offers
+    ]
+
+
 class StreamSubscriptions:
     """Subscribes the streams of `robot` and pushes each raw message into `sampler`.
 
@@ -104,40 +150,62 @@ class StreamSubscriptions:
         self._node = node
         self._sampler = sampler
         self._on_picture = on_picture
+        self._serialized_images = serialized_images
+        self.bad_messages = BadMessages.of(node)
         self.lock = lock or threading.Lock()
         wanted = set(roles)
         self.streams = {s.name: s for s in robot.streams() if s.role in wanted}
         self.received = dict.fromkeys(self.streams, 0)
-        self._subscriptions = [
-            node.create_subscription(
-                message_class(stream.type),
-                stream.topic,
-                self._store_in(stream),
+        self._told: set[tuple[str, str]] = set()
+        self._subscriptions = {
+            name: self._subscribe(
+                stream,
                 sensor_qos(depth, reliable),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-                raw=serialized_images and stream.role == 'camera',
             )
-            for stream in self.streams.values()
-        ]
+            for name, stream in self.streams.items()
+        }
 
-    def _store_in(self, stream: StreamSpec) -> Any:
+    def _subscribe(self, stream: StreamSpec, qos: QoSProfile, **options: Any) -> Any:
+        return self._node.create_subscription(
+            message_class(stream.type),
+            stream.topic,
+            self._store_in(stream),
+            qos,
+            raw=True,  # so that a damaged one is ours to count
+            **options,
+        )
+
+    def _store_in(self, stream: StreamSpec) -> Callable[[bytes], None]:
         clock = self._node.get_clock()
         name, type_of_it = stream.name, message_class(stream.type)
+        as_it_came = self._serialized_images and stream.role == 'camera'
 
-        def store(message: Any) -> None:
+        def store(data: bytes) -> None:
             receive_ns = clock.now().nanoseconds
-            if isinstance(message, bytes):
-                message = SerializedMessage(message, type_of_it)
+            message: Any
+            if as_it_came:
+                message = SerializedMessage(data, type_of_it)
                 header_ns = message.stamp_ns
                 if self._on_picture is not None:
                     self._on_picture(name, message)
             else:
+                message = deserialized(data, type_of_it)
                 header_ns = stamp_ns(message)
             with self.lock:
                 self._sampler.push(name, Sample(header_ns, receive_ns, message))
                 self.received[name] += 1
 
-        return store
+        def store_if_usable(data: bytes) -> None:
+            try:
+                store(data)
+            except Exception as error:
+                self.bad_messages.add(name, error, f"stream '{name}' on topic {stream.topic}")
+                unreadable = Sample(0, clock.now().nanoseconds, Unreadable(str(error)))
+                with self.lock:
+                    self._sampler.push(name, unreadable)
+
+        return store_if_usable
 
     def describe(self, name: str) -> str:
         """One line on the stream's topic: its full name, its type and who publishes there."""
@@ -148,10 +216,49 @@ class StreamSubscriptions:
         if others:
             state = f'published there as {", ".join(others)}'
         elif not publishers:
-            state = 'no publisher there'
+            state = f'no publisher there{self._compressed_there(stream, topic)}'
         else:
             state = f'{len(publishers)} publisher(s), {self.received[name]} messages received'
+        if self.bad_messages.count(name):
+            state += f', {self.bad_messages.count(name)} dropped as unusable'
         return f"stream '{name}' on topic {topic} ({stream.type}): {state}"
+
+    def _compressed_there(self, stream: StreamSpec, topic: str) -> str:
+        topic = f'{topic}/compressed'
+        if stream.type != IMAGE or not self._node.count_publishers(topic):
+            return ''
+        return f', but on {topic}: expected that in the robot spec, with type {COMPRESSED_IMAGE}'
+
+    def check(self, row: Row | None) -> None:
+        """Match what publishers offer, and log once what cannot be taken; to be called often."""
+        for name, stream in self.streams.items():
+            self._match_offers(name, stream)
+        self._tell_left_out({} if row is None else row.counters)
+
+    def _match_offers(self, name: str, stream: StreamSpec) -> None:
+        """Subscribe as best effort where a publisher offers no more: it is not heard otherwise."""
+        subscription = self._subscriptions.get(name)
+        if subscription is None or _is_best_effort(subscription):
+            return
+        topic = self._node.resolve_topic_name(stream.topic)
+        if any(map(_is_best_effort, self._node.get_publishers_info_by_topic(topic))):
+            qos = copy.copy(subscription.qos_profile)
+            qos.reliability = QoSReliabilityPolicy.BEST_EFFORT
+            self._node.destroy_subscription(subscription)
+            self._subscriptions[name] = self._subscribe(stream, qos)
+            self._node.get_logger().warning(
+                f"stream '{name}' on topic {topic}: a publisher offers best effort only: "
+                'subscribed as that, not reliable'
+            )
+
+    def _tell_left_out(self, counted: Mapping[str, StreamCounters]) -> None:
+        for name, counters in counted.items():
+            for line in filter(None, counters.left_out.split('; ')):
+                field = name, line.partition(' ')[0]
+                if field not in self._told:
+                    self._told.add(field)
+                    topic = self.streams[name].topic
+                    self._node.get_logger().warning(f"stream '{name}' on topic {topic}: {line}")
 
     def silent(self) -> list[str]:
         """`describe` of every stream that has not spoken yet."""
@@ -159,6 +266,10 @@ class StreamSubscriptions:
 
     def destroy(self) -> None:
         """Remove the subscriptions from the node."""
-        for subscription in self._subscriptions:
+        for subscription in self._subscriptions.values():
             self._node.destroy_subscription(subscription)
-        self._subscriptions = []
+        self._subscriptions = {}
+
+
+def _is_best_effort(endpoint: Any) -> bool:
+    return bool(endpoint.qos_profile.reliability == QoSReliabilityPolicy.BEST_EFFORT)

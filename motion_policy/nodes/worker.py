@@ -72,7 +72,6 @@ class Job(Protocol):
 
 def main(connection_fd: int, quick_fd: int, frames_fd: int, node_pid: int) -> None:
     """Serve one node until it is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to us too; the node decides
     _end_with(node_pid)
     keep_freed_memory()
     connection = Connection(connection_fd)

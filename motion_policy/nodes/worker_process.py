@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from motion_policy.errors import UserError
+from motion_policy.nodes.child_process import start_child
 from motion_policy.nodes.shared_frames import SharedFrames, unnamed_memory
 from motion_policy.nodes.worker import COMPUTE_NS, QUICK_BYTES, RESET, Job
 from motion_policy.streams.images import RgbImage
@@ -128,12 +128,8 @@ class WorkerProcess:
         process, self._process = self._process, None
         if process is None:
             return
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(END_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()
+        process.wait()
 
     def _begin(self) -> Any:
         ours, theirs = socket.socketpair()
@@ -141,7 +137,7 @@ class WorkerProcess:
         with ours, theirs, their_quick:
             descriptors = (theirs.fileno(), their_quick.fileno(), self._memory)
             words = [sys.executable, '-m', WORKER, *map(str, (*descriptors, os.getpid()))]
-            self._process = subprocess.Popen(words, pass_fds=descriptors)
+            self._process = start_child(words, pass_fds=descriptors)
             self._connection = Connection(ours.detach())
         self._quick = our_quick
         self._arrivals = select.poll()
@@ -183,7 +179,7 @@ class WorkerProcess:
                     if time.monotonic() > until:
                         if late is not None:
                             raise late
-                        self._fail(f'no answer for {self._timeout_s:g} s')
+                        self._fail(f'no response for {self._timeout_s:g} s')
                     continue
                 kind, content = self._connection.recv()
             except (EOFError, OSError):

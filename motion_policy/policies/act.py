@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
+from motion_policy.declared import Declared
 from motion_policy.policies.backbone import BackboneName, make_backbone
 from motion_policy.policies.base import Policy, PolicySpec
+from motion_policy.policies.limits import MOST_LAYERS, MOST_STEPS, MOST_UNITS
 from motion_policy.policies.transformer import (
     DecoderLayer,
     EncoderLayer,
@@ -31,27 +33,27 @@ IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 
 
-class ACTConfig(BaseModel):
+class ACTConfig(Declared):
     """Hyper-parameters; the defaults are those of the paper.
 
     `decoder_layers` counts the layers that are used: the original implementation has seven and
     reads the first.
     """
 
-    model_config = ConfigDict(extra='forbid', frozen=True)
-
-    chunk: int = Field(default=100, ge=1, description='targets per inference')
-    hidden_dim: int = Field(default=512, ge=4)
-    heads: int = Field(default=8, ge=1)
-    feedforward_dim: int = Field(default=3200, ge=1)
-    encoder_layers: int = Field(default=4, ge=1)
-    decoder_layers: int = Field(default=1, ge=1)
+    chunk: int = Field(default=100, ge=1, le=MOST_STEPS, description='targets per inference')
+    hidden_dim: int = Field(default=512, ge=4, le=MOST_UNITS)
+    heads: int = Field(default=8, ge=1, le=MOST_UNITS)
+    feedforward_dim: int = Field(default=3200, ge=1, le=MOST_UNITS)
+    encoder_layers: int = Field(default=4, ge=1, le=MOST_LAYERS)
+    decoder_layers: int = Field(default=1, ge=1, le=MOST_LAYERS)
     dropout: float = Field(default=0.1, ge=0, lt=1)
-    latent_dim: int = Field(default=32, ge=0, description='of the CVAE; 0: without it')
+    latent_dim: int = Field(
+        default=32, ge=0, le=MOST_UNITS, description='of the CVAE; 0: without it'
+    )
     posterior: bool = Field(
         default=True, description="the CVAE's encoder is there; only training needs it"
     )
-    posterior_layers: int = Field(default=4, ge=1)
+    posterior_layers: int = Field(default=4, ge=1, le=MOST_LAYERS)
     backbone: BackboneName = 'resnet18'
     backbone_per_camera: bool = Field(default=False, description='else one sees every camera')
     camera_embedding: bool = Field(default=False, description='image tokens name their camera')

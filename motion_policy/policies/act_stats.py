@@ -8,6 +8,7 @@ else, and a file that asks for more is refused before any of it is done.
 
 from __future__ import annotations
 
+import io
 import pickle
 import re
 from dataclasses import dataclass
@@ -19,12 +20,15 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from motion_policy.errors import UserError
+from motion_policy.files import read_bytes, shown
 from motion_policy.policies.normalisation import Spread
+from motion_policy.policies.pickles import CostlyPickleError, check_pickle
 from motion_policy.robot.load import first_error_line
 
 Array = npt.NDArray[np.float64]
 
 STATS_FILE = 'dataset_stats.pkl'
+MOST_BYTES = 64 * 2**20  # ACT keeps an episode as an example in it
 EXPECTED = ('qpos_mean', 'qpos_std', 'action_mean', 'action_std')
 _NUMBERS = re.compile(r'[<>|=]?[fiub]\d{0,2}')  # dtypes that hold no objects
 
@@ -70,13 +74,14 @@ class _Array:
 
 def _empty(kind: Any, *_: Any) -> npt.NDArray[Any]:
     if kind is not _Array:
-        raise _RefusedError(str(kind))
+        raise _RefusedError(f'an array of {type(kind).__name__}')
     return np.empty(0, np.int8)  # its contents and type follow
 
 
 def _dtype(code: Any, *_: Any) -> np.dtype[Any]:
     if not isinstance(code, str) or not _NUMBERS.fullmatch(code):
-        raise _RefusedError(f'numpy.dtype({code!r})')
+        found = code[:20] if isinstance(code, str) else type(code).__name__
+        raise _RefusedError(f'numpy.dtype({found})')
     return np.dtype(code, align=False, copy=True)
 
 
@@ -106,20 +111,21 @@ class _OnlyArrays(pickle.Unpickler):
         return known
 
     def persistent_load(self, pid: Any) -> Any:
-        raise _RefusedError(f'persistent object {pid}')
+        raise _RefusedError(f'a persistent object of {type(pid).__name__}')
 
 
 def _load(path: Path) -> dict[Any, Any]:
-    if not path.is_file():
-        raise UserError(f'{path}: no such file, expected the {STATS_FILE} of ACT')
+    data = read_bytes(path, MOST_BYTES, f'the {STATS_FILE} of ACT')
     try:
-        with path.open('rb') as file:
-            content = _OnlyArrays(file).load()
+        check_pickle(io.BytesIO(data))
+        content = _OnlyArrays(io.BytesIO(data)).load()
     except _RefusedError as refused:
         raise UserError(
             f"{path}: wants '{' '.join(str(refused).split())[:100]}' when it is read; nothing was "
             'run, expected NumPy arrays only'
         ) from None
+    except CostlyPickleError as costly:
+        raise UserError(f'{path}: {costly}, expected NumPy arrays only') from None
     except Exception as error:  # a foreign file can make the reader raise anything
         raise UserError(
             f'{path}: is no {STATS_FILE} with NumPy arrays only ({type(error).__name__})'
@@ -131,11 +137,14 @@ def _load(path: Path) -> dict[Any, Any]:
 
 def _numbers(path: Path, content: dict[Any, Any], name: str) -> Array:
     if name not in content:
-        found = ', '.join(map(str, list(content)[:6])) or 'nothing'
+        names = [key for key in content if isinstance(key, str)]
+        found = shown(', '.join(names[:6]))[:200] or 'nothing'
         raise UserError(f"{path}: '{name}' is missing, found {found}")
     value = content[name]
     if not isinstance(value, np.ndarray) or not value.size:
         raise UserError(f"{path}: '{name}' is {type(value).__name__}, expected an array")
+    if value.dtype.kind not in 'iuf':
+        raise UserError(f"{path}: '{name}' holds {value.dtype}, expected numbers")
     numbers = value.astype(np.float64).reshape(-1)
     if not np.isfinite(numbers).all():
         raise UserError(f"{path}: '{name}' holds values that are not finite")

@@ -31,6 +31,7 @@ from motion_policy.policies.backends_runtimes import (
 from motion_policy.policies.backends_static import StaticStep
 from motion_policy.policies.backends_torch import PackedACT
 from motion_policy.policies.base import BackEnd, Observation, Policy
+from motion_policy.policies.processor import has_bf16
 from motion_policy.policies.recurrent import RecurrentPolicy
 
 # eager: the policy itself, call by call, as it was trained.
@@ -78,7 +79,8 @@ def use_back_end(
 
     Args:
         policy: in eval mode; its weights may not change afterwards.
-        choice: what the user asked for.
+        choice: what the user asked for; where a processor has no bf16, `auto` and OpenVINO compute
+            in float32 instead, and `chosen` and `say` tell so.
         now_ns: a clock, to find the fastest with.
         say: gets a line about slow work and about what was chosen.
 
@@ -91,14 +93,23 @@ def use_back_end(
     checks = Checks(policy)
     if choice.name != 'auto':
         policy.back_end = _checked(checks, choice.name, choice.precision, say)
-    elif choice.precision == 'bf16':
+    elif choice.precision == 'bf16' and has_bf16(policy.device):
         policy.back_end = _fastest(checks, 'bf16', now_ns, say)
         if policy.back_end is None:
             raise UserError(f'{policy.source}: no installed back end computes it in bf16 here')
     else:
         policy.back_end = _fastest(checks, 'float32', now_ns, say)
     taken = chosen(policy)
-    say(f"{policy.source}: backend '{taken.name}' in {taken.precision}")
+    say(f"{policy.source}: backend '{taken.name}' in {taken.precision}{_why(policy, choice)}")
+
+
+def _why(policy: Policy, choice: BackEndChoice) -> str:
+    """What to know about bf16 where the processor has none."""
+    if choice.precision != 'bf16' or has_bf16(policy.device):
+        return ''
+    if chosen(policy).precision == 'bf16':
+        return ', which this processor has no instructions for: float32 is faster'
+    return ', as this processor has no bf16'
 
 
 def chosen(policy: Policy) -> BackEndChoice:
@@ -206,19 +217,19 @@ def _checked(checks: Checks, name: str, precision: str, say: Say) -> BackEnd | N
     One that was built from a remembered graph that is wrong is built once more.
     """
     policy = checks.policy
-    difference = math.nan
+    difference = allowed = math.nan
     for anew in (False, True):
         back_end = _make(policy, name, precision, say, anew=anew)
         if back_end is None:
             return None
-        difference = checks.difference(back_end)
-        if difference <= BOUNDS[precision]:
+        difference, allowed = checks.difference(back_end), BOUNDS[back_end.precision]
+        if difference <= allowed:
             return back_end
         if name == 'torch':
             break
     raise UserError(
         f"{policy.source}: the backend '{name}' in {precision} differs from the policy by "
-        f'{difference:.1e} of its units, expected at most {BOUNDS[precision]:g}'
+        f'{difference:.1e} of its units, expected at most {allowed:g}'
     )
 
 
@@ -241,7 +252,8 @@ def _make(
     names = step_names(policy)
     if name == 'onnx':
         return GraphStep(policy, name, precision, run_onnx(model, names))
-    return GraphStep(policy, name, precision, run_openvino(model, names, precision))
+    compute, precision = run_openvino(model, names, precision)
+    return GraphStep(policy, name, precision, compute)
 
 
 def _make_torch(policy: Policy, precision: str) -> BackEnd | None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from motion_policy import __version__
+from motion_policy.files import FileError, new_file
 from motion_policy.policies.base import Policy
 
 KEPT = 8  # entries; the one that was not used for longest goes first
@@ -54,7 +55,7 @@ def remembered(key: str, build: Callable[[], bytes], *, anew: bool = False) -> b
     content = None if anew else _read(path)
     if content is None:
         content = build()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, FileError):
             _write(path, content)
             _drop_oldest(path.parent)
     return content
@@ -74,14 +75,9 @@ def _read(path: Path) -> bytes | None:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    part = path.with_name(f'{path.name}.{os.getpid()}.part')
-    try:
-        with part.open('wb') as file:
-            file.write(MAGIC + hashlib.sha256(content).digest())
-            file.write(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with new_file(path) as part, part.open('wb') as file:
+        file.write(MAGIC + hashlib.sha256(content).digest())
+        file.write(content)
 
 
 def _drop_oldest(folder: Path) -> None:

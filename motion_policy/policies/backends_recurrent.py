@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from motion_policy.policies.backends_graph import step_inputs
 from motion_policy.policies.base import Observation
 from motion_policy.policies.cae_rnn import CAERNN
+from motion_policy.policies.cnnrnn import CNNRNN
 from motion_policy.policies.normalisation import to_unit_images
 from motion_policy.policies.recurrent import RecurrentNetwork, RecurrentPolicy, State
+from motion_policy.policies.sarnn import SARNN
 
 
 class PackedRecurrent:
@@ -32,7 +34,9 @@ class PackedRecurrent:
     @torch.inference_mode()
     def __init__(self, policy: RecurrentPolicy) -> None:
         self.policy = policy
-        rec, layer, first = _parts(policy.network)
+        parts = _parts(policy.network)
+        assert parts is not None
+        rec, layer, first = parts
         weight = torch.cat((rec.weight_ih_l0, rec.weight_hh_l0), dim=1)
         self.into_gates = weight.t().contiguous(), rec.bias_ih_l0 + rec.bias_hh_l0
         joints = slice(first, first + len(policy.joint_names))
@@ -67,17 +71,19 @@ class PackedRecurrent:
 
 
 def packs(policy: RecurrentPolicy) -> bool:
-    """Whether a policy is made of an LSTM and a linear layer behind it."""
-    rec, layer, _ = _parts(policy.network)
-    return isinstance(rec, nn.LSTM) and isinstance(layer, nn.Linear)
+    """Whether a policy is made of an LSTM and a linear layer behind it, and known to be."""
+    parts = _parts(policy.network)
+    return parts is not None and isinstance(parts[0], nn.LSTM) and isinstance(parts[1], nn.Linear)
 
 
-def _parts(network: RecurrentNetwork) -> tuple[Any, Any, int]:
-    """What remembers, what is read out by, and its first row that is a joint."""
+def _parts(network: RecurrentNetwork) -> tuple[Any, Any, int] | None:
+    """What remembers, what is read out by, and its first row that is a joint; None: not known."""
     if isinstance(network, CAERNN):
         sequence = network.sequence
         return sequence.rec, _only(sequence.out), sequence.feature_dim
-    return network.rec, _only(network.decoder_joint), 0
+    if isinstance(network, SARNN | CNNRNN):
+        return network.rec, _only(network.decoder_joint), 0
+    return None
 
 
 def _only(layers: Any) -> Any:

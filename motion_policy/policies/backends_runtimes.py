@@ -111,8 +111,11 @@ def run_onnx(model: bytes, names: StepNames) -> Compute:
     return compute
 
 
-def run_openvino(model: bytes | Path, names: StepNames, precision: str) -> Compute:
-    """A function that runs an ONNX model, or a file, in OpenVINO on the CPU."""
+def run_openvino(model: bytes | Path, names: StepNames, precision: str) -> tuple[Compute, str]:
+    """A function that runs an ONNX model, or a file, in OpenVINO on the CPU; and its precision.
+
+    That is float32, whatever was asked for, on a processor without bf16.
+    """
     import openvino
 
     core = openvino.Core()
@@ -136,7 +139,8 @@ def run_openvino(model: bytes | Path, names: StepNames, precision: str) -> Compu
         results = request.infer(given, share_inputs=True)
         return [np.array(results[output]) for output in outputs]
 
-    return compute
+    in_bf16 = compiled.get_property('INFERENCE_PRECISION_HINT') == openvino.Type.bf16
+    return compute, 'bf16' if in_bf16 else 'float32'
 
 
 def _first_line(error: Exception) -> str:

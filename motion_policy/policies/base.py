@@ -9,14 +9,16 @@ pixels; resizing and normalising happen inside, by the same functions that train
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 from typing_extensions import NotRequired, TypedDict
 
+from motion_policy.declared import Declared
 from motion_policy.policies.foresight_limits import ForesightLimits
+from motion_policy.policies.limits import MOST_PIXELS
 from motion_policy.policies.normalisation import (
     Normalisation,
     Scaling,
@@ -25,8 +27,11 @@ from motion_policy.policies.normalisation import (
     to_unit_images,
 )
 from motion_policy.robot import RobotSpec
+from motion_policy.robot.spec import SLOWEST_HZ
 
 FORMAT: Literal['motion_policy/policy/1'] = 'motion_policy/policy/1'
+
+Edge = Annotated[int, Field(ge=1, le=MOST_PIXELS)]
 
 
 class Observation(TypedDict):
@@ -54,16 +59,16 @@ class BackEnd(Protocol):
         """One step -> chunk (1, k, A) in robot units, next state, extras."""
 
 
-class PolicySpec(BaseModel):
+class PolicySpec(Declared):
     """All that `policy.yaml` holds: enough to rebuild the policy and to know where it is from."""
-
-    model_config = ConfigDict(extra='forbid', frozen=True)
 
     format: Literal['motion_policy/policy/1'] = FORMAT
     kind: str
-    rate: float = Field(gt=0, description='Hz: one step of the policy per period')
+    rate: float = Field(
+        ge=SLOWEST_HZ, le=1000, description='Hz: one step of the policy per period'
+    )
     cameras: tuple[str, ...]
-    image_size: tuple[int, int] = Field(description='height, width that the network sees')
+    image_size: tuple[Edge, Edge] = Field(description='height, width that the network sees')
     target: Literal['action', 'qpos'] = Field(
         default='action',
         description='what row 0 predicts one period ahead: the leader or the follower',
@@ -96,6 +101,8 @@ class PolicySpec(BaseModel):
                     f'the robot {joints} joints'
                 )
         for camera in self.cameras:
+            if self.cameras.count(camera) > 1:
+                raise ValueError(f"camera '{camera}' stands twice in cameras, expected it once")
             if camera not in self.robot.cameras:
                 known = ', '.join(self.robot.cameras) or 'none'
                 raise ValueError(f"camera '{camera}' is not one of the robot's: {known}")

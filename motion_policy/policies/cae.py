@@ -12,14 +12,16 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
+from motion_policy.declared import Declared
 from motion_policy.errors import UserError
 from motion_policy.policies import conv_trunk
 from motion_policy.policies.base import Model, PolicySpec
 from motion_policy.policies.cnnrnn import CNNEye, CNNRNNPolicy
 from motion_policy.policies.conv_trunk import Norm
+from motion_policy.policies.limits import MOST_UNITS
 from motion_policy.policies.recurrent import Images
 
 BIG_CHANNELS = (32, 64, 128)
@@ -28,10 +30,8 @@ BIG_STEP, BIG_BORDER = 8, 2  # a side of 8 (m + 2) pixels shrinks to m, and only
 BIG_SMALLEST = BIG_STEP * (1 + BIG_BORDER)
 
 
-class AutoencoderConfig(BaseModel):
+class AutoencoderConfig(Declared):
     """The hyper-parameters of an autoencoder. `reference` gives the original's activations."""
-
-    model_config = ConfigDict(extra='forbid', frozen=True)
 
     size: Literal['basic', 'big'] = Field(
         default='basic',
@@ -40,7 +40,9 @@ class AutoencoderConfig(BaseModel):
     norm: Norm = Field(
         default='none', description='of every layer; big is offered with none and batch only'
     )
-    feat_dim: int = Field(default=10, ge=1, description='values that an image becomes')
+    feat_dim: int = Field(
+        default=10, ge=1, le=MOST_UNITS, description='values that an image becomes'
+    )
     reference: bool = Field(
         default=False,
         description='Tanh (ReLU with a norm, and in big) on feature and image too, as in the '

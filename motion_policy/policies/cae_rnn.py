@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
+from motion_policy.declared import Declared
 from motion_policy.errors import UserError
 from motion_policy.policies.base import Model, PolicySpec
 from motion_policy.policies.cae import Autoencoder, AutoencoderConfig, CAEModel, eyes_for
+from motion_policy.policies.limits import MOST_UNITS
 from motion_policy.policies.mtrnn import MTRNN, Activation
 from motion_policy.policies.recurrent import (
     Images,
@@ -32,15 +34,13 @@ SMALLEST_SPAN = 1e-3  # of a feature's range, if no feature ever moved
 STILL = 0.1  # a feature's range is at least this share of the widest one
 
 
-class CAERNNConfig(BaseModel):
+class CAERNNConfig(Declared):
     """The hyper-parameters of CAE-RNN. `reference` gives the original's output activation."""
 
-    model_config = ConfigDict(extra='forbid', frozen=True)
-
     rnn: Literal['lstm', 'mtrnn'] = 'lstm'
-    rec_dim: int = Field(default=50, ge=1, description='units of the LSTM')
-    fast_dim: int = Field(default=60, ge=1, description='fast units of the MTRNN')
-    slow_dim: int = Field(default=5, ge=1, description='slow units of the MTRNN')
+    rec_dim: int = Field(default=50, ge=1, le=MOST_UNITS, description='units of the LSTM')
+    fast_dim: int = Field(default=60, ge=1, le=MOST_UNITS, description='fast units of the MTRNN')
+    slow_dim: int = Field(default=5, ge=1, le=MOST_UNITS, description='slow units of the MTRNN')
     fast_tau: float = Field(default=2.0, ge=1, description='time constant of the fast ones, steps')
     slow_tau: float = Field(default=12.0, ge=1, description='of the slow ones, steps')
     activation: Activation = Field(

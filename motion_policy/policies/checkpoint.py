@@ -7,23 +7,29 @@ code, and it appears under its name only when it is whole.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 import yaml
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
+from motion_policy.documents import parse_yaml, read_yaml
 from motion_policy.errors import UserError
+from motion_policy.files import FileError, new_folder, write_text
 from motion_policy.policies.base import FORMAT, Model, Policy, PolicySpec
-from motion_policy.policies.folders import whole_folder
-from motion_policy.policies.kinds import make_model
-from motion_policy.robot import RobotSpec, robot_spec_from_yaml
-from motion_policy.robot.load import first_error_line
+from motion_policy.policies.kinds import make_model, model_on_paper
+from motion_policy.policies.processor import forbid_tf32
+from motion_policy.policies.weights_file import (
+    check_shapes,
+    read_shapes,
+    read_tensors,
+    usable_weight,
+)
+from motion_policy.robot import RobotSpec
+from motion_policy.robot.load import first_error_line, robot_spec_from
 from motion_policy.share import share_dir
 
 SPEC_FILE = 'policy.yaml'
@@ -46,23 +52,39 @@ def load_policy(folder: str | Path, device: str | torch.device = 'cpu') -> Polic
 
 
 def load_model(folder: str | Path, device: str | torch.device = 'cpu') -> Model:
-    """The model in a checkpoint folder, policy or not, in eval mode. Raises CheckpointError."""
+    """The model in a checkpoint folder, policy or not, in eval mode. Raises CheckpointError.
+
+    On a GPU the process computes in float32 from then on, without TF32.
+    """
     path = find_checkpoint(folder)
-    model = model_without_weights(path)
-    _load_weights(model, path / WEIGHTS_FILE)
+    paper, weights_path = model_on_paper_in(path), path / WEIGHTS_FILE
+    expected = paper.state_dict()
+    try:
+        check_shapes(expected, read_shapes(weights_path), weights_path, paper.kind)
+        weights = {
+            key: usable_weight(f"{weights_path}: key '{key}'", weight, expected[key])
+            for key, weight in read_tensors(weights_path).items()
+        }
+    except UserError as error:
+        raise CheckpointError(str(error)) from None
+    model = make_model(paper.spec)
+    model.load_state_dict(weights)
     model.source = str(folder)
+    forbid_tf32(torch.device(device))
     return model.to(device).eval()
 
 
-def model_without_weights(path: Path) -> Model:
-    """A fresh model as `policy.yaml` in a folder describes it. Raises CheckpointError."""
+def model_on_paper_in(path: Path) -> Model:
+    """Names and shapes of the model that `policy.yaml` in a folder describes, which take no
+    memory whatever the file says. Raises CheckpointError.
+    """
     spec = read_policy_spec(path)
     try:
-        return make_model(spec)
+        return model_on_paper(spec)
     except ValidationError as error:
         source = f'{path / SPEC_FILE}: hyper'
         raise CheckpointError(first_error_line(error, spec.hyper, source)) from None
-    except UserError as error:
+    except ValueError as error:
         raise CheckpointError(f'{path / SPEC_FILE}: {error}') from None
 
 
@@ -83,18 +105,15 @@ def read_policy_spec(folder: str | Path) -> PolicySpec:
     """What `policy.yaml` in the folder says, validated."""
     path = Path(folder) / SPEC_FILE
     try:
-        content = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CheckpointError(f'{path}: cannot be read: {_one_line(error)}') from None
-    if not isinstance(content, dict):
-        raise CheckpointError(f'{path}: expected keys and values, found {type(content).__name__}')
+        content = read_yaml(path, f'the {SPEC_FILE} of a checkpoint')
+    except FileError as error:
+        raise CheckpointError(str(error)) from None
     if content.get('format') != FORMAT:
         raise CheckpointError(
             f"{path}: format is '{content.get('format')}', this version reads '{FORMAT}'"
         )
     try:
-        robot = yaml.safe_dump(content.get('robot'), sort_keys=False)
-        content['robot'] = robot_spec_from_yaml(robot, f'{path}: robot')
+        content['robot'] = robot_spec_from(content.get('robot'), f'{path}: robot')
         return PolicySpec(**content)
     except ValidationError as error:
         raise CheckpointError(first_error_line(error, content, path)) from None
@@ -129,23 +148,19 @@ def save_spec(spec: PolicySpec, folder: str | Path) -> Path:
     known = read_policy_spec(path.parent)
     if (spec.kind, spec.hyper) != (known.kind, known.hyper):
         raise CheckpointError(f'{path}: is of another model, its weights would not fit')
-    part = path.with_name(f'.{SPEC_FILE}.{os.getpid()}.part')
     try:
-        part.write_text(spec_to_yaml(spec), encoding='utf-8')
-        os.replace(part, path)
-    except OSError as error:
-        raise CheckpointError(f'{path}: cannot be written: {_one_line(error)}') from None
-    finally:
-        part.unlink(missing_ok=True)
+        write_text(path, spec_to_yaml(spec))
+    except FileError as error:
+        raise CheckpointError(str(error)) from None
     return path
 
 
 @contextlib.contextmanager
 def _checkpoint_folder(path: Path) -> Iterator[Path]:
     try:
-        with whole_folder(path, (SPEC_FILE, WEIGHTS_FILE), 'a checkpoint') as part:
+        with new_folder(path, may_hold=(SPEC_FILE, WEIGHTS_FILE), what='a checkpoint') as part:
             yield part
-    except UserError as error:
+    except FileError as error:
         raise CheckpointError(str(error)) from None
 
 
@@ -161,7 +176,7 @@ def spec_to_yaml(spec: PolicySpec) -> str:
     """The text of `policy.yaml`; `read_policy_spec` gives the same spec back."""
     absent = {'foresight'} if spec.foresight is None else set()
     content = spec.model_dump(mode='json', exclude={'robot', *absent})
-    content['robot'] = yaml.safe_load(spec.robot.to_yaml())
+    content['robot'] = parse_yaml(spec.robot.to_yaml(), 'robot')
     return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=99)
 
 
@@ -185,29 +200,3 @@ def check_robot(policy: Model, robot: RobotSpec) -> None:
                 f"{policy.source}: camera '{name}' was {then.width}x{then.height} in training, "
                 f"'{robot.name}' has {now.width}x{now.height}: another shape of image"
             )
-
-
-def _load_weights(policy: Model, path: Path) -> None:
-    try:
-        weights = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f'{path}: cannot be read: {_one_line(error)}') from None
-    expected = policy.state_dict()
-    for key, value in expected.items():
-        if key not in weights:
-            raise CheckpointError(f"{path}: key '{key}' is missing")
-        if weights[key].shape != value.shape:
-            raise CheckpointError(
-                f"{path}: key '{key}' has shape {tuple(weights[key].shape)}, "
-                f'policy.yaml asks for {tuple(value.shape)}'
-            )
-        if not torch.isfinite(weights[key]).all():
-            raise CheckpointError(f"{path}: key '{key}' holds values that are not finite")
-    for key in weights:
-        if key not in expected:
-            raise CheckpointError(f"{path}: key '{key}' does not belong to a {policy.kind}")
-    policy.load_state_dict(weights)
-
-
-def _one_line(error: Exception) -> str:
-    return ' '.join(str(error).split())[:200]

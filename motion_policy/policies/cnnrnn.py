@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
+from motion_policy.declared import Declared
 from motion_policy.policies.base import PolicySpec
 from motion_policy.policies.conv_trunk import (
     Norm,
@@ -23,6 +24,7 @@ from motion_policy.policies.conv_trunk import (
     linear_block,
     smallest_map,
 )
+from motion_policy.policies.limits import MOST_UNITS
 from motion_policy.policies.recurrent import (
     Images,
     RecurrentNetwork,
@@ -33,13 +35,11 @@ from motion_policy.policies.recurrent import (
 )
 
 
-class CNNRNNConfig(BaseModel):
+class CNNRNNConfig(Declared):
     """The hyper-parameters of both. `reference` gives the activations of the original."""
 
-    model_config = ConfigDict(extra='forbid', frozen=True)
-
-    rec_dim: int = Field(default=50, ge=1, description='units of the LSTM')
-    feat_dim: int = Field(default=10, ge=1, description='image features per camera')
+    rec_dim: int = Field(default=50, ge=1, le=MOST_UNITS, description='units of the LSTM')
+    feat_dim: int = Field(default=10, ge=1, le=MOST_UNITS, description='image features per camera')
     reference: bool = Field(
         default=False,
         description='Tanh (ReLU in CNNRNNLN) on the joint and image outputs, as in the original; '

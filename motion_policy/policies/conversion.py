@@ -17,8 +17,11 @@ from torch import Tensor
 
 from motion_policy.errors import UserError
 from motion_policy.policies.base import Model
+from motion_policy.policies.kinds import make_model
 from motion_policy.policies.normalisation import Statistics
 from motion_policy.robot import RobotSpec
+from motion_policy.robot.placeholder import PLACEHOLDER
+from motion_policy.robot.units import UnitConversion
 
 Bounds = npt.NDArray[np.float64]
 Named = dict[str, tuple[str, Tensor]]  # our key: (where it comes from, in words; the weight)
@@ -37,17 +40,18 @@ class Conversion:
     notes: list[str] = field(default_factory=list)
 
 
-def fill(model: Model, weights: Named, source: str, theirs: Callable[[str], str]) -> None:
-    """Put the weights into the model, every one of the shape that it has there.
+def fill(paper: Model, weights: Named, source: str, theirs: Callable[[str], str]) -> Model:
+    """Make the model and put the weights into it, every one of the shape that it has there.
 
     Args:
+        paper: the model on paper.
         source: what they come from, in words: 'SARNN'.
         theirs: what a key of ours is called in the file, and in which: "FILE: key 'KEY'".
 
     Raises:
-        UserError: a weight is missing, of another shape, or one too many.
+        UserError: a weight is missing, of another shape or kind, or one too many.
     """
-    expected = model.state_dict()
+    expected = paper.state_dict()
     for key, value in expected.items():
         if key not in weights:
             raise UserError(f'{theirs(key)} is missing, a {source} has it')
@@ -57,10 +61,14 @@ def fill(model: Model, weights: Named, source: str, theirs: Callable[[str], str]
                 f'{origin} has shape {tuple(weight.shape)}, a {source} of these sizes has '
                 f'{tuple(value.shape)}'
             )
+        if weight.is_floating_point() != value.is_floating_point():
+            raise UserError(f'{origin} is of {weight.dtype}, a {source} has {value.dtype}')
     for key, (origin, _) in weights.items():
         if key not in expected:
             raise UserError(f'{origin} does not belong to a {source}')
+    model = make_model(paper.spec)
     model.load_state_dict({key: weight for key, (_, weight) in weights.items()})
+    return model
 
 
 def reach(values: Statistics, ends: Bounds | None) -> Bounds:
@@ -100,15 +108,18 @@ def held_against(
     image_size: tuple[int, int],
     joints: int,
     bounds: Bounds,
+    units: UnitConversion | None = None,
 ) -> list[str]:
     """Notes on how a robot differs from what the model was trained with.
 
     Args:
         image_size: height, width that the model sees.
         bounds: least and greatest position of the training data, (2, joints) or (2, 1).
+        units: how these become the robot's; None: they are.
 
     Raises:
-        UserError: other joints than `joints`, or a camera that it does not have.
+        UserError: other joints than `joints`, a camera that it does not have, or positions that
+            no motion of it reaches.
     """
     names = robot.joints.names
     if len(names) != joints:
@@ -122,6 +133,9 @@ def held_against(
             known = ', '.join(robot.cameras) or 'none'
             raise UserError(f"camera '{camera}': robot '{robot.name}' has: {known}")
         notes += _stretched(robot, camera, image_size)
+    if units is not None and robot.name != PLACEHOLDER:
+        notes += units.check(bounds[0], bounds[1], 'the training data')
+        bounds = np.sort(units.positions(bounds), axis=0)
     return notes + _beyond_limits(robot, bounds)
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from motion_policy import __version__
 from motion_policy.errors import UserError
+from motion_policy.files import shown
 from motion_policy.policies.act_names import Names, act_names, as_ours
 from motion_policy.policies.act_stats import ActStats
 from motion_policy.policies.base import PolicySpec
@@ -32,7 +33,7 @@ from motion_policy.policies.conversion import (
     reach,
     surely_reached,
 )
-from motion_policy.policies.kinds import make_model
+from motion_policy.policies.kinds import model_on_paper
 from motion_policy.policies.normalisation import Normalisation, Spread
 from motion_policy.policies.torch_files import float_weights, read_torch_file
 from motion_policy.robot import RobotSpec
@@ -86,7 +87,14 @@ class _Source:
     def count(self, pattern: str) -> int:
         """How many numbers there are, from 0 on, in keys that begin like `pattern`."""
         starts = (re.match(PREFIX + pattern, key) for key in self.weights)
-        return 1 + max((int(start[1]) for start in starts if start), default=-1)
+        found = {start[1]: start[0] for start in starts if start}
+        for number, start in found.items():
+            if len(number) > len(str(len(found))) or int(number) >= len(found):
+                raise UserError(
+                    f"{self.path}: has the key '{shown(start)}...', but {len(found)} of that kind "
+                    'in all, expected them from 0 on'
+                )
+        return len(found)
 
     def drop(self, pattern: str) -> bool:
         """Forget the weights whose keys begin so; whether there were any."""
@@ -111,13 +119,13 @@ def convert_act(path: str | Path, options: ActOptions) -> Conversion:
     backbones = source.count(r'backbones\.(\d+)\.')
     spec = _spec(source, options, robot, normalisation, _hyper(source, options, backbones))
     try:
-        model = make_model(spec)
+        paper = model_on_paper(spec)
     except ValidationError as error:
         raise UserError(first_error_line(error, spec.hyper, source.path)) from None
     theirs = act_names(backbones)
     named = _named(source, theirs)
-    fill(
-        model,
+    model = fill(
+        paper,
         named,
         'policy of ACT',
         lambda key: f"{source.path}: key '{theirs.theirs(key.removeprefix(NETWORK))}'",
@@ -148,7 +156,7 @@ def _named(source: _Source, names: Names) -> Named:
     for key, weight in source.weights.items():
         ours = names.ours(key)
         if ours is None:
-            raise UserError(f"{source.path}: key '{key}' does not belong to an ACT policy")
+            raise UserError(f"{source.path}: key '{shown(key)}' does not belong to an ACT policy")
         named[NETWORK + ours] = (f"{source.path}: key '{key}'", as_ours(ours, weight))
     return named
 
@@ -164,7 +172,7 @@ def _read(path: Path) -> _Source:
     source = _Source(path, {k: w for k, w in weights.items() if not UNUSED.search(k)})
     for key in ('query_embed.weight', 'transformer.decoder.norm.weight', 'action_head.weight'):
         if PREFIX + key not in weights:
-            found = ', '.join(list(weights)[:3])
+            found = shown(', '.join(list(weights)[:3]))
             raise UserError(
                 f"{path}: has the keys {found}, ...; '{PREFIX}{key}' of an ACT policy is missing"
             )

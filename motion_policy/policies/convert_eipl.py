@@ -30,7 +30,7 @@ from motion_policy.policies.conversion import (
 )
 from motion_policy.policies.eipl_layout import Layout, layout_of, layout_of_rnn
 from motion_policy.policies.eipl_weights import EiplWeights
-from motion_policy.policies.kinds import make_model
+from motion_policy.policies.kinds import model_on_paper
 from motion_policy.policies.normalisation import Normalisation, Range
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.load import first_error_line
@@ -86,7 +86,7 @@ def convert_eipl(
     notes += _check_robot(robot, camera, layout, options)
     spec = _spec(eipl, options, layout, camera, robot, ranges)
     try:
-        model = make_model(spec)
+        paper = model_on_paper(spec)
     except ValidationError as error:
         raise UserError(first_error_line(error, spec.hyper, eipl.path)) from None
     weights: Named = {}
@@ -97,7 +97,7 @@ def convert_eipl(
     if eipl.family in RNNS:
         weights |= _feature_range(eipl, options, layout, notes)
     families = ' with a '.join(source.family for source, _ in parts)
-    fill(model, weights, families, lambda key: _theirs(key, parts))
+    model = fill(paper, weights, families, lambda key: _theirs(key, parts))
     return Conversion(model.eval(), notes)
 
 

@@ -8,17 +8,19 @@ place for (robot, rate) lies beside its files in our own `policy.yaml`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
 from motion_policy import __version__
 from motion_policy.errors import UserError
+from motion_policy.files import is_there, shown
 from motion_policy.policies.act import ACTPolicy
 from motion_policy.policies.act_names import LEROBOT, as_ours, as_theirs
 from motion_policy.policies.base import Model, PolicySpec
@@ -34,7 +36,15 @@ from motion_policy.policies.conversion import (
     reach,
     surely_reached,
 )
-from motion_policy.policies.kinds import make_model
+from motion_policy.policies.kinds import model_on_paper
+from motion_policy.policies.lerobot_config import (
+    HYPER,
+    THEIRS,
+    features,
+    image_size,
+    played,
+    unknown_keys,
+)
 from motion_policy.policies.lerobot_folder import (
     ACTION,
     CONFIG_FILE,
@@ -46,45 +56,24 @@ from motion_policy.policies.lerobot_folder import (
     read_lerobot_folder,
     write_lerobot_folder,
 )
+from motion_policy.policies.lerobot_processors import INPUT_STEP, PROCESSORS
 from motion_policy.policies.normalisation import Normalisation, Range, Spread
 from motion_policy.robot import RobotSpec
+from motion_policy.robot.joint_order import joint_order
 from motion_policy.robot.load import first_error_line
 from motion_policy.robot.placeholder import placeholder_robot
+from motion_policy.robot.units import UnitConversion, Units, unit_conversion
 
 RATE = 50.0  # Hz, where nothing says it: that of ALOHA
 POSITIONS = 'model.vae_encoder_pos_enc'  # a table that both sides make anew
 
-# Of their configuration: what this ACT can do; their default where a file does not say it.
-ONLY = {
-    'type': ('act',),
-    'n_obs_steps': (1,),
-    'pre_norm': (False,),
-    'feedforward_activation': ('relu',),
-    'replace_final_stride_with_dilation': (False, 0),
-    'vision_backbone': ('resnet18', 'resnet34', 'resnet50'),
-    'use_peft': (False,),
-}
-HYPER = {
-    'chunk': ('chunk_size', 100),
-    'hidden_dim': ('dim_model', 512),
-    'heads': ('n_heads', 8),
-    'feedforward_dim': ('dim_feedforward', 3200),
-    'encoder_layers': ('n_encoder_layers', 4),
-    'decoder_layers': ('n_decoder_layers', 1),
-    'dropout': ('dropout', 0.1),
-    'latent_dim': ('latent_dim', 32),
-    'posterior': ('use_vae', True),
-    'posterior_layers': ('n_vae_encoder_layers', 4),
-    'backbone': ('vision_backbone', 'resnet18'),
-}
 
-# What ACT here does not need, and LeRobot gets back as it was; its defaults for our own policies.
-THEIRS = {
-    'temporal_ensemble_coeff': None,
-    'kl_weight': 10.0,
-    'optimizer_lr': 1e-5,
-    'optimizer_lr_backbone': 1e-5,
-    'optimizer_weight_decay': 1e-4,
+JOINT_AXES = {
+    'model.action_head.weight': 0,
+    'model.action_head.bias': 0,
+    'model.encoder_robot_state_input_proj.weight': 1,
+    'model.vae_encoder_robot_state_input_proj.weight': 1,
+    'model.vae_encoder_action_input_proj.weight': 1,
 }
 
 
@@ -94,12 +83,17 @@ class LeRobotOptions:
 
     `cameras` are names for its cameras, in its order; () keeps its own. `robot` and `rate` [Hz]
     None: those of the policy that was turned into this folder, else a placeholder and what the
-    training environment says.
+    training environment says. `joints` are the folder's names for joints of the robot, where they
+    differ; `units` what it counts positions in, None: those of the robot; `grippers` what closed
+    and open of one stand for: see `unit_conversion`.
     """
 
     cameras: tuple[str, ...] = ()
     robot: RobotSpec | None = None
     rate: float | None = None
+    joints: Mapping[str, str] = field(default_factory=dict)
+    units: Units | None = None
+    grippers: tuple[float, float] | None = None
 
 
 def from_lerobot(path: str | Path, options: LeRobotOptions) -> Conversion:
@@ -109,39 +103,45 @@ def from_lerobot(path: str | Path, options: LeRobotOptions) -> Conversion:
         UserError: no such folder, another kind of policy, or options that do not fit it.
     """
     folder = read_lerobot_folder(path)
-    images, joints = _features(folder)
+    images, joints = features(folder)
     cameras, notes = _cameras(folder, options, list(images))
-    image_size = _image_size(folder, images)
-    normalisation = Normalisation(
+    notes = [*folder.notes, *notes, *played(folder), *unknown_keys(folder)]
+    size = folder.resized or image_size(folder, images)
+    hyper = _hyper(folder, list(images))
+    origin = _origin(folder, cameras, joints, notes)
+    rate = _rate(folder, options, origin, notes)
+    theirs = Normalisation(
         qpos=_spread(folder.inputs, STATE, 'STATE', joints),
         action=_spread(folder.outputs, ACTION, 'ACTION', joints),
     )
-    origin = _origin(folder, cameras, joints, notes)
-    rate = _rate(folder, options, origin, notes)
     robot = options.robot or (origin.robot if origin else None)
+    order = _order(folder, options, origin, robot, notes)
     if robot is None:
-        bounds = both_reach(*(reach(*known) for known in _known(folder, normalisation)))
-        robot = placeholder_robot(bounds.T, dict.fromkeys(cameras, image_size), rate)
-        notes.append(made_up(robot, image_size))
+        bounds = both_reach(*(reach(*known) for known in _known(folder, theirs)))
+        robot = placeholder_robot(bounds.T, dict.fromkeys(cameras, size), rate)
+        notes.append(made_up(robot, size))
+        conversion = unit_conversion(robot, options.units, options.grippers)
     else:
-        bounds = both_reach(*(surely_reached(*known) for known in _known(folder, normalisation)))
-        notes += held_against(robot, cameras, image_size, joints, bounds)
+        bounds = both_reach(*(surely_reached(*known) for known in _known(folder, theirs)))
+        conversion = unit_conversion(robot, options.units, options.grippers)
+        args = (cameras, size, joints, bounds[:, order], conversion)
+        notes += held_against(robot, *args)
     content: dict[str, Any] = {
         'kind': 'act',
         'rate': rate,
         'cameras': cameras,
-        'image_size': image_size,
+        'image_size': size,
         'target': origin.target if origin else 'action',
-        'hyper': _hyper(folder, list(images)),
-        'normalisation': normalisation,
+        'hyper': hyper,
+        'normalisation': _as_ours(theirs, order, conversion),
         **_provenance(folder, origin, robot),
     }
     try:
-        model = make_model(PolicySpec(**content, robot=robot))
+        paper = model_on_paper(PolicySpec(**content, robot=robot))
     except ValidationError as error:
         where = folder.path / CONFIG_FILE
         raise UserError(first_error_line(error, content, where)) from None
-    _put_weights(folder, model)
+    model = _with_weights(folder, paper, order)
     return Conversion(model.eval(), notes)
 
 
@@ -170,56 +170,23 @@ def to_lerobot(policy: Model, path: str | Path) -> tuple[Path, list[str]]:
     return folder, notes
 
 
-def _features(folder: LeRobotFolder) -> tuple[dict[str, tuple[int, ...]], int]:
-    """Shapes of the image features, in order, and the number of joints."""
-    where, config = folder.path / CONFIG_FILE, folder.config
-    for key, allowed in ONLY.items():
-        value = config.get(key, allowed[0])
-        if value not in allowed:
-            raise UserError(
-                f'{where}: {key} is {value!r}, expected {" or ".join(map(repr, allowed))}'
-            )
-    inputs = _shapes(folder, 'input')
-    joints, actions = inputs.pop(STATE, ()), _shapes(folder, 'output').get(ACTION, ())
-    if len(joints) != 1 or joints != actions:
-        raise UserError(
-            f'{where}: {STATE} has the shape {list(joints)}, {ACTION} {list(actions)}; expected '
-            'one value for each joint in both'
-        )
-    for key in inputs:
-        if key == 'observation.environment_state':
-            raise UserError(f'{where}: has the input {key}, expected joints and cameras')
-    images = {key: shape for key, shape in inputs.items() if key.startswith('observation.image')}
-    if not images:
-        raise UserError(f'{where}: has no camera, expected {IMAGE}NAME among its inputs')
-    return images, joints[0]
-
-
-def _shapes(folder: LeRobotFolder, side: str) -> dict[str, tuple[int, ...]]:
-    """Shape of every feature: `input_features`, before 2025 `input_shapes`."""
-    where = folder.path / CONFIG_FILE
-    features = folder.config.get(f'{side}_features') or folder.config.get(f'{side}_shapes')
-    if not isinstance(features, dict):
-        raise UserError(f'{where}: {side}_features is missing')
-    found = {}
-    for key, feature in features.items():
-        shape = feature.get('shape') if isinstance(feature, dict) else feature
-        if not isinstance(shape, list) or not all(isinstance(size, int) for size in shape):
-            raise UserError(f'{where}: {side}_features: {key} has the shape {shape!r}')
-        found[str(key)] = tuple(shape)
-    return found
-
-
 def _cameras(
     folder: LeRobotFolder, options: LeRobotOptions, images: list[str]
 ) -> tuple[tuple[str, ...], list[str]]:
-    cameras = tuple(key.removeprefix(IMAGE).removeprefix('observation.') for key in images)
+    """The names of cameras that the robot had, which may not be those that the policy has."""
+    robots = {ours: theirs for theirs, ours in folder.renamed.items()}
+    outside = [robots.get(key, key) for key in images]
+    cameras = tuple(key.removeprefix(IMAGE).removeprefix('observation.') for key in outside)
     if options.cameras and len(options.cameras) != len(cameras):
         raise UserError(
             f'--cameras: found {len(options.cameras)} ({", ".join(options.cameras)}), '
             f'{folder.path} has {len(cameras)}: {", ".join(cameras)}'
         )
-    renamed = [f'{theirs} as {ours}' for theirs, ours in folder.renamed.items() if ours in images]
+    renamed = [
+        f'{theirs} as {ours}'
+        for theirs, ours in folder.renamed.items()
+        if ours in (*images, STATE)
+    ]
     if renamed and not options.cameras:
         return cameras, [
             f'{folder.path}: LeRobot gave it {", ".join(renamed)}; --cameras takes other names'
@@ -227,20 +194,49 @@ def _cameras(
     return options.cameras or cameras, []
 
 
-def _image_size(folder: LeRobotFolder, images: dict[str, tuple[int, ...]]) -> tuple[int, int]:
-    (key, shape), *others = images.items()
-    if len(shape) != 3 or shape[0] != 3:
+def _order(
+    folder: LeRobotFolder,
+    options: LeRobotOptions,
+    origin: PolicySpec | None,
+    robot: RobotSpec | None,
+    notes: list[str],
+) -> list[int]:
+    """Which of the folder's columns each joint of the robot is; where it names them, by name."""
+    joints = folder.weights['model.action_head.bias'].shape[0]
+    as_they_are = list(range(joints))
+    if robot is None or len(robot.joints.names) != joints:
+        return as_they_are  # the latter is refused in a moment
+    if origin is not None:
+        where, names = folder.path / SPEC_FILE, origin.robot.joints.names
+        order = joint_order(names, robot.joints.names, str(where), options.joints)
+        if order is not None and order != as_they_are:
+            notes.append(f'{where}: its joints stand in another order than the robot: by name')
+        return order or as_they_are
+    if not folder.action_names:
+        return as_they_are
+    where = folder.path / f'{PROCESSORS[INPUT_STEP]}.json: action_names'
+    order = joint_order(folder.action_names, robot.joints.names, str(where), options.joints)
+    if order is not None and order != as_they_are:
         raise UserError(
-            f'{folder.path / CONFIG_FILE}: {key} has the shape {list(shape)}, expected '
-            '[3, height, width]'
+            f'{where}: {", ".join(folder.action_names)}; the robot has '
+            f'{", ".join(robot.joints.names)}; in which order its state is, nothing says: '
+            'expected a robot spec with the joints in this order'
         )
-    for other, its in others:
-        if its != shape:
-            raise UserError(
-                f'{folder.path / CONFIG_FILE}: {key} has the shape {list(shape)}, {other} '
-                f'{list(its)}; expected images of one size'
-            )
-    return shape[1], shape[2]
+    return as_they_are
+
+
+def _as_ours(theirs: Normalisation, order: list[int], units: UnitConversion) -> Normalisation:
+    """Means and deviations in the order and the units of the robot: the same network values."""
+
+    def converted(values: Any) -> Spread:
+        mean, std = (np.array(numbers)[order] for numbers in (values.offset, values.scale))
+        if not units.changes:
+            return Spread(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+        return Spread(
+            mean=tuple(units.positions(mean).tolist()), std=tuple(units.speeds(std).tolist())
+        )
+
+    return Normalisation(qpos=converted(theirs.qpos), action=converted(theirs.action))
 
 
 def _spread(statistics: Statistics, feature: str, kind: str, joints: int) -> Spread:
@@ -270,7 +266,7 @@ def _origin(
     folder: LeRobotFolder, cameras: tuple[str, ...], joints: int, notes: list[str]
 ) -> PolicySpec | None:
     """The spec of our policy that was turned into this folder, if it was."""
-    if not (folder.path / SPEC_FILE).is_file():
+    if not is_there(folder.path / SPEC_FILE):
         return None
     spec = read_policy_spec(folder.path)
     if spec.kind == 'act' and spec.cameras == cameras and len(spec.robot.joints.names) == joints:
@@ -323,22 +319,31 @@ def _provenance(
     }
 
 
-def _put_weights(folder: LeRobotFolder, model: Model) -> None:
+def _with_weights(folder: LeRobotFolder, paper: Model, order: list[int]) -> Model:
     named: Named = {}
     for key, weight in folder.weights.items():
         if key == POSITIONS:
             continue
         ours = LEROBOT.ours(key)
         if ours is None:
-            raise UserError(f"{folder.path}: key '{key}' does not belong to an ACT policy")
-        named[f'network.{ours}'] = (f"{folder.path}: key '{key}'", as_ours(ours, weight))
+            raise UserError(f"{folder.path}: key '{shown(key)}' does not belong to an ACT policy")
+        weight = _reordered(key, as_ours(ours, weight), order)
+        named[f'network.{ours}'] = (f"{folder.path}: key '{key}'", weight)
     prefix = 'network.'
-    fill(
-        model,
+    return fill(
+        paper,
         named,
         'policy with this config.json',
         lambda key: f"{folder.path}: key '{LEROBOT.theirs(key.removeprefix(prefix))}'",
     )
+
+
+def _reordered(key: str, weight: Tensor, order: list[int]) -> Tensor:
+    """A weight with the joints in the robot's order, if it has any."""
+    axis = JOINT_AXES.get(key)
+    if axis is None or weight.ndim <= axis or weight.shape[axis] != len(order):
+        return weight
+    return weight.index_select(axis, torch.tensor(order))
 
 
 def _refuse_what_lerobot_has_not(policy: ACTPolicy) -> None:

@@ -8,7 +8,6 @@ content is refused with one line.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from motion_policy.documents import read_json
 from motion_policy.errors import UserError
+from motion_policy.files import is_there
 from motion_policy.policies.torch_files import float_weights, read_torch_file
 
 ARGUMENTS_FILE = 'args.json'
@@ -92,13 +93,13 @@ def read_eipl_weights(path: str | Path, arguments: str | Path | None = None) -> 
     for key in POSITIONS:
         kept.pop(key, None)
     file = source.with_name(ARGUMENTS_FILE) if arguments is None else Path(arguments)
-    found_file = file if arguments is not None or file.is_file() else None
+    found_file = file if arguments is not None or is_there(file) else None
     return EiplWeights(
         path=source,
         family=_family(source, kept),
         weights=kept,
         grid=None if grid is None or grid.ndim != 3 else (grid.shape[1], grid.shape[2]),
-        arguments={} if found_file is None else _read_arguments(found_file),
+        arguments={} if found_file is None else read_json(found_file),
         arguments_path=found_file,
         metrics=_metrics(content),
     )
@@ -120,16 +121,6 @@ def _family(path: Path, weights: dict[str, Tensor]) -> str:
         return f'{size}CAE{"BN" if "encoder.1.running_mean" in weights else ""}'
     found = ', '.join(map(str, list(weights)[:4])) or 'nothing'
     raise UserError(f'{path}: has the keys {found}, ...; expected those of {", ".join(FAMILIES)}')
-
-
-def _read_arguments(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
-        raise UserError(f'{path}: cannot be read: {" ".join(str(error).split())[:200]}') from None
-    if not isinstance(content, dict):
-        raise UserError(f'{path}: holds {type(content).__name__}, expected names and values')
-    return content
 
 
 def _metrics(content: dict[str, Any]) -> dict[str, float]:

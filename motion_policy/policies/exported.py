@@ -7,6 +7,7 @@ What is written is read back and run before anybody is told that it is there.
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import tempfile
@@ -20,6 +21,7 @@ import torch
 from torch import Tensor
 
 from motion_policy.errors import UserError
+from motion_policy.files import check_output, naming_errors, settle
 from motion_policy.policies.backends import Checks
 from motion_policy.policies.backends_graph import (
     Step,
@@ -62,20 +64,17 @@ def export_policy(policy: Policy, to: str, path: Path) -> Exported:
     path = path.expanduser()
     if path.suffix != ENDINGS[to]:
         raise UserError(f'{path}: expected a name that ends in {ENDINGS[to]}')
-    if not path.parent.is_dir():
-        raise UserError(f'{path}: no such folder {path.parent}')
-    with tempfile.TemporaryDirectory(prefix='.export.', dir=path.parent) as folder:
-        part = Path(folder) / path.name
+    for name in (path, path.with_suffix('.json')):
+        check_output(name)
+    folder = tempfile.TemporaryDirectory(prefix='.export.', dir=path.parent)
+    with naming_errors(path, Path(folder.name)), folder:
+        part = Path(folder.name) / path.name
         compute = _WRITERS[to](policy, part)
         difference = Checks(policy).difference(GraphStep(policy, to, 'float32', compute))
         part.with_suffix('.json').write_text(json.dumps(_facts(policy), indent=2) + '\n')
-        files = []
-        for file in sorted(Path(folder).iterdir()):
-            target = path.parent / file.name
-            if target.is_dir():
-                raise UserError(f'{target}: is a folder, expected a file or nothing')
-            shutil.move(file, target)
-            files.append(target)
+        files = [path.parent / file.name for file in sorted(part.parent.iterdir())]
+        for target in files:
+            settle(part.parent / target.name, target)
     return Exported(tuple(files), difference)
 
 
@@ -109,8 +108,11 @@ def _write_openvino(policy: Policy, path: Path) -> Compute:
     import openvino
 
     model = openvino.Core().read_model(model=export_onnx(policy))
-    openvino.save_model(model, path, compress_to_fp16=False)
-    return run_openvino(path, step_names(policy), 'float32')
+    try:
+        openvino.save_model(model, path, compress_to_fp16=False)
+    except RuntimeError as error:  # a stream of C++ does not say more
+        raise UserError(f'{path.name}: cannot be written: {error}') from None
+    return run_openvino(path, step_names(policy), 'float32')[0]
 
 
 @torch.no_grad()
@@ -120,7 +122,10 @@ def _write_torchscript(policy: Policy, path: Path) -> Compute:
         warnings.simplefilter('ignore')  # of what tracing takes for constant: here it is
         # Its own comparison allows less than float32 rounding; ours follows.
         traced = torch.jit.trace(step, tuple(example), check_trace=False)
-        torch.jit.save(torch.jit.freeze(traced.eval()), str(path))
+        # Given a name instead, torch ends the process when the disk is full.
+        content = io.BytesIO()
+        torch.jit.save(torch.jit.freeze(traced.eval()), content)
+        path.write_bytes(content.getvalue())
         return _run_torch(torch.jit.load(str(path)))
 
 

@@ -7,13 +7,13 @@ The limits come from episodes that the checkpoint did not learn from, and that w
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from motion_policy.declared import Declared
 
 
-class ForesightLimits(BaseModel):
+class ForesightLimits(Declared):
     """Limits of the errors of a prediction, by channel and by how far ahead it is."""
-
-    model_config = ConfigDict(extra='forbid', frozen=True)
 
     floor: float = Field(gt=0, description='added to what errors are divided by')
     scales: dict[str, tuple[float, ...]] = Field(

@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
+from motion_policy.declared import Declared
 from motion_policy.errors import UserError
 from motion_policy.policies.base import Model, PolicySpec
 from motion_policy.policies.frame_coder import (
@@ -26,6 +27,7 @@ from motion_policy.policies.frame_coder import (
 )
 from motion_policy.policies.frame_lstm import CodeLSTM, GaussianLSTM, State
 from motion_policy.policies.frame_packed import PackedDecoder, PackedEncoder
+from motion_policy.policies.limits import MOST_LAYERS, MOST_STEPS, MOST_UNITS
 from motion_policy.policies.normalisation import resize_images, to_unit_images
 
 Coders = tuple[Encoder, Decoder] | tuple[PackedEncoder, PackedDecoder]
@@ -34,19 +36,21 @@ AT_ONCE = 64  # rollouts that are computed side by side
 INITIAL_SPREAD = 0.02  # standard deviation of fresh weights
 
 
-class FramePredictorConfig(BaseModel):
+class FramePredictorConfig(Declared):
     """The hyper-parameters of a frame predictor; the defaults are the published ones."""
 
-    model_config = ConfigDict(extra='forbid', frozen=True)
-
     coder: Coder = Field(default='dcgan', description='vgg costs seven times as much')
-    channels: int = Field(default=64, ge=1, description='of the largest maps')
-    code_dim: int = Field(default=128, ge=1, description='values that a frame becomes')
-    latent_dim: int = Field(default=64, ge=1, description='values of the latent of a step')
-    hidden_dim: int = Field(default=256, ge=1, description='units of every LSTM')
-    predictor_layers: int = Field(default=2, ge=1)
-    posterior_layers: int = Field(default=1, ge=1)
-    prior_layers: int = Field(default=1, ge=1, description='of a learned prior')
+    channels: int = Field(default=64, ge=1, le=MOST_UNITS, description='of the largest maps')
+    code_dim: int = Field(
+        default=128, ge=1, le=MOST_UNITS, description='values that a frame becomes'
+    )
+    latent_dim: int = Field(
+        default=64, ge=1, le=MOST_UNITS, description='values of the latent of a step'
+    )
+    hidden_dim: int = Field(default=256, ge=1, le=MOST_UNITS, description='units of every LSTM')
+    predictor_layers: int = Field(default=2, ge=1, le=MOST_LAYERS)
+    posterior_layers: int = Field(default=1, ge=1, le=MOST_LAYERS)
+    prior_layers: int = Field(default=1, ge=1, le=MOST_LAYERS, description='of a learned prior')
     prior: Literal['fixed', 'learned'] = Field(
         default='fixed', description='of the latent: N(0, 1), or told by the frames before'
     )
@@ -56,8 +60,10 @@ class FramePredictorConfig(BaseModel):
     condition_of: Literal['before', 'target'] = Field(
         default='before', description='the row that leads to a frame, or the one of the frame'
     )
-    past: int = Field(default=2, ge=1, description='frames that are seen')
-    future: int = Field(default=10, ge=1, description='frames that are predicted in training')
+    past: int = Field(default=2, ge=1, le=MOST_STEPS, description='frames that are seen')
+    future: int = Field(
+        default=10, ge=1, le=MOST_STEPS, description='frames that are predicted in training'
+    )
     skip: Literal['last', 'published'] = Field(
         default='last', description='whose skips stay: the last frame seen, or the one before'
     )

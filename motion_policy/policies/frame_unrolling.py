@@ -46,6 +46,12 @@ class _Seen(NamedTuple):
     halves: dict[int, Maps]
 
 
+def faster_at_once(network: FrameNetwork, frames: Tensor) -> bool:
+    """Whether learning takes less time if convolutions take the frames of all steps at once."""
+    # The large maps of VGG leave the cache of a CPU; a GPU waits for each kernel to be launched.
+    return frames.device.type != 'cpu' or network.config.coder == 'dcgan'
+
+
 @made_once()
 def teacher_forced(
     network: FrameNetwork,

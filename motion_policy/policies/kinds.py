@@ -4,6 +4,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
 from motion_policy.errors import UserError
 from motion_policy.policies.act import ACTPolicy
 from motion_policy.policies.base import Model, Policy, PolicySpec
@@ -12,6 +17,10 @@ from motion_policy.policies.cae_rnn import CAERNNPolicy, RNNModel
 from motion_policy.policies.cnnrnn import CNNRNNLNPolicy, CNNRNNPolicy
 from motion_policy.policies.frame_predictor import FramePredictorModel
 from motion_policy.policies.sarnn import SARNNPolicy
+
+DRAWING = frozenset(
+    ['normal_', 'uniform_', 'xavier_uniform_', 'kaiming_uniform_', 'orthogonal_', 'trunc_normal_']
+)
 
 MODEL_KINDS: dict[str, type[Model]] = {
     kind.kind: kind
@@ -36,8 +45,31 @@ def model_class(kind: str) -> type[Model]:
 
 
 def make_model(spec: PolicySpec) -> Model:
-    """A freshly initialised model."""
-    return model_class(spec.kind)(spec)
+    """A freshly initialised model. UserError for sizes of which none can be made."""
+    try:
+        return model_class(spec.kind)(spec)
+    except (RuntimeError, OverflowError) as error:
+        raise UserError(f'hyper: no {spec.kind} of these sizes: {_one_line(error)}') from None
+
+
+def model_on_paper(spec: PolicySpec) -> Model:
+    """The same without weights: names and shapes, which take no memory whatever their size."""
+    with torch.device('meta'), _WithoutValues():
+        return make_model(spec)
+
+
+class _WithoutValues(TorchFunctionMode):
+    """Leaves tensors as they are where random values would be drawn into them.
+
+    There is nothing to draw into, and PyTorch would import its compiler, triton and all, for that.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func.__name__ in DRAWING:
+            return args[0] if args else kwargs['tensor']
+        return func(*args, **(kwargs or {}))
 
 
 def make_policy(spec: PolicySpec) -> Policy:
@@ -46,3 +78,7 @@ def make_policy(spec: PolicySpec) -> Policy:
     if not isinstance(model, Policy):
         raise UserError(f"kind: a '{spec.kind}' can move no robot")
     return model
+
+
+def _one_line(error: Exception) -> str:
+    return ' '.join(str(error).split())[:200]

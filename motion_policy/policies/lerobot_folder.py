@@ -18,24 +18,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
+from motion_policy.documents import read_json
 from motion_policy.errors import UserError
-from motion_policy.policies.folders import whole_folder
-from motion_policy.policies.torch_files import float_weight
+from motion_policy.files import is_there, new_folder, shown
+from motion_policy.policies.lerobot_processors import (
+    EPSILON,
+    INPUT_STEP,
+    OUTPUT_STEP,
+    PROCESSORS,
+    Pipeline,
+    read_pipeline,
+)
+from motion_policy.policies.weights_file import read_tensors, usable_weight
 
 CONFIG_FILE = 'config.json'
 WEIGHTS_FILE = 'model.safetensors'
 TRAIN_CONFIG_FILE = 'train_config.json'
-INPUT_STEP, OUTPUT_STEP = 'normalizer_processor', 'unnormalizer_processor'
-PROCESSORS = {INPUT_STEP: 'policy_preprocessor', OUTPUT_STEP: 'policy_postprocessor'}
-
 STATE, ACTION = 'observation.state', 'action'
 IMAGE = 'observation.images.'
 
-EPSILON = 1e-8  # LeRobot divides by the standard deviation plus this
 # Below this deviation the epsilon changes what a network sees by more than 1e-5 of it.
 SMALL = 1e-3
 
@@ -46,6 +50,8 @@ MODES = {
     'QUANTILES': ('q01', 'q99'),
     'QUANTILE10': ('q10', 'q90'),
 }
+# Of a configuration that does not say how it normalises.
+MEAN_STD = dict.fromkeys(('VISUAL', 'STATE', 'ACTION'), 'MEAN_STD')
 _OLD_PREFIXES = ('normalize_inputs.', 'unnormalize_outputs.', 'normalize_targets.')
 
 
@@ -59,12 +65,17 @@ class Affine:
 
 @dataclass(frozen=True)
 class Statistics:
-    """How one side of a policy normalises: modes by type of feature, numbers by feature."""
+    """How one side of a policy normalises: modes by type of feature, numbers by feature.
+
+    `types` has the features that are normalised, `only` observations that are; None: all.
+    """
 
     where: str
     modes: Mapping[str, str]
     values: Mapping[str, Mapping[str, Tensor]]
     epsilon: float = EPSILON
+    types: Mapping[str, str] | None = None
+    only: tuple[str, ...] | None = None
 
     def of(self, feature: str, kind: str, size: int) -> Affine:
         """The normalisation of a feature of `size` values (the colours of an image are 3).
@@ -72,13 +83,13 @@ class Statistics:
         Raises:
             UserError: the statistics are missing, or are of another size.
         """
-        mode = str(self.modes.get(feature, self.modes.get(kind, 'IDENTITY'))).upper()
+        mode = self._mode(feature, kind)
         if mode == 'IDENTITY':
             return Affine((0.0,) * size, (1.0,) * size)
         if mode not in MODES:
             expected = ', '.join((*MODES, 'IDENTITY'))
             raise UserError(
-                f"{self.where}: {feature} is normalised by '{mode}', expected {expected}"
+                f"{self.where}: {feature} is normalised by '{shown(mode)}', expected {expected}"
             )
         first, second = (self._numbers(feature, name, size) for name in MODES[mode])
         if mode == 'MEAN_STD':
@@ -96,6 +107,14 @@ class Statistics:
         if len(kept) != 2:
             return None
         return torch.stack([value.reshape(-1).double() for value in kept]).numpy()
+
+    def _mode(self, feature: str, kind: str) -> str:
+        if feature != ACTION:
+            if self.types is not None:
+                kind = self.types.get(feature, '')
+            if not kind or (self.only is not None and feature not in self.only):
+                return 'IDENTITY'
+        return str(self.modes.get(feature, self.modes.get(kind, 'IDENTITY'))).upper()
 
     def _scale(self, std: float) -> float:
         return _short(std) if std >= SMALL else std + self.epsilon
@@ -115,7 +134,9 @@ class Statistics:
 class LeRobotFolder:
     """What a folder holds. `weights` are float32, without the statistics; `inputs` and `outputs`
     say how observations and actions are normalised. `renamed` are observations that the policy
-    knows by another name, `rate` [Hz] is that of the environment it was trained for, if any.
+    knows by another name, `resized` is what images are brought to (height, width), `action_names`
+    are those of the columns of actions, `rate` [Hz] is that of the environment it was trained
+    for, each if any. `notes` say what its processors do.
     """
 
     path: Path
@@ -125,6 +146,9 @@ class LeRobotFolder:
     outputs: Statistics
     renamed: dict[str, str]
     rate: float | None = None
+    resized: tuple[int, int] | None = None
+    action_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def read_lerobot_folder(path: str | Path) -> LeRobotFolder:
@@ -141,9 +165,19 @@ def read_lerobot_folder(path: str | Path) -> LeRobotFolder:
             raise UserError(f'{folder}: not a policy of LeRobot, it has no {name}')
     config = read_json(folder / CONFIG_FILE)
     weights, old = _split(folder / WEIGHTS_FILE)
-    inputs, renamed = _statistics(folder, config, INPUT_STEP, old)
-    outputs, _ = _statistics(folder, config, OUTPUT_STEP, old)
-    return LeRobotFolder(folder, config, weights, inputs, outputs, renamed, _rate(folder))
+    before, after = (read_pipeline(folder, side) for side in (INPUT_STEP, OUTPUT_STEP))
+    return LeRobotFolder(
+        folder,
+        config,
+        weights,
+        inputs=_statistics(folder, config, INPUT_STEP, before, old),
+        outputs=_statistics(folder, config, OUTPUT_STEP, after, old),
+        renamed=before.renamed if before else {},
+        rate=_rate(folder),
+        resized=before.resized if before else None,
+        action_names=before.action_names if before else (),
+        notes=tuple(note for side in (before, after) if side for note in side.notes),
+    )
 
 
 def write_lerobot_folder(
@@ -195,23 +229,13 @@ def write_lerobot_folder(
         **also,
     }
     numbers = save(_tensors(config, statistics), metadata={'format': 'pt'})
-    with whole_folder(path, (*texts, *names, WEIGHTS_FILE), 'a policy of LeRobot') as part:
+    held = (*texts, *names, WEIGHTS_FILE)
+    with new_folder(path, may_hold=held, what='a policy of LeRobot') as part:
         (part / WEIGHTS_FILE).write_bytes(save(weights, metadata={'format': 'pt'}))
         for name in names:
             (part / name).write_bytes(numbers)
         for name, text in texts.items():
             (part / name).write_text(text, encoding='utf-8')
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The names and values in a JSON file. Raises UserError when it holds anything else."""
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
-        raise UserError(f'{path}: cannot be read: {" ".join(str(error).split())[:200]}') from None
-    if not isinstance(content, dict):
-        raise UserError(f'{path}: holds {type(content).__name__}, expected names and values')
-    return content
 
 
 def _tensors(config: dict[str, Any], statistics: Mapping[str, Affine]) -> dict[str, Tensor]:
@@ -235,41 +259,34 @@ def _split(path: Path) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f'{path}: cannot be read: {" ".join(str(error).split())[:200]}') from None
-    return {key: float_weight(path, key, value) for key, value in tensors.items()}
+    return {
+        key: usable_weight(f"{path}: '{shown(key)}'", value).clone()
+        for key, value in read_tensors(path).items()
+    }
 
 
 def _statistics(
-    folder: Path, config: dict[str, Any], step: str, old: dict[str, Tensor]
-) -> tuple[Statistics, dict[str, str]]:
-    """The statistics of one side, and the observations that it renames."""
-    file = folder / f'{PROCESSORS[step]}.json'
-    if not file.is_file():
+    folder: Path,
+    config: dict[str, Any],
+    step: str,
+    pipeline: Pipeline | None,
+    old: dict[str, Tensor],
+) -> Statistics:
+    """The statistics of one side."""
+    if pipeline is None:
         if not old:
             raise UserError(
-                f'{folder}: no statistics: it has no {file.name}, and {WEIGHTS_FILE} holds none'
+                f'{folder}: no statistics: it has no {PROCESSORS[step]}.json, and {WEIGHTS_FILE} '
+                'holds none'
             )
-        return _old_statistics(folder, config, old), {}
-    steps = [_names(entry) for entry in read_json(file).get('steps') or ()]
-    renamed: dict[str, str] = {}
-    for entry in steps:
-        renamed |= _names(_names(entry.get('config')).get('rename_map'))
-    found = [entry for entry in steps if entry.get('registry_name') == step]
-    if len(found) != 1 or not isinstance(found[0].get('state_file'), str):
-        raise UserError(f"{file}: has {len(found)} steps '{step}' with statistics, expected 1")
-    # Only a name: a path would lead out of the folder.
-    state = folder / Path(found[0]['state_file']).name
+        return _old_statistics(folder, config, old)
+    state = folder / pipeline.state_file
     values: dict[str, dict[str, Tensor]] = {}
     for key, value in _read_tensors(state).items():
         feature, _, name = key.rpartition('.')
         values.setdefault(feature, {})[name] = value
-    options = _names(found[0].get('config'))
-    modes = _names(options.get('norm_map')) or _names(config.get('normalization_mapping'))
-    epsilon = float(options.get('eps', EPSILON))
-    return Statistics(str(state), modes, values, epsilon), renamed
+    modes = pipeline.modes or _names(config.get('normalization_mapping', MEAN_STD))
+    return Statistics(str(state), modes, values, pipeline.epsilon, pipeline.types, pipeline.only)
 
 
 def _old_statistics(folder: Path, config: dict[str, Any], old: dict[str, Tensor]) -> Statistics:
@@ -284,8 +301,10 @@ def _old_statistics(folder: Path, config: dict[str, Any], old: dict[str, Tensor]
         for feature in features:
             if feature.replace('.', '_') == buffer:
                 values.setdefault(feature, {})[name] = value
-    modes = dict(_names(config.get('normalization_mapping')))
-    for key in ('input_normalization_modes', 'output_normalization_modes'):
+    earlier = ('input_normalization_modes', 'output_normalization_modes')
+    default = {} if any(key in config for key in earlier) else MEAN_STD
+    modes = dict(_names(config.get('normalization_mapping', default)))
+    for key in earlier:
         modes |= _names(config.get(key))
     return Statistics(str(folder / WEIGHTS_FILE), modes, values)
 
@@ -293,7 +312,7 @@ def _old_statistics(folder: Path, config: dict[str, Any], old: dict[str, Tensor]
 def _rate(folder: Path) -> float | None:
     """Steps per second of the environment that it was trained in, if it says so."""
     file = folder / TRAIN_CONFIG_FILE
-    environment = _names(read_json(file).get('env')) if file.is_file() else {}
+    environment = _names(read_json(file).get('env')) if is_there(file) else {}
     rate = environment.get('fps')
     if not isinstance(rate, int | float) or isinstance(rate, bool):
         return None

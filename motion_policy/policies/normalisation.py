@@ -7,18 +7,20 @@ Training and the running policy call the same functions, so they cannot drift ap
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import Discriminator, Tag, model_validator
 from torch import Tensor, nn
 
+from motion_policy.declared import Declared
 
-class Range(BaseModel):
+
+class Range(Declared):
     """Per joint, the two values that become 0 and 1."""
-
-    model_config = ConfigDict(extra='forbid', frozen=True)
 
     min: tuple[float, ...]
     max: tuple[float, ...]
@@ -30,6 +32,7 @@ class Range(BaseModel):
         for index, (low, high) in enumerate(zip(self.min, self.max, strict=True)):
             if not low < high:
                 raise ValueError(f'value {index}: min {low} is not below max {high}')
+            _check_single(index, low, high - low)
         return self
 
     @property
@@ -43,10 +46,8 @@ class Range(BaseModel):
         return tuple(high - low for low, high in zip(self.min, self.max, strict=True))
 
 
-class Spread(BaseModel):
+class Spread(Declared):
     """Per joint, the mean that becomes 0 and the standard deviation that becomes 1."""
-
-    model_config = ConfigDict(extra='forbid', frozen=True)
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -58,6 +59,7 @@ class Spread(BaseModel):
         for index, std in enumerate(self.std):
             if not std > 0:
                 raise ValueError(f'value {index}: std {std}, expected more than 0')
+            _check_single(index, self.mean[index], std)
         return self
 
     @property
@@ -74,14 +76,32 @@ class Spread(BaseModel):
 Statistics = Range | Spread
 
 
-class Normalisation(BaseModel):
+def _which(value: Any) -> str:
+    spread = isinstance(value, Spread) or (isinstance(value, dict) and 'mean' in value)
+    return 'spread' if spread else 'range'
+
+
+# Which of the two is known by its keys, so that an error is about that one.
+_Either = Annotated[
+    Annotated[Range, Tag('range')] | Annotated[Spread, Tag('spread')], Discriminator(_which)
+]
+
+
+class Normalisation(Declared):
     """How measured joints, recorded actions and (if used) efforts are scaled, in robot units."""
 
-    model_config = ConfigDict(extra='forbid', frozen=True)
+    qpos: _Either
+    action: _Either
+    effort: _Either | None = None
 
-    qpos: Statistics
-    action: Statistics
-    effort: Statistics | None = None
+
+def _check_single(index: int, offset: float, scale: float) -> None:
+    """Networks compute in float32: ValueError for what is infinite, or no scale at all, there."""
+    single = torch.tensor([offset, scale])
+    if not torch.isfinite(single).all() or not 1 / single[1] < math.inf:
+        raise ValueError(
+            f'value {index}: offset {offset:g} and scale {scale:g}, expected what float32 can hold'
+        )
 
 
 def value_range(

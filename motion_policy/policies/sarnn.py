@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
+from motion_policy.declared import Declared
 from motion_policy.errors import UserError
 from motion_policy.policies.base import PolicySpec
 from motion_policy.policies.cpu_layers import Convolutions, UpConvolution
@@ -22,6 +23,7 @@ from motion_policy.policies.layers import (
     SpatialSoftmax,
     points_in_image,
 )
+from motion_policy.policies.limits import MOST_UNITS
 from motion_policy.policies.recurrent import (
     Images,
     RecurrentNetwork,
@@ -35,13 +37,13 @@ BORDER = 3  # pixels that the three unpadded 3x3 convolutions take off each side
 SMALLEST_IMAGE = 2 * BORDER + 2  # two columns and rows are left to point into
 
 
-class SARNNConfig(BaseModel):
+class SARNNConfig(Declared):
     """The hyper-parameters of SARNN. `reference` gives the activations of the original."""
 
-    model_config = ConfigDict(extra='forbid', frozen=True)
-
-    rec_dim: int = Field(default=50, ge=1, description='units of the LSTM')
-    k_dim: int = Field(default=5, ge=1, description='number of attention points per camera')
+    rec_dim: int = Field(default=50, ge=1, le=MOST_UNITS, description='units of the LSTM')
+    k_dim: int = Field(
+        default=5, ge=1, le=MOST_UNITS, description='number of attention points per camera'
+    )
     temperature: float = Field(default=1e-4, gt=0, description='of the spatial softmax')
     learn_temperature: bool = Field(
         default=False, description='start at `temperature`, then learn it'

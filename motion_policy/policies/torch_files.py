@@ -11,26 +11,32 @@ from __future__ import annotations
 import contextlib
 import re
 import warnings
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from motion_policy.errors import UserError
+from motion_policy.files import regular_file, shown
+from motion_policy.policies.pickles import CostlyPickleError, check_pickle
+from motion_policy.policies.weights_file import check_claim, usable_weight
 
+PICKLES_BEFORE_2020 = 5  # in a file that is no archive, one after the other
 COMPILED = '_orig_mod.'  # what torch.compile puts before the keys
 
 
-def read_torch_file(path: Path, what: str) -> dict[Any, Any]:
+def read_torch_file(path: Path, what: str) -> dict[str, Any]:
     """The dictionary in a file. `what` says which file was expected, such as '.pth file of EIPL'.
 
     Raises:
-        UserError: no such file, not such a file, or it would have to run code to be read.
+        UserError: no such file, not such a file, damaged, or it would have to run code to be read.
     """
-    if not path.is_file():
-        raise UserError(f'{path}: no such file, expected a {what}')
+    regular_file(path, f'a {what}')
+    _check_members(path)
+    _check_pickles(path)
     try:
         with _numpy_scalars_allowed(), warnings.catch_warnings():
             warnings.simplefilter('ignore')  # the error below says it in one line
@@ -41,6 +47,7 @@ def read_torch_file(path: Path, what: str) -> dict[Any, Any]:
         raise UserError(
             f'{path}: holds {type(content).__name__}, expected model_state_dict or a state dict'
         )
+    _check_keys(path, content)
     return content
 
 
@@ -48,25 +55,71 @@ def float_weights(path: Path, state: Any) -> dict[str, Tensor]:
     """The state dict of a file, float32 where it is of floating point, without torch.compile's
     prefix. Raises UserError when it holds anything but finite tensors.
     """
-    wrong = [key for key, value in _items(state) if not isinstance(value, Tensor)]
-    if not isinstance(state, dict) or not state or wrong:
-        found = f"'{wrong[0]}'" if wrong else type(state).__name__
+    if not isinstance(state, dict) or not state:
         raise UserError(
-            f'{path}: holds {found}, expected model_state_dict or a state dict of tensors'
+            f'{path}: holds {type(state).__name__}, expected model_state_dict or a state dict of '
+            'tensors'
         )
+    _check_keys(path, state)
+    wrong = [key for key, value in state.items() if not isinstance(value, Tensor)]
+    if wrong:
+        raise UserError(
+            f"{path}: holds '{shown(wrong[0])}', expected model_state_dict or a state dict of "
+            'tensors'
+        )
+    check_claim(path, state)
     return {
-        str(key).replace(COMPILED, ''): float_weight(path, key, value)
+        key.replace(COMPILED, ''): usable_weight(f"{path}: '{shown(key)}'", value).clone()
         for key, value in state.items()
     }
 
 
-def float_weight(path: Path, key: Any, value: Tensor) -> Tensor:
-    """A copy of one weight, float32 if it is of floating point. UserError if it is not finite."""
-    if not value.is_floating_point():
-        return value.clone()
-    if not torch.isfinite(value).all():
-        raise UserError(f"{path}: '{key}' holds values that are not finite")
-    return value.float().clone()
+def _check_members(path: Path) -> None:
+    """Refuse an archive that is damaged or packed: torch stores plainly, and checks nothing.
+
+    Raises:
+        UserError: naming the member. Files of before 2020 are no archives and have no sums.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if member.compress_type != zipfile.ZIP_STORED:
+                    raise UserError(
+                        f"{path}: '{shown(member.filename)}' in it is packed, torch writes none so"
+                    )
+            damaged = archive.testzip()
+    except (OSError, RuntimeError, NotImplementedError, EOFError, zipfile.BadZipFile) as error:
+        reason = ' '.join(str(error).split())[:200]
+        raise UserError(f'{path}: is damaged: {shown(reason)}') from None
+    if damaged is not None:
+        raise UserError(f"{path}: is damaged: the CRC-32 of '{shown(damaged)}' in it is wrong")
+
+
+def _check_pickles(path: Path) -> None:
+    """Refuse pickles that would take for ever; what is no pickle, torch says."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                for name in archive.namelist():
+                    if name.endswith('data.pkl'):
+                        with archive.open(name) as member:
+                            check_pickle(cast(BinaryIO, member))
+        else:
+            with path.open('rb') as file:
+                for _ in range(PICKLES_BEFORE_2020):
+                    check_pickle(file)
+    except CostlyPickleError as costly:
+        raise UserError(f'{path}: {costly}, expected tensors and numbers only') from None
+    except Exception:  # a foreign file can make the reader raise anything
+        return
+
+
+def _check_keys(path: Path, content: dict[Any, Any]) -> None:
+    wrong = [key for key in content if not isinstance(key, str)]
+    if wrong:
+        raise UserError(f'{path}: has a key that is {type(wrong[0]).__name__}, expected names')
 
 
 def _numpy_scalars_allowed() -> contextlib.AbstractContextManager[Any]:
@@ -100,7 +153,3 @@ def _why_not(error: Exception, what: str) -> str:
             'expected tensors and numbers only'
         )
     return f'is no {what} with tensors and numbers only ({type(error).__name__})'
-
-
-def _items(state: Any) -> list[tuple[Any, Any]]:
-    return list(state.items()) if isinstance(state, dict) else []

@@ -7,13 +7,15 @@ Every mistake becomes one line: file, key, what was found, what was expected.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from motion_policy.documents import MOST_BYTES, parse_yaml
+from motion_policy.files import FileError, read_text
 from motion_policy.robot.errors import RobotSpecError
 from motion_policy.robot.spec import RobotSpec
 from motion_policy.robot.urdf import limits_from_urdf
@@ -28,9 +30,9 @@ def load_robot_spec(path: str | Path) -> RobotSpec:
     """
     file = _find(path)
     try:
-        text = file.read_text(encoding='utf-8')
-    except (OSError, UnicodeDecodeError) as error:
-        raise RobotSpecError(f'{file}: cannot be read as text: {error}') from None
+        text = read_text(file, MOST_BYTES, 'a robot spec')
+    except FileError as error:
+        raise RobotSpecError(str(error)) from None
     return robot_spec_from_yaml(text, file)
 
 
@@ -40,28 +42,27 @@ def robot_spec_from_yaml(text: str, source: str | Path) -> RobotSpec:
     Raises:
         RobotSpecError: the text is not a valid robot spec.
     """
-    data = parse_yaml_mapping(text, source)
     try:
-        return RobotSpec.model_validate(_with_urdf_limits(data, source))
-    except ValidationError as error:
-        raise RobotSpecError(first_error_line(error, data, source)) from None
+        data = parse_yaml(text, source)
+    except FileError as error:
+        raise RobotSpecError(str(error)) from None
+    return robot_spec_from(data, source)
 
 
-def parse_yaml_mapping(text: str, source: str | Path) -> dict[str, Any]:
-    """Parse YAML text that must hold a mapping.
+def robot_spec_from(data: Any, source: str | Path) -> RobotSpec:
+    """Make a robot spec from what YAML says; `source` as above.
 
     Raises:
-        RobotSpecError: not YAML, or not a mapping.
+        RobotSpecError: it is not a valid robot spec.
     """
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RobotSpecError(f'{source}: not YAML: {" ".join(str(error).split())}') from None
     if not isinstance(data, dict):
         raise RobotSpecError(
             f'{source}: holds {type(data).__name__}, expected a mapping with name, rate, joints'
         )
-    return data
+    try:
+        return RobotSpec.model_validate(_with_urdf_limits(data, source))
+    except ValidationError as error:
+        raise RobotSpecError(first_error_line(error, data, source)) from None
 
 
 def first_error_line(error: ValidationError, data: Any, source: str | Path) -> str:
@@ -76,11 +77,11 @@ def first_error_line(error: ValidationError, data: Any, source: str | Path) -> s
 
 def _find(path: str | Path) -> Path:
     file = Path(path)
-    if file.is_file():
+    if os.path.exists(file):
         return file
     robots = share_dir() / 'config' / 'robots'
     named = robots / f'{path}.yaml'
-    if file.name == str(path) and named.is_file():
+    if file.name == str(path) and os.path.isfile(named):
         return named
     shipped = ', '.join(sorted(known.stem for known in robots.glob('*.yaml')))
     raise RobotSpecError(f'{path}: no such file, expected a YAML file or one of: {shipped}')

@@ -26,9 +26,12 @@ SPEED_UP_S = 0.25
 
 
 def placeholder_robot(
-    positions: npt.NDArray[np.float64], cameras: dict[str, tuple[int, int]], rate_hz: float
+    positions: npt.NDArray[np.float64],
+    cameras: dict[str, tuple[int, int]],
+    rate_hz: float,
+    names: tuple[str, ...] | None = None,
 ) -> RobotSpec:
-    """Return a robot with the joints `joint1`, `joint2`, ...
+    """Return a robot with the joints `names`, or `joint1`, `joint2`, ...
 
     Args:
         positions: least and greatest position of every joint, (J, 2), least < greatest.
@@ -45,7 +48,7 @@ def placeholder_robot(
         'name': PLACEHOLDER,
         'rate': rate_hz,
         'joints': {
-            'names': [f'joint{number}' for number in range(1, len(ranges) + 1)],
+            'names': names or tuple(f'joint{number}' for number in range(1, len(ranges) + 1)),
             'state': {'topic': f'{PLACEHOLDER}/joint_states', 'type': JOINT_STATE},
             'command': {'topic': f'{PLACEHOLDER}/commands', 'type': FLOAT64_MULTI_ARRAY},
             'limits': {

@@ -16,9 +16,15 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from motion_policy.declared import Declared
 
 NANOSECONDS_PER_S = 1_000_000_000
+MOST_PIXELS = 2**15  # along an edge of an image
+SLOWEST_HZ = 1e-3
+CLOCK_GRANULARITY_NS = 1_000_000  # by which two readings of one clock may differ
+CLOCK_STEP_NS = 10_000_000  # a clock that goes back by more was set back
 
 IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
@@ -44,6 +50,7 @@ def _checked_topic(topic: str) -> str:
 Topic = Annotated[str, AfterValidator(_checked_topic)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Stamp = Literal['header', 'receive']
 Role = Literal['camera', 'state', 'leader']
 Float64Array = npt.NDArray[np.float64]
@@ -53,7 +60,8 @@ Float64Array = npt.NDArray[np.float64]
 class StreamSpec:
     """One topic that is read: its name in rows and files, and how old its newest sample may be.
 
-    `rate` [Hz] is how often it speaks, if the robot spec says so.
+    `rate` [Hz] is how often it speaks, if the robot spec says so. A stamp may lead its reception
+    by `max_lead_ns`. `source` is what the spec says of its messages; None: they are taken unread.
     """
 
     name: str
@@ -63,6 +71,8 @@ class StreamSpec:
     max_age: float
     stamp: Stamp
     rate: float | None = None
+    max_lead_ns: int = NANOSECONDS_PER_S // 50 + CLOCK_GRANULARITY_NS
+    source: CameraSpec | JointTopic | None = None
 
     @property
     def max_age_ns(self) -> int:
@@ -70,17 +80,13 @@ class StreamSpec:
         return round(self.max_age * NANOSECONDS_PER_S)
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra='forbid')
-
-
-class CameraSpec(_Frozen):
+class CameraSpec(Declared):
     """One camera: topic, message type and the size of its images in pixels."""
 
     topic: Topic
     type: str = IMAGE
-    width: int = Field(gt=0)
-    height: int = Field(gt=0)
+    width: int = Field(gt=0, le=MOST_PIXELS)
+    height: int = Field(gt=0, le=MOST_PIXELS)
     max_age: Seconds = 0.2
     stamp: Stamp = 'header'
     rate: Hertz | None = None
@@ -91,7 +97,7 @@ class CameraSpec(_Frozen):
         return _one_of(value, CAMERA_TYPES)
 
 
-class JointTopic(_Frozen):
+class JointTopic(Declared):
     """One topic that carries some joints.
 
     `joints` are our names; `message_names` are what the message calls them, in the same order.
@@ -137,7 +143,7 @@ class JointTopic(_Frozen):
         return any(scale != 1 for scale in self.scale) or any(self.offset)
 
 
-class LimitsSpec(_Frozen):
+class LimitsSpec(Declared):
     """Limits per joint, in joint order, SI units (rad or m, per second, per second squared)."""
 
     position: tuple[tuple[float, float], ...]
@@ -173,7 +179,7 @@ class LimitsSpec(_Frozen):
         return np.array(self.acceleration, dtype=np.float64)
 
 
-class GripperSpec(_Frozen):
+class GripperSpec(Declared):
     """A joint that is only ever sent one of two positions [rad or m].
 
     It opens when its target reaches `open_at` and closes when it reaches `close_at`; between
@@ -200,7 +206,7 @@ class GripperSpec(_Frozen):
         return self
 
 
-class JointsSpec(_Frozen):
+class JointsSpec(Declared):
     """The joints, the topics that carry them and their limits."""
 
     names: tuple[str, ...] = Field(min_length=1)
@@ -269,13 +275,21 @@ class JointsSpec(_Frozen):
                     )
 
 
-class RobotSpec(_Frozen):
-    """One robot: rate of commands and rows [Hz], joints, cameras."""
+class RobotSpec(Declared):
+    """One robot: rate of commands and rows [Hz], joints, cameras, what its motion is watched by.
+
+    Per joint, in joint order: `home` is where `~/home` drives to [rad or m]; a joint that is
+    further than `tracking_error` [rad or m] from its commands, or whose effort is beyond
+    `effort_limits` [N m or N], stops the arm. An entry of 0 leaves that joint unwatched.
+    """
 
     name: str = Field(min_length=1)
-    rate: float = Field(gt=0, le=1000, allow_inf_nan=False)
+    rate: float = Field(ge=SLOWEST_HZ, le=1000)
     joints: JointsSpec
     cameras: dict[str, CameraSpec] = Field(default_factory=dict)
+    home: tuple[Finite, ...] | None = None
+    tracking_error: tuple[NotNegative, ...] | None = None
+    effort_limits: tuple[NotNegative, ...] | None = None
 
     @field_validator('cameras')
     @classmethod
@@ -287,6 +301,26 @@ class RobotSpec(_Frozen):
                     "and not 'state' or 'leader'"
                 )
         return value
+
+    @model_validator(mode='after')
+    def _one_value_per_joint(self) -> RobotSpec:
+        for key in ('home', 'tracking_error', 'effort_limits'):
+            values = getattr(self, key)
+            if values is not None and len(values) != len(self.joints.names):
+                raise ValueError(
+                    f'{key} has {len(values)} entries, expected {len(self.joints.names)}, '
+                    'one for each of joints.names'
+                )
+        limits = self.joints.limits.position
+        for name, value, (low, high) in zip(
+            self.joints.names, self.home or (), limits, strict=False
+        ):
+            if not low <= value <= high:
+                raise ValueError(
+                    f'home of {name} is {value:g}, expected it within the limits '
+                    f'[{low:g}, {high:g}]'
+                )
+        return self
 
     @property
     def period_ns(self) -> int:
@@ -300,9 +334,9 @@ class RobotSpec(_Frozen):
 
     def streams(self) -> tuple[StreamSpec, ...]:
         """Return every topic that is read: cameras, then state, then leader."""
-        cameras = [_stream(name, 'camera', camera) for name, camera in self.cameras.items()]
+        cameras = [self._stream(name, 'camera', camera) for name, camera in self.cameras.items()]
         joints = [
-            _stream(name, role, topic)
+            self._stream(name, role, topic)
             for role in _READ_ROLES
             for name, topic in self.joint_streams(role)
         ]
@@ -317,6 +351,19 @@ class RobotSpec(_Frozen):
             return ((role, topics[0]),)
         return tuple((f'{role}_{index}', topic) for index, topic in enumerate(topics))
 
+    def _stream(self, name: str, role: Role, source: CameraSpec | JointTopic) -> StreamSpec:
+        return StreamSpec(
+            name,
+            role,
+            source.topic,
+            source.type,
+            source.max_age,
+            source.stamp,
+            source.rate,
+            self.period_ns + CLOCK_GRANULARITY_NS,
+            source,
+        )
+
     def to_yaml(self) -> str:
         """Return YAML text from which `robot_spec_from_yaml` makes an equal spec."""
         values = self.model_dump(mode='json', exclude_none=True)
@@ -325,12 +372,6 @@ class RobotSpec(_Frozen):
 
 
 _READ_ROLES: tuple[Literal['state', 'leader'], ...] = ('state', 'leader')
-
-
-def _stream(name: str, role: Role, source: CameraSpec | JointTopic) -> StreamSpec:
-    return StreamSpec(
-        name, role, source.topic, source.type, source.max_age, source.stamp, source.rate
-    )
 
 
 def _joint_topics(value: Any, names: Any) -> Any:

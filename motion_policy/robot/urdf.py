@@ -1,16 +1,25 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Joint limits from the <limit> elements of a URDF; what the robot spec itself says goes first."""
+"""What a URDF says about joints: limits, and which of them follow another.
+
+What the robot spec itself says goes first. A continuous joint has no position limits here: how
+far it may turn is for the spec to say.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from motion_policy.files import FileError, read_bytes
 from motion_policy.robot.errors import RobotSpecError
+
+MOST_BYTES = 64 * 2**20
 
 
 def limits_from_urdf(
@@ -29,16 +38,61 @@ def limits_from_urdf(
     """
     wanted = [kind for kind in ('position', 'velocity') if kind not in given]
     file = _resolve(urdf, source)
-    joints = _joints(file, source)
+    joints = _joints(file, f'{source}: joints.limits.urdf: ')
     found: dict[str, Any] = {kind: [] for kind in wanted}
     for name in names:
         if name not in joints:
             raise RobotSpecError(f"{source}: joints.limits.urdf: {file} has no joint '{name}'")
+        if 'position' in wanted and joints[name].get('type') == 'continuous':
+            raise RobotSpecError(
+                f"{source}: joints.limits.urdf: joint '{name}' in {file} is continuous, which "
+                'limits nothing, expected joints.limits.position in the spec: how far it may turn'
+            )
         limit = joints[name].find('limit')
         attributes = {} if limit is None else dict(limit.attrib)
         for kind in wanted:
             found[kind].append(_limit(kind, attributes, name, file, source))
     return found
+
+
+@dataclass(frozen=True)
+class Mimic:
+    """A joint stands at `multiplier` times the position of `joint`, plus `offset` [rad or m]."""
+
+    joint: str
+    multiplier: float
+    offset: float
+
+
+def mimic_joints(urdf: str | Path) -> dict[str, Mimic]:
+    """Return the joints of a URDF file that follow another one; RobotSpecError for nonsense."""
+    found = {}
+    for name, joint in _joints(Path(urdf), '').items():
+        mimic = joint.find('mimic')
+        if mimic is None:
+            continue
+        try:
+            values = [float(mimic.get(key, default)) for key, default in _MIMIC_DEFAULTS]
+        except ValueError:
+            values = [math.nan]
+        if not all(math.isfinite(value) for value in values):
+            raise RobotSpecError(
+                f"{urdf}: <mimic> of joint '{name}' has {dict(mimic.attrib)}, expected numbers"
+            )
+        found[name] = Mimic(mimic.get('joint', ''), *values)
+    return found
+
+
+def joined_links(urdf: str | Path) -> set[frozenset[str]]:
+    """Return the pairs of links that a joint of a URDF file connects."""
+    joined = set()
+    for joint in _joints(Path(urdf), '').values():
+        ends = [joint.find(end) for end in ('parent', 'child')]
+        joined.add(frozenset(end.get('link', '') for end in ends if end is not None))
+    return joined
+
+
+_MIMIC_DEFAULTS = (('multiplier', '1'), ('offset', '0'))
 
 
 def _limit(
@@ -55,20 +109,18 @@ def _limit(
     return values if kind == 'position' else values[0]
 
 
-def _joints(file: Path, source: str | Path) -> dict[str, ElementTree.Element]:
+def _joints(file: Path, where: str) -> dict[str, ElementTree.Element]:
+    """Return the joints by name; `where` begins the line of an error."""
     try:
-        root = ElementTree.parse(file).getroot()
-    except OSError:
-        raise RobotSpecError(
-            f'{source}: joints.limits.urdf: {file} cannot be read, expected a URDF file'
-        ) from None
+        root = ElementTree.fromstring(read_bytes(file, MOST_BYTES, 'a URDF file'))
+    except FileError as error:
+        raise RobotSpecError(f'{where}{error}') from None
     except ElementTree.ParseError as error:
-        raise RobotSpecError(f'{source}: joints.limits.urdf: {file} is not XML: {error}') from None
+        raise RobotSpecError(f'{where}{file} is not XML: {error}') from None
     if root.tag != 'robot':
-        raise RobotSpecError(
-            f'{source}: joints.limits.urdf: {file} holds <{root.tag}>, expected <robot>'
-        )
-    return {joint.get('name', ''): joint for joint in root.iter('joint')}
+        raise RobotSpecError(f'{where}{file} holds <{root.tag}>, expected <robot>')
+    # <ros2_control>, <transmission> and <gazebo> have elements of the same name inside.
+    return {joint.get('name', ''): joint for joint in root.findall('joint')}
 
 
 def _resolve(urdf: Any, source: str | Path) -> Path:

@@ -9,8 +9,11 @@ millisecond); a picture for people has both. An OpenGL context belongs to the th
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes.util
 import functools
+import importlib
+import importlib.util
 import os
 import weakref
 from typing import Any
@@ -123,10 +126,21 @@ def _close_all_at_exit() -> None:
     atexit.register(_close_all)
 
 
+@functools.cache
+def _import_triton_first() -> None:
+    """Both Mesa and triton, which PyTorch's exporter and compiler import, bring an LLVM: where
+    Mesa's is there first, the import of triton ends the process by a segmentation fault.
+    """
+    if importlib.util.find_spec('triton') is not None:
+        with contextlib.suppress(ImportError):
+            importlib.import_module('triton')
+
+
 def _make_context(size: tuple[int, int]) -> Any:
     hint = 'install one of the Debian packages libegl1 (with libgl1-mesa-dri) or libosmesa6'
     if os.environ['MUJOCO_GL'] == 'disabled':
         raise UserError(f'offscreen rendering: no EGL and no OSMesa library found; {hint}')
+    _import_triton_first()
     try:
         return mujoco.GLContext(size[1], size[0])
     except Exception as error:

@@ -5,7 +5,7 @@
 The recorder, the bag importer and the live policy all sample here, so that they see the same rows.
 """
 
-from motion_policy.streams.errors import StreamError
+from motion_policy.streams.errors import StreamError, UnusableFrameError
 from motion_policy.streams.grid import Grid
 from motion_policy.streams.messages import (
     JointReading,
@@ -27,6 +27,7 @@ __all__ = [
     'Sampler',
     'StreamCounters',
     'StreamError',
+    'UnusableFrameError',
     'image_to_rgb',
     'observation_from_row',
     'read_joints',

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Image and CompressedImage messages as RGB arrays.
 
-The rows of a raw image are found by its `step`, its numbers by its byte order; cv_bridge does the
-same work where it can be imported (it has no wheel).
+The rows of a raw image are found by its `step`, its numbers by its byte order. cv_bridge does the
+same work if it is asked for and was seen to give the same arrays.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from motion_policy.robot.spec import CameraSpec
+from motion_policy.streams.bridge import bridge_for
 from motion_policy.streams.errors import StreamError
-
-try:
-    from cv_bridge import CvBridge  # type: ignore[import-not-found, unused-ignore]
-
-    CV_BRIDGE: Any = CvBridge()
-except (ImportError, AttributeError):  # AttributeError: built for another numpy
-    CV_BRIDGE = None
+from motion_policy.streams.jpeg import ImageHeader, check_colours, decode_whole, image_header
 
 RgbImage = npt.NDArray[np.uint8]
 
+# What stands in a compressed image's format where its numbers are distances.
+_DEPTH_FORMATS = ('compressedDepth', '16UC1', '32FC1', '16SC1', '64FC1')
+_DEPTH_ENCODINGS = ('16UC1', '16SC1', '32FC1', '64FC1')
+_GREY_ENCODINGS = ('mono8', 'mono16')
+
 # Encoding: (bytes per number, channels, OpenCV conversion to RGB or None).
-_ENCODINGS: dict[str, tuple[int, int, int | None]] = {
+ENCODINGS: dict[str, tuple[int, int, int | None]] = {
     'rgb8': (1, 3, None),
     'bgr8': (1, 3, cv2.COLOR_BGR2RGB),
     'rgba8': (1, 4, cv2.COLOR_RGBA2RGB),
@@ -55,24 +56,62 @@ def image_to_rgb(message: Any) -> RgbImage:
     The array may share memory with the message. 16-bit colours are scaled to 8 bits.
 
     Raises:
-        StreamError: an encoding without colours, too few bytes, or bytes that are no image.
+        StreamError: an encoding without colours, too few bytes, or bytes that are no whole image.
     """
     if hasattr(message, 'format'):
-        return _decode(message)
-    if message.encoding not in _ENCODINGS:
-        raise StreamError(
-            f"image encoding '{message.encoding}' is not supported, "
-            f'expected one of: {", ".join(_ENCODINGS)}'
-        )
+        _check_compressed(message)
+        return np.asarray(cv2.cvtColor(_decode(message), cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    _check_encoding(message.encoding)
     pixels = _pixels(message)
-    if CV_BRIDGE is not None:
-        return _by_cv_bridge(message)
-    conversion = _ENCODINGS[message.encoding][2]
+    bridge = bridge_for(message.encoding)
+    if bridge is not None:
+        return bridge(message)
+    conversion = ENCODINGS[message.encoding][2]
     if conversion is not None:
-        pixels = cv2.cvtColor(np.ascontiguousarray(pixels), conversion)
+        pixels = _converted(pixels, conversion, message)
     if pixels.dtype != np.uint8:
         pixels = cv2.convertScaleAbs(pixels, alpha=255.0 / 65535.0)
     return np.asarray(pixels, dtype=np.uint8)
+
+
+def _converted(pixels: npt.NDArray[Any], conversion: int, message: Any) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), conversion))
+    except cv2.error:
+        raise StreamError(
+            f'{message.encoding} image of {message.width}x{message.height} cannot be converted, '
+            'expected even sizes'
+        ) from None
+
+
+def decode_frame(message: Any, camera: CameraSpec) -> RgbImage:
+    """Return the image of a camera's message, (H, W, 3) uint8 RGB, as large as the spec says.
+
+    Raises:
+        StreamError: it cannot be decoded whole, or has another size.
+    """
+    if isinstance(message, np.ndarray):
+        return message
+    check_frame(message, camera)
+    return image_to_rgb(message)
+
+
+def check_frame(message: Any, camera: CameraSpec) -> bool:
+    """Look at what needs no decoding: kind, size, and how many bytes there are.
+
+    Returns whether the image has no colours.
+
+    Raises:
+        StreamError: this can be no image of the camera.
+    """
+    if hasattr(message, 'format'):
+        header = _check_compressed(message)
+        _check_size(header.width, header.height, camera)
+        return header.channels == 1
+    _check_encoding(message.encoding)
+    _check_size(int(message.width), int(message.height), camera)
+    _pixels(message)
+    return message.encoding in _GREY_ENCODINGS
 
 
 def pixels_in_place(message: Any) -> RgbImage | None:
@@ -85,18 +124,44 @@ def pixels_in_place(message: Any) -> RgbImage | None:
         return None
 
 
-def _by_cv_bridge(message: Any) -> RgbImage:
-    try:
-        return np.asarray(CV_BRIDGE.imgmsg_to_cv2(message, 'rgb8'), dtype=np.uint8)
-    except Exception as error:  # cv_bridge lets errors of OpenCV and C++ through
+def _check_encoding(encoding: str) -> None:
+    if encoding in _DEPTH_ENCODINGS:
         raise StreamError(
-            f"cv_bridge cannot make RGB of an image with encoding '{message.encoding}': {error}"
-        ) from None
+            f"image encoding '{encoding}' holds depth, expected colours: {', '.join(ENCODINGS)}"
+        )
+    if encoding not in ENCODINGS:
+        raise StreamError(
+            f"image encoding '{encoding}' is not supported, "
+            f'expected one of: {", ".join(ENCODINGS)}'
+        )
+
+
+def _check_compressed(message: Any) -> ImageHeader:
+    """Look at the header of a compressed image; depth is never taken for colours."""
+    words = f"compressed image of format '{message.format}' and {len(message.data)} bytes"
+    for kind in _DEPTH_FORMATS:
+        if kind in message.format:
+            raise StreamError(f'{words} holds depth ({kind}), expected colours')
+    try:
+        # An image's header is where it begins, unless a camera's notes are long.
+        header = image_header(bytes(message.data))
+        check_colours(header)
+    except StreamError as error:
+        raise StreamError(f'{words} cannot be decoded: {error}') from None
+    return header
+
+
+def _check_size(width: int, height: int, camera: CameraSpec) -> None:
+    if (width, height) != (camera.width, camera.height):
+        raise StreamError(
+            f'image is {width}x{height} (width x height), expected {camera.width}x{camera.height} '
+            'of the robot spec'
+        )
 
 
 def _pixels(message: Any) -> npt.NDArray[Any]:
     """View the bytes of a raw image as (H, W) or (H, W, channels) without copying."""
-    size, channels, _ = _ENCODINGS[message.encoding]
+    size, channels, _ = ENCODINGS[message.encoding]
     height, width, step = int(message.height), int(message.width), int(message.step)
     row_bytes = width * channels * size
     # A step of 0 stands for rows without padding in some drivers.
@@ -115,11 +180,10 @@ def _pixels(message: Any) -> npt.NDArray[Any]:
 
 
 def _decode(message: Any) -> RgbImage:
-    data = np.frombuffer(message.data, dtype=np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    if image is None:
+    try:
+        return decode_whole(bytes(message.data))
+    except StreamError as error:
         raise StreamError(
-            f"compressed image of format '{message.format}' and {len(data)} bytes cannot be "
-            'decoded, expected JPEG or PNG'
-        )
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+            f"compressed image of format '{message.format}' and {len(message.data)} bytes cannot "
+            f'be decoded: {error}'
+        ) from None

@@ -7,17 +7,15 @@ What is asked for and cannot be had ends the run in one line; nothing begins at 
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from motion_policy.errors import UserError
 from motion_policy.policies.act import ACTPolicy
 from motion_policy.policies.backbone import ResNetBackbone
+from motion_policy.policies.torch_files import float_weights, read_torch_file
+from motion_policy.policies.weights_file import read_tensors, usable_weight
 from motion_policy.training.config import ConfigError
 
 KEY = 'policy.backbone_weights'
@@ -71,14 +69,14 @@ def _file(source: str | None) -> dict[str, Tensor]:
     """A state dict with torchvision's keys, in a .safetensors or .pth file."""
     path = Path(str(source)).expanduser()
     try:
-        if path.suffix == '.safetensors':
-            return load_file(path)
-        found: Any = torch.load(path, map_location='cpu', weights_only=True)
-    except (OSError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError) as error:
-        raise ConfigError(f'{KEY}: {path}: cannot be read: {_short(error)}') from None
-    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
-        raise ConfigError(f'{KEY}: {path}: holds no weights, expected tensors by name')
-    return found
+        if path.suffix != '.safetensors':
+            return float_weights(path, read_torch_file(path, '.pth file of torchvision'))
+        return {
+            key: usable_weight(f"{path}: '{key}'", weight)
+            for key, weight in read_tensors(path).items()
+        }
+    except UserError as error:
+        raise ConfigError(f'{KEY}: {error}') from None
 
 
 def _short(error: Exception) -> str:

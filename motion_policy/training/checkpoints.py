@@ -9,7 +9,6 @@ any moment costs at most one round.
 from __future__ import annotations
 
 import math
-import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +20,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from motion_policy import __version__
 from motion_policy.errors import UserError
+from motion_policy.files import new_file
 from motion_policy.policies import save_policy
 from motion_policy.training.module import PolicyModule
 
@@ -54,10 +54,11 @@ class PolicyCheckpoints(Checkpoint):
         if trainer.is_global_zero:
             for name in ('last', *(['best'] if better else [])):
                 self._save(pl_module, self.output / name, metrics, trainer)
-        part = self.output / f'{RESUME_FILE}.part'
-        trainer.save_checkpoint(part)
-        if trainer.is_global_zero:
-            os.replace(part, self.output / RESUME_FILE)
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(self.output / RESUME_FILE)  # writes nothing, but takes part
+            return
+        with new_file(self.output / RESUME_FILE) as part:
+            trainer.save_checkpoint(part)
 
     def state_dict(self) -> dict[str, Any]:
         return {'best': self.best}

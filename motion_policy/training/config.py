@@ -11,19 +11,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
     model_validator,
 )
 
+from motion_policy.declared import Declared
+from motion_policy.documents import parse_yaml, read_yaml
 from motion_policy.errors import UserError
+from motion_policy.files import FileError
 from motion_policy.policies import model_class
+from motion_policy.policies.base import Edge
 from motion_policy.robot.load import first_error_line
+from motion_policy.robot.spec import SLOWEST_HZ
 from motion_policy.training.frame_schedule import PredictionConfig
 from motion_policy.training.kinds import KINDS
 from motion_policy.training.schedule import Curve, LossSchedule
@@ -36,11 +39,7 @@ class ConfigError(UserError):
     """A training configuration that says something impossible."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra='forbid', frozen=True)
-
-
-class DataConfig(_Strict):
+class DataConfig(Declared):
     """Which episodes are learnt from, and which are only judged on."""
 
     train: tuple[str, ...] = Field(min_length=1, description='files, folders or globs')
@@ -74,7 +73,7 @@ class DataConfig(_Strict):
         return value
 
 
-class LossConfig(_Strict):
+class LossConfig(Declared):
     """Weights of the terms of the loss; a model has the terms of what it predicts."""
 
     image: float = Field(default=0.1, ge=0)
@@ -89,14 +88,14 @@ class LossConfig(_Strict):
     )
 
 
-class ScheduleConfig(_Strict):
+class ScheduleConfig(Declared):
     """How a share rises from 0 to 1."""
 
     curve: Curve = 's'
     epochs: int = Field(default=100, ge=1)
 
 
-class LossScheduleConfig(_Strict):
+class LossScheduleConfig(Declared):
     """Which weights rise while it trains; the others have their full value from the start."""
 
     image: ScheduleConfig | None = None
@@ -113,7 +112,7 @@ class LossScheduleConfig(_Strict):
         return LossSchedule(schedule.curve, schedule.epochs)(epoch)
 
 
-class AugmentationConfig(_Strict):
+class AugmentationConfig(Declared):
     """What is varied in the inputs; targets stay clean. Standard deviations unless said."""
 
     image_noise: float = Field(default=0.02, ge=0, description='per pixel, of [0, 1]')
@@ -131,7 +130,7 @@ class AugmentationConfig(_Strict):
     vertical_flip: float = Field(default=0.0, ge=0, le=1, description='share of frames')
 
 
-class SamplingConfig(_Strict):
+class SamplingConfig(Declared):
     """How much of what it sees is its own prediction in the end, and how that share rises."""
 
     joint: float = Field(default=0.0, ge=0, le=1, description='of joints and efforts')
@@ -145,15 +144,17 @@ class SamplingConfig(_Strict):
         return self.joint * risen, self.image * risen
 
 
-class TrainConfig(_Strict):
+class TrainConfig(Declared):
     """One training run. Rates in Hz, sizes (height, width)."""
 
     policy: dict[str, Any] = Field(description='kind, and the hyper-parameters of that kind')
     data: DataConfig
     output: Path = Field(description='folder of the run: best/, last/, tensorboard/, resume.ckpt')
-    rate: float = Field(default=10.0, gt=0, description='steps of the policy per second')
+    rate: float = Field(
+        default=10.0, ge=SLOWEST_HZ, le=1000, description='steps of the policy per second'
+    )
     cameras: tuple[str, ...]
-    image_size: tuple[int, int] = (64, 64)
+    image_size: tuple[Edge, Edge] = (64, 64)
     target: Literal['action', 'qpos'] = 'action'
     effort: bool = Field(default=False, description='joint efforts are seen and predicted too')
     batch_size: int = Field(
@@ -321,15 +322,9 @@ def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainC
     Raises ConfigError.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-    except OSError as error:
-        raise ConfigError(f'{path}: cannot be read: {error.strerror}') from None
-    except UnicodeDecodeError:
-        raise ConfigError(f'{path}: is no text, expected a YAML file') from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f'{path}: not YAML: {" ".join(str(error).split())}') from None
-    if not isinstance(content, dict):
-        raise ConfigError(f'{path}: holds {type(content).__name__}, expected keys and values')
+        content = read_yaml(Path(path), 'a training configuration')
+    except FileError as error:
+        raise ConfigError(str(error)) from None
     changed = [_override(content, text) for text in overrides]
     try:
         return TrainConfig.model_validate(content)
@@ -372,9 +367,9 @@ def _override(content: dict[str, Any], text: str) -> str:
     if not separator or not key:
         raise ConfigError(f"{COMMAND_LINE}: '{text}', expected key=value")
     try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise ConfigError(f"{COMMAND_LINE}: '{text}': the value is not YAML") from None
+        parsed = parse_yaml(value, f"{COMMAND_LINE}: '{text}'")
+    except FileError as error:
+        raise ConfigError(str(error)) from None
     here = content
     *parents, last = key.split('.')
     for parent in parents:

@@ -256,13 +256,6 @@ class _Reading:
             least, why = 1, ''
         if length < least:
             raise ConfigError(f'{path}: {length} rows, expected at least {least}{why}')
-        wrong = np.argwhere(~np.isfinite(values))
-        if len(wrong):
-            row, joint = wrong[0]
-            raise ConfigError(
-                f"{path}: {name} of joint '{joints[joint]}' in row {row} is "
-                f'{values[row, joint]}, expected a finite number'
-            )
 
 
 def _read_images(reader: EpisodeReader, camera: str, size: tuple[int, int]) -> Tensor:

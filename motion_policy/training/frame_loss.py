@@ -13,7 +13,11 @@ import torch
 from torch import Tensor
 
 from motion_policy.policies.frame_predictor import FramePredictorModel
-from motion_policy.policies.frame_unrolling import on_its_own, teacher_forced
+from motion_policy.policies.frame_unrolling import (
+    faster_at_once,
+    on_its_own,
+    teacher_forced,
+)
 from motion_policy.training.batches import Batch, generator_for
 
 LEAST_ERROR = 1e-10  # of a frame, so that its PSNR is a number
@@ -24,8 +28,6 @@ def frame_terms(
     batch: Batch,
     forced_share: float,
     generator: torch.Generator,
-    *,
-    at_once: bool | None = None,
 ) -> dict[str, Tensor]:
     """`image`, the mean squared error; `kl`, the divergence per step; `psnr` in dB, with no
     gradient.
@@ -35,14 +37,12 @@ def frame_terms(
         batch: clips of past + future frames.
         forced_share: how probable it is that the batch is teacher forced.
         generator: of the latents, and of that choice.
-        at_once: whether convolutions take all steps at once; None: where that is faster.
     """
     frames, conditions = _clips(model, batch)
     # Drawn on the host: a GPU need not be waited for.
     coin = generator_for(generator.initial_seed())
     forced = forced_share > torch.rand((), generator=coin).item()
-    if at_once is None:  # the large maps of VGG leave the cache of a CPU
-        at_once = frames.is_cuda or model.config.coder == 'dcgan'
+    at_once = faster_at_once(model.network, frames)
     shape = (*conditions.shape[:2], model.config.latent_dim)
     noise = torch.randn(shape, generator=generator, device=frames.device)
     run = teacher_forced if forced else on_its_own

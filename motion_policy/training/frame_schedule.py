@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from motion_policy.declared import Declared
 
 Annealing = Literal['constant', 'monotonic', 'cyclical']
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra='forbid', frozen=True)
-
-
-class KLConfig(_Strict):
+class KLConfig(Declared):
     """The weight (beta) of the KL divergence, and how it rises (Fu et al., arXiv:1903.10145).
 
     The image error is a mean over pixels and the divergence a sum over latents: 1e-4 leaves the
@@ -41,7 +39,7 @@ class KLConfig(_Strict):
         return self.start + (1.0 - self.start) * risen
 
 
-class TeacherForcingConfig(_Strict):
+class TeacherForcingConfig(Declared):
     """The share of batches in which every step sees the recorded frame before it."""
 
     ratio: float = Field(default=1.0, ge=0, le=1, description='at first')
@@ -58,7 +56,7 @@ class TeacherForcingConfig(_Strict):
         return max(self.lowest, self.ratio + (self.lowest - self.ratio) * fallen)
 
 
-class PredictionConfig(_Strict):
+class PredictionConfig(Declared):
     """How a frame predictor is trained."""
 
     kl: KLConfig = KLConfig()

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,26 @@ import torch
 import yaml
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
+from pytorch_lightning.strategies import DDPStrategy
+from torch.distributed import DistNetworkError, DistStoreError
 
+from motion_policy.documents import read_yaml
+from motion_policy.files import (
+    FileError,
+    check_output_folder,
+    make_folder,
+    naming_errors,
+    write_text,
+)
 from motion_policy.policies import PolicySpec, make_model
+from motion_policy.policies.kinds import model_on_paper
+from motion_policy.policies.processor import has_bf16
 from motion_policy.training.autoencoders import Autoencoders, load_autoencoders
 from motion_policy.training.board import Pictures
 from motion_policy.training.checkpoints import (
     RESUME_FILE,
     PolicyCheckpoints,
+    TrainingError,
     software_versions,
 )
 from motion_policy.training.config import ConfigError, TrainConfig
@@ -38,6 +53,16 @@ from motion_policy.training.learning import Learning, learning_of
 from motion_policy.training.module import PolicyModule
 
 CONFIG_FILE = 'config.yaml'
+
+# Of every weight while it is learnt: itself, its gradient and the two moments of Adam.
+COPIES = 4
+
+# How long processes wait for one another, at the start and in every round.
+PEERS_PATIENCE = timedelta(minutes=15)
+# One of these tells a process of several machines which of them it is on.
+CLUSTERS = (
+    'MASTER_ADDR', 'TORCHELASTIC_RUN_ID', 'SLURM_NTASKS', 'LSB_JOBID', 'OMPI_COMM_WORLD_SIZE',
+)  # fmt: skip
 
 # What may change between two calls of the same run.
 FREE_KEYS = ('epochs', 'steps', 'output', 'threads', 'device', 'pictures_every', 'resume')
@@ -53,6 +78,7 @@ def train(
     *,
     callbacks: Sequence[Callback] = (),
     progress: Progress = no_progress,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Trains `config.epochs` or `config.steps` and returns the folder of the best policy.
 
@@ -60,19 +86,27 @@ def train(
         config: what to do.
         callbacks: further callbacks of the trainer, such as a progress bar.
         progress: wraps the list of episode files while they are read.
+        say: gets a line about what is done otherwise than asked for.
 
     Raises:
         UserError: the data, the configuration or an earlier run in `output` do not fit.
     """
     _check_device(config)
+    _check_machines(config, say)
+    config = _with_precision_there_is(config, say)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     output = config.output.expanduser()
+    try:
+        check_output_folder(output)
+    except FileError as error:
+        raise ConfigError(f'output: {error}') from None
     learning = learning_of(config)
     autoencoders = load_autoencoders(config.autoencoders)
     demonstrations = load_demonstrations(config, progress)
     learning.check(demonstrations)
     spec = policy_spec(config, demonstrations, learning, autoencoders)
+    _check_memory(spec)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         policy = make_model(spec)
@@ -84,7 +118,7 @@ def train(
         shown = (*demonstrations.validation, *demonstrations.train)[0]
         steps = shown.rows(slice(None, None, demonstrations.stride))
         ours.append(Pictures(steps, config.pictures_every))
-    with _quiet():
+    with _quiet(), _absent_machines_named(config):
         trainer = _trainer(config, output, ours)
         processes = trainer.global_rank, trainer.world_size
         data = learning.prepare(policy, demonstrations, trainer.strategy.root_device)
@@ -147,9 +181,32 @@ def _trainer(config: TrainConfig, output: Path, callbacks: list[Callback]) -> pl
     )
 
 
-def _strategy(config: TrainConfig) -> str:
+def _strategy(config: TrainConfig) -> DDPStrategy:
     # A decoder that no term of the loss uses has no gradient to wait for.
-    return 'ddp' if config.loss.image else 'ddp_find_unused_parameters_true'
+    return DDPStrategy(find_unused_parameters=not config.loss.image, timeout=PEERS_PATIENCE)
+
+
+def _check_machines(config: TrainConfig, say: Callable[[str], None]) -> None:
+    """ConfigError if several machines are asked for and nothing says where the first one is."""
+    if config.nodes == 1:
+        return
+    if not any(name in os.environ for name in CLUSTERS):
+        raise ConfigError(
+            f'nodes: found {config.nodes}, but MASTER_ADDR, MASTER_PORT and NODE_RANK are not '
+            'set: expected them on every machine, or a start by torchrun or Slurm'
+        )
+    say(f'waiting up to {PEERS_PATIENCE} for {config.nodes - 1} other machine(s)')
+
+
+@contextlib.contextmanager
+def _absent_machines_named(config: TrainConfig) -> Iterator[None]:
+    try:
+        yield
+    except (DistStoreError, DistNetworkError) as error:
+        reason = ' '.join(str(error).split())[:200]
+        raise TrainingError(
+            f'nodes: {config.nodes} machines were expected within {PEERS_PATIENCE}: {reason}'
+        ) from None
 
 
 def _prepare_output(config: TrainConfig, output: Path, spec: PolicySpec) -> Path | None:
@@ -159,23 +216,20 @@ def _prepare_output(config: TrainConfig, output: Path, spec: PolicySpec) -> Path
     told['data_sha256'] = spec.data['sha256']
     record = output / CONFIG_FILE
     if config.resume == 'auto' and resume.is_file() and record.is_file():
-        earlier = yaml.safe_load(record.read_text(encoding='utf-8'))
-        _check_same_run(earlier, told, record)
+        _check_same_run(read_yaml(record), told, record)
         _check_readable(resume)
         return resume
-    part = record.with_suffix('.part')
     try:
-        resume.unlink(missing_ok=True)
-        output.mkdir(parents=True, exist_ok=True)
-        part.write_text(yaml.safe_dump(told, sort_keys=False), encoding='utf-8')
-        part.replace(record)
-    except OSError as error:
-        raise ConfigError(f'output: {output}: cannot be written: {error.strerror}') from None
+        make_folder(output)
+        with naming_errors(resume):
+            resume.unlink(missing_ok=True)
+        write_text(record, yaml.safe_dump(told, sort_keys=False))
+    except FileError as error:
+        raise ConfigError(f'output: {error}') from None
     return None
 
 
-def _check_same_run(earlier: Any, now: dict[str, Any], record: Path) -> None:
-    earlier = earlier if isinstance(earlier, dict) else {}
+def _check_same_run(earlier: dict[str, Any], now: dict[str, Any], record: Path) -> None:
     for key, value in now.items():
         if earlier.get(key) != value:
             raise ConfigError(
@@ -202,6 +256,35 @@ def _check_device(config: TrainConfig) -> None:
     index = int(config.device.partition(':')[2] or 0)
     if max(index + 1, config.devices) > here:
         raise ConfigError(f'device: {config.device} x {config.devices}, this machine has {here}')
+
+
+def _check_memory(spec: PolicySpec) -> None:
+    """ConfigError for a policy that this machine cannot hold together with what training needs."""
+    count = sum(weights.numel() for weights in model_on_paper(spec).parameters())
+    needed = COPIES * count * torch.float32.itemsize
+    there = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    if needed > there:
+        raise ConfigError(
+            f'policy: has {count} parameters, {needed / 1e9:.1f} GB with gradients and moments; '
+            f'this machine has {there / 1e9:.1f} GB of memory'
+        )
+
+
+def _with_precision_there_is(config: TrainConfig, say: Callable[[str], None]) -> TrainConfig:
+    """The configuration, in float32 where the processor does not have what it asks for."""
+    asked = config.precision
+    # Lightning takes a GPU by itself where there is one.
+    found = 'cuda' if torch.cuda.is_available() else 'cpu'
+    device = torch.device(found if config.device == 'auto' else config.device)
+    taken = asked
+    if asked == '16-mixed' and device.type == 'cpu':
+        taken = 'bf16-mixed'  # float16 is for GPUs
+    if taken == 'bf16-mixed' and not has_bf16(device):
+        taken = '32-true'
+    if taken == asked:
+        return config
+    say(f'precision: {taken} instead of {asked}, which this processor does not have')
+    return config.model_copy(update={'precision': taken})
 
 
 @contextlib.contextmanager

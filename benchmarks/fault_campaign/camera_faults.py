@@ -1,0 +1,193 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Faults of a camera's messages and of its pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from fault_campaign.fault import HOLDS_S, Evidence, Fault, Inject, disables, lasting_ns
+from fault_campaign.policy_with_faults import REJECTED
+from fault_campaign.rig import START_PATIENCE_S, Rig
+from fault_campaign.scene import ImageFault
+from fault_campaign.spoilt import (
+    JUMP_NS,
+    RARE_NS,
+    black,
+    few_bytes,
+    late,
+    random_bytes,
+    rare,
+    same_again,
+    same_picture,
+    silent,
+    small,
+    stamped,
+    with_pictures,
+)
+from motion_policy.control.picture_watch import FROZEN_AT_REST_S
+
+FROZEN_PATIENCE_S = 3.0  # longer than the node's, for the arm must move meanwhile
+PICTURE_PATIENCE_S = 2.0
+STANDING_STEPS = 200  # of the policy; the rest is taken back
+REST_S = 3.0  # and ten looks at its camera
+LONG_S = 2.0  # after which nobody expects the arm to go on
+CAPPED = r"not enabled: camera 'top'.*black"
+# Where the arm already held for another reason, only the reason to hold changes.
+STALE_TOP = r"(stream 'top'|(hold|brake|disabled): .*top:).*(stale|missing)"
+DISABLED_TOP = r'disabled: .*top:.*(stale|missing)'
+AHEAD_TOP = r"(stream 'top'|(brake|disabled): .*top:).*clocks disagree by"
+BAD_TOP = r'top unusable messages='
+
+
+def camera(
+    make: Callable[[Rig], ImageFault],
+    *,
+    at_once: bool = False,
+    lasts_s: float | None = None,
+) -> Inject:
+    """A camera whose messages are spoilt.
+
+    `at_once`: it can be known from the first bad message, else when the last good one is too old.
+    """
+
+    def inject(rig: Rig, rng: np.random.Generator) -> Evidence:
+        scene, good_ns = rig.scene, rig.scene.last_stamps_ns['camera']
+        begin_ns = time.time_ns()
+        scene.image_fault = make(rig)
+        known_ns = good_ns + round(scene.robot.cameras[scene.camera].max_age * 1e9)
+        if at_once:
+            scene.publish_image()
+            known_ns = time.time_ns()
+        rig.spin_to(known_ns + (lasting_ns(rng) if lasts_s is None else round(lasts_s * 1e9)))
+        return Evidence(begin_ns, known_ns, _mend(rig))
+
+    return inject
+
+
+def _beside(make: Callable[[Rig], ImageFault]) -> Inject:
+    """Bad messages among good ones."""
+
+    def inject(rig: Rig, rng: np.random.Generator) -> Evidence:
+        begin_ns = time.time_ns()
+        rig.scene.image_fault = make(rig)
+        rig.spin_to(begin_ns + lasting_ns(rng))
+        return Evidence(begin_ns, begin_ns, _mend(rig))
+
+    return inject
+
+
+def _picture(make: Callable[[Rig], ImageFault], patience_s: float) -> Inject:
+    """A camera whose messages are in order while its pictures are not.
+
+    To be known when the inference thread has looked at one, which the node tells.
+    """
+
+    def inject(rig: Rig, rng: np.random.Generator) -> Evidence:
+        begin_ns, first = time.time_ns(), len(rig.steps)
+        rig.scene.image_fault = make(rig)
+
+        def rejected() -> list[int]:
+            return [step.end_ns for step in rig.steps[first:] if step.kind == REJECTED]
+
+        known = rig.spin_until(lambda: rejected() or not rig.alive, patience_s) and rejected()
+        if known:
+            rig.spin_to(known[0] + lasting_ns(rng))
+        return Evidence(begin_ns, known[0] if known else None, _mend(rig))
+
+    return inject
+
+
+def _freeze(rig: Rig, rng: np.random.Generator) -> Evidence:
+    """The picture stays, the stamps go on, while the arm reaches for the cube anew."""
+    rig.new_trial()
+    rig.get_moving()
+    return _picture(same_picture, FROZEN_PATIENCE_S)(rig, rng)
+
+
+def _freeze_at_rest(rig: Rig, rng: np.random.Generator) -> Evidence:
+    """The camera, which has noise, freezes while the policy lets the arm stand."""
+    rig.ask_policy('stay', STANDING_STEPS)
+    rig.spin(REST_S)
+    evidence = _picture(same_picture, FROZEN_PATIENCE_S + FROZEN_AT_REST_S)(rig, rng)
+    rig.ask_policy('', 0)
+    return evidence
+
+
+def _capped(rig: Rig, _rng: np.random.Generator) -> Evidence:
+    """A node comes up before a camera that wears its cap, and is asked to move the arm."""
+    begin_ns = time.time_ns()
+    rig.scene.image_fault = black(rig)
+    dead_ns = rig.kill_node()
+    rig.start_node()
+    end = time.monotonic() + START_PATIENCE_S
+    while not rig.journal.names(CAPPED, begin_ns) and time.monotonic() < end:
+        rig.switch(True)
+        rig.spin(0.5)
+    return Evidence(begin_ns, dead_ns, _mend(rig))
+
+
+def _at_2_hz(rig: Rig, _rng: np.random.Generator) -> Evidence:
+    """Gone, there, gone, there: to be disabled at the first of them after `auto_resume`."""
+    begin_ns = time.time_ns()
+    rig.scene.image_fault = rare(rig)
+    max_age_ns = round(rig.scene.robot.cameras[rig.scene.camera].max_age * 1e9)
+    known_ns = begin_ns + 2 * max_age_ns + round(HOLDS_S * 1e9) + RARE_NS
+    rig.spin_to(known_ns + round(LONG_S * 1e9))
+    return Evidence(begin_ns, known_ns, _mend(rig))
+
+
+def _mend(rig: Rig) -> int:
+    """End the fault; return when."""
+    rig.scene.image_fault = None
+    over_ns = time.time_ns()
+    rig.scene.publish_image()
+    return over_ns
+
+
+def _ahead(seconds: float) -> Fault:
+    shifted = camera(stamped(round(seconds * 1e9)), at_once=True)
+    return disables(f'camera: stamps {seconds:g} s ahead', 'arm', AHEAD_TOP, shifted)
+
+
+CAMERA_FAULTS = (
+    Fault('camera: dies', 'arm', 'hold', STALE_TOP, camera(silent)),
+    Fault('camera: same frame again', 'arm', 'hold', STALE_TOP, camera(same_again)),
+    Fault('camera: 0.35 s late', 'arm', 'hold', STALE_TOP, camera(late)),
+    Fault('camera: stamps 10 s behind', 'arm', 'hold', STALE_TOP, camera(stamped(-JUMP_NS))),
+    *(_ahead(seconds) for seconds in (0.1, 0.5, 3.0, 10.0)),
+    disables(
+        'camera: back after 2 s', 'arm', STALE_TOP, camera(silent, lasts_s=LONG_S), every=2,
+        holds_s=1.0,
+    ),
+    disables('camera: at 2 Hz', 'arm', DISABLED_TOP, _at_2_hz, every=2),
+    Fault(
+        'camera: messages of 6 bytes', 'arm', 'go on', BAD_TOP, _beside(with_pictures(few_bytes)),
+    ),
+    Fault(
+        'camera: random bytes', 'arm', 'go on', BAD_TOP, _beside(with_pictures(random_bytes)),
+    ),
+    Fault(
+        'camera: capped from the start', 'arm', 'silence', CAPPED, _capped, 'operator', every=5,
+    ),
+    Fault(
+        'camera: same image, new stamps', 'policy', 'hold',
+        r"hold: .*camera 'top'.*same image",
+        _freeze, every=2,
+    ),
+    Fault(
+        'camera: freezes at rest', 'policy', 'hold',
+        r"hold: .*camera 'top'.*its images had noise",
+        _freeze_at_rest, every=2,
+    ),
+    Fault(
+        'camera: black', 'policy', 'hold', r"hold: .*camera 'top'.*black",
+        _picture(black, PICTURE_PATIENCE_S),
+    ),
+    Fault(
+        'camera: another size', 'arm', 'hold', r'top: stale .*image is 64x64', camera(small),
+    ),
+)  # fmt: skip

@@ -1,0 +1,275 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Faults of the joint state's messages, of the arm itself and of who commands it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from rclpy.node import Node
+from std_msgs.msg import Float64MultiArray
+
+from fault_campaign.fault import Evidence, Fault, Inject, disables, lasting_ns
+from fault_campaign.rig import Rig
+from fault_campaign.scene import JointFault
+from fault_campaign.spoilt import (
+    JUMP_NS,
+    few_bytes,
+    in_two_parts,
+    joints_stamped,
+    no_joints,
+    not_a_number,
+    random_bytes,
+    reordered,
+    stalled,
+    with_a_joint_twice,
+    with_joints,
+    without_a_joint,
+    without_names,
+)
+
+BRIEF_S = 0.08  # less than the joint state's max_age
+SUNK_RAD = 0.8  # of joint 2, beyond what its tracking error may be
+EDGE = 0.009  # of a joint's range
+TRACKING_PATIENCE_S = 4.0
+AT_LEAST_AWAY = 0.45  # rad: the default tracking error of this arm's joints
+LOOK_NS = 200_000_000  # a timer of 0.1 s, looked at every 50 ms, and what DDS takes to tell
+STREAM_S = 0.4
+STALE_STATE = r"(stream 'state'|(brake|disabled): .*state:).*(stale|missing)"
+AHEAD_STATE = r"(stream 'state'|(brake|disabled): .*state:).*clocks disagree by"
+BAD_STATE = r'state (unusable messages|dropped)='
+TRACKING = r"(brake|disabled): tracking error: joint '\w+' stands at"
+OTHER = 'other_driver'
+FOREIGN = rf'disabled: commands on \S+ come from .*{OTHER}'
+NO_LISTENER = r'(brake|disabled): .*nobody listens on'
+
+
+def joints(make: Callable[[np.random.Generator], JointFault], *, at_once: bool = False) -> Inject:
+    """Joint states that are spoilt; `at_once`: to be known from the first bad message."""
+
+    def inject(rig: Rig, rng: np.random.Generator) -> Evidence:
+        scene, good_ns = rig.scene, rig.scene.last_stamps_ns['state']
+        begin_ns = time.time_ns()
+        scene.joint_fault = make(rng)
+        known_ns = good_ns + round(scene.robot.joints.state[0].max_age * 1e9)
+        if at_once:
+            scene.publish_joints()
+            known_ns = time.time_ns()
+        rig.spin_to(known_ns + lasting_ns(rng))
+        return Evidence(begin_ns, known_ns, _mend(rig))
+
+    return inject
+
+
+def _briefly(
+    make: Callable[[np.random.Generator], JointFault], lasts_s: float | None = BRIEF_S
+) -> Inject:
+    """Joint states that are spoilt for less than they may be old."""
+
+    def inject(rig: Rig, rng: np.random.Generator) -> Evidence:
+        begin_ns = time.time_ns()
+        rig.scene.joint_fault = make(rng)
+        rig.spin_to(begin_ns + (lasting_ns(rng) if lasts_s is None else round(lasts_s * 1e9)))
+        return Evidence(begin_ns, begin_ns, _mend(rig))
+
+    return inject
+
+
+def _mend(rig: Rig) -> int:
+    rig.scene.joint_fault = None
+    over_ns = time.time_ns()
+    rig.scene.publish_joints()
+    return over_ns
+
+
+def _ahead(seconds: float) -> Fault:
+    shifted = joints(joints_stamped(round(seconds * 1e9)), at_once=True)
+    return disables(f'joint state: stamps {seconds:g} s ahead', 'arm', AHEAD_STATE, shifted)
+
+
+def driver_restarts(rig: Rig, rng: np.random.Generator) -> Evidence:
+    """The driver is gone, the arm sinks meanwhile, and it comes back."""
+    scene, good_ns = rig.scene, rig.scene.last_stamps_ns['state']
+    begin_ns = time.time_ns()
+    scene.fall_silent()
+    scene.turn_deaf()
+    known_ns = good_ns + round(scene.robot.joints.state[0].max_age * 1e9)
+    rig.spin_to(known_ns + 2 * lasting_ns(rng))
+    sunk = scene.sim.qpos
+    sunk[1] += SUNK_RAD if sunk[1] < 0 else -SUNK_RAD
+    scene.put(sunk)
+    scene.speak()
+    scene.listen()
+    return Evidence(begin_ns, known_ns, time.time_ns())
+
+
+def _off_course(begin: Callable[[Rig], None], end: Callable[[Rig], None]) -> Inject:
+    """An arm that is not where it is told to be.
+
+    To be known when it is measured further from its last commands than it may be.
+    """
+
+    def inject(rig: Rig, rng: np.random.Generator) -> Evidence:
+        begin_ns = time.time_ns()
+        begin(rig)
+        first = len(rig.scene.log.positions)
+        known_ns: int | None = None
+
+        def away() -> bool:
+            recent = np.array(rig.scene.log.positions[max(0, first - 16) :][-16:])
+            seen = rig.scene.sim.qpos if rig.scene.encoder is None else rig.scene.encoder
+            low, high = recent.min(axis=0), recent.max(axis=0)
+            error = np.maximum(np.maximum(low - seen, seen - high), 0.0)
+            return bool((error[:4] > AT_LEAST_AWAY).any()) or rig.journal.state == 'disabled'
+
+        if rig.spin_until(away, TRACKING_PATIENCE_S):
+            known_ns = time.time_ns()
+        rig.spin(0.3)
+        end(rig)
+        return Evidence(begin_ns, known_ns, time.time_ns())
+
+    return inject
+
+
+def _block(rig: Rig) -> None:
+    rig.scene.blocked = True
+    _lead_away(rig)
+
+
+def _unblock(rig: Rig) -> None:
+    rig.scene.blocked = False
+    rig.ask_policy('', 0)
+
+
+def _freeze_encoder(rig: Rig) -> None:
+    rig.scene.encoder = rig.scene.sim.qpos
+    _lead_away(rig)
+
+
+def _mend_encoder(rig: Rig) -> None:
+    rig.scene.encoder = None
+    rig.ask_policy('', 0)
+
+
+def _lead_away(rig: Rig) -> None:
+    """The policy wants the arm far away, so that one which stays is seen to."""
+    rig.ask_policy('far', 200)
+
+
+def _sink(rig: Rig) -> None:
+    # The camera lets the arm hold; then it sinks.
+    rig.scene.image_fault = lambda message: []
+    rig.spin(0.35)
+    rig.scene.sinks_by[1] = SUNK_RAD if rig.scene.sim.qpos[1] < 0 else -SUNK_RAD
+
+
+def _lift(rig: Rig) -> None:
+    rig.scene.image_fault = None
+    rig.scene.sinks_by[1] = 0.0
+
+
+def at_the_edge(rig: Rig, rng: np.random.Generator) -> Evidence:
+    """A joint stands a little outside its limits when the arm is enabled."""
+    rig.disable()
+    begin_ns = time.time_ns()
+    limits = rig.scene.robot.joints.limits.position_array()
+    position = rig.scene.sim.qpos
+    joint, side = 0, int(rng.integers(2))
+    span = limits[joint, 1] - limits[joint, 0]
+    position[joint] = limits[joint, side] + EDGE * span * (1 if side else -1)
+    rig.scene.put(position)
+    rig.spin(0.2)
+    problem = '' if rig.enable() else 'not enabled at the edge'
+    return Evidence(begin_ns, None, time.time_ns(), problem)
+
+
+def _commands_of_another(rig: Rig, node: Node, count: int, period_s: float = 0.02) -> int:
+    """Send marked copies of the last command; return when the first was sent."""
+    publisher = node.create_publisher(
+        Float64MultiArray, rig.scene.robot.joints.command[0].topic, 10
+    )
+    rig.spin(0.3)  # until the endpoints know each other
+    last = np.array(rig.scene.log.positions[-1])
+    first_ns = 0
+    for number in range(count):
+        marked = last + 1e-6 * (number + 1)
+        rig.scene.foreign.add(marked.tobytes())
+        first_ns = first_ns or time.time_ns()
+        publisher.publish(Float64MultiArray(data=marked.tolist()))
+        rig.spin(period_s)
+    return first_ns
+
+
+def another_commands(count: int) -> Inject:
+    """Another node commands the arm, too."""
+
+    def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
+        begin_ns, node = time.time_ns(), rig.new_node(OTHER)
+        known_ns = _commands_of_another(rig, node, count)
+        over_ns = time.time_ns()
+        rig.remove_node(node)
+        return Evidence(begin_ns, known_ns, over_ns)
+
+    return inject
+
+
+def enabled_beside_another(rig: Rig, _rng: np.random.Generator) -> Evidence:
+    """The arm is to be enabled while another node commands it."""
+    rig.disable()
+    begin_ns, node = time.time_ns(), rig.new_node(OTHER)
+    _commands_of_another(rig, node, round(STREAM_S / 0.02))
+    problem = rig.granted()
+    over_ns = time.time_ns()
+    rig.remove_node(node)
+    return Evidence(begin_ns, begin_ns, over_ns, problem)
+
+
+def nobody_listens(rig: Rig, rng: np.random.Generator) -> Evidence:
+    """The arm's subscription goes, and comes back."""
+    begin_ns = time.time_ns()
+    rig.scene.turn_deaf()
+    known_ns = begin_ns + LOOK_NS
+    rig.spin_to(known_ns + lasting_ns(rng))
+    rig.scene.listen()
+    return Evidence(begin_ns, known_ns, time.time_ns())
+
+
+def _bad(name: str, make: Callable[..., JointFault]) -> Fault:
+    return Fault(f'joint state: {name}', 'arm', 'go on', BAD_STATE, _briefly(make))
+
+
+JOINT_FAULTS = (
+    disables('joint state: stalls', 'arm', STALE_STATE, joints(stalled)),
+    Fault('joint state: out of order', 'arm', 'go on', '', _briefly(reordered, None)),
+    Fault('joint state: in two parts', 'arm', 'go on', '', _briefly(in_two_parts, None)),
+    disables('joint state: loses a joint', 'arm', STALE_STATE, joints(without_a_joint)),
+    disables(
+        'joint state: NaN or infinity', 'arm', r"joint '\w+'.*(nan|inf)", joints(not_a_number)
+    ),
+    disables(
+        'joint state: stamps 10 s behind', 'arm', STALE_STATE, joints(joints_stamped(-JUMP_NS))
+    ),
+    *(_ahead(seconds) for seconds in (0.1, 0.5, 3.0)),
+    Fault('joint state: NaN for a moment', 'arm', 'go on', '', _briefly(not_a_number)),
+    Fault('joint state: no names for a moment', 'arm', 'go on', '', _briefly(without_names)),
+    Fault('joint state: a joint twice', 'arm', 'go on', '', _briefly(with_a_joint_twice)),
+    _bad('messages of 6 bytes', with_joints(few_bytes)),
+    _bad('random bytes', with_joints(random_bytes)),
+    disables('joint state: bytes only', 'arm', STALE_STATE, joints(no_joints(random_bytes))),
+    disables('arm: its driver restarts, and it has sunk', 'arm', STALE_STATE, driver_restarts),
+    disables('arm: sinks while it holds', 'arm', TRACKING, _off_course(_sink, _lift)),
+    Fault('arm: 0.9 % outside at enable', 'arm', 'limits', '', at_the_edge, 'either', every=2),
+    disables('arm: nobody listens', 'arm', NO_LISTENER, nobody_listens),
+    disables('commands: one of another node', 'arm', FOREIGN, another_commands(1)),
+    disables('commands: many of another node', 'arm', FOREIGN, another_commands(15)),
+    Fault(
+        'commands: enabled beside another node', 'arm', 'silence',
+        r'not enabled: .*other_driver', enabled_beside_another, 'operator', every=2,
+    ),
+    disables('arm: blocked', 'policy', TRACKING, _off_course(_block, _unblock)),
+    disables(
+        'arm: encoder frozen', 'policy', TRACKING, _off_course(_freeze_encoder, _mend_encoder)
+    ),
+)  # fmt: skip

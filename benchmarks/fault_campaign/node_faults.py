@@ -1,0 +1,264 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What happens to the node's process, and what people ask of it while the arm moves."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import numpy as np
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from std_msgs.msg import Float64
+
+from fault_campaign.camera_faults import STALE_TOP, camera
+from fault_campaign.fault import HOLDS_S, Evidence, Fault, Inject, disables
+from fault_campaign.policy_with_faults import TICK_ENDS, TICK_RAISES
+from fault_campaign.rig import Rig
+from fault_campaign.spoilt import silent
+
+ENDS_S = 20.0  # a node that ends is given so long
+SERVED_NS = 80_000_000  # until a node that was idle sees a signal or a call: it looks each 50 ms
+LOOK_NS = 250_000_000  # a timer of 0.1 s, looked at as often
+TOGGLES = 24
+RESETS = 20
+STEP_PATIENCE_S = 5.0
+BUSY_S, BUSY_PROCESSES = 1.0, 4
+PIPE_BYTES = 4096
+# Settings that make no sense, or cannot change while the arm moves.
+NONSENSE: tuple[tuple[str, object], ...] = (
+    ('speed', 7.0), ('speed', -1.0), ('speed', float('nan')), ('ramp_speed', 0.0),
+    ('auto_resume', -5.0), ('interpolation', 'nonsense'), ('max_jerk', -1.0),
+    ('dead_man_button', -3), ('speed', 'fast'), ('effort_limit', -1.0),
+)  # fmt: skip
+STATED = r'disabled: the arm brakes'
+
+
+def killed(rig: Rig, _rng: np.random.Generator) -> Evidence:
+    begin_ns = time.time_ns()
+    dead_ns = rig.kill_node()
+    rig.start_node()
+    rig.spin(1.0)
+    return Evidence(begin_ns, dead_ns, time.time_ns())
+
+
+def _ends_by(number: signal.Signals) -> Inject:
+    """A signal that ends the node, which has to brake first."""
+
+    def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
+        sent_ns = rig.signal_node(number)
+        ended = rig.spin_until(lambda: not rig.alive, ENDS_S)
+        code = rig.process.returncode if rig.process is not None else None
+        problem = '' if ended and code == 0 else f'exit code {code}'
+        rig.spin(0.2)
+        over_ns = time.time_ns()
+        rig.kill_node()
+        rig.start_node()
+        return Evidence(sent_ns, sent_ns + SERVED_NS, over_ns, problem)
+
+    return inject
+
+
+def _stands_still(milliseconds: int) -> Inject:
+    """The process is stopped and goes on."""
+
+    def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
+        begin_ns = rig.signal_node(signal.SIGSTOP)
+        rig.spin(milliseconds * 1e-3)
+        over_ns = rig.signal_node(signal.SIGCONT)
+        rig.spin(0.3)
+        return Evidence(begin_ns, over_ns, over_ns)
+
+    return inject
+
+
+def _busy(rig: Rig, _rng: np.random.Generator) -> Evidence:
+    """Other programs take every core."""
+    begin_ns = time.time_ns()
+    words = [sys.executable, '-c', 'while True: pass']
+    others = [subprocess.Popen(words) for _ in range(BUSY_PROCESSES)]
+    try:
+        rig.spin(BUSY_S)
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    return Evidence(begin_ns, begin_ns, time.time_ns())
+
+
+def _full_pipe(rig: Rig, rng: np.random.Generator) -> Evidence:
+    """Nobody reads what the node says; a camera that dies makes it say more."""
+    begin_ns = time.time_ns()
+    reading, writing = os.pipe()
+    flags = fcntl.fcntl(writing, fcntl.F_GETFL)
+    fcntl.fcntl(writing, fcntl.F_SETFL, flags | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, b'.' * PIPE_BYTES)
+    fcntl.fcntl(writing, fcntl.F_SETFL, flags)
+    rig.kill_node()
+    rig.start_node(writing)
+    os.close(writing)
+    problem = '' if rig.enable() and rig.get_moving() else 'the arm does not run'
+    evidence = camera(silent)(rig, rng)
+    goes_on = rig.wait_for_run(evidence.over_ns, STEP_PATIENCE_S)
+    if not goes_on and not (rig.journal.disabled_by_machine(HOLDS_S) and rig.enable()):
+        problem = problem or 'the arm does not go on'
+    sent_ns = rig.signal_node(signal.SIGTERM)
+    if not rig.spin_until(lambda: not rig.alive, ENDS_S):
+        problem = problem or f'deaf to SIGTERM for {(time.time_ns() - sent_ns) / 1e9:.0f} s'
+    os.close(reading)
+    rig.kill_node()
+    rig.start_node()
+    return Evidence(begin_ns, evidence.known_ns, evidence.over_ns, problem)
+
+
+def toggled(rig: Rig, rng: np.random.Generator) -> Evidence:
+    """Enable and disable in quick turns; in the end it is disabled."""
+    begin_ns = time.time_ns()
+    answers = []
+    for turn in range(TOGGLES):
+        answers.append(rig.switch(turn % 2 == 1))
+        rig.spin(rng.uniform(0.005, 0.12))
+    last = rig.switch(False)
+    rig.spin_until(last.done, STEP_PATIENCE_S)
+    known_ns = time.time_ns()
+    rig.spin(0.6)
+    return Evidence(begin_ns, known_ns, time.time_ns())
+
+
+def _enable_twice(rig: Rig, _rng: np.random.Generator) -> Evidence:
+    """Two people enable the arm at once."""
+    rig.disable()
+    begin_ns = time.time_ns()
+    both = rig.switch(True), rig.switch(True)
+    rig.spin_until(lambda: all(answer.done() for answer in both), STEP_PATIENCE_S)
+    rig.wait_for_run(begin_ns)
+    return Evidence(begin_ns, None, time.time_ns())
+
+
+def _resets(rig: Rig, rng: np.random.Generator) -> Evidence:
+    """`~/reset` again and again."""
+    begin_ns = time.time_ns()
+    for _ in range(RESETS):
+        rig.ask('reset')
+        rig.spin(rng.uniform(0.002, 0.06))
+    rig.spin(0.3)
+    return Evidence(begin_ns, None, time.time_ns())
+
+
+def _nonsense(rig: Rig, rng: np.random.Generator) -> Evidence:
+    """`ros2 param set` with what makes no sense, while the arm moves."""
+    begin_ns = time.time_ns()
+    taken = []
+    for place in rng.permutation(len(NONSENSE))[:4]:
+        name, value = NONSENSE[place]
+        request = SetParameters.Request(parameters=[_parameter(name, value)])
+        answer = rig.call('set_parameters', request)
+        if answer is not None and answer.results[0].successful:
+            taken.append(f'{name} {value}')
+    problem = f'taken: {", ".join(taken)}' if taken else ''
+    return Evidence(begin_ns, None, time.time_ns(), problem)
+
+
+def _parameter(name: str, value: object) -> Parameter:
+    kinds: dict[type, tuple[int, str]] = {
+        float: (ParameterType.PARAMETER_DOUBLE, 'double_value'),
+        int: (ParameterType.PARAMETER_INTEGER, 'integer_value'),
+        str: (ParameterType.PARAMETER_STRING, 'string_value'),
+    }
+    kind, key = kinds[type(value)]
+    return Parameter(name=name, value=ParameterValue(type=kind, **{key: value}))
+
+
+def _speeds(*speeds: float) -> Inject:
+    """The speed override changes while the arm moves, and is 1 in the end."""
+
+    def inject(rig: Rig, rng: np.random.Generator) -> Evidence:
+        begin_ns = time.time_ns()
+        for speed in (*speeds, 1.0):
+            rig.speed.publish(Float64(data=speed))
+            rig.spin(rng.uniform(0.3, 0.6))
+        return Evidence(begin_ns, None, time.time_ns())
+
+    return inject
+
+
+def _deactivate(rig: Rig, _rng: np.random.Generator) -> Evidence:
+    """The lifecycle node is deactivated while the arm moves, and activated again."""
+    begin_ns = time.time_ns()
+    off, on = Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE
+    answer = rig.call('change_state', _change(off), ENDS_S)
+    over_ns = time.time_ns()
+    problem = '' if answer is not None and answer.success else 'not deactivated'
+    rig.spin(0.3)
+    again = rig.call('change_state', _change(on), ENDS_S)
+    if again is None or not again.success:
+        problem = problem or 'not activated'
+    return Evidence(begin_ns, begin_ns + SERVED_NS, over_ns, problem)
+
+
+def _change(transition: int) -> ChangeState.Request:
+    return ChangeState.Request(transition=Transition(id=transition))
+
+
+def _tick(kind: str, after_ns: int, end: Callable[[Rig], None] = lambda rig: None) -> Inject:
+    """A defect in the control tick, at once or noticed by another thread."""
+
+    def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
+        begin_ns = time.time_ns()
+        rig.ask_policy(kind, 1)
+        rig.spin(0.5 + after_ns * 1e-9)
+        over_ns = time.time_ns()
+        end(rig)
+        return Evidence(begin_ns, begin_ns + after_ns, over_ns)
+
+    return inject
+
+
+def _start_anew(rig: Rig) -> None:
+    rig.spin(1.0)
+    rig.kill_node()
+    rig.start_node()
+
+
+NODE_FAULTS = (
+    Fault('node: killed and restarted', 'node', 'silence', '', killed, 'operator', every=5),
+    *(
+        Fault(
+            f'node: {number.name}', 'node', 'hold', '', _ends_by(number), 'operator', every=5,
+        )
+        for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGINT)
+    ),
+    Fault('node: stopped for 50 ms', 'node', 'limits', '', _stands_still(50), 'either'),
+    Fault('node: stopped for 150 ms', 'node', 'hold', '', _stands_still(150), 'either'),
+    Fault('node: stopped for 600 ms', 'node', 'hold', '', _stands_still(600), 'either'),
+    Fault('node: the machine is busy for 1 s', 'node', 'limits', '', _busy, 'either', every=2),
+    Fault(
+        'node: stdout is a full pipe', 'node', 'hold', STALE_TOP, _full_pipe, 'operator', every=5,
+    ),
+    disables(
+        'node: a tick raises', 'node', r'(brake|disabled): defect: ',
+        _tick(TICK_RAISES, 60_000_000),
+    ),
+    disables(
+        'node: the tick thread ends', 'node', r'the thread of the control tick ended',
+        _tick(TICK_ENDS, LOOK_NS, _start_anew), every=5,
+    ),
+    Fault('node: deactivated', 'node', 'hold', '', _deactivate, 'operator', every=2),
+    Fault('enable: toggled fast', 'node', 'hold', STATED, toggled, 'operator'),
+    Fault('enable: twice at once', 'node', 'go on', r'already enabled', _enable_twice),
+    Fault('reset: twenty times', 'node', 'limits', '', _resets, 'either'),
+    Fault('parameters: nonsense', 'node', 'go on', '', _nonsense),
+    Fault('speed: 1, 0, 1', 'node', 'go on', r'speed override: 0', _speeds(0.0)),
+    Fault('speed: 0.3, 0.8', 'node', 'go on', r'speed override: 0\.3', _speeds(0.3, 0.8)),
+)  # fmt: skip

@@ -1,0 +1,138 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Faults of the policy, in a thread of the node or in a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import numpy as np
+
+from fault_campaign.fault import Evidence, Fault, Inject
+from fault_campaign.policy_with_faults import REJECTED
+from fault_campaign.rig import Rig, Step
+
+FRESH_PERIODS = 2
+STEP_PATIENCE_S = 5.0
+WORKER_PATIENCE_S = 60.0  # until it is there again
+LATE_ANSWER_S = 1.0  # longer than the policy hangs
+SLOW = r'hold: policy: no new action'
+ENDED = r'hold: policy: RuntimeError: the inference process ended: '
+CLAMPED = r'clamped by (position|velocity)='
+MEMORY = r'hold: policy: .*([Mm]emory)'
+RAISED = r'hold: policy: .*fault \d+ of the'
+
+
+def policy(kind: str, count: int, *, by_silence: bool = False) -> Inject:
+    """A policy whose next steps fail.
+
+    `by_silence`: to be known when two policy periods have passed since what the last good step
+    saw, else when the first bad step ends.
+    """
+
+    def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
+        first, begin_ns = len(rig.steps), time.time_ns()
+        rig.ask_policy(kind, count)
+
+        def bad() -> list[Step]:
+            return [step for step in rig.steps[first:] if step.kind == kind]
+
+        def good_again() -> bool:
+            return len(bad()) == count and rig.steps[-1].kind == ''
+
+        rig.spin_until(lambda: good_again() or not rig.alive, STEP_PATIENCE_S)
+        if not bad() or not good_again():
+            rig.ask_policy('', 0)
+            return Evidence(begin_ns, None, time.time_ns())
+        begun = rig.steps.index(bad()[0])
+        if by_silence:
+            known_ns = rig.steps[begun - 1].seen_ns + FRESH_PERIODS * rig.policy_period_ns
+            return Evidence(begin_ns, known_ns, bad()[0].end_ns)
+        last = rig.steps.index(bad()[-1])
+        return Evidence(begin_ns, bad()[0].end_ns, rig.steps[last + 1].end_ns)
+
+    return inject
+
+
+def worker(number: signal.Signals) -> Inject:
+    """A signal to the policy's own process, at any time.
+
+    To be known when the step ends that has waited for it; over when the next one has begun it
+    anew and says so.
+    """
+
+    def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
+        first, begin_ns = len(rig.steps), time.time_ns()
+        rig.signal_worker(number)
+
+        def rejected() -> list[int]:
+            return [step.end_ns for step in rig.steps[first:] if step.kind == REJECTED]
+
+        rig.spin_until(lambda: len(rejected()) > 1 or not rig.alive, WORKER_PATIENCE_S)
+        known = rejected()
+        over_ns = known[1] if len(known) > 1 else time.time_ns()
+        return Evidence(begin_ns, known[0] if known else None, over_ns)
+
+    return inject
+
+
+def _answers_late(rig: Rig, rng: np.random.Generator) -> Evidence:
+    """The policy answers when the arm was disabled meanwhile."""
+    begin_ns = time.time_ns()
+    rig.ask_policy('hang', 1)
+    rig.spin(rng.uniform(0.15, 0.3))
+    rig.disable()
+    known_ns = time.time_ns()
+    rig.spin(LATE_ANSWER_S)
+    return Evidence(begin_ns, known_ns, time.time_ns())
+
+
+def _answers_late_after_enable(rig: Rig, rng: np.random.Generator) -> Evidence:
+    """The policy answers when the arm was disabled and enabled again meanwhile."""
+    begin_ns = time.time_ns()
+    rig.ask_policy('hang', 1)
+    rig.spin(rng.uniform(0.15, 0.3))
+    off, on = rig.switch(False), rig.switch(True)
+    rig.spin_until(lambda: off.done() and on.done(), STEP_PATIENCE_S)
+    rig.spin(LATE_ANSWER_S)
+    return Evidence(begin_ns, None, time.time_ns())
+
+
+POLICY_FAULTS = (
+    Fault('policy: NaN', 'policy', 'hold', r'hold: finite: ', policy('nan', 3)),
+    Fault('policy: infinity', 'policy', 'hold', r'hold: finite: ', policy('infinite', 3)),
+    # The arm may be led into the table, and is disabled then.
+    Fault('policy: huge steps', 'policy', 'limits', CLAMPED, policy('huge', 3), 'either'),
+    Fault('policy: wrong width', 'policy', 'hold', r'hold: width: ', policy('width', 3)),
+    Fault('inference: raises', 'policy', 'hold', RAISED, policy('raise', 3)),
+    Fault('inference: hangs 0.7 s', 'policy', 'hold', SLOW, policy('hang', 1, by_silence=True)),
+    Fault('inference: 10 times slower', 'policy', 'go on', '', policy('slow', 10)),
+    Fault(
+        'inference: 0.3 s per step', 'policy', 'hold', SLOW, policy('beyond', 2, by_silence=True)
+    ),
+    Fault('inference: out of memory', 'policy', 'hold', MEMORY, policy('memory', 3)),
+    Fault(
+        'inference: answers after disable', 'policy', 'silence', '', _answers_late, 'operator',
+        every=2,
+    ),
+    Fault(
+        'inference: answers after disable and enable', 'policy', 'limits', '',
+        _answers_late_after_enable, 'either', every=2,
+    ),
+    Fault(
+        'inference process: killed', 'process', 'hold', f'{ENDED}signal 9',
+        worker(signal.SIGKILL), every=3,
+    ),
+    Fault(
+        'inference process: crashes', 'process', 'hold', f'{ENDED}signal 11',
+        worker(signal.SIGSEGV), every=5,
+    ),
+    Fault(
+        'inference process: hangs', 'process', 'hold', f'{ENDED}no response for',
+        worker(signal.SIGSTOP), every=5,
+    ),
+    Fault('inference process: raises', 'process', 'hold', RAISED, policy('raise', 2)),
+    Fault('inference process: out of memory', 'process', 'hold', MEMORY, policy('memory', 2)),
+    Fault('inference process: NaN', 'process', 'hold', r'hold: finite: ', policy('nan', 2)),
+)  # fmt: skip

@@ -1,0 +1,102 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""An arm with a home, a gripper that is open or closed, and limits of effort."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from sensor_msgs.msg import JointState
+
+from fault_campaign.camera_faults import STALE_TOP
+from fault_campaign.fault import Evidence, Fault, Inject, disables, lasting_ns
+from fault_campaign.rig import Rig
+from fault_campaign.setups import EFFORT_LIMITS, GRIPPER, HOME
+
+HOME_PATIENCE_S = 20.0
+NEAR_HOME = 0.05  # rad or m, of the last command
+HELD_AT = 0.006  # m: where a gripper stands that holds something
+MOVED = 0.0008  # m: more than a gripper that is held sags
+
+
+def _home(*, blind: bool) -> Inject:
+    """`~/home`, also when nobody sees."""
+
+    def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
+        begin_ns = time.time_ns()
+        if blind:
+            rig.scene.image_fault = lambda message: []
+            rig.spin(0.5)
+        answer = rig.call('home')
+        problem = '' if answer is not None and answer.success else f'not driven home: {answer}'
+        rig.spin_until(lambda: rig.journal.state == 'disabled', HOME_PATIENCE_S)
+        rig.spin(0.2)
+        away = np.abs(rig.scene.log.positions[-1] - np.array(HOME))  # type: ignore[union-attr]
+        if not (away <= NEAR_HOME).all():
+            problem = problem or f'{float(away.max()):.3f} from home'
+        over_ns = time.time_ns()
+        if blind and not problem:
+            problem = rig.granted()
+        rig.scene.image_fault = None
+        return Evidence(begin_ns, begin_ns if blind else None, over_ns, problem)
+
+    return inject
+
+
+def _effort(rig: Rig, rng: np.random.Generator) -> Evidence:
+    """A joint meets something."""
+    begin_ns = time.time_ns()
+    rig.scene.more_effort = 2 * EFFORT_LIMITS[1]
+    rig.scene.publish_joints()
+    known_ns = time.time_ns()
+    rig.spin_to(known_ns + lasting_ns(rng))
+    rig.scene.more_effort = 0.0
+    return Evidence(begin_ns, known_ns, time.time_ns())
+
+
+def _holds_an_object(rig: Rig, _rng: np.random.Generator) -> Evidence:
+    """The arm is enabled while its gripper holds something, and its policy says neither."""
+    rig.scene.joint_fault = _held
+    rig.ask_policy('grip', 200)
+    rig.spin(1.0)
+    rig.disable()
+    begin_ns = time.time_ns()
+    rig.ask_policy('', 0)
+    rig.ask_policy('undecided', 200)
+    first = len(rig.scene.log)
+    problem = '' if rig.enable() else 'not enabled'
+    rig.spin(0.4)
+    sent = np.array(rig.scene.log.positions[first:])  # type: ignore[union-attr]
+    opened = float((sent[:, 4] - HELD_AT).max()) if len(sent) else 0.0
+    if opened > MOVED:
+        problem = problem or f'the gripper was opened by {opened:.4f} m'
+    rig.ask_policy('', 0)
+    rig.scene.joint_fault = None
+    return Evidence(begin_ns, None, time.time_ns(), problem)
+
+
+def _held(message: JointState) -> list[JointState]:
+    place = message.name.index('gripper')
+    message.position[place] = max(message.position[place], HELD_AT)
+    return [message]
+
+
+assert GRIPPER.close_at < HELD_AT < GRIPPER.open_at
+
+TOOL_FAULTS = (
+    Fault(
+        'home: while it runs', 'tools', 'limits', r'driving home', _home(blind=False), 'operator',
+    ),
+    Fault(
+        'home: with a dead camera', 'tools', 'limits', STALE_TOP, _home(blind=True), 'operator',
+        every=2,
+    ),
+    disables(
+        'effort: over its limit', 'tools', r"(brake|disabled): effort: joint 'joint2'", _effort
+    ),
+    Fault(
+        'gripper: holds an object at enable', 'tools', 'limits', '', _holds_an_object, 'either',
+        every=2,
+    ),
+)  # fmt: skip

@@ -1,0 +1,74 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Who is at the other end of a topic: which node publishes a message, which listens.
+
+The graph knows all endpoints of a topic. Which of them sent a message, rclpy says from Kilted on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from rclpy import subscription as rclpy_subscription
+from rclpy.node import Node
+
+from motion_policy.robot import JointTopic
+
+_INFO = getattr(rclpy_subscription, 'MessageInfo', None)
+TELLS_PUBLISHERS = 'publisher_gid' in getattr(_INFO, '__annotations__', {})
+TELLS_STAMPS = hasattr(rclpy_subscription.Subscription, 'CallbackType')  # Iron and later
+NO_NAME = '_NODE_NAME_UNKNOWN_'  # of an endpoint whose node is not known yet
+
+
+class Origin(NamedTuple):
+    """Where a message comes from, as far as rclpy says it.
+
+    `publisher` is an identity as `publisher_of` gives it, `stamp_ns` when it was published, on
+    the clock there.
+    """
+
+    publisher: bytes | None = None
+    stamp_ns: int | None = None
+
+
+def with_origin(callback: Callable[[Any, Origin], None]) -> Callable[..., None]:
+    """Turn `callback(message, origin)` into one for a subscription."""
+    if not TELLS_STAMPS:
+        return lambda message: callback(message, Origin())
+
+    def take(message: Any, info: Any) -> None:
+        publisher = info['publisher_gid']['data'] if TELLS_PUBLISHERS else None
+        callback(message, Origin(publisher, info['source_timestamp']))
+
+    return take
+
+
+def publisher_of(info: Any) -> bytes:
+    """The identity of an endpoint of the graph."""
+    return bytes(info.endpoint_gid)
+
+
+def publishers(node: Node, topic: str, type_name: str) -> list[Any]:
+    """What the graph knows of those who publish this type on a topic, as the node names it."""
+    infos = node.get_publishers_info_by_topic(topic)
+    return [info for info in infos if info.topic_type == type_name]
+
+
+def full_name(info: Any) -> str:
+    """The name of an endpoint's node, with its namespace; '' while it is not known."""
+    if info.node_name == NO_NAME:
+        return ''
+    return f'{info.node_namespace.rstrip("/")}/{info.node_name}'
+
+
+def listeners(node: Node, topic: JointTopic, publisher: Any) -> int:
+    """How many nodes listen to `node`'s publisher on a command topic, but those that drive too.
+
+    Nodes that drive an arm hear each other's commands; that makes none of them an arm.
+    """
+    drivers = {full_name(info) for info in publishers(node, topic.topic, topic.type)}
+    hearing = node.get_subscriptions_info_by_topic(topic.topic)
+    not_arms = sum(i.topic_type == topic.type and full_name(i) in drivers for i in hearing)
+    count: int = publisher.get_subscription_count()
+    return max(0, count - not_arms)

@@ -1,0 +1,441 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The recent samples of one stream, and which of them stands at a time.
+
+Here it is decided what an unusable message is: it is counted with its reason and never taken.
+"""
+
+from __future__ import annotations
+
+import statistics
+from bisect import bisect_left, bisect_right
+from collections import deque
+from dataclasses import replace
+
+import numpy as np
+
+from motion_policy.robot.spec import NANOSECONDS_PER_S, CameraSpec, JointTopic, StreamSpec
+from motion_policy.streams.errors import StreamError
+from motion_policy.streams.images import check_frame, decode_frame
+from motion_policy.streams.joints import Float64Array, JointReading, read_joint_part
+from motion_policy.streams.samples import Sample, StreamCounters
+
+# Samples are kept this much longer than they count, for a caller that asks for rows late.
+HORIZON_NS = 3 * NANOSECONDS_PER_S
+
+# Periods that the median is taken of: long enough to be calm, short enough to follow a change.
+PERIODS_KEPT = 50
+PERIODS_NEEDED = 4
+GAP_FACTOR = 1.5
+
+# Sets of joints that the messages of one topic carry; more is no driver's doing.
+MOST_PARTS = 32
+MOST_NAMES = 12  # of a message that are told
+
+# A joint that jumps so far and back within so short a time, so often, is that of several senders.
+JUMP = 0.1  # rad or m
+THERE_AND_BACK_NS = 50_000_000
+JUMPS = 5
+JUMPS_WITHIN_NS = 3 * NANOSECONDS_PER_S
+
+
+class Entry:
+    """A sample, and the joints (places in their topic) that it holds.
+
+    `time_ns`, from which its age counts, is the earlier of stamp and reception; `lead_ns` is by
+    how much the stamp leads the reception.
+    """
+
+    __slots__ = ('columns', 'lead_ns', 'sample', 'stamp_ns', 'time_ns')
+
+    def __init__(self, stamp_ns: int, sample: Sample, columns: tuple[int, ...] = ()) -> None:
+        self.sample = sample
+        self.columns = columns
+        self.stamp_ns = stamp_ns
+        self.time_ns = min(stamp_ns, sample.receive_ns)
+        self.lead_ns = max(0, stamp_ns - sample.receive_ns)
+
+
+class StreamBuffer:
+    """The recent samples of one stream; `_read` of each kind of stream says what can be used."""
+
+    def __init__(self, spec: StreamSpec) -> None:
+        self.spec = spec
+        self._by_header = spec.stamp == 'header'
+        self._last_receive_ns = 0
+        self._unusable_since = False  # the last that was taken
+        self._reason = ''
+        self._left_out: dict[str, str] = {}  # by field
+        self._counters: StreamCounters | None = None
+        self.oldest_joint = ''  # where a joint is older than others
+        self.reset_counters()
+
+    def reset_counters(self) -> None:
+        """Count from zero again."""
+        self._received = self._unusable = self._foreign = self._grey = self._partial = 0
+        self._counters = None
+        for series in self._all_series():
+            series.reset_counters()
+
+    def counters(self) -> StreamCounters:
+        """What came in so far."""
+        if self._counters is None:
+            series = self._all_series()
+            self._counters = StreamCounters(
+                self._received,
+                sum([each.dropped for each in series]),
+                sum([each.duplicates for each in series]),
+                max([each.max_gap_ns for each in series], default=0),
+                self._unusable,
+                self._foreign,
+                self._grey,
+                self._reason,
+                self._partial,
+                '; '.join(self._left_out.values()),
+            )
+        return self._counters
+
+    def push(self, sample: Sample) -> None:
+        """Take in one sample, if it can be used."""
+        self._received += 1
+        self._counters = None
+        if sample.receive_ns < self._last_receive_ns:  # the clock went back
+            self._clear()
+        self._last_receive_ns = sample.receive_ns
+        try:
+            self._take(sample)
+        except StreamError as error:
+            self._note_unusable(str(error))
+        except Exception as error:  # bytes that are no such message, as their reader says it
+            self._note_unusable(f'cannot be read: {" ".join(str(error).split())}')
+
+    def pick(self, t_ns: int) -> Entry | None:
+        """Return what stands at `t_ns`, and forget what no later row can use."""
+        raise NotImplementedError
+
+    def reject(self, sample: Sample, reason: str) -> None:
+        """Forget a sample that turned out to be unusable."""
+        for series in self._all_series():
+            series.remove(sample)
+        self._note_unusable(reason)
+
+    def absence(self) -> str:
+        """Say why nothing stands."""
+        if self._unusable_since:
+            return f'missing, its messages cannot be used: {self._reason}'
+        return 'missing'
+
+    def since(self) -> str:
+        """Say what became of the messages since the last that was taken, if that is known."""
+        return f', its newest message is unusable: {self._reason}' if self._unusable_since else ''
+
+    def conflict(self, t_ns: int) -> str:
+        """Say what makes the stream unusable though messages come; empty if nothing does."""
+        return ''
+
+    def _take(self, sample: Sample) -> None:
+        raise NotImplementedError
+
+    def _all_series(self) -> tuple[_Series, ...]:
+        raise NotImplementedError
+
+    def _clear(self) -> None:
+        for series in self._all_series():
+            series.clear()
+
+    def _stamp(self, sample: Sample) -> int:
+        return sample.header_ns if self._by_header and sample.header_ns else sample.receive_ns
+
+    def _note_unusable(self, reason: str) -> None:
+        self._unusable += 1
+        self._counters = None
+        self._unusable_since = True
+        self._reason = reason
+
+
+class CameraBuffer(StreamBuffer):
+    """The frames of a camera, decoded as they are picked if `decodes`."""
+
+    def __init__(self, spec: StreamSpec, decodes: bool = False) -> None:
+        self._series = _Series(spec)
+        self._decodes = decodes and spec.source is not None
+        super().__init__(spec)
+
+    def pick(self, t_ns: int) -> Entry | None:
+        for entry in self._series.until(t_ns):
+            if self._decodes and not isinstance(entry.sample.value, (np.ndarray, type(None))):
+                try:
+                    entry.sample = self._decoded(entry.sample)
+                except StreamError as error:
+                    self.reject(entry.sample, str(error))
+                    continue
+            # Older ones are kept as long as they count: this one may turn out to be unusable.
+            self._series.forget_before(entry, t_ns - self.spec.max_age_ns)
+            return entry
+        return None
+
+    def _decoded(self, sample: Sample) -> Sample:
+        assert isinstance(self.spec.source, CameraSpec)
+        return replace(sample, value=decode_frame(sample.value, self.spec.source))
+
+    def _take(self, sample: Sample) -> None:
+        if isinstance(self.spec.source, CameraSpec) and sample.value is not None:
+            self._grey += check_frame(sample.value, self.spec.source)
+        self._series.add(self._stamp(sample), sample)
+        self._unusable_since = False
+
+    def _all_series(self) -> tuple[_Series, ...]:
+        return (self._series,)
+
+
+class JointBuffer(StreamBuffer):
+    """The joint states of a topic, on which several nodes may publish, each joints of its own."""
+
+    def __init__(self, spec: StreamSpec) -> None:
+        self._topic = spec.source if isinstance(spec.source, JointTopic) else None
+        self._names = self._topic.joints if self._topic else ()
+        self._whole = tuple(range(len(self._names)))  # the columns of a message with all joints
+        self._parts: dict[tuple[int, ...], _Series] = {}
+        self._sources: tuple[Entry, ...] = ()  # of each joint, of which `_assembled` was made
+        self._assembled: Entry | None = None
+        self._missing = ''  # a joint, when others are there
+        self._found: tuple[str, ...] = ()  # names in the newest message
+        self._jumps = _Jumps(self._names)
+        self._whole_readings: dict[tuple[int, ...], tuple[int, JointReading]] = {}
+        super().__init__(spec)
+
+    def pick(self, t_ns: int) -> Entry | None:
+        self._missing = self.oldest_joint = ''
+        if len(self._parts) == 1 and self._whole in self._parts:
+            return self._parts[self._whole].pick(t_ns)
+        newest: dict[int, Entry] = {}
+        for part in self._parts.values():
+            entry = part.pick(t_ns)
+            if entry is None:
+                continue
+            for column in entry.columns:
+                if column not in newest or newest[column].time_ns < entry.time_ns:
+                    newest[column] = entry
+        if not newest:
+            return None
+        for column, name in enumerate(self._names):
+            if column not in newest:
+                self._missing = name
+                return None
+        return self._put_together(tuple(newest[column] for column in self._whole))
+
+    def absence(self) -> str:
+        """Say why nothing stands."""
+        if self._unusable_since or not self._found:
+            return super().absence()
+        found = ', '.join(self._found[:MOST_NAMES])
+        joint = f"joint '{self._missing}'" if self._missing else 'every joint'
+        return f'{joint} missing, the newest message has: {found}'
+
+    def conflict(self, t_ns: int) -> str:
+        """Say which joint has several senders that disagree; empty if none has."""
+        return self._jumps.told(t_ns)
+
+    def _clear(self) -> None:
+        super()._clear()
+        self._jumps = _Jumps(self._names)
+        self._whole_readings.clear()
+
+    def _take(self, sample: Sample) -> None:
+        columns = self._whole
+        if self._topic is not None and sample.value is not None:
+            part = read_joint_part(sample.value, self._topic)
+            self._found = part.names
+            if part.reading is None:
+                self._foreign += 1
+                return
+            columns = part.columns
+            reading = self._completed(part.reading, columns, sample.receive_ns)
+            sample = Sample(sample.header_ns, sample.receive_ns, reading)
+            self._jumps.look(sample.receive_ns, columns, part.reading.position)
+        if columns not in self._parts:
+            self._add_part(columns)
+        self._parts[columns].add(self._stamp(sample), sample, columns)
+        self._unusable_since = False
+
+    def _completed(
+        self, reading: JointReading, columns: tuple[int, ...], receive_ns: int
+    ) -> JointReading:
+        """The reading, in which what it lacks of the last whole one stands while that is fresh."""
+        if reading.left_out:
+            self._partial += 1
+            for line in reading.left_out.split('; '):
+                self._left_out[line.partition(' ')[0]] = line
+        then_ns, whole = self._whole_readings.get(columns, (0, None))
+        if whole is None or receive_ns - then_ns > self.spec.max_age_ns:
+            self._whole_readings[columns] = receive_ns, reading
+            return reading
+        velocity = whole.velocity if reading.velocity is None else reading.velocity
+        effort = whole.effort if reading.effort is None else reading.effort
+        if velocity is reading.velocity and effort is reading.effort:
+            self._whole_readings[columns] = receive_ns, reading
+            return reading
+        return replace(reading, velocity=velocity, effort=effort)
+
+    def _add_part(self, columns: tuple[int, ...]) -> None:
+        if len(self._parts) == MOST_PARTS:
+            oldest = next(iter(self._parts))
+            del self._parts[oldest]
+            self._whole_readings.pop(oldest, None)
+        self._parts[columns] = _Series(self.spec)
+
+    def _put_together(self, sources: tuple[Entry, ...]) -> Entry:
+        """One entry with the joint of each source, as old as the oldest of them."""
+        if self._assembled is None or sources != self._sources:
+            self._sources, self._assembled = sources, _assembled(sources)
+        oldest = min(sources, key=lambda entry: entry.time_ns)
+        if any(entry is not oldest for entry in sources):
+            self.oldest_joint = self._names[sources.index(oldest)]
+        return self._assembled
+
+    def _all_series(self) -> tuple[_Series, ...]:
+        return tuple(self._parts.values())
+
+
+class _Jumps:
+    """Finds joints that jump to and fro from message to message, as no arm can."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+        nothing = np.full(len(names), np.nan)
+        self._newest, self._second = nothing.copy(), nothing.copy()
+        self._newest_ns, self._second_ns = (np.zeros(len(names), np.int64) for _ in range(2))
+        self._jumps_ns: deque[int] = deque(maxlen=JUMPS)
+        self._last = ''
+
+    def look(self, t_ns: int, columns: tuple[int, ...], position: Float64Array) -> None:
+        places = list(columns)
+        newest, second = self._newest[places], self._second[places]
+        jump = np.abs(newest - position)
+        if (jump > JUMP).any():
+            returned = (jump > JUMP) & (np.abs(second - position) < jump / 4)
+            returned &= t_ns - self._second_ns[places] <= THERE_AND_BACK_NS
+            if returned.any():
+                place = int(np.flatnonzero(returned)[0])
+                self._jumps_ns.append(t_ns)
+                self._last = (
+                    f"joint '{self._names[places[place]]}' is {position[place]:.3g} and "
+                    f'{newest[place]:.3g} in turn'
+                )
+        self._second[places], self._second_ns[places] = newest, self._newest_ns[places]
+        self._newest[places], self._newest_ns[places] = position, t_ns
+
+    def told(self, t_ns: int) -> str:
+        jumps = self._jumps_ns
+        if len(jumps) < JUMPS or t_ns - jumps[0] > JUMPS_WITHIN_NS:
+            return ''
+        return f'{self._last}: do several nodes publish it?'
+
+
+class _Series:
+    """The samples of one sender in the order of their times, and what is missing between them."""
+
+    def __init__(self, spec: StreamSpec) -> None:
+        self._spec = spec
+        self._times: list[int] = []
+        self._entries: list[Entry] = []
+        self._newest_stamp_ns: int | None = None
+        self._periods: deque[int] = deque(maxlen=PERIODS_KEPT)
+        self.reset_counters()
+
+    def reset_counters(self) -> None:
+        self.dropped = self.duplicates = self.max_gap_ns = 0
+
+    def add(self, stamp_ns: int, sample: Sample, columns: tuple[int, ...] = ()) -> None:
+        """Put a sample in its place; one that repeats a stamp is counted only."""
+        newest_ns = self._newest_stamp_ns
+        if newest_ns is not None and stamp_ns < newest_ns - self._spec.max_age_ns:
+            # The sender's clock was set back; a sample that is merely late is put in its place.
+            self.clear()
+            newest_ns = None
+        receive_ns = sample.receive_ns
+        time_ns = min(stamp_ns, receive_ns)
+        place = bisect_left(self._times, time_ns)
+        known = self._entries[place].stamp_ns if place < len(self._entries) else None
+        if stamp_ns in (newest_ns, known):
+            self.duplicates += 1
+            return
+        self._times.insert(place, time_ns)
+        self._entries.insert(place, Entry(stamp_ns, sample, columns))
+        if newest_ns is None or stamp_ns > newest_ns:
+            if newest_ns is not None and stamp_ns <= receive_ns + self._spec.max_lead_ns:
+                self._count_gap(stamp_ns - newest_ns)
+            self._newest_stamp_ns = stamp_ns
+        self._forget_received_before(receive_ns - self._spec.max_age_ns - HORIZON_NS)
+
+    def pick(self, t_ns: int) -> Entry | None:
+        """Return the newest entry that was received by `t_ns`, and forget those before it."""
+        for index in range(bisect_right(self._times, t_ns) - 1, -1, -1):
+            if self._entries[index].sample.receive_ns <= t_ns:
+                self._forget_first(index)
+                return self._entries[0]
+        return None
+
+    def until(self, t_ns: int) -> list[Entry]:
+        """Return the entries that were received by `t_ns`, the newest first."""
+        there = self._entries[: bisect_right(self._times, t_ns)]
+        return [entry for entry in reversed(there) if entry.sample.receive_ns <= t_ns]
+
+    def remove(self, sample: Sample) -> None:
+        """Forget one sample."""
+        for index, entry in enumerate(self._entries):
+            if entry.sample is sample:
+                del self._times[index], self._entries[index]
+                return
+
+    def forget_before(self, entry: Entry, time_ns: int) -> None:
+        """Forget the entries that are older than this one and than `time_ns`."""
+        self._forget_first(bisect_left(self._times, min(entry.time_ns, time_ns)))
+
+    def clear(self) -> None:
+        self._times.clear()
+        self._entries.clear()
+        self._periods.clear()
+        self._newest_stamp_ns = None
+
+    def _count_gap(self, gap_ns: int) -> None:
+        self.max_gap_ns = max(self.max_gap_ns, gap_ns)
+        self._periods.append(gap_ns)
+        if len(self._periods) < PERIODS_NEEDED:
+            return
+        median_ns = statistics.median_low(self._periods)
+        # The first periods are judged together, once there are enough of them for a median.
+        first = len(self._periods) == PERIODS_NEEDED
+        for period_ns in list(self._periods) if first else [gap_ns]:
+            if period_ns > GAP_FACTOR * median_ns:
+                self.dropped += round(period_ns / median_ns) - 1
+
+    def _forget_received_before(self, limit_ns: int) -> None:
+        keep = 0
+        while self._entries[keep].sample.receive_ns < limit_ns:
+            keep += 1
+        self._forget_first(keep)
+
+    def _forget_first(self, count: int) -> None:
+        if count > 0:
+            del self._times[:count]
+            del self._entries[:count]
+
+
+def _assembled(sources: tuple[Entry, ...]) -> Entry:
+    oldest = min(sources, key=lambda entry: entry.time_ns)
+    places = [entry.columns.index(column) for column, entry in enumerate(sources)]
+    readings = [entry.sample.value for entry in sources]
+
+    def gathered(field: str) -> Float64Array | None:
+        parts = [getattr(reading, field) for reading in readings]
+        if any(part is None for part in parts):
+            return None
+        return np.array([part[place] for part, place in zip(parts, places, strict=True)])
+
+    position = gathered('position')
+    assert position is not None
+    reading = JointReading(position, gathered('velocity'), gathered('effort'))
+    entry = Entry(oldest.stamp_ns, replace(oldest.sample, value=reading))
+    entry.lead_ns = max(source.lead_ns for source in sources)
+    return entry

@@ -1,0 +1,109 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Promise: positions, Jacobians and levers are those of the URDF, in the order of the spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from motion_policy.control.kinematics import Kinematics
+from motion_policy.errors import UserError
+
+LIMIT = '<limit lower="-9" upper="9" velocity="2" effort="1"/>'
+
+
+def joint(
+    name: str, kind: str, parent: str, child: str, rest: str = '', xyz: str = '0 0 0'
+) -> str:
+    limit = '' if kind in ('fixed', 'continuous') else LIMIT
+    return (
+        f'<joint name="{name}" type="{kind}"><parent link="{parent}"/><child link="{child}"/>'
+        f'<axis xyz="0 0 1"/><origin xyz="{xyz}"/>{limit}{rest}</joint>'
+    )
+
+
+def urdf_file(folder: Path, *joints: str, links: str = 'abcdef') -> Path:
+    file = folder / 'arm.urdf'
+    text = ''.join(f'<link name="{link}"/>' for link in links)
+    file.write_text(f'<robot name="arm">{text}{"".join(joints)}</robot>')
+    return file
+
+
+def branched(
+    folder: Path, mimic: str = '<mimic joint="turn" multiplier="-2" offset="0.3"/>'
+) -> Path:
+    """a, raised by 0.5 m, turns b; c, 0.4 m further out, follows it; d spins; e slides."""
+    return urdf_file(
+        folder,
+        joint('stand', 'fixed', 'a', 'b', xyz='0 0 0.5'),
+        joint('turn', 'revolute', 'b', 'c'),
+        joint('follow', 'revolute', 'c', 'd', mimic, xyz='0.4 0 0'),
+        joint('spin', 'continuous', 'd', 'e', xyz='0.3 0 0'),
+        joint('slide', 'prismatic', 'e', 'f', xyz='0.2 0 0'),
+    )
+
+
+def by_formula(turn: float, spin: float, slide: float, factor: float = -2.0) -> np.ndarray:
+    second = turn + factor * turn + 0.3
+    reach = 0.4 * np.exp(1j * turn) + 0.3 * np.exp(1j * second)
+    reach = reach + 0.2 * np.exp(1j * (second + spin))
+    return np.array([reach.real, reach.imag, 0.5 + slide])
+
+
+NAMES = ('gripper', 'slide', 'spin', 'turn')
+
+
+def test_joints_in_any_order_mimics_and_joints_the_urdf_does_not_have(tmp_path: Path) -> None:
+    arm = Kinematics(branched(tmp_path), NAMES, 'urdf')
+    tool = arm.link('f', 'tool')
+    for turn, spin, slide in np.random.default_rng(0).uniform(-4, 4, (20, 3)):
+        joints = np.array([9.9, slide, spin, turn])
+        np.testing.assert_allclose(arm.position(tool, joints), by_formula(turn, spin, slide))
+
+
+def test_the_jacobian_is_the_derivative_of_the_position(tmp_path: Path) -> None:
+    arm = Kinematics(branched(tmp_path), NAMES, 'urdf')
+    tool, step = arm.link('f', 'tool'), 1e-6
+    for joints in np.random.default_rng(0).uniform(-3, 3, (10, 4)):
+        jacobian = arm.jacobian(tool, joints)
+        for column, unit in enumerate(np.eye(4)):
+            moved = arm.position(tool, joints + step * unit) - arm.position(
+                tool, joints - step * unit
+            )
+            np.testing.assert_allclose(jacobian[:, column], moved / (2 * step), atol=1e-8)
+
+
+def test_no_point_moves_further_than_its_lever(tmp_path: Path) -> None:
+    arm = Kinematics(branched(tmp_path), NAMES, 'urdf')
+    tool = arm.link('f', 'tool')
+    most = np.array([1.0, 3.0, 9.0, 3.0])
+    lever = arm.lever(arm.mover(tool), np.zeros((1, 3)), arm.slides(-most, most))
+    for joints in np.random.default_rng(0).uniform(-most, most, (200, 4)):
+        columns = np.linalg.norm(arm.jacobian(tool, joints), axis=0)
+        assert (columns <= lever @ np.abs(arm.factors) + 1e-9).all()
+
+
+def test_a_mimic_of_a_mimic_and_one_that_leads_nowhere(tmp_path: Path) -> None:
+    urdf = branched(tmp_path, '<mimic joint="spin" multiplier="0.5"/>')
+    text = urdf.read_text().replace(
+        '<axis xyz="0 0 1"/><origin xyz="0.3 0 0"/>',
+        '<mimic joint="turn" offset="0.6"/><axis xyz="0 0 1"/><origin xyz="0.3 0 0"/>',
+    )
+    urdf.write_text(text)
+    arm = Kinematics(urdf, ('turn', 'slide'), 'urdf')
+    at = arm.position(arm.link('f', 'tool'), np.array([0.2, 0.1]))
+    np.testing.assert_allclose(at, by_formula(0.2, 0.8, 0.1, factor=0.5))
+    urdf.write_text(text.replace('joint="turn"', 'joint="follow"'))  # of each other
+    arm = Kinematics(urdf, ('turn', 'slide'), 'urdf')
+    with pytest.raises(UserError, match=r"joint 'follow' moves 'f', expected only joints"):
+        arm.link('f', 'tool')
+    arm.link('c', 'tool')
+
+
+def test_a_joint_that_moves_in_several_ways_is_refused(tmp_path: Path) -> None:
+    planar = urdf_file(tmp_path, joint('turn', 'planar', 'a', 'b'), links='ab')
+    with pytest.raises(UserError, match=r"urdf: .*joint 'turn' moves in several ways"):
+        Kinematics(planar, NAMES, 'urdf')

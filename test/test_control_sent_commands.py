@@ -1,0 +1,65 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Promise: what a node did not send itself is foreign, and nothing that it sent ever is."""
+
+from __future__ import annotations
+
+import threading
+
+from motion_policy.control.sent_commands import KEPT, SentCommands
+
+HEADER = b'header'
+US, THEM = b'us', b'them'
+
+
+def message(number: int) -> bytes:
+    return HEADER + number.to_bytes(8, 'little') + b'rest'
+
+
+def watch(*numbers: int) -> SentCommands:
+    sent = SentCommands(len(HEADER), 8)
+    for number in numbers:
+        sent.sent(number.to_bytes(8, 'little'))
+    return sent
+
+
+def test_what_was_never_sent_is_foreign() -> None:
+    assert not watch().is_ours(message(1))
+    sent = watch(1, 2)
+    assert sent.is_ours(message(1)) and sent.is_ours(message(2))
+    assert not sent.is_ours(message(3))
+    assert not sent.is_ours(b'')  # shorter than ours
+    assert not sent.is_ours(b'x' + message(1))  # the same numbers, but elsewhere
+
+
+def test_own_messages_are_known_however_late_they_come() -> None:
+    sent = watch(*range(10 * KEPT))
+    assert all(sent.is_ours(message(number)) for number in range(9 * KEPT, 10 * KEPT))
+    assert not sent.is_ours(message(10 * KEPT))
+
+
+def test_a_node_that_plays_the_same_is_foreign_where_messages_name_their_publisher() -> None:
+    sent = watch(1, 2)
+    assert sent.is_ours(message(1), US)
+    assert not sent.is_ours(message(1), THEM)
+    assert sent.is_ours(message(2), US)
+
+
+def test_every_position_is_found_by_another_thread_while_more_are_sent() -> None:
+    sent = watch()
+    lost: list[int] = []
+    newest = [0]
+
+    def look() -> None:
+        while newest[0] < 20 * KEPT:
+            number = newest[0]
+            if number and not sent.is_ours(message(number)):
+                lost.append(number)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    for number in range(1, 20 * KEPT + 1):
+        sent.sent(number.to_bytes(8, 'little'))
+        newest[0] = number
+    thread.join()
+    assert not lost

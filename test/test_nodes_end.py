@@ -1,0 +1,122 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A node that ended leaves nothing in the middleware, neither memory nor a name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from control_robots import formula_arm
+
+pytest.importorskip('rclpy')
+
+from fake_arm import save_random_policy
+from lifecycle_msgs.srv import GetState
+from ros_testing import Bench
+
+SHARED_MEMORY = Path('/dev/shm')
+
+pytestmark = pytest.mark.skipif(
+    not SHARED_MEMORY.is_dir(), reason='the middleware keeps its memory elsewhere'
+)
+
+
+def memory_of(pid: int) -> set[str]:
+    """The middleware's shared memory that this process has mapped, but the ports it talks to."""
+    lines = Path(f'/proc/{pid}/maps').read_text().splitlines()
+    return {x.split()[-1] for x in lines if '/dev/shm/fast' in x and 'port' not in x}
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy."""
+    return save_random_policy(tmp_path_factory.mktemp('models') / 'random', formula_arm())
+
+
+def start(node: str, log_dir: Path, *parameters: str) -> subprocess.Popen[str]:
+    """Start a node as a process."""
+    command = [sys.executable, '-m', f'motion_policy.nodes.{node}', '--ros-args']
+    for parameter in parameters:
+        command += ['-p', parameter]
+    environment = {**os.environ, 'ROS_LOG_DIR': str(log_dir)}
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize('configured', [False, True])
+def test_the_end_by_a_signal_leaves_nothing(
+    bench: Bench, checkpoint: Path, tmp_path: Path, configured: bool
+) -> None:
+    parameters = [f'checkpoint:={checkpoint}'] + ['autostart:=true'] * configured
+    before = {str(path) for path in SHARED_MEMORY.glob('fast*')}
+    with start('policy_node', tmp_path, *parameters) as process:
+        try:
+            bench.call(GetState, 'policy_node/get_state')
+            memory = memory_of(process.pid) - before
+            process.send_signal(signal.SIGINT)
+            bench.spin_until(lambda: process.poll() is not None, 'the end of the node')
+        finally:
+            process.kill()  # where the test failed
+    assert memory and process.returncode == 0
+    assert {path for path in memory if Path(path).exists()} == set()
+    bench.spin_until(lambda: 'policy_node' not in bench.client.get_node_names(), 'no ghost')
+
+
+def test_a_node_that_cannot_be_made_leaves_nothing(ros_domain: int, tmp_path: Path) -> None:
+    # It says what it has mapped at the moment of its mistake.
+    source = """
+import sys
+from pathlib import Path
+from motion_policy.nodes import policy_node
+
+def fail(*_):
+    from motion_policy.errors import UserError
+    print(Path('/proc/self/maps').read_text())
+    raise UserError('no such choice')
+
+policy_node.PolicyNode._declare_parameters = fail
+sys.exit(policy_node.main())
+"""
+    command = [sys.executable, '-c', source]
+    environment = {**os.environ, 'ROS_LOG_DIR': str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr == 'error: no such choice\n'
+    memory = {
+        x.split()[-1] for x in done.stdout.splitlines() if '/dev/shm/fast' in x and 'port' not in x
+    }
+    assert memory
+    assert {path for path in memory if Path(path).exists()} == set()
+
+
+def test_a_signal_ends_a_node_whose_tick_hangs(
+    bench: Bench, checkpoint: Path, tmp_path: Path
+) -> None:
+    """The hanging thread has the lock that everything else needs."""
+    source = """
+import sys, threading
+from motion_policy.control import Controller
+from motion_policy.nodes import policy_node
+
+Controller.look = lambda *_, **__: threading.Event().wait()
+sys.exit(policy_node.main(sys.argv[1:]))
+"""
+    command = [sys.executable, '-c', source, '--ros-args', '-p', 'autostart:=true']
+    command += ['-p', f'checkpoint:={checkpoint}']
+    environment = {**os.environ, 'ROS_LOG_DIR': str(tmp_path)}
+    log = tmp_path / 'stderr'
+    with (
+        log.open('w') as stderr,
+        subprocess.Popen(command, env=environment, stderr=stderr) as process,
+    ):
+        try:
+            bench.spin_until(lambda: 'control tick hangs' in log.read_text(), 'a log')
+            process.send_signal(signal.SIGTERM)
+            bench.spin_until(lambda: process.poll() is not None, 'the end of the node')
+        finally:
+            process.kill()  # where the test failed
+    assert process.returncode == 1
+    assert 'control tick hangs: this process ends as it is' in log.read_text()

@@ -1,0 +1,297 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What a sampler cannot use is a gap with a name; joints come from whoever publishes them."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import recordings
+from control_robots import formula_arm
+
+from motion_policy.control.observing import MeasuredJoints, robot_as_seen
+from motion_policy.robot import robot_spec_from_yaml
+from motion_policy.streams import Row, Sample, Sampler, observation_from_row
+
+MS = 1_000_000
+# joint1, joint2, joint3 on one topic, stale after 0.2 s
+ROBOT = robot_spec_from_yaml(
+    re.sub('max_age: [0-9.]+', 'max_age: 0.2', robot_as_seen(formula_arm(), ()).to_yaml()), 'arm'
+)
+NAN = float('nan')
+
+
+def at_ms(t_ms: float) -> int:
+    return recordings.START_NS + round(t_ms * MS)
+
+
+class Arm:
+    """A sampler of the joints of `robot`, and what is measured of them."""
+
+    def __init__(self, robot: Any = ROBOT) -> None:
+        self.sampler = Sampler(robot.streams())
+        self.measured = MeasuredJoints(robot)
+
+    def push(
+        self, t_ms: float, message: Any = None, stream: str = 'state', **joints: float
+    ) -> None:
+        message = message or recordings.joint_message(list(joints), list(joints.values()))
+        self.sampler.push(stream, Sample(at_ms(t_ms), at_ms(t_ms), message))
+
+    def read(self, t_ms: float) -> tuple[list[float] | None, dict[str, str]]:
+        position, faults = self.measured.read(self.sampler.observe(at_ms(t_ms)))
+        return None if position is None else position.tolist(), faults
+
+
+def test_joints_of_several_publishers_on_one_topic_are_put_together() -> None:
+    arm = Arm()
+    arm.push(0, joint1=1.0, joint2=2.0)
+    assert arm.read(5) == (
+        None,
+        {'state': "joint 'joint3' missing, the newest message has: joint1, joint2"},
+    )
+    arm.push(10, joint3=3.0, gripper_of_another=9.0)
+    assert arm.read(15) == ([1, 2, 3], {})
+    arm.push(20, joint1=1.5, joint2=2.5)
+    row = arm.sampler.observe(at_ms(25))
+    assert row.ages_ns == {'state': 15 * MS}  # of the oldest joint
+    assert arm.measured.read(row)[0].tolist() == [1.5, 2.5, 3]  # type: ignore[union-attr]
+    np.testing.assert_array_equal(observation_from_row(row, ROBOT).qpos, [1.5, 2.5, 3.0])
+
+
+def test_the_joint_whose_publisher_fell_silent_is_named() -> None:
+    arm = Arm()
+    arm.push(0, joint3=3.0)
+    for t_ms in range(0, 400, 10):
+        arm.push(t_ms, joint1=1.0, joint2=2.0)
+    assert arm.read(200)[1] == {}
+    assert arm.read(310) == (
+        None, {'state': "joint 'joint3': stale (0.31 s old, limit 0.2 s)"}
+    )  # fmt: skip
+
+
+def test_of_a_joint_in_two_messages_the_newest_value_stands() -> None:
+    arm = Arm()
+    arm.push(0, joint1=1.0, joint2=2.0, joint3=3.0)
+    arm.push(10, joint2=20.0)
+    assert arm.read(15)[0] == [1, 20, 3]
+    arm.push(20, joint1=1.0, joint2=2.0, joint3=3.0)
+    assert arm.read(25)[0] == [1, 2, 3]
+
+
+def test_velocities_are_put_together_only_where_everybody_reports_them() -> None:
+    arm = Arm()
+    arm.push(0, recordings.joint_message(['joint3'], [3.0], velocity=[0.3]))
+    arm.push(0, recordings.joint_message(['joint2', 'joint1'], [2.0, 1.0], velocity=[0.2, 0.1]))
+    row = arm.sampler.observe(at_ms(5))
+    np.testing.assert_array_equal(
+        observation_from_row(row, ROBOT).qvel, np.float32([0.1, 0.2, 0.3])
+    )
+    arm.push(100, recordings.joint_message(['joint2', 'joint1'], [2.0, 1.0], velocity=[0.2, 0.1]))
+    arm.push(210, joint3=3.0)
+    row = arm.sampler.observe(at_ms(215))
+    np.testing.assert_array_equal(observation_from_row(row, ROBOT).qvel, np.zeros(3))
+
+
+def test_a_topic_may_be_listed_twice_with_different_joints() -> None:
+    text = ROBOT.to_yaml()
+    head, _, tail = text.partition('  state:')
+    rest = tail.partition('  command:')[2]
+    robot = robot_spec_from_yaml(
+        f"""{head}  state:
+  - {{topic: joint_states, type: sensor_msgs/msg/JointState, joints: [joint1, joint2]}}
+  - {{topic: joint_states, type: sensor_msgs/msg/JointState, joints: [joint3]}}
+  command:{rest}""",
+        'two.yaml',
+    )
+    arm = Arm(robot)
+    for message in (
+        recordings.joint_message(['joint1', 'joint2'], [1.0, 2.0]),
+        recordings.joint_message(['joint3'], [3.0]),
+    ):
+        for stream in ('state_0', 'state_1'):
+            arm.push(0, message, stream)
+    assert arm.read(5) == ([1, 2, 3], {})
+
+
+def test_messages_without_any_of_our_joints_are_not_for_us() -> None:
+    arm = Arm()
+    arm.push(0, **{'left/joint1': 7.0})
+    assert arm.read(5) == (
+        None,
+        {'state': 'every joint missing, the newest message has: left/joint1'},
+    )
+    arm.push(10, joint1=1.0, joint2=2.0, joint3=3.0)
+    arm.push(11, **{'left/joint1': 7.0, 'left/joint2': NAN})
+    assert arm.read(15) == ([1, 2, 3], {})
+    counters = arm.sampler.counters['state']
+    assert (counters.received, counters.foreign, counters.unusable) == (3, 2, 0)
+
+
+NAMES = ['joint1', 'joint2', 'joint3']
+UNUSABLE = {
+    'no names': (recordings.joint_message([], []), 'its list of names is empty'),
+    'NaN': (recordings.joint_message(NAMES, [1.0, NAN, 3.0]), "'joint2': position is nan"),
+    'infinity': (recordings.joint_message(NAMES, [1, 2, float('inf')]), "'joint3': position is"),
+    'more than float32': (recordings.joint_message(NAMES, [1, -1e300, 1e300]), 'float32'),
+    'too few': (recordings.joint_message(NAMES, [1.0, 2.0]), '2 positions, expected 3'),
+    'twice': (recordings.joint_message([*NAMES, 'joint1'], [1, 2, 3, 4]), "'joint1' is in the"),
+    'no fields': (SimpleNamespace(name=NAMES), 'cannot be read'),
+}
+
+
+@pytest.mark.parametrize('kind', UNUSABLE)
+def test_an_unusable_message_is_not_taken_but_counted_and_named(kind: str) -> None:
+    message, words = UNUSABLE[kind]
+    arm = Arm()
+    arm.push(0, message)
+    assert 'missing, its messages cannot be used' in arm.read(5)[1]['state']
+    arm.push(10, joint1=1.0, joint2=2.0, joint3=3.0)
+    arm.push(20, message)
+    assert arm.read(25) == ([1, 2, 3], {})
+    counters = arm.sampler.counters['state']
+    assert (counters.received, counters.unusable) == (3, 2)
+    assert words in counters.reason
+    fault = arm.read(250)[1]['state']
+    assert fault.startswith('stale (0.24 s old, limit 0.2 s), its newest message is unusable: ')
+    assert words in fault
+    arm.push(260, joint1=1.0, joint2=2.0, joint3=3.0)
+    assert arm.read(265) == ([1, 2, 3], {})
+
+
+@pytest.mark.parametrize('lacking', [[], [NAN] * 3, [1.0, NAN, 3.0], [1.0, 2.0]])
+def test_efforts_that_a_message_lacks_stand_while_they_are_fresh(lacking: list[float]) -> None:
+    arm = Arm()
+
+    def effort(t_ms: float, values: list[float]) -> list[float] | None:
+        arm.push(t_ms, recordings.joint_message(NAMES, [1.0, 2.0, 3.0], effort=values))
+        found = observation_from_row(arm.sampler.observe(at_ms(t_ms + 1)), ROBOT).effort
+        return None if found is None else found.tolist()
+
+    assert effort(0, lacking) is None
+    assert effort(10, [4.0, 5.0, 6.0]) == [4, 5, 6]
+    assert effort(20, lacking) == [4, 5, 6]
+    assert effort(30, [7.0, 8.0, 9.0]) == [7, 8, 9]
+    assert effort(200, lacking) == [7, 8, 9]
+    assert effort(240, lacking) is None
+    assert arm.sampler.counters['state'].unusable == 0
+
+
+def test_a_field_that_cannot_be_taken_is_left_out_and_named() -> None:
+    arm = Arm()
+
+    def qvel(t_ms: float, velocity: list[float]) -> list[float]:
+        arm.push(t_ms, recordings.joint_message(NAMES, [t_ms, 2.0, 3.0], velocity=velocity))
+        row = arm.sampler.observe(at_ms(t_ms + 1))
+        observation = observation_from_row(row, ROBOT)
+        assert row.complete and observation.qpos.tolist() == [t_ms, 2, 3]
+        return [round(float(value), 3) for value in observation.qvel]
+
+    assert qvel(0, [0.1, 0.2]) == [0, 0, 0]  # as where nobody reports velocities
+    assert qvel(10, [0.1, 0.2, 0.3]) == [0.1, 0.2, 0.3]
+    assert qvel(20, [0.4, 0.5]) == [0.1, 0.2, 0.3]  # the last one that could be taken
+    assert qvel(250, [0.4, 0.5]) == [0, 0, 0]  # which is too old now
+    counters = arm.sampler.counters['state']
+    assert (counters.received, counters.unusable, counters.partial) == (4, 0, 3)
+    assert counters.left_out == 'velocity left out: 2 values for 3 names'
+    arm.push(260, recordings.joint_message(NAMES, [1.0, 2.0, 3.0], effort=[1.0]))
+    assert arm.sampler.counters['state'].left_out == (
+        'velocity left out: 2 values for 3 names; effort left out: 1 values for 3 names'
+    )
+
+
+def test_the_clock_of_one_publisher_that_leads_is_named() -> None:
+    arm = Arm()
+    arm.push(0, joint1=1.0, joint2=2.0)
+    arm.sampler.push(
+        'state', Sample(at_ms(500), at_ms(0), recordings.joint_message(['joint3'], [3.0]))
+    )
+    row = arm.sampler.observe(at_ms(5))
+    assert row.skews_ns == {'state': 500 * MS}
+    assert arm.measured.read(row)[0] is None
+    assert row.faults['state'].startswith('clocks disagree by 0.5 s')
+
+
+TOP = recordings.tabletop()
+
+
+def frame(index: int, size: tuple[int, int] = (128, 128)) -> Any:
+    return recordings.image_message(recordings.scene(index, *size), 'rgb8')
+
+
+def camera_row(*messages: Any, decodes: bool = True) -> tuple[Sampler, Row]:
+    """The row after messages 10 ms apart, and its sampler."""
+    streams = [stream for stream in TOP.streams() if stream.name == 'top']
+    sampler = Sampler(streams, decodes=decodes)
+    for index, message in enumerate(messages):
+        sampler.push('top', Sample(at_ms(10 * index), at_ms(10 * index), message))
+    return sampler, sampler.observe(at_ms(10 * len(messages)))
+
+
+@pytest.mark.parametrize('decodes', [False, True])
+def test_a_frame_of_another_size_or_encoding_is_not_taken(decodes: bool) -> None:
+    short = frame(2)
+    short.data = short.data[:-1]
+    depth = frame(2)
+    depth.encoding = '16UC1'
+    for bad, words in ((frame(2, (96, 128)), '128x96'), (short, 'bytes'), (depth, '16UC1')):
+        sampler, row = camera_row(frame(1), bad, decodes=decodes)
+        assert row.complete and row.ages_ns['top'] == 20 * MS
+        assert sampler.counters['top'].unusable == 1
+        assert words in sampler.counters['top'].reason
+
+
+def compressed(data: bytes) -> Any:
+    return SimpleNamespace(header=recordings.header(0), format='jpeg', data=data)
+
+
+def cut_jpeg() -> bytes:
+    data = cv2.imencode('.jpg', recordings.scene(2))[1].tobytes()
+    return data[: len(data) // 2] + data[-2:]
+
+
+def test_a_frame_that_cannot_be_decoded_leaves_the_one_before() -> None:
+    sampler, row = camera_row(frame(1), compressed(cut_jpeg()))
+    assert row.complete and row.ages_ns['top'] == 20 * MS
+    np.testing.assert_array_equal(row.samples['top'].value, recordings.scene(1))
+    assert sampler.counters['top'].unusable == 1
+    assert 'cannot be used' in camera_row(compressed(cut_jpeg()))[1].faults['top']
+
+
+def test_who_decodes_later_may_reject_a_frame() -> None:
+    sampler, row = camera_row(frame(1), compressed(cut_jpeg()), decodes=False)
+    assert row.ages_ns['top'] == 10 * MS
+    row = sampler.reject(row, 'top', 'no image')
+    assert row.complete and row.ages_ns['top'] == 20 * MS
+    assert row.samples['top'].value.encoding == 'rgb8'
+    row = sampler.reject(row, 'top', 'black')
+    assert row.faults == {'top': 'missing, its messages cannot be used: black'}
+    assert 'top' not in row.samples
+    assert sampler.counters['top'].unusable == 2
+
+
+@pytest.mark.parametrize('every', [1, 3])
+def test_a_joint_that_two_nodes_publish_is_named_while_they_do(every: int) -> None:
+    """Rows of a slow rate may all be of one of them, which no look at rows tells."""
+    arm = Arm()
+    for t_ms in range(0, 3_000, 10):
+        arm.push(t_ms, joint1=0.5 + t_ms * 1e-4, joint2=2.0, joint3=0.0)
+        if 500 <= t_ms < 700 and t_ms % (10 * every) == 0:
+            arm.push(t_ms + 1, joint1=0.0, joint2=0.0, joint3=0.0)
+        told = arm.sampler.observe(at_ms(t_ms + 2)).faults
+        assert bool(told) == (t_ms >= 530 if every == 1 else t_ms >= 640), t_ms
+    assert told == {'state': "joint 'joint1' is 0.57 and 0 in turn: do several nodes publish it?"}
+    assert arm.sampler.observe(at_ms(4_000)).faults['state'].startswith('stale')
+
+
+def test_an_arm_that_shakes_is_one_arm() -> None:
+    arm = Arm()
+    for t_ms in range(0, 2_000, 10):
+        swing = 0.3 * np.sin(2 * np.pi * 3 * t_ms / 1000)  # 5.6 rad/s
+        arm.push(t_ms, joint1=swing, joint2=2.0, joint3=1.0 if t_ms % 500 else 1.3)
+        assert arm.sampler.observe(at_ms(t_ms + 2)).faults == {}
