@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import openvino
 import pytest
 import torch
 from policy_examples import family, random_observation
 
 from motion_policy.cli.main import main
 from motion_policy.policies import Policy, save_policy
+from motion_policy.policies.backends_runtimes import openvino_core
 from motion_policy.policies.normalisation import resize_images
 
 torch.set_num_threads(1)
@@ -87,7 +87,7 @@ def test_openvino_and_torchscript_files_run_too(
     facts = json.loads((tmp_path / 'small.json').read_text())
     # Without the hint a processor that has bf16 would round to it.
     exact = {'INFERENCE_PRECISION_HINT': 'f32'}
-    model = openvino.Core().compile_model(str(tmp_path / 'small.xml'), 'CPU', exact)
+    model = openvino_core().compile_model(str(tmp_path / 'small.xml'), 'CPU', exact)
     outputs = list(facts['outputs'])
     follow(policy, facts, lambda feed: {name: model(feed)[name] for name in outputs})
     script = torch.jit.load(str(tmp_path / 'small.pt'))

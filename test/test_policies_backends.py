@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
+import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -150,6 +154,47 @@ def test_a_recurrent_policy_keeps_its_state_in_every_back_end(kind: str, name: s
     # What only the policy itself can tell, it tells from the same state.
     explained = policy.act_and_explain(observation, ours)[2]
     assert set(explained) == set(plain.explain(observation, theirs))
+
+
+class SignalStack(ctypes.Structure):
+    """`stack_t` of sigaltstack(2): where the signal handlers of a thread run."""
+
+    _fields_ = (('start', ctypes.c_void_p), ('flags', ctypes.c_int), ('size', ctypes.c_size_t))
+
+
+def signal_stack_is_there() -> bool:
+    """Whether this thread has no stack for signal handlers of its own, or one in its memory."""
+    stack = SignalStack()
+    assert ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack)) == 0
+    ranges = [line.split()[0] for line in Path('/proc/self/maps').read_text().splitlines()]
+    starts_ends = [[int(one, 16) for one in part.split('-')] for part in ranges]
+    return not stack.start or any(start <= stack.start < end for start, end in starts_ends)
+
+
+@pytest.mark.parametrize('how', ['in another thread', 'one after the other'])
+def test_a_signal_finds_its_stack_after_policies_of_openvino_are_gone(how: str) -> None:
+    policies = [family('sarnn'), family('sarnn')]
+    for policy in policies:
+        choose(policy, 'openvino')
+    del policy
+
+    def let_go() -> None:
+        while policies:
+            del policies[0]
+            gc.collect()
+
+    if how == 'in another thread':
+        thread = threading.Thread(target=let_go)
+        thread.start()
+        thread.join()
+    else:
+        let_go()
+    assert signal_stack_is_there()  # without it the next line would end this test run
+    got: list[int] = []
+    former = signal.signal(signal.SIGUSR1, lambda number, _: got.append(number))
+    signal.raise_signal(signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, former)
+    assert got == [signal.SIGUSR1]
 
 
 @pytest.mark.parametrize('name', ['torch', 'openvino'])

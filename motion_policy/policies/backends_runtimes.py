@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,19 @@ def run_onnx(model: bytes, names: StepNames) -> Compute:
     return compute
 
 
+@cache
+def openvino_core() -> Any:
+    """The one `openvino.Core` of this process, which is kept until the process ends.
+
+    Its CPU plugin gives the thread that compiles first a stack for signal handlers and frees that
+    with the core. If it went in another thread, or there were two, a thread would be left with a
+    stack that is gone: the next signal (SIGINT, SIGTERM, SIGCHLD) would be a segmentation fault.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 def run_openvino(model: bytes | Path, names: StepNames, precision: str) -> tuple[Compute, str]:
     """A function that runs an ONNX model, or a file, in OpenVINO on the CPU; and its precision.
 
@@ -118,7 +132,7 @@ def run_openvino(model: bytes | Path, names: StepNames, precision: str) -> tuple
     """
     import openvino
 
-    core = openvino.Core()
+    core = openvino_core()
     settings = {
         'PERFORMANCE_HINT': 'LATENCY',
         'INFERENCE_NUM_THREADS': torch.get_num_threads(),

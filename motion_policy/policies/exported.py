@@ -33,6 +33,7 @@ from motion_policy.policies.backends_graph import (
 from motion_policy.policies.backends_runtimes import (
     Compute,
     GraphStep,
+    openvino_core,
     require_packages,
     run_onnx,
     run_openvino,
@@ -107,7 +108,7 @@ def _write_openvino(policy: Policy, path: Path) -> Compute:
     require_packages('openvino')
     import openvino
 
-    model = openvino.Core().read_model(model=export_onnx(policy))
+    model = openvino_core().read_model(model=export_onnx(policy))
     try:
         openvino.save_model(model, path, compress_to_fp16=False)
     except RuntimeError as error:  # a stream of C++ does not say more
