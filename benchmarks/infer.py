@@ -45,13 +45,13 @@ from motion_policy.cli.measurement import (
 )
 from motion_policy.cli.plain_act import PlainACT
 from motion_policy.cli.turns import TurnProcess, serve_turns, turns_wanted
-from motion_policy.policies.act import ACTPolicy
-from motion_policy.policies.allocator import keep_freed_memory
-from motion_policy.policies.backends import BackEndChoice, Checks, chosen, use_back_end
-from motion_policy.policies.backends_graph import random_observation
+from motion_policy.policies.act.act import ACTPolicy
+from motion_policy.policies.backends.graph import random_observation
+from motion_policy.policies.backends.selection import BackEndChoice, Checks, chosen, use_back_end
 from motion_policy.policies.base import Observation
-from motion_policy.policies.processor import forbid_tf32
-from motion_policy.policies.recurrent import RecurrentPolicy
+from motion_policy.policies.cpu.allocator import keep_freed_memory
+from motion_policy.policies.cpu.processor import forbid_tf32
+from motion_policy.policies.recurrent.base import RecurrentPolicy
 from motion_policy.robot import load_robot_spec
 
 DEVICES = ('cpu', GPU)

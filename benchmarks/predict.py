@@ -31,12 +31,12 @@ from motion_policy.cli.measurement import (
     threads,
 )
 from motion_policy.policies import PolicySpec, make_model
-from motion_policy.policies.allocator import keep_freed_memory
-from motion_policy.policies.cpu_layers import Convolutions
-from motion_policy.policies.frame_predictor import FrameNetwork, FramePredictorModel
-from motion_policy.policies.frame_unrolling import faster_at_once, teacher_forced
+from motion_policy.policies.cpu.allocator import keep_freed_memory
+from motion_policy.policies.cpu.layers import Convolutions
+from motion_policy.policies.cpu.processor import forbid_tf32
 from motion_policy.policies.normalisation import Normalisation, Spread
-from motion_policy.policies.processor import forbid_tf32
+from motion_policy.policies.video.predictor import FrameNetwork, FramePredictorModel
+from motion_policy.policies.video.unrolling import faster_at_once, teacher_forced
 from motion_policy.robot import load_robot_spec
 
 DEVICES = ('cpu', GPU)

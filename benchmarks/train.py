@@ -27,7 +27,7 @@ from motion_policy.cli.main import main
 from motion_policy.cli.measurement import GPU, Line, Measurement, collector_off, threads
 from motion_policy.episodes.stampless import StamplessEpisodes
 from motion_policy.policies import make_model
-from motion_policy.policies.allocator import keep_freed_memory
+from motion_policy.policies.cpu.allocator import keep_freed_memory
 from motion_policy.robot import load_robot_spec
 from motion_policy.streams import Observation
 from motion_policy.training import TrainConfig

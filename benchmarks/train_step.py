@@ -42,10 +42,10 @@ from motion_policy.cli.measurement import (
     threads,
 )
 from motion_policy.cli.turns import TurnProcess, serve_turns, turns_wanted
-from motion_policy.policies.allocator import keep_freed_memory
-from motion_policy.policies.cae_rnn import CAERNNConfig, SequenceModel
-from motion_policy.policies.mtrnn import MTRNN
-from motion_policy.policies.recurrent import RecurrentNetwork, RecurrentPolicy, State
+from motion_policy.policies.cpu.allocator import keep_freed_memory
+from motion_policy.policies.recurrent.base import RecurrentNetwork, RecurrentPolicy, State
+from motion_policy.policies.recurrent.cae_rnn import CAERNNConfig, SequenceModel
+from motion_policy.policies.recurrent.mtrnn import MTRNN
 from motion_policy.robot import load_robot_spec
 from motion_policy.training.batches import Batch
 from motion_policy.training.optimiser import adam

@@ -11,7 +11,7 @@ from policy_examples import spec
 from torch import nn
 
 from motion_policy.policies import make_model
-from motion_policy.policies.frame_predictor import FramePredictorModel
+from motion_policy.policies.video.predictor import FramePredictorModel
 
 SMALL = {'channels': 3, 'code_dim': 6, 'latent_dim': 4, 'hidden_dim': 10, 'future': 3}
 SPREADS = {'mean': [0.0, 0.1, 0.0, -0.1, 0.0], 'std': [0.5, 0.6, 0.7, 0.8, 0.01]}

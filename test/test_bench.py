@@ -27,7 +27,7 @@ from motion_policy.cli.measurement import (
     plain_network,
     random_policy,
 )
-from motion_policy.policies.cpu_layers import Convolutions, UpConvolution
+from motion_policy.policies.cpu.layers import Convolutions, UpConvolution
 from motion_policy.robot import load_robot_spec
 from motion_policy.share import share_dir
 

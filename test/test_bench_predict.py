@@ -14,7 +14,7 @@ import torch
 from pretended_gpu import GPU, on_gpu
 
 from motion_policy.cli.bench import benchmark_files
-from motion_policy.policies.frame_unrolling import Unrolled, teacher_forced
+from motion_policy.policies.video.unrolling import Unrolled, teacher_forced
 from motion_policy.training import frame_loss
 from motion_policy.training.batches import Batch
 

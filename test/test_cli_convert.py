@@ -19,7 +19,7 @@ import torch
 
 from motion_policy.cli.main import main
 from motion_policy.policies import load_model, load_policy
-from motion_policy.policies.eipl_weights import read_eipl_weights
+from motion_policy.policies.convert.eipl_weights import read_eipl_weights
 
 Capture = pytest.CaptureFixture[str]
 SARNN = eipl.sarnn_weights(32, 32)

@@ -16,7 +16,7 @@ from policy_examples import family, random_observation
 
 from motion_policy.cli.main import main
 from motion_policy.policies import Policy, save_policy
-from motion_policy.policies.backends_runtimes import openvino_core
+from motion_policy.policies.backends.runtimes import openvino_core
 from motion_policy.policies.normalisation import resize_images
 
 torch.set_num_threads(1)

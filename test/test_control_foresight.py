@@ -24,7 +24,7 @@ from motion_policy.control.lookahead import Plan
 from motion_policy.errors import UserError
 from motion_policy.policies import CheckpointError
 from motion_policy.policies.foresight_limits import ForesightLimits
-from motion_policy.policies.frame_predictor import FramePredictorModel
+from motion_policy.policies.video.predictor import FramePredictorModel
 from motion_policy.streams import Observation
 
 torch.set_num_threads(1)

@@ -17,9 +17,9 @@ from motion_policy.control.attention_image import (
 )
 from motion_policy.errors import UserError
 from motion_policy.policies import PolicySpec, make_policy
-from motion_policy.policies.backends import BOUNDS
+from motion_policy.policies.backends.selection import BOUNDS
+from motion_policy.policies.cpu.processor import forbid_tf32
 from motion_policy.policies.normalisation import Normalisation, Range
-from motion_policy.policies.processor import forbid_tf32
 from motion_policy.policies.uploads import Upload, Uploads
 from motion_policy.streams import Observation
 

@@ -32,7 +32,7 @@ from motion_policy.evaluation.recordings import find_recordings
 from motion_policy.evaluation.trials import Trial, TrialResult
 from motion_policy.evaluation.watching import PlanWatch, watch_recording
 from motion_policy.policies import load_model, save_policy
-from motion_policy.policies.frame_predictor import FramePredictorModel
+from motion_policy.policies.video.predictor import FramePredictorModel
 from motion_policy.robot import load_robot_spec
 from motion_policy.share import share_dir
 from motion_policy.streams import Observation

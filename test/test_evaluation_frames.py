@@ -25,7 +25,7 @@ from motion_policy.evaluation.frame_judging import BEST, COPY, MEAN, futures_of,
 from motion_policy.evaluation.frame_scores import psnr, ssim
 from motion_policy.evaluation.recordings import find_recordings
 from motion_policy.policies import save_policy
-from motion_policy.policies.frame_predictor import FramePredictorModel
+from motion_policy.policies.video.predictor import FramePredictorModel
 
 ROBOT = small_robot(64, 64)  # 50 Hz; the model's 10 Hz take every fifth row
 LENGTH = 5  # 2 frames seen, 3 predicted

@@ -36,9 +36,9 @@ from motion_policy.files import (
     write_text,
 )
 from motion_policy.policies import save_policy
-from motion_policy.policies.eipl_weights import read_eipl_weights
-from motion_policy.policies.exported import ENDINGS
-from motion_policy.policies.lerobot_processors import INPUT_STEP, read_pipeline
+from motion_policy.policies.backends.export import ENDINGS
+from motion_policy.policies.convert.eipl_weights import read_eipl_weights
+from motion_policy.policies.convert.lerobot_processors import INPUT_STEP, read_pipeline
 from motion_policy.share import share_dir
 
 SMALL_DISK_BYTES = 64 * 1024

@@ -44,7 +44,7 @@ from motion_policy.nodes.inference_thread import InferenceThread, PolicyStep
 from motion_policy.nodes.policy_setup import PolicySetup, packed_chunk, unpacked_chunk
 from motion_policy.nodes.shared_frames import READY, ReadyFrames, SharedFrames, unnamed_memory
 from motion_policy.nodes.subscriptions import SerializedMessage
-from motion_policy.policies.backends import BackEndChoice
+from motion_policy.policies.backends.selection import BackEndChoice
 from motion_policy.streams import Row, Sample, Sampler, observation_from_row
 
 torch.set_num_threads(1)

@@ -32,7 +32,7 @@ from motion_policy.errors import UserError
 from motion_policy.nodes.inference_process import InferenceProcess
 from motion_policy.nodes.policy_setup import PolicySetup
 from motion_policy.policies import save_policy
-from motion_policy.policies.backends import BackEndChoice
+from motion_policy.policies.backends.selection import BackEndChoice
 from motion_policy.streams import Observation
 
 torch.set_num_threads(1)

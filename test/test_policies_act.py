@@ -13,9 +13,9 @@ from policy_examples import HIGH, LOW, small_robot, spec
 from torch import Tensor, nn
 
 from motion_policy.policies import load_policy, make_policy, save_policy
-from motion_policy.policies.act import ACTConfig, ACTNetwork, without_posterior
+from motion_policy.policies.act.act import ACTConfig, ACTNetwork, without_posterior
+from motion_policy.policies.act.transformer import DecoderLayer, EncoderLayer
 from motion_policy.policies.base import Observation
-from motion_policy.policies.transformer import DecoderLayer, EncoderLayer
 
 SMALL: dict[str, Any] = {
     'chunk': 6,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from motion_policy.errors import UserError
-from motion_policy.policies.act_stats import read_act_stats
+from motion_policy.policies.convert.act_stats import read_act_stats
 
 
 @pytest.mark.parametrize('protocol', [3, 4, 5])

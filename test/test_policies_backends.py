@@ -20,13 +20,14 @@ from torch import Tensor
 
 from motion_policy.cli.plain_act import PlainACT
 from motion_policy.errors import UserError
-from motion_policy.policies import Policy, backends, save_policy
-from motion_policy.policies.act import ACTPolicy
-from motion_policy.policies.backends import BackEndChoice, Checks, chosen, use_back_end
-from motion_policy.policies.backends_cache import KEPT, cache_dir, remembered
-from motion_policy.policies.backends_static import StaticStep
+from motion_policy.policies import Policy, save_policy
+from motion_policy.policies.act.act import ACTPolicy
+from motion_policy.policies.backends import selection
+from motion_policy.policies.backends.cache import KEPT, cache_dir, remembered
+from motion_policy.policies.backends.cuda_graph import StaticStep
+from motion_policy.policies.backends.selection import BackEndChoice, Checks, chosen, use_back_end
 from motion_policy.policies.base import BackEnd, Observation
-from motion_policy.policies.recurrent import RecurrentNetwork
+from motion_policy.policies.recurrent.base import RecurrentNetwork
 
 torch.set_num_threads(1)
 SMALL = {
@@ -204,19 +205,19 @@ def test_bf16_is_coarser_and_stays_within_its_bound(name: str) -> None:
     choose(policy, name, 'bf16')
     assert policy.back_end is not None
     difference, precision = checks.difference(policy.back_end), policy.back_end.precision
-    assert difference <= backends.BOUNDS['bf16']
+    assert difference <= selection.BOUNDS['bf16']
     # OpenVINO computes in float32 where the processor has no bf16, and must say which it did.
     assert precision == 'bf16' or name == 'openvino'
-    assert (difference > backends.BOUNDS['float32']) is (precision == 'bf16')
+    assert (difference > selection.BOUNDS['float32']) is (precision == 'bf16')
 
 
 def test_a_processor_without_bf16_computes_in_float32_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    exact = backends.run_openvino
-    monkeypatch.setattr(backends, 'has_bf16', lambda device: False)
+    exact = selection.run_openvino
+    monkeypatch.setattr(selection, 'has_bf16', lambda device: False)
     monkeypatch.setattr(
-        backends, 'run_openvino', lambda model, names, precision: exact(model, names, 'float32')
+        selection, 'run_openvino', lambda model, names, precision: exact(model, names, 'float32')
     )
     for name in ('auto', 'openvino'):
         policy = small_act()
@@ -286,10 +287,10 @@ def test_wrong_numbers_are_refused_by_name_and_left_out_by_auto(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     policy = small_act()
-    monkeypatch.setattr(backends, 'PackedACT', Wrong)
-    monkeypatch.setattr(backends, 'WORTHWHILE_NS', {})
+    monkeypatch.setattr(selection, 'PackedACT', Wrong)
+    monkeypatch.setattr(selection, 'WORTHWHILE_NS', {})
     monkeypatch.setattr(
-        backends, 'missing_package', lambda name: name if name != 'torch' else None
+        selection, 'missing_package', lambda name: name if name != 'torch' else None
     )
     with pytest.raises(UserError, match=r"'torch' in float32 differs .* expected at most 1e-05"):
         choose(policy, 'torch')
@@ -365,7 +366,7 @@ def test_a_family_that_nothing_is_known_of_runs_by_its_own_forward(name: str) ->
 
 def test_a_packed_step_that_is_wrong_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     recurrent = family('cnnrnn')
-    monkeypatch.setattr(backends, 'PackedRecurrent', lambda policy: Wrong(policy, 'float32'))
+    monkeypatch.setattr(selection, 'PackedRecurrent', lambda policy: Wrong(policy, 'float32'))
     lines: list[str] = []
     use_back_end(recurrent, BackEndChoice(), lambda: 0, lines.append)
     assert recurrent.back_end is None
@@ -389,7 +390,7 @@ def test_an_unknown_word_is_one_line(name: str, precision: str, line: str) -> No
 def test_a_missing_package_is_named_with_the_command_that_brings_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    module = 'motion_policy.policies.backends_runtimes.importlib.util.find_spec'
+    module = 'motion_policy.policies.backends.runtimes.importlib.util.find_spec'
     monkeypatch.setattr(module, lambda name: None if name == 'onnxruntime' else object())
     with pytest.raises(UserError, match=r"'onnxruntime': pip install 'motion_policy\[onnx\]'"):
         choose(small_act(), 'onnx')

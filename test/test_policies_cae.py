@@ -18,15 +18,15 @@ from torch import Tensor, nn
 from motion_policy.errors import UserError
 from motion_policy.policies import load_policy, make_model, save_policy
 from motion_policy.policies.base import Model
-from motion_policy.policies.cae import (
+from motion_policy.policies.checkpoint import load_model
+from motion_policy.policies.recurrent.cae import (
     Autoencoder,
     AutoencoderConfig,
     CAEModel,
     adopt_pretrained,
     eyes_for,
 )
-from motion_policy.policies.checkpoint import load_model
-from motion_policy.policies.cnnrnn import CNNRNNPolicy
+from motion_policy.policies.recurrent.cnnrnn import CNNRNNPolicy
 
 torch.set_num_threads(1)
 

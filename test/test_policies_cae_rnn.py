@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from motion_policy.errors import UserError
 from motion_policy.policies import load_policy, make_model, save_policy
 from motion_policy.policies.base import Observation
-from motion_policy.policies.cae import AutoencoderConfig, CAEModel
-from motion_policy.policies.cae_rnn import (
+from motion_policy.policies.checkpoint import load_model
+from motion_policy.policies.recurrent.cae import AutoencoderConfig, CAEModel
+from motion_policy.policies.recurrent.cae_rnn import (
     CAERNN,
     CAERNNConfig,
     CAERNNPolicy,
@@ -27,7 +28,6 @@ from motion_policy.policies.cae_rnn import (
     SequenceModel,
     with_autoencoders,
 )
-from motion_policy.policies.checkpoint import load_model
 
 torch.set_num_threads(1)
 

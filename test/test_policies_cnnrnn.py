@@ -8,7 +8,12 @@ import pytest
 import torch
 
 from motion_policy.errors import UserError
-from motion_policy.policies.cnnrnn import CNNRNN, CNNRNNConfig, CNNRNNLNPolicy, CNNRNNPolicy
+from motion_policy.policies.recurrent.cnnrnn import (
+    CNNRNN,
+    CNNRNNConfig,
+    CNNRNNLNPolicy,
+    CNNRNNPolicy,
+)
 
 torch.set_num_threads(1)
 

@@ -19,10 +19,10 @@ import torch
 from motion_policy.cli.main import main
 from motion_policy.errors import UserError
 from motion_policy.policies import load_policy
-from motion_policy.policies.act_names import act_names
-from motion_policy.policies.act_stats import read_act_stats
-from motion_policy.policies.conversion import Conversion
-from motion_policy.policies.convert_act import UNUSED, ActOptions, convert_act
+from motion_policy.policies.convert.act import UNUSED, ActOptions, convert_act
+from motion_policy.policies.convert.act_names import act_names
+from motion_policy.policies.convert.act_stats import read_act_stats
+from motion_policy.policies.convert.conversion import Conversion
 
 Capture = pytest.CaptureFixture[str]
 Change = Callable[[act.Weights], act.Weights]

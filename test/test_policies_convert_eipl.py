@@ -17,8 +17,8 @@ from torch import Tensor
 
 from motion_policy.errors import UserError
 from motion_policy.policies import load_model, load_policy, save_policy
-from motion_policy.policies.convert_eipl import EiplOptions, convert_eipl
-from motion_policy.policies.eipl_weights import read_eipl_weights
+from motion_policy.policies.convert.eipl import EiplOptions, convert_eipl
+from motion_policy.policies.convert.eipl_weights import read_eipl_weights
 
 STEPS = 100
 TOLERANCE = 1e-5

@@ -20,8 +20,8 @@ from motion_policy.cli.main import main
 from motion_policy.errors import UserError
 from motion_policy.policies import load_policy
 from motion_policy.policies.checkpoint import save_policy
-from motion_policy.policies.conversion import Conversion
-from motion_policy.policies.convert_lerobot import LeRobotOptions, from_lerobot, to_lerobot
+from motion_policy.policies.convert.conversion import Conversion
+from motion_policy.policies.convert.lerobot import LeRobotOptions, from_lerobot, to_lerobot
 from motion_policy.robot import robot_spec_from_yaml
 
 Capture = pytest.CaptureFixture[str]

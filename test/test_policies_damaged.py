@@ -23,8 +23,8 @@ from safetensors.torch import load_file, save_file
 from motion_policy.cli.main import main
 from motion_policy.errors import UserError
 from motion_policy.policies import CheckpointError, load_policy, save_policy
-from motion_policy.policies.act_stats import read_act_stats
-from motion_policy.policies.torch_files import float_weights, read_torch_file
+from motion_policy.policies.convert.act_stats import read_act_stats
+from motion_policy.policies.convert.torch_files import float_weights, read_torch_file
 
 KEY = 'cell.weight_ih'
 MOST_MEMORY_KB = 200 * 1024

@@ -13,8 +13,9 @@ from policy_examples import FAMILIES, family, random_observation
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from motion_policy.policies import Policy, cpu_layers
-from motion_policy.policies.cpu_layers import Convolutions, MapNorm, Tanh, UpConvolution
+from motion_policy.policies import Policy
+from motion_policy.policies.cpu import layers as cpu_layers
+from motion_policy.policies.cpu.layers import Convolutions, MapNorm, Tanh, UpConvolution
 
 torch.set_num_threads(1)
 

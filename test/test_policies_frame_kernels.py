@@ -13,10 +13,9 @@ import torch.nn.functional as F
 from frame_predictors import small_predictor
 from torch import Tensor, nn
 
-from motion_policy.policies import frame_coder, frame_kernels, frame_winograd
-from motion_policy.policies.cpu_layers import Convolutions
-from motion_policy.policies.frame_coder import Coder
-from motion_policy.policies.frame_kernels import (
+from motion_policy.policies.cpu import convolutions as kernels
+from motion_policy.policies.cpu import winograd
+from motion_policy.policies.cpu.convolutions import (
     convolved,
     convolved_by,
     doubled_by,
@@ -24,8 +23,11 @@ from motion_policy.policies.frame_kernels import (
     made_once,
     turned,
 )
-from motion_policy.policies.frame_predictor import FrameNetwork
-from motion_policy.policies.frame_unrolling import on_its_own, teacher_forced
+from motion_policy.policies.cpu.layers import Convolutions
+from motion_policy.policies.video import coder as video_coder
+from motion_policy.policies.video.coder import Coder
+from motion_policy.policies.video.predictor import FrameNetwork
+from motion_policy.policies.video.unrolling import on_its_own, teacher_forced
 
 torch.set_num_threads(1)
 CLOSE = 1e-5  # of the largest value
@@ -34,8 +36,8 @@ CLOSE = 1e-5  # of the largest value
 @pytest.fixture
 def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take fewer products however few there are."""
-    monkeypatch.setattr(frame_winograd, 'LEAST_CHANNELS', 1)
-    monkeypatch.setattr(frame_winograd, 'LEAST_TILES', 1)
+    monkeypatch.setattr(winograd, 'LEAST_CHANNELS', 1)
+    monkeypatch.setattr(winograd, 'LEAST_TILES', 1)
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -63,7 +65,7 @@ def test_fewer_products_give_a_convolution(
     everywhere: None, count: int, ins: int, outs: int, height: int, width: int
 ) -> None:
     maps, weight, bias = drawn(count, ins, height, width), drawn(outs, ins, 3, 3), drawn(outs)
-    assert frame_winograd.pays(maps, weight)
+    assert winograd.pays(maps, weight)
     found = convolved_by(weight, maps, slice(None), bias)
     assert type(found.grad_fn).__name__ == '_ConvolvedBackward'
     plain = F.conv2d(maps.double(), weight.double(), bias.double(), padding=1)
@@ -87,8 +89,8 @@ def test_fewer_products_give_a_convolution_of_a_doubled_map(
     height: int,
     width: int,
 ) -> None:
-    monkeypatch.setattr(frame_winograd, 'LEAST_CHANNELS', 1)
-    monkeypatch.setattr(frame_winograd, 'LEAST_TILES', 1 if fewest else 10_000)
+    monkeypatch.setattr(winograd, 'LEAST_CHANNELS', 1)
+    monkeypatch.setattr(winograd, 'LEAST_TILES', 1 if fewest else 10_000)
     maps, weight = drawn(count, ins, height, width), drawn(outs, 2 * ins, 3, 3)
     found = doubled_by(weight, maps, slice(ins))
     assert (type(found.grad_fn).__name__ == '_ConvolvedBackward') == fewest
@@ -191,10 +193,10 @@ def test_a_step_of_training_has_the_gradients_of_plain_layers(
 ) -> None:
     model = small_predictor(hyper={**hyper, 'coder': coder}, image_size=(side, side))
     network = model.network.train().double()
-    monkeypatch.setattr(frame_kernels, 'pays', _always)
+    monkeypatch.setattr(kernels, 'pays', _always)
     ours = unrolled(copy.deepcopy(network), forced, at_once)
-    monkeypatch.setattr(frame_kernels, 'pays', _never)
-    monkeypatch.setattr(frame_coder, 'doubled_by', _doubled_plainly)
+    monkeypatch.setattr(kernels, 'pays', _never)
+    monkeypatch.setattr(video_coder, 'doubled_by', _doubled_plainly)
     assert difference(ours, unrolled(plain(network), forced, at_once)) < 1e-10
 
 
@@ -203,8 +205,8 @@ def test_in_float32_a_step_rounds_as_that_of_plain_layers_does(
 ) -> None:
     network = small_predictor(hyper={'coder': 'vgg'}).network.train()
     ours = unrolled(network, True, False)
-    monkeypatch.setattr(frame_kernels, 'pays', _never)
-    monkeypatch.setattr(frame_coder, 'doubled_by', _doubled_plainly)
+    monkeypatch.setattr(kernels, 'pays', _never)
+    monkeypatch.setattr(video_coder, 'doubled_by', _doubled_plainly)
     theirs = unrolled(plain(network), True, False)
     true = unrolled(plain(network).double(), True, False)
     assert 0 < difference(ours, true) < 3 * difference(theirs, true)
@@ -214,7 +216,7 @@ def test_bf16_stays_within_its_precision(monkeypatch: pytest.MonkeyPatch) -> Non
     network = small_predictor(hyper={'coder': 'vgg'}).network.eval()
     with torch.autocast('cpu', dtype=torch.bfloat16):
         ours = unrolled(copy.deepcopy(network), True, False)
-    monkeypatch.setattr(frame_coder, 'doubled_by', _doubled_plainly)
+    monkeypatch.setattr(video_coder, 'doubled_by', _doubled_plainly)
     with torch.autocast('cpu', dtype=torch.bfloat16):
         theirs = unrolled(plain(network), True, False)
     true = unrolled(plain(network).double(), True, False)

@@ -17,10 +17,10 @@ from torch.distributions import Normal, kl_divergence
 
 from motion_policy.errors import UserError
 from motion_policy.policies import load_model, load_policy, save_policy
-from motion_policy.policies.frame_coder import Coder, Decoder, Encoder
-from motion_policy.policies.frame_lstm import CodeLSTM, Gaussian, GaussianLSTM
-from motion_policy.policies.frame_packed import PackedDecoder, PackedEncoder
-from motion_policy.policies.frame_predictor import (
+from motion_policy.policies.video.coder import Coder, Decoder, Encoder
+from motion_policy.policies.video.lstm import CodeLSTM, Gaussian, GaussianLSTM
+from motion_policy.policies.video.packed_coder import PackedDecoder, PackedEncoder
+from motion_policy.policies.video.predictor import (
     FrameNetwork,
     FramePredictorConfig,
     FramePredictorModel,

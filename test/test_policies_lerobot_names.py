@@ -13,7 +13,7 @@ import yaml
 from policy_examples import small_robot
 
 from motion_policy.errors import UserError
-from motion_policy.policies.convert_lerobot import LeRobotOptions, from_lerobot, to_lerobot
+from motion_policy.policies.convert.lerobot import LeRobotOptions, from_lerobot, to_lerobot
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
 
 

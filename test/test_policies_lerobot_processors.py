@@ -15,8 +15,8 @@ import torch
 import torchvision.transforms.functional as transforms
 
 from motion_policy.errors import UserError
-from motion_policy.policies.conversion import Conversion
-from motion_policy.policies.convert_lerobot import LeRobotOptions, from_lerobot
+from motion_policy.policies.convert.conversion import Conversion
+from motion_policy.policies.convert.lerobot import LeRobotOptions, from_lerobot
 
 PRE, POST = 'policy_preprocessor', 'policy_postprocessor'
 Step = dict[str, Any]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from motion_policy.policies.mtrnn import MTRNN, State
+from motion_policy.policies.recurrent.mtrnn import MTRNN, State
 
 torch.set_num_threads(1)
 

@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from motion_policy.errors import UserError
-from motion_policy.policies.act_stats import read_act_stats
-from motion_policy.policies.pickles import CostlyPickleError, check_pickle
-from motion_policy.policies.torch_files import read_torch_file
+from motion_policy.policies.convert.act_stats import read_act_stats
+from motion_policy.policies.convert.pickles import CostlyPickleError, check_pickle
+from motion_policy.policies.convert.torch_files import read_torch_file
 
 
 def key_of(levels: int, width: int = 2) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from motion_policy.policies.backbone import POINTS, PointBackbone, RunningSpread
+from motion_policy.policies.act.backbone import POINTS, PointBackbone, RunningSpread
 
 torch.set_num_threads(1)
 

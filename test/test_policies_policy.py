@@ -22,8 +22,8 @@ from policy_examples import (
 
 from motion_policy.errors import UserError
 from motion_policy.policies import make_policy
-from motion_policy.policies.allocator import keep_freed_memory
 from motion_policy.policies.base import Observation
+from motion_policy.policies.cpu.allocator import keep_freed_memory
 from motion_policy.policies.normalisation import (
     Range,
     Scaling,

@@ -7,12 +7,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from motion_policy.policies.layers import (
+from motion_policy.policies.recurrent.sarnn import SARNN, SARNNConfig
+from motion_policy.policies.recurrent.spatial_attention import (
     InverseSpatialSoftmax,
     SpatialSoftmax,
     points_in_image,
 )
-from motion_policy.policies.sarnn import SARNN, SARNNConfig
 
 torch.set_num_threads(1)
 

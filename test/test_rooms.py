@@ -32,6 +32,17 @@ LEFT_OF = {
         'evaluation', 'nodes',
     },
 }  # fmt: skip
+# Rooms within rooms: which of their neighbours each may import.
+WITHIN = {
+    'policies': {
+        'cpu': set(),
+        'recurrent': {'cpu'},
+        'act': {'cpu'},
+        'video': {'cpu'},
+        'backends': {'cpu', 'recurrent', 'act'},
+        'convert': {'recurrent', 'act'},
+    },
+}
 LIGHTNING = {'lightning', 'pytorch_lightning'}
 NEVER = {
     'robot': {'torch', 'h5py'} | LIGHTNING,
@@ -126,6 +137,20 @@ def test_a_room_imports_only_rooms_to_its_left() -> None:
             other = parts[1] if parts[0] == 'motion_policy' else room
             if other in LEFT_OF and other != room and other not in LEFT_OF[room]:
                 wrong.append(f'{name_of(path)}:{line}: {room} imports {other}')
+    assert wrong == []
+
+
+def test_a_room_within_a_room_imports_only_neighbours_that_it_may() -> None:
+    wrong = []
+    for room, path in room_files():
+        within = path.relative_to(PACKAGE / room).parts[0]
+        if within == path.name or not any((PACKAGE / room / within).glob('__init__.py')):
+            continue
+        allowed = WITHIN[room][within] | {within}
+        for line, module in imports(path):
+            other = module.removeprefix(f'motion_policy.{room}.').split('.')[0]
+            if other in WITHIN[room] and other not in allowed:
+                wrong.append(f'{name_of(path)}:{line}: {within} imports {other}')
     assert wrong == []
 
 

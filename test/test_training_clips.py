@@ -18,7 +18,7 @@ from training_runs import run_to_the_end, run_until_killed, small_run, weights
 
 from motion_policy.errors import UserError
 from motion_policy.policies import load_model
-from motion_policy.policies.frame_unrolling import Unrolled, on_its_own, teacher_forced
+from motion_policy.policies.video.unrolling import Unrolled, on_its_own, teacher_forced
 from motion_policy.training import ConfigError, TrainConfig, train
 from motion_policy.training.batches import collate
 from motion_policy.training.demonstrations import Demonstration, load_demonstrations

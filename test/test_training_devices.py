@@ -14,7 +14,7 @@ from pretended_gpu import GPU, on_gpu
 from training_runs import small_run
 
 from motion_policy.policies import Policy, make_model
-from motion_policy.policies.backends_graph import random_observation
+from motion_policy.policies.backends.graph import random_observation
 from motion_policy.policies.kinds import MODEL_KINDS
 from motion_policy.training import TrainConfig, train
 from motion_policy.training.autoencoders import load_autoencoders

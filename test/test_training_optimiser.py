@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from motion_policy.policies.cpu_layers import MapNorm
+from motion_policy.policies.cpu.layers import MapNorm
 from motion_policy.training.optimiser import ADAM_EPS, adam
 
 torch.set_num_threads(1)

@@ -23,7 +23,7 @@ from motion_policy.nodes.commands import CommandPublishers
 from motion_policy.nodes.inference_process import InferenceProcess
 from motion_policy.nodes.policy_node import PolicyNode
 from motion_policy.nodes.shell import run_node
-from motion_policy.policies.allocator import keep_freed_memory
+from motion_policy.policies.cpu.allocator import keep_freed_memory
 from motion_policy.streams import Row
 
 NOTES = 'BENCH_CONTROL_NOTES'  # environment variable: the file

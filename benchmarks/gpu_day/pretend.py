@@ -16,7 +16,7 @@ import torch
 
 from motion_policy.cli import bench
 from motion_policy.cli.main import main
-from motion_policy.policies.processor import has_bf16
+from motion_policy.policies.cpu.processor import has_bf16
 
 ACT = {
     'chunk': 5, 'hidden_dim': 16, 'heads': 2, 'feedforward_dim': 24, 'encoder_layers': 1,

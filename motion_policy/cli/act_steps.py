@@ -15,7 +15,7 @@ from torch import Tensor
 
 from motion_policy.cli.plain_act import PlainACT
 from motion_policy.policies import PolicySpec
-from motion_policy.policies.act import ACTPolicy
+from motion_policy.policies.act.act import ACTPolicy
 from motion_policy.policies.normalisation import Normalisation, Spread
 from motion_policy.robot import load_robot_spec
 from motion_policy.training.act_loss import act_terms

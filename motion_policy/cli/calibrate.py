@@ -34,7 +34,7 @@ from motion_policy.evaluation.watching import OWN, Foresight
 from motion_policy.policies import Model, Policy, load_model
 from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec, save_spec
 from motion_policy.policies.foresight_limits import ForesightLimits
-from motion_policy.policies.frame_predictor import FramePredictorModel
+from motion_policy.policies.video.predictor import FramePredictorModel
 
 SEED = 1000  # other trials than those that `evaluate` runs by default
 

@@ -24,7 +24,7 @@ from motion_policy.robot.units import Units
 
 if TYPE_CHECKING:
     from motion_policy.policies.base import Model
-    from motion_policy.policies.conversion import Conversion
+    from motion_policy.policies.convert.conversion import Conversion
 
 EIPL_RATE = 10.0  # Hz, of its sample data
 
@@ -189,8 +189,8 @@ def _from_eipl(arguments: Arguments, robot: RobotSpec | None) -> tuple[Conversio
     feature_file = arguments.feat_bounds
     feature_bounds = read_bounds(feature_file, 'feature') if feature_file else None
 
-    from motion_policy.policies.convert_eipl import EiplOptions, convert_eipl
-    from motion_policy.policies.eipl_weights import read_eipl_weights
+    from motion_policy.policies.convert.eipl import EiplOptions, convert_eipl
+    from motion_policy.policies.convert.eipl_weights import read_eipl_weights
 
     source = read_eipl_weights(arguments.source, arguments.args)
     cae = read_eipl_weights(arguments.cae) if arguments.cae else None
@@ -224,8 +224,8 @@ def _from_act(arguments: Arguments, robot: RobotSpec | None) -> tuple[Conversion
         )
     image_size = _height_and_width(arguments.image_size or '480x640')
 
-    from motion_policy.policies.act_stats import read_act_stats
-    from motion_policy.policies.convert_act import RATE, ActOptions, convert_act
+    from motion_policy.policies.convert.act import RATE, ActOptions, convert_act
+    from motion_policy.policies.convert.act_stats import read_act_stats
 
     options = ActOptions(
         stats=read_act_stats(arguments.stats),
@@ -250,7 +250,7 @@ def _from_act(arguments: Arguments, robot: RobotSpec | None) -> tuple[Conversion
 
 
 def _from_lerobot(arguments: Arguments, robot: RobotSpec | None) -> tuple[Conversion, str]:
-    from motion_policy.policies.convert_lerobot import LeRobotOptions, from_lerobot
+    from motion_policy.policies.convert.lerobot import LeRobotOptions, from_lerobot
 
     options = LeRobotOptions(
         cameras=_names(arguments.cameras),
@@ -271,7 +271,7 @@ def _from_ours(arguments: Arguments) -> int:
     if not arguments.to:
         _print_result(_save(model, arguments), model, f'from {arguments.source}')
         return 0
-    from motion_policy.policies.convert_lerobot import to_lerobot
+    from motion_policy.policies.convert.lerobot import to_lerobot
 
     folder, notes = to_lerobot(model, arguments.destination)
     _print_notes(notes)
@@ -286,7 +286,7 @@ def _save(model: Model, arguments: Arguments) -> Path:
 
 
 def _slimmed(model: Model, arguments: Arguments) -> Model:
-    from motion_policy.policies.act import ACTPolicy, without_posterior
+    from motion_policy.policies.act.act import ACTPolicy, without_posterior
 
     if not arguments.slim:
         return model

@@ -50,9 +50,9 @@ from motion_policy.evaluation.video_file import check_video_path
 from motion_policy.evaluation.watching import Foresight
 from motion_policy.files import make_folder
 from motion_policy.policies import Policy, load_policy, read_policy_spec
-from motion_policy.policies.backends import BackEndChoice, chosen, use_back_end
+from motion_policy.policies.backends.selection import BackEndChoice, chosen, use_back_end
 from motion_policy.policies.checkpoint import find_checkpoint
-from motion_policy.policies.frame_predictor import FramePredictorModel
+from motion_policy.policies.video.predictor import FramePredictorModel
 
 
 @dataclass(frozen=True)

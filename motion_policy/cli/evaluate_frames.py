@@ -29,7 +29,7 @@ from motion_policy.evaluation.frame_report import (
 from motion_policy.evaluation.recordings import find_recordings
 from motion_policy.evaluation.threads import one_thread
 from motion_policy.policies import load_model
-from motion_policy.policies.frame_predictor import FramePredictorModel
+from motion_policy.policies.video.predictor import FramePredictorModel
 
 if TYPE_CHECKING:
     from motion_policy.cli.evaluate import Arguments

@@ -42,8 +42,8 @@ def run(arguments: Arguments) -> int:
     """Export one policy; 0 when it is written and gives the right numbers, 1 when it does not."""
     # torch is slow to load, and a mistyped option need not wait for it.
     from motion_policy.policies import load_policy
-    from motion_policy.policies.backends import BOUNDS
-    from motion_policy.policies.exported import ENDINGS, export_policy
+    from motion_policy.policies.backends.export import ENDINGS, export_policy
+    from motion_policy.policies.backends.selection import BOUNDS
 
     policy = load_policy(arguments.checkpoint)
     name = Path(arguments.checkpoint).resolve().name

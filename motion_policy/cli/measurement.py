@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from motion_policy.policies import Policy, PolicySpec, make_policy
-from motion_policy.policies.cpu_layers import Convolutions, MapNorm, Tanh, UpConvolution
+from motion_policy.policies.cpu.layers import Convolutions, MapNorm, Tanh, UpConvolution
 from motion_policy.policies.normalisation import Normalisation, Range
-from motion_policy.policies.recurrent import RecurrentNetwork
+from motion_policy.policies.recurrent.base import RecurrentNetwork
 from motion_policy.robot import RobotSpec
 
 GPU = 'cuda'

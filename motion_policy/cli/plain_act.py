@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from motion_policy.policies.act import ACTNetwork
-from motion_policy.policies.backbone import ResNetBackbone
-from motion_policy.policies.cpu_products import Linear
-from motion_policy.policies.transformer import Attention, DecoderLayer, Dropout, EncoderLayer
+from motion_policy.policies.act.act import ACTNetwork
+from motion_policy.policies.act.backbone import ResNetBackbone
+from motion_policy.policies.act.transformer import Attention, DecoderLayer, Dropout, EncoderLayer
+from motion_policy.policies.cpu.products import Linear
 
 
 class PlainAttention(nn.Module):

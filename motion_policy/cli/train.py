@@ -39,7 +39,7 @@ def run(arguments: Arguments) -> int:
     """Train and say where the policy is."""
     # Imported late: Lightning takes seconds, for which --help should not wait.
     from motion_policy.policies import read_policy_spec
-    from motion_policy.policies.allocator import keep_freed_memory
+    from motion_policy.policies.cpu.allocator import keep_freed_memory
     from motion_policy.training import load_train_config, train
     from motion_policy.training.progress import TrainingProgress
 

@@ -30,9 +30,9 @@ from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.errors import UserError
 from motion_policy.policies import PolicySpec, check_robot, model_class
 from motion_policy.policies.foresight_limits import ForesightLimits
-from motion_policy.policies.frame_predictor import FramePredictorModel
 from motion_policy.policies.normalisation import resize_images, to_unit_images
-from motion_policy.policies.recurrent import RecurrentPolicy
+from motion_policy.policies.recurrent.base import RecurrentPolicy
+from motion_policy.policies.video.predictor import FramePredictorModel
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation
 from motion_policy.streams.images import RgbImage

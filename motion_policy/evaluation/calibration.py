@@ -21,7 +21,7 @@ from motion_policy.evaluation.recordings import Recording, find_recordings
 from motion_policy.evaluation.trials import TrialResult, TrialRunner, plan_trials, run_trials
 from motion_policy.evaluation.watching import OwnWatch, PlanWatch, watch_recording
 from motion_policy.policies import Model, Policy
-from motion_policy.policies.frame_predictor import FramePredictorModel
+from motion_policy.policies.video.predictor import FramePredictorModel
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 
 Surprises = tuple[Surprise, ...]

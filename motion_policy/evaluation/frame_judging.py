@@ -23,8 +23,8 @@ from motion_policy.evaluation.frame_actions import ActionReader, mean_r_squared,
 from motion_policy.evaluation.frame_clips import Clip
 from motion_policy.evaluation.frame_scores import psnr, ssim
 from motion_policy.evaluation.provenance import model_provenance
-from motion_policy.policies.frame_predictor import FramePredictorModel
-from motion_policy.policies.frame_unrolling import on_its_own
+from motion_policy.policies.video.predictor import FramePredictorModel
+from motion_policy.policies.video.unrolling import on_its_own
 
 Float64Array = npt.NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from motion_policy import __version__
 from motion_policy.policies import Model, Policy
-from motion_policy.policies.backends import chosen
+from motion_policy.policies.backends.selection import chosen
 
 
 def provenance(policy: Policy) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from motion_policy.evaluation.scenes import Scene, Simulation
 from motion_policy.evaluation.threads import one_thread
 from motion_policy.evaluation.watching import Foresight, OwnWatch, PlanWatch, make_watch
 from motion_policy.policies import check_robot, load_policy
-from motion_policy.policies.backends import BackEndChoice, chosen, use_back_end
+from motion_policy.policies.backends.selection import BackEndChoice, chosen, use_back_end
 from motion_policy.robot import load_robot_spec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 

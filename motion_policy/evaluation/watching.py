@@ -20,7 +20,7 @@ from motion_policy.evaluation.closed_loop import START_NS, PolicyStep, Tick
 from motion_policy.evaluation.recordings import Recording
 from motion_policy.policies import Model, Policy, load_model
 from motion_policy.policies.foresight_limits import ForesightLimits
-from motion_policy.policies.frame_predictor import FramePredictorModel
+from motion_policy.policies.video.predictor import FramePredictorModel
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 from motion_policy.streams import Observation

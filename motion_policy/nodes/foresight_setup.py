@@ -19,7 +19,7 @@ from motion_policy.errors import UserError
 from motion_policy.nodes.policy_setup import checked_device
 from motion_policy.policies import PolicySpec, load_model, read_policy_spec
 from motion_policy.policies.checkpoint import find_checkpoint
-from motion_policy.policies.frame_predictor import FramePredictorModel
+from motion_policy.policies.video.predictor import FramePredictorModel
 from motion_policy.robot import RobotSpec
 from motion_policy.streams.images import RgbImage
 

@@ -58,13 +58,13 @@ from motion_policy.nodes.realtime import (
 from motion_policy.nodes.shell import declare, parameter, run_node
 from motion_policy.nodes.worker_process import START_TIMEOUT_S
 from motion_policy.policies import load_policy
-from motion_policy.policies.allocator import keep_freed_memory
-from motion_policy.policies.backends import (
+from motion_policy.policies.backends.selection import (
     BACK_ENDS,
     PRECISIONS,
     BackEndChoice,
 )
 from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
+from motion_policy.policies.cpu.allocator import keep_freed_memory
 from motion_policy.robot import RobotSpec, load_robot_spec
 from motion_policy.streams import Row
 

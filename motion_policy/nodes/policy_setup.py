@@ -24,7 +24,7 @@ from motion_policy.errors import UserError
 from motion_policy.nodes.cores import use_cores
 from motion_policy.nodes.shared_frames import SharedFrames
 from motion_policy.policies import Policy, check_robot, load_policy
-from motion_policy.policies.backends import BackEndChoice, use_back_end
+from motion_policy.policies.backends.selection import BackEndChoice, use_back_end
 from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
 from motion_policy.policies.kinds import model_class
 from motion_policy.robot import RobotSpec

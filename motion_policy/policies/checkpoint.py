@@ -20,8 +20,8 @@ from motion_policy.documents import parse_yaml, read_yaml
 from motion_policy.errors import UserError
 from motion_policy.files import FileError, new_folder, write_text
 from motion_policy.policies.base import FORMAT, Model, Policy, PolicySpec
+from motion_policy.policies.cpu.processor import forbid_tf32
 from motion_policy.policies.kinds import make_model, model_on_paper
-from motion_policy.policies.processor import forbid_tf32
 from motion_policy.policies.weights_file import (
     check_shapes,
     read_shapes,

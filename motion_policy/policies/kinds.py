@@ -10,13 +10,13 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from motion_policy.errors import UserError
-from motion_policy.policies.act import ACTPolicy
+from motion_policy.policies.act.act import ACTPolicy
 from motion_policy.policies.base import Model, Policy, PolicySpec
-from motion_policy.policies.cae import CAEModel
-from motion_policy.policies.cae_rnn import CAERNNPolicy, RNNModel
-from motion_policy.policies.cnnrnn import CNNRNNLNPolicy, CNNRNNPolicy
-from motion_policy.policies.frame_predictor import FramePredictorModel
-from motion_policy.policies.sarnn import SARNNPolicy
+from motion_policy.policies.recurrent.cae import CAEModel
+from motion_policy.policies.recurrent.cae_rnn import CAERNNPolicy, RNNModel
+from motion_policy.policies.recurrent.cnnrnn import CNNRNNLNPolicy, CNNRNNPolicy
+from motion_policy.policies.recurrent.sarnn import SARNNPolicy
+from motion_policy.policies.video.predictor import FramePredictorModel
 
 DRAWING = frozenset(
     ['normal_', 'uniform_', 'xavier_uniform_', 'kaiming_uniform_', 'orthogonal_', 'trunc_normal_']

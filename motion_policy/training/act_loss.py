@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from motion_policy.policies.act import ACTPolicy
+from motion_policy.policies.act.act import ACTPolicy
 from motion_policy.policies.normalisation import to_unit_images
 from motion_policy.training.chunks import ChunkBatch
 from motion_policy.training.moment_augmentation import MomentAugmentation

@@ -7,8 +7,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from motion_policy.policies.cae import CAEModel
 from motion_policy.policies.normalisation import to_unit_images
+from motion_policy.policies.recurrent.cae import CAEModel
 from motion_policy.training.augmentation import Augmentation
 from motion_policy.training.frames import FrameBatch
 

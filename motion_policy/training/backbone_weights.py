@@ -12,9 +12,9 @@ from pathlib import Path
 from torch import Tensor
 
 from motion_policy.errors import UserError
-from motion_policy.policies.act import ACTPolicy
-from motion_policy.policies.backbone import ResNetBackbone
-from motion_policy.policies.torch_files import float_weights, read_torch_file
+from motion_policy.policies.act.act import ACTPolicy
+from motion_policy.policies.act.backbone import ResNetBackbone
+from motion_policy.policies.convert.torch_files import float_weights, read_torch_file
 from motion_policy.policies.weights_file import read_tensors, usable_weight
 from motion_policy.training.config import ConfigError
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from motion_policy.policies.act import ACTPolicy
+from motion_policy.policies.act.act import ACTPolicy
 from motion_policy.training.demonstrations import Demonstration
 from motion_policy.training.pictures import RgbImage
 

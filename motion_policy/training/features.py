@@ -13,8 +13,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from motion_policy.policies.cae_rnn import CAERNN, CAERNNPolicy
 from motion_policy.policies.normalisation import to_unit_images
+from motion_policy.policies.recurrent.cae_rnn import CAERNN, CAERNNPolicy
 from motion_policy.training.demonstrations import Demonstration, Demonstrations
 
 FRAMES = 128  # per call of the encoder

@@ -12,8 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from motion_policy.policies.frame_predictor import FramePredictorModel
-from motion_policy.policies.frame_unrolling import (
+from motion_policy.policies.video.predictor import FramePredictorModel
+from motion_policy.policies.video.unrolling import (
     faster_at_once,
     on_its_own,
     teacher_forced,

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from motion_policy.policies.frame_predictor import FramePredictorModel
-from motion_policy.policies.frame_unrolling import teacher_forced
 from motion_policy.policies.normalisation import to_byte_images
+from motion_policy.policies.video.predictor import FramePredictorModel
+from motion_policy.policies.video.unrolling import teacher_forced
 from motion_policy.training.batches import collate, generator_for
 from motion_policy.training.demonstrations import Demonstration
 from motion_policy.training.frame_clips import Clips

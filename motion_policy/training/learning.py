@@ -16,13 +16,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from motion_policy.policies import Model
-from motion_policy.policies.act import ACTConfig, ACTPolicy
-from motion_policy.policies.cae import CAEModel, adopt_pretrained
-from motion_policy.policies.cae_rnn import CAERNNPolicy, with_autoencoders
-from motion_policy.policies.cnnrnn import CNNRNNPolicy
-from motion_policy.policies.frame_predictor import FramePredictorConfig, FramePredictorModel
+from motion_policy.policies.act.act import ACTConfig, ACTPolicy
 from motion_policy.policies.normalisation import Normalisation
-from motion_policy.policies.recurrent import RecurrentPolicy
+from motion_policy.policies.recurrent.base import RecurrentPolicy
+from motion_policy.policies.recurrent.cae import CAEModel, adopt_pretrained
+from motion_policy.policies.recurrent.cae_rnn import CAERNNPolicy, with_autoencoders
+from motion_policy.policies.recurrent.cnnrnn import CNNRNNPolicy
+from motion_policy.policies.video.predictor import FramePredictorConfig, FramePredictorModel
 from motion_policy.training.act_loss import act_terms
 from motion_policy.training.augmentation import Augmentation
 from motion_policy.training.autoencoder_loss import autoencoder_terms

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from motion_policy.policies import Policy
 from motion_policy.policies.base import Observation
-from motion_policy.policies.cae import CAEModel
 from motion_policy.policies.normalisation import to_byte_images, to_unit_images
+from motion_policy.policies.recurrent.cae import CAEModel
 from motion_policy.training.batches import collate
 from motion_policy.training.demonstrations import Demonstration
 

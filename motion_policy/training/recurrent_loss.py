@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from motion_policy.policies.normalisation import to_unit_images
-from motion_policy.policies.recurrent import RecurrentNetwork, RecurrentPolicy
+from motion_policy.policies.recurrent.base import RecurrentNetwork, RecurrentPolicy
 from motion_policy.training.augmentation import Augmentation
 from motion_policy.training.batches import Batch
 from motion_policy.training.frame_chunks import over_frames, sum_over_frames

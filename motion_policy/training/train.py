@@ -33,8 +33,8 @@ from motion_policy.files import (
     write_text,
 )
 from motion_policy.policies import PolicySpec, make_model
+from motion_policy.policies.cpu.processor import has_bf16
 from motion_policy.policies.kinds import model_on_paper
-from motion_policy.policies.processor import has_bf16
 from motion_policy.training.autoencoders import Autoencoders, load_autoencoders
 from motion_policy.training.board import Pictures
 from motion_policy.training.checkpoints import (

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from motion_policy.policies.recurrent import RecurrentNetwork, RecurrentPolicy, State
+from motion_policy.policies.recurrent.base import RecurrentNetwork, RecurrentPolicy, State
 
 
 class Own(NamedTuple):
