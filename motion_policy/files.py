@@ -19,7 +19,7 @@ import shutil
 import stat
 import sys
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -175,14 +175,16 @@ def new_folder(path: Path, *, may_hold: Collection[str] = (), what: str = '') ->
     part = _part_of(final)
     with naming_errors(path, part):
         _check_replaceable(final, path, may_hold, what)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        part.mkdir()
+        made = make_folders(final.parent)
         try:
+            part.mkdir()
             yield part
             _sync_tree(part)
             _swap_in(part, final)
-        finally:
+        except BaseException:
             shutil.rmtree(part, ignore_errors=True)
+            remove_empty(made)
+            raise
 
 
 def make_folder(path: Path) -> Path:
@@ -190,6 +192,28 @@ def make_folder(path: Path) -> Path:
     with naming_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def make_folders(path: Path) -> tuple[Path, ...]:
+    """Make a folder and its parents; return those that were missing, the deepest first.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = tuple(each for each in (path, *path.parents) if not os.path.lexists(each))
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        remove_empty(missing)
+        raise
+    return missing
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove those of the folders, each before its parent, that hold nothing."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def settle(part: Path, path: Path) -> None:

@@ -284,7 +284,6 @@ def test_a_robot_without_cameras_can_be_recorded(tmp_path: Path) -> None:
         ({'qpos': np.zeros(4, np.float32)}, ['qpos', '(4,)', '(5,)']),
         ({'action': np.zeros((1, 5), np.float32)}, ['action', '(1, 5)', '(5,)']),
         ({'action': None}, ['action', 'none', 'there']),
-        ({'effort': None}, ['effort', 'none', 'there']),
         ({'images': {}}, ['images', 'side', 'top']),
         (
             {'images': dict.fromkeys(('top', 'side'), np.zeros((4, 4, 3), np.uint8))},

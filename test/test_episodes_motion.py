@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,14 @@ import numpy as np
 import pytest
 import recordings
 
-from motion_policy.episodes import EpisodeError, EpisodeReader, check_episode, import_bag
-from motion_policy.episodes.motion import MotionWatch, impossible_steps
+from motion_policy.episodes import (
+    EpisodeError,
+    EpisodeReader,
+    check_episode,
+    examine_episode,
+    import_bag,
+)
+from motion_policy.episodes.motion import MotionWatch, impossible_steps, open_or_closed_joints
 from motion_policy.episodes.recorder import EpisodeRecorder
 from motion_policy.streams import Row, Sample
 
@@ -74,10 +81,10 @@ def test_a_second_publisher_of_a_joint_is_named_with_its_speed(tmp_path: Path) -
     told = r"joint 'joint2' moves by 0\.\d+ in 0\.\d+ s, \d+\.?\d* per second at a limit of 3"
     with pytest.raises(EpisodeError, match=rf'bag: at 1\.\d+ s: {told}.*--any-speed'):
         import_bag(bag, ROBOT, tmp_path / 'out')
-    assert not list((tmp_path / 'out').glob('*'))
+    assert not (tmp_path / 'out').exists()
     notes: list[str] = []
     (episode,) = import_bag(bag, ROBOT, tmp_path / 'out', any_speed=True, note=notes.append)
-    assert len(notes) == 5 and 'joint2' in notes[0]
+    assert len(notes) == 1 and 'joint2' in notes[0] and '(6 such steps)' in notes[0]
     problems = check_episode(episode)
     assert len(problems) == 1
     assert "'/observations/qpos' row 5" in problems[0] and 'such steps' in problems[0]
@@ -193,32 +200,47 @@ def test_a_joint_of_two_values_may_be_a_gripper(
     line = next(filter(None, told), None)
     if row is None:
         assert line is None
+        told_of = open_or_closed_joints(qpos, times_ns, robot)
         low, high = sorted(set(np.float32(values).tolist()))
-        assert watch.open_or_closed == [
+        assert [told for _, told in told_of] == [
             f"joint '{name}' is only {low:g} or {high:g}: taken as a gripper that is open or "
             'closed'
         ]
     else:
         assert line is not None and line.startswith(f"joint '{name}' moves by")
-        assert watch.open_or_closed == []
+        assert open_or_closed_joints(qpos, times_ns, robot) == []
 
 
-def test_joints_outside_their_limits_are_told_in_import_and_recorder(tmp_path: Path) -> None:
-    """Slow degrees show nowhere else: 40 rad are no place of this joint."""
+@pytest.mark.parametrize(('by', 'far'), [(3.0, False), (40.0, True)])
+def test_joints_outside_their_limits_are_told_in_import_and_recorder(
+    tmp_path: Path, by: float, far: bool
+) -> None:
+    """Slow degrees show nowhere else: 40 rad are no place of this joint; 3 rad may well be one."""
     events = [
-        (receive_ns, stamp_ns, topic, replace(message, position=np.array(message.position) + 40))
+        (receive_ns, stamp_ns, topic, replace(message, position=np.array(message.position) + by))
         if topic == '/joint_states'
         else (receive_ns, stamp_ns, topic, message)
         for receive_ns, stamp_ns, topic, message in bag_files.demonstration(2.0, ROBOT)
     ]
-    told = "joint 'joint1' goes from 39.9 to 40.1, beyond its limits in robot spec 'tabletop_sim'"
+    told = "joint 'joint1' goes from 2.9 to 3.1, beyond its limits in robot spec 'tabletop_sim'"
+    refused = "joint 'joint1' is at 40 (99 such rows), far beyond its limits in robot spec"
     notes: list[str] = []
     bag = bag_files.write_bag(tmp_path / 'bag', events)
-    import_bag(bag, ROBOT, tmp_path / 'out', note=notes.append)
-    assert len(notes) == 1 and notes[0].startswith(f'{bag}: {told}')
+    if far:
+        with pytest.raises(EpisodeError, match=f'at 0.00 s: {re.escape(refused)}.*--any-speed'):
+            import_bag(bag, ROBOT, tmp_path / 'out')
+        assert not (tmp_path / 'out').exists()
+    (episode,) = import_bag(bag, ROBOT, tmp_path / 'out', note=notes.append, any_speed=far)
+    assert (refused if far else f'{bag}: {told}') in notes[0]
+    found = examine_episode(episode)
+    named = [line.partition('(')[0] for line in found.problems]
+    assert [
+        f"'/observations/qpos' row 0: joint 'joint{n}' is at 40 " for n in range(1, 5)
+    ] == named[:4] or not far
+    assert far or (found.problems == [] and f"'/observations/qpos': {told}" in found.notes[0])
     recorder = EpisodeRecorder(ROBOT)
     for receive_ns, stamp_ns, topic, message in events:
         recorder.push(NAMES[topic.lstrip('/')], Sample(stamp_ns, receive_ns, message))
         if not recorder.recording and receive_ns > recordings.START_NS + 5e8:
             recorder.start(tmp_path / 'live')
-    assert told in str(recorder.stop())
+    assert ("row 0: joint 'joint1' is at 40" if far else told) in str(recorder.stop())

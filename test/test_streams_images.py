@@ -284,19 +284,6 @@ def test_depth_is_no_image_in_a_set_either() -> None:
         jpeg.decode_whole(depth_png())
 
 
-def test_grey_images_are_known_as_such() -> None:
-    grey, rgb = picture()[:, :, 0], picture()
-    camera = (
-        recordings.tabletop().cameras['top'].model_copy(update={'width': WIDTH, 'height': HEIGHT})
-    )
-    for sent, expected in ((grey, True), (rgb, False)):
-        for suffix in ('.jpg', '.png'):
-            message = compressed(cv2.imencode(suffix, sent)[1])
-            assert images.check_frame(message, camera) is expected
-            assert image_to_rgb(message).shape == (HEIGHT, WIDTH, 3)
-    assert images.check_frame(recordings.image_message(grey, 'mono8'), camera)
-
-
 def jpegs() -> dict[str, bytes]:
     """Whole images as many encoders make them."""
     noise = np.random.default_rng(1).integers(0, 256, (96, 128, 3), dtype=np.uint8)

@@ -103,7 +103,7 @@ class Arguments:
     at gaps in the time stamps of an episode."""
 
     any_speed: bool = False
-    """Take joints that are far faster than the robot spec allows."""
+    """Take joints that are far faster, or far further, than the robot spec allows."""
 
     camera: str = ''
     """eipl, bair: the robot's camera that took the images; default: the only one it has."""

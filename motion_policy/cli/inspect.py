@@ -130,6 +130,7 @@ def _show_episode(entry: dict[str, Any], console: Console) -> None:
             'created': entry['created'],
             'ended early': entry['ended'],
             'size': f'{entry["file_bytes"] / 1e6:.1f} MB',
+            'odd': '; '.join(entry['odd']),
         },
     )
     table = _table('stream', 'topic', *_COUNTED, 'age ms', 'limit')

@@ -7,11 +7,11 @@ A file has its final name only when it is complete.
 
 from motion_policy.episodes.bag_import import import_bag
 from motion_policy.episodes.bags import BagTopic, bag_topics, is_bag, read_bag, read_bag_rows
-from motion_policy.episodes.check import check_episode
+from motion_policy.episodes.check import check_episode, examine_episode
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.paths import list_episodes, next_episode_path
 from motion_policy.episodes.reader import EpisodeReader, StreamStamps
-from motion_policy.episodes.repair import repair_episode
+from motion_policy.episodes.repair import Repaired, repair, repair_episode
 from motion_policy.episodes.summary import bag_summary, episode_summary
 from motion_policy.episodes.writer import EpisodeWriter
 
@@ -20,16 +20,19 @@ __all__ = [
     'EpisodeError',
     'EpisodeReader',
     'EpisodeWriter',
+    'Repaired',
     'StreamStamps',
     'bag_summary',
     'bag_topics',
     'check_episode',
     'episode_summary',
+    'examine_episode',
     'import_bag',
     'is_bag',
     'list_episodes',
     'next_episode_path',
     'read_bag',
     'read_bag_rows',
+    'repair',
     'repair_episode',
 ]

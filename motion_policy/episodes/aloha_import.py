@@ -27,7 +27,6 @@ from motion_policy.episodes.fitting import (
     stand_in,
 )
 from motion_policy.episodes.images import is_jpeg
-from motion_policy.episodes.joint_range import beyond_limits
 from motion_policy.episodes.stampless import StamplessEpisodes
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation
@@ -85,10 +84,10 @@ def import_aloha(
         f'images are {channels.upper()}'
     )
     scaling = _Grippers.of(recorded, grippers)
-    _check_files(Path(source), files, recorded, chosen, joints, scaling, note)
+    _check_files(Path(source), files, recorded, chosen, joints, note)
     rows = _Rows(chosen, channels, scaling, keep_jpeg=options.get('compress', True))
     episodes: list[tuple[Path, Path]] = []
-    with StamplessEpisodes(recorded, on_row, note, options) as new:
+    with StamplessEpisodes(recorded, Path(source), on_row, note, options) as new:
         for path in files:
             with AlohaFile(path) as file:
                 file.bring_into_order(recorded.joints.names, joints)
@@ -151,11 +150,9 @@ def _check_files(
     robot: RobotSpec,
     cameras: Mapping[str, str],
     joints: Mapping[str, str] | None,
-    grippers: _Grippers,
     note: Callable[[str], None],
 ) -> None:
     """Hold every file against the robot, and tell once what is not imported from them."""
-    values: list[Float32Array] = []
     left_out: dict[str, int] = {}
     base = 0.0
     in_order = True
@@ -165,7 +162,6 @@ def _check_files(
             if file.bring_into_order(robot.joints.names, joints) and in_order:
                 in_order = False
                 note(f'{path}: joints in another order than the robot, by name')
-            values += [grippers.positions(file.qpos), grippers.positions(file.action)]
             unused = [name for name in file.cameras if name not in cameras.values()]
             names = [*(f'camera {name}' for name in unused), *_kinds(file.unread)]
             if file.base_action is not None:
@@ -178,9 +174,6 @@ def _check_files(
     for name, count in left_out.items():
         why = f' (velocities of a base, up to {base:.3g})' if name == BASE_ACTION else ''
         note(f'{source}: {name} is left out{why}, in {count} of {len(files)} files')
-    line = beyond_limits(np.concatenate(values), robot)
-    if line:
-        note(f'{source}: {line}')
 
 
 def _kinds(names: Iterable[str]) -> list[str]:

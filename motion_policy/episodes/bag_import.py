@@ -16,15 +16,14 @@ from typing import Any
 
 from motion_policy.episodes.bags import TIME, read_bag_rows
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.joint_range import JointRange
-from motion_policy.episodes.motion import MotionWatch
 from motion_policy.episodes.paths import next_episode_path
+from motion_policy.episodes.row_checks import Found, Notes, RowChecks
 from motion_policy.episodes.writer import EpisodeWriter
+from motion_policy.files import remove_empty
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 from motion_policy.streams import (
     GridSampler,
-    Observation,
     Row,
     StreamCounters,
     StreamError,
@@ -34,7 +33,6 @@ from motion_policy.streams import (
 # A stretch between two gaps that is shorter shows no motion worth learning.
 SHORTEST_STRETCH_S = 1.0
 MOST_NOTES = 5  # on single messages of a stream
-MOTION = 'motion'  # among the notes, where no stream has this name
 
 
 def import_bag(
@@ -58,7 +56,8 @@ def import_bag(
         namespace: put before the robot's relative topics.
         split_at_gaps: where a stream is stale in the middle, end one episode and begin another,
             instead of refusing the bag; stretches under 1 s are left out.
-        any_speed: take joints that are far faster than the robot spec allows, with a note.
+        any_speed: take joints that are far faster or far further than the robot spec allows, with
+            a note.
         note: told in one line each what was left out.
         on_row: told every row, for a progress bar.
         **options: of `EpisodeWriter` (task, operator, sim, compress, ...).
@@ -97,9 +96,11 @@ class _Episodes:
     written: list[Path] = field(default_factory=list)
     writer: EpisodeWriter | None = None
     start_ns: int | None = None
+    begin_ns: int = 0  # of the episode that is being written
     gap: list[Row] = field(default_factory=list)
-    motion: MotionWatch | None = None
-    range: JointRange = field(init=False)
+    checks: RowChecks = field(init=False)
+    found: Notes = field(init=False)
+    made_folders: tuple[Path, ...] = ()
     sampler: GridSampler | None = None
     counters: dict[str, StreamCounters] = field(default_factory=dict)
     counted_before: dict[str, StreamCounters] = field(default_factory=dict)
@@ -108,7 +109,7 @@ class _Episodes:
     reasons: set[str] = field(default_factory=set)  # that are told, each once
 
     def __post_init__(self) -> None:
-        self.range = JointRange(self.robot)
+        self.found = Notes(self.note)
 
     def __enter__(self) -> _Episodes:
         return self
@@ -121,6 +122,7 @@ class _Episodes:
             self.writer.discard()
         for episode in self.written:
             episode.unlink()
+        remove_empty(self.made_folders)
 
     def begin_stretch(self, sampler: GridSampler) -> None:
         """Take rows of this sampler from now on, which counts from zero."""
@@ -159,31 +161,32 @@ class _Episodes:
             self._count_anew()
             path = next_episode_path(self.out_dir)
             self.writer = EpisodeWriter(path, self.robot, **self.options)
-            self.motion = MotionWatch(self.robot)
+            self.checks, self.begin_ns = RowChecks(self.robot), row.time_ns
+            self.made_folders = (*self.writer.made_folders, *self.made_folders)
         try:
             observation = observation_from_row(row, self.robot)
         except StreamError as error:
             raise EpisodeError(f'{self.bag}: at {self._seconds(row):.2f} s: {error}') from None
-        self._check_motion(row, observation)
-        self.range.add(observation.qpos)
+        impossible = self.checks.add(row, observation)
+        if impossible and not self.any_speed:
+            line = f'{self.bag}: at {self._seconds(row):.2f} s: {impossible}'
+            raise EpisodeError(f'{line} --any-speed takes it')
         self.writer.append(row.time_ns, observation, row)
 
-    def _check_motion(self, row: Row, observation: Observation) -> None:
-        assert self.motion is not None
-        impossible = self.motion.look(row, observation.qpos)
-        if not impossible:
-            return
-        line = f'{self.bag}: at {self._seconds(row):.2f} s: {impossible}'
-        if not self.any_speed:
-            raise EpisodeError(f'{line} --any-speed takes it')
-        self.told[MOTION] += 1
-        if self.told[MOTION] <= MOST_NOTES:
-            self.note(line)
+    def _judge(self) -> None:
+        """Refuse or tell what the rows of an episode say against themselves."""
+        verdict = self.checks.verdict()
+        if verdict.failures and not self.any_speed:
+            raise EpisodeError(f'{self.bag}: {self._at(verdict.failures[0])} --any-speed takes it')
+        self.found.tell(self.bag, map(self._at, verdict.failures))
+        self.found.add(self.bag, verdict.notes)
+
+    def _at(self, found: Found) -> str:
+        time_ns = self.begin_ns + found.row * self.robot.period_ns
+        return f'{found.of}at {self._seconds_at(time_ns):.2f} s: {found.line}'
 
     def finish(self) -> list[Path]:
         self._tell_counters()
-        if beyond := self.range.beyond():
-            self.note(f'{self.bag}: {beyond}')
         if self.writer is None and not self.written:
             raise EpisodeError(self._nothing())
         if self.writer is not None:
@@ -193,6 +196,7 @@ class _Episodes:
                 left_out_s = (last.time_ns - first.time_ns + self.robot.period_ns) / 1e9
                 end = 'rest' if TIME in first.faults else f'last {left_out_s:.2f} s'
                 self.note(f'{self.bag}: left out the {end}: {self._why(first)}')
+        self.found.end(self.bag)
         if not self.written:
             raise EpisodeError(
                 f'{self.bag}: holds no stretch of {SHORTEST_STRETCH_S:g} s without a gap'
@@ -237,28 +241,22 @@ class _Episodes:
                     f'{self.bag}: {self._label(name)}: {counters.left_out}, in '
                     f'{counters.partial} of {counters.received} messages'
                 )
-            if counters.grey:
-                self.note(
-                    f'{self.bag}: {self._label(name)}: {counters.grey} images have no colours'
-                )
 
     def _label(self, name: str) -> str:
         topics = {stream.name: stream.topic for stream in self.robot.streams()}
         return f"stream '{name}' ({topics[name]})"
 
     def _close(self) -> None:
-        assert self.writer is not None and self.motion is not None
-        for line in self.motion.open_or_closed:
-            if not self.told[line]:
-                self.told[line] += 1
-                self.note(f'{self.bag}: {line}')
+        assert self.writer is not None
         shortest = SHORTEST_STRETCH_S * self.robot.rate
         if self.split_at_gaps and self.writer.length < shortest:
             self.note(f'{self.bag}: left out a stretch of {self.writer.length} rows')
             self.writer.discard()
         else:
+            self._judge()
             self.writer.close()
             self.written.append(self.writer.path)
+            self.found.tell(self.bag, self.writer.left_out)
         self.writer = None
 
     def _nothing(self) -> str:
@@ -280,5 +278,8 @@ class _Episodes:
         return '; '.join(f'{self._label(name)}: {fault}' for name, fault in row.faults.items())
 
     def _seconds(self, row: Row) -> float:
+        return self._seconds_at(row.time_ns)
+
+    def _seconds_at(self, time_ns: int) -> float:
         assert self.start_ns is not None
-        return (row.time_ns - self.start_ns) / NANOSECONDS_PER_S
+        return (time_ns - self.start_ns) / NANOSECONDS_PER_S

@@ -79,7 +79,8 @@ def import_bair(
         'an action becomes the place of the end effector plus the way in the set'
     )
     split = []
-    with StamplessEpisodes(recorded, on_row, note, {**options, 'compress': False}) as new:
+    options['compress'] = False
+    with StamplessEpisodes(recorded, Path(source), on_row, note, options) as new:
         for part in parts:
             folder = Path(out_dir) / part.split
             episodes = [

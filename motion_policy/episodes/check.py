@@ -1,27 +1,45 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Say what is wrong with an episode: layout, numbers, grid, images, ages.
+"""Say what is wrong with an episode: layout, numbers, grid, images, ages, motion.
 
-Every problem is one line that names the dataset, what was found and what was expected.
+Every problem is one line that names the dataset, what was found and what was expected. What is
+odd, and may well be right, is a note.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from motion_policy.episodes import layout
+from motion_policy.episodes.colours import ColourCount
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.images import decode_whole_jpeg
-from motion_policy.episodes.motion import impossible_steps, joint_times_ns
+from motion_policy.episodes.motion import joint_times_ns
 from motion_policy.episodes.reader import EpisodeReader
+from motion_policy.episodes.row_checks import (
+    Found,
+    JointTrack,
+    Verdict,
+    check_joints,
+    colour_notes,
+)
 from motion_policy.robot import StreamSpec
 from motion_policy.robot.spec import CLOCK_STEP_NS, NANOSECONDS_PER_S
 from motion_policy.streams import StreamError
 from motion_policy.streams.jpeg import JPEG_END
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What is wrong with an episode, and what is only odd, one line each."""
+
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def check_episode(path: str | Path) -> list[str]:
@@ -29,19 +47,46 @@ def check_episode(path: str | Path) -> list[str]:
 
     Reads every image. Where the reader refuses the file as a whole, that is the only problem.
     """
+    return examine_episode(path).problems
+
+
+def examine_episode(path: str | Path) -> Examined:
+    """As `check_episode`, and what is odd in the episode."""
     problems: list[str] = []
+    notes: list[Found] = []
     try:
         with EpisodeReader(path) as episode:
-            for part in (
-                _vector_problems,
-                _image_problems,
-                _all_stamp_problems,
-                _motion_problems,
-            ):
-                problems += part(episode)
+            problems += _vector_problems(episode)
+            colours = ColourCount()
+            problems += _image_problems(episode, colours)
+            problems += _all_stamp_problems(episode)
+            joints = joint_verdict(episode)
+            problems += [each.in_dataset() for each in joints.failures]
+            notes += [*joints.notes, *colour_notes(colours)]
     except EpisodeError as error:
         problems.append(str(error))
-    return [problem.removeprefix(f'{path}: ') for problem in problems]
+    return Examined(
+        [problem.removeprefix(f'{path}: ') for problem in problems],
+        [f"'/{note.dataset}': {note.line}" for note in notes],
+    )
+
+
+def joint_verdict(episode: EpisodeReader) -> Verdict:
+    """What the joints of an episode say against themselves or its robot.
+
+    Raises:
+        EpisodeError: they or their stamps cannot be read.
+    """
+    robot = episode.robot
+    state_ns, leader_ns = (
+        {name: episode.stamps(name).age_ns for name, _ in robot.joint_streams(role)}
+        for role in ('state', 'leader')
+    )
+    track = JointTrack(episode.qpos, joint_times_ns(episode.time_ns, state_ns, robot))
+    if episode.has_commands:
+        action_ns = joint_times_ns(episode.time_ns, leader_ns, robot, 'leader')
+        track = replace(track, action=episode.action, action_ns=action_ns)
+    return check_joints(track, robot)
 
 
 def _vector_problems(episode: EpisodeReader) -> Iterator[str]:
@@ -52,7 +97,7 @@ def _vector_problems(episode: EpisodeReader) -> Iterator[str]:
             yield str(error)
 
 
-def _image_problems(episode: EpisodeReader) -> Iterator[str]:
+def _image_problems(episode: EpisodeReader, colours: ColourCount) -> Iterator[str]:
     """Read every image; only the first of a camera that is wrong is told, with their count."""
     for camera, spec in episode.robot.cameras.items():
         lengths = episode.jpeg_lengths(camera)
@@ -63,10 +108,14 @@ def _image_problems(episode: EpisodeReader) -> Iterator[str]:
             except EpisodeError as error:
                 bad.append((row, str(error).removeprefix(f'{episode.path}: ')))
                 continue
-            expected = (spec.height, spec.width, 3)
-            found = lengths is not None and _jpeg_problem(stored, float(lengths[row]), expected)
-            if found:
-                bad.append((row, found))
+            try:
+                if lengths is not None:
+                    expected = (spec.height, spec.width, 3)
+                    stored = _decoded(stored, float(lengths[row]), expected)
+            except StreamError as error:
+                bad.append((row, str(error)))
+                continue
+            colours.add(camera, row, stored)
         if bad:
             row, found = bad[0]
             yield (
@@ -75,30 +124,24 @@ def _image_problems(episode: EpisodeReader) -> Iterator[str]:
             )
 
 
-def _jpeg_problem(stored: Any, length: float, expected: tuple[int, ...]) -> str | None:
+def _decoded(stored: Any, length: float, expected: tuple[int, ...]) -> Any:
+    """The pixels (H, W, 3) of a stored JPEG. Raises StreamError: what is wrong with it."""
     if not (0 < length <= len(stored) and length == int(length)):
-        return f'compress_len is {length:g}, expected a whole number in 1..{len(stored)}'
+        raise StreamError(
+            f'compress_len is {length:g}, expected a whole number in 1..{len(stored)}'
+        )
     data = stored[: int(length)]
     if data[-2:].tobytes() != JPEG_END:
-        return f'the JPEG does not end at compress_len {length:g}'
-    try:
-        image = decode_whole_jpeg(data)
-    except StreamError as error:
-        return str(error)
-    return None if image.shape == expected else f'is {image.shape}, expected {expected}'
+        raise StreamError(f'the JPEG does not end at compress_len {length:g}')
+    image = decode_whole_jpeg(data)
+    if image.shape != expected:
+        raise StreamError(f'is {image.shape}, expected {expected}')
+    return image
 
 
 def _all_stamp_problems(episode: EpisodeReader) -> Iterator[str]:
     for stream in episode.robot.streams():
         yield from _stamp_problems(episode, stream)
-
-
-def _motion_problems(episode: EpisodeReader) -> Iterator[str]:
-    robot = episode.robot
-    ages_ns = {name: episode.stamps(name).age_ns for name, _ in robot.joint_streams('state')}
-    times_ns = joint_times_ns(episode.time_ns, ages_ns, robot)
-    for row, line in impossible_steps(episode.qpos, times_ns, robot):
-        yield f"'/{layout.QPOS}' row {row}: {line}"
 
 
 def _stamp_problems(episode: EpisodeReader, stream: StreamSpec) -> Iterator[str]:
@@ -110,8 +153,8 @@ def _stamp_problems(episode: EpisodeReader, stream: StreamSpec) -> Iterator[str]
     if (stamps.age_ns < 0).any():
         row = int(np.flatnonzero(stamps.age_ns < 0)[0])
         yield f"'{name}/age_ns' is negative in row {row}, expected samples from before the row"
-    for field in ('header_ns', 'receive_ns'):
-        yield from _steps_back(f'{name}/{field}', getattr(stamps, field))
+    for stamp in ('header_ns', 'receive_ns'):
+        yield from _steps_back(f'{name}/{stamp}', getattr(stamps, stamp))
     leads_ns = stamps.header_ns - stamps.receive_ns
     ahead = np.flatnonzero((leads_ns > stream.max_lead_ns) & there)
     if len(ahead) and stream.stamp == 'header':

@@ -30,7 +30,6 @@ from motion_policy.episodes.joint_range import (
     BOUND_SLACK,
     as_float32,
     beyond_bounds,
-    beyond_limits,
 )
 from motion_policy.episodes.stampless import SplitEpisodes, StamplessEpisodes, rate_or_robots
 from motion_policy.robot import RobotSpec
@@ -84,7 +83,7 @@ def import_eipl(
     _refuse_normalised(Path(source), [part.bounds for part in parts], joints)
     for part, values in zip(parts, joints, strict=True):
         _tell_bounds(part, values, recorded, note)
-    with StamplessEpisodes(recorded, on_row, note, options) as new:
+    with StamplessEpisodes(recorded, Path(source), on_row, note, options) as new:
         (name,) = recorded.cameras
         run = _Import(new, name, Path(out_dir), channels, keep_padding, note)
         return [run.part(part, values) for part, values in zip(parts, joints, strict=True)]
@@ -191,18 +190,15 @@ def _tell_bounds(
     robot: RobotSpec,
     note: Callable[[str], None],
 ) -> None:
-    """Tell of joints beyond the set's own bounds, or beyond the robot's limits."""
+    """Tell of joints beyond the set's own bounds."""
+    if part.bounds is None:
+        return
     values = np.concatenate(list(joints))
-    found = [beyond_limits(values, robot)]
-    if part.bounds is not None:
-        if _fits(part.bounds, values.shape[1]):
-            names = robot.joints.names
-            found.append(beyond_bounds(values, part.bounds, BOUNDS, names))
-        else:
-            count = part.bounds.shape[1]
-            note(f'{part.source}: {BOUNDS} has {count} joints, found {values.shape[1]}')
-    for line in filter(None, found):
-        note(f'{part.source}: {line}')
+    if not _fits(part.bounds, values.shape[1]):
+        count = part.bounds.shape[1]
+        note(f'{part.source}: {BOUNDS} has {count} joints, found {values.shape[1]}')
+    elif beyond := beyond_bounds(values, part.bounds, BOUNDS, robot.joints.names):
+        note(f'{part.source}: {beyond[1]}')
 
 
 def _fits(bounds: Array, joints: int) -> bool:

@@ -45,6 +45,9 @@ DEFAULTS = {'ended': ('',)}
 
 OPTIONAL = (EFFORT,)
 
+# What the attribute `source` of the actions says.
+LEADER, NEXT_QPOS = 'leader', 'next qpos'
+
 # Where the rows lie: along the second axis of compress_len, else along the first.
 ROW_AXIS = {COMPRESS_LEN: 1}
 

@@ -26,7 +26,6 @@ from motion_policy.episodes.fitting import (
     recorded_robot,
     stand_in,
 )
-from motion_policy.episodes.joint_range import beyond_limits
 from motion_policy.episodes.lerobot_data import (
     ACTION,
     EFFORT,
@@ -101,7 +100,9 @@ def import_lerobot(
     if unused or data.left_out:
         note(f'{source}: {", ".join([*unused, *data.left_out])} is left out')
     created_ns = (Path(source) / INFO).stat().st_mtime_ns
-    with StamplessEpisodes(recorded, on_row, note, {**options, 'created_ns': created_ns}) as new:
+    # Who says that the numbers are rad has looked at them.
+    options |= {'created_ns': created_ns, 'any_place': units == 'rad'}
+    with StamplessEpisodes(recorded, Path(source), on_row, note, options) as new:
         pairs = []
         for each in data.episodes:
             rows = _rows(data, each, chosen, columns)
@@ -235,10 +236,7 @@ class _Columns:
         low, high = np.full(joints, np.inf), np.full(joints, -np.inf)
         for values in _positions(data, {name: self.orders[name] for name in names}):
             low, high = np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))
-        odd = self.conversion.check(low, high, str(data.path))
-        ends = self.conversion.positions(np.stack([low, high]))
-        line = beyond_limits(ends, self.conversion.robot)
-        return [*odd, line] if line else odd
+        return self.conversion.check(low, high, str(data.path))
 
     def vectors(self, data: LerobotSet, episode: LerobotEpisode) -> dict[str, Float32Array]:
         """Return the vectors of an episode (T, J) as the robot has them."""

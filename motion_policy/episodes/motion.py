@@ -2,13 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Motion that no arm makes: joints that are far faster than the robot spec says they can be.
 
-It shows that two nodes publish one joint, that units are others, or that time is wrong.
+It shows that two nodes publish one joint, that units are others, or that time is wrong. What is
+told of measured joints is a failure; commands may be ahead of the arm, so that one step of theirs
+is none, but there and back at once is. A little too fast is worth a note.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +23,28 @@ from motion_policy.robot.spec import NANOSECONDS_PER_S
 from motion_policy.streams import Row
 
 Array = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
 
 FAR_BEYOND = 3.0  # times the velocity limit
+A_LITTLE_BEYOND = 1.1  # times the velocity limit, over `WINDOW_NS`
+WINDOW_NS = 100_000_000
 LEAST_SHARE = 0.02  # of a joint's range: less may be an encoder's jitter
 MOST_VALUES = 3  # of a joint that are kept: more than open and closed
 GRIPPER_WORDS = ('gripper', 'finger', 'hand')
+
+# Commands of the first second may begin anywhere: the arm is brought to them.
+FIRST_NS = NANOSECONDS_PER_S
+# Nobody moves a leader so far and back so quickly.
+THERE_AND_BACK_NS = 100_000_000
+
+FULL_TURN = 2 * math.pi
+FULL_TURN_SLACK = 0.5  # what a joint may turn meanwhile
+
+_SEVERAL = 'other units, or several nodes that publish it?'
+_WRAPPED = (
+    'does its driver begin anew after a full turn (2 pi)? Let it count on, or keep the joint away '
+    'from there.'
+)
 
 
 class MotionWatch:
@@ -39,23 +60,9 @@ class MotionWatch:
         self._values: list[set[float]] = [set() for _ in robot.joints.names]
         self._steps: dict[int, str] = {}  # of joints with two values
 
-    @property
-    def open_or_closed(self) -> list[str]:
-        """A line for each joint that steps from one of its only two values to the other."""
-        return [
-            f"joint '{self._robot.joints.names[joint]}' is only {low:g} or {high:g}: taken as a "
-            'gripper that is open or closed'
-            for joint in sorted(self._steps)
-            for low, high in [sorted(self._values[joint])]
-        ]
-
     def look(self, row: Row, qpos: Array) -> str | None:
         """Say which joint moved impossibly since the row before; `qpos` is (J,)."""
-        ages = [
-            np.full(len(topic.joints), row.ages_ns.get(name, 0))
-            for name, topic in self._robot.joint_streams('state')
-        ]
-        times_ns = row.time_ns - np.concatenate(ages)[_order(self._robot)]
+        times_ns = row_times_ns(row, self._robot)
         before, self._before = self._before, (qpos, times_ns)
         self._note_values(qpos)
         found = {}
@@ -92,36 +99,188 @@ def impossible_steps(qpos: Array, times_ns: Array, robot: RobotSpec) -> list[tup
     return sorted(
         found
         for joint, found in _impossible(qpos, times_ns, robot).items()
-        if not _open_or_closed(np.unique(qpos[:, joint]).tolist(), joint, robot)
+        if not _open_or_closed(_values(qpos, joint), joint, robot)
     )
+
+
+def open_or_closed_joints(qpos: Array, times_ns: Array, robot: RobotSpec) -> list[tuple[int, str]]:
+    """Joints that step from one of their only two values to the other: the row, and a line."""
+    found = []
+    for joint, (row, _) in _impossible(qpos, times_ns, robot).items():
+        values = _values(qpos, joint)
+        if _open_or_closed(values, joint, robot):
+            low, high = sorted(values)
+            name = robot.joints.names[joint]
+            line = f"joint '{name}' is only {low:g} or {high:g}: taken as a gripper that is open"
+            found.append((row, f'{line} or closed'))
+    return found
+
+
+def impossible_commands(action: Array, times_ns: Array, robot: RobotSpec) -> list[tuple[int, str]]:
+    """The first command of each joint that no leader gives: the row, and a line.
+
+    That is one far away for less than 100 ms, or a full turn from the one before. Grippers are
+    commanded in steps, and anything may be in the first second.
+
+    `action` (T, J) are positions, `times_ns` (T, J) the times of the samples that they are of.
+    """
+    found = []
+    steps = _Steps.of(action, times_ns, robot)
+    for joint, name in enumerate(robot.joints.names):
+        if _like_a_gripper(joint, action, robot):
+            continue
+        rows = np.flatnonzero(steps.beyond[:, joint])
+        moved, ends_ns = steps.moved[rows, joint], times_ns[rows + 1, joint]
+        back = np.flatnonzero(
+            (moved[:-1] * moved[1:] < 0)
+            & (np.diff(ends_ns) <= THERE_AND_BACK_NS)
+            & (ends_ns[:-1] - times_ns[0, joint] > FIRST_NS)
+        )
+        turns = rows[_is_full_turn(moved)]
+        if len(turns):
+            found.append((int(turns[0]) + 1, steps.line(joint, turns, robot)))
+        elif len(back):
+            first, limit = back[0], robot.joints.limits.velocity[joint]
+            seconds = (ends_ns[first + 1] - ends_ns[first]) / NANOSECONDS_PER_S
+            line = (
+                f"joint '{name}' moves by {abs(moved[first]):.3g} and back within {seconds:.3f} s "
+                f'at a limit of {limit:g} per second{_such_steps(len(back))}: {_SEVERAL}'
+            )
+            found.append((int(rows[first]) + 1, line))
+    return sorted(found)
+
+
+def fast_motion(
+    values: Array, times_ns: Array, robot: RobotSpec, *, commands: bool
+) -> tuple[int, str] | None:
+    """The joint that is most beyond its velocity limit for 0.1 s: the row, and a line.
+
+    Args:
+        values: positions (T, J).
+        times_ns: the times (T, J) of the samples that they are of.
+        robot: whose limits count; those of a placeholder are guessed.
+        commands: what they are; those of the first second may begin anywhere.
+
+    Returns: None where none is. Grippers are as fast as they like.
+    """
+    rows = max(1, round(WINDOW_NS / robot.period_ns))
+    if robot.name == PLACEHOLDER or len(values) <= rows:
+        return None
+    moved = np.abs(values[rows:].astype(np.float64) - values[:-rows])
+    elapsed_ns = np.maximum(times_ns[rows:] - times_ns[:-rows], rows * robot.period_ns)
+    elapsed_s = elapsed_ns / NANOSECONDS_PER_S
+    times_the_limit = moved / elapsed_s / robot.joints.limits.velocity_array()
+    fast = (times_the_limit > A_LITTLE_BEYOND) & (moved > LEAST_SHARE * _ranges(robot))
+    for joint in range(len(robot.joints.names)):
+        if _like_a_gripper(joint, values, robot):
+            fast[:, joint] = False
+    if commands:
+        fast[times_ns[:-rows] - times_ns[0] < FIRST_NS] = False
+    if not fast.any():
+        return None
+    worst = int(np.argmax(np.where(fast, times_the_limit, 0)))
+    row, joint = divmod(worst, fast.shape[1])
+    others = int(fast.any(axis=0).sum()) - 1
+    more = f' (and {others} more joints)' if others else ''
+    limit = robot.joints.limits.velocity[joint]
+    line = (
+        f"joint '{robot.joints.names[joint]}' moves by {moved[row, joint]:.3g} in "
+        f'{elapsed_s[row, joint]:.3f} s up to row {row + rows}, '
+        f'{moved[row, joint] / elapsed_s[row, joint]:.3g} per second at a limit of {limit:g}{more}'
+    )
+    return row + rows, line
+
+
+def joint_times_ns(
+    time_ns: Array,
+    ages_ns: dict[str, Array],
+    robot: RobotSpec,
+    role: Literal['state', 'leader'] = 'state',
+) -> Array:
+    """The times (T, J) of the samples of each joint, by the ages (T,) of the role's streams."""
+    columns = [
+        time_ns - ages_ns[name] for name, topic in robot.joint_streams(role) for _ in topic.joints
+    ]
+    if columns:
+        return np.stack(columns, axis=1)[:, _order(robot, role)]
+    # A leader that no stream tells of.
+    return np.stack([time_ns] * len(robot.joints.names), axis=1)
+
+
+def row_times_ns(row: Row, robot: RobotSpec, role: Literal['state', 'leader'] = 'state') -> Array:
+    """The times (J,) of the samples of each joint in a row."""
+    ages_ns = {name: np.array([row.ages_ns.get(name, 0)]) for name, _ in robot.joint_streams(role)}
+    times_ns: Array = joint_times_ns(np.array([row.time_ns]), ages_ns, robot, role)[0]
+    return times_ns
+
+
+def gripper_like(joint: int, robot: RobotSpec) -> bool:
+    """Whether a joint is a gripper, by the robot spec or by its name."""
+    name = robot.joints.names[joint]
+    return name in robot.joints.grippers or any(word in name.lower() for word in GRIPPER_WORDS)
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """What joints move from row to row, (T - 1, J) each; `beyond`: far beyond their limits."""
+
+    moved: Array
+    elapsed_s: Array
+    beyond: Mask
+
+    @classmethod
+    def of(cls, values: Array, times_ns: Array, robot: RobotSpec) -> _Steps:
+        moved = np.diff(values.astype(np.float64), axis=0)
+        # What came early is no faster for that.
+        elapsed_s = np.maximum(np.diff(times_ns, axis=0), robot.period_ns) / NANOSECONDS_PER_S
+        beyond = np.abs(moved) > FAR_BEYOND * robot.joints.limits.velocity_array() * elapsed_s
+        beyond &= np.abs(moved) > LEAST_SHARE * _ranges(robot)
+        if robot.name == PLACEHOLDER:
+            beyond[:] = False
+        return cls(moved, elapsed_s, beyond)
+
+    def line(self, joint: int, rows: Array, robot: RobotSpec) -> str:
+        """Tell the first of these steps of a joint."""
+        step, seconds = abs(self.moved[rows[0], joint]), self.elapsed_s[rows[0], joint]
+        return (
+            f"joint '{robot.joints.names[joint]}' moves by {step:.3g} in {seconds:.3f} s, "
+            f'{step / seconds:.3g} per second at a limit of '
+            f'{robot.joints.limits.velocity[joint]:g}{_such_steps(len(rows))}: '
+            f'{_WRAPPED if _is_full_turn(step) else _SEVERAL}'
+        )
+
+
+def _such_steps(count: int) -> str:
+    return f' ({count} such steps)' if count > 1 else ''
+
+
+def _is_full_turn(moved: Array) -> Any:
+    return np.abs(np.abs(moved) - FULL_TURN) < FULL_TURN_SLACK
+
+
+def _ranges(robot: RobotSpec) -> Array:
+    ranges: Array = np.diff(robot.joints.limits.position_array(), axis=1)[:, 0]
+    return ranges
 
 
 def _impossible(qpos: Array, times_ns: Array, robot: RobotSpec) -> dict[int, tuple[int, str]]:
     """By joint its first impossible step, whatever values it has."""
-    if robot.name == PLACEHOLDER:
-        return {}
-    limits = robot.joints.limits
-    moved = np.abs(np.diff(qpos.astype(np.float64), axis=0))
-    # What came early is no faster for that.
-    elapsed_s = np.maximum(np.diff(times_ns, axis=0), robot.period_ns) / NANOSECONDS_PER_S
-    ranges = np.diff(limits.position_array(), axis=1)[:, 0]
-    beyond = moved > FAR_BEYOND * limits.velocity_array() * elapsed_s
-    beyond &= moved > LEAST_SHARE * ranges
+    steps = _Steps.of(qpos, times_ns, robot)
     found = {}
     for joint, name in enumerate(robot.joints.names):
-        rows = np.flatnonzero(beyond[:, joint])
-        if not len(rows) or name in robot.joints.grippers:
-            continue
-        first = int(rows[0])
-        step, seconds = moved[first, joint], elapsed_s[first, joint]
-        found[joint] = (
-            first + 1,
-            f"joint '{name}' moves by {step:.3g} in {seconds:.3f} s, {step / seconds:.3g} per "
-            f'second at a limit of {limits.velocity[joint]:g}'
-            + (f' ({len(rows)} such steps)' if len(rows) > 1 else '')
-            + ': other units, or several nodes that publish it?',
-        )
+        rows = np.flatnonzero(steps.beyond[:, joint])
+        if len(rows) and name not in robot.joints.grippers:
+            found[joint] = (int(rows[0]) + 1, steps.line(joint, rows, robot))
     return found
+
+
+def _values(values: Array, joint: int) -> list[float]:
+    found: list[float] = np.unique(values[:, joint]).tolist()
+    return found
+
+
+def _like_a_gripper(joint: int, values: Array, robot: RobotSpec) -> bool:
+    return gripper_like(joint, robot) or _open_or_closed(_values(values, joint), joint, robot)
 
 
 def _open_or_closed(values: Collection[float], joint: int, robot: RobotSpec) -> bool:
@@ -140,17 +299,7 @@ def _open_or_closed(values: Collection[float], joint: int, robot: RobotSpec) -> 
     )
 
 
-def joint_times_ns(time_ns: Array, ages_ns: dict[str, Array], robot: RobotSpec) -> Array:
-    """The times (T, J) of the samples of each joint, by the ages (T,) of the state's streams."""
-    columns = [
-        time_ns - ages_ns[name]
-        for name, topic in robot.joint_streams('state')
-        for _ in topic.joints
-    ]
-    return np.stack(columns, axis=1)[:, _order(robot)]
-
-
-def _order(robot: RobotSpec) -> list[int]:
-    """Where each joint is among those of the state's topics, one after the other."""
-    names = [joint for topic in robot.joints.state for joint in topic.joints]
+def _order(robot: RobotSpec, role: Literal['state', 'leader']) -> list[int]:
+    """Where each joint is among those of the role's topics, one after the other."""
+    names = [joint for topic in getattr(robot.joints, role) for joint in topic.joints]
     return [names.index(joint) for joint in robot.joints.names]

@@ -131,6 +131,12 @@ class EpisodeReader(JointArrays):
         """True when images are stored as JPEG."""
         return bool(self._attributes['compress'])
 
+    @property
+    def has_commands(self) -> bool:
+        """True when `action` is what was commanded; else it is the position of the next row."""
+        source = self._file.attribute('source', 'text', '', of=layout.ACTION)
+        return bool(source != layout.NEXT_QPOS)
+
     @cached_property
     def qvel(self) -> Float32Array:
         """Measured joint velocities (T, J); zero where the robot does not report them."""

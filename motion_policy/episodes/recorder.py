@@ -18,10 +18,9 @@ from typing import Any
 
 from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.joint_range import JointRange
 from motion_policy.episodes.judgement import judge_episode
-from motion_policy.episodes.motion import MotionWatch
 from motion_policy.episodes.paths import next_episode_path
+from motion_policy.episodes.row_checks import RowChecks
 from motion_policy.episodes.writer import EpisodeWriter
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
@@ -38,19 +37,19 @@ class Recording:
     """What became of one recording.
 
     `ended` is empty while it goes on and after a normal stop, else the reason why it ended;
-    `path` has the suffix `.part` when the file could not be finished; `beyond` names joints
-    outside their limits.
+    `path` has the suffix `.part` when the file could not be finished; `odd` names what its rows
+    say against themselves or the robot, once it is finished.
     """
 
     path: Path
     rows: int = 0
     ended: str = ''
-    beyond: str = ''
+    odd: str = ''
 
     def __str__(self) -> str:
         reason = f'ended early: {self.ended}; ' if self.ended else ''
         kept = f'{self.rows} rows in {self.path}' if self.rows else 'no row was recorded'
-        return f'{reason}{kept}' + (f'; {self.beyond}' if self.beyond else '')
+        return f'{reason}{kept}' + (f'; {self.odd}' if self.odd else '')
 
 
 class EpisodeRecorder:
@@ -235,7 +234,7 @@ class _Writing:
         self.begun = False
         self._writer = writer
         self._robot = robot
-        self._range = JointRange(robot)
+        self._odd: list[str] = []
         self._rows: queue.Queue[Row | None] = queue.Queue()
         self._reason = ''
         self._error = ''
@@ -252,7 +251,7 @@ class _Writing:
         return '; '.join(filter(None, (self._reason, self._error)))
 
     def state(self) -> Recording:
-        return Recording(self.path, self._writer.length, self.ended, self._range.beyond())
+        return Recording(self.path, self._writer.length, self.ended, '; '.join(self._odd))
 
     def put(self, row: Row) -> None:
         self.begun = True
@@ -271,14 +270,13 @@ class _Writing:
         return replace(self.state(), path=path)
 
     def _work(self) -> None:
-        motion = MotionWatch(self._robot)
+        checks = RowChecks(self._robot)
         with self._errors_noted():
             while (row := self._rows.get()) is not None:
                 observation = observation_from_row(row, self._robot)
-                impossible = motion.look(row, observation.qpos)
+                impossible = checks.add(row, observation)
                 if impossible:
                     raise EpisodeError(impossible)
-                self._range.add(observation.qpos)
                 self._writer.append(row.time_ns, observation, row)
         with self._errors_noted():
             self._writer.success = self.success
@@ -287,6 +285,10 @@ class _Writing:
                 self._writer.discard()
             else:
                 self._writer.close()
+                self._odd = self._writer.left_out
+                if not self._error:  # which tells of one already
+                    self._odd += map(str, checks.verdict().failures)
+                self._odd += map(str, checks.verdict().notes)
 
     @contextmanager
     def _errors_noted(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -16,6 +17,7 @@ from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.hdf5_output import HdfOutput, new_hdf5
 from motion_policy.episodes.images import decode_jpeg
 from motion_policy.episodes.reader import episode_fields, open_episode
+from motion_policy.episodes.reported import Reported, leave_out
 from motion_policy.episodes.writer import FLUSH_PERIOD_NS
 from motion_policy.files import settle, shown
 from motion_policy.robot import RobotSpec, RobotSpecError, robot_spec_from_yaml
@@ -23,8 +25,31 @@ from motion_policy.robot import RobotSpec, RobotSpecError, robot_spec_from_yaml
 ROWS_PER_COPY = 256
 
 
+@dataclass(frozen=True)
+class Repaired:
+    """An episode that was finished: how many rows it has, and how many of the part it has not.
+
+    `notes` are on columns that were left out of it.
+    """
+
+    path: Path
+    rows: int
+    left_out: int
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        why = ' that are not whole' if self.left_out else ''
+        line = f'{shown(self.path)}: {self.rows} rows are kept, {self.left_out}{why} left out'
+        return '; '.join([line, *self.notes])
+
+
 def repair_episode(part_path: str | Path) -> Path:
-    """Finish an episode that was left as `*.hdf5.part`, and return its path.
+    """Finish an episode that was left as `*.hdf5.part`, and return its path: see `repair`."""
+    return repair(part_path).path
+
+
+def repair(part_path: str | Path) -> Repaired:
+    """Finish an episode that was left as `*.hdf5.part`.
 
     The rows are copied to a new file, which takes the final name; then the part is removed.
 
@@ -46,7 +71,8 @@ def repair_episode(part_path: str | Path) -> Path:
             if length == 0:
                 raise _nothing_in(part)
             with new_hdf5(copy, libver=layout.LIBRARY_VERSIONS) as output:
-                source.copy_rows(output, length)
+                notes = source.copy_rows(output, length)
+            begun = source.begun_rows()
         settle(copy, path)
     except OSError as error:
         raise EpisodeError(
@@ -55,7 +81,7 @@ def repair_episode(part_path: str | Path) -> Path:
     finally:
         copy.unlink(missing_ok=True)
     part.unlink()
-    return path
+    return Repaired(path, length, max(0, begun - length), tuple(notes))
 
 
 class _Unfinished:
@@ -104,8 +130,14 @@ class _Unfinished:
             length -= 1
         return length
 
-    def copy_rows(self, output: HdfOutput, length: int) -> None:
-        """Write the first rows to a new file, and that they were saved."""
+    def begun_rows(self) -> int:
+        """Return how many rows were brought to the disk, whole or in part."""
+        return max(
+            int(self._datasets[name].shape[layout.row_axis(name)]) for name in self._small()
+        )
+
+    def copy_rows(self, output: HdfOutput, length: int) -> list[str]:
+        """Write the first rows to a new file, and that they were saved; return notes."""
         target = output.file
         for name, kind in layout.ATTRIBUTES.items():
             self._file.attribute(name, kind, *layout.DEFAULTS.get(name, ()))
@@ -137,6 +169,19 @@ class _Unfinished:
                 value = self._file.attribute(counter, 'integer', 0, of=name)
                 target[name].attrs[counter] = np.int64(value)
             _count_what_is_there(target[name])
+        return self._leave_out(target, length)
+
+    def _leave_out(self, target: h5py.File, length: int) -> list[str]:
+        """Leave out velocities and efforts that some rows have not; they are NaN there."""
+        found = []
+        for name in (layout.QVEL, layout.EFFORT):
+            if name in target:
+                reported = Reported(name)
+                for values in target[name][:length]:
+                    reported.stored(values, not np.isnan(values).all())
+                found += [reported] if reported.left_out else []
+        leave_out(target, [reported.name for reported in found])
+        return [str(reported) for reported in found]
 
     def _copy_images(self, name: str, new: h5py.Dataset, rows: range) -> None:
         """Copy the images that can be read; a JPEG that cannot stays empty, which `check` names.
@@ -176,7 +221,10 @@ class _Unfinished:
         return [name for name in names if name in self._datasets]
 
     def _finite_rows(self, name: str, length: int) -> int:
-        wrong = ~np.isfinite(self._file.read(name, slice(length))).all(axis=1)
+        values = self._file.read(name, slice(length))
+        wrong = ~np.isfinite(values).all(axis=1)
+        if name in (layout.QVEL, layout.EFFORT):  # NaN as a whole: not reported
+            wrong &= ~np.isnan(values).all(axis=1)
         return int(np.argmax(wrong)) if wrong.any() else length
 
     def _images_are_whole(self, row: int) -> bool:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.motion import MotionWatch
 from motion_policy.episodes.paths import next_episode_path
+from motion_policy.episodes.row_checks import Notes, RowChecks, Verdict
 from motion_policy.episodes.writer import EpisodeWriter
+from motion_policy.files import remove_empty
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation, Row, Sample, StreamCounters
 
@@ -47,34 +48,41 @@ class StamplessEpisodes:
 
     Args:
         robot: the robot whose rows are written, with the cameras and the rate of the data.
+        source: what is imported.
         on_row: called after every row that is written.
-        note: told once of each joint that is taken as a gripper.
-        options: of `EpisodeWriter`, and `any_speed`: take joints that are far faster than the
-            robot spec allows.
+        note: told in one line each what is odd in the rows.
+        options: of `EpisodeWriter`, and `any_speed`: take joints that are far faster, or are far
+            further, than the robot spec allows; `any_place`: only the latter.
     """
 
     def __init__(
         self,
         robot: RobotSpec,
+        source: Path,
         on_row: Callable[[], None],
         note: Callable[[str], None],
         options: dict[str, Any],
     ) -> None:
         self._robot = robot
+        self._source = source
         self._on_row = on_row
-        self._note = note
-        self._told: set[str] = set()
+        self._notes = Notes(note)
         self._options = dict(options)
         self._any_speed = self._options.pop('any_speed', False)
+        self._any_place = self._options.pop('any_place', False) or self._any_speed
         self._written: list[Path] = []
+        self._made_folders: tuple[Path, ...] = ()
 
     def __enter__(self) -> StamplessEpisodes:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if kind is not None:
-            for episode in self._written:
-                episode.unlink()
+        if kind is None:
+            self._notes.end(self._source)
+            return
+        for episode in self._written:
+            episode.unlink()
+        remove_empty(self._made_folders)
 
     def write(
         self, folder: Path, source: Path, rows: Iterable[Observation], **options: Any
@@ -82,7 +90,8 @@ class StamplessEpisodes:
         """Write one episode under the next free number in `folder`; return its path.
 
         Raises:
-            EpisodeError: it cannot be written, or joints of `source` move as no arm's do.
+            EpisodeError: it cannot be written, or joints of `source` move as no arm's do, or are
+                where none is.
         """
         stamped = ((self._stamps(number), each) for number, each in enumerate(rows))
         return self.write_sampled(folder, source, stamped, **options)
@@ -97,25 +106,30 @@ class StamplessEpisodes:
         """Write one episode of rows that have stamps; else as `write`."""
         path = next_episode_path(folder)
         writer = EpisodeWriter(path, self._robot, **{**self._options, **options})
-        motion = MotionWatch(self._robot)
+        checks = RowChecks(self._robot)
         try:
             for number, (row, observation) in enumerate(rows):
-                impossible = motion.look(row, observation.qpos)
+                impossible = checks.add(row, observation)
                 if impossible and not self._any_speed:
                     line = f'{source}: row {number}: {impossible}'
                     raise EpisodeError(f'{line} --any-speed takes it')
                 writer.append(row.time_ns, observation, row)
                 self._on_row()
+            self._judge(source, checks.verdict())
             writer.close()
+            self._notes.tell(source, writer.left_out)
         except BaseException:
             writer.discard()
             raise
         self._written.append(path)
-        for line in motion.open_or_closed:
-            if line not in self._told:
-                self._told.add(line)
-                self._note(f'{source}: {line}')
+        self._made_folders = (*writer.made_folders, *self._made_folders)
         return path
+
+    def _judge(self, source: Path, verdict: Verdict) -> None:
+        for failure in verdict.failures:
+            if not (self._any_place if failure.kind == 'far' else self._any_speed):
+                raise EpisodeError(f'{source}: {failure} --any-speed takes it')
+        self._notes.add(source, (*verdict.failures, *verdict.notes))
 
     def _stamps(self, number: int) -> Row:
         time_ns = (number + 1) * self._robot.period_ns

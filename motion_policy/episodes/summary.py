@@ -12,12 +12,16 @@ from typing import Any
 import numpy as np
 
 from motion_policy.episodes.bags import bag_time_steps, bag_topics, read_raw
+from motion_policy.episodes.check import joint_verdict
+from motion_policy.episodes.colours import ColourCount
 from motion_policy.episodes.reader import EpisodeReader
+from motion_policy.episodes.row_checks import colour_notes
 from motion_policy.robot import StreamSpec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 from motion_policy.streams import Sample, Sampler, StreamCounters
 
 NANOSECONDS_PER_MS = 1_000_000
+IMAGES_LOOKED_AT = 8  # of each camera
 
 
 def episode_summary(path: str | Path) -> dict[str, Any]:
@@ -47,6 +51,7 @@ def episode_summary(path: str | Path) -> dict[str, Any]:
             'effort': episode.effort is not None,
             'file_bytes': Path(path).stat().st_size,
             'streams': {s.name: _stream_summary(episode, s) for s in robot.streams()},
+            'odd': _odd(episode),
         }
 
 
@@ -84,6 +89,19 @@ def bag_summary(path: str | Path) -> dict[str, Any]:
             for topic, entry in topics.items()
         },
     }
+
+
+def _odd(episode: EpisodeReader) -> list[str]:
+    """What is odd in the joints, and in some images of each camera."""
+    found = joint_verdict(episode)
+    colours = ColourCount()
+    rows = np.linspace(0, episode.length - 1, IMAGES_LOOKED_AT).astype(int)
+    for row in np.unique(rows).tolist():
+        for camera in episode.cameras:
+            colours.add(camera, row, episode.image(camera, row))
+    failures = [each.in_dataset() for each in found.failures]
+    notes = (*found.notes, *colour_notes(colours))
+    return [*failures, *(f"'/{each.dataset}': {each.line}" for each in notes)]
 
 
 def _stream_summary(episode: EpisodeReader, stream: StreamSpec) -> dict[str, Any]:

@@ -26,7 +26,8 @@ from motion_policy.episodes.columns import Column, ImageColumn
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.hdf5_output import HdfOutput, changed_hdf5
 from motion_policy.episodes.images import encode_jpeg, is_jpeg
-from motion_policy.files import settle, shown
+from motion_policy.episodes.reported import Reported, leave_out
+from motion_policy.files import make_folders, remove_empty, settle, shown
 from motion_policy.robot.spec import NANOSECONDS_PER_S, RobotSpec
 from motion_policy.streams import Observation, Row, Sample, StreamCounters
 
@@ -58,6 +59,7 @@ class EpisodeWriter:
     Attributes:
         success: how the demonstration was judged, written when it closes; None: not judged.
         ended: why it ended before its time; empty for a normal end.
+        made_folders: the folders that were made for it, the deepest first.
 
     Raises:
         EpisodeError: the path is taken, cannot be written, or does not end in `.hdf5`.
@@ -89,9 +91,10 @@ class EpisodeWriter:
         self._flushed_ns = 0
         self._rows_on_disk = 0
         self._failed = False
-        self._has_effort = self._has_leader = False
+        self._has_leader = False
+        self._qvel, self._effort = Reported(layout.QVEL), Reported(layout.EFFORT)
         self._created_ns = created_ns
-        self._output = _create(self.path, self._part)
+        self.made_folders, self._output = _create(self.path, self._part)
         self._file = self._output.file
         try:
             self._describe(task, operator, sim)
@@ -126,8 +129,15 @@ class EpisodeWriter:
             return self._rows_on_disk
         return 0 if self._time is None else self._time.length
 
+    @property
+    def left_out(self) -> list[str]:
+        """A line for velocities or efforts that some rows have and others have not."""
+        return [str(each) for each in (self._qvel, self._effort) if each.left_out]
+
     def append(self, time_ns: int, observation: Observation, row: Row) -> None:
         """Add the next row.
+
+        Velocities and efforts are kept if every row has them, else left out as a whole.
 
         Args:
             time_ns: time of the row, one period after the row before.
@@ -172,7 +182,11 @@ class EpisodeWriter:
     def discard(self) -> None:
         """Throw the recording away."""
         self._output.abandon()
+        self._remove_part()
+
+    def _remove_part(self) -> None:
         self._part.unlink(missing_ok=True)
+        remove_empty(self.made_folders)
 
     def __enter__(self) -> EpisodeWriter:
         return self
@@ -194,14 +208,14 @@ class EpisodeWriter:
         created_ns = time_ns if self._created_ns is None else self._created_ns
         created = datetime.fromtimestamp(created_ns / NANOSECONDS_PER_S, tz=timezone.utc)
         self._file.attrs['created'] = created.isoformat(timespec='seconds')
-        self._has_effort = observation.effort is not None
         self._has_leader = observation.action is not None
         joints = len(self._robot.joints.names)
         names = [layout.QPOS, layout.QVEL, layout.ACTION]
-        names += [layout.EFFORT] if self._has_effort else []
+        names += [] if observation.effort is None else [layout.EFFORT]
         for name in names:
             self._columns[name] = Column(self._file, name, (joints,), np.float32)
-        self._file[layout.ACTION].attrs['source'] = 'leader' if self._has_leader else 'next qpos'
+        source = layout.LEADER if self._has_leader else layout.NEXT_QPOS
+        self._file[layout.ACTION].attrs['source'] = source
         for stream in self._robot.stream_names:
             for field in layout.STAMP_FIELDS:
                 name = f'{layout.STAMPS}/{stream}/{field}'
@@ -228,15 +242,17 @@ class EpisodeWriter:
     def _add(self, time_ns: int, observation: Observation, row: Row) -> None:
         columns = self._columns
         columns[layout.QPOS].add(observation.qpos)
-        columns[layout.QVEL].add(observation.qvel)
+        columns[layout.QVEL].add(self._qvel.stored(observation.qvel, observation.has_qvel))
+        effort, none = observation.effort, np.zeros_like(observation.qpos)
+        effort = self._effort.stored(none if effort is None else effort, effort is not None)
+        if layout.EFFORT in columns:
+            columns[layout.EFFORT].add(effort)
         if observation.action is not None:
             columns[layout.ACTION].add(observation.action)
         else:
             # Guided by hand: the position reached one row later is what was to be reached.
             columns[layout.ACTION].replace_last(observation.qpos)
             columns[layout.ACTION].add(observation.qpos)
-        if observation.effort is not None:
-            columns[layout.EFFORT].add(observation.effort)
         lengths = [self._add_image(name, observation, row) for name in self._images]
         if layout.COMPRESS_LEN in columns:
             columns[layout.COMPRESS_LEN].add(np.array(lengths, dtype=np.float32))
@@ -281,6 +297,7 @@ class EpisodeWriter:
         with changed_hdf5(self._part) as file:
             for name in layout.dataset_names(file):
                 file[name].resize(self.length, axis=layout.row_axis(name))
+            leave_out(file, [e.name for e in (self._qvel, self._effort) if e.left_out])
             file.attrs['ended'] = self.ended
             if self.success is not None:
                 file.attrs['success'] = self.success
@@ -296,7 +313,7 @@ class EpisodeWriter:
         self._output.abandon()
         reason = error.strerror or str(error)
         if self._rows_on_disk == 0:
-            self._part.unlink(missing_ok=True)
+            self._remove_part()
             return EpisodeError(f'{shown(self.path)}: cannot be written: {reason}')
         return EpisodeError(
             f'{shown(self.path)}: cannot be written: {reason}; the first {self._rows_on_disk} '
@@ -322,15 +339,14 @@ class EpisodeWriter:
                     f'{self.path}: {name} has shape {vector.shape}, expected {joints}'
                 )
         if self._last_row is not None:
-            self._check_presence('effort', observation.effort is not None, self._has_effort)
-            self._check_presence('action', observation.action is not None, self._has_leader)
+            self._check_leader(observation.action is not None)
         self._check_images(observation.images)
 
-    def _check_presence(self, name: str, present: bool, before: bool) -> None:
-        if present != before:
+    def _check_leader(self, present: bool) -> None:
+        if present != self._has_leader:
             found, expected = ('there', 'none') if present else ('none', 'there')
             raise EpisodeError(
-                f'{self.path}: {name} is {found}, expected {expected} as in the rows before'
+                f'{self.path}: action is {found}, expected {expected} as in the rows before'
             )
 
     def _check_images(self, images: Mapping[str, Array]) -> None:
@@ -349,21 +365,23 @@ class EpisodeWriter:
                 )
 
 
-def _create(path: Path, part: Path) -> HdfOutput:
+def _create(path: Path, part: Path) -> tuple[tuple[Path, ...], HdfOutput]:
     if path.suffix != layout.SUFFIX:
         raise EpisodeError(f"{path}: ends in '{path.suffix}', expected '{layout.SUFFIX}'")
     for taken in (path, part):
         if taken.exists():
             raise EpisodeError(f'{taken}: exists already, expected a new name')
+    made: tuple[Path, ...] = ()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        made = make_folders(path.parent)
         output = HdfOutput(part, libver=layout.LIBRARY_VERSIONS)
     except OSError as error:
+        remove_empty(made)
         raise EpisodeError(
             f'{shown(part)}: cannot be created: {error.strerror or error}'
         ) from None
     _claim(output.descriptor)
-    return output
+    return made, output
 
 
 def _claim(descriptor: int) -> None:

@@ -72,7 +72,7 @@ class StreamBuffer:
 
     def reset_counters(self) -> None:
         """Count from zero again."""
-        self._received = self._unusable = self._foreign = self._grey = self._partial = 0
+        self._received = self._unusable = self._foreign = self._partial = 0
         self._counters = None
         for series in self._all_series():
             series.reset_counters()
@@ -88,7 +88,6 @@ class StreamBuffer:
                 max([each.max_gap_ns for each in series], default=0),
                 self._unusable,
                 self._foreign,
-                self._grey,
                 self._reason,
                 self._partial,
                 '; '.join(self._left_out.values()),
@@ -180,7 +179,7 @@ class CameraBuffer(StreamBuffer):
 
     def _take(self, sample: Sample) -> None:
         if isinstance(self.spec.source, CameraSpec) and sample.value is not None:
-            self._grey += check_frame(sample.value, self.spec.source)
+            check_frame(sample.value, self.spec.source)
         self._series.add(self._stamp(sample), sample)
         self._unusable_since = False
 

@@ -24,7 +24,6 @@ RgbImage = npt.NDArray[np.uint8]
 # What stands in a compressed image's format where its numbers are distances.
 _DEPTH_FORMATS = ('compressedDepth', '16UC1', '32FC1', '16SC1', '64FC1')
 _DEPTH_ENCODINGS = ('16UC1', '16SC1', '32FC1', '64FC1')
-_GREY_ENCODINGS = ('mono8', 'mono16')
 
 # Encoding: (bytes per number, channels, OpenCV conversion to RGB or None).
 ENCODINGS: dict[str, tuple[int, int, int | None]] = {
@@ -96,10 +95,8 @@ def decode_frame(message: Any, camera: CameraSpec) -> RgbImage:
     return image_to_rgb(message)
 
 
-def check_frame(message: Any, camera: CameraSpec) -> bool:
+def check_frame(message: Any, camera: CameraSpec) -> None:
     """Look at what needs no decoding: kind, size, and how many bytes there are.
-
-    Returns whether the image has no colours.
 
     Raises:
         StreamError: this can be no image of the camera.
@@ -107,11 +104,10 @@ def check_frame(message: Any, camera: CameraSpec) -> bool:
     if hasattr(message, 'format'):
         header = _check_compressed(message)
         _check_size(header.width, header.height, camera)
-        return header.channels == 1
+        return
     _check_encoding(message.encoding)
     _check_size(int(message.width), int(message.height), camera)
     _pixels(message)
-    return message.encoding in _GREY_ENCODINGS
 
 
 def pixels_in_place(message: Any) -> RgbImage | None:

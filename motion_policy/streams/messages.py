@@ -45,8 +45,8 @@ class Observation:
 
     `qpos`, `qvel`, `effort` and `action` are (J,) float32 [rad or m, per second, N m or N];
     `images` are (H, W, 3) uint8 RGB by camera. `qvel` is zero where the robot does not report
-    velocities; `effort` is None where not every joint has one; `action` is the leader's position,
-    None without a leader.
+    velocities, and `has_qvel` is False then; `effort` is None where not every joint has one;
+    `action` is the leader's position, None without a leader.
     """
 
     qpos: Float32Array
@@ -54,6 +54,7 @@ class Observation:
     effort: Float32Array | None
     images: dict[str, RgbImage]
     action: Float32Array | None
+    has_qvel: bool = True
 
 
 def stamp_ns(message: Any) -> int:
@@ -98,6 +99,7 @@ def observation_from_row(row: Row, robot: RobotSpec) -> Observation:
             if camera in row.samples
         },
         action=_read_role('leader', row, robot)[0].astype(np.float32) if leader else None,
+        has_qvel=qvel is not None,
     )
 
 

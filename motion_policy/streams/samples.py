@@ -31,8 +31,8 @@ class StreamCounters:
     `received` counts every message; `duplicates` repeat a stamp and are ignored; `dropped`
     estimates the samples missing in gaps; `max_gap_ns` is the widest gap between stamps;
     `unusable` messages were not taken, `reason` is what was wrong with the newest of them;
-    `foreign` ones hold none of the joints; `grey` images have no colours; of `partial` ones a
-    field could not be taken, `left_out` says which and, of the newest, why.
+    `foreign` ones hold none of the joints; of `partial` ones a field could not be taken,
+    `left_out` says which and, of the newest, why.
     """
 
     received: int = 0
@@ -41,7 +41,6 @@ class StreamCounters:
     max_gap_ns: int = 0
     unusable: int = 0
     foreign: int = 0
-    grey: int = 0
     reason: str = ''
     partial: int = 0
     left_out: str = ''
@@ -55,7 +54,6 @@ class StreamCounters:
             max(self.max_gap_ns, later.max_gap_ns),
             self.unusable + later.unusable,
             self.foreign + later.foreign,
-            self.grey + later.grey,
             later.reason or self.reason,
             self.partial + later.partial,
             later.left_out or self.left_out,

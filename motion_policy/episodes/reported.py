@@ -1,0 +1,58 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Velocities and efforts, which a robot may report or not, also in the middle of an episode.
+
+Rule: an episode has them of every row or not at all; a row without never costs its positions and
+images. Until the file is finished, rows without hold NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from motion_policy.episodes import layout
+
+Array = npt.NDArray[Any]
+
+
+class Reported:
+    """What became of one of these columns in the rows so far."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._rows = self._without = self._first_without = 0
+
+    def stored(self, values: Array, there: bool) -> Array:
+        """What to store of the values (J,) of the next row; `there`: whether they are reported."""
+        if not there:
+            self._first_without = self._first_without if self._without else self._rows
+            self._without += 1
+        self._rows += 1
+        missing_later = not there and self._first_without > 0
+        return np.full_like(values, np.nan) if missing_later else values
+
+    @property
+    def left_out(self) -> bool:
+        """Whether some rows have it and others have not."""
+        return 0 < self._without < self._rows
+
+    def __str__(self) -> str:
+        what = 'is zero' if self.name == layout.QVEL else 'is left out'
+        return (
+            f"'/{self.name}' {what}: not reported in {self._without} of {self._rows} rows, the "
+            f'first is row {self._first_without}'
+        )
+
+
+def leave_out(file: h5py.File, names: Iterable[str]) -> None:
+    """Leave these columns out of a file; velocities, which every episode has, are zero."""
+    for name in names:
+        if name == layout.QVEL:
+            file[name][...] = 0
+        elif name in file:
+            del file[name]
