@@ -157,6 +157,10 @@ def test_inspect_shows_a_checkpoint(tmp_path: Path, capsys: Capture) -> None:
     assert entry['kind'] == 'checkpoint'
     assert entry['policy'] == 'sarnn'
     assert entry['parameters'] > 1000
+    weights = entry['weights']
+    assert weights['file_bytes'] == (folder / 'weights.safetensors').stat().st_size
+    assert weights['numbers'] == {'float32': entry['parameters']}
+    assert f'{weights["tensors"]} tensors: {entry["parameters"]} float32' in shown
 
 
 def make_checkpoint(folder: Path) -> Path:

@@ -155,15 +155,22 @@ def peak_kb() -> int:
 
 @pytest.mark.parametrize(('spoil', 'words'), DAMAGE.values(), ids=DAMAGE)
 def test_a_damaged_checkpoint_is_one_line_and_takes_no_memory(
-    folder: Path, spoil: Callable[[Path], None], words: str
+    folder: Path,
+    spoil: Callable[[Path], None],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     load_policy(folder)
+    assert main(['inspect', str(folder)]) == 0
+    capsys.readouterr()
     before = peak_kb()
     spoil(folder)
     with pytest.raises(CheckpointError) as caught:
         load_policy(folder)
     line = str(caught.value)
     assert line.startswith(str(folder)) and words in line and '\n' not in line
+    assert main(['inspect', str(folder)]) == 2
+    assert capsys.readouterr().err == f'error: {line}\n'
     assert peak_kb() - before < MOST_MEMORY_KB
 
 
@@ -277,7 +284,10 @@ def test_statistics_with_boundless_names_are_refused_at_once(tmp_path: Path) -> 
         assert peak_kb() - before < MOST_MEMORY_KB
 
 
-def test_inspect_says_it_in_one_line_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    declare(kind='act', hyper={'chunk': 10**9})(folder)
+@pytest.mark.parametrize('name', ['policy.yaml', 'weights.safetensors'])
+def test_inspect_names_the_file_that_a_checkpoint_lacks(
+    folder: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / name).unlink()
     assert main(['inspect', str(folder)]) == 2
-    assert capsys.readouterr().err.count('\n') == 1
+    assert capsys.readouterr().err == f'error: {folder}: not a checkpoint, it has no {name}\n'

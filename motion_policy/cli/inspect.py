@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from motion_policy.episodes import bag_summary, episode_summary, is_bag, list_ep
 from motion_policy.errors import UserError
 from motion_policy.files import write_json
 
-POLICY_FILE = 'policy.yaml'
+CHECKPOINT_FILES = ('policy.yaml', 'weights.safetensors')
 
 # The widest gap between stamps, and the greatest age of a sample that stands in a row, in ms.
 _COUNTED = ('Hz', 'got', 'lost', 'twice', 'gap ms')
@@ -66,20 +67,41 @@ def run(arguments: Arguments) -> int:
 def _summaries(path: Path) -> list[dict[str, Any]]:
     if is_bag(path):
         return [bag_summary(path)]
-    if (path / POLICY_FILE).is_file():
+    if any((path / name).is_file() for name in CHECKPOINT_FILES):
         return [_checkpoint_summary(path)]
     return [episode_summary(episode) for episode in list_episodes(path)]
 
 
 def _checkpoint_summary(path: Path) -> dict[str, Any]:
     # torch is loaded only for a checkpoint.
-    from motion_policy.policies.checkpoint import find_checkpoint, model_on_paper_in
+    from motion_policy.policies.checkpoint import (
+        WEIGHTS_FILE,
+        checked_weights,
+        find_checkpoint,
+        model_on_paper_in,
+    )
 
-    model = model_on_paper_in(find_checkpoint(path))
+    folder = find_checkpoint(path)
+    model = model_on_paper_in(folder)
+    tensors, numbers = 0, Counter[str]()
+    for _, weight, dtype in checked_weights(folder, model):
+        tensors += 1
+        numbers[str(dtype).removeprefix('torch.')] += weight.numel()
     content = model.spec.model_dump(mode='json')
     content['policy'] = content.pop('kind')
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return {'kind': 'checkpoint', 'path': str(path), 'parameters': parameters, **content}
+    weights = {
+        'file_bytes': (folder / WEIGHTS_FILE).stat().st_size,
+        'tensors': tensors,
+        'numbers': dict(numbers),
+    }
+    return {
+        'kind': 'checkpoint',
+        'path': str(path),
+        'parameters': parameters,
+        'weights': weights,
+        **content,
+    }
 
 
 def _show(summaries: list[dict[str, Any]], console: Console) -> None:
@@ -164,11 +186,15 @@ def _show_bag(entry: dict[str, Any], console: Console) -> None:
 
 def _show_checkpoint(entry: dict[str, Any], console: Console) -> None:
     height, width = entry['image_size']
+    weights = entry['weights']
+    kinds = ', '.join(f'{count} {dtype}' for dtype, count in weights['numbers'].items())
+    megabytes = f'{weights["file_bytes"] / 1e6:.1f} MB'
     _show_pairs(
         console,
         {
             'checkpoint': entry['path'],
             'policy': f'{entry["policy"]}, {entry["parameters"]} parameters',
+            'weights': f'{megabytes}, {weights["tensors"]} tensors: {kinds}',
             'rate': f'{entry["rate"]:g} Hz',
             'robot': f'{entry["robot"]["name"]} at {entry["robot"]["rate"]:g} Hz',
             'cameras': f'{", ".join(entry["cameras"])} at {width}x{height}',

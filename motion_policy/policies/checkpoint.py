@@ -24,8 +24,8 @@ from motion_policy.policies.cpu.processor import forbid_tf32
 from motion_policy.policies.kinds import make_model, model_on_paper
 from motion_policy.policies.weights_file import (
     check_shapes,
+    each_tensor,
     read_shapes,
-    read_tensors,
     usable_weight,
 )
 from motion_policy.robot import RobotSpec
@@ -57,16 +57,8 @@ def load_model(folder: str | Path, device: str | torch.device = 'cpu') -> Model:
     On a GPU the process computes in float32 from then on, without TF32.
     """
     path = find_checkpoint(folder)
-    paper, weights_path = model_on_paper_in(path), path / WEIGHTS_FILE
-    expected = paper.state_dict()
-    try:
-        check_shapes(expected, read_shapes(weights_path), weights_path, paper.kind)
-        weights = {
-            key: usable_weight(f"{weights_path}: key '{key}'", weight, expected[key])
-            for key, weight in read_tensors(weights_path).items()
-        }
-    except UserError as error:
-        raise CheckpointError(str(error)) from None
+    paper = model_on_paper_in(path)
+    weights = {key: weight for key, weight, _ in checked_weights(path, paper)}
     model = make_model(paper.spec)
     model.load_state_dict(weights)
     model.source = str(folder)
@@ -86,6 +78,21 @@ def model_on_paper_in(path: Path) -> Model:
         raise CheckpointError(first_error_line(error, spec.hyper, source)) from None
     except ValueError as error:
         raise CheckpointError(f'{path / SPEC_FILE}: {error}') from None
+
+
+def checked_weights(path: Path, paper: Model) -> Iterator[tuple[str, Tensor, torch.dtype]]:
+    """Yield key, weight as the model computes with it, and type in the file of every weight in a
+    folder, one at a time. Raises CheckpointError: they are not those of the model `paper`, not
+    finite or damaged.
+    """
+    weights_path, expected = path / WEIGHTS_FILE, paper.state_dict()
+    try:
+        check_shapes(expected, read_shapes(weights_path), weights_path, paper.kind)
+        for key, weight in each_tensor(weights_path):
+            where = f"{weights_path}: key '{key}'"
+            yield key, usable_weight(where, weight, expected[key]), weight.dtype
+    except UserError as error:
+        raise CheckpointError(str(error)) from None
 
 
 def find_checkpoint(folder: str | Path) -> Path:

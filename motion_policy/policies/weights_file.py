@@ -9,13 +9,12 @@ and is finite also as float32; whatever else a file holds is one line that names
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
 from motion_policy.errors import UserError
@@ -51,12 +50,18 @@ def read_shapes(path: Path) -> dict[str, Shape]:
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The weights in a .safetensors file, as they are. Raises FileError."""
+    return dict(each_tensor(path))
+
+
+def each_tensor(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """Yield key and weight, one after the other, of a .safetensors file. Raises FileError."""
     read_shapes(path)
     try:
-        tensors: dict[str, Tensor] = load_file(path)
+        with safe_open(path, 'pt') as opened:
+            for key in opened.keys():  # noqa: SIM118
+                yield key, opened.get_tensor(key)
     except (OSError, SafetensorError) as error:
         raise FileError(f'{shown(path)}: cannot be read: {_one_line(error)}') from None
-    return tensors
 
 
 def check_shapes(
