@@ -4,7 +4,7 @@
 
 from launch import LaunchDescription
 
-from motion_policy.nodes.environment import KEEP_FREED_MEMORY
+from motion_policy.inference.environment import KEEP_FREED_MEMORY
 from motion_policy.nodes.launching import OurNode, launch_nodes
 
 

@@ -39,10 +39,10 @@ from sensor_msgs.msg import Image
 from motion_policy.control import ChunkExecution
 from motion_policy.control.observing import MeasuredJoints
 from motion_policy.control.picture_watch import PictureWatch
-from motion_policy.nodes.inference_process import InferenceProcess
-from motion_policy.nodes.inference_thread import InferenceThread, PolicyStep
-from motion_policy.nodes.policy_setup import PolicySetup, packed_chunk, unpacked_chunk
-from motion_policy.nodes.shared_frames import READY, ReadyFrames, SharedFrames, unnamed_memory
+from motion_policy.inference.policy_process import InferenceProcess
+from motion_policy.inference.policy_setup import PolicySetup, packed_chunk, unpacked_chunk
+from motion_policy.inference.policy_thread import InferenceThread, PolicyStep
+from motion_policy.inference.shared_frames import READY, ReadyFrames, SharedFrames, unnamed_memory
 from motion_policy.nodes.subscriptions import SerializedMessage
 from motion_policy.policies.backends.selection import BackEndChoice
 from motion_policy.streams import Row, Sample, Sampler, observation_from_row

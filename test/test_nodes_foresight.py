@@ -25,8 +25,8 @@ from ros_testing import Bench
 from std_msgs.msg import Float64
 from std_srvs.srv import Trigger
 
-from motion_policy.nodes import foresight_sources
-from motion_policy.nodes.foresight_sources import PlanSource
+from motion_policy.inference import foresight_sources
+from motion_policy.inference.foresight_sources import PlanSource
 from motion_policy.nodes.policy_node import PolicyNode
 from motion_policy.policies import read_policy_spec, save_policy
 from motion_policy.policies.checkpoint import save_spec

@@ -29,8 +29,8 @@ from rclpy.parameter import Parameter
 from ros_testing import Bench
 
 from motion_policy.errors import UserError
-from motion_policy.nodes.inference_process import InferenceProcess
-from motion_policy.nodes.policy_setup import PolicySetup
+from motion_policy.inference.policy_process import InferenceProcess
+from motion_policy.inference.policy_setup import PolicySetup
 from motion_policy.policies import save_policy
 from motion_policy.policies.backends.selection import BackEndChoice
 from motion_policy.streams import Observation
@@ -40,8 +40,8 @@ PATIENCE_S = 120.0
 PERIOD_NS = 100_000_000
 OWNER = """
 import sys, time
-from motion_policy.nodes.inference_process import InferenceProcess
-from motion_policy.nodes.policy_setup import PolicySetup
+from motion_policy.inference.policy_process import InferenceProcess
+from motion_policy.inference.policy_setup import PolicySetup
 from motion_policy.policies.checkpoint import read_policy_spec
 from pathlib import Path
 setup = PolicySetup(sys.argv[1], read_policy_spec(Path(sys.argv[1])).robot)
@@ -164,7 +164,7 @@ def stopped_workers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             os.kill(self.pid, signal.SIGSTOP)
             pids.append(self.pid)
 
-    monkeypatch.setattr('motion_policy.nodes.worker_process.subprocess.Popen', Stopped)
+    monkeypatch.setattr('motion_policy.inference.worker_process.subprocess.Popen', Stopped)
     return pids
 
 

@@ -75,7 +75,7 @@ def test_the_policys_process_outlives_a_signal_to_all_and_ends_with_its_node(
 
     def send_to_all(process: subprocess.Popen[str]) -> None:
         processes = family_of(process.pid)
-        workers = [pid for pid, words in processes.items() if 'nodes.worker' in words]
+        workers = [pid for pid, words in processes.items() if 'inference.worker' in words]
         assert len(workers) == 1
         seen.extend(processes)
         for pid in set(processes) - {process.pid}:

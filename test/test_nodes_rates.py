@@ -15,7 +15,7 @@ from rclpy.node import Node
 from rclpy.utilities import get_rmw_implementation_identifier
 from ros_testing import Bench
 
-from motion_policy.nodes.environment import PROFILE_VARIABLES
+from motion_policy.inference.environment import PROFILE_VARIABLES
 from motion_policy.nodes.shell import declare
 from motion_policy.nodes.stream_rates import StreamRates
 from motion_policy.nodes.subscriptions import StreamSubscriptions

@@ -26,10 +26,13 @@ LEFT_OF = {
     'evaluation': {
         'robot', 'streams', 'episodes', 'policies', 'training', 'control', 'simulation',
     },
-    'nodes': {'robot', 'streams', 'episodes', 'policies', 'control', 'simulation'},
+    'inference': {'robot', 'streams', 'policies', 'control'},
+    'nodes': {
+        'robot', 'streams', 'episodes', 'policies', 'control', 'simulation', 'inference',
+    },
     'cli': {
         'robot', 'streams', 'episodes', 'policies', 'training', 'control', 'simulation',
-        'evaluation', 'nodes',
+        'evaluation', 'inference', 'nodes',
     },
 }  # fmt: skip
 # Rooms within rooms: which of their neighbours each may import.
@@ -50,6 +53,7 @@ NEVER = {
     'episodes': {'torch'} | LIGHTNING,
     'policies': {'h5py'} | LIGHTNING,
     'control': LIGHTNING,
+    'inference': {'h5py'} | LIGHTNING,
     'simulation': {'torch'},
     'nodes': LIGHTNING,
 }

@@ -18,9 +18,10 @@ from typing import Any
 from motion_policy.control import Controller
 from motion_policy.control.policy_runner import PolicyRunner
 from motion_policy.control.timing import Deadlines
-from motion_policy.nodes import arm_driver, control_loop, policy_node, policy_setup
+from motion_policy.inference import policy_setup
+from motion_policy.inference.policy_process import InferenceProcess
+from motion_policy.nodes import arm_driver, control_loop, policy_node
 from motion_policy.nodes.commands import CommandPublishers
-from motion_policy.nodes.inference_process import InferenceProcess
 from motion_policy.nodes.policy_node import PolicyNode
 from motion_policy.nodes.shell import run_node
 from motion_policy.policies.cpu.allocator import keep_freed_memory

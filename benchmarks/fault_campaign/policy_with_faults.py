@@ -24,8 +24,9 @@ from std_msgs.msg import String
 
 from motion_policy.control import Controller
 from motion_policy.control.policy_runner import PolicyRunner
-from motion_policy.nodes import policy_node, worker_process
-from motion_policy.nodes.inference_process import InferenceProcess
+from motion_policy.inference import worker_process
+from motion_policy.inference.policy_process import InferenceProcess
+from motion_policy.nodes import policy_node
 from motion_policy.nodes.policy_node import PolicyNode
 from motion_policy.nodes.shell import run_node
 from motion_policy.streams import Row

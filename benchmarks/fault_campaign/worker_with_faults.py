@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from fault_campaign.policy_with_faults import fault_file, wrap_runner
-from motion_policy.nodes import worker
+from motion_policy.inference import worker
 
 
 def asked() -> str:

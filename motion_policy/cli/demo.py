@@ -24,7 +24,7 @@ from motion_policy.errors import UserError
 from motion_policy.evaluation.trial_film import TrialRecord
 from motion_policy.evaluation.video_file import check_video_path
 from motion_policy.files import check_output, write_json
-from motion_policy.nodes.environment import KEEP_FREED_MEMORY
+from motion_policy.inference.environment import KEEP_FREED_MEMORY
 from motion_policy.nodes.scene_client import SceneClient, SceneError
 from motion_policy.nodes.trial_listener import TrialListener
 from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec

@@ -25,7 +25,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from motion_policy.nodes.environment import middleware_profile
+from motion_policy.inference.environment import middleware_profile
 
 # Higher ids use ports that Linux may give to any program.
 DOMAIN_IDS = range(1, 102)

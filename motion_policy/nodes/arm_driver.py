@@ -29,6 +29,7 @@ from motion_policy.control.controller import AUTO_RESUME_S
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.observing import Joints, MeasuredJoints, robot_as_seen
 from motion_policy.errors import UserError
+from motion_policy.inference.policy_thread import failure_text
 from motion_policy.nodes import diagnostics
 from motion_policy.nodes.chunk_output import (
     ChunkOutput,
@@ -40,7 +41,6 @@ from motion_policy.nodes.control_loop import ControlLoop
 from motion_policy.nodes.controller_check import ControllerCheck
 from motion_policy.nodes.foreign_commands import ForeignCommands
 from motion_policy.nodes.guarding import declare_guard_parameters, make_guard
-from motion_policy.nodes.inference_thread import failure_text
 from motion_policy.nodes.realtime import (
     Outcome,
     declare_realtime_parameters,

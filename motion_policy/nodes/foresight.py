@@ -16,10 +16,10 @@ from motion_policy.control import Controller
 from motion_policy.control.foresight import OwnForesight
 from motion_policy.control.lookahead import Plan
 from motion_policy.errors import UserError
-from motion_policy.nodes.foresight_setup import ForesightSetup
-from motion_policy.nodes.foresight_sources import OwnSource, PlanSource, Source
+from motion_policy.inference.foresight_setup import ForesightSetup
+from motion_policy.inference.foresight_sources import OwnSource, PlanSource, Source
+from motion_policy.inference.policy_setup import PolicySetup
 from motion_policy.nodes.foresight_watch import REACTIONS, ForesightWatch
-from motion_policy.nodes.policy_setup import PolicySetup
 from motion_policy.nodes.realtime import prepare_thread_beside_tick, realtime_settings
 from motion_policy.nodes.shell import declare, parameter
 from motion_policy.policies import PolicySpec, read_policy_spec

@@ -16,7 +16,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from motion_policy.nodes.environment import middleware_profile
+from motion_policy.inference.environment import middleware_profile
 from motion_policy.share import share_dir
 
 LOG_LEVELS = ('debug', 'info', 'warn', 'error', 'fatal')

@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from motion_policy.inference.child_process import start_child
+from motion_policy.inference.shared_frames import unnamed_memory
 from motion_policy.nodes import log_drain
-from motion_policy.nodes.child_process import start_child
-from motion_policy.nodes.shared_frames import unnamed_memory
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 PIPE_BYTES = 1 << 20  # the most that Linux gives to everybody

@@ -37,6 +37,11 @@ from motion_policy.control.picture_watch import (
 )
 from motion_policy.control.policy_runner import PolicyFacts
 from motion_policy.errors import UserError
+from motion_policy.inference.foresight_sources import Source
+from motion_policy.inference.policy_process import InferenceProcess
+from motion_policy.inference.policy_setup import PolicySetup
+from motion_policy.inference.policy_thread import InferenceThread, PolicyStep, Runner
+from motion_policy.inference.worker_process import START_TIMEOUT_S
 from motion_policy.nodes import diagnostics
 from motion_policy.nodes.arm_driver import (
     ArmDriver,
@@ -46,17 +51,12 @@ from motion_policy.nodes.arm_driver import (
 from motion_policy.nodes.arm_services import ArmServices
 from motion_policy.nodes.commands import trajectory_message
 from motion_policy.nodes.foresight import declare_foresight_parameters, make_foresight
-from motion_policy.nodes.foresight_sources import Source
-from motion_policy.nodes.inference_process import InferenceProcess
-from motion_policy.nodes.inference_thread import InferenceThread, PolicyStep, Runner
-from motion_policy.nodes.policy_setup import PolicySetup
 from motion_policy.nodes.realtime import (
     cores,
     prepare_thread_beside_tick,
     realtime_settings,
 )
 from motion_policy.nodes.shell import declare, parameter, run_node
-from motion_policy.nodes.worker_process import START_TIMEOUT_S
 from motion_policy.policies import load_policy
 from motion_policy.policies.backends.selection import (
     BACK_ENDS,

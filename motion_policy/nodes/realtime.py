@@ -17,7 +17,7 @@ from pathlib import Path
 from rclpy.node import Node
 
 from motion_policy.errors import UserError
-from motion_policy.nodes.cores import Outcome, use_cores
+from motion_policy.inference.cpu_affinity import Outcome, use_cores
 from motion_policy.nodes.shell import declare, parameter
 
 # Below the threads of the kernel that serve interrupts, which have 50.

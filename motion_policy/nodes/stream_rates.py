@@ -12,7 +12,7 @@ from collections import deque
 from rclpy.node import Node
 from rclpy.utilities import get_rmw_implementation_identifier
 
-from motion_policy.nodes.environment import middleware_profile, profile_setting
+from motion_policy.inference.environment import middleware_profile, profile_setting
 from motion_policy.nodes.shell import parameter
 from motion_policy.nodes.subscriptions import StreamSubscriptions
 from motion_policy.robot import RobotSpec

@@ -13,16 +13,16 @@ from typing import Any
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.observing import Joints
 from motion_policy.control.policy_runner import PolicyFacts, checked_observation
-from motion_policy.nodes.policy_setup import (
+from motion_policy.inference.policy_setup import (
     NUMBER_BYTES,
     PolicySetup,
     packed_joints,
     packed_question,
     unpacked_chunk,
 )
-from motion_policy.nodes.shared_frames import ReadyFrames
-from motion_policy.nodes.worker import QUICK_BYTES
-from motion_policy.nodes.worker_process import START_TIMEOUT_S, WorkerProcess
+from motion_policy.inference.shared_frames import ReadyFrames
+from motion_policy.inference.worker import QUICK_BYTES
+from motion_policy.inference.worker_process import START_TIMEOUT_S, WorkerProcess
 from motion_policy.streams import Observation, Row
 
 SHORT_BYTES = QUICK_BYTES // 2  # of a chunk that is answered in bytes

@@ -13,18 +13,17 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from motion_policy.control import Command
-from motion_policy.control.foresight import OwnForesight
+from motion_policy.control.foresight import OwnForesight, Surprise
 from motion_policy.control.lookahead import Plan
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.observing import robot_as_seen
 from motion_policy.control.timing import Deadlines
-from motion_policy.nodes.foresight_setup import ForesightSetup
-from motion_policy.nodes.foresight_watch import ForesightWatch
-from motion_policy.nodes.inference_thread import STOP_TIMEOUT_S, PolicyStep, failure_text
-from motion_policy.nodes.worker_process import START_TIMEOUT_S, WorkerProcess
+from motion_policy.inference.foresight_setup import ForesightSetup
+from motion_policy.inference.policy_thread import STOP_TIMEOUT_S, PolicyStep, failure_text
+from motion_policy.inference.worker_process import START_TIMEOUT_S, WorkerProcess
 from motion_policy.streams import Row, StreamError, observation_from_row
 
 TIMEOUT_S = 5.0  # a look that takes longer counts as hung
@@ -34,6 +33,31 @@ RESTART_S = (
 WAITING = 4  # looks that may wait: the one at which frames are predicted takes longest
 
 
+class Watch(Protocol):
+    """Who takes what a source finds, in any thread, and says what follows from it.
+
+    Attributes:
+        skipped: looks that a newer one replaced.
+    """
+
+    skipped: int
+
+    def take(self, surprise: Surprise | None, duration_ns: int) -> None:
+        """Take the answer of one look; None where there was nothing to compare."""
+
+    def take_failure(self, reason: str) -> None:
+        """Take the news that nobody looks."""
+
+    def reset(self) -> None:
+        """Forget the alarm that stands."""
+
+    def faults(self) -> dict[str, str]:
+        """Why the arm must hold; called in every tick."""
+
+    def status(self, name: str, robot_name: str) -> Any:
+        """One line for `/diagnostics`."""
+
+
 class Source(Protocol):
     """What makes surprises, and the `watch` that takes them.
 
@@ -41,7 +65,7 @@ class Source(Protocol):
         needs_extras: whether the policy has to explain its steps.
     """
 
-    watch: ForesightWatch
+    watch: Watch
     needs_extras: bool
 
     def take_step(self, step: PolicyStep) -> None:
@@ -62,7 +86,7 @@ class OwnSource:
 
     needs_extras = True
 
-    def __init__(self, foresight: OwnForesight, watch: ForesightWatch) -> None:
+    def __init__(self, foresight: OwnForesight, watch: Watch) -> None:
         self.watch = watch
         self._foresight = foresight
         self._reset = False
@@ -114,7 +138,7 @@ class PlanSource:
     def __init__(
         self,
         setup: ForesightSetup,
-        watch: ForesightWatch,
+        watch: Watch,
         current_plan: Callable[[], Plan | None],
         start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:

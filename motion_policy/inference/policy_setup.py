@@ -1,9 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a policy is to run, as plain data: every process that has it makes the same runner of it.
-
-Nothing here needs ROS.
-"""
+"""How a policy is to run, as plain data: every process that has it makes the same runner of it."""
 
 from __future__ import annotations
 
@@ -21,8 +18,8 @@ from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.observing import Joints
 from motion_policy.control.policy_runner import PolicyFacts
 from motion_policy.errors import UserError
-from motion_policy.nodes.cores import use_cores
-from motion_policy.nodes.shared_frames import SharedFrames
+from motion_policy.inference.cpu_affinity import use_cores
+from motion_policy.inference.shared_frames import SharedFrames
 from motion_policy.policies import Policy, check_robot, load_policy
 from motion_policy.policies.backends.selection import BackEndChoice, use_back_end
 from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec

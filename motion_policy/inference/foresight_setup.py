@@ -1,9 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a frame predictor watches a policy, as plain data; the process that has it begins the watch.
-
-Nothing here needs ROS.
-"""
+"""How a frame predictor watches a policy, as plain data; the process that has it begins the watch."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ import torch
 
 from motion_policy.control.foresight import PlanForesight, Surprise
 from motion_policy.errors import UserError
-from motion_policy.nodes.policy_setup import checked_device
+from motion_policy.inference.policy_setup import checked_device
 from motion_policy.policies import PolicySpec, load_model, read_policy_spec
 from motion_policy.policies.checkpoint import find_checkpoint
 from motion_policy.policies.video.predictor import FramePredictorModel

@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol, runtime_checkable
 
 from motion_policy.errors import UserError
-from motion_policy.nodes.shared_frames import SharedFrames
+from motion_policy.inference.shared_frames import SharedFrames
 from motion_policy.policies.cpu.allocator import keep_freed_memory
 from motion_policy.robot import RobotSpec
 from motion_policy.streams.images import RgbImage

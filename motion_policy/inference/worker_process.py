@@ -21,12 +21,12 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from motion_policy.errors import UserError
-from motion_policy.nodes.child_process import start_child
-from motion_policy.nodes.shared_frames import SharedFrames, unnamed_memory
-from motion_policy.nodes.worker import COMPUTE_NS, QUICK_BYTES, RESET, Job
+from motion_policy.inference.child_process import start_child
+from motion_policy.inference.shared_frames import SharedFrames, unnamed_memory
+from motion_policy.inference.worker import COMPUTE_NS, QUICK_BYTES, RESET, Job
 from motion_policy.streams.images import RgbImage
 
-WORKER = 'motion_policy.nodes.worker'
+WORKER = 'motion_policy.inference.worker'
 POLL_S = 0.1
 END_S = 1.0
 START_TIMEOUT_S = 300.0  # loading and trying back ends may take a minute, compiling several
