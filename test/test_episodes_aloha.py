@@ -202,6 +202,81 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
         assert episode.effort is None
 
 
+def with_attributes(path: Path, **attributes: Any) -> Path:
+    aloha_files.write(path, 6)
+    with h5py.File(path, 'r+') as file:
+        file.attrs.update(attributes)
+    return path
+
+
+@pytest.mark.parametrize(
+    ('attributes', 'rate', 'told'),
+    [
+        ({'fps': 30}, 30.0, "rows stand at 30 Hz, as its attribute 'fps' says"),
+        ({'FPS': np.float32(12.5)}, 12.5, "as its attribute 'FPS' says"),
+        ({'dt': 0.02, 'hz': np.array([50])}, 50.0, "rows stand at 50 Hz, as its attribute 'dt'"),
+        (
+            {'control_frequency': 0},
+            50.0,
+            'attribute control_frequency (it gives 0 Hz) is left out',
+        ),
+        ({'rate': 'fast'}, 50.0, "attribute rate (is 'fast', expected a finite number) is left"),
+        ({'joint_offset': [1, 2]}, 50.0, 'attribute joint_offset is left out, in 1 of 1 files'),
+        ({}, 50.0, 'no stamps and no rate: rows stand at 50 Hz'),
+    ],
+)
+def test_the_rate_that_a_file_says_is_that_of_its_rows(
+    tmp_path: Path, attributes: dict[str, Any], rate: float, told: str
+) -> None:
+    source = with_attributes(tmp_path / 'episode_0.hdf5', **attributes)
+    notes: list[str] = []
+    (path,) = imported(source, tmp_path / 'out', note=notes.append)
+    assert any(told in note for note in notes), notes
+    with EpisodeReader(path) as episode:
+        assert episode.rate == rate
+        assert (np.diff(episode.time_ns) == round(1e9 / rate)).all()
+    assert placeholder_for([source]).rate == rate
+
+
+def test_rates_that_differ_are_refused_until_one_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / 'set'
+    with_attributes(folder / 'episode_0.hdf5', fps=30)
+    with_attributes(folder / 'episode_1.hdf5', fps=15)
+    with pytest.raises(
+        EpisodeError, match=r"episode_1.hdf5: attribute 'fps' gives 15 Hz, .* 30 Hz"
+    ):
+        imported(folder, tmp_path / 'out')
+    notes: list[str] = []
+    imported(folder, tmp_path / 'out', rate=20.0, note=notes.append)
+    assert "rows stand at 20 Hz, as told; its attribute 'fps' gives 30 Hz" in notes[0]
+    both = with_attributes(tmp_path / 'episode_2.hdf5', fps=30, dt=0.1)
+    with pytest.raises(EpisodeError, match="'dt' gives 10 Hz, 'fps' 30 Hz, expected one rate"):
+        imported(both, tmp_path / 'out')
+
+
+@pytest.mark.parametrize(
+    ('attributes', 'judged'),
+    [({'success': True}, True), ({'success': np.int64(0)}, False), ({'Success': [1]}, True),
+     ({'success': 'no'}, None), ({'success': 0.7}, None), ({}, None)],
+)  # fmt: skip
+def test_what_a_file_says_of_its_demonstration_is_kept(
+    tmp_path: Path, attributes: dict[str, Any], judged: bool | None
+) -> None:
+    said = {'task_name': 'pour tea', 'operator': np.bytes_(b'kim'), **attributes}
+    source = with_attributes(tmp_path / 'episode_0.hdf5', **said)
+    notes: list[str] = []
+    (path,) = imported(source, tmp_path / 'out', note=notes.append)
+    with EpisodeReader(path) as episode:
+        assert (episode.task, episode.operator) == ('pour tea', 'kim')
+        assert episode.success is judged
+    assert check_episode(path) == []
+    unknown = bool(attributes) and judged is None
+    assert any('attribute success (is ' in note for note in notes) is unknown
+    (path,) = imported(source, tmp_path / 'out', task='mine')
+    with EpisodeReader(path) as episode:
+        assert episode.task == 'mine'
+
+
 def test_without_a_robot_one_stands_in_whose_limits_hold_the_data(
     tmp_path: Path, capsys: Capture
 ) -> None:

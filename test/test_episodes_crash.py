@@ -7,6 +7,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -14,11 +15,13 @@ import numpy as np
 import pytest
 import recordings
 
+from motion_policy.cli.main import main
 from motion_policy.episodes import (
     EpisodeError,
     EpisodeReader,
     EpisodeWriter,
     check_episode,
+    repair,
     repair_episode,
 )
 from motion_policy.episodes.layout import row_axis
@@ -139,6 +142,46 @@ def test_rows_behind_a_torn_image_are_left_out(tmp_path: Path) -> None:
     with EpisodeReader(repair_episode(part)) as episode:
         assert episode.length == 18
         assert episode.qpos.shape == (18, 5)
+
+
+@pytest.mark.parametrize(('wrong_from', 'told'), [(18, '18 rows are kept, 2 that are not whole'),
+                                                  (20, '20 rows are kept, 0')])  # fmt: skip
+def test_repair_says_how_many_rows_it_kept_and_left_out(
+    tmp_path: Path, wrong_from: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = recordings.write_episode(tmp_path / 'episode_000000.hdf5', 20)
+    part = tmp_path / 'episode_000000.hdf5.part'
+    path.rename(part)
+    with h5py.File(part, 'r+') as file:
+        file['observations/images/side'][wrong_from:] = 0
+    assert main(['check', '--repair', str(part)]) == 0
+    assert f'repaired {path}: {told} left out' in ' '.join(capsys.readouterr().out.split())
+
+
+def test_repair_leaves_out_efforts_and_velocities_that_some_rows_have_not(tmp_path: Path) -> None:
+    robot = recordings.tabletop()
+    writer = EpisodeWriter(tmp_path / 'episode_000000.hdf5', robot)
+    for index in range(60):
+        row, observation = recordings.row_at(index, robot), recordings.observation(index, robot)
+        if 10 <= index < 15:
+            observation = replace(observation, effort=None, has_qvel=False)
+        writer.append(row.time_ns, observation, row)
+    part = tmp_path / 'episode_000000.hdf5.part'
+    left = part.read_bytes()  # as a crash leaves it
+    writer.discard()
+    part.write_bytes(left)
+    repaired = repair(part)
+    missing = 'not reported in 5 of 51 rows, the first is row 10'
+    assert (repaired.rows, repaired.notes) == (
+        51,
+        (
+            f"'/observations/qvel' is zero: {missing}",
+            f"'/observations/effort' is left out: {missing}",
+        ),
+    )
+    assert check_episode(repaired.path) == []
+    with EpisodeReader(repaired.path) as episode:
+        assert episode.effort is None and not episode.qvel.any()
 
 
 def flip_in_chunk(path: Path, name: str, row: int) -> None:

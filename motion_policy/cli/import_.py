@@ -52,8 +52,9 @@ class Arguments:
     without a gap (of 1 s or more) becomes an episode.
 
     aloha: episodes of ALOHA and ACT (episode_0.hdf5, ...) and folders of them, in any of their
-    forms: raw pixels or JPEG, which stays as it is to the byte. There are no stamps, no rate and
-    no names of joints in them: those come from --robot, or from a placeholder that no arm has.
+    forms: raw pixels or JPEG, which stays as it is to the byte. There are no stamps and mostly no
+    rate and no names of joints in them: those come from --robot, or from a placeholder that no arm
+    has. Attributes of other tools (fps, success, task, ...) are read.
 
     lerobot: folders of its data sets, versions 2.x and 3.x; the rate is the set's. Columns are
     matched with the robot's joints by their names (shoulder_pan.pos is shoulder_pan); rows whose
@@ -117,8 +118,8 @@ class Arguments:
     default as their tools write them: bgr in eipl, rgb in aloha."""
 
     rate: float | None = None
-    """eipl, aloha, bair: rows per second; default: the robot's rate, of a placeholder 50 (aloha)
-    or 5 (bair)."""
+    """eipl, aloha, bair: rows per second; default: what aloha's attributes say, else the robot's
+    rate, of a placeholder 50 (aloha) or 5 (bair)."""
 
     joints: str = ''
     """aloha, lerobot: the names that the set has for joints, where they are not the robot's:

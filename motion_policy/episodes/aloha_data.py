@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.episodes import layout
+from motion_policy.episodes.aloha_attributes import (
+    JOINT_NAMES,
+    AlohaAttributes,
+    read_attributes,
+)
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.hdf5_file import VLEN_BYTES, Field, HdfFile
 from motion_policy.episodes.images import decode_whole_jpeg, without_padding
@@ -30,7 +36,6 @@ Array = npt.NDArray[Any]
 Bytes = npt.NDArray[np.uint8]
 
 BASE_ACTION = 'base_action'
-JOINT_NAMES = 'joint_names'  # an attribute of ours, which other tools pass over
 
 _READ = (
     layout.QPOS,
@@ -99,6 +104,11 @@ class AlohaFile(JointArrays):
     def sim(self) -> bool:
         """True when the file says that the robot is simulated."""
         return bool(self._file.attribute('sim', 'flag', False))
+
+    @cached_property
+    def said(self) -> AlohaAttributes:
+        """What its attributes say besides. Raises EpisodeError: they contradict each other."""
+        return read_attributes(self._file)
 
     @property
     def qvel(self) -> Float32Array | None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from motion_policy.episodes import layout
-from motion_policy.episodes.aloha_data import JOINT_NAMES
+from motion_policy.episodes.aloha_attributes import JOINT_NAMES
 from motion_policy.episodes.export_set import ExportSet
 from motion_policy.episodes.hdf5_output import HdfOutput, new_hdf5
 from motion_policy.episodes.reader import EpisodeReader

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from motion_policy.episodes.aloha_attributes import AlohaAttributes
 from motion_policy.episodes.aloha_data import BASE_ACTION, AlohaFile, aloha_files
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.fitting import (
@@ -63,7 +64,7 @@ def import_aloha(
         out_dir: where the episodes go, under the next free numbers.
         cameras: the robot's name of a camera to its name in the files; default: all of the files.
         channels: the order of the colours in the images; of JPEGs, as OpenCV decodes them.
-        rate: rows per second; default: the robot's rate.
+        rate: rows per second; default: what an attribute of the files says, else the robot's.
         joints: the robot's name of a joint to its name in the files, where these say names.
         grippers: positions that 0 and 1 of a gripper's column stand for, where the robot's joints
             `*gripper` are otherwise than in the files [m].
@@ -77,24 +78,27 @@ def import_aloha(
     files = aloha_files(source)
     with AlohaFile(files[0]) as first:
         chosen = chosen_cameras(_foreign(first), robot, cameras)
-    recorded = recorded_robot(robot, chosen, rate, Path(source), note)
-    whose = "the robot's rate (--rate says otherwise)" if rate is None else 'as told'
-    note(
-        f'{source}: no stamps and no rate: rows stand at {recorded.rate:g} Hz, {whose}; '
-        f'images are {channels.upper()}'
-    )
+        said = first.said
+    hertz = said.rate if rate is None else rate
+    recorded = recorded_robot(robot, chosen, hertz, Path(source), note)
+    note(_rate_said(Path(source), rate, said, recorded, channels))
     scaling = _Grippers.of(recorded, grippers)
-    _check_files(Path(source), files, recorded, chosen, joints, note)
+    _check_files(Path(source), files, recorded, chosen, joints, rate, note)
     rows = _Rows(chosen, channels, scaling, keep_jpeg=options.get('compress', True))
     episodes: list[tuple[Path, Path]] = []
     with StamplessEpisodes(recorded, Path(source), on_row, note, options) as new:
         for path in files:
             with AlohaFile(path) as file:
                 file.bring_into_order(recorded.joints.names, joints)
-                sim = options.get('sim', False) or file.sim
-                created_ns = path.stat().st_mtime_ns
                 episode = new.write(
-                    Path(out_dir), path, rows.of(file), sim=sim, created_ns=created_ns
+                    Path(out_dir),
+                    path,
+                    rows.of(file),
+                    sim=options.get('sim', False) or file.sim,
+                    task=options.get('task', '') or file.said.task,
+                    operator=options.get('operator', '') or file.said.operator,
+                    success=file.said.success,
+                    created_ns=path.stat().st_mtime_ns,
                 )
             episodes.append((episode, path))
     return episodes
@@ -127,7 +131,7 @@ def placeholder_for(
             greatest.append(both.max(axis=0))
     with AlohaFile(files[0]) as first:
         low, high = np.min(least, axis=0), np.max(greatest, axis=0)
-        hertz = ALOHA_HZ if rate is None else rate
+        hertz = (first.said.rate or ALOHA_HZ) if rate is None else rate
         return stand_in(_foreign(first), low, high, cameras, hertz, first.joint_names or None)
 
 
@@ -150,6 +154,7 @@ def _check_files(
     robot: RobotSpec,
     cameras: Mapping[str, str],
     joints: Mapping[str, str] | None,
+    rate: float | None,
     note: Callable[[str], None],
 ) -> None:
     """Hold every file against the robot, and tell once what is not imported from them."""
@@ -159,11 +164,17 @@ def _check_files(
     for path in files:
         with AlohaFile(path) as file:
             check_fit(_foreign(file), robot, cameras)
+            if rate is None and file.said.rate not in (None, robot.rate):
+                raise EpisodeError(
+                    f"{path}: attribute '{file.said.rate_said_by}' gives {file.said.rate:g} Hz, "
+                    f'expected {robot.rate:g} Hz as the files before, or --rate for all'
+                )
             if file.bring_into_order(robot.joints.names, joints) and in_order:
                 in_order = False
                 note(f'{path}: joints in another order than the robot, by name')
             unused = [name for name in file.cameras if name not in cameras.values()]
             names = [*(f'camera {name}' for name in unused), *_kinds(file.unread)]
+            names += file.said.left_out
             if file.base_action is not None:
                 names.append(BASE_ACTION)
                 base = max(base, float(np.abs(file.base_action).max(initial=0)))
@@ -174,6 +185,29 @@ def _check_files(
     for name, count in left_out.items():
         why = f' (velocities of a base, up to {base:.3g})' if name == BASE_ACTION else ''
         note(f'{source}: {name} is left out{why}, in {count} of {len(files)} files')
+
+
+def _rate_said(
+    source: Path,
+    rate: float | None,
+    said: AlohaAttributes,
+    recorded: RobotSpec,
+    channels: Channels,
+) -> str:
+    """Say where the rate of the rows comes from."""
+    if rate is None and said.rate is not None:
+        whose = f"as its attribute '{said.rate_said_by}' says"
+    elif rate is None:
+        whose = "the robot's rate (--rate says otherwise)"
+    elif said.rate is not None and abs(said.rate - rate) > 1e-3 * rate:
+        whose = f"as told; its attribute '{said.rate_said_by}' gives {said.rate:g} Hz"
+    else:
+        whose = 'as told'
+    there = 'no stamps' if said.rate else 'no stamps and no rate'
+    return (
+        f'{source}: {there}: rows stand at {recorded.rate:g} Hz, {whose}; '
+        f'images are {channels.upper()}'
+    )
 
 
 def _kinds(names: Iterable[str]) -> list[str]:

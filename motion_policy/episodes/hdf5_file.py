@@ -257,6 +257,13 @@ class HdfFile:
                 f'{_KINDS[kind][1]}'
             ) from None
 
+    def attribute_names(self) -> list[str]:
+        """Names of the file's attributes, sorted; none where they cannot be listed."""
+        try:
+            return sorted(self._file.attrs)[:MOST_MEMBERS]
+        except DAMAGE:
+            return []
+
     def copy_attribute(self, name: str, target: h5py.File) -> None:
         """Give another file an attribute that was read from this one, to the bit."""
         if name in self._file.attrs:

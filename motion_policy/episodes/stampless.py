@@ -89,6 +89,8 @@ class StamplessEpisodes:
     ) -> Path:
         """Write one episode under the next free number in `folder`; return its path.
 
+        `options` are those of `EpisodeWriter`, and `success`: how it was judged.
+
         Raises:
             EpisodeError: it cannot be written, or joints of `source` move as no arm's do, or are
                 where none is.
@@ -105,7 +107,9 @@ class StamplessEpisodes:
     ) -> Path:
         """Write one episode of rows that have stamps; else as `write`."""
         path = next_episode_path(folder)
+        success = options.pop('success', None)
         writer = EpisodeWriter(path, self._robot, **{**self._options, **options})
+        writer.success = success
         checks = RowChecks(self._robot)
         try:
             for number, (row, observation) in enumerate(rows):
