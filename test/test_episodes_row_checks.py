@@ -377,6 +377,32 @@ def test_fast_motion_is_told_over_a_time_so_that_jitter_is_not(tmp_path: Path) -
     assert impossible_commands(fast, times_ns, robot) == []
 
 
+@pytest.mark.parametrize('rate', [20.0, 25.0, 30.0, 50.0, 100.0])
+@pytest.mark.parametrize('hertz', [2.0, 3.5, 5.0, 6.5])
+def test_a_hand_that_shakes_the_leader_is_believed(rate: float, hertz: float) -> None:
+    """Up to 20 times as fast as the arm can be, with rows at any phase, and the leader held still
+    between; the same commands with one row out of place are not.
+    """
+    robot = arm().model_copy(update={'rate': rate})
+    seconds = np.arange(int(6 * rate)) / rate
+    times_ns = np.repeat((seconds * 1e9).astype(np.int64)[:, None], 3, axis=1)
+    for amplitude in (0.05, 0.2, 0.5):
+        for phase in np.linspace(0, 1, 7):
+            action = np.zeros((len(seconds), 3))
+            shaken = (seconds > 2) & (seconds < 5)
+            swing = np.sin(2 * np.pi * (hertz * (seconds - 2) + phase)) - np.sin(2 * np.pi * phase)
+            # A hand has to gather speed.
+            action[:, 0] = amplitude * swing * np.clip((seconds - 2) / 0.3, 0, 1)
+            action[:, 0] *= np.clip((5 - seconds) / 0.3, 0, 1) * shaken
+            assert impossible_commands(action, times_ns, robot) == []
+            if rate < 30:
+                continue  # of slower rows nobody can tell
+            action[:, 1] = 0.1 * np.sin(seconds)
+            action[int(3.3 * rate), 1] += 1.0
+            ((row, line),) = impossible_commands(action, times_ns, robot)
+            assert row == int(3.3 * rate) and "'j2' moves by" in line
+
+
 def test_notes_of_many_episodes_are_few(tmp_path: Path) -> None:
     folder = tmp_path / 'set'
     folder.mkdir()

@@ -9,7 +9,7 @@ odd, and may well be right, is a note.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ from motion_policy.episodes import layout
 from motion_policy.episodes.colours import ColourCount
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.images import decode_whole_jpeg
-from motion_policy.episodes.motion import joint_times_ns
 from motion_policy.episodes.reader import EpisodeReader
 from motion_policy.episodes.row_checks import (
+    ROLES,
     Found,
     JointTrack,
     Verdict,
@@ -78,14 +78,13 @@ def joint_verdict(episode: EpisodeReader) -> Verdict:
         EpisodeError: they or their stamps cannot be read.
     """
     robot = episode.robot
-    state_ns, leader_ns = (
-        {name: episode.stamps(name).age_ns for name, _ in robot.joint_streams(role)}
-        for role in ('state', 'leader')
-    )
-    track = JointTrack(episode.qpos, joint_times_ns(episode.time_ns, state_ns, robot))
-    if episode.has_commands:
-        action_ns = joint_times_ns(episode.time_ns, leader_ns, robot, 'leader')
-        track = replace(track, action=episode.action, action_ns=action_ns)
+    ages_ns = {
+        name: episode.stamps(name).age_ns
+        for role in ROLES
+        for name, _ in robot.joint_streams(role)
+    }
+    action = episode.action if episode.has_commands else None
+    track = JointTrack.of(robot, episode.time_ns, ages_ns, episode.qpos, action)
     return check_joints(track, robot)
 
 

@@ -34,8 +34,10 @@ GRIPPER_WORDS = ('gripper', 'finger', 'hand')
 
 # Commands of the first second may begin anywhere: the arm is brought to them.
 FIRST_NS = NANOSECONDS_PER_S
-# Nobody moves a leader so far and back so quickly.
-THERE_AND_BACK_NS = 100_000_000
+# Nobody throws a leader so far and back so quickly.
+THERE_AND_BACK_NS = 45_000_000
+# Of a hand that shakes the leader the rows before and after go the same way.
+OUT_OF_NOWHERE = 0.5  # of the step: what went before it, and goes on after it, is less
 
 FULL_TURN = 2 * math.pi
 FULL_TURN_SLACK = 0.5  # what a joint may turn meanwhile
@@ -62,7 +64,7 @@ class MotionWatch:
 
     def look(self, row: Row, qpos: Array) -> str | None:
         """Say which joint moved impossibly since the row before; `qpos` is (J,)."""
-        times_ns = row_times_ns(row, self._robot)
+        times_ns = _row_times_ns(row, self._robot)
         before, self._before = self._before, (qpos, times_ns)
         self._note_values(qpos)
         found = {}
@@ -119,7 +121,7 @@ def open_or_closed_joints(qpos: Array, times_ns: Array, robot: RobotSpec) -> lis
 def impossible_commands(action: Array, times_ns: Array, robot: RobotSpec) -> list[tuple[int, str]]:
     """The first command of each joint that no leader gives: the row, and a line.
 
-    That is one far away for less than 100 ms, or a full turn from the one before. Grippers are
+    That is one far away for 45 ms at most, or a full turn from the one before. Grippers are
     commanded in steps, and anything may be in the first second.
 
     `action` (T, J) are positions, `times_ns` (T, J) the times of the samples that they are of.
@@ -131,8 +133,12 @@ def impossible_commands(action: Array, times_ns: Array, robot: RobotSpec) -> lis
             continue
         rows = np.flatnonzero(steps.beyond[:, joint])
         moved, ends_ns = steps.moved[rows, joint], times_ns[rows + 1, joint]
+        before, after = (steps.neighbours(rows, joint, by) * np.sign(moved) for by in (-1, 1))
+        sudden, at_once = (each < OUT_OF_NOWHERE * np.abs(moved) for each in (before, after))
         back = np.flatnonzero(
             (moved[:-1] * moved[1:] < 0)
+            & sudden[:-1]
+            & at_once[1:]
             & (np.diff(ends_ns) <= THERE_AND_BACK_NS)
             & (ends_ns[:-1] - times_ns[0, joint] > FIRST_NS)
         )
@@ -207,13 +213,6 @@ def joint_times_ns(
     return np.stack([time_ns] * len(robot.joints.names), axis=1)
 
 
-def row_times_ns(row: Row, robot: RobotSpec, role: Literal['state', 'leader'] = 'state') -> Array:
-    """The times (J,) of the samples of each joint in a row."""
-    ages_ns = {name: np.array([row.ages_ns.get(name, 0)]) for name, _ in robot.joint_streams(role)}
-    times_ns: Array = joint_times_ns(np.array([row.time_ns]), ages_ns, robot, role)[0]
-    return times_ns
-
-
 def gripper_like(joint: int, robot: RobotSpec) -> bool:
     """Whether a joint is a gripper, by the robot spec or by its name."""
     name = robot.joints.names[joint]
@@ -239,6 +238,11 @@ class _Steps:
             beyond[:] = False
         return cls(moved, elapsed_s, beyond)
 
+    def neighbours(self, rows: Array, joint: int, by: int) -> Array:
+        """What a joint moves `by` rows later; 0 beyond the ends."""
+        found: Array = np.pad(self.moved[:, joint], 1)[rows + 1 + by]
+        return found
+
     def line(self, joint: int, rows: Array, robot: RobotSpec) -> str:
         """Tell the first of these steps of a joint."""
         step, seconds = abs(self.moved[rows[0], joint]), self.elapsed_s[rows[0], joint]
@@ -248,6 +252,14 @@ class _Steps:
             f'{robot.joints.limits.velocity[joint]:g}{_such_steps(len(rows))}: '
             f'{_WRAPPED if _is_full_turn(step) else _SEVERAL}'
         )
+
+
+def _row_times_ns(row: Row, robot: RobotSpec) -> Array:
+    """The times (J,) of the samples of each measured joint in a row."""
+    streams = robot.joint_streams('state')
+    ages_ns = {name: np.array([row.ages_ns.get(name, 0)]) for name, _ in streams}
+    times_ns: Array = joint_times_ns(np.array([row.time_ns]), ages_ns, robot)[0]
+    return times_ns
 
 
 def _such_steps(count: int) -> str:

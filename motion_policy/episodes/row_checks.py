@@ -8,9 +8,11 @@ well be right and is worth a line.
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,13 +25,14 @@ from motion_policy.episodes.motion import (
     fast_motion,
     impossible_commands,
     impossible_steps,
+    joint_times_ns,
     open_or_closed_joints,
-    row_times_ns,
 )
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation, Row
 
 MOST_ALIKE = 3  # notes of one kind in one import
+ROLES: tuple[Literal['state'], Literal['leader']] = ('state', 'leader')
 FAILURES = ('step', 'far')
 ALIKE = {
     'step': 'impossible steps',
@@ -86,8 +89,21 @@ class JointTrack:
 
     qpos: Float32Array
     qpos_ns: Int64Array
-    action: Float32Array | None = None
-    action_ns: Int64Array | None = None
+    action: Float32Array | None
+    action_ns: Int64Array
+
+    @classmethod
+    def of(
+        cls,
+        robot: RobotSpec,
+        time_ns: Int64Array,
+        ages_ns: dict[str, Int64Array],
+        qpos: Float32Array,
+        action: Float32Array | None,
+    ) -> JointTrack:
+        """The joints of rows at `time_ns` (T,), whose streams were `ages_ns` (T,) old."""
+        state_ns, leader_ns = (joint_times_ns(time_ns, ages_ns, robot, role) for role in ROLES)
+        return cls(qpos, state_ns, action, leader_ns)
 
 
 def check_joints(track: JointTrack, robot: RobotSpec) -> Verdict:
@@ -98,7 +114,7 @@ def check_joints(track: JointTrack, robot: RobotSpec) -> Verdict:
         (layout.QPOS, track.qpos, track.qpos_ns),
         (layout.ACTION, track.action, track.action_ns),
     ):
-        if values is None or times_ns is None or not len(values):
+        if values is None:
             continue
         measured = dataset == layout.QPOS
         steps = (impossible_steps if measured else impossible_commands)(values, times_ns, robot)
@@ -123,30 +139,38 @@ class RowChecks:
         self._robot = robot
         self._motion = MotionWatch(robot)
         self._colours = ColourCount()
-        self._qpos: list[Float32Array] = []
-        self._action: list[Float32Array] = []
-        self._qpos_ns: list[Int64Array] = []
-        self._action_ns: list[Int64Array] = []
+        # Packed, for a recording may last for hours.
+        self._qpos, self._action = array('f'), array('f')
+        self._time_ns = array('q')
+        self._ages_ns = {
+            name: array('q') for role in ROLES for name, _ in robot.joint_streams(role)
+        }
 
     def add(self, row: Row, observation: Observation) -> str | None:
         """Take in a row; say at once which joint moved impossibly since the one before."""
         for camera, image in observation.images.items():
-            self._colours.add(camera, len(self._qpos), image)
-        self._qpos.append(observation.qpos)
-        self._qpos_ns.append(row_times_ns(row, self._robot))
+            self._colours.add(camera, len(self._time_ns), image)
+        self._time_ns.append(row.time_ns)
+        for name, ages_ns in self._ages_ns.items():
+            ages_ns.append(row.ages_ns.get(name, 0))
+        self._qpos.frombytes(observation.qpos.astype(np.float32).tobytes())
         if observation.action is not None:
-            self._action.append(observation.action)
-            self._action_ns.append(row_times_ns(row, self._robot, 'leader'))
+            self._action.frombytes(observation.action.astype(np.float32).tobytes())
         return self._motion.look(row, observation.qpos)
 
     def verdict(self) -> Verdict:
         """What is odd in all rows so far."""
-        if not self._qpos:
+        if not self._time_ns:
             return Verdict()
-        track = JointTrack(np.stack(self._qpos), np.stack(self._qpos_ns))
-        if self._action:
-            action, action_ns = np.stack(self._action), np.stack(self._action_ns)
-            track = JointTrack(track.qpos, track.qpos_ns, action, action_ns)
+        shape = len(self._time_ns), len(self._robot.joints.names)
+        ages_ns = {name: np.array(ages, np.int64) for name, ages in self._ages_ns.items()}
+        track = JointTrack.of(
+            self._robot,
+            np.array(self._time_ns, np.int64),
+            ages_ns,
+            np.array(self._qpos, np.float32).reshape(shape),
+            np.array(self._action, np.float32).reshape(shape) if self._action else None,
+        )
         found = check_joints(track, self._robot)
         return Verdict(found.failures, (*found.notes, *colour_notes(self._colours)))
 
