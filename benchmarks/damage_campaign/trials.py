@@ -219,12 +219,15 @@ def _import_all(modules: Sequence[str]) -> None:
 def _in_a_fork(call: Callable[[], int], place: Path) -> tuple[str, str]:
     """What a call printed, and how it failed; '' where it returned."""
     printed = place / 'printed.txt'
-    before_kib = _resident_kib()
+    told, tell = os.pipe()
     child = os.fork()
     if child == 0:
         code = _ENDED_BY_AN_EXCEPTION
-        faulthandler.disable()  # it prints where no one looks
         try:
+            # What this process has in memory, but for what only maps a file.
+            os.write(tell, b'%d\n' % _resident_kib())
+            faulthandler.disable()  # it prints where no one looks
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             with quiet(printed):
                 try:
                     code = call()
@@ -234,6 +237,9 @@ def _in_a_fork(call: Callable[[], int], place: Path) -> tuple[str, str]:
                     traceback.print_exc()
         finally:
             os._exit(code)
+    os.close(tell)
+    with open(told) as pipe:
+        before_kib = int(pipe.readline() or 0)
     start_s = time.monotonic()
     hangs = False
     while True:
@@ -252,7 +258,6 @@ def _in_a_fork(call: Callable[[], int], place: Path) -> tuple[str, str]:
         return f'signal {os.WTERMSIG(status)}; {words}', CRASH
     if os.WEXITSTATUS(status) == _ENDED_BY_AN_EXCEPTION or 'Traceback (most' in words:
         return words, TRACEBACK
-    # A forked process begins with what this one had in memory.
     grown_kib = usage.ru_maxrss - before_kib
     return words, MEMORY if grown_kib > MOST_KIB - START_KIB else ''
 
