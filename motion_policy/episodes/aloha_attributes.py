@@ -47,6 +47,7 @@ def read_attributes(file: HdfFile) -> AlohaAttributes:
         EpisodeError: they give two rates.
     """
     left_out: list[str] = []
+    unknown: list[str] = []
     found: dict[str, Any] = {}
     for name in file.attribute_names():
         plain = name.lower()
@@ -54,7 +55,7 @@ def read_attributes(file: HdfFile) -> AlohaAttributes:
             continue
         kind = _KINDS.get(plain)
         if kind is None:
-            left_out.append(f'attribute {shown(name)}')
+            unknown.append(shown(name))
             continue
         try:
             value = file.attribute(name, kind)
@@ -76,6 +77,8 @@ def read_attributes(file: HdfFile) -> AlohaAttributes:
                 f"{shown(file.path)}: attribute '{by}' gives {rate:g} Hz, '{name}' {value:g} Hz, "
                 'expected one rate'
             )
+    if unknown:
+        left_out.append(f'attribute {", ".join(unknown)}')
     tasks = [found[name] for each in TASKS for name in found if name.lower() == each]
     named = {name.lower(): value for name, value in found.items()}
     return AlohaAttributes(

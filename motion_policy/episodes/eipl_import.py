@@ -236,9 +236,9 @@ class _Import:
             padding += len(values) - rows
             created_ns = recording.source.stat().st_mtime_ns
             observations = self._observations(values[:rows], images)
-            episodes.append(
-                self.new.write(folder, recording.source, observations, created_ns=created_ns)
-            )
+            episode = '' if recording.episode is None else f': episode {recording.episode}'
+            named = f'{recording.source}{episode}'
+            episodes.append(self.new.write(folder, named, observations, created_ns=created_ns))
         if padding:
             self.note(
                 f'{part.source}: left out {padding} rows at the end of {padded} of '

@@ -107,9 +107,10 @@ def import_lerobot(
         for each in data.episodes:
             rows = _rows(data, each, chosen, columns)
             what = task or _task(data, each, note)
+            named = f'{each.data}: episode {each.number}'
             times_s = data.times(each)
             if data.on_grid(times_s):
-                path = new.write(Path(out_dir), each.data, rows, task=what)
+                path = new.write(Path(out_dir), named, rows, task=what)
                 pairs.append((path, each.data))
                 continue
             note(_resampled_said(data, each, times_s))
@@ -120,7 +121,7 @@ def import_lerobot(
                     note(f'{data.path}: episode {each.number}: {_left_out(some)}')
                     continue
                 sampled = _resampled(each, times_there_s, recorded, some)
-                path = new.write_sampled(Path(out_dir), each.data, sampled, task=what)
+                path = new.write_sampled(Path(out_dir), named, sampled, task=what)
                 pairs.append((path, each.data))
         if not pairs:
             raise EpisodeError(

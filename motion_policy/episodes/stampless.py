@@ -85,11 +85,12 @@ class StamplessEpisodes:
         remove_empty(self._made_folders)
 
     def write(
-        self, folder: Path, source: Path, rows: Iterable[Observation], **options: Any
+        self, folder: Path, source: object, rows: Iterable[Observation], **options: Any
     ) -> Path:
         """Write one episode under the next free number in `folder`; return its path.
 
-        `options` are those of `EpisodeWriter`, and `success`: how it was judged.
+        `source` is named in errors and notes; `options` are those of `EpisodeWriter`, and
+        `success`: how it was judged.
 
         Raises:
             EpisodeError: it cannot be written, or joints of `source` move as no arm's do, or are
@@ -101,7 +102,7 @@ class StamplessEpisodes:
     def write_sampled(
         self,
         folder: Path,
-        source: Path,
+        source: object,
         rows: Iterable[tuple[Row, Observation]],
         **options: Any,
     ) -> Path:
@@ -129,7 +130,7 @@ class StamplessEpisodes:
         self._made_folders = (*writer.made_folders, *self._made_folders)
         return path
 
-    def _judge(self, source: Path, verdict: Verdict) -> None:
+    def _judge(self, source: object, verdict: Verdict) -> None:
         for failure in verdict.failures:
             if not (self._any_place if failure.kind == 'far' else self._any_speed):
                 raise EpisodeError(f'{source}: {failure} --any-speed takes it')
