@@ -25,9 +25,6 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-# The parts of this benchmark lie in a folder beside it, which is no installed package.
-sys.path.insert(0, str(Path(__file__).parent))
-
 import numpy as np
 from control_path import figures
 from control_path.driving import Run, measure_ours

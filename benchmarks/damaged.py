@@ -17,9 +17,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-# The parts of this benchmark lie in a folder beside it, which is no installed package.
-sys.path.insert(0, str(Path(__file__).parent))
-
 from damage_campaign.reader import Reader
 from damage_campaign.readers import READERS
 from damage_campaign.trials import CHANGED, FAILURES, OUTCOMES, Campaign, Trial, all_readers, table

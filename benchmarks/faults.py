@@ -15,9 +15,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-# The parts of this benchmark lie in folders beside it, which are no installed packages.
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fault_campaign.campaign import injections_in_full, run_section, sections_of
 from fault_campaign.catalogue import FAULTS
 from fault_campaign.setups import Where

@@ -12,9 +12,6 @@ import sys
 import time
 from pathlib import Path
 
-# The parts of this benchmark lie in a folder beside it, which is no installed package.
-sys.path.insert(0, str(Path(__file__).parent))
-
 import numpy as np
 from guard_campaign import cost
 

@@ -29,12 +29,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-
-from motion_policy.cli.main import main
-from motion_policy.cli.measurement import (
-    GPU,
-    Line,
-    Measurement,
+from measuring.timing import (
     collector_off,
     gpu_clock_ns,
     interleaved_ms,
@@ -43,8 +38,11 @@ from motion_policy.cli.measurement import (
     random_policy,
     threads,
 )
-from motion_policy.cli.plain_act import PlainACT
-from motion_policy.cli.turns import TurnProcess, serve_turns, turns_wanted
+from measuring.turns import TurnProcess, serve_turns, turns_wanted
+from reference.plain_act import PlainACT
+
+from motion_policy.cli.main import main
+from motion_policy.cli.measurement import GPU, Line, Measurement
 from motion_policy.policies.act.act import ACTPolicy
 from motion_policy.policies.backends.graph import random_observation
 from motion_policy.policies.backends.selection import BackEndChoice, Checks, chosen, use_back_end

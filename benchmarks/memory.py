@@ -12,9 +12,6 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-# The parts of this benchmark lie in a folder beside it, which is no installed package.
-sys.path.insert(0, str(Path(__file__).parent))
-
 import numpy as np
 from control_path.full_size import FULL_SIZE, Size, save_act
 from control_path.rig import NAMESPACE, Rig

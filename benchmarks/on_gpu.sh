@@ -27,8 +27,9 @@
 # --dry-run does all stages on the CPU in tiny sizes, in about two minutes.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
+paths=$root:$root/benchmarks
+export PYTHONPATH=$paths${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
 if [ -z "${PYTHON:-}" ] && [ -f "$root/.venv/set-up" ]; then
-    exec "$root/scripts/run.sh" env PYTHONPATH="$root" python "$root/benchmarks/gpu_day/day.py" "$@"
+    exec "$root/scripts/run.sh" env PYTHONPATH="$paths" python "$root/benchmarks/gpu_day/day.py" "$@"
 fi
 exec "${PYTHON:-python3}" "$root/benchmarks/gpu_day/day.py" "$@"

@@ -19,17 +19,11 @@ from functools import partial
 from typing import Any, cast
 
 import torch
+from measuring.timing import gpu_clock_ns, interleaved_ms, threads
 from torch import Tensor, nn
 
 from motion_policy.cli.main import main
-from motion_policy.cli.measurement import (
-    GPU,
-    Line,
-    Measurement,
-    gpu_clock_ns,
-    interleaved_ms,
-    threads,
-)
+from motion_policy.cli.measurement import GPU, Line, Measurement
 from motion_policy.policies import PolicySpec, make_model
 from motion_policy.policies.cpu.allocator import keep_freed_memory
 from motion_policy.policies.cpu.layers import Convolutions

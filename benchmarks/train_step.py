@@ -26,14 +26,7 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
-from motion_policy.cli.act_steps import act_batch, act_policy, our_act_step, plain_act_step
-from motion_policy.cli.main import main
-from motion_policy.cli.measurement import (
-    GPU,
-    Line,
-    Measurement,
+from measuring.timing import (
     gpu_clock_ns,
     interleaved_ms,
     measured,
@@ -41,7 +34,12 @@ from motion_policy.cli.measurement import (
     random_policy,
     threads,
 )
-from motion_policy.cli.turns import TurnProcess, serve_turns, turns_wanted
+from measuring.turns import TurnProcess, serve_turns, turns_wanted
+from reference.act_steps import act_batch, act_policy, our_act_step, plain_act_step
+from torch import Tensor, nn
+
+from motion_policy.cli.main import main
+from motion_policy.cli.measurement import GPU, Line, Measurement
 from motion_policy.policies.cpu.allocator import keep_freed_memory
 from motion_policy.policies.recurrent.base import RecurrentNetwork, RecurrentPolicy, State
 from motion_policy.policies.recurrent.cae_rnn import CAERNNConfig, SequenceModel

@@ -16,17 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from measuring.timing import interleaved_ms, plain_network, random_policy
 from pretended_gpu import GPU, on_gpu
+from reference.act_steps import act_batch, act_policy, our_act_step, plain_act_step
 
-from motion_policy.cli.act_steps import act_batch, act_policy, our_act_step, plain_act_step
 from motion_policy.cli.bench import benchmark_files
 from motion_policy.cli.main import main
-from motion_policy.cli.measurement import (
-    Measurement,
-    interleaved_ms,
-    plain_network,
-    random_policy,
-)
+from motion_policy.cli.measurement import Measurement
 from motion_policy.policies.cpu.layers import Convolutions, UpConvolution
 from motion_policy.robot import load_robot_spec
 from motion_policy.share import share_dir
@@ -136,7 +132,7 @@ def test_train_step_compares_the_same_loss_of_act() -> None:
 def test_the_steps_of_act_compute_where_the_policy_is(
     step: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    where = 'motion_policy.cli.act_steps._update'
+    where = 'reference.act_steps._update'
     monkeypatch.setattr(where, lambda optimizer, loss: loss.device.type)
     policy = act_policy((32, 64), **SMALL_ACT)
     batch = act_batch(policy, 2)

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import torch
 from policy_examples import FAMILIES, family, random_observation, small_policy, small_robot
+from reference.plain_act import PlainACT
 from torch import Tensor
 
-from motion_policy.cli.plain_act import PlainACT
 from motion_policy.errors import UserError
 from motion_policy.policies import Policy, save_policy
 from motion_policy.policies.act.act import ACTPolicy

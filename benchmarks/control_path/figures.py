@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from measuring.timing import collector_off
 
-from motion_policy.cli.measurement import collector_off
 from motion_policy.nodes.realtime import RealTime, prepare_tick_thread
 
 Float64Array = npt.NDArray[np.float64]

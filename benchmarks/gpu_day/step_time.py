@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 from plan import CONFIG, TINY_ACT
+from reference.act_steps import act_batch, act_policy, our_act_step
 
-from motion_policy.cli.act_steps import act_batch, act_policy, our_act_step
 from motion_policy.training import load_train_config
 
 WARM_UP, STEPS = 4, 15

@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import sys
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -143,6 +144,9 @@ def _load(name: str, path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f'motion_policy_benchmark_{name}', path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    # What benchmarks are made of lies in folders beside them, which are no installed packages.
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
     spec.loader.exec_module(module)
     return module
 

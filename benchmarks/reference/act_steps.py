@@ -13,7 +13,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from motion_policy.cli.plain_act import PlainACT
 from motion_policy.policies import PolicySpec
 from motion_policy.policies.act.act import ACTPolicy
 from motion_policy.policies.normalisation import Normalisation, Spread
@@ -24,6 +23,7 @@ from motion_policy.training.chunks import ChunkBatch
 from motion_policy.training.config import AugmentationConfig
 from motion_policy.training.moment_augmentation import MomentAugmentation
 from motion_policy.training.optimiser import FUSED_EVERYWHERE
+from reference.plain_act import PlainACT
 
 SIZE = (480, 640)
 RATE, WEIGHT_DECAY, KL_WEIGHT = 1e-5, 1e-4, 10.0
