@@ -185,7 +185,7 @@ def test_images_without_colours_are_told_wherever_they_come_from(
     for line, count in (
         (lines[0], rows),
         (lines[1], rows),
-        ('\n'.join(summary['odd']), min(rows, 8)),
+        ('\n'.join(summary['odd']), min(rows, 3)),
     ):
         told = (
             f"camera 'top': images have no colours in {count} of {count} rows, the first is row 0"
@@ -432,8 +432,16 @@ def test_check_prints_notes_and_is_content(tmp_path: Path, capsys: Capture) -> N
     assert 'no colours' in capsys.readouterr().out
 
 
-def unreported(row: int, first: int, last: int) -> bool:
-    return first <= row < last
+def test_inspect_shows_an_episode_of_which_an_image_is_damaged(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    path = recordings.write_episode(tmp_path / 'episode_000000.hdf5', 10)
+    with h5py.File(path, 'r+') as file:
+        file['observations/images/top'][9] = 0
+    *_, line = episode_summary(path)['odd']
+    assert line == "camera 'top', row 9: is no JPEG image"
+    assert main(['inspect', str(path)]) == 0
+    assert line in ' '.join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(

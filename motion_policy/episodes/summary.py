@@ -14,6 +14,7 @@ import numpy as np
 from motion_policy.episodes.bags import bag_time_steps, bag_topics, read_raw
 from motion_policy.episodes.check import joint_verdict
 from motion_policy.episodes.colours import ColourCount
+from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.reader import EpisodeReader
 from motion_policy.episodes.row_checks import colour_notes
 from motion_policy.robot import StreamSpec
@@ -21,7 +22,6 @@ from motion_policy.robot.spec import NANOSECONDS_PER_S
 from motion_policy.streams import Sample, Sampler, StreamCounters
 
 NANOSECONDS_PER_MS = 1_000_000
-IMAGES_LOOKED_AT = 8  # of each camera
 
 
 def episode_summary(path: str | Path) -> dict[str, Any]:
@@ -92,16 +92,19 @@ def bag_summary(path: str | Path) -> dict[str, Any]:
 
 
 def _odd(episode: EpisodeReader) -> list[str]:
-    """What is odd in the joints, and in some images of each camera."""
-    found = joint_verdict(episode)
+    """What is odd in the joints and in the first, middle and last image of each camera."""
+    lines: list[str] = []
     colours = ColourCount()
-    rows = np.linspace(0, episode.length - 1, IMAGES_LOOKED_AT).astype(int)
-    for row in np.unique(rows).tolist():
-        for camera in episode.cameras:
-            colours.add(camera, row, episode.image(camera, row))
-    failures = [each.in_dataset() for each in found.failures]
-    notes = (*found.notes, *colour_notes(colours))
-    return [*failures, *(f"'/{each.dataset}': {each.line}" for each in notes)]
+    try:
+        found = joint_verdict(episode)
+        lines += [each.in_dataset() for each in found.failures]
+        lines += [f"'/{each.dataset}': {each.line}" for each in found.notes]
+        for row in sorted({0, episode.length // 2, episode.length - 1}):
+            for camera in episode.cameras:
+                colours.add(camera, row, episode.image(camera, row))
+    except EpisodeError as error:
+        lines.append(str(error).removeprefix(f'{episode.path}: '))
+    return [*lines, *(f"'/{each.dataset}': {each.line}" for each in colour_notes(colours))]
 
 
 def _stream_summary(episode: EpisodeReader, stream: StreamSpec) -> dict[str, Any]:
