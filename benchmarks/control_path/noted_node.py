@@ -138,7 +138,7 @@ def main(args: Sequence[str] | None = None) -> int:
     policy_setup.PolicyRunner = NotedRunner  # type: ignore[misc]
     policy_node.InferenceProcess = NotedProcess  # type: ignore[misc]
     keep_freed_memory()
-    return run_node(NotedPolicyNode, args)
+    return run_node(NotedPolicyNode, args, images='in')
 
 
 if __name__ == '__main__':

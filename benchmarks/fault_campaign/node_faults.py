@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -20,6 +20,7 @@ from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from std_msgs.msg import Float64
 
+from fault_campaign.bystanders import LISTEN, VIEW, Bystander
 from fault_campaign.camera_faults import STALE_TOP, camera
 from fault_campaign.fault import HOLDS_S, Evidence, Fault, Inject, disables
 from fault_campaign.policy_with_faults import TICK_ENDS, TICK_RAISES
@@ -33,6 +34,10 @@ TOGGLES = 24
 RESETS = 20
 STEP_PATIENCE_S = 5.0
 BUSY_S, BUSY_PROCESSES = 1.0, 4
+VIEWERS, VIEWED = 3, ('sensor_msgs/msg/Image', 'policy_node/attention')
+DIAGNOSTICS, DIAGNOSTICS_PERIOD_S = ('diagnostic_msgs/msg/DiagnosticArray', '/diagnostics'), 1.0
+BYSTANDER_PATIENCE_S = 15.0
+WATCHED_S, HELD_UP_S = 5.0, 2.0  # of a busy machine; shared memory held commands up for 5 s
 PIPE_BYTES = 4096
 # Settings that make no sense, or cannot change while the arm moves.
 NONSENSE: tuple[tuple[str, object], ...] = (
@@ -93,6 +98,55 @@ def _busy(rig: Rig, _rng: np.random.Generator) -> Evidence:
             other.kill()
             other.wait()
     return Evidence(begin_ns, begin_ns, time.time_ns())
+
+
+def _viewers(end: Callable[[Bystander], None]) -> Inject:
+    """Who looks at what the node shows is stopped while it takes a picture, and maybe killed."""
+
+    def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
+        command = rig.scene.robot.joints.command[0]
+        controller = Bystander(LISTEN, command.type, command.topic, *DIAGNOSTICS)
+        viewers = [Bystander(VIEW, *VIEWED) for _ in range(VIEWERS)]
+        everybody = [controller, *viewers]
+        try:
+            there = _all_there(rig, everybody)
+            begin_ns = time.time_ns()
+            if not there:
+                return Evidence(begin_ns, None, begin_ns, 'somebody sees nothing of the node')
+            controller.read()
+            _waits(rig, controller)  # what was before is no matter
+            held = all([viewer.stop() for viewer in viewers])
+            for viewer in viewers:
+                end(viewer)
+            rig.spin(WATCHED_S)
+            waits_s = _waits(rig, controller)
+        finally:
+            for bystander in everybody:
+                bystander.kill()
+        # An arm that the busy machine disabled gets no commands, but its node still speaks.
+        speaks = 'disabled' in rig.journal.states_since(begin_ns)
+        late_s = waits_s[1] - DIAGNOSTICS_PERIOD_S if speaks else waits_s[0]
+        problem = f'held up for {late_s:.1f} s' if late_s > HELD_UP_S else ''
+        return Evidence(
+            begin_ns, None, time.time_ns(), problem if held else 'a viewer has no lock to hold'
+        )
+
+    return inject
+
+
+def _all_there(rig: Rig, everybody: Sequence[Bystander]) -> bool:
+    """Wait until each has seen a message; an arm that was disabled meanwhile is enabled again."""
+    for _ in range(2):
+        if rig.spin_until(lambda: all(b.answered() for b in everybody), BYSTANDER_PATIENCE_S):
+            return True
+        rig.get_moving()
+    return False
+
+
+def _waits(rig: Rig, controller: Bystander) -> list[float]:
+    controller.ask()
+    rig.spin_until(controller.answered, BYSTANDER_PATIENCE_S)
+    return [float(word) for word in controller.read().split()]
 
 
 def _full_pipe(rig: Rig, rng: np.random.Generator) -> Evidence:
@@ -246,6 +300,10 @@ NODE_FAULTS = (
     Fault(
         'node: stdout is a full pipe', 'node', 'hold', STALE_TOP, _full_pipe, 'operator', every=5,
     ),
+    Fault(
+        'viewers: stopped', 'node', 'go on', '', _viewers(lambda viewer: None), 'either', every=2,
+    ),
+    Fault('viewers: killed', 'node', 'go on', '', _viewers(Bystander.kill), 'either', every=2),
     disables(
         'node: a tick raises', 'node', r'(brake|disabled): defect: ',
         _tick(TICK_RAISES, 60_000_000),

@@ -250,4 +250,4 @@ def _step(kind: str, number: int, work: Callable[[], tuple[Chunk, Any]]) -> tupl
 
 
 if __name__ == '__main__':
-    raise SystemExit(run_node(FaultyPolicyNode))
+    raise SystemExit(run_node(FaultyPolicyNode, images='in'))

@@ -37,6 +37,7 @@ from fault_campaign.scene import TabletopOnWire
 from fault_campaign.setups import Setup
 from fault_campaign.switches import Switches
 from motion_policy.cli.processes import NodeProcesses
+from motion_policy.nodes.transports import transports
 
 STATE_LINE = re.compile(r'(disabled|ramp|run|hold|brake): ')
 PATIENCE_S = 20.0  # of the operator, on a busy machine
@@ -164,9 +165,10 @@ class Rig:
         self._served = False
         self.process: subprocess.Popen[bytes] | None = None
         self.context = rclpy.Context()
-        rclpy.init(context=self.context)
-        self._executor = SingleThreadedExecutor(context=self.context)
-        self.node = self.new_node('fault_bench')
+        with transports('none'):  # so that stopped viewers hold up nobody but the node
+            rclpy.init(context=self.context)
+            self._executor = SingleThreadedExecutor(context=self.context)
+            self.node = self.new_node('fault_bench')
         self.spy = self.new_node('fault_spy')
         prepared = setup.prepare(processes.log_dir)
         self._parameters, camera, self.policy_period_ns = prepared

@@ -37,3 +37,9 @@ def middleware_profile() -> dict[str, str]:
     if any(os.environ.get(name) for name in PROFILE_VARIABLES):
         return {}
     return dict([profile_setting()])
+
+
+def profile_is_ours() -> bool:
+    """Whether the user has no profile, or the one that our launch files set."""
+    named = {value for name in PROFILE_VARIABLES if (value := os.environ.get(name))}
+    return named <= {profile_setting()[1]}

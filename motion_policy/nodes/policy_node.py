@@ -459,7 +459,7 @@ def _attention_of(camera: str, extras: Mapping[str, Any]) -> bool:
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node; see `ros2 param describe` for its parameters."""
     keep_freed_memory()  # or every picture costs twice its time
-    return run_node(PolicyNode, args)
+    return run_node(PolicyNode, args, images='in')
 
 
 if __name__ == '__main__':

@@ -218,7 +218,7 @@ class RecorderNode(Node):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node; see `ros2 param describe` for its parameters."""
-    return run_node(RecorderNode, args)
+    return run_node(RecorderNode, args, images='in')
 
 
 if __name__ == '__main__':

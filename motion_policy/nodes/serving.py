@@ -21,6 +21,7 @@ from rclpy.node import Node
 from rclpy.timer import Timer
 
 from motion_policy.nodes.bad_messages import BadMessages
+from motion_policy.nodes.transports import subscriptions_of_images
 
 REST_PERIOD_S = 0.05  # how soon a service is served, a timer called, a signal noticed
 
@@ -135,7 +136,8 @@ class MessagesFirst(Unendable):
 
     def _serve_messages(self, timeout_s: float) -> None:
         with ExitStack() as held:
-            subscriptions = [s for s in self._node.subscriptions if _usable(s, held)]
+            there = (*self._node.subscriptions, *subscriptions_of_images())
+            subscriptions = [s for s in there if _usable(s, held)]
             if not subscriptions:
                 time.sleep(timeout_s)
                 return

@@ -28,23 +28,31 @@ from motion_policy.inference.child_process import ENDING_SIGNALS, OF_TERMINALS
 from motion_policy.nodes.log_output import patient_output
 from motion_policy.nodes.parameters import declare, parameter, unknown_parameters
 from motion_policy.nodes.serving import Stop, spin_until_stopped
+from motion_policy.nodes.transports import Images, receiver_of_images, transports
 
 __all__ = ['declare', 'parameter', 'run_node']
 
 SOURCES = re.compile(r' ?, at /\S+:\d+')  # of rcl, where it gave up
 
 
-def run_node(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int:
+def run_node(
+    make_node: Callable[[], Node],
+    args: Sequence[str] | None = None,
+    *,
+    images: Images = 'none',
+) -> int:
     """Run one node until a signal ends it; the body of every `main()` here.
 
     A node with a loop of its own has `spin(stop)`. Its `prepare_thread()`, where it has one, is
     called in the thread that serves its callbacks; its `close()` while its publishers still work.
+    `images` says whether raw ones come in, or go out.
     Returns the exit code: 0, 1 after a defect, or 2 after a user's mistake, which is told in one
     line.
     """
     with patient_output():
         try:
-            _run(make_node, args)
+            with transports(images, args):
+                _run(make_node, args, images)
             code = 0
         except UserError as error:
             _tell(f'error: {error}')
@@ -64,7 +72,7 @@ def _tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def _run(make_node: Callable[[], Node], args: Sequence[str] | None) -> None:
+def _run(make_node: Callable[[], Node], args: Sequence[str] | None, images: Images) -> None:
     stop = Stop()
     _heed_signals(stop)
     _init(args)
@@ -73,6 +81,8 @@ def _run(make_node: Callable[[], Node], args: Sequence[str] | None) -> None:
         node = make_node()
         for line in unknown_parameters(node):
             node.get_logger().warning(line)
+        if images == 'in':
+            receiver_of_images(node)  # or its threads would come after their preparation
         prepare_thread = getattr(node, 'prepare_thread', None)
         if prepare_thread is not None:
             prepare_thread()

@@ -262,7 +262,7 @@ class SimNode(Node):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node; see `ros2 param describe` for its parameters."""
-    return run_node(SimNode, args)
+    return run_node(SimNode, args, images='out')
 
 
 if __name__ == '__main__':

@@ -23,6 +23,7 @@ from sensor_msgs.msg import Image
 
 from motion_policy.errors import UserError
 from motion_policy.nodes.bad_messages import BadMessages
+from motion_policy.nodes.transports import subscribe_to_images
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.spec import COMPRESSED_IMAGE, IMAGE, StreamSpec
 from motion_policy.streams import Row, Sample, StreamCounters
@@ -166,13 +167,15 @@ class StreamSubscriptions:
             for name, stream in self.streams.items()
         }
 
-    def _subscribe(self, stream: StreamSpec, qos: QoSProfile, **options: Any) -> Any:
-        return self._node.create_subscription(
+    def _subscribe(self, stream: StreamSpec, qos: QoSProfile, **options: Any) -> tuple[Node, Any]:
+        """The subscription, and the node that has it."""
+        subscribe = subscribe_to_images if stream.role == 'camera' else _subscribe_here
+        return subscribe(
+            self._node,
             message_class(stream.type),
             stream.topic,
             self._store_in(stream),
             qos,
-            raw=True,  # so that a damaged one is ours to count
             **options,
         )
 
@@ -237,14 +240,14 @@ class StreamSubscriptions:
 
     def _match_offers(self, name: str, stream: StreamSpec) -> None:
         """Subscribe as best effort where a publisher offers no more: it is not heard otherwise."""
-        subscription = self._subscriptions.get(name)
+        receiver, subscription = self._subscriptions.get(name, (self._node, None))
         if subscription is None or _is_best_effort(subscription):
             return
         topic = self._node.resolve_topic_name(stream.topic)
         if any(map(_is_best_effort, self._node.get_publishers_info_by_topic(topic))):
             qos = copy.copy(subscription.qos_profile)
             qos.reliability = QoSReliabilityPolicy.BEST_EFFORT
-            self._node.destroy_subscription(subscription)
+            receiver.destroy_subscription(subscription)
             self._subscriptions[name] = self._subscribe(stream, qos)
             self._node.get_logger().warning(
                 f"stream '{name}' on topic {topic}: a publisher offers best effort only: "
@@ -266,9 +269,16 @@ class StreamSubscriptions:
 
     def destroy(self) -> None:
         """Remove the subscriptions from the node."""
-        for subscription in self._subscriptions.values():
-            self._node.destroy_subscription(subscription)
+        for receiver, subscription in self._subscriptions.values():
+            receiver.destroy_subscription(subscription)
         self._subscriptions = {}
+
+
+def _subscribe_here(
+    node: Node, message_type: Any, topic: str, callback: Any, qos: QoSProfile, **options: Any
+) -> tuple[Node, Any]:
+    # Serialized, so that a damaged one is ours to count.
+    return node, node.create_subscription(message_type, topic, callback, qos, raw=True, **options)
 
 
 def _is_best_effort(endpoint: Any) -> bool:
