@@ -25,7 +25,7 @@ import rclpy
 from rclpy.node import Node
 
 from fault_campaign.held_ports import hold_ports
-from motion_policy.nodes.environment import PROFILE_VARIABLES
+from motion_policy.inference.environment import PROFILE_VARIABLES
 from motion_policy.nodes.transports import transports
 
 VIEW, LISTEN = 'view', 'listen'

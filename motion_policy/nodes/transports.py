@@ -28,7 +28,8 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
-from motion_policy.nodes.environment import profile_is_ours, profile_setting
+from motion_policy.inference.environment import profile_is_ours, profile_setting
+from motion_policy.share import share_dir
 
 Images = Literal['in', 'out', 'none']
 
@@ -38,31 +39,7 @@ RANGE, LOCAL_ONLY, PEERS = (
     'ROS_LOCALHOST_ONLY',
     'ROS_STATIC_PEERS',
 )
-LOOPBACK = '127.0.0.1'
-MOST_PROCESSES = 32  # of a host that are found without multicast; as many as in rmw_fastrtps
-
-# Builtin transports, which the variable names, come on top of this one. Alone they serve a process
-# whose first participant was made without this profile, which is read only once.
-_PROFILE = """<?xml version="1.0" encoding="UTF-8" ?>
-<dds xmlns="http://www.eprosima.com"><profiles>
-  <transport_descriptors><transport_descriptor>
-    <transport_id>motion_policy_udp</transport_id>
-    <type>UDPv4</type>
-    <maxInitialPeersRange>{processes}</maxInitialPeersRange>
-  </transport_descriptor></transport_descriptors>
-  <participant profile_name="motion_policy" is_default_profile="true"><rtps>
-    {discovery}
-    <userTransports><transport_id>motion_policy_udp</transport_id></userTransports>
-    <useBuiltinTransports>true</useBuiltinTransports>
-  </rtps></participant>
-</profiles></dds>
-"""
-# What ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST means, without the shared memory that it brings.
-_LOCAL_DISCOVERY = """<builtin>
-      <metatrafficUnicastLocatorList><locator><udpv4/></locator></metatrafficUnicastLocatorList>
-      <initialPeersList>{peers}</initialPeersList>
-    </builtin>"""
-_PEER = '<locator><udpv4><address>{}</address></udpv4></locator>'
+PEER = '<locator><udpv4><address>{}</address></udpv4></locator>'
 
 
 class ImageIntake:
@@ -127,15 +104,13 @@ def transports(images: Images, args: Sequence[str] | None = None) -> Iterator[No
             yield
         else:
             local = _only_this_host()
-            profile = stack.enter_context(NamedTemporaryFile('w', suffix='.xml'))
-            profile.write(profile_by_udp(local))
-            profile.flush()
+            profile = stack.enter_context(_profile_by_udp(local))
             intake = ImageIntake(
                 args, {name: os.environ.get(name) for name in (RANGE, LOCAL_ONLY)}
                 | {BUILTIN_TRANSPORTS: 'DEFAULT'},
             )  # fmt: skip
             variables: dict[str, str | None] = {
-                profile_setting()[0]: profile.name,
+                profile_setting()[0]: profile,
                 BUILTIN_TRANSPORTS: 'UDPv4',
             }
             if local:
@@ -148,12 +123,24 @@ def transports(images: Images, args: Sequence[str] | None = None) -> Iterator[No
             yield
 
 
-def profile_by_udp(local: bool) -> str:
-    """The Fast DDS profile of participants without shared memory; `local`: on this host only."""
-    peers = [LOOPBACK, *filter(None, os.environ.get(PEERS, '').split(';'))]
-    text = ''.join(_PEER.format(escape(peer.strip())) for peer in peers)
-    discovery = _LOCAL_DISCOVERY.format(peers=text) if local else ''
-    return _PROFILE.format(processes=MOST_PROCESSES, discovery=discovery)
+@contextmanager
+def _profile_by_udp(local: bool) -> Iterator[str]:
+    """Return a profile without shared memory; `local`: on this host, and with named peers, only.
+
+    Builtin transports come on top. Alone they serve a process whose first participant was made
+    without the profile, which is read only once.
+    """
+    path = share_dir() / 'config' / f'fastdds_udp{"_localhost" if local else ""}.xml'
+    peers = [peer.strip() for peer in os.environ.get(PEERS, '').split(';') if peer.strip()]
+    if not local or not peers:
+        yield str(path)
+        return
+    here = PEER.format('127.0.0.1')
+    others = ''.join(PEER.format(escape(peer)) for peer in peers)
+    with NamedTemporaryFile('w', suffix='.xml') as file:
+        file.write(path.read_text(encoding='utf-8').replace(here, here + others))
+        file.flush()
+        yield file.name
 
 
 def receiver_of_images(node: Node) -> Node:
