@@ -7,6 +7,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,48 @@ def datasets(path: Path) -> dict[str, np.ndarray]:
             lambda name, item: found.update({name: item[()]}) if hasattr(item, 'shape') else None
         )
     return found
+
+
+def test_what_is_odd_costs_no_row_and_is_told_at_the_stop(arm: Arm, tmp_path: Path) -> None:
+    """A grey camera, efforts that come late, and a leader that jumps out of nowhere and back."""
+    in_colour, told_joints = arm.image, arm.joints
+
+    def grey() -> Image:
+        message = in_colour()
+        green = np.frombuffer(message.data, np.uint8).reshape(-1, 3)[:, 1].tobytes()
+        message.encoding, message.step, message.data = 'mono8', message.width, array('B', green)
+        return message
+
+    since = [10**9]
+
+    def late(name: str) -> JointState:
+        message = told_joints(name)
+        spoken = arm.tick - since[0]
+        if name == 'state' and spoken < 40:
+            message.effort = array('d')
+        if name == 'leader' and 180 <= spoken < 182:
+            message.position = array('d', [value + 2.0 for value in message.position])
+        return message
+
+    arm.image, arm.joints = grey, late
+    since[0] = arm.tick + 40  # no effort before
+    add_recorder(arm, tmp_path)
+    assert arm.call('start').success
+    since[0] = arm.tick
+    arm.run(250)
+    response = arm.call('stop')
+    assert response.success, response.message
+    (path,) = tmp_path.glob('*.hdf5')
+    with EpisodeReader(path) as episode:
+        rows = episode.length
+        assert episode.effort is None and rows > 100
+    assert f"camera 'top': images have no colours in {rows} of {rows} rows" in response.message
+    assert "'/observations/effort' is left out: not reported in" in response.message
+    assert 'the first is row 0' in response.message
+    problems = check_episode(path)
+    # The jump may fall between two rows of a busy machine.
+    assert all("'/action' row" in problem and 'and back within' in problem for problem in problems)
+    assert all(problem.partition(': ')[2] in response.message for problem in problems)
 
 
 def test_rows_are_those_that_a_bag_of_the_same_messages_gives(arm: Arm, tmp_path: Path) -> None:

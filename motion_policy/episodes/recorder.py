@@ -285,10 +285,10 @@ class _Writing:
                 self._writer.discard()
             else:
                 self._writer.close()
-                self._odd = self._writer.left_out
-                if not self._error:  # which tells of one already
-                    self._odd += map(str, checks.verdict().failures)
-                self._odd += map(str, checks.verdict().notes)
+                verdict = checks.verdict()
+                # An error tells of one already.
+                failures = () if self._error else verdict.failures
+                self._odd = [*map(str, failures), *self._writer.left_out, *map(str, verdict.notes)]
 
     @contextmanager
     def _errors_noted(self) -> Iterator[None]:
