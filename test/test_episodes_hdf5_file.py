@@ -239,6 +239,43 @@ def test_a_program_may_end_with_a_file_open(tmp_path: Path, opened: str) -> None
     assert (done.returncode, done.stderr) == (0, '')
 
 
+def test_a_file_that_cannot_be_closed_keeps_no_other_from_it(tmp_path: Path) -> None:
+    program = """
+import io, sys
+import h5py
+from motion_policy.episodes.hdf5_bytes import closed_at_exit
+
+class Disk(io.BytesIO):
+    full = False
+
+    def write(self, data):
+        if self.full:
+            raise OSError(28, 'No space left on device')
+        return super().write(data)
+
+    def truncate(self, size):
+        if self.full:
+            raise OSError(28, 'No space left on device')
+        return super().truncate(size)
+
+disks = [Disk(), Disk()]
+places = [disks[0], open(sys.argv[1], 'w+b'), disks[1], open(sys.argv[2], 'w+b')]
+files = [closed_at_exit(h5py.File(place, 'w')) for place in places]
+for file in files:
+    file['x'] = 1
+Disk.full = True
+"""
+    paths = [tmp_path / 'a.hdf5', tmp_path / 'b.hdf5']
+    done = subprocess.run(
+        [sys.executable, '-c', program, *map(str, paths)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stderr.count('No space left on device') >= 2
+    for path in paths:
+        with h5py.File(path) as file:
+            assert file['x'][()] == 1
+
+
 @pytest.mark.parametrize('opened', [HdfInput, UnfinishedInput, HdfOutput])
 def test_what_cannot_be_opened_leaves_nothing_to_close(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: Callable[[Path], object]

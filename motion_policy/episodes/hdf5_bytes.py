@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import traceback
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,9 +39,13 @@ def closed_at_exit(file: h5py.File) -> h5py.File:
 
 @atexit.register
 def _close_all() -> None:
+    """Close every file; one that cannot be closed, on a full disk for instance, is told."""
     for file, process in list(_OPEN.items()):
         if process == os.getpid():
-            file.close()
+            try:
+                file.close()
+            except Exception:
+                traceback.print_exc()
 
 
 class HdfBytes:
