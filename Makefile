@@ -6,19 +6,25 @@ RUN := scripts/run.sh
 ARGS ?=
 # One thread per process: the tests start many processes.
 TEST_ENV := OMP_NUM_THREADS=1 ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
+# Test files at once: one more than processors, as tests of nodes wait; JOBS=0 is one process.
+JOBS ?= $(shell nproc | awk '{ print $$1 < 7 ? $$1 + 1 : 8 }')
+PYTEST = $(TEST_ENV) ROS_DOMAIN_ID=$$(shuf -i 1-101 -n 1) $(RUN) python -m pytest -p no:randomly \
+	-n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test setup teach train evaluate lint bench docs lock clean
+.PHONY: help demo test test-fast setup teach train evaluate lint bench docs lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 demo: setup ## watch the shipped policy grasp in simulation; writes demo.mp4
 	@$(RUN) motion-policy demo $(ARGS)
 
 test: lint ## check everything
-	@$(TEST_ENV) ROS_DOMAIN_ID=$$(shuf -i 1-101 -n 1) \
-		$(RUN) python -m pytest -p no:randomly -rs $(ARGS)
+	@$(PYTEST) -rs $(ARGS)
+
+test-fast: setup ## check in a minute what needs no ROS 2, no training and no process
+	@$(PYTEST) -q -m 'not slow and not ros and not package' $(ARGS)
 
 setup: ## make .venv and install; at once when it is done already
 	@scripts/setup.sh

@@ -32,6 +32,15 @@ def pytest_configure() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs ROS 2, and begin with slow files: the last ones are to end together."""
+    slow = {item.path for item in items if item.get_closest_marker('slow')}
+    for item in items:
+        if 'ros_domain' in getattr(item, 'fixturenames', ()):
+            item.add_marker('ros')
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope='module')
 def ros_domain() -> Iterator[int]:
     """Give this test module a ROS domain that no other run and no command beside it uses.

@@ -27,6 +27,8 @@ from motion_policy.policies.cpu.layers import Convolutions, UpConvolution
 from motion_policy.robot import load_robot_spec
 from motion_policy.share import share_dir
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 SMALL_ACT = {
     'chunk': 5, 'hidden_dim': 16, 'heads': 2, 'feedforward_dim': 24, 'encoder_layers': 1,
@@ -168,6 +170,7 @@ def small_act(module: ModuleType, seconds: float) -> list[Measurement]:
     return measure(module, seconds, Size(48, 64, tuple(hyper.items())))
 
 
+@pytest.mark.ros
 def test_control_measures_ticks_gaps_latency_and_idle_of_real_processes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -192,6 +195,7 @@ def test_control_measures_ticks_gaps_latency_and_idle_of_real_processes(
     assert idle.ours > 0 and 'control_tick' in idle.details['threads']
 
 
+@pytest.mark.ros
 def test_memory_counts_the_node_and_its_inference_process() -> None:
     (result,) = small_act(load('memory'), 2.0)
     program = (

@@ -23,6 +23,8 @@ from damage_campaign.mutations import Mutation
 from damage_campaign.reader import Reader
 from damage_campaign.readers import READERS
 
+pytestmark = pytest.mark.slow
+
 
 def test_no_damaged_input_of_the_sample_does_harm(tmp_path: Path) -> None:
     # A process of its own: forks of one that holds a whole test run would weigh too much.

@@ -27,6 +27,8 @@ from fault_campaign.verdicts import Injection, Section, judge, measurements
 from fault_campaign.wire import CommandLog, Wire
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+pytestmark = [pytest.mark.slow, pytest.mark.ros]
+
 ROBOT = load_robot_spec('tabletop_sim')
 PERIOD_NS = ROBOT.period_ns
 DT = PERIOD_NS * 1e-9

@@ -18,6 +18,8 @@ from motion_policy.policies.video.unrolling import Unrolled, teacher_forced
 from motion_policy.training import frame_loss
 from motion_policy.training.batches import Batch
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 SMALL = {'channels': 4, 'code_dim': 6, 'latent_dim': 4, 'hidden_dim': 8}
 

@@ -19,6 +19,8 @@ from motion_policy.policies import Policy, save_policy
 from motion_policy.policies.backends.runtimes import openvino_core
 from motion_policy.policies.normalisation import resize_images
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 
 

@@ -21,6 +21,8 @@ from motion_policy.evaluation import scenes
 from motion_policy.robot import load_robot_spec
 from motion_policy.simulation import TransferCubeSim
 
+pytestmark = pytest.mark.slow
+
 NAME = 'sim:aloha:transfer_cube'
 PERIOD_S = 0.02
 

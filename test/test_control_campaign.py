@@ -22,6 +22,8 @@ from motion_policy.control import Controller, GuardChain
 from motion_policy.control.motion_limiter import MotionLimiter
 from motion_policy.control.send_times import SendTimes
 
+pytestmark = pytest.mark.slow
+
 LIMITS = Limits(np.array([[-1.0, 1.0]]), np.array([2.0]), np.array([5.0]), 20_000_000)
 
 

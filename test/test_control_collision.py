@@ -16,6 +16,8 @@ from motion_policy.control.collision import CollisionGuard
 from motion_policy.control.lookahead import Lookahead, Plan
 from motion_policy.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 MARGIN = 0.01
 THIN = 0.001  # m
 BETWEEN = 12  # positions between two commands that are looked at

@@ -53,7 +53,9 @@ def test_every_position_is_found_by_another_thread_while_more_are_sent() -> None
     def look() -> None:
         while newest[0] < 20 * KEPT:
             number = newest[0]
-            if number and not sent.is_ours(message(number)):
+            found = not number or sent.is_ours(message(number))
+            # On a busy machine so many may have been sent meanwhile that it is kept no more.
+            if not found and newest[0] + 1 - number < KEPT:
                 lost.append(number)
 
     thread = threading.Thread(target=look)

@@ -15,6 +15,8 @@ from motion_policy.control import GuardChain
 from motion_policy.control.tool_speed import ToolSpeedLimit
 from motion_policy.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 0.25  # m/s, the usual one of reduced mode
 ALLOWED = 1.02
 BETWEEN = 8  # parts of a step that are looked at

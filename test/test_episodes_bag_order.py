@@ -32,6 +32,8 @@ from motion_policy.episodes.recorder import EpisodeRecorder
 from motion_policy.errors import UserError
 from motion_policy.streams import Sample
 
+pytestmark = pytest.mark.slow
+
 ROBOT = recordings.tabletop()
 NAMES = {stream.topic: stream.name for stream in ROBOT.streams()}
 MS = 1_000_000

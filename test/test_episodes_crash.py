@@ -26,6 +26,8 @@ from motion_policy.episodes import (
 )
 from motion_policy.episodes.layout import row_axis
 
+pytestmark = pytest.mark.slow
+
 SIGNATURE = b'\x89HDF\r\n\x1a\n'
 
 # Writes rows for ever and says how many it has written; the test kills it in the middle.

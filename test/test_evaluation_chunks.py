@@ -27,6 +27,8 @@ from motion_policy.robot import load_robot_spec
 from motion_policy.simulation import GraspExpert, TabletopSim
 from motion_policy.streams import Observation
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 MS = 1_000_000
 FRAME_MS, PERIOD_MS, ROWS = 40, 20, 100

@@ -17,6 +17,8 @@ from judged_policies import sarnn_checkpoint
 from motion_policy.cli.main import main
 from motion_policy.evaluation import scenes
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 
 

@@ -37,6 +37,8 @@ from motion_policy.robot import load_robot_spec
 from motion_policy.share import share_dir
 from motion_policy.streams import Observation
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 MS = 1_000_000
 ROBOT = small_robot(64, 64)

@@ -27,6 +27,8 @@ from motion_policy.evaluation.recordings import conditions, find_recordings
 from motion_policy.policies import Policy, load_policy
 from motion_policy.streams import observation_from_row
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 
 

@@ -30,6 +30,8 @@ from motion_policy.evaluation.trials import (
     run_trials,
 )
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 SHORT = replace(find_scene('sim:tabletop:grasp'), horizon_s=1.0)
 LONGER = replace(SHORT, horizon_s=4.0)  # the ramp to the first target takes almost 3 s

@@ -32,10 +32,13 @@ from std_srvs.srv import Trigger
 
 from motion_policy.robot import RobotSpec, load_robot_spec
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec('launch_ros') is None,
-    reason='launch and launch_ros cannot be imported: no wheel has them, every ROS 2 does',
-)
+pytestmark = [
+    pytest.mark.ros,
+    pytest.mark.skipif(
+        importlib.util.find_spec('launch_ros') is None,
+        reason='launch and launch_ros cannot be imported: no wheel has them, every ROS 2 does',
+    ),
+]
 
 ROOT = Path(__file__).resolve().parents[1]
 NODES = ('policy_node', 'recorder_node', 'replay_node', 'sim_node', 'demonstrator_node')

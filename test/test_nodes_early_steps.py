@@ -47,6 +47,8 @@ from motion_policy.nodes.subscriptions import SerializedMessage
 from motion_policy.policies.backends.selection import BackEndChoice
 from motion_policy.streams import Row, Sample, Sampler, observation_from_row
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 ROBOT = formula_arm()
 CAMERA = ROBOT.cameras['top']

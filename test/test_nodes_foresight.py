@@ -19,7 +19,6 @@ pytest.importorskip('rclpy')
 import torch
 from diagnostic_msgs.msg import DiagnosticStatus
 from fake_arm import FakeArm, MakeNode, assert_safe, save_random_chunk_policy, save_random_policy
-from motion_policy.nodes.worker_process import WorkerProcess
 from rcl_interfaces.msg import Log
 from rclpy.lifecycle import TransitionCallbackReturn
 from ros_testing import Bench
@@ -28,10 +27,13 @@ from std_srvs.srv import Trigger
 
 from motion_policy.inference import foresight_sources
 from motion_policy.inference.foresight_sources import PlanSource
+from motion_policy.inference.worker_process import WorkerProcess
 from motion_policy.nodes.policy_node import PolicyNode
 from motion_policy.policies import read_policy_spec, save_policy
 from motion_policy.policies.checkpoint import save_spec
 from motion_policy.policies.foresight_limits import ForesightLimits
+
+pytestmark = pytest.mark.slow
 
 ROBOT = formula_arm()
 # The predictor below foresees grey of 0.5. The fake camera shows 90 of 255, then white.

@@ -35,6 +35,8 @@ from motion_policy.policies import save_policy
 from motion_policy.policies.backends.selection import BackEndChoice
 from motion_policy.streams import Observation
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 PATIENCE_S = 120.0
 PERIOD_NS = 100_000_000

@@ -33,6 +33,8 @@ from trajectory_msgs.msg import JointTrajectory
 from motion_policy.errors import UserError
 from motion_policy.nodes.subscriptions import OFFERS
 
+pytestmark = pytest.mark.slow
+
 ROBOT = formula_arm()
 POLICY_PERIOD_S = 0.1
 

@@ -27,6 +27,8 @@ from std_msgs.msg import Bool
 
 from motion_policy.nodes.policy_node import PolicyNode
 
+pytestmark = pytest.mark.slow
+
 ROBOT = formula_arm()
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 

@@ -24,6 +24,8 @@ from slow_episode import FIRST, RISE, ROWS, action, write_slow_episode
 from motion_policy.nodes.parameters import unknown_parameters
 from motion_policy.nodes.replay_node import ReplayNode
 
+pytestmark = pytest.mark.slow
+
 ROBOT = formula_arm()
 SETTLED = 12  # rows, in which joints that begin at rest catch up with the curve
 CURVE = np.array([action(row) for row in range(ROWS)], np.float64)

@@ -32,6 +32,8 @@ from motion_policy.errors import UserError
 from motion_policy.nodes import endpoints
 from motion_policy.nodes.policy_node import PolicyNode
 
+pytestmark = pytest.mark.slow
+
 ROBOT = formula_arm()
 STOP = 'emergency_stop'
 BUTTON = """

@@ -46,6 +46,8 @@ from motion_policy.errors import UserError
 from motion_policy.nodes.chunk_output import ChunkOutput
 from motion_policy.robot import RobotSpec, RobotSpecError
 
+pytestmark = pytest.mark.slow
+
 ROBOT = formula_arm(command=CHUNKS)
 ROWS = 60
 ARRAY = 'std_msgs/msg/Float64MultiArray'

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.package
+
 ROOT = Path(__file__).resolve().parents[1]
 MAKEFILE = f'clean:\ntest:\n\t@"{sys.executable}" -m pytest -q -rs test_small.py $(ARGS)\n'
 SKIPPED = """

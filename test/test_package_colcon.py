@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.package
+
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ('motion_policy', 'launch', 'config', 'models', 'benchmarks', 'resource')
 FILES = ('setup.py', 'setup.cfg', 'package.xml', 'pyproject.toml', 'LICENSE', 'README.md')

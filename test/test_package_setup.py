@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.package
+
 ROOT = Path(__file__).resolve().parents[1]
 FOREIGN = {
     'PYTHONPATH': '/opt/ros/jazzy/lib/python3.12/site-packages',

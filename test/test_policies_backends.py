@@ -29,6 +29,8 @@ from motion_policy.policies.backends.selection import BackEndChoice, Checks, cho
 from motion_policy.policies.base import BackEnd, Observation
 from motion_policy.policies.recurrent.base import RecurrentNetwork
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 SMALL = {
     'chunk': 6,

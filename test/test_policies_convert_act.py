@@ -24,6 +24,8 @@ from motion_policy.policies.convert.act_names import act_names
 from motion_policy.policies.convert.act_stats import read_act_stats
 from motion_policy.policies.convert.conversion import Conversion
 
+pytestmark = pytest.mark.slow
+
 Capture = pytest.CaptureFixture[str]
 Change = Callable[[act.Weights], act.Weights]
 SIZES = act.SMALL

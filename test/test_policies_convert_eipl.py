@@ -20,6 +20,8 @@ from motion_policy.policies import load_model, load_policy, save_policy
 from motion_policy.policies.convert.eipl import EiplOptions, convert_eipl
 from motion_policy.policies.convert.eipl_weights import read_eipl_weights
 
+pytestmark = pytest.mark.slow
+
 STEPS = 100
 TOLERANCE = 1e-5
 BOUNDS = np.array([[-0.6, -0.4, 0.1, -0.5], [0.5, 0.6, 0.9, 0.4]])

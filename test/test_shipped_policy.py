@@ -12,6 +12,8 @@ import pytest
 from motion_policy.cli.main import main
 from motion_policy.share import share_dir
 
+pytestmark = pytest.mark.slow
+
 MODELS = share_dir() / 'models'
 MEGABYTE = 1 << 20
 

@@ -28,6 +28,8 @@ from motion_policy.training.frame_schedule import KLConfig, TeacherForcingConfig
 from motion_policy.training.learning import learning_of
 from motion_policy.training.train import no_progress
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 
 SMALL = {

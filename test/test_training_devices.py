@@ -23,6 +23,8 @@ from motion_policy.training.demonstrations import load_demonstrations
 from motion_policy.training.learning import learning_of
 from motion_policy.training.train import no_progress, policy_spec
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 
 VARIED = {'translate': 0.1, 'brightness': 0.1, 'hue': 0.04}

@@ -23,6 +23,8 @@ from motion_policy.training.features import encoded, with_features
 from motion_policy.training.learning import learning_of
 from motion_policy.training.train import no_progress
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 
 SIZE = (32, 64)

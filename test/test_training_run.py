@@ -28,6 +28,8 @@ from motion_policy.policies import load_policy
 from motion_policy.training import ConfigError, TrainConfig, train
 from motion_policy.training.checkpoints import TrainingError
 
+pytestmark = pytest.mark.slow
+
 torch.set_num_threads(1)
 
 
