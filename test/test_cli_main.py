@@ -156,6 +156,15 @@ def test_nothing_is_loaded_that_a_command_does_not_need(
     assert result.returncode == 0, result.stderr
 
 
+def test_a_process_that_brings_data_to_a_training_does_without_lightning() -> None:
+    code = (
+        'import sys, motion_policy.training.learning\n'
+        "sys.exit('pytorch_lightning' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [

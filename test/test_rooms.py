@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -85,9 +86,15 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    """Return every node of a file's syntax tree."""
+    return list(ast.walk(ast.parse(path.read_text(encoding='utf-8'))))
+
+
 def imports(path: Path) -> Iterator[tuple[int, str]]:
     """Yield (line, dotted module) of every import, those inside functions too."""
-    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -95,26 +102,25 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, f'{node.module}.{alias.name}') for alias in node.names)
 
 
-def calls(path: Path) -> Iterator[tuple[int, str, ast.Call]]:
-    """Yield (line, dotted name, node) of every call of a plain or dotted name."""
-    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
-        if isinstance(node, ast.Call):
-            yield node.lineno, ast.unparse(node.func), node
+@cache
+def calls(path: Path) -> list[tuple[int, str, ast.Call]]:
+    """Return (line, dotted name, node) of every call of a plain or dotted name."""
+    found = (node for node in nodes_of(path) if isinstance(node, ast.Call))
+    return [(node.lineno, ast.unparse(node.func), node) for node in found]
 
 
 def open_pickles(path: Path) -> Iterator[tuple[int, str]]:
     """Yield (line, name) of every use of `pickle`, but for an unpickler that makes only what its
     own `find_class` knows.
     """
-    tree = ast.parse(path.read_text(encoding='utf-8'))
     closed = {
         base
-        for node in ast.walk(tree)
+        for node in nodes_of(path)
         if isinstance(node, ast.ClassDef) and 'def find_class' in ast.unparse(node)
         if 'super()' not in ast.unparse(node)
         for base in node.bases
     }
-    for node in ast.walk(tree):
+    for node in nodes_of(path):
         named = isinstance(node, ast.Attribute) and ast.unparse(node.value) == 'pickle'
         if named and node.attr != 'UnpicklingError' and node not in closed:
             yield node.lineno, ast.unparse(node)
@@ -127,6 +133,14 @@ def room_files() -> list[tuple[str, Path]]:
         for path in python_files(PACKAGE)
         if path.parent != PACKAGE
     ]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def trees() -> Iterator[None]:
+    """Give the memory of all the syntax trees back."""
+    yield
+    nodes_of.cache_clear()
+    calls.cache_clear()
 
 
 def test_every_room_is_known() -> None:

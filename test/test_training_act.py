@@ -23,11 +23,11 @@ from training_runs import run_to_the_end, run_until_killed, small_run, weights
 from motion_policy.cli.main import main
 from motion_policy.policies import load_policy, make_model
 from motion_policy.policies.normalisation import Spread
-from motion_policy.training import ConfigError, TrainConfig, load_train_config, train
+from motion_policy.training import ConfigError, TrainConfig, load_train_config
 from motion_policy.training.autoencoders import load_autoencoders
 from motion_policy.training.demonstrations import load_demonstrations
 from motion_policy.training.learning import learning_of
-from motion_policy.training.train import no_progress, policy_spec
+from motion_policy.training.train import no_progress, policy_spec, train
 
 pytestmark = pytest.mark.slow
 

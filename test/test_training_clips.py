@@ -19,14 +19,14 @@ from training_runs import run_to_the_end, run_until_killed, small_run, weights
 from motion_policy.errors import UserError
 from motion_policy.policies import load_model
 from motion_policy.policies.video.unrolling import Unrolled, on_its_own, teacher_forced
-from motion_policy.training import ConfigError, TrainConfig, train
+from motion_policy.training import ConfigError, TrainConfig
 from motion_policy.training.batches import collate
 from motion_policy.training.demonstrations import Demonstration, load_demonstrations
 from motion_policy.training.frame_clips import Clips, spread_evenly
 from motion_policy.training.frame_loss import frame_terms, judged_terms, psnr
 from motion_policy.training.frame_schedule import KLConfig, TeacherForcingConfig
 from motion_policy.training.learning import learning_of
-from motion_policy.training.train import no_progress
+from motion_policy.training.train import no_progress, train
 
 pytestmark = pytest.mark.slow
 

@@ -16,12 +16,12 @@ from training_runs import small_run
 from motion_policy.policies import Policy, make_model
 from motion_policy.policies.backends.graph import random_observation
 from motion_policy.policies.kinds import MODEL_KINDS
-from motion_policy.training import TrainConfig, train
+from motion_policy.training import TrainConfig
 from motion_policy.training.autoencoders import load_autoencoders
 from motion_policy.training.batches import generator_for
 from motion_policy.training.demonstrations import load_demonstrations
 from motion_policy.training.learning import learning_of
-from motion_policy.training.train import no_progress, policy_spec
+from motion_policy.training.train import no_progress, policy_spec, train
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +54,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 @pytest.fixture(scope='module')
 def demonstrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_demonstrations(tmp_path_factory.mktemp('data') / 'demos', (30, 28, 32, 30))
+    return write_demonstrations(tmp_path_factory.mktemp('data') / 'demos', (14, 12, 16, 14))
 
 
 def config(demonstrations: Path, output: Path, name: str) -> TrainConfig:

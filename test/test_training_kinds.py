@@ -17,11 +17,11 @@ from training_runs import weights
 
 from motion_policy.errors import UserError
 from motion_policy.policies import load_model, load_policy
-from motion_policy.training import ConfigError, TrainConfig, train
+from motion_policy.training import ConfigError, TrainConfig
 from motion_policy.training.demonstrations import load_demonstrations
 from motion_policy.training.features import encoded, with_features
 from motion_policy.training.learning import learning_of
-from motion_policy.training.train import no_progress
+from motion_policy.training.train import no_progress, train
 
 pytestmark = pytest.mark.slow
 

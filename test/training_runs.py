@@ -12,12 +12,14 @@ from typing import Any
 
 import yaml
 
-from motion_policy.training import TrainConfig, train
+from motion_policy.training import TrainConfig
+from motion_policy.training.train import train
 
 KILLED_RUN = """
 import os, signal, sys, yaml
 from pytorch_lightning.callbacks import Callback
-from motion_policy.training import TrainConfig, train
+from motion_policy.training import TrainConfig
+from motion_policy.training.train import train
 
 class Kill(Callback):
     def on_train_batch_end(self, trainer, module, outputs, batch, index):

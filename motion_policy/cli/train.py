@@ -40,8 +40,9 @@ def run(arguments: Arguments) -> int:
     # Imported late: Lightning takes seconds, for which --help should not wait.
     from motion_policy.policies import read_policy_spec
     from motion_policy.policies.cpu.allocator import keep_freed_memory
-    from motion_policy.training import load_train_config, train
+    from motion_policy.training import load_train_config
     from motion_policy.training.progress import TrainingProgress
+    from motion_policy.training.train import train
 
     keep_freed_memory()
     given = {'devices': arguments.devices, 'nodes': arguments.nodes}
