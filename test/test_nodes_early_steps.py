@@ -95,10 +95,29 @@ def usual_parameters() -> dict[str, Any]:
     return {'backend': 'eager', 'inference.isolation': 'process', 'max_frozen': 0.0}
 
 
-@pytest.fixture
-def process(checkpoint: Path) -> Iterator[InferenceProcess]:
+def begun_process(checkpoint: Path) -> InferenceProcess:
     setup = PolicySetup(str(checkpoint), ROBOT, back_end=BackEndChoice('eager'))
-    made = InferenceProcess(setup, print, PATIENCE_S)
+    return InferenceProcess(setup, print, PATIENCE_S)
+
+
+@pytest.fixture(scope='module')
+def shared_process(checkpoint: Path) -> Iterator[InferenceProcess]:
+    made = begun_process(checkpoint)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def process(shared_process: InferenceProcess) -> InferenceProcess:
+    """A process that a test leaves alive."""
+    shared_process.reset()
+    return shared_process
+
+
+@pytest.fixture
+def own_process(checkpoint: Path) -> Iterator[InferenceProcess]:
+    """A process that a test, or an inference thread, ends."""
+    made = begun_process(checkpoint)
     yield made
     made.close()
 
@@ -209,7 +228,10 @@ def test_a_begun_step_that_nobody_takes_is_dropped_before_the_next_one(
     np.testing.assert_array_equal(process.infer(*asked)[0], found)
 
 
-def test_a_process_that_dies_in_a_begun_step_is_a_named_fault(process: InferenceProcess) -> None:
+def test_a_process_that_dies_in_a_begun_step_is_a_named_fault(
+    own_process: InferenceProcess,
+) -> None:
+    process = own_process
     row = row_of(0, message_of(random_picture(0)))
     process.ready.put('top', row.samples['top'].value)
     assert process.pid is not None
@@ -266,8 +288,9 @@ class Listener:
 
 
 def test_a_rejected_picture_is_a_failure_whose_step_is_never_taken(
-    process: InferenceProcess,
+    own_process: InferenceProcess,
 ) -> None:
+    process = own_process
     listener = Listener()
     thread = InferenceThread(ROBOT, listener, PictureWatch(ROBOT))
     thread.start(lambda: process)
@@ -299,7 +322,10 @@ def test_a_rejected_picture_is_a_failure_whose_step_is_never_taken(
         thread.stop()
 
 
-def test_a_damaged_frame_leaves_the_one_before_to_the_policy(process: InferenceProcess) -> None:
+def test_a_damaged_frame_leaves_the_one_before_to_the_policy(
+    own_process: InferenceProcess,
+) -> None:
+    process = own_process
     sampler = Sampler(ROBOT.streams())
     told: list[str] = []
 

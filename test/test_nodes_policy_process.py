@@ -30,6 +30,7 @@ from motion_policy.nodes.policy_node import PolicyNode
 pytestmark = pytest.mark.slow
 
 ROBOT = formula_arm()
+PARAMETERS = {'autostart': 'true', 'backend': 'eager'}
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -37,7 +38,7 @@ LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 def test_a_signal_while_moving_ends_with_a_held_position(
     arm: FakeArm, checkpoint: Path, tmp_path: Path, name: str
 ) -> None:
-    parameters = {'checkpoint': checkpoint, 'autostart': 'true'}
+    parameters = {**PARAMETERS, 'checkpoint': checkpoint}
     end_on_the_way(arm, parameters, signal.Signals[name], tmp_path)
 
 
@@ -52,7 +53,7 @@ def test_signals_without_end_end_a_node_once(
                 process.send_signal(signal.Signals[name])
             arm.bench.executor.spin_once(timeout_sec=0.001)
 
-    parameters = {'checkpoint': checkpoint, 'autostart': 'true'}
+    parameters = {**PARAMETERS, 'checkpoint': checkpoint}
     end_on_the_way(arm, parameters, send_for_ever, tmp_path)
 
 
@@ -69,9 +70,8 @@ def family_of(ancestor: int) -> dict[int, str]:
     return {pid: Path(f'/proc/{pid}/cmdline').read_bytes().decode() for pid in found}
 
 
-@pytest.mark.parametrize('name', ['SIGINT', 'SIGHUP', 'SIGTERM'])
-def test_the_policys_process_outlives_a_signal_to_all_and_ends_with_its_node(
-    arm: FakeArm, checkpoint: Path, tmp_path: Path, name: str
+def test_the_policys_process_outlives_signals_to_all_and_ends_with_its_node(
+    arm: FakeArm, checkpoint: Path, tmp_path: Path
 ) -> None:
     seen: list[int] = []
 
@@ -80,15 +80,14 @@ def test_the_policys_process_outlives_a_signal_to_all_and_ends_with_its_node(
         workers = [pid for pid, words in processes.items() if 'inference.worker' in words]
         assert len(workers) == 1
         seen.extend(processes)
-        for pid in set(processes) - {process.pid}:
-            os.kill(pid, signal.Signals[name])
-        arm.hear(50)
-        assert family_of(process.pid).keys() == processes.keys()
-        process.send_signal(signal.Signals[name])
+        for name in ('SIGINT', 'SIGHUP', 'SIGTERM'):
+            for pid in set(processes) - {process.pid}:
+                os.kill(pid, signal.Signals[name])
+            arm.hear(50)
+            assert family_of(process.pid).keys() == processes.keys()
+        process.send_signal(signal.SIGINT)
 
-    parameters = {
-        'checkpoint': checkpoint, 'autostart': 'true', 'inference.isolation': 'process',
-    }  # fmt: skip
+    parameters = {**PARAMETERS, 'checkpoint': checkpoint, 'inference.isolation': 'process'}
     end_on_the_way(arm, parameters, send_to_all, tmp_path)
     assert [pid for pid in seen if Path(f'/proc/{pid}').exists()] == []
 
@@ -106,7 +105,7 @@ def test_a_full_pipe_costs_lines_and_nothing_else(
     stop.publish(Bool(data=False))
     command = [sys.executable, '-m', 'motion_policy.nodes.policy_node', '--ros-args']
     command += ['--log-level', 'debug']
-    parameters = {'checkpoint': checkpoint, 'autostart': 'true', **LOSSLESS}
+    parameters = {**PARAMETERS, 'checkpoint': checkpoint, **LOSSLESS}
     for name, value in parameters.items():
         command += ['-p', f'{name}:={value}']
     environment = {**os.environ, 'ROS_LOG_DIR': str(tmp_path)}
