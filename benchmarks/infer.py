@@ -46,7 +46,7 @@ from motion_policy.cli.measurement import GPU, Line, Measurement
 from motion_policy.policies.act.act import ACTPolicy
 from motion_policy.policies.backends.graph import random_observation
 from motion_policy.policies.backends.selection import BackEndChoice, Checks, chosen, use_back_end
-from motion_policy.policies.base import Observation
+from motion_policy.policies.base import ObservationBatch
 from motion_policy.policies.cpu.allocator import keep_freed_memory
 from motion_policy.policies.cpu.processor import forbid_tf32
 from motion_policy.policies.recurrent.base import RecurrentPolicy
@@ -91,7 +91,7 @@ def _recurrent(kind: str, size: int, device: str) -> _Recurrent:
     network = plain_network(policy.network).eval()
     joints = len(policy.joint_names)
     frame = torch.randint(0, 256, (1, size, size, 3), dtype=torch.uint8)
-    observation = Observation(qpos=torch.zeros(1, joints), images={policy.cameras[0]: frame})
+    observation = ObservationBatch(qpos=torch.zeros(1, joints), images={policy.cameras[0]: frame})
     image = frame.to(device).permute(0, 3, 1, 2).contiguous().float() / 255
     vector = torch.full((1, joints), 0.5, device=device)
     state = policy.initial_state(1)
@@ -187,11 +187,11 @@ def _on_gpu(
     )
 
 
-def _from_camera(policy: ACTPolicy) -> Observation:
+def _from_camera(policy: ACTPolicy) -> ObservationBatch:
     """An observation in the CPU's memory, as a camera gives it."""
     given = random_observation(policy, seed=0)
     images = {name: image.cpu() for name, image in given['images'].items()}
-    return Observation(qpos=given['qpos'].cpu(), images=images)
+    return ObservationBatch(qpos=given['qpos'].cpu(), images=images)
 
 
 def _measure_act(precision: str, target: float, seconds: float) -> Iterator[Measurement]:

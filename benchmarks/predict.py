@@ -28,9 +28,9 @@ from motion_policy.policies import PolicySpec, make_model
 from motion_policy.policies.cpu.allocator import keep_freed_memory
 from motion_policy.policies.cpu.layers import Convolutions
 from motion_policy.policies.cpu.processor import forbid_tf32
-from motion_policy.policies.normalisation import Normalisation, Spread
+from motion_policy.policies.normalisation import MeanStd, Normalisation
 from motion_policy.policies.video.predictor import FrameNetwork, FramePredictorModel
-from motion_policy.policies.video.unrolling import faster_at_once, teacher_forced
+from motion_policy.policies.video.unrolling import faster_at_once, teacher_forced_clip
 from motion_policy.robot import load_robot_spec
 
 DEVICES = ('cpu', GPU)
@@ -68,7 +68,7 @@ def random_model(coder: str) -> FramePredictorModel:
     torch.manual_seed(0)
     robot = load_robot_spec('tabletop_sim')
     joints = len(robot.joints.names)
-    values = Spread(mean=(0.0,) * joints, std=(1.0,) * joints)
+    values = MeanStd(mean=(0.0,) * joints, std=(1.0,) * joints)
     spec = PolicySpec(
         kind='frame_predictor',
         rate=10,
@@ -95,7 +95,7 @@ def training_steps(coder: str, device: str = 'cpu') -> dict[str, Step]:
     def ours(precision: str) -> None:
         bf16 = precision == 'bf16'
         with torch.autocast(device, dtype=torch.bfloat16, enabled=bf16):
-            unrolled = teacher_forced(network, frames, told, noise, at_once=at_once)
+            unrolled = teacher_forced_clip(network, frames, told, noise, at_once=at_once)
             pairs = zip(unrolled.frames, frames[1:], strict=True)
             errors = [(drawn.float() - frame).square().mean() for drawn, frame in pairs]
             loss = torch.stack(errors).mean() + BETA * unrolled.kl().mean()

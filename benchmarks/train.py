@@ -32,11 +32,11 @@ from motion_policy.policies.cpu.allocator import keep_freed_memory
 from motion_policy.robot import load_robot_spec
 from motion_policy.streams import Observation
 from motion_policy.training import TrainConfig
+from motion_policy.training.action_chunk_dataset import ChunkBatch
 from motion_policy.training.autoencoders import load_autoencoders
-from motion_policy.training.batches import generator_for
-from motion_policy.training.chunks import ChunkBatch
 from motion_policy.training.demonstrations import load_demonstrations
 from motion_policy.training.learning import learning_of
+from motion_policy.training.sequence_dataset import generator_for
 from motion_policy.training.train import no_progress, policy_spec
 
 DEVICES = ('cpu', GPU)

@@ -45,9 +45,9 @@ from motion_policy.policies.recurrent.base import RecurrentNetwork, RecurrentPol
 from motion_policy.policies.recurrent.cae_rnn import CAERNNConfig, SequenceModel
 from motion_policy.policies.recurrent.mtrnn import MTRNN
 from motion_policy.robot import load_robot_spec
-from motion_policy.training.batches import Batch
 from motion_policy.training.optimiser import adam
 from motion_policy.training.recurrent_loss import recurrent_terms
+from motion_policy.training.sequence_dataset import Batch
 
 DEVICES = ('cpu', GPU)
 SUMMARY = 'one training step of each policy against its plain implementation'
@@ -122,14 +122,14 @@ def loop_loss(policy: RecurrentPolicy, plain: RecurrentNetwork, batch: Batch) ->
     state = plain.initial_state(len(joints))
     images, predicted, seen, expected = [], [], [], []
     for t in range(frames.shape[1] - 1):
-        features = plain.look([frames[:, t]])
+        features = plain.encode_images([frames[:, t]])
         state = _cell(plain.rec, torch.cat((features, joints[:, t]), -1), state)
         hidden = state[0]
-        images.append(plain.draw(hidden, [frames[:, t]])[0])
-        predicted.append(plain.read_vector(hidden))
+        images.append(plain.decode_images(hidden, [frames[:, t]])[0])
+        predicted.append(plain.decode_joints(hidden))
         if plain.feature_term is not None:
             seen.append(features)
-            expected.append(plain.read_features(hidden))
+            expected.append(plain.decode_features(hidden))
     terms = {
         'image': F.mse_loss(torch.stack(images, 1), frames[:, 1:]),
         'joint': F.mse_loss(torch.stack(predicted, 1), target[:, 1:]),
@@ -151,7 +151,7 @@ def sequence_steps(rnn: str) -> tuple[Step, Step]:
 
     def our_step() -> None:
         features, vector = inputs.split((FEATURES, JOINTS), -1)
-        hidden, _ = model.recur(features, vector, None)
+        hidden, _ = model.step(features, vector, None)
         _update(optimiser, error(model.out(hidden[..., : model.read_dim])))
 
     def reference_step() -> None:

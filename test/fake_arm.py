@@ -29,7 +29,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from motion_policy.nodes import policy_node
 from motion_policy.policies import PolicySpec, make_policy, save_policy
-from motion_policy.policies.normalisation import Normalisation, Range, Spread
+from motion_policy.policies.normalisation import MeanStd, MinMax, Normalisation
 from motion_policy.robot import RobotSpec
 
 MakeNode = Callable[..., policy_node.PolicyNode]
@@ -239,7 +239,7 @@ def save_random_policy(
     """Save a small SARNN with random weights whose targets lie in the middle of the limits."""
     torch.manual_seed(seed)
     low, high = robot.joints.limits.position_array().T
-    span = Range(min=tuple(0.5 * low), max=tuple(0.5 * high))
+    span = MinMax(min=tuple(0.5 * low), max=tuple(0.5 * high))
     camera = robot.cameras['top']
     spec = PolicySpec(
         kind='sarnn',
@@ -257,7 +257,7 @@ def save_random_policy(
 def save_random_chunk_policy(folder: Path, robot: RobotSpec, rows: int) -> Path:
     """Save a small ACT with random weights for three joints, at the rate of the robot."""
     torch.manual_seed(0)
-    spread = Spread(mean=(0.1, 0.1, 0.1), std=(0.2, 0.2, 0.2))
+    spread = MeanStd(mean=(0.1, 0.1, 0.1), std=(0.2, 0.2, 0.2))
     hyper = {
         'chunk': rows, 'hidden_dim': 32, 'heads': 2, 'feedforward_dim': 32, 'encoder_layers': 1,
         'backbone': 'small', 'posterior': False,

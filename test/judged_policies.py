@@ -13,7 +13,7 @@ from torch import Tensor
 
 from motion_policy.control import Mix, PolicyRunner
 from motion_policy.policies import Policy, PolicySpec, make_policy, save_policy
-from motion_policy.policies.normalisation import Normalisation, Range, Spread
+from motion_policy.policies.normalisation import MeanStd, MinMax, Normalisation
 from motion_policy.robot import RobotSpec, load_robot_spec, robot_spec_from_yaml
 from motion_policy.simulation.tabletop import HOME
 
@@ -112,7 +112,7 @@ def act_checkpoint(folder: Path) -> Path:
     """Write a tiny random ACT of the tabletop robot, that stays about where the arm begins."""
     torch.manual_seed(0)
     robot = load_robot_spec('tabletop_sim')
-    spread = Spread(mean=HOME, std=(0.01,) * 5)
+    spread = MeanStd(mean=HOME, std=(0.01,) * 5)
     hyper = {
         'chunk': 40, 'hidden_dim': 16, 'heads': 2, 'feedforward_dim': 16, 'encoder_layers': 1,
         'backbone': 'small', 'posterior': False,
@@ -128,7 +128,7 @@ def _spec(
     kind: str, robot: RobotSpec, rate: float, target: str, size: tuple[int, int], **hyper: Any
 ) -> PolicySpec:
     limits = robot.joints.limits.position_array() / 2
-    values = Range(min=tuple(limits[:, 0]), max=tuple(limits[:, 1]))
+    values = MinMax(min=tuple(limits[:, 0]), max=tuple(limits[:, 1]))
     return PolicySpec(
         kind=kind,
         rate=rate,

@@ -12,7 +12,7 @@ import yaml
 from recordings import tabletop, write_episode
 
 from motion_policy.policies import Policy, PolicySpec, make_policy
-from motion_policy.policies.base import Observation
+from motion_policy.policies.base import ObservationBatch
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
 
 LOW = [-1.0, -0.8, -1.2, -1.5, -0.01]
@@ -66,7 +66,7 @@ def family(kind: str, seed: int = 0, **changes: Any) -> Policy:
 
 def random_observation(
     batch: int = 2, height: int = 24, width: int = 32, seed: int = 0
-) -> Observation:
+) -> ObservationBatch:
     """Return an observation of the `top` camera and five joints."""
     generator = torch.Generator().manual_seed(seed)
     shape = (batch, height, width, 3)

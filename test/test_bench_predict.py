@@ -14,9 +14,9 @@ import torch
 from pretended_gpu import GPU, on_gpu
 
 from motion_policy.cli.bench import benchmark_files
-from motion_policy.policies.video.unrolling import Unrolled, teacher_forced
+from motion_policy.policies.video.unrolling import ClipPrediction, teacher_forced_clip
 from motion_policy.training import frame_loss
-from motion_policy.training.batches import Batch
+from motion_policy.training.sequence_dataset import Batch
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +43,7 @@ def test_the_reference_gives_our_numbers(bench: ModuleType, coder: str) -> None:
     frames = torch.rand(5, 2, 3, 64, 64)
     noise = torch.randn(4, 2, 4)
     told = torch.randn(4, 2, 10)
-    unrolled = teacher_forced(model.network, frames, told, noise)
+    unrolled = teacher_forced_clip(model.network, frames, told, noise)
     ours = (torch.stack(unrolled.frames) - frames[1:]).square().mean()
     ours = ours + bench.BETA * unrolled.kl().mean()
     assert torch.allclose(ours, bench.loop_loss(plain, frames, told, noise), atol=1e-6)
@@ -56,12 +56,12 @@ def test_the_step_convolves_as_training_does(
 ) -> None:
     found: list[bool] = []
 
-    def told(*given: Any, at_once: bool) -> Unrolled:
+    def told(*given: Any, at_once: bool) -> ClipPrediction:
         found.append(at_once)
-        return teacher_forced(*given, at_once=at_once)
+        return teacher_forced_clip(*given, at_once=at_once)
 
     for module in (bench, frame_loss):
-        monkeypatch.setattr(module, 'teacher_forced', told)
+        monkeypatch.setattr(module, 'teacher_forced_clip', told)
     monkeypatch.setattr(bench, '_learn', lambda network, loss: None)
     model = bench.random_model(coder)
     batch = Batch(

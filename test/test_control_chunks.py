@@ -313,7 +313,7 @@ def test_a_reset_discards_the_chunk_in_flight_and_goes_on_with_a_fresh_one() -> 
     assert held[1].state == 'ramp' and arm.controller.plan() is None
     arm.run(0.5)
     assert arm.controller.dropped_chunks == dropped + 1
-    assert in_flight_ns < arm.controller.epoch_ns
+    assert in_flight_ns < arm.controller.valid_since_ns
     assert arm.states(3.0)[-1] == 'run'
     assert_on_the_wave(arm.run(1.0))
 
@@ -348,7 +348,7 @@ def test_predictions_from_before_the_ramp_ended_are_too_old_to_be_averaged_in() 
     arm = SlowPolicy(execution=ChunkExecution(ensemble=0.01))
     arm.run(2.0)
     running = [time_ns for time_ns, command in arm.commands if command.state == 'run']
-    assert running[0] - arm.tick_ns <= arm.controller.epoch_ns <= running[0]
+    assert running[0] - arm.tick_ns <= arm.controller.valid_since_ns <= running[0]
 
 
 @pytest.mark.parametrize('seed', range(8))

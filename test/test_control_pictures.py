@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from control_robots import formula_arm
 
-from motion_policy.control.picture_watch import PictureWatch
+from motion_policy.control.camera_monitor import CameraMonitor
 from motion_policy.streams import Observation, Row, Sample, StreamError
 
 ROBOT = formula_arm()
@@ -21,7 +21,7 @@ GREY = np.full((24, 32, 3), 90, np.uint8)
 class Camera:
     """Shows pictures to a watch, ten times a second, to an arm that moves as it is told."""
 
-    def __init__(self, watch: PictureWatch) -> None:
+    def __init__(self, watch: CameraMonitor) -> None:
         self.watch = watch
         self.now_ns = START_NS
         self.joint = 0.0
@@ -40,7 +40,7 @@ class Camera:
 
 def living_camera(**options: float) -> Camera:
     """A camera that has shown two different pictures."""
-    camera = Camera(PictureWatch(ROBOT, **options))  # type: ignore[arg-type]
+    camera = Camera(CameraMonitor(ROBOT, **options))  # type: ignore[arg-type]
     camera.show(noise(1))
     camera.show(noise(2))
     return camera
@@ -81,7 +81,7 @@ def test_a_picture_that_may_well_be_the_same_is_not() -> None:
 
 
 def test_one_pixel_of_noise_shows_that_the_camera_lives() -> None:
-    camera = Camera(PictureWatch(ROBOT))
+    camera = Camera(CameraMonitor(ROBOT))
     for look in range(100):
         camera.show(noise(look))
 
@@ -115,13 +115,13 @@ def test_a_lens_cap_from_the_start_is_named_and_hot_pixels_do_not_hide_it() -> N
     capped = np.full((120, 160, 3), 3, np.uint8)
     capped[60, 80] = 255
     with pytest.raises(StreamError, match=r"camera 'top' \(top/image_raw\): black .*3 of 255"):
-        Camera(PictureWatch(ROBOT)).show(capped)
-    Camera(PictureWatch(ROBOT, min_brightness=0)).show(capped)
+        Camera(CameraMonitor(ROBOT)).show(capped)
+    Camera(CameraMonitor(ROBOT, min_brightness=0)).show(capped)
 
 
 def test_a_picture_that_was_frozen_from_the_start_is_named_once_the_arm_moves() -> None:
-    assert looks_until_named(Camera(PictureWatch(ROBOT)), GREY) == 11
-    assert looks_until_named(Camera(PictureWatch(ROBOT, frozen_s=0.0)), GREY) == 50
+    assert looks_until_named(Camera(CameraMonitor(ROBOT)), GREY) == 11
+    assert looks_until_named(Camera(CameraMonitor(ROBOT, frozen_s=0.0)), GREY) == 50
 
 
 def sensor_noise(seed: int) -> np.ndarray:
@@ -131,26 +131,26 @@ def sensor_noise(seed: int) -> np.ndarray:
 
 
 def test_a_camera_with_noise_is_named_when_it_freezes_while_the_arm_stands() -> None:
-    camera = Camera(PictureWatch(ROBOT))
+    camera = Camera(CameraMonitor(ROBOT))
     for look in range(12):
         camera.show(sensor_noise(look), moving=0.0)
     camera.show(sensor_noise(99), moving=0.3)
     assert looks_until_named(camera, GREY, moving=0.0) == 31
     camera.show(sensor_noise(100), moving=0.0)
-    for_ever = Camera(PictureWatch(ROBOT, frozen_at_rest_s=0.0))
+    for_ever = Camera(CameraMonitor(ROBOT, frozen_at_rest_s=0.0))
     for look in range(12):
         for_ever.show(sensor_noise(look), moving=0.0)
     assert looks_until_named(for_ever, GREY, moving=0.0) == 50
 
 
 def test_what_moves_in_front_of_a_camera_without_noise_is_not_taken_for_noise() -> None:
-    cube = Camera(PictureWatch(ROBOT))
+    cube = Camera(CameraMonitor(ROBOT))
     for look in range(40):
         picture = GREY.copy()
         picture[:4, look % 28 : look % 28 + 4] = 200  # a cube goes by
         cube.show(picture, moving=0.0)
     assert looks_until_named(cube, GREY, moving=0.0) == 50
-    creeping = Camera(PictureWatch(ROBOT))
+    creeping = Camera(CameraMonitor(ROBOT))
     for look in range(40):
         creeping.show(sensor_noise(look), moving=0.001)  # a camera on the hand
     assert looks_until_named(creeping, GREY, moving=0.0) == 50

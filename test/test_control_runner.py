@@ -19,7 +19,7 @@ from motion_policy.errors import UserError
 from motion_policy.policies import PolicySpec, make_policy
 from motion_policy.policies.backends.selection import BOUNDS
 from motion_policy.policies.cpu.processor import forbid_tf32
-from motion_policy.policies.normalisation import Normalisation, Range
+from motion_policy.policies.normalisation import MinMax, Normalisation
 from motion_policy.policies.uploads import Upload, Uploads
 from motion_policy.streams import Observation
 
@@ -29,7 +29,7 @@ ROBOT = formula_arm()
 def runner() -> PolicyRunner:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    span = Range(min=(-0.5, -0.5, -0.5), max=(0.5, 0.5, 0.5))
+    span = MinMax(min=(-0.5, -0.5, -0.5), max=(0.5, 0.5, 0.5))
     spec = PolicySpec(
         kind='sarnn',
         rate=10.0,

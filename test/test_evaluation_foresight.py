@@ -28,9 +28,9 @@ from motion_policy.evaluation import scenes
 from motion_policy.evaluation.calibration import held_out, of_recordings
 from motion_policy.evaluation.closed_loop import START_NS, RolloutResult, rollout
 from motion_policy.evaluation.detection import detection, detection_table, disturbed
+from motion_policy.evaluation.monitoring import PlanWatch, watch_recording
 from motion_policy.evaluation.recordings import find_recordings
 from motion_policy.evaluation.trials import Trial, TrialResult
-from motion_policy.evaluation.watching import PlanWatch, watch_recording
 from motion_policy.policies import load_model, save_policy
 from motion_policy.policies.video.predictor import FramePredictorModel
 from motion_policy.robot import load_robot_spec

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from motion_policy.evaluation.hidden_film import project, write_hidden_film
-from motion_policy.evaluation.hidden_plots import (
+from motion_policy.evaluation.hidden_state_plots import (
     DRAWN_PER_GROUP,
     condition_colours,
     group,
     hidden_figure,
 )
+from motion_policy.evaluation.hidden_state_video import project, write_hidden_film
 from motion_policy.evaluation.hidden_states import (
     HiddenStates,
-    Trajectory,
+    HiddenTrajectory,
     analyse,
     principal_components,
 )
@@ -43,7 +43,7 @@ def five_positions(trials: int = 2) -> HiddenStates:
     """Loops beside each other, as of trials at A to E, taught at A, C and E."""
     hidden = analyse(
         [
-            Trajectory(name, name in 'ACE', states(0.4 * place + 0.02 * trial))
+            HiddenTrajectory(name, name in 'ACE', states(0.4 * place + 0.02 * trial))
             for place, name in enumerate('ABCDE')
             for trial in range(trials)
         ]
@@ -100,7 +100,8 @@ def test_one_analysis_is_made_over_all_trajectories() -> None:
 def test_states_that_are_not_finite_are_left_out() -> None:
     broken = states()
     broken[10:] = np.nan
-    hidden = analyse([Trajectory('A', True, broken), Trajectory('B', True, broken[20:])])
+    trials = [HiddenTrajectory('A', True, broken), HiddenTrajectory('B', True, broken[20:])]
+    hidden = analyse(trials)
     assert hidden is not None and len(hidden.trajectories) == 1
     assert hidden.components.states == 10
     assert analyse([]) is None
@@ -117,7 +118,8 @@ def test_each_condition_has_its_colour_and_the_untaught_are_dashed() -> None:
 
 
 def test_one_condition_is_coloured_by_whether_it_was_taught() -> None:
-    hidden = analyse([Trajectory('all', flag, states(flag)) for flag in (False, True, False)])
+    trials = [HiddenTrajectory('all', flag, states(flag)) for flag in (False, True, False)]
+    hidden = analyse(trials)
     assert hidden is not None
     taught, untaught = group(hidden, ('trained on', 'held out'))
     assert (taught.label, untaught.label) == ('trained on', 'held out')
@@ -126,7 +128,7 @@ def test_one_condition_is_coloured_by_whether_it_was_taught() -> None:
 
 
 def test_what_is_not_known_is_neither_taught_nor_untaught() -> None:
-    hidden = analyse([Trajectory(name, None, states()) for name in ('push', 'grasp')])
+    hidden = analyse([HiddenTrajectory(name, None, states()) for name in ('push', 'grasp')])
     assert hidden is not None
     assert [(one.label, one.dashed) for one in group(hidden)] == [
         ('push', False),
@@ -160,7 +162,7 @@ def test_the_plot_shows_every_condition_and_is_the_same_each_time() -> None:
 
 
 def test_many_conditions_have_room() -> None:
-    hidden = analyse([Trajectory(f'place {n}', True, states(n)) for n in range(30)])
+    hidden = analyse([HiddenTrajectory(f'place {n}', True, states(n)) for n in range(30)])
     assert hidden is not None
     [legend] = hidden_figure(hidden, group(hidden), 'title').legends
     texts = [text.get_text() for text in legend.get_texts()]
@@ -192,7 +194,7 @@ def test_the_projection_turns_about_the_vertical_and_shows_the_near_larger() -> 
 
 
 def test_a_policy_that_never_changes_its_mind_is_drawn(tmp_path: Path) -> None:
-    hidden = analyse([Trajectory('A', True, np.ones((3, 4), np.float32))])
+    hidden = analyse([HiddenTrajectory('A', True, np.ones((3, 4), np.float32))])
     assert hidden is not None
     assert hidden.components.explained.tolist() == [0, 0, 0]
     assert png_bytes(hidden_figure(hidden, group(hidden), 'still'))

@@ -17,12 +17,12 @@ from motion_policy.control import Mix, PolicyRunner
 from motion_policy.episodes import EpisodeWriter
 from motion_policy.episodes.bags import read_bag_rows
 from motion_policy.errors import UserError
-from motion_policy.evaluation.recorded import (
+from motion_policy.evaluation.offline import (
     evaluate_recordings,
     joint_table,
     write_first_video,
 )
-from motion_policy.evaluation.recorded_report import write_recorded_report
+from motion_policy.evaluation.offline_report import write_recorded_report
 from motion_policy.evaluation.recordings import conditions, find_recordings
 from motion_policy.policies import Policy, load_policy
 from motion_policy.streams import observation_from_row

@@ -18,7 +18,7 @@ from judged_policies import line_arm, sarnn_checkpoint
 from motion_policy.control import Mix
 from motion_policy.errors import UserError
 from motion_policy.evaluation.closed_loop import RolloutResult
-from motion_policy.evaluation.proportion import wilson_interval
+from motion_policy.evaluation.confidence_interval import wilson_interval
 from motion_policy.evaluation.scenes import SCENES, find_scene
 from motion_policy.evaluation.simulated import evaluate_scene
 from motion_policy.evaluation.success import success_per_position

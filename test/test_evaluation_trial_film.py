@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from motion_policy.evaluation.trial_film import (
+from motion_policy.evaluation.trial_video import (
     FPS,
     HEIGHT,
     HOLD_S,

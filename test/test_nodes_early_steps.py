@@ -37,8 +37,8 @@ from ros_testing import Bench
 from sensor_msgs.msg import Image
 
 from motion_policy.control import ChunkExecution
+from motion_policy.control.camera_monitor import CameraMonitor
 from motion_policy.control.observing import MeasuredJoints
-from motion_policy.control.picture_watch import PictureWatch
 from motion_policy.inference.policy_process import InferenceProcess
 from motion_policy.inference.policy_setup import PolicySetup, packed_chunk, unpacked_chunk
 from motion_policy.inference.policy_thread import InferenceThread, PolicyStep
@@ -292,7 +292,7 @@ def test_a_rejected_picture_is_a_failure_whose_step_is_never_taken(
 ) -> None:
     process = own_process
     listener = Listener()
-    thread = InferenceThread(ROBOT, listener, PictureWatch(ROBOT))
+    thread = InferenceThread(ROBOT, listener, CameraMonitor(ROBOT))
     thread.start(lambda: process)
     measured = MeasuredJoints(ROBOT)
 

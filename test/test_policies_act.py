@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from motion_policy.policies import load_policy, make_policy, save_policy
 from motion_policy.policies.act.act import ACTConfig, ACTNetwork, without_posterior
 from motion_policy.policies.act.transformer import DecoderLayer, EncoderLayer
-from motion_policy.policies.base import Observation
+from motion_policy.policies.base import ObservationBatch
 
 SMALL: dict[str, Any] = {
     'chunk': 6,
@@ -47,7 +47,7 @@ def policy(cameras: tuple[str, ...] = ('top', 'side'), **hyper: Any) -> Any:
         ).eval()
 
 
-def observation(seed: int = 0) -> Observation:
+def observation(seed: int = 0) -> ObservationBatch:
     random = torch.Generator().manual_seed(seed)
     return {
         'qpos': torch.rand(2, 5, generator=random),
@@ -58,7 +58,7 @@ def observation(seed: int = 0) -> Observation:
     }
 
 
-def swapped(seen: Observation) -> Observation:
+def swapped(seen: ObservationBatch) -> ObservationBatch:
     images = seen['images']
     return {'qpos': seen['qpos'], 'images': {'top': images['side'], 'side': images['top']}}
 
@@ -189,7 +189,7 @@ def test_attention_is_a_share_of_one_per_camera() -> None:
     assert (total < 1).all(), 'the joints and the latent have a share too'
     network = acting.network
     images = [numbers(2, 3, 32, 48, seed=seed) for seed in (3, 4)]
-    memory, positions, shapes = network.remember(images, numbers(2, 5))
+    memory, positions, shapes = network.encode(images, numbers(2, 5))
     weights = network.attention(memory, positions)
     torch.testing.assert_close(weights.sum(1), torch.ones(2))
     assert weights.shape[1] == 2 + sum(height * width for height, width in shapes)
@@ -239,7 +239,7 @@ def test_each_camera_may_have_colours_of_its_own() -> None:
     image = seen['images']['side'].permute(0, 3, 1, 2).float() / 255
     scaled = (image - torch.tensor(triples[1])[:, None, None]) / 0.3
     with torch.inference_mode():
-        found = apart.network.look(image, 1)
+        found = apart.network.extract_features(image, 1)
         expected = apart.network.backbones[0](scaled)
     torch.testing.assert_close(found, expected)
     with pytest.raises(ValueError, match=r'image_mean: found 3, expected 1 or one per camera'):
@@ -259,7 +259,7 @@ def test_joints_alone_are_enough(latent: int) -> None:
 def test_an_image_of_another_size_makes_as_many_tokens_as_it_needs() -> None:
     network = policy(cameras=('top',)).network
     for size, expected in (((32, 48), 6), ((64, 48), 12), ((96, 96), 36)):
-        _, positions, _ = network.remember([numbers(1, 3, *size)], numbers(1, 5))
+        _, positions, _ = network.encode([numbers(1, 3, *size)], numbers(1, 5))
         assert positions.shape == (1, 2 + expected, 32)
 
 

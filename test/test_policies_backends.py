@@ -26,7 +26,7 @@ from motion_policy.policies.backends import selection
 from motion_policy.policies.backends.cache import KEPT, cache_dir, remembered
 from motion_policy.policies.backends.cuda_graph import StaticStep
 from motion_policy.policies.backends.selection import BackEndChoice, Checks, chosen, use_back_end
-from motion_policy.policies.base import BackEnd, Observation
+from motion_policy.policies.base import BackEnd, ObservationBatch
 from motion_policy.policies.recurrent.base import RecurrentNetwork
 
 pytestmark = pytest.mark.slow
@@ -98,7 +98,7 @@ def small_act(variant: str = 'resnet18', seed: int = 0) -> ACTPolicy:
     return policy
 
 
-def seen(policy: Policy, seed: int = 0, batch: int = 1) -> Observation:
+def seen(policy: Policy, seed: int = 0, batch: int = 1) -> ObservationBatch:
     """An observation of camera frames that are not of the network's size."""
     observation = random_observation(batch, seed=seed)
     other = random_observation(batch, seed=seed + 100)['images']['top']
@@ -271,12 +271,12 @@ class Wrong:
     def __init__(self, policy: Policy, precision: str) -> None:
         self.policy = policy
 
-    def takes(self, observation: Observation, explain: bool) -> bool:
+    def takes(self, observation: ObservationBatch, explain: bool) -> bool:
         """Everything."""
         return True
 
     def act(
-        self, observation: Observation, state: Any, explain: bool
+        self, observation: ObservationBatch, state: Any, explain: bool
     ) -> tuple[Tensor, Any, dict[str, Tensor]]:
         """The policy's own chunk, moved."""
         mine, self.policy.back_end = self.policy.back_end, None
@@ -342,17 +342,17 @@ class Unknown(RecurrentNetwork):
     def initial_state(self, batch_size: int) -> Any:
         return self.inner.initial_state(batch_size)
 
-    def look(self, images: Any) -> Tensor:
-        return self.inner.look(images)
+    def encode_images(self, images: Any) -> Tensor:
+        return self.inner.encode_images(images)
 
-    def recur(self, features: Tensor, vector: Tensor, state: Any) -> Any:
-        return self.inner.recur(features, vector, state)
+    def step(self, features: Tensor, vector: Tensor, state: Any) -> Any:
+        return self.inner.step(features, vector, state)
 
-    def read_vector(self, hidden: Tensor) -> Tensor:
-        return self.inner.read_vector(hidden)
+    def decode_joints(self, hidden: Tensor) -> Tensor:
+        return self.inner.decode_joints(hidden)
 
-    def draw(self, hidden: Tensor, images: Any) -> Any:
-        return self.inner.draw(hidden, images)
+    def decode_images(self, hidden: Tensor, images: Any) -> Any:
+        return self.inner.decode_images(hidden, images)
 
 
 @pytest.mark.parametrize('name', ['auto', 'torch'])

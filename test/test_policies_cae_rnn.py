@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from motion_policy.errors import UserError
 from motion_policy.policies import load_policy, make_model, save_policy
-from motion_policy.policies.base import Observation
+from motion_policy.policies.base import ObservationBatch
 from motion_policy.policies.checkpoint import load_model
 from motion_policy.policies.recurrent.cae import AutoencoderConfig, CAEModel
 from motion_policy.policies.recurrent.cae_rnn import (
@@ -67,11 +67,11 @@ def _move_statistics(eye: nn.Module, size: tuple[int, int]) -> None:
     eye.eval()
 
 
-def two_cameras(effort: bool = False, seed: int = 0) -> Observation:
+def two_cameras(effort: bool = False, seed: int = 0) -> ObservationBatch:
     """Return an observation of two cameras and five joints, and of their efforts if asked."""
     top, wrist = (random_observation(2, 32, 64, seed=seed + step) for step in (0, 1))
     images = {'top': top['images']['top'], 'wrist': wrist['images']['top']}
-    observation: Observation = {'qpos': top['qpos'], 'images': images}
+    observation: ObservationBatch = {'qpos': top['qpos'], 'images': images}
     if effort:
         observation['effort'] = wrist['qpos']
     return observation
@@ -109,7 +109,7 @@ def test_it_reads_and_predicts_features_before_joints_as_the_original_step_by_st
 def test_an_activation_other_than_tanh_bends_units_and_the_reference_output() -> None:
     hyper = {**SMALL, 'rnn': 'mtrnn', 'activation': 'relu', 'reference': True}
     model = SequenceModel(3, 2, CAERNNConfig(**hyper))
-    hidden, _ = model.recur(torch.randn(2, 5, 3), torch.randn(2, 5, 2), None)
+    hidden, _ = model.step(torch.randn(2, 5, 3), torch.randn(2, 5, 2), None)
     assert hidden.min() == 0
     assert torch.cat(model.read(torch.randn(9, 12)), dim=-1).min() == 0
 
@@ -122,17 +122,17 @@ def test_the_pieces_over_a_sequence_equal_the_cell_step_by_step(rnn: str, camera
     images = [torch.rand(2, 5, 3, 32, 64) for _ in range(cameras)]
     joints = torch.rand(2, 5, 4)
     flat = [image.flatten(0, 1) for image in images]
-    features = network.look(flat).unflatten(0, (2, 5))
+    features = network.encode_images(flat).unflatten(0, (2, 5))
     assert features.shape == (2, 5, 4 * cameras)
-    hidden, state = network.recur(features, joints, None)
-    assert network.read_features(hidden).shape == features.shape
-    drawn = network.draw(hidden.flatten(0, 1), flat)
+    hidden, state = network.step(features, joints, None)
+    assert network.decode_features(hidden).shape == features.shape
+    drawn = network.decode_images(hidden.flatten(0, 1), flat)
     assert [image.shape for image in drawn] == [flat[0].shape] * cameras
     stepped = None
     for t in range(5):
         seen = [image[:, t] for image in images]
         predicted, vector, stepped = network(seen, joints[:, t], stepped)
-        assert torch.allclose(vector, network.read_vector(hidden[:, t]), atol=1e-5)
+        assert torch.allclose(vector, network.decode_joints(hidden[:, t]), atol=1e-5)
         for image, expected in zip(predicted, drawn, strict=True):
             assert torch.allclose(image, expected.unflatten(0, (2, 5))[:, t], atol=1e-5)
     for mine, expected in zip(stepped, state, strict=True):
@@ -144,16 +144,16 @@ def test_features_are_told_in_the_unit_range_and_drawn_from_their_own() -> None:
     images = [torch.rand(20, 3, 32, 64) for _ in range(2)]
     raw = network.encode(images)
     assert torch.equal(raw[:, 4:], network.eyes[1].encode(images[1]))
-    assert torch.equal(network.look(images), raw)
+    assert torch.equal(network.encode_images(images), raw)
     low, high = torch.linspace(-1, 0, 8), torch.linspace(0.5, 1, 8)
     network.set_feature_range(low, high)
-    assert torch.allclose(network.look(images), (raw - low) / (high - low), atol=1e-6)
+    assert torch.allclose(network.encode_images(images), (raw - low) / (high - low), atol=1e-6)
     hidden = torch.randn(3, 12)
-    features = network.sequence.denormalise(network.read_features(hidden))
+    features = network.sequence.denormalise(network.decode_features(hidden))
     assert torch.allclose(
-        network.sequence.normalise(features), network.read_features(hidden), atol=1e-6
+        network.sequence.normalise(features), network.decode_features(hidden), atol=1e-6
     )
-    drawn = network.draw(hidden, images)
+    drawn = network.decode_images(hidden, images)
     assert torch.equal(drawn[1], network.eyes[1].decode(features[:, 4:]))
 
 
@@ -187,10 +187,10 @@ def test_training_changes_the_sequence_model_and_nothing_of_the_eyes() -> None:
     learnt = [part for part in policy.parameters() if part.requires_grad]
     assert len(learnt) == len(list(network.sequence.parameters()))
     images = [torch.rand(6, 3, 32, 64) for _ in range(2)]
-    features = network.look(images)
+    features = network.encode_images(images)
     assert not features.requires_grad
-    hidden, _ = network.recur(features[None], torch.rand(1, 6, 5), None)
-    drawn = network.draw(hidden[0], images)
+    hidden, _ = network.step(features[None], torch.rand(1, 6, 5), None)
+    drawn = network.decode_images(hidden[0], images)
     sum(image.mean() for image in drawn).backward()  # through the decoders, into the sequence
     assert network.sequence.rec.weight_hh_l0.grad.abs().sum() > 0
     with torch.no_grad():
@@ -238,7 +238,7 @@ def test_eyes_of_one_checkpoint_or_of_several_find_their_cameras() -> None:
         taken = policy.adopt_autoencoders(models)
         assert taken == len(top.state_dict()) + len(wrist.state_dict())
         expected = torch.cat((top.encode(images[0]), wrist.encode(images[1])), dim=-1)
-        assert torch.allclose(policy.network.look(images), expected, atol=1e-6)
+        assert torch.allclose(policy.network.encode_images(images), expected, atol=1e-6)
         assert not any(part.requires_grad for part in policy.network.eyes.parameters())
         assert any(part.requires_grad for part in top.parameters())
 
@@ -320,8 +320,8 @@ def test_the_sequence_model_alone_fits_into_a_policy_with_eyes() -> None:
     alone, policy = made('rnn', seed=1), made('cae_rnn')
     policy.network.sequence.load_state_dict(alone.sequence.state_dict())
     features, vector = torch.rand(2, 7, 4), torch.rand(2, 7, 5)
-    hidden, _ = policy.network.recur(features, vector, None)
-    assert torch.equal(policy.network.read_vector(hidden), alone(features, vector)[1])
+    hidden, _ = policy.network.step(features, vector, None)
+    assert torch.equal(policy.network.decode_joints(hidden), alone(features, vector)[1])
 
 
 def test_what_it_cannot_be_made_of_is_refused() -> None:

@@ -36,7 +36,7 @@ def test_a_step_gives_the_documented_shapes_on_images_that_are_not_square(
     drawn, vector, (h, c) = network(images, torch.rand(2, 4))
     assert [image.shape for image in drawn] == [(2, 3, 32, 96)] * cameras
     assert vector.shape == (2, 5)
-    assert network.look(images).shape == (2, 3 * cameras)
+    assert network.encode_images(images).shape == (2, 3 * cameras)
     assert h.shape == c.shape == (2, 9)
 
 
@@ -45,15 +45,16 @@ def test_the_pieces_over_a_sequence_equal_the_cell_step_by_step(norm: str) -> No
     torch.manual_seed(0)
     network = CNNRNN(4, (32, 64), CNNRNNConfig(rec_dim=7), norm=norm)
     images, joints = torch.rand(2, 5, 3, 32, 64), torch.rand(2, 5, 4)
-    features = network.look([images.flatten(0, 1)]).unflatten(0, (2, 5))
-    hidden, state = network.recur(features, joints, None)
-    drawn = network.draw(hidden.flatten(0, 1), [images.flatten(0, 1)])[0].unflatten(0, (2, 5))
+    features = network.encode_images([images.flatten(0, 1)]).unflatten(0, (2, 5))
+    hidden, state = network.step(features, joints, None)
+    frames = [images.flatten(0, 1)]
+    drawn = network.decode_images(hidden.flatten(0, 1), frames)[0].unflatten(0, (2, 5))
     for grad in (True, False):
         stepped = None
         with torch.set_grad_enabled(grad):
             for t in range(5):
                 (image,), vector, stepped = network([images[:, t]], joints[:, t], stepped)
-                assert torch.allclose(vector, network.read_vector(hidden[:, t]), atol=1e-5)
+                assert torch.allclose(vector, network.decode_joints(hidden[:, t]), atol=1e-5)
                 assert torch.allclose(image, drawn[:, t], atol=1e-5)
         assert torch.allclose(stepped[1], state[1], atol=1e-5)
 
@@ -64,16 +65,16 @@ def test_only_the_reference_form_bends_its_outputs(norm: str) -> None:
     for reference in (False, True):
         torch.manual_seed(1)
         network = CNNRNN(6, (32, 32), CNNRNNConfig(reference=reference), norm=norm)
-        hidden, _ = network.recur(network.look(images)[:, None], joints[:, None], None)
+        hidden, _ = network.step(network.encode_images(images)[:, None], joints[:, None], None)
         plain = network.decoder_joint[0](hidden)
         bent = plain.tanh() if norm == 'none' else plain.relu()
-        assert torch.allclose(network.read_vector(hidden), bent if reference else plain)
-        drawn = network.draw(hidden[:, 0], images)[0]
+        assert torch.allclose(network.decode_joints(hidden), bent if reference else plain)
+        drawn = network.decode_images(hidden[:, 0], images)[0]
         last = network.eyes[0].decoder[-1]
         assert isinstance(last, torch.nn.Identity) is not reference
         if norm == 'layer' and reference:
             assert drawn.min() >= 0
-            assert network.look(images).min() >= 0
+            assert network.encode_images(images).min() >= 0
 
 
 def test_the_sound_form_can_learn_a_joint_whose_output_began_below_zero() -> None:
@@ -82,8 +83,8 @@ def test_the_sound_form_can_learn_a_joint_whose_output_began_below_zero() -> Non
     with torch.no_grad():
         network.decoder_joint[0].bias.fill_(-2.0)  # where a ReLU would be dead
     images, joints = [torch.rand(4, 3, 32, 32)], torch.rand(4, 3)
-    hidden, _ = network.recur(network.look(images)[:, None], joints[:, None], None)
-    (network.read_vector(hidden) - 0.5).square().mean().backward()
+    hidden, _ = network.step(network.encode_images(images)[:, None], joints[:, None], None)
+    (network.decode_joints(hidden) - 0.5).square().mean().backward()
     assert network.decoder_joint[0].bias.grad.abs().min() > 0
 
 

@@ -144,8 +144,9 @@ def test_sarnn_looks_where_it_did(tmp_path: Path) -> None:
 
     def step(image: Tensor, joints: Tensor, state: State | None) -> tuple[Tensor, Tensor, State]:
         drawn, vector, state, points, next_points = eipl.sarnn(exact, image, joints, state)
-        torch.testing.assert_close(network.look([image.flip(1)]), points, atol=1e-9, rtol=0)
-        ours = network.read_features(state[0])
+        found = network.encode_images([image.flip(1)])
+        torch.testing.assert_close(found, points, atol=1e-9, rtol=0)
+        ours = network.decode_features(state[0])
         torch.testing.assert_close(ours, next_points, atol=1e-9, rtol=0)
         return drawn, vector, state
 

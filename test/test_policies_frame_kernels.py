@@ -27,7 +27,7 @@ from motion_policy.policies.cpu.layers import Convolutions
 from motion_policy.policies.video import coder as video_coder
 from motion_policy.policies.video.coder import Coder
 from motion_policy.policies.video.predictor import FrameNetwork
-from motion_policy.policies.video.unrolling import on_its_own, teacher_forced
+from motion_policy.policies.video.unrolling import on_its_own, teacher_forced_clip
 
 torch.set_num_threads(1)
 CLOSE = 1e-5  # of the largest value
@@ -165,7 +165,7 @@ def unrolled(network: FrameNetwork, forced: bool, at_once: bool) -> list[Tensor]
     frames = torch.rand(4, 2, 3, side, side, generator=draw).to(dtype)
     told = torch.randn(3, 2, 10, generator=draw).to(dtype)
     noise = torch.randn(3, 2, 4, generator=draw).to(dtype)
-    run = teacher_forced if forced else on_its_own
+    run = teacher_forced_clip if forced else on_its_own
     found = run(network, frames, told, noise, at_once=at_once)
     images = torch.stack(found.frames)
     loss = (images - frames[1:]).square().mean() + 1e-2 * found.kl().mean()

@@ -118,7 +118,7 @@ def test_the_split_decoder_draws_what_the_plain_one_does(coder: Coder, side: int
     for split in (False, True):
         _, skips = encoder(images)
         if split:
-            drawn = decoder.draw(codes, decoder.halves(skips))
+            drawn = decoder.decode(codes, decoder.halves(skips))
         else:
             drawn = decoder(codes, tuple(skip.repeat(3, 1, 1, 1) for skip in skips))
         weights = (*encoder.levels.parameters(), *decoder.parameters())
@@ -138,7 +138,7 @@ def test_packed_coders_give_the_same_images(coder: Coder, side: int) -> None:
         packed = PackedEncoder(encoder), PackedDecoder(decoder)
     with torch.inference_mode():
         own_code, own_skips = packed[0](images)
-        own = packed[1].draw(own_code, packed[1].halves(own_skips))
+        own = packed[1].decode(own_code, packed[1].halves(own_skips))
     assert torch.allclose(own_code, code, atol=1e-5)
     assert torch.allclose(own, drawn, atol=1e-5)
 

@@ -22,10 +22,10 @@ from policy_examples import (
 
 from motion_policy.errors import UserError
 from motion_policy.policies import make_policy
-from motion_policy.policies.base import Observation
+from motion_policy.policies.base import ObservationBatch
 from motion_policy.policies.cpu.allocator import keep_freed_memory
 from motion_policy.policies.normalisation import (
-    Range,
+    MinMax,
     Scaling,
     resize_images,
     to_byte_images,
@@ -129,7 +129,7 @@ def test_an_observation_that_does_not_fit_is_named(change: dict, words: str) -> 
         small_policy().act({**random_observation(), **change}, None)
 
 
-def two_cameras(seed: int = 0) -> Observation:
+def two_cameras(seed: int = 0) -> ObservationBatch:
     left, right = random_observation(seed=seed), random_observation(seed=seed + 100)
     return {**left, 'images': {'top': left['images']['top'], 'side': right['images']['top']}}
 
@@ -194,7 +194,7 @@ def test_a_joint_that_never_moves_stays_finite_and_in_the_middle() -> None:
 
 def test_a_range_must_be_a_range() -> None:
     with pytest.raises(ValueError, match=r'min 1\.0 is not below max 1\.0'):
-        Range(min=(1.0,), max=(1.0,))
+        MinMax(min=(1.0,), max=(1.0,))
 
 
 def test_shrinking_averages_and_the_own_size_is_left_alone() -> None:

@@ -31,8 +31,9 @@ def test_a_step_gives_the_documented_shapes_on_images_that_are_not_square(camera
     drawn, vector, (h, c) = network(images, torch.rand(2, 4))
     assert [image.shape for image in drawn] == [(2, 3, 20, 33)] * cameras
     assert vector.shape == (2, 5)
-    assert network.look(images).shape == network.read_features(h).shape == (2, 6 * cameras)
-    assert [points.shape for points in network.split_points(network.look(images))] == [
+    assert network.encode_images(images).shape == (2, 6 * cameras)
+    assert network.decode_features(h).shape == (2, 6 * cameras)
+    assert [points.shape for points in network.split_points(network.encode_images(images))] == [
         (2, 3, 2)
     ] * cameras
     assert h.shape == c.shape == (2, 9)
@@ -42,11 +43,11 @@ def test_every_camera_has_points_of_its_own() -> None:
     torch.manual_seed(0)
     network = SARNN(4, (16, 16), SARNNConfig(k_dim=3, temperature=0.1), cameras=2)
     left, right = torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16)
-    first, second = network.split_points(network.look((left, right)))
+    first, second = network.split_points(network.encode_images((left, right)))
     assert torch.equal(first.flatten(1), network.eyes[0].pos_encoder(left).flatten(1))
     assert torch.equal(second.flatten(1), network.eyes[1].pos_encoder(right).flatten(1))
     with pytest.raises(ValueError, match='zip'):
-        network.look((left,))
+        network.encode_images((left,))
 
 
 def test_no_state_means_zeros() -> None:
@@ -125,15 +126,15 @@ def test_the_pieces_over_a_sequence_equal_the_cell_step_by_step() -> None:
     network = SARNN(4, (18, 22), SARNNConfig(k_dim=3, temperature=0.1))
     images, joints = torch.rand(2, 6, 3, 18, 22), torch.rand(2, 6, 4)
     frames = [images.flatten(0, 1)]
-    points = network.look(frames).unflatten(0, (2, 6))
-    hidden, state = network.recur(points, joints, None)
-    drawn = network.draw(hidden.flatten(0, 1), frames)[0].unflatten(0, (2, 6))
+    points = network.encode_images(frames).unflatten(0, (2, 6))
+    hidden, state = network.step(points, joints, None)
+    drawn = network.decode_images(hidden.flatten(0, 1), frames)[0].unflatten(0, (2, 6))
     for grad in (True, False):  # without gradients a single step takes a shorter way
         stepped = None
         with torch.set_grad_enabled(grad):
             for t in range(6):
                 (image,), vector, stepped = network([images[:, t]], joints[:, t], stepped)
-                assert torch.allclose(vector, network.read_vector(hidden[:, t]), atol=1e-5)
+                assert torch.allclose(vector, network.decode_joints(hidden[:, t]), atol=1e-5)
                 assert torch.allclose(image, drawn[:, t], atol=1e-5)
         assert torch.allclose(stepped[0], state[0], atol=1e-5)
         assert torch.allclose(stepped[1], state[1], atol=1e-5)
@@ -143,7 +144,7 @@ def test_points_and_heat_maps_carry_gradients() -> None:
     network = SARNN(4, (16, 16), SARNNConfig(temperature=0.1))
     images = [torch.rand(1, 3, 16, 16)]
     drawn, _, _ = network(images, torch.rand(1, 4))
-    (drawn[0].sum() + network.look(images).sum()).backward()
+    (drawn[0].sum() + network.encode_images(images).sum()).backward()
     encoder = network.eyes[0].pos_encoder
     assert all(parameter.grad is not None for parameter in encoder.parameters())
     assert network.decoder_point[0].weight.grad.abs().sum() > 0
@@ -156,12 +157,12 @@ def test_a_learned_temperature_starts_where_it_was_put_and_follows_its_gradient(
     weights = {**learned.state_dict(), **fixed.state_dict()}
     learned.load_state_dict(weights)
     images = [torch.rand(2, 3, 12, 18)]
-    assert torch.allclose(fixed.look(images), learned.look(images), atol=1e-6)
-    learned.look(images).square().sum().backward()
+    assert torch.allclose(fixed.encode_images(images), learned.encode_images(images), atol=1e-6)
+    learned.encode_images(images).square().sum().backward()
     softmax = learned.eyes[0].pos_encoder[-1]
     assert softmax.log_temperature.grad.abs() > 0
     assert not any('temperature' in name for name in fixed.state_dict())
     with torch.no_grad():
         softmax.log_temperature += 5.0
-    spread = learned.look(images) - 0.5  # a hot softmax attends to everything: the middle
-    assert spread.abs().max() < (fixed.look(images) - 0.5).abs().max()
+    spread = learned.encode_images(images) - 0.5  # a hot softmax attends to everything: the middle
+    assert spread.abs().max() < (fixed.encode_images(images) - 0.5).abs().max()

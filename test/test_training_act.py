@@ -22,7 +22,7 @@ from training_runs import run_to_the_end, run_until_killed, small_run, weights
 
 from motion_policy.cli.main import main
 from motion_policy.policies import load_policy, make_model
-from motion_policy.policies.normalisation import Spread
+from motion_policy.policies.normalisation import MeanStd
 from motion_policy.training import ConfigError, TrainConfig, load_train_config
 from motion_policy.training.autoencoders import load_autoencoders
 from motion_policy.training.demonstrations import load_demonstrations
@@ -97,7 +97,7 @@ def test_a_run_leaves_policies_that_act_and_say_how_they_were_made(whole: Path) 
     assert {'train_action', 'train_kl', 'validation_action', 'validation_loss'} <= set(told)
     assert told['validation_loss'] == told['validation_action']
     assert told['train_loss'] == pytest.approx(told['train_action'] + 10 * told['train_kl'], 1e-3)
-    assert isinstance(policy.spec.normalisation.qpos, Spread)
+    assert isinstance(policy.spec.normalisation.qpos, MeanStd)
 
 
 def test_a_killed_run_ends_as_one_that_was_never_killed(

@@ -12,10 +12,14 @@ import pytest
 import torch
 
 from motion_policy.training.act_loss import chunk_error, kl_divergence
-from motion_policy.training.chunks import Moments, StepOrder, evenly_spread
+from motion_policy.training.action_chunk_augmentation import MomentAugmentation, turned_about_grey
+from motion_policy.training.action_chunk_dataset import (
+    ActionChunkDataset,
+    ActionChunkSampler,
+    evenly_spread,
+)
 from motion_policy.training.config import AugmentationConfig
 from motion_policy.training.demonstrations import Demonstration
-from motion_policy.training.moment_augmentation import MomentAugmentation, turned_about_grey
 
 torch.set_num_threads(1)
 
@@ -28,7 +32,7 @@ def episode(length: int, start: float, **columns: Any) -> Demonstration:
     return Demonstration(Path('a'), {'top': grey}, qpos=action - 0.5, action=action, **columns)
 
 
-def drawn(order: StepOrder, rounds: range) -> list[int]:
+def drawn(order: ActionChunkSampler, rounds: range) -> list[int]:
     moments = []
     for number in rounds:
         order.set_epoch(number)
@@ -37,27 +41,27 @@ def drawn(order: StepOrder, rounds: range) -> list[int]:
 
 
 def test_every_moment_is_drawn_once_before_any_is_drawn_again() -> None:
-    moments = drawn(StepOrder(23, 4, 5, seed=3), range(7))
+    moments = drawn(ActionChunkSampler(23, 4, 5, seed=3), range(7))
     passes = [moments[start : start + 23] for start in range(0, 138, 23)]
     assert all(sorted(run) == list(range(23)) for run in passes)
     assert len({tuple(run) for run in passes}) == 6
-    assert moments == drawn(StepOrder(23, 4, 7, seed=3), range(5))
-    assert moments != drawn(StepOrder(23, 4, 5, seed=4), range(7))
+    assert moments == drawn(ActionChunkSampler(23, 4, 7, seed=3), range(5))
+    assert moments != drawn(ActionChunkSampler(23, 4, 5, seed=4), range(7))
 
 
 def test_what_a_step_shows_depends_on_its_number_only() -> None:
-    whole = drawn(StepOrder(23, 4, 5, seed=3), range(7))
-    assert drawn(StepOrder(23, 4, 5, seed=3), range(5, 7)) == whole[100:]
+    whole = drawn(ActionChunkSampler(23, 4, 5, seed=3), range(7))
+    assert drawn(ActionChunkSampler(23, 4, 5, seed=3), range(5, 7)) == whole[100:]
 
 
 def test_processes_share_every_step() -> None:
-    shares = [list(StepOrder(23, 3, 4, 0, rank=rank, processes=2)) for rank in range(2)]
+    shares = [list(ActionChunkSampler(23, 3, 4, 0, rank=rank, processes=2)) for rank in range(2)]
     together = [left + right for left, right in zip(*shares, strict=True)]
-    assert together == list(StepOrder(23, 6, 4, 0))
+    assert together == list(ActionChunkSampler(23, 6, 4, 0))
 
 
 def test_a_moment_holds_what_followed_and_where_the_episode_ended() -> None:
-    moments = Moments([episode(5, 10), episode(1, 50), episode(3, 70)], chunk=4)
+    moments = ActionChunkDataset([episode(5, 10), episode(1, 50), episode(3, 70)], chunk=4)
     assert len(moments) == 9
     batch = moments[[0, 3, 5, 7]]
     assert batch.size == 4
@@ -76,17 +80,17 @@ def test_a_moment_holds_what_followed_and_where_the_episode_ended() -> None:
 
 
 def test_targets_are_a_period_apart_and_those_of_the_follower_a_period_late() -> None:
-    slow = Moments([episode(7, 0), episode(4, 50)], chunk=3, stride=2)[[1, 9]]
+    slow = ActionChunkDataset([episode(7, 0), episode(4, 50)], chunk=3, stride=2)[[1, 9]]
     assert slow.targets[0, :, 0].tolist() == [1, 3, 5]
     assert slow.targets[1, :1, 0].tolist() == [52]
     assert slow.valid.tolist() == [[True, True, True], [True, False, False]]
-    follower = Moments([episode(7, 0)], chunk=2, stride=2, target='qpos')[[1, 4, 6]]
+    follower = ActionChunkDataset([episode(7, 0)], chunk=2, stride=2, target='qpos')[[1, 4, 6]]
     assert follower.targets[:2, :, 0].tolist()[0] == [2.5, 4.5]
     assert follower.valid.tolist() == [[True, True], [True, False], [False, False]]
 
 
 def test_efforts_are_there_when_they_are_seen() -> None:
-    moments = Moments([episode(3, 0, effort=torch.full((3, 2), 7.0))], chunk=2)
+    moments = ActionChunkDataset([episode(3, 0, effort=torch.full((3, 2), 7.0))], chunk=2)
     assert moments[[0, 2]].effort.tolist() == [[7.0, 7.0], [7.0, 7.0]]
 
 

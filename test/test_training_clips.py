@@ -18,14 +18,14 @@ from training_runs import run_to_the_end, run_until_killed, small_run, weights
 
 from motion_policy.errors import UserError
 from motion_policy.policies import load_model
-from motion_policy.policies.video.unrolling import Unrolled, on_its_own, teacher_forced
+from motion_policy.policies.video.unrolling import ClipPrediction, on_its_own, teacher_forced_clip
 from motion_policy.training import ConfigError, TrainConfig
-from motion_policy.training.batches import collate
+from motion_policy.training.clip_dataset import ClipDataset, spread_evenly
 from motion_policy.training.demonstrations import Demonstration, load_demonstrations
-from motion_policy.training.frame_clips import Clips, spread_evenly
-from motion_policy.training.frame_loss import frame_terms, judged_terms, psnr
+from motion_policy.training.frame_loss import frame_terms, judged_terms, mean_psnr
 from motion_policy.training.frame_schedule import KLConfig, TeacherForcingConfig
 from motion_policy.training.learning import learning_of
+from motion_policy.training.sequence_dataset import collate
 from motion_policy.training.train import no_progress, train
 
 pytestmark = pytest.mark.slow
@@ -86,7 +86,7 @@ def episode(length: int) -> Demonstration:
 
 
 def test_a_clip_may_begin_at_every_row_from_which_it_fits() -> None:
-    clips = Clips([episode(9), episode(7)], frames=3, stride=2)
+    clips = ClipDataset([episode(9), episode(7)], frames=3, stride=2)
     starts = clips.starts()
     assert starts == [(0, row) for row in range(5)] + [(1, row) for row in range(3)]
     assert len(clips) == len(starts)
@@ -131,12 +131,12 @@ def test_all_steps_at_once_give_what_one_step_after_the_other_gives(
     results: list[list[Tensor]] = []
     ways: list[Any] = [
         lambda: on_its_own(network, frames, told, noise, forced=True, at_once=False),
-        lambda: teacher_forced(network, frames, told, noise, at_once=False),
+        lambda: teacher_forced_clip(network, frames, told, noise, at_once=False),
     ]
     if mode == 'eval':  # where batch normalisation learns, its batches tell
-        ways.append(lambda: teacher_forced(network, frames, told, noise, at_once=True))
+        ways.append(lambda: teacher_forced_clip(network, frames, told, noise, at_once=True))
     for way in ways:
-        unrolled: Unrolled = way()
+        unrolled: ClipPrediction = way()
         loss = (torch.stack(unrolled.frames) - frames[1:]).square().mean() + unrolled.kl().mean()
         parts = list(network.parameters())
         gradients = torch.autograd.grad(loss, parts, allow_unused=True)
@@ -155,10 +155,10 @@ def test_on_its_own_it_sees_no_frame_after_those_of_the_past_but_through_the_pos
         network.posterior.mean.weight.zero_()  # what the posterior tells of the future
         network.posterior.log_variance.weight.zero_()
         before = on_its_own(network, frames, told, noise).frames
-        forced = teacher_forced(network, frames, told, noise).frames
+        forced = teacher_forced_clip(network, frames, told, noise).frames
         frames[2:] = frames[2:].flip(-1)
         after = on_its_own(network, frames, told, noise).frames
-        other = teacher_forced(network, frames, told, noise).frames
+        other = teacher_forced_clip(network, frames, told, noise).frames
     assert all(torch.equal(one, two) for one, two in zip(before, after, strict=True))
     assert not torch.allclose(forced[2], other[2])
     assert torch.allclose(before[1], forced[1], atol=1e-6)  # both saw frames 0 and 1 only
@@ -169,7 +169,7 @@ def test_gradients_flow_through_what_it_predicted_itself() -> None:
     network = small_predictor().network
     frames, told, noise = clip()
     last = on_its_own(network, frames, told, noise).frames[-1]
-    forced = teacher_forced(network, frames, told, noise).frames[-1]
+    forced = teacher_forced_clip(network, frames, told, noise).frames[-1]
     weight = network.decoder.levels[0].joint.weight
     own, only_last = (
         torch.autograd.grad(image.square().sum(), weight, retain_graph=True)[0]
@@ -199,13 +199,13 @@ def test_teacher_forcing_falls_along_a_line_to_its_lower_bound() -> None:
 
 
 def test_psnr_is_the_mean_of_decibels_not_the_decibels_of_the_mean() -> None:
-    assert psnr(torch.tensor([[0.1, 0.001]])).item() == pytest.approx(20)
+    assert mean_psnr(torch.tensor([[0.1, 0.001]])).item() == pytest.approx(20)
 
 
 def test_terms_are_errors_against_the_true_frames(demonstrations: Path, tmp_path: Path) -> None:
     given = config(demonstrations, tmp_path)
     data = load_demonstrations(given, no_progress)
-    batch = collate([Clips(data.train, 5, data.stride)[0, 3]] * 2)
+    batch = collate([ClipDataset(data.train, 5, data.stride)[0, 3]] * 2)
     model = small_predictor().eval()
     terms = judged_terms(model, batch, seed=5)
     frames = batch.images['top']

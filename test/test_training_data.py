@@ -18,13 +18,18 @@ from motion_policy.episodes import layout
 from motion_policy.errors import UserError
 from motion_policy.policies.normalisation import resize_images
 from motion_policy.training import TrainConfig
-from motion_policy.training.batches import EpochOrder, Sequences, collate, generator_for
 from motion_policy.training.demonstrations import (
     Demonstrations,
     load_demonstrations,
     split_episodes,
 )
-from motion_policy.training.frames import FrameOrder, Frames, collate_frames
+from motion_policy.training.frame_dataset import FrameDataset, FrameSampler, collate_frames
+from motion_policy.training.sequence_dataset import (
+    SequenceDataset,
+    SequenceSampler,
+    collate,
+    generator_for,
+)
 from motion_policy.training.train import no_progress
 
 torch.set_num_threads(1)
@@ -85,7 +90,7 @@ def test_the_range_comes_from_the_training_episodes_and_covers_joints_at_rest(
 
 def test_every_phase_is_a_sequence_at_the_rate_of_the_policy(folder: Path) -> None:
     data = load(str(folder))
-    sequences = Sequences(data.train, data.stride)
+    sequences = SequenceDataset(data.train, data.stride)
     for phase in range(5):
         sequence = sequences[1, phase]
         rows = range(phase, 33, 5)
@@ -95,7 +100,7 @@ def test_every_phase_is_a_sequence_at_the_rate_of_the_policy(folder: Path) -> No
 
 def test_a_batch_marks_what_is_padding(folder: Path) -> None:
     data = load(str(folder))
-    sequences = Sequences(data.train, data.stride)
+    sequences = SequenceDataset(data.train, data.stride)
     batch = collate([sequences[0, 0], sequences[2, 4]])
     assert batch.mask.tolist() == [[True] * 8, [True] * 5 + [False] * 3]
     assert batch.images['top'].shape == (2, 8, 12, 16, 3)
@@ -104,12 +109,12 @@ def test_a_batch_marks_what_is_padding(folder: Path) -> None:
 
 
 def test_an_epoch_shows_every_episode_once_and_depends_on_its_number_alone() -> None:
-    order = EpochOrder(9, 5, seed=3)
+    order = SequenceSampler(9, 5, seed=3)
     order.set_epoch(4)
     first = list(order)
     assert sorted(episode for episode, _ in first) == list(range(9))
     assert list(order) == first
-    again = EpochOrder(9, 5, seed=3)
+    again = SequenceSampler(9, 5, seed=3)
     again.set_epoch(4)
     assert list(again) == first
     again.set_epoch(5)
@@ -122,7 +127,7 @@ def test_an_epoch_shows_every_episode_once_and_depends_on_its_number_alone() -> 
 
 
 def test_processes_share_an_epoch_evenly() -> None:
-    shares = [list(EpochOrder(7, 5, 0, rank=rank, processes=3)) for rank in range(3)]
+    shares = [list(SequenceSampler(7, 5, 0, rank=rank, processes=3)) for rank in range(3)]
     assert [len(share) for share in shares] == [3, 3, 3]
     assert {episode for share in shares for episode, _ in share} == set(range(7))
 
@@ -211,7 +216,7 @@ def test_efforts_are_read_where_they_are_asked_for(folder: Path, tmp_path: Path)
     efforts = torch.cat([episode.effort for episode in data.train])
     assert given.min == pytest.approx(efforts.amin(0).tolist())
     assert data.fingerprint()['sha256'] != load(str(folder), validation=0.25).fingerprint()
-    batch = collate([Sequences(data.train, 5)[0, 3]])
+    batch = collate([SequenceDataset(data.train, 5)[0, 3]])
     assert np.allclose(batch.effort[0, 1].numpy(), 2 * joint_values(8))
     without = write_episode(tmp_path / 'a.hdf5', 20, robot=small_robot(), effort=False)
     line = f'{without}: has no efforts, expected them with effort=true'
@@ -230,7 +235,7 @@ def test_a_frame_is_enough_for_an_autoencoder_but_is_no_sequence(tmp_path: Path)
     assert complaint(str(path)) == line
     autoencoder = {'policy': {'kind': 'cae'}, 'image_size': (32, 32)}
     data = load(str(path), **autoencoder)
-    assert Frames(data.train).every(5) == [(0, 0)]
+    assert FrameDataset(data.train).every(5) == [(0, 0)]
     with h5py.File(path, 'r+') as file:
         for name in layout.dataset_names(file):
             file[name].resize(0, axis=layout.row_axis(name))
@@ -239,7 +244,7 @@ def test_a_frame_is_enough_for_an_autoencoder_but_is_no_sequence(tmp_path: Path)
 
 def test_frames_are_those_of_the_episodes(folder: Path) -> None:
     data = load(str(folder), cameras=('top', 'side'))
-    frames = Frames(data.train)
+    frames = FrameDataset(data.train)
     assert len(frames) == 140
     assert frames.every(20) == [(0, 0), (0, 20), (1, 0), (1, 20), (2, 0), (2, 20), (3, 0), (3, 20)]
     batch = collate_frames([frames[1, 4], frames[3, 39]])
@@ -251,16 +256,16 @@ def test_frames_are_those_of_the_episodes(folder: Path) -> None:
 
 def test_an_epoch_draws_other_frames_that_depend_on_its_number_alone() -> None:
     every = [(episode, row) for episode in range(3) for row in range(20)]
-    order = FrameOrder(every, 25, seed=3)
+    order = FrameSampler(every, 25, seed=3)
     drawn = []
     for epoch in (0, 1, 0):
         order.set_epoch(epoch)
         drawn.append(list(order))
         assert len(set(drawn[-1])) == len(order) == 25
     assert drawn[0] == drawn[2] != drawn[1]
-    assert set(FrameOrder(every, None, seed=3)) == set(every)
-    assert len(list(FrameOrder(every, 1000, seed=3))) == 60
-    shares = [list(FrameOrder(every, 25, 3, rank=rank, processes=2)) for rank in (0, 1)]
+    assert set(FrameSampler(every, None, seed=3)) == set(every)
+    assert len(list(FrameSampler(every, 1000, seed=3))) == 60
+    shares = [list(FrameSampler(every, 25, 3, rank=rank, processes=2)) for rank in (0, 1)]
     assert [len(share) for share in shares] == [13, 13]
     assert set(shares[0]) | set(shares[1]) == set(drawn[0])
 

@@ -18,10 +18,10 @@ from motion_policy.policies.backends.graph import random_observation
 from motion_policy.policies.kinds import MODEL_KINDS
 from motion_policy.training import TrainConfig
 from motion_policy.training.autoencoders import load_autoencoders
-from motion_policy.training.batches import generator_for
 from motion_policy.training.demonstrations import load_demonstrations
 from motion_policy.training.learning import learning_of
-from motion_policy.training.train import no_progress, policy_spec, train
+from motion_policy.training.sequence_dataset import generator_for
+from motion_policy.training.train import no_progress, policy_spec
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from motion_policy.training import frame_chunks
-from motion_policy.training.frame_chunks import over_frames, sum_over_frames
+from motion_policy.training import frame_minibatches
+from motion_policy.training.frame_minibatches import over_frames, sum_over_frames
 
 torch.set_num_threads(1)
 
@@ -71,7 +71,7 @@ def gradients(loss: Tensor, network: Painter, hidden: Tensor) -> dict[str, Tenso
 def test_value_and_gradients_are_those_of_all_frames_at_once(
     size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frame_chunks, 'CPU_FRAMES', size)
+    monkeypatch.setattr(frame_minibatches, 'CPU_FRAMES', size)
     network, hidden, images, target = painting()
     term = squared_error(network)
     total = sum_over_frames(term, hidden, images, target, weights=network.parameters())
@@ -91,7 +91,7 @@ def test_value_and_gradients_are_those_of_all_frames_at_once(
 def test_weights_alone_or_frames_alone_may_want_a_gradient(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(frame_chunks, 'CPU_FRAMES', 4)
+    monkeypatch.setattr(frame_minibatches, 'CPU_FRAMES', 4)
     network, hidden, images, target = painting()
     term = squared_error(network)
     for frozen in ('hidden', 'network'):
@@ -107,7 +107,7 @@ def test_weights_alone_or_frames_alone_may_want_a_gradient(
 
 
 def test_nothing_of_a_chunk_outlives_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frame_chunks, 'CPU_FRAMES', 3)
+    monkeypatch.setattr(frame_minibatches, 'CPU_FRAMES', 3)
     network, hidden, images, target = painting()
     inner = squared_error(network)
     drawn: list[weakref.ref[Tensor]] = []
@@ -128,7 +128,7 @@ def test_nothing_of_a_chunk_outlives_it(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_without_gradients_only_the_value_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frame_chunks, 'CPU_FRAMES', 3)
+    monkeypatch.setattr(frame_minibatches, 'CPU_FRAMES', 3)
     network, hidden, images, target = painting()
     term = squared_error(network)
     with torch.no_grad():
@@ -140,7 +140,7 @@ def test_without_gradients_only_the_value_is_found(monkeypatch: pytest.MonkeyPat
 def test_gradients_in_bfloat16_come_as_close_as_those_of_all_frames_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(frame_chunks, 'CPU_FRAMES', 3)
+    monkeypatch.setattr(frame_minibatches, 'CPU_FRAMES', 3)
     network, hidden, images, target = painting(torch.float32)
     term = squared_error(network)
     exact = gradients(term(hidden, images, target), network, hidden)
@@ -160,11 +160,11 @@ def test_gradients_in_bfloat16_come_as_close_as_those_of_all_frames_at_once(
 def test_a_loss_that_is_scaled_against_underflow_is_left_to_autograd(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(frame_chunks, 'CPU_FRAMES', 3)
+    monkeypatch.setattr(frame_minibatches, 'CPU_FRAMES', 3)
     network, hidden, images, target = painting()
     term = squared_error(network)
     expected = gradients(term(hidden, images, target), network, hidden)
-    monkeypatch.setattr(frame_chunks, '_scaled_later', lambda: True)
+    monkeypatch.setattr(frame_minibatches, '_scaled_later', lambda: True)
     total = sum_over_frames(term, hidden, images, target, weights=network.parameters())
     scaled: list[float] = []
     hidden.register_hook(lambda gradient: scaled.append(float(gradient.norm())))
@@ -176,7 +176,7 @@ def test_a_loss_that_is_scaled_against_underflow_is_left_to_autograd(
 def test_what_each_frame_becomes_keeps_its_order_and_gradient(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(frame_chunks, 'CPU_FRAMES', 3)
+    monkeypatch.setattr(frame_minibatches, 'CPU_FRAMES', 3)
     network, hidden, images, _ = painting()
     drawn = over_frames(network, hidden, images)
     plain = network(hidden, images)

@@ -212,7 +212,7 @@ def test_features_are_found_once_and_their_range_is_that_of_the_training_episode
         (*data.train, *data.validation), (*told.train, *told.validation), strict=True
     ):
         images = before.images['top'].permute(0, 3, 1, 2) / 255
-        assert torch.allclose(after.features, policy.network.look([images]), atol=1e-5)
+        assert torch.allclose(after.features, policy.network.encode_images([images]), atol=1e-5)
         assert after.images == {}
         assert torch.equal(after.qpos, before.qpos)
     [batch, *_] = learning_of(given).train_loader(told, 0, 1)

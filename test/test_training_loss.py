@@ -13,11 +13,11 @@ from policy_examples import small_policy, spec
 from torch import Tensor
 
 from motion_policy.policies.normalisation import to_unit_images
-from motion_policy.training import frame_chunks
+from motion_policy.training import frame_minibatches
 from motion_policy.training.augmentation import Augmentation
-from motion_policy.training.batches import Batch, generator_for
 from motion_policy.training.config import AugmentationConfig, ConfigError
 from motion_policy.training.recurrent_loss import masked_mean, recurrent_terms
+from motion_policy.training.sequence_dataset import Batch, generator_for
 
 torch.set_num_threads(1)
 
@@ -77,11 +77,11 @@ def step_by_step(policy: Any, data: Batch) -> dict[str, Tensor]:
             if data.effort is not None:
                 errors['effort'].append((predicted[0, 5:] - effort[1]).square().mean())
             if network.feature_term is not None:
-                features = network.look(now)
+                features = network.encode_images(now)
                 if expected is not None:
                     errors['point'].append((expected - features).square().mean())
-                hidden, _ = network.recur(features[:, None], vector[:, None], state)
-                expected = network.read_features(hidden[:, 0])
+                hidden, _ = network.step(features[:, None], vector[:, None], state)
+                expected = network.decode_features(hidden[:, 0])
             state = after
     return {name: torch.stack(values).mean() for name, values in errors.items() if values}
 
@@ -103,7 +103,7 @@ def test_the_terms_and_their_gradients_are_those_of_the_cell_step_by_step(
     frames_at_once: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(frame_chunks, 'CPU_FRAMES', frames_at_once)
+    monkeypatch.setattr(frame_minibatches, 'CPU_FRAMES', frames_at_once)
     policy = policy_of(kind, cameras, effort)
     data = batch(policy=policy)
     gradients = []

@@ -12,8 +12,8 @@ from policy_examples import small_policy
 from torch import Tensor
 
 from motion_policy.control.mixing import Mix, Mixer
-from motion_policy.training.batches import Batch
 from motion_policy.training.recurrent_loss import recurrent_terms
+from motion_policy.training.sequence_dataset import Batch
 from motion_policy.training.unrolling import Own, mixed, teacher_forced
 
 torch.set_num_threads(1)
@@ -36,7 +36,7 @@ def numbers(*shape: int, seed: int = 0) -> Tensor:
 
 
 def features_of(policy: Any) -> Tensor:
-    return policy.network.look([numbers(1, 3, *SIZE)]).shape[-1]
+    return policy.network.encode_images([numbers(1, 3, *SIZE)]).shape[-1]
 
 
 @pytest.mark.parametrize('own', [None, Own(joint=0.5), Own(joint=1.0, image=1.0)])
@@ -70,9 +70,9 @@ def test_a_window_learns_as_a_sequence_that_begins_with_the_state_before_it() ->
     ours = [weight.grad.clone() for weight in network.rec.parameters()]
     network.zero_grad()
     with torch.no_grad():
-        _, state = network.recur(features[:, :4], vector[:, :4], None)
-    first, _ = network.recur(features[:, :4], vector[:, :4], None)
-    second, _ = network.recur(features[:, 4:], vector[:, 4:], state)
+        _, state = network.step(features[:, :4], vector[:, :4], None)
+    first, _ = network.step(features[:, :4], vector[:, :4], None)
+    second, _ = network.step(features[:, 4:], vector[:, 4:], state)
     (first.square().sum() + second.square().sum()).backward()
     for gradient, weight in zip(ours, network.rec.parameters(), strict=True):
         assert torch.allclose(gradient, weight.grad, rtol=1e-4, atol=1e-6)
@@ -84,7 +84,7 @@ def test_with_nothing_of_its_own_it_is_teacher_forced(kind: str) -> None:
     network = policy.network
     vector = numbers(2, STEPS, 5)
     images = numbers(2, STEPS, 3, *SIZE, seed=1)
-    features = network.look([images.flatten(0, 1)]).unflatten(0, (2, STEPS))
+    features = network.encode_images([images.flatten(0, 1)]).unflatten(0, (2, STEPS))
     expected = teacher_forced(network, features, vector)
     for seen in (features, [images]):
         run = mixed(policy, seen, vector, Own())
@@ -105,7 +105,7 @@ def test_mixing_in_training_is_mixing_on_the_arm(joint: float, image: float, tar
     with torch.no_grad():
         seen = [frames.permute(0, 1, 4, 2, 3).float() / 255]
         run = mixed(policy, seen, vector, Own(joint, image))
-        targets = policy.normalise_target.inverse(policy.network.read_vector(run.hidden))
+        targets = policy.normalise_target.inverse(policy.network.decode_joints(run.hidden))
 
     mixer, state = Mixer(policy, Mix(joint=1 - joint, image=1 - image)), None
     for step in range(STEPS):
@@ -136,11 +136,11 @@ def test_efforts_are_mixed_as_joints_are() -> None:
     policy = policy_of('cnnrnn', effort=True, normalisation=ranges)
     features, vector = numbers(1, 2, 4), numbers(1, 2, 10, seed=1)
     run = mixed(policy, features, vector, Own(joint=0.25))
-    predicted = policy.network.read_vector(run.hidden[:, 0])
+    predicted = policy.network.decode_joints(run.hidden[:, 0])
     joints = (predicted[:, :5] * 3 - 1 + 1) / 2  # from the range of actions to that of qpos
     told = 0.75 * vector[:, 1] + 0.25 * torch.cat((joints, predicted[:, 5:]), dim=-1)
-    _, state = policy.network.recur(features[:, :1], vector[:, :1], None)
-    expected, _ = policy.network.recur(features[:, 1:], told[:, None], state)
+    _, state = policy.network.step(features[:, :1], vector[:, :1], None)
+    expected, _ = policy.network.step(features[:, 1:], told[:, None], state)
     assert torch.allclose(run.hidden[:, 1:], expected, atol=1e-6)
 
 
@@ -193,13 +193,13 @@ def test_features_that_are_given_are_a_target_and_get_no_gradient() -> None:
     assert set(terms) == {'joint', 'feature'}
     errors = []
     for episode, length in ((0, 6), (1, 4)):
-        hidden, _ = network.recur(
+        hidden, _ = network.step(
             data.features[episode : episode + 1, : length - 1],
             policy.normalise_qpos(data.qpos[episode : episode + 1, : length - 1]),
             None,
         )
         wanted = data.features[episode, 1:length]
-        errors.append((network.read_features(hidden)[0] - wanted).square())
+        errors.append((network.decode_features(hidden)[0] - wanted).square())
     assert torch.allclose(terms['feature'], torch.cat(errors).mean(), atol=1e-6)
     sum(terms.values()).backward()
     assert all(weight.grad is None for weight in network.eyes.parameters())

@@ -12,7 +12,7 @@ import torch
 
 from control_path.scenario import CAMERAS, HEIGHT, WIDTH
 from motion_policy.policies import Policy, PolicySpec, make_policy, save_policy
-from motion_policy.policies.normalisation import Normalisation, Spread
+from motion_policy.policies.normalisation import MeanStd, Normalisation
 from motion_policy.robot import RobotSpec
 
 POLICY_HZ = 50.0
@@ -36,7 +36,7 @@ def random_act(robot: RobotSpec, size: Size = FULL_SIZE) -> Policy:
     """ACT with random weights, whose targets stay about the middle of the limits."""
     torch.manual_seed(0)
     middle = robot.joints.limits.position_array().mean(axis=1)
-    spread = Spread(mean=tuple(middle), std=(0.01,) * len(middle))
+    spread = MeanStd(mean=tuple(middle), std=(0.01,) * len(middle))
     spec = PolicySpec(
         kind='act',
         rate=POLICY_HZ,

@@ -28,7 +28,7 @@ from fault_campaign.spoilt import (
     stamped,
     with_pictures,
 )
-from motion_policy.control.picture_watch import FROZEN_AT_REST_S
+from motion_policy.control.camera_monitor import FROZEN_AT_REST_S
 
 FROZEN_PATIENCE_S = 3.0  # longer than the node's, for the arm must move meanwhile
 PICTURE_PATIENCE_S = 2.0

@@ -16,7 +16,7 @@ from torch import nn
 
 from motion_policy.policies import Policy, PolicySpec, make_policy
 from motion_policy.policies.cpu.layers import Convolutions, MapNorm, Tanh, UpConvolution
-from motion_policy.policies.normalisation import Normalisation, Range
+from motion_policy.policies.normalisation import MinMax, Normalisation
 from motion_policy.policies.recurrent.base import RecurrentNetwork
 from motion_policy.robot import RobotSpec
 
@@ -101,7 +101,7 @@ def random_policy(
     """
     torch.manual_seed(0)
     limits = robot.joints.limits.position_array()
-    values = Range(min=tuple(limits[:, 0]), max=tuple(limits[:, 1]))
+    values = MinMax(min=tuple(limits[:, 0]), max=tuple(limits[:, 1]))
     spec = PolicySpec(
         kind=kind,
         rate=10,

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from motion_policy.policies import PolicySpec
 from motion_policy.policies.act.act import ACTPolicy
-from motion_policy.policies.normalisation import Normalisation, Spread
+from motion_policy.policies.normalisation import MeanStd, Normalisation
 from motion_policy.robot import load_robot_spec
 from motion_policy.training.act_loss import act_terms
-from motion_policy.training.batches import generator_for
-from motion_policy.training.chunks import ChunkBatch
+from motion_policy.training.action_chunk_augmentation import MomentAugmentation
+from motion_policy.training.action_chunk_dataset import ChunkBatch
 from motion_policy.training.config import AugmentationConfig
-from motion_policy.training.moment_augmentation import MomentAugmentation
 from motion_policy.training.optimiser import FUSED_EVERYWHERE
+from motion_policy.training.sequence_dataset import generator_for
 from reference.plain_act import PlainACT
 
 SIZE = (480, 640)
@@ -36,7 +36,7 @@ def act_policy(size: tuple[int, int] = SIZE, **hyper: object) -> ACTPolicy:
     """ACT of the paper's size with random weights, for the two simulated arms of ALOHA."""
     robot = load_robot_spec('aloha_sim')
     joints = len(robot.joints.names)
-    values = Spread(mean=(0.0,) * joints, std=(1.0,) * joints)
+    values = MeanStd(mean=(0.0,) * joints, std=(1.0,) * joints)
     spec = PolicySpec(
         kind='act',
         rate=robot.rate,

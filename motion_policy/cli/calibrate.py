@@ -27,10 +27,10 @@ from motion_policy.control.foresight import OwnForesight
 from motion_policy.control.foresight_calibration import calibrated
 from motion_policy.errors import UserError
 from motion_policy.evaluation.calibration import Surprises, held_out, of_recordings, of_trials
+from motion_policy.evaluation.monitoring import OWN, Foresight
 from motion_policy.evaluation.report import Table
 from motion_policy.evaluation.scenes import SCENES, find_scene, is_scene
 from motion_policy.evaluation.trials import TrialRunner
-from motion_policy.evaluation.watching import OWN, Foresight
 from motion_policy.policies import Model, Policy, load_model
 from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec, save_spec
 from motion_policy.policies.foresight_limits import ForesightLimits

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from motion_policy.cli.processes import NodeDiedError, NodeProcesses
 from motion_policy.errors import UserError
-from motion_policy.evaluation.trial_film import TrialRecord
+from motion_policy.evaluation.trial_video import TrialRecord
 from motion_policy.evaluation.video_file import check_video_path
 from motion_policy.files import check_output, write_json
 from motion_policy.inference.environment import KEEP_FREED_MEMORY

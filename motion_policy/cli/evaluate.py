@@ -28,14 +28,15 @@ from motion_policy.cli.judging import (
 from motion_policy.control import ChunkExecution, Mix, PolicyRunner
 from motion_policy.errors import UserError
 from motion_policy.evaluation.detection import detection_table
-from motion_policy.evaluation.recorded import (
+from motion_policy.evaluation.monitoring import Foresight
+from motion_policy.evaluation.offline import (
     count_words,
     evaluate_recordings,
     joint_table,
     mix_words,
     write_first_video,
 )
-from motion_policy.evaluation.recorded_report import write_recorded_report
+from motion_policy.evaluation.offline_report import write_recorded_report
 from motion_policy.evaluation.recordings import find_recordings
 from motion_policy.evaluation.scenes import DISTURBANCES, SCENES, find_scene, is_scene
 from motion_policy.evaluation.simulated import (
@@ -47,7 +48,6 @@ from motion_policy.evaluation.simulated import (
 from motion_policy.evaluation.threads import one_thread
 from motion_policy.evaluation.trials import TrialRunner
 from motion_policy.evaluation.video_file import check_video_path
-from motion_policy.evaluation.watching import Foresight
 from motion_policy.files import make_folder
 from motion_policy.policies import Policy, load_policy, read_policy_spec
 from motion_policy.policies.backends.selection import BackEndChoice, chosen, use_back_end

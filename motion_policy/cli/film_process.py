@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from motion_policy.evaluation.trial_film import FPS, TrialFilm, TrialRecord
+from motion_policy.evaluation.trial_video import FPS, TrialFilm, TrialRecord
 from motion_policy.evaluation.video_file import VideoFile
 
 LEAST_PRIORITY = 19

@@ -127,7 +127,7 @@ class Controller:
         self._fresh_until_ns = 0
         self._grid_start_ns = 0
         self._next_index = 0
-        self.epoch_ns = 0  # what was seen before is not to be acted on any more
+        self.valid_since_ns = 0  # what was seen before is not to be acted on any more
         self.schedule: ChunkSchedule | None = None
         if chunks is not None:
             self.schedule = ChunkSchedule(chunks, self.control_period_ns)
@@ -269,7 +269,7 @@ class Controller:
         """
         # A clock that went back leaves answers to what is yet to come.
         ahead = observation_ns > max(self._now_ns, self._asked_ns)
-        if ahead or observation_ns < self.epoch_ns or not self.enabled or self.homing:
+        if ahead or observation_ns < self.valid_since_ns or not self.enabled or self.homing:
             self.dropped_chunks += 1
             return False
         self._awaiting = False
@@ -296,7 +296,7 @@ class Controller:
 
     def policy_failed(self, reason: str, observation_ns: int) -> None:
         """Say that the request for `observation_ns` will not be answered; the arm holds."""
-        if observation_ns >= self.epoch_ns:
+        if observation_ns >= self.valid_since_ns:
             self._awaiting = False
             self._chunk_problem = f'policy: {reason}'
 
@@ -459,9 +459,9 @@ class Controller:
         self._grid_start_ns, self._next_index = now_ns, 0
         self._set_out(now_ns)
 
-    def _set_out(self, epoch_ns: int) -> None:
+    def _set_out(self, valid_since_ns: int) -> None:
         """Somebody asks the arm to move."""
-        self._restart(epoch_ns)
+        self._restart(valid_since_ns)
         self.state = 'ramp'
         self._held_ns = None
         self._nearest = None
@@ -494,7 +494,7 @@ class Controller:
             return True
         return index >= schedule.next_index() or schedule.runs_out(plan_ns, end_ns)
 
-    def _restart(self, epoch_ns: int) -> None:
+    def _restart(self, valid_since_ns: int) -> None:
         """Forget everything an earlier observation has led to."""
         self.buffer.clear()
         self._ramp_target = None
@@ -502,9 +502,9 @@ class Controller:
         self._chunk_problem = ''
         self._faulty = False
         self._awaiting = False
-        self._asked_ns = epoch_ns
+        self._asked_ns = valid_since_ns
         self._all_rows_late = False
-        self.epoch_ns = epoch_ns
+        self.valid_since_ns = valid_since_ns
         self.reason = ''
 
     def _extend_plan(self, chunk: Float64Array, observation_ns: int) -> bool:
@@ -581,7 +581,7 @@ class Controller:
                 self._hold_since_ns = steady_ns
             if self._faulty or self.schedule is not None:
                 # A chunk that was asked for before is not an answer to what is there now.
-                self.epoch_ns = now_ns + 1 if self._faulty else now_ns
+                self.valid_since_ns = now_ns + 1 if self._faulty else now_ns
                 self._awaiting = False
         self.state, self.reason = 'hold', reason
         self.buffer.clear()
@@ -651,7 +651,8 @@ class Controller:
         self._ramp_target = None
         self._fresh_until_ns = self._clock.at(now_ns) + self._patience_ns
         if self.schedule is not None:
-            self.epoch_ns = now_ns  # what was planned before the ramp is not to be averaged in
+            # What was planned before the ramp is not to be averaged in.
+            self.valid_since_ns = now_ns
 
     def _last_commands(self, dt_ns: int) -> Command:
         result = self.guard.stop(dt_ns)

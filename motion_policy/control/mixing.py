@@ -16,7 +16,7 @@ from torch import Tensor
 
 from motion_policy.errors import UserError
 from motion_policy.policies import Policy
-from motion_policy.policies.base import Observation
+from motion_policy.policies.base import ObservationBatch
 from motion_policy.policies.normalisation import resize_images
 
 
@@ -78,7 +78,7 @@ class Mixer:
         self._extras = extras
         self._due_ns = None if time_ns is None else time_ns + self._policy.period_ns
 
-    def mixed(self, sensor: Observation, time_ns: int | None) -> Observation:
+    def mixed(self, sensor: ObservationBatch, time_ns: int | None) -> ObservationBatch:
         """The observation as the policy is to see it; mixed images have the policy's size."""
         if self._joints is None or not self._on_time(time_ns):
             return sensor

@@ -22,7 +22,7 @@ from motion_policy.control.mixing import Mix, Mixer
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.errors import UserError
 from motion_policy.policies import Policy, check_robot
-from motion_policy.policies.base import Observation as BatchObservation
+from motion_policy.policies.base import ObservationBatch
 from motion_policy.policies.uploads import Uploads
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation
@@ -172,8 +172,8 @@ class PolicyRunner:
     def close(self) -> None:
         """Nothing has to be ended."""
 
-    def _batch(self, observation: Observation) -> BatchObservation:
-        batch: BatchObservation = {
+    def _batch(self, observation: Observation) -> ObservationBatch:
+        batch: ObservationBatch = {
             'qpos': self._tensor('qpos', observation.qpos),
             'images': {
                 camera: self._tensor(f'images/{camera}', observation.images[camera])
@@ -226,7 +226,7 @@ def _writable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return values if values.flags.carray else np.require(values, requirements=('C', 'W'))
 
 
-def _mixed_images(sensor: BatchObservation, seen: BatchObservation) -> dict[str, Tensor]:
+def _mixed_images(sensor: ObservationBatch, seen: ObservationBatch) -> dict[str, Tensor]:
     if seen['images'] is sensor['images']:
         return {}
     return {f'seen/{camera}': image for camera, image in seen['images'].items()}

@@ -49,7 +49,7 @@ class Deadlines:
 
 
 @dataclass(frozen=True)
-class Spread:
+class Percentiles:
     """Median, 95th percentile and maximum of recent durations, in ms."""
 
     p50_ms: float
@@ -67,10 +67,10 @@ class RecentDurations:
         """Add one duration."""
         self._durations_ns.append(duration_ns)
 
-    def spread(self) -> Spread | None:
+    def spread(self) -> Percentiles | None:
         """Return their spread; None when there are none."""
         durations = np.array(self._durations_ns.copy(), dtype=np.float64) * 1e-6
         if not len(durations):
             return None
         p50, p95 = np.percentile(durations, (50, 95))
-        return Spread(float(p50), float(p95), float(durations.max()))
+        return Percentiles(float(p50), float(p95), float(durations.max()))

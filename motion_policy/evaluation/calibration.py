@@ -15,11 +15,11 @@ from motion_policy.control import PolicyRunner
 from motion_policy.control.foresight import Surprise
 from motion_policy.episodes import EpisodeReader
 from motion_policy.errors import UserError
-from motion_policy.evaluation.closed_loop import PolicyStep
+from motion_policy.evaluation.closed_loop import SimulatedStep
+from motion_policy.evaluation.monitoring import OwnWatch, PlanWatch, watch_recording
 from motion_policy.evaluation.open_loop import ReplayStep, replay
-from motion_policy.evaluation.recordings import Recording, find_recordings
+from motion_policy.evaluation.recordings import RecordedRun, find_recordings
 from motion_policy.evaluation.trials import TrialResult, TrialRunner, plan_trials, run_trials
-from motion_policy.evaluation.watching import OwnWatch, PlanWatch, watch_recording
 from motion_policy.policies import Model, Policy
 from motion_policy.policies.video.predictor import FramePredictorModel
 from motion_policy.robot.spec import NANOSECONDS_PER_S
@@ -42,7 +42,7 @@ def of_trials(
     return [result.surprises for result in results if result.rollout.success]
 
 
-def held_out(paths: Sequence[str | Path], model: Model) -> list[Recording]:
+def held_out(paths: Sequence[str | Path], model: Model) -> list[RecordedRun]:
     """The recordings of its robot that it was not trained on and that succeeded.
 
     UserError if none is left.
@@ -59,7 +59,7 @@ def held_out(paths: Sequence[str | Path], model: Model) -> list[Recording]:
 
 def of_recordings(
     model: Model,
-    recordings: Sequence[Recording],
+    recordings: Sequence[RecordedRun],
     rows_per_plan: int = 0,
     on_result: Callable[[Any], None] = lambda result: None,
 ) -> list[Surprises]:
@@ -86,19 +86,19 @@ def of_recordings(
     return episodes
 
 
-def _of_policy(policy: Policy, recording: Recording) -> list[Surprise]:
+def _of_policy(policy: Policy, recording: RecordedRun) -> list[Surprise]:
     watch = OwnWatch(policy)
 
     def take(step: ReplayStep) -> None:
         time_ns = round(step.time_s * NANOSECONDS_PER_S)
-        watch.take(PolicyStep(time_ns, step.observation, step.chunk, step.extras))
+        watch.take(SimulatedStep(time_ns, step.observation, step.chunk, step.extras))
 
     runner = PolicyRunner(policy, policy.spec.robot)
     replay(runner, recording.rows(), recording.rate_hz, source=recording.name, watch=take)
     return watch.surprises
 
 
-def _failed(recording: Recording) -> bool:
+def _failed(recording: RecordedRun) -> bool:
     if not Path(recording.name).is_file():
         return False
     with EpisodeReader(recording.name) as episode:

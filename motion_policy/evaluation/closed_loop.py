@@ -30,7 +30,7 @@ START_NS = NANOSECONDS_PER_S
 NEVER_NS = 2**62
 
 
-class Runner(Protocol):
+class TrialRunner(Protocol):
     """What acts: `control.PolicyRunner`, or whatever stands in for it."""
 
     def reset(self) -> None:
@@ -47,7 +47,7 @@ class Runner(Protocol):
 
 
 @dataclass(frozen=True)
-class PolicyStep:
+class SimulatedStep:
     """What the policy saw at `time_ns` (since the start), answered, and explains of it."""
 
     time_ns: int
@@ -63,7 +63,7 @@ class Tick:
     time_ns: int
     measured: Float64Array
     command: Command | None
-    step: PolicyStep | None
+    step: SimulatedStep | None
 
 
 Watch = Callable[[Tick], None]
@@ -130,7 +130,7 @@ class ImageMessage:
 def rollout(
     sim: Simulation,
     controller: Controller,
-    runner: Runner,
+    runner: TrialRunner,
     robot: RobotSpec,
     *,
     cameras: tuple[str, ...],
@@ -162,7 +162,7 @@ def rollout(
     looks = _Looks(onlooker)
     runner.reset()
     thought = _Thought(runner, latency_ns, explain=watch is not None)
-    step: PolicyStep | None = None
+    step: SimulatedStep | None = None
     violations: Counter[str] = Counter()
     ticks = steps = 0
     horizon_ns = round(horizon_s * NANOSECONDS_PER_S)
@@ -182,7 +182,8 @@ def rollout(
             violations.update(command.violations)
             looks.look(now_ns, row, sensors.robot, command.position, controller)
         if controller.policy_due(now_ns):
-            thought.request(observation_from_row(row, sensors.robot), now_ns, controller.epoch_ns)
+            observation = observation_from_row(row, sensors.robot)
+            thought.request(observation, now_ns, controller.valid_since_ns)
         for step in thought.finished(now_ns + robot.period_ns):
             controller.add_chunk(step.chunk, START_NS + step.time_ns)
             steps += 1
@@ -218,19 +219,19 @@ class _Looks:
 class _Thought:
     """The inference thread on simulated time: one step at a time, and the newest request waits."""
 
-    def __init__(self, runner: Runner, latency_ns: int, *, explain: bool) -> None:
+    def __init__(self, runner: TrialRunner, latency_ns: int, *, explain: bool) -> None:
         self._runner = runner
         self._latency_ns = latency_ns
         self._explain = explain
         self._waiting: tuple[Observation, int, int] | None = None
-        self._running: PolicyStep | None = None
+        self._running: SimulatedStep | None = None
         self._free_ns = 0  # when the step that runs, or the last one, is over
 
     def request(self, observation: Observation, time_ns: int, since_ns: int) -> None:
         """Ask for a step; a request that still waits is replaced."""
         self._waiting = (observation, time_ns, since_ns)
 
-    def finished(self, until_ns: int) -> Iterator[PolicyStep]:
+    def finished(self, until_ns: int) -> Iterator[SimulatedStep]:
         """Yield the steps that are over before `until_ns`."""
         while self._running is not None or self._waiting is not None:
             if self._running is None:
@@ -244,7 +245,7 @@ class _Thought:
         assert self._waiting is not None
         (observation, time_ns, since_ns), self._waiting = self._waiting, None
         chunk, extras = self._runner.infer(observation, self._explain, time_ns, since_ns)
-        self._running = PolicyStep(time_ns - START_NS, observation, chunk, extras)
+        self._running = SimulatedStep(time_ns - START_NS, observation, chunk, extras)
         self._free_ns = max(self._free_ns, time_ns) + self._latency_ns
 
 

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from motion_policy.control.foresight import Surprise
-from motion_policy.evaluation.proportion import wilson_interval
+from motion_policy.evaluation.confidence_interval import wilson_interval
 from motion_policy.evaluation.report import Table
 from motion_policy.evaluation.trials import WITHIN_S, Trial, TrialResult
 from motion_policy.robot.spec import NANOSECONDS_PER_S

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from motion_policy.evaluation.frame_clips import whole_clips
-from motion_policy.evaluation.recordings import Recording
+from motion_policy.evaluation.recordings import RecordedRun
 from motion_policy.policies import Model
 from motion_policy.policies.normalisation import resize_images
 
@@ -56,7 +56,7 @@ class ActionReader(nn.Module):
         return told
 
 
-def reader_of(model: Model, recordings: Sequence[Recording], seed: int) -> ActionReader:
+def reader_of(model: Model, recordings: Sequence[RecordedRun], seed: int) -> ActionReader:
     """Learn from whole recordings, evenly chosen where they are too many to hold."""
     frames: list[Tensor] = []
     ways: list[Tensor] = []

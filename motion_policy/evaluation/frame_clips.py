@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from motion_policy.errors import UserError
-from motion_policy.evaluation.recordings import RecordedRow, Recording
+from motion_policy.evaluation.recordings import RecordedRow, RecordedRun
 from motion_policy.policies import Model
 
 
@@ -42,7 +42,7 @@ class Clip:
 
 
 def clips_of(
-    recordings: Sequence[Recording], model: Model, length: int, every: int = 0
+    recordings: Sequence[RecordedRun], model: Model, length: int, every: int = 0
 ) -> Iterator[Clip]:
     """The clips of `length` frames, in the order of the recordings.
 
@@ -68,19 +68,19 @@ def clips_of(
             yield _clip(recording, start * stride, rows[start : start + length])
 
 
-def whole_clips(recordings: Sequence[Recording], model: Model) -> Iterator[Clip]:
+def whole_clips(recordings: Sequence[RecordedRun], model: Model) -> Iterator[Clip]:
     """One clip of every recording, as long as it is. Raises as `clips_of`."""
     for recording in recordings:
         yield _clip(recording, 0, _rows(recording, model, None))
 
 
-def _clip(recording: Recording, row: int, rows: list[tuple[Any, Any, Any]]) -> Clip:
+def _clip(recording: RecordedRun, row: int, rows: list[tuple[Any, Any, Any]]) -> Clip:
     columns = zip(*rows, strict=True)
     frames, actions, positions = (torch.from_numpy(np.stack(one)) for one in columns)
     return Clip(recording.name, row, frames, actions, positions)
 
 
-def _rows(recording: Recording, model: Model, limit: int | None) -> list[tuple[Any, Any, Any]]:
+def _rows(recording: RecordedRun, model: Model, limit: int | None) -> list[tuple[Any, Any, Any]]:
     """Frame, action and position of each row at the model's rate."""
     stride = _stride(recording, model)
     rows: list[tuple[Any, Any, Any]] = []
@@ -94,13 +94,13 @@ def _rows(recording: Recording, model: Model, limit: int | None) -> list[tuple[A
     return rows
 
 
-def _action(recording: Recording, row: RecordedRow) -> Any:
+def _action(recording: RecordedRun, row: RecordedRow) -> Any:
     if row.action is None:
         raise UserError(f'{recording.name}: holds no actions, which a frame predictor is told')
     return row.action
 
 
-def _stride(recording: Recording, model: Model) -> int:
+def _stride(recording: RecordedRun, model: Model) -> int:
     ratio = recording.rate_hz / model.spec.rate
     stride = round(ratio)
     if stride < 1 or abs(ratio - stride) > 1e-6:

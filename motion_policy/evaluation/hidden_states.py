@@ -21,7 +21,7 @@ COMPONENTS = 3
 
 
 @dataclass(frozen=True)
-class Trajectory:
+class HiddenTrajectory:
     """The hidden states (N, R) of one recording or trial, in the order of time.
 
     Attributes:
@@ -60,7 +60,7 @@ class PrincipalComponents:
 class HiddenStates:
     """All trajectories of an evaluation and their principal components."""
 
-    trajectories: tuple[Trajectory, ...]
+    trajectories: tuple[HiddenTrajectory, ...]
     components: PrincipalComponents
 
     def to_json(self) -> dict[str, Any]:
@@ -73,10 +73,10 @@ class HiddenStates:
         }
 
 
-def analyse(trajectories: Sequence[Trajectory]) -> HiddenStates | None:
+def analyse(trajectories: Sequence[HiddenTrajectory]) -> HiddenStates | None:
     """Fit the components to all states; None where there are no finite ones."""
     finite = [
-        Trajectory(one.condition, one.taught, states)
+        HiddenTrajectory(one.condition, one.taught, states)
         for one in trajectories
         if len(states := one.states[np.isfinite(one.states).all(axis=1)])
     ]

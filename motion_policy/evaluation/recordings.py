@@ -36,7 +36,7 @@ class RecordedRow:
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordedRun:
     """One episode or bag; `rows` begins at the first row each time it is called.
 
     `task` is what an episode says of itself; `taught` is whether the policy was trained on it.
@@ -49,13 +49,13 @@ class Recording:
     taught: bool | None = None
 
 
-def find_recordings(paths: Sequence[str | Path], policy: Model) -> list[Recording]:
+def find_recordings(paths: Sequence[str | Path], policy: Model) -> list[RecordedRun]:
     """The recordings among files and folders, checked to be of the policy's robot.
 
     Raises:
         UserError: nothing there, damaged, or recorded with other joints or cameras.
     """
-    recordings: list[Recording] = []
+    recordings: list[RecordedRun] = []
     for path in map(Path, paths):
         if is_bag(path):
             recordings.append(_bag(path, policy))
@@ -64,7 +64,7 @@ def find_recordings(paths: Sequence[str | Path], policy: Model) -> list[Recordin
     return recordings
 
 
-def _episode(path: Path, policy: Model) -> Recording:
+def _episode(path: Path, policy: Model) -> RecordedRun:
     with EpisodeReader(path) as episode:
         if episode.joint_names != policy.joint_names:
             raise EpisodeError(
@@ -87,7 +87,7 @@ def _episode(path: Path, policy: Model) -> Recording:
             raise EpisodeError(_without_effort(path, policy))
         rate, task = episode.rate, episode.task
     rows = partial(_episode_rows, path, policy.cameras)
-    return Recording(str(path), rate, rows, task, was_trained_on(path, policy))
+    return RecordedRun(str(path), rate, rows, task, was_trained_on(path, policy))
 
 
 def was_trained_on(path: Path, policy: Model) -> bool | None:
@@ -106,7 +106,7 @@ def was_trained_on(path: Path, policy: Model) -> bool | None:
     )
 
 
-def conditions(recordings: Sequence[Recording]) -> list[str]:
+def conditions(recordings: Sequence[RecordedRun]) -> list[str]:
     """What to call the group of each recording: its task, or its folder, where these differ."""
     tasks = [recording.task for recording in recordings]
     folders = [Path(recording.name).resolve().parent.name for recording in recordings]
@@ -143,7 +143,7 @@ def _episode_observation(
     )
 
 
-def _bag(path: Path, policy: Model) -> Recording:
+def _bag(path: Path, policy: Model) -> RecordedRun:
     robot = policy.spec.robot
     topics = {entry.topic for entry in bag_topics(path)}
     # A bag of the robot alone has no leader; then the joints themselves are the truth.
@@ -154,7 +154,7 @@ def _bag(path: Path, policy: Model) -> Recording:
             'joints': robot.joints if led else robot.joints.model_copy(update={'leader': ()}),
         }
     )
-    return Recording(str(path), robot.rate, partial(_bag_rows, path, seen, policy))
+    return RecordedRun(str(path), robot.rate, partial(_bag_rows, path, seen, policy))
 
 
 def _bag_rows(path: Path, robot: RobotSpec, policy: Model) -> Iterator[RecordedRow]:

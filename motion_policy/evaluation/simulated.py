@@ -11,8 +11,8 @@ from typing import Any
 
 from motion_policy.control import Mix
 from motion_policy.evaluation.detection import detection, detection_table, disturbed
-from motion_policy.evaluation.hidden_report import add_hidden_states
-from motion_policy.evaluation.hidden_states import HiddenStates, Trajectory, analyse
+from motion_policy.evaluation.hidden_state_report import add_hidden_states
+from motion_policy.evaluation.hidden_states import HiddenStates, HiddenTrajectory, analyse
 from motion_policy.evaluation.plots import png_bytes, success_figure
 from motion_policy.evaluation.provenance import policy_label, provenance
 from motion_policy.evaluation.report import Report, Table
@@ -65,7 +65,7 @@ def evaluate_scene(
     results = everything[: len(planned)]
     hidden = analyse(
         [
-            Trajectory(r.trial.position, r.trial.position in runner.taught, r.hidden)
+            HiddenTrajectory(r.trial.position, r.trial.position in runner.taught, r.hidden)
             for r in results
             if r.hidden is not None
         ]

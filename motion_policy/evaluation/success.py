@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from motion_policy.evaluation.proportion import wilson_interval
+from motion_policy.evaluation.confidence_interval import wilson_interval
 from motion_policy.evaluation.trials import TrialResult
 
 

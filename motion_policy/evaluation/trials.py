@@ -23,15 +23,15 @@ from motion_policy.control import ChunkExecution, Controller, Mix, PolicyRunner
 from motion_policy.control.foresight import Surprise
 from motion_policy.errors import UserError
 from motion_policy.evaluation.closed_loop import (
-    PolicyStep,
     RolloutResult,
+    SimulatedStep,
     Tick,
     Watch,
     rollout,
 )
+from motion_policy.evaluation.monitoring import Foresight, OwnWatch, PlanWatch, make_watch
 from motion_policy.evaluation.scenes import Scene, Simulation
 from motion_policy.evaluation.threads import one_thread
-from motion_policy.evaluation.watching import Foresight, OwnWatch, PlanWatch, make_watch
 from motion_policy.policies import check_robot, load_policy
 from motion_policy.policies.backends.selection import BackEndChoice, chosen, use_back_end
 from motion_policy.robot import load_robot_spec
@@ -225,7 +225,7 @@ class _Trace:
 
     def __init__(self, watch: Watch | None) -> None:
         self._then = watch
-        self._last: PolicyStep | None = None
+        self._last: SimulatedStep | None = None
         self._states: list[Float32Array] = []
 
     def watch(self, tick: Tick) -> None:

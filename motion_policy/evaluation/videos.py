@@ -17,7 +17,7 @@ from motion_policy.evaluation.closed_loop import Tick
 from motion_policy.evaluation.open_loop import OpenLoopResult, ReplayStep, replay
 from motion_policy.evaluation.plots import JointCurves
 from motion_policy.evaluation.provenance import policy_label
-from motion_policy.evaluation.recordings import Recording
+from motion_policy.evaluation.recordings import RecordedRun
 from motion_policy.evaluation.scenes import Simulation
 from motion_policy.evaluation.storyboard import PANEL_HEIGHT, Moment, Panel, Picture, Storyboard
 from motion_policy.evaluation.trials import Trial, TrialRunner
@@ -48,7 +48,7 @@ def replay_curves(result: OpenLoopResult, free: OpenLoopResult | None = None) ->
 def write_replay_video(
     path: Path,
     runner: PolicyRunner,
-    recording: Recording,
+    recording: RecordedRun,
     result: OpenLoopResult,
     *,
     title: str,

@@ -15,9 +15,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from motion_policy.control.camera_monitor import CameraMonitor
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.observing import Joints
-from motion_policy.control.picture_watch import PictureWatch
 from motion_policy.control.policy_runner import PolicyFacts
 from motion_policy.control.timing import RecentDurations
 from motion_policy.errors import UserError
@@ -123,7 +123,7 @@ class InferenceThread:
         self,
         robot: RobotSpec,
         listener: StepListener,
-        watch: PictureWatch | None = None,
+        watch: CameraMonitor | None = None,
         reject: Reject | None = None,
     ) -> None:
         self._robot = robot

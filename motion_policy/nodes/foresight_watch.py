@@ -67,7 +67,9 @@ class ForesightWatch:
             self._blind = ''
             self._log.info('foresight: watches again')
         controller = self._controller
-        if surprise is None or not controller.enabled or surprise.time_ns < controller.epoch_ns:
+        if surprise is None or not controller.enabled:
+            return
+        if surprise.time_ns < controller.valid_since_ns:
             return
         self._newest = surprise
         if surprise.score is None:

@@ -21,6 +21,12 @@ from trajectory_msgs.msg import JointTrajectory
 
 from motion_policy.control import ChunkExecution, Controller, Mix
 from motion_policy.control.attention_image import draw_attention, draw_heat
+from motion_policy.control.camera_monitor import (
+    FROZEN_AT_REST_S,
+    FROZEN_S,
+    MIN_BRIGHTNESS,
+    CameraMonitor,
+)
 from motion_policy.control.chunk_execution import (
     MAX_CROSSFADE_S,
     MAX_ENSEMBLE,
@@ -29,12 +35,6 @@ from motion_policy.control.chunk_execution import (
     MIN_TIMEOUT_S,
 )
 from motion_policy.control.lookahead import Plan
-from motion_policy.control.picture_watch import (
-    FROZEN_AT_REST_S,
-    FROZEN_S,
-    MIN_BRIGHTNESS,
-    PictureWatch,
-)
 from motion_policy.control.policy_runner import PolicyFacts
 from motion_policy.errors import UserError
 from motion_policy.inference.foresight_sources import Source
@@ -266,7 +266,7 @@ class PolicyNode(LifecycleNode):
             cores(parameter(self, 'inference.cpus'), 'inference.cpus'),
         )  # fmt: skip
         make_runner = self._runner_maker(setup)
-        watch = PictureWatch(
+        watch = CameraMonitor(
             robot,
             parameter(self, 'max_frozen'),
             parameter(self, 'min_brightness'),
@@ -337,7 +337,7 @@ class PolicyNode(LifecycleNode):
             return
         # A reset in between must find the request either waiting or not made yet.
         with driver.lock:
-            inference.request(row, driver.controller.epoch_ns, driver.joints())
+            inference.request(row, driver.controller.valid_since_ns, driver.joints())
 
     def _think(self, _row: Row) -> None:
         """Wake who was asked, once the command is out; called in the tick thread."""

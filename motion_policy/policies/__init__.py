@@ -5,7 +5,7 @@
 No data files, no ROS and no trainer in here.
 """
 
-from motion_policy.policies.base import Model, Observation, Policy, PolicySpec
+from motion_policy.policies.base import Model, ObservationBatch, Policy, PolicySpec
 from motion_policy.policies.checkpoint import (
     CheckpointError,
     check_robot,
@@ -20,7 +20,7 @@ __all__ = [
     'MODEL_KINDS',
     'CheckpointError',
     'Model',
-    'Observation',
+    'ObservationBatch',
     'Policy',
     'PolicySpec',
     'check_robot',

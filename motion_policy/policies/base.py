@@ -34,7 +34,7 @@ FORMAT: Literal['motion_policy/policy/1'] = 'motion_policy/policy/1'
 Edge = Annotated[int, Field(ge=1, le=MOST_PIXELS)]
 
 
-class Observation(TypedDict):
+class ObservationBatch(TypedDict):
     """What a policy sees: qpos (B, J) float32 in robot units, images {camera: (B, H, W, 3) uint8
     RGB}, and effort (B, J) float32 where the policy was trained with it.
     """
@@ -50,11 +50,11 @@ class BackEnd(Protocol):
     name: str
     precision: str
 
-    def takes(self, observation: Observation, explain: bool) -> bool:
+    def takes(self, observation: ObservationBatch, explain: bool) -> bool:
         """Whether it can take this step."""
 
     def act(
-        self, observation: Observation, state: Any, explain: bool
+        self, observation: ObservationBatch, state: Any, explain: bool
     ) -> tuple[Tensor, Any, dict[str, Tensor]]:
         """One step -> chunk (1, k, A) in robot units, next state, extras."""
 
@@ -187,7 +187,7 @@ class Policy(Model, ABC):
         """
 
     @torch.inference_mode()
-    def act(self, observation: Observation, state: Any) -> tuple[Tensor, Any]:
+    def act(self, observation: ObservationBatch, state: Any) -> tuple[Tensor, Any]:
         """One step -> (chunk (B, k, A) float32 in robot units, next state).
 
         Row i of the chunk is to be sent i periods after the observation.
@@ -197,17 +197,17 @@ class Policy(Model, ABC):
 
     @torch.inference_mode()
     def act_and_explain(
-        self, observation: Observation, state: Any
+        self, observation: ObservationBatch, state: Any
     ) -> tuple[Tensor, Any, dict[str, Tensor]]:
         """`act`, and what the policy attended to and expects to see, from the same forward."""
         return self._act(observation, state, explain=True)
 
-    def explain(self, observation: Observation, state: Any) -> dict[str, Tensor]:
+    def explain(self, observation: ObservationBatch, state: Any) -> dict[str, Tensor]:
         """The extras alone; `state` is the one before this observation and stays as it is."""
         return self.act_and_explain(observation, state)[2]
 
     def _act(
-        self, observation: Observation, state: Any, explain: bool
+        self, observation: ObservationBatch, state: Any, explain: bool
     ) -> tuple[Tensor, Any, dict[str, Tensor]]:
         back_end = self.back_end
         if back_end is not None and back_end.takes(observation, explain):
@@ -219,7 +219,7 @@ class Policy(Model, ABC):
         targets, state, extras = self.infer(images, vector, state, explain)
         return self.normalise_target.inverse(targets.float()), state, extras
 
-    def _vector(self, observation: Observation) -> Tensor:
+    def _vector(self, observation: ObservationBatch) -> Tensor:
         parts = [self.normalise_qpos(self.joint_values('qpos', observation['qpos']))]
         if self.normalise_effort is not None:
             effort = observation.get('effort')
@@ -235,7 +235,7 @@ class Policy(Model, ABC):
             raise ValueError(f'{name} is {tuple(values.shape)}, expected (batch, {joints})')
         return values.to(self.device, torch.float32)
 
-    def camera_image(self, observation: Observation, camera: str) -> Tensor:
+    def camera_image(self, observation: ObservationBatch, camera: str) -> Tensor:
         """The image (B, H, W, 3) uint8 of a camera, on the policy's device, as it came.
 
         ValueError if there is none or it is something else.
@@ -250,6 +250,6 @@ class Policy(Model, ABC):
             )
         return image.to(self.device)
 
-    def _image(self, observation: Observation, camera: str) -> Tensor:
+    def _image(self, observation: ObservationBatch, camera: str) -> Tensor:
         image = self.camera_image(observation, camera)
         return to_unit_images(resize_images(image, self.spec.image_size))

@@ -19,14 +19,14 @@ from torch import Tensor, nn
 from motion_policy.declared import Declared
 
 
-class Range(Declared):
+class MinMax(Declared):
     """Per joint, the two values that become 0 and 1."""
 
     min: tuple[float, ...]
     max: tuple[float, ...]
 
     @model_validator(mode='after')
-    def _ordered(self) -> Range:
+    def _ordered(self) -> MinMax:
         if len(self.min) != len(self.max):
             raise ValueError(f'{len(self.min)} minima but {len(self.max)} maxima')
         for index, (low, high) in enumerate(zip(self.min, self.max, strict=True)):
@@ -46,14 +46,14 @@ class Range(Declared):
         return tuple(high - low for low, high in zip(self.min, self.max, strict=True))
 
 
-class Spread(Declared):
+class MeanStd(Declared):
     """Per joint, the mean that becomes 0 and the standard deviation that becomes 1."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     @model_validator(mode='after')
-    def _positive(self) -> Spread:
+    def _positive(self) -> MeanStd:
         if len(self.mean) != len(self.std):
             raise ValueError(f'{len(self.mean)} means but {len(self.std)} standard deviations')
         for index, std in enumerate(self.std):
@@ -73,17 +73,17 @@ class Spread(Declared):
         return self.std
 
 
-Statistics = Range | Spread
+Statistics = MinMax | MeanStd
 
 
 def _which(value: Any) -> str:
-    spread = isinstance(value, Spread) or (isinstance(value, dict) and 'mean' in value)
+    spread = isinstance(value, MeanStd) or (isinstance(value, dict) and 'mean' in value)
     return 'spread' if spread else 'range'
 
 
 # Which of the two is known by its keys, so that an error is about that one.
 _Either = Annotated[
-    Annotated[Range, Tag('range')] | Annotated[Spread, Tag('spread')], Discriminator(_which)
+    Annotated[MinMax, Tag('range')] | Annotated[MeanStd, Tag('spread')], Discriminator(_which)
 ]
 
 
@@ -106,7 +106,7 @@ def _check_single(index: int, offset: float, scale: float) -> None:
 
 def value_range(
     low: Sequence[float], high: Sequence[float], minimum_span: float | Sequence[float] = 1e-3
-) -> Range:
+) -> MinMax:
     """The range [low, high], widened about its middle where a joint hardly moved.
 
     Otherwise the noise of a joint at rest would fill the whole of [0, 1].
@@ -115,7 +115,7 @@ def value_range(
     highs = torch.as_tensor(high, dtype=torch.float64)
     least = torch.as_tensor(minimum_span, dtype=torch.float64)
     missing = (least - (highs - lows)).clamp(min=0) / 2
-    return Range(min=tuple((lows - missing).tolist()), max=tuple((highs + missing).tolist()))
+    return MinMax(min=tuple((lows - missing).tolist()), max=tuple((highs + missing).tolist()))
 
 
 class Scaling(nn.Module):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
-from motion_policy.simulation.expert import GraspExpert, Trajectory
+from motion_policy.simulation.expert import GraspExpert, ScriptedMotion
 from motion_policy.simulation.tabletop import TAUGHT_POSITIONS, TabletopSim
 from motion_policy.simulation.transfer_cube import TransferCubeSim
 from motion_policy.simulation.transfer_expert import TransferExpert
@@ -15,8 +15,8 @@ __all__ = [
     'SCENES',
     'TAUGHT_POSITIONS',
     'GraspExpert',
+    'ScriptedMotion',
     'TabletopSim',
-    'Trajectory',
     'TransferCubeSim',
     'TransferExpert',
     'check_robot',

@@ -59,7 +59,7 @@ class Nudge:
 
 
 @dataclass(frozen=True)
-class Trajectory:
+class ScriptedMotion:
     """Joint targets over time: minimum-jerk pieces between waypoints.
 
     Attributes:
@@ -153,7 +153,7 @@ class GraspExpert:
         self._kinematics = ToolKinematics()
         self._rng = np.random.default_rng(seed)
 
-    def plan(self, cube_xy: Array, qpos: Array) -> Trajectory:
+    def plan(self, cube_xy: Array, qpos: Array) -> ScriptedMotion:
         """Return the leader's joint targets for a cube at `cube_xy` (2,) [m].
 
         Args:
@@ -184,7 +184,7 @@ class GraspExpert:
         pace = self._rng.uniform(0.98, 1.02)
         times = np.cumsum([duration for duration, _, _ in pose]) * pace
         waypoints = np.array([[*angles, gripper] for _, angles, gripper in pose])
-        return Trajectory(times, waypoints, self._nudge(times))
+        return ScriptedMotion(times, waypoints, self._nudge(times))
 
     def _nudge(self, times_s: Array) -> Nudge:
         return Nudge(

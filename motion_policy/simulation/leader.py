@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from motion_policy.simulation.expert import GraspExpert, Trajectory
+from motion_policy.simulation.expert import GraspExpert, ScriptedMotion
 from motion_policy.simulation.transfer_expert import BothArms, TransferExpert
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-Plan = Callable[[Array, Array], Trajectory | BothArms]
+Plan = Callable[[Array, Array], ScriptedMotion | BothArms]
 
 LEFT_BEHIND_RAD = 0.2  # more than a follower lags, far less than a reset moves it
 
@@ -50,7 +50,7 @@ class LeaderArm:
     ) -> None:
         self._plan = PLANNERS[scene](seed)
         self._grippers = list(grippers)
-        self._trajectory: Trajectory | BothArms | None = None
+        self._trajectory: ScriptedMotion | BothArms | None = None
         self._start_ns = 0
         self._kept: Array | None = None
         self._follower: Array | None = None
@@ -65,7 +65,7 @@ class LeaderArm:
         """Where the nudged follower was sent at the last `target` of a demonstration, (J,)."""
         return self._follower
 
-    def start(self, now_ns: int, cube_xy: Array, qpos: Array) -> Trajectory | BothArms:
+    def start(self, now_ns: int, cube_xy: Array, qpos: Array) -> ScriptedMotion | BothArms:
         """Plan a demonstration from the follower's `qpos` (J,) and play it from now on.
 
         Raises:

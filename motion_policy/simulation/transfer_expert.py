@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from motion_policy.errors import UserError
-from motion_policy.simulation.expert import Nudge, Trajectory
+from motion_policy.simulation.expert import Nudge, ScriptedMotion
 from motion_policy.simulation.graphics import mujoco
 from motion_policy.simulation.transfer_cube import SIDES, scene_file
 
@@ -110,8 +110,8 @@ class BothArms:
         left, right: joint targets of each arm with its gripper, (7,).
     """
 
-    left: Trajectory
-    right: Trajectory
+    left: ScriptedMotion
+    right: ScriptedMotion
 
     @property
     def duration_s(self) -> float:
@@ -162,7 +162,7 @@ class TransferExpert:
         pace: float,
         push: tuple[Amplitudes, Fade],
         rng: np.random.Generator,
-    ) -> Trajectory:
+    ) -> ScriptedMotion:
         amplitudes_rad, fade_s = push
         times = np.array([time for time, _, _ in rows]) * pace
         waypoints = np.array([[*angles, gripper] for _, angles, gripper in rows])
@@ -172,7 +172,7 @@ class TransferExpert:
             rng.uniform(0, 2 * math.pi, (2, 6)),
             fade_s,
         )
-        return Trajectory(times, waypoints, nudge)
+        return ScriptedMotion(times, waypoints, nudge)
 
     def _right_arm(
         self, cube_xy: Array, meeting: Array, qpos: Array, rng: np.random.Generator

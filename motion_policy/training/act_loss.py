@@ -12,8 +12,8 @@ from torch import Tensor
 
 from motion_policy.policies.act.act import ACTPolicy
 from motion_policy.policies.normalisation import to_unit_images
-from motion_policy.training.chunks import ChunkBatch
-from motion_policy.training.moment_augmentation import MomentAugmentation
+from motion_policy.training.action_chunk_augmentation import MomentAugmentation
+from motion_policy.training.action_chunk_dataset import ChunkBatch
 
 
 def act_terms(

@@ -10,7 +10,7 @@ from torch import Tensor
 from motion_policy.policies.normalisation import to_unit_images
 from motion_policy.policies.recurrent.cae import CAEModel
 from motion_policy.training.augmentation import Augmentation
-from motion_policy.training.frames import FrameBatch
+from motion_policy.training.frame_dataset import FrameBatch
 
 
 def autoencoder_terms(

@@ -23,7 +23,7 @@ WEIGHTS = {name: f'ResNet{name[6:]}_Weights.IMAGENET1K_V1' for name in
            ('resnet18', 'resnet34', 'resnet50')}  # fmt: skip
 
 
-def begin_to_see(policy: ACTPolicy, source: str | None) -> None:
+def load_backbone_weights(policy: ACTPolicy, source: str | None) -> None:
     """Gives every backbone the weights of `source`: 'imagenet', 'none' or a file.
 
     None means 'imagenet' for a ResNet. Raises ConfigError.

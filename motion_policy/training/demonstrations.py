@@ -25,8 +25,8 @@ from torch import Tensor
 
 from motion_policy.episodes import EpisodeReader, list_episodes
 from motion_policy.policies.normalisation import (
+    MeanStd,
     Normalisation,
-    Spread,
     resize_images,
     value_range,
 )
@@ -100,7 +100,7 @@ class Demonstrations:
         for name, values in self._columns().items():
             least = self._still(name) / math.sqrt(12)
             std = torch.maximum(values.std(0, correction=0), least)
-            spreads[name] = Spread(mean=tuple(values.mean(0).tolist()), std=tuple(std.tolist()))
+            spreads[name] = MeanStd(mean=tuple(values.mean(0).tolist()), std=tuple(std.tolist()))
         return Normalisation(**spreads)
 
     def _columns(self) -> dict[str, Tensor]:

@@ -16,9 +16,9 @@ from motion_policy.policies.video.predictor import FramePredictorModel
 from motion_policy.policies.video.unrolling import (
     faster_at_once,
     on_its_own,
-    teacher_forced,
+    teacher_forced_clip,
 )
-from motion_policy.training.batches import Batch, generator_for
+from motion_policy.training.sequence_dataset import Batch, generator_for
 
 LEAST_ERROR = 1e-10  # of a frame, so that its PSNR is a number
 
@@ -45,7 +45,7 @@ def frame_terms(
     at_once = faster_at_once(model.network, frames)
     shape = (*conditions.shape[:2], model.config.latent_dim)
     noise = torch.randn(shape, generator=generator, device=frames.device)
-    run = teacher_forced if forced else on_its_own
+    run = teacher_forced_clip if forced else on_its_own
     unrolled = run(model.network, frames, conditions, noise, at_once=at_once)
     errors = torch.stack(
         [
@@ -53,7 +53,7 @@ def frame_terms(
             for drawn, frame in zip(unrolled.frames, frames[1:], strict=True)
         ]
     )
-    return {'image': errors.mean(), 'kl': unrolled.kl().mean(), 'psnr': psnr(errors)}
+    return {'image': errors.mean(), 'kl': unrolled.kl().mean(), 'psnr': mean_psnr(errors)}
 
 
 @torch.no_grad()
@@ -74,11 +74,11 @@ def judged_terms(model: FramePredictorModel, batch: Batch, seed: int) -> dict[st
     noise = torch.randn(
         *conditions.shape[:2], model.config.latent_dim, generator=generator, device=frames.device
     )
-    kl = teacher_forced(model.network, frames, conditions, noise, at_once=False).kl().mean()
-    return {'image': errors.mean(), 'kl': kl, 'psnr': psnr(errors)}
+    kl = teacher_forced_clip(model.network, frames, conditions, noise, at_once=False).kl().mean()
+    return {'image': errors.mean(), 'kl': kl, 'psnr': mean_psnr(errors)}
 
 
-def psnr(errors: Tensor) -> Tensor:
+def mean_psnr(errors: Tensor) -> Tensor:
     """The mean over frames of their PSNR in dB, from mean squared errors in [0, 1]."""
     return (-10 * errors.detach().clamp(min=LEAST_ERROR).log10()).mean()
 

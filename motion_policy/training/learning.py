@@ -24,24 +24,39 @@ from motion_policy.policies.recurrent.cae_rnn import CAERNNPolicy, with_autoenco
 from motion_policy.policies.recurrent.cnnrnn import CNNRNNPolicy
 from motion_policy.policies.video.predictor import FramePredictorConfig, FramePredictorModel
 from motion_policy.training.act_loss import act_terms
+from motion_policy.training.action_chunk_augmentation import MomentAugmentation
+from motion_policy.training.action_chunk_dataset import (
+    ActionChunkDataset,
+    ActionChunkSampler,
+    ChunkBatch,
+    evenly_spread,
+)
+from motion_policy.training.action_chunk_images import chunk_plot
 from motion_policy.training.augmentation import Augmentation
 from motion_policy.training.autoencoder_loss import autoencoder_terms
-from motion_policy.training.backbone_weights import begin_to_see
-from motion_policy.training.batches import Batch, EpochOrder, Sequences, collate
-from motion_policy.training.chunk_pictures import chunk_plot
-from motion_policy.training.chunks import ChunkBatch, Moments, StepOrder, evenly_spread
+from motion_policy.training.backbone_weights import load_backbone_weights
+from motion_policy.training.clip_dataset import ClipDataset, spread_evenly
 from motion_policy.training.config import ConfigError, TrainConfig
 from motion_policy.training.demonstrations import Demonstration, Demonstrations
 from motion_policy.training.features import with_features
-from motion_policy.training.frame_clips import Clips, spread_evenly
+from motion_policy.training.frame_dataset import (
+    FrameBatch,
+    FrameDataset,
+    FrameSampler,
+    collate_frames,
+)
 from motion_policy.training.frame_loss import frame_terms, judged_terms
-from motion_policy.training.frame_pictures import predicted_sequence
-from motion_policy.training.frames import FrameBatch, FrameOrder, Frames, collate_frames
+from motion_policy.training.images import RgbImage, reconstructions, storyboard
 from motion_policy.training.kinds import KINDS, LearnsFrom
-from motion_policy.training.moment_augmentation import MomentAugmentation
 from motion_policy.training.optimiser import FUSED_EVERYWHERE, adam, lay_out_as_weights
-from motion_policy.training.pictures import RgbImage, reconstructions, storyboard
+from motion_policy.training.prediction_images import predicted_sequence
 from motion_policy.training.recurrent_loss import recurrent_terms
+from motion_policy.training.sequence_dataset import (
+    Batch,
+    SequenceDataset,
+    SequenceSampler,
+    collate,
+)
 from motion_policy.training.stored_frames import on_device, worker_count
 from motion_policy.training.unrolling import Own
 
@@ -141,14 +156,14 @@ class SequenceLearning(Learning[RecurrentPolicy, Batch]):
             adopt_pretrained(cast(CNNRNNPolicy, model), autoencoders)
 
     def train_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
-        order = EpochOrder(
+        order = SequenceSampler(
             len(data.train), data.stride, self.config.seed, rank=rank, processes=processes
         )
-        return self._loader(Sequences(data.train, data.stride), order)
+        return self._loader(SequenceDataset(data.train, data.stride), order)
 
     def validation_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
         mine = range(rank, len(data.validation), processes)
-        sequences = Sequences(data.validation, data.stride)
+        sequences = SequenceDataset(data.validation, data.stride)
         return self._loader(sequences, [(episode, 0) for episode in mine])
 
     def terms(
@@ -175,7 +190,7 @@ class SequenceLearning(Learning[RecurrentPolicy, Batch]):
     def picture(self, model: RecurrentPolicy, episode: Demonstration) -> RgbImage:
         return storyboard(model, episode)
 
-    def _loader(self, sequences: Sequences, order: Any) -> Loader:
+    def _loader(self, sequences: SequenceDataset, order: Any) -> Loader:
         return DataLoader(
             sequences, batch_size=self.config.batch_size, sampler=order, collate_fn=collate
         )
@@ -206,8 +221,8 @@ class FrameLearning(Learning[CAEModel, FrameBatch]):
         self.augmentation = Augmentation(config.augmentation)
 
     def train_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
-        frames = Frames(data.train)
-        order = FrameOrder(
+        frames = FrameDataset(data.train)
+        order = FrameSampler(
             frames.every(1),
             self.config.frames_per_epoch,
             self.config.seed,
@@ -218,7 +233,7 @@ class FrameLearning(Learning[CAEModel, FrameBatch]):
         return self._loader(frames, order, drop_last=len(order) >= self.config.batch_size)
 
     def validation_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
-        frames = Frames(data.validation)
+        frames = FrameDataset(data.validation)
         return self._loader(frames, frames.every(data.stride)[rank::processes], drop_last=False)
 
     def terms(
@@ -229,7 +244,7 @@ class FrameLearning(Learning[CAEModel, FrameBatch]):
     def picture(self, model: CAEModel, episode: Demonstration) -> RgbImage:
         return reconstructions(model, episode)
 
-    def _loader(self, frames: Frames, order: Any, drop_last: bool) -> Loader:
+    def _loader(self, frames: FrameDataset, order: Any, drop_last: bool) -> Loader:
         return DataLoader(
             frames,
             batch_size=self.config.batch_size,
@@ -282,7 +297,7 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch]):
         return optimizer
 
     def begin(self, model: ACTPolicy, autoencoders: Sequence[Model]) -> None:
-        begin_to_see(model, self.config.backbone_weights)
+        load_backbone_weights(model, self.config.backbone_weights)
 
     def prepare(
         self, model: ACTPolicy, data: Demonstrations, device: torch.device
@@ -292,7 +307,7 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch]):
     def train_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
         config = self.config
         moments = self._moments(data.train, data.stride)
-        order = StepOrder(
+        order = ActionChunkSampler(
             len(moments),
             config.batch_size,
             config.round_steps,
@@ -321,10 +336,10 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch]):
     def picture(self, model: ACTPolicy, episode: Demonstration) -> RgbImage:
         return chunk_plot(model, episode)
 
-    def _moments(self, episodes: Sequence[Demonstration], stride: int) -> Moments:
-        return Moments(episodes, self._chunk, stride, self.config.target)
+    def _moments(self, episodes: Sequence[Demonstration], stride: int) -> ActionChunkDataset:
+        return ActionChunkDataset(episodes, self._chunk, stride, self.config.target)
 
-    def _loader(self, moments: Moments, order: Any) -> Loader:
+    def _loader(self, moments: ActionChunkDataset, order: Any) -> Loader:
         images = [image for e in moments.demonstrations for image in e.images.values()]
         cuda = torch.cuda.is_available() and self.config.device != 'cpu'
         workers = worker_count(self.config, images, cuda)
@@ -354,7 +369,7 @@ class ClipLearning(Learning[FramePredictorModel, Batch]):
 
     def check(self, data: Demonstrations) -> None:
         for episodes in (data.train, data.validation):
-            Clips(episodes, self._frames, data.stride)
+            ClipDataset(episodes, self._frames, data.stride)
 
     def normalisation(self, data: Demonstrations) -> Normalisation:
         return data.spread()
@@ -370,14 +385,14 @@ class ClipLearning(Learning[FramePredictorModel, Batch]):
         return {'teacher_forcing': self._forced_share(epoch)}
 
     def train_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
-        clips = Clips(data.train, self._frames, data.stride)
+        clips = ClipDataset(data.train, self._frames, data.stride)
         count, seed = self.config.prediction.clips_per_epoch, self.config.seed
-        order = FrameOrder(clips.starts(), count, seed, rank=rank, processes=processes)
+        order = FrameSampler(clips.starts(), count, seed, rank=rank, processes=processes)
         # A last batch of few clips would shake the means of the batch normalisations.
         return self._loader(clips, order, drop_last=len(order) >= self.config.batch_size)
 
     def validation_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
-        clips = Clips(data.validation, self._frames, data.stride)
+        clips = ClipDataset(data.validation, self._frames, data.stride)
         starts = spread_evenly(clips.starts(), self.config.prediction.validation_clips)
         return self._loader(clips, starts[rank::processes], drop_last=False)
 
@@ -398,7 +413,7 @@ class ClipLearning(Learning[FramePredictorModel, Batch]):
     def _forced_share(self, epoch: int) -> float:
         return self.config.prediction.teacher_forcing.share(epoch, self.config.rounds)
 
-    def _loader(self, clips: Clips, order: Any, drop_last: bool) -> Loader:
+    def _loader(self, clips: ClipDataset, order: Any, drop_last: bool) -> Loader:
         size = self.config.batch_size
         return DataLoader(
             clips, batch_size=size, sampler=order, collate_fn=collate, drop_last=drop_last

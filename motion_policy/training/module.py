@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from motion_policy.policies import Model
-from motion_policy.training.batches import Batch, generator_for
-from motion_policy.training.chunks import ChunkBatch
+from motion_policy.training.action_chunk_dataset import ChunkBatch
 from motion_policy.training.config import TrainConfig
-from motion_policy.training.frames import FrameBatch
+from motion_policy.training.frame_dataset import FrameBatch
 from motion_policy.training.learning import Learning
 from motion_policy.training.schedule import learning_rate_share
+from motion_policy.training.sequence_dataset import Batch, generator_for
 
 AnyBatch = Batch | FrameBatch | ChunkBatch
 

@@ -18,8 +18,8 @@ from torch import Tensor
 from motion_policy.policies.normalisation import to_unit_images
 from motion_policy.policies.recurrent.base import RecurrentNetwork, RecurrentPolicy
 from motion_policy.training.augmentation import Augmentation
-from motion_policy.training.batches import Batch
-from motion_policy.training.frame_chunks import over_frames, sum_over_frames
+from motion_policy.training.frame_minibatches import over_frames, sum_over_frames
+from motion_policy.training.sequence_dataset import Batch
 from motion_policy.training.unrolling import Own, mixed, teacher_forced
 
 TEACHER_FORCING = Own()
@@ -87,7 +87,7 @@ def recurrent_terms(
         assert isinstance(seen, Tensor)
         hidden, features = teacher_forced(network, seen, vector, bptt_steps), seen
 
-    terms = vector_errors(policy, batch, network.read_vector(hidden), valid)
+    terms = vector_errors(policy, batch, network.decode_joints(hidden), valid)
     if network.feature_term is not None:
         terms[network.feature_term] = feature_error(network, hidden, features, batch)
     if images and image_frames != 0:
@@ -134,7 +134,7 @@ def feature_error(
     network: RecurrentNetwork, hidden: Tensor, features: Tensor, batch: Batch
 ) -> Tensor:
     """The network's feature term: of the features (B, T - 1, F) that it saw, or of the batch's."""
-    predicted, valid = network.read_features(hidden), batch.mask[:, 1:]
+    predicted, valid = network.decode_features(hidden), batch.mask[:, 1:]
     if batch.features is not None:
         return masked_mean((predicted - batch.features[:, 1:]).square(), valid)
     return masked_mean((predicted[:, :-1] - features[:, 1:]).square(), valid[:, 1:])
@@ -178,7 +178,7 @@ def chosen_steps(
 
 def look_in_chunks(network: RecurrentNetwork, images: Sequence[Tensor]) -> Tensor:
     """`look` at any number of frames, (N, 3, H, W) per camera -> (N, F)."""
-    return over_frames(lambda *part: network.look(part), *images)
+    return over_frames(lambda *part: network.encode_images(part), *images)
 
 
 def image_error_in_chunks(
@@ -198,7 +198,7 @@ def image_error_in_chunks(
     """
 
     def error(hidden: Tensor, rows: Tensor) -> Tensor:
-        drawn = network.draw(hidden, [image[rows] for image in images])
+        drawn = network.decode_images(hidden, [image[rows] for image in images])
         errors = [
             F.mse_loss(image.float(), to_unit_images(target[rows]), reduction='sum')
             for image, target in zip(drawn, targets, strict=True)

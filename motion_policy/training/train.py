@@ -36,7 +36,6 @@ from motion_policy.policies import PolicySpec, make_model
 from motion_policy.policies.cpu.processor import has_bf16
 from motion_policy.policies.kinds import model_on_paper
 from motion_policy.training.autoencoders import Autoencoders, load_autoencoders
-from motion_policy.training.board import Pictures
 from motion_policy.training.checkpoints import (
     RESUME_FILE,
     PolicyCheckpoints,
@@ -49,6 +48,7 @@ from motion_policy.training.demonstrations import (
     Progress,
     load_demonstrations,
 )
+from motion_policy.training.image_logging import ImageLogger
 from motion_policy.training.learning import Learning, learning_of
 from motion_policy.training.module import PolicyModule
 
@@ -117,7 +117,7 @@ def train(
     if config.pictures_every:
         shown = (*demonstrations.validation, *demonstrations.train)[0]
         steps = shown.rows(slice(None, None, demonstrations.stride))
-        ours.append(Pictures(steps, config.pictures_every))
+        ours.append(ImageLogger(steps, config.pictures_every))
     with _quiet(), _absent_machines_named(config):
         trainer = _trainer(config, output, ours)
         processes = trainer.global_rank, trainer.world_size

@@ -47,7 +47,7 @@ def teacher_forced(
     state: State | None = None
     windows = zip(torch.split(features, steps, 1), torch.split(vector, steps, 1), strict=True)
     for seen, told in windows:
-        hidden, state = network.recur(seen, told, state)
+        hidden, state = network.step(seen, told, state)
         state = _cut(state)
         parts.append(hidden)
     return torch.cat(parts, dim=1)
@@ -81,12 +81,12 @@ def mixed(
         told = vector[:, step]
         shown = seen[:, step] if isinstance(seen, Tensor) else [part[:, step] for part in seen]
         if hidden is not None:
-            told = torch.lerp(told, _as_input(policy, network.read_vector(hidden)), own.joint)
+            told = torch.lerp(told, _as_input(policy, network.decode_joints(hidden)), own.joint)
             shown = _with_own(network, shown, hidden, drawn, own.image)
-        look = shown if isinstance(shown, Tensor) else network.look(shown).float()
-        output, state = network.recur(look[:, None], told[:, None], state)
+        look = shown if isinstance(shown, Tensor) else network.encode_images(shown).float()
+        output, state = network.step(look[:, None], told[:, None], state)
         hidden = output[:, 0]
-        drawn = () if isinstance(shown, Tensor) else network.draw(hidden, shown)
+        drawn = () if isinstance(shown, Tensor) else network.decode_images(hidden, shown)
         steps.append(Unrolled(hidden, look, drawn))
         if bptt_steps and (step + 1) % bptt_steps == 0:
             hidden, drawn, state = hidden.detach(), _cut(drawn), _cut(state)
@@ -111,7 +111,7 @@ def _with_own(
     if not isinstance(shown, Tensor):
         pairs = zip(shown, drawn, strict=True)
         return [torch.lerp(image, mine.float().clamp(0, 1), share) for image, mine in pairs]
-    return torch.lerp(shown, network.read_features(hidden).float(), share) if share else shown
+    return torch.lerp(shown, network.decode_features(hidden).float(), share) if share else shown
 
 
 def _cut(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

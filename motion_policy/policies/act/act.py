@@ -186,10 +186,10 @@ class ACTNetwork(nn.Module):
             mean, log_variance = self.posterior(vector, actions, valid)
             noise = torch.randn_like(mean) if noise is None else noise
             latent = mean + (log_variance / 2).exp() * noise
-        memory, positions, _ = self.remember(images, vector, latent)
-        return Chunk(self.answer(memory, positions), mean, log_variance)
+        memory, positions, _ = self.encode(images, vector, latent)
+        return Chunk(self.decode(memory, positions), mean, log_variance)
 
-    def remember(
+    def encode(
         self, images: Sequence[Tensor], vector: Tensor, latent: Tensor | None = None
     ) -> tuple[Tensor, Tensor, list[tuple[int, int]]]:
         """What the decoder looks at: memory (B, T, D), the positions (1, T, D) of its tokens, and
@@ -206,7 +206,7 @@ class ACTNetwork(nn.Module):
         places = [self.token_positions]
         shapes = []
         for camera, image in enumerate(images):
-            features = self.image_proj(self.look(image, camera))
+            features = self.image_proj(self.extract_features(image, camera))
             place = self.map_positions(features.shape[-2], features.shape[-1])
             if self.camera_embedding is not None:
                 place = place + self.camera_embedding[camera]
@@ -218,7 +218,7 @@ class ACTNetwork(nn.Module):
             memory = layer(memory, positions)
         return memory, positions, shapes
 
-    def answer(self, memory: Tensor, positions: Tensor) -> Tensor:
+    def decode(self, memory: Tensor, positions: Tensor) -> Tensor:
         """The chunk (B, k, A) that the memory leads to."""
         targets = torch.zeros_like(self.queries).expand(len(memory), -1, -1)
         for layer in self.decoder:
@@ -226,17 +226,17 @@ class ACTNetwork(nn.Module):
         chunk: Tensor = self.action_head(self.decoder_norm(targets))
         return chunk
 
-    def look(self, image: Tensor, camera: int) -> Tensor:
+    def extract_features(self, image: Tensor, camera: int) -> Tensor:
         """The feature map (B, C, h, w) of images (B, 3, H, W) in [0, 1] of one camera."""
-        features: Tensor = self.eye(camera)(self.scaled(image, camera))
+        features: Tensor = self.backbone_for(camera)(self.scaled(image, camera))
         return features
 
     def points(self, image: Tensor, camera: int) -> Tensor:
         """Where (B, K, 2) the features are that a point backbone finds in such images."""
-        found: Tensor = self.eye(camera).points_in_image(self.scaled(image, camera))
+        found: Tensor = self.backbone_for(camera).points_in_image(self.scaled(image, camera))
         return found
 
-    def eye(self, camera: int) -> nn.Module:
+    def backbone_for(self, camera: int) -> nn.Module:
         """The backbone that sees this camera."""
         return self.backbones[camera if len(self.backbones) > 1 else 0]
 
@@ -300,8 +300,8 @@ class ACTPolicy(Policy):
         by `encoder_points/CAM` (B, K, 2) where points are all that it sees.
         """
         pictures = [images[camera] for camera in self.cameras]
-        memory, positions, shapes = self.network.remember(pictures, vector)
-        targets = self.network.answer(memory, positions)
+        memory, positions, shapes = self.network.encode(pictures, vector)
+        targets = self.network.decode(memory, positions)
         if not explain:
             return targets, None, {}
         if self.sees_points:
@@ -323,7 +323,7 @@ class ACTPolicy(Policy):
     def attention(
         self, memory: Tensor, positions: Tensor, shapes: Sequence[tuple[int, int]]
     ) -> dict[str, Tensor]:
-        """`attention/CAM` (B, h, w) of each camera, from what `remember` gives."""
+        """`attention/CAM` (B, h, w) of each camera, from what `encode` gives."""
         weights = self.network.attention(memory, positions)
         sizes = [height * width for height, width in shapes]
         parts = weights[:, weights.shape[1] - sum(sizes) :].split(sizes, dim=1)

@@ -20,7 +20,7 @@ from motion_policy.policies.act.act import ACTNetwork, ACTPolicy
 from motion_policy.policies.act.backbone import ResNetBackbone
 from motion_policy.policies.act.transformer import Attention, DecoderLayer, EncoderLayer
 from motion_policy.policies.backends.graph import step_inputs
-from motion_policy.policies.base import Observation
+from motion_policy.policies.base import ObservationBatch
 from motion_policy.policies.cpu.packed_layers import PackedConvolution, PackedLinear
 
 Look = Callable[[Tensor], Tensor]
@@ -48,12 +48,12 @@ class PackedACT:
         self.answer = _Answer(network, positions, dtype)
         self.positions, self.dtype = positions, dtype
 
-    def takes(self, observation: Observation, explain: bool) -> bool:
+    def takes(self, observation: ObservationBatch, explain: bool) -> bool:
         """One observation at a time; points are shown by the policy itself."""
         return len(observation['qpos']) == 1 and not (explain and self.policy.sees_points)
 
     def act(
-        self, observation: Observation, state: None, explain: bool
+        self, observation: ObservationBatch, state: None, explain: bool
     ) -> tuple[Tensor, None, dict[str, Tensor]]:
         policy, network = self.policy, self.policy.network
         inputs = step_inputs(policy, observation, None)
@@ -78,7 +78,7 @@ class _Eye:
         self, network: ACTNetwork, camera: int, size: tuple[int, int], dtype: torch.dtype
     ) -> None:
         of = camera if len(network.image_mean) > 1 else 0
-        backbone = network.eye(camera)
+        backbone = network.backbone_for(camera)
         mean, std = (table[of].flatten() for table in (network.image_mean, network.image_std))
         # What is subtracted from each pixel; of full size, as a CPU subtracts rows fastest.
         self.mean = (255 * mean).expand(1, *size, 3).contiguous()

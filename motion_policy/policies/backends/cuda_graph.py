@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from motion_policy.policies.backends.graph import Step, random_observation, step_inputs
-from motion_policy.policies.base import Observation, Policy
+from motion_policy.policies.base import ObservationBatch, Policy
 from motion_policy.policies.normalisation import resize_images
 from motion_policy.policies.uploads import Upload
 
@@ -46,12 +46,12 @@ class StaticStep:
         with torch.no_grad():
             self._replay = self._captured() if policy.device.type == 'cuda' else self._called
 
-    def takes(self, observation: Observation, explain: bool) -> bool:
+    def takes(self, observation: ObservationBatch, explain: bool) -> bool:
         """One observation at a time, and explanations where the graph has them."""
         return len(observation['qpos']) == 1 and (not explain or bool(self.names.extras))
 
     def act(
-        self, observation: Observation, state: Any, explain: bool
+        self, observation: ObservationBatch, state: Any, explain: bool
     ) -> tuple[Tensor, Any, dict[str, Tensor]]:
         """One step -> chunk (1, k, A), next state, extras, on the policy's device."""
         policy = self.policy
@@ -74,7 +74,7 @@ class StaticStep:
     def _input(self, name: str) -> Tensor:
         return self._inputs[self.names.inputs.index(name)]
 
-    def _take_image(self, observation: Observation, camera: str) -> None:
+    def _take_image(self, observation: ObservationBatch, camera: str) -> None:
         upload, frame = self._uploads[camera], observation['images'].get(camera)
         if frame is not None and frame.device.type == 'cpu' and upload.fits(frame.numpy()):
             upload(frame.numpy())

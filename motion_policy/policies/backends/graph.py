@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from motion_policy.errors import UserError
 from motion_policy.policies.act.act import ACTPolicy
-from motion_policy.policies.base import Observation, Policy
+from motion_policy.policies.base import ObservationBatch, Policy
 from motion_policy.policies.normalisation import Scaling, resize_images, to_unit_images
 
 OPSET = 18
@@ -63,7 +63,7 @@ def explains(policy: Policy) -> bool:
     return isinstance(policy, ACTPolicy) and not policy.sees_points
 
 
-def step_inputs(policy: Policy, observation: Observation, state: Any) -> list[Tensor]:
+def step_inputs(policy: Policy, observation: ObservationBatch, state: Any) -> list[Tensor]:
     """The tensors that an observation of batch size 1 and a state become, in order.
 
     Images are resized to what the network sees. ValueError for a tensor of a wrong shape.
@@ -102,7 +102,7 @@ class Step(nn.Module):
         return chunk, *(state or ()), *(extras[name] for name in self.names.extras)
 
 
-def random_observation(policy: Policy, seed: int) -> Observation:
+def random_observation(policy: Policy, seed: int) -> ObservationBatch:
     """An observation as it may come: joints in the range of the data, images of patches and noise.
 
     Of batch size 1, on the policy's device, with images of the size that the network sees.
@@ -114,7 +114,7 @@ def random_observation(policy: Policy, seed: int) -> Observation:
         values = torch.rand(1, len(policy.joint_names), generator=generator)
         return scaling.inverse(values.to(policy.device))
 
-    observation: Observation = {'qpos': joints(policy.normalise_qpos), 'images': {}}
+    observation: ObservationBatch = {'qpos': joints(policy.normalise_qpos), 'images': {}}
     if policy.normalise_effort is not None:
         observation['effort'] = joints(policy.normalise_effort)
     for camera in policy.cameras:

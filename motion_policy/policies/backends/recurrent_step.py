@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from motion_policy.policies.backends.graph import step_inputs
-from motion_policy.policies.base import Observation
+from motion_policy.policies.base import ObservationBatch
 from motion_policy.policies.normalisation import to_unit_images
 from motion_policy.policies.recurrent.base import RecurrentNetwork, RecurrentPolicy, State
 from motion_policy.policies.recurrent.cae_rnn import CAERNN
@@ -46,18 +46,18 @@ class PackedRecurrent:
         scalings = (policy.normalise_qpos, policy.normalise_effort)
         self.told = [(-one.offset / one.scale, 1 / one.scale) for one in scalings if one]
 
-    def takes(self, observation: Observation, explain: bool) -> bool:
+    def takes(self, observation: ObservationBatch, explain: bool) -> bool:
         """One observation at a time, when nobody asks for more than the targets."""
         return len(observation['qpos']) == 1 and not explain
 
     def act(
-        self, observation: Observation, state: State | None, explain: bool
+        self, observation: ObservationBatch, state: State | None, explain: bool
     ) -> tuple[Tensor, State, dict[str, Tensor]]:
         *sensors, h, c = step_inputs(self.policy, observation, state)
         images = [to_unit_images(image) for image in sensors[len(self.told) :]]
         pairs = zip(self.told, sensors, strict=False)
         told = [torch.addcmul(shift, values, factor) for (shift, factor), values in pairs]
-        inputs = torch.cat((self.policy.network.look(images), *told, h), dim=1)
+        inputs = torch.cat((self.policy.network.encode_images(images), *told, h), dim=1)
         h, c = self._cell(inputs, c)
         weight, bias = self.into_targets
         return torch.addmm(bias, h, weight)[:, None], (h, c), {}

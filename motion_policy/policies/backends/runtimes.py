@@ -20,7 +20,7 @@ from torch import Tensor
 
 from motion_policy.errors import UserError
 from motion_policy.policies.backends.graph import StepNames, step_inputs, step_names
-from motion_policy.policies.base import Observation, Policy
+from motion_policy.policies.base import ObservationBatch, Policy
 
 Compute = Callable[[Sequence[Tensor]], Sequence[Any]]
 
@@ -45,12 +45,12 @@ class GraphStep:
         self.names: StepNames = step_names(policy)
         self._compute = compute
 
-    def takes(self, observation: Observation, explain: bool) -> bool:
+    def takes(self, observation: ObservationBatch, explain: bool) -> bool:
         """One observation at a time, and explanations where the graph has them."""
         return len(observation['qpos']) == 1 and (not explain or bool(self.names.extras))
 
     def act(
-        self, observation: Observation, state: Any, explain: bool
+        self, observation: ObservationBatch, state: Any, explain: bool
     ) -> tuple[Tensor, Any, dict[str, Tensor]]:
         """One step -> chunk (1, k, A), next state, extras."""
         inputs = step_inputs(self.policy, observation, state)

@@ -30,7 +30,7 @@ from motion_policy.policies.backends.runtimes import (
     run_openvino,
     versions_of,
 )
-from motion_policy.policies.base import BackEnd, Observation, Policy
+from motion_policy.policies.base import BackEnd, ObservationBatch, Policy
 from motion_policy.policies.cpu.processor import has_bf16
 from motion_policy.policies.recurrent.base import RecurrentPolicy
 
@@ -158,7 +158,7 @@ class Checks:
 
     @torch.inference_mode()
     def _step(
-        self, back_end: BackEnd | None, observation: Observation, state: Any
+        self, back_end: BackEnd | None, observation: ObservationBatch, state: Any
     ) -> tuple[Tensor, Any]:
         if back_end is not None:
             chunk, state, _ = back_end.act(observation, state, False)

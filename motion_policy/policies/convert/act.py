@@ -35,7 +35,7 @@ from motion_policy.policies.convert.conversion import (
 )
 from motion_policy.policies.convert.torch_files import float_weights, read_torch_file
 from motion_policy.policies.kinds import model_on_paper
-from motion_policy.policies.normalisation import Normalisation, Spread
+from motion_policy.policies.normalisation import MeanStd, Normalisation
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.load import first_error_line
 from motion_policy.robot.placeholder import PLACEHOLDER, placeholder_robot
@@ -257,7 +257,7 @@ def _normalisation(source: _Source, stats: ActStats, joints: int) -> Normalisati
                 f"{stats.path}: '{name}_mean' has {found} values, {source.path} has {joints} "
                 'joints'
             )
-    action = Spread(mean=stats.action.mean[:joints], std=stats.action.std[:joints])
+    action = MeanStd(mean=stats.action.mean[:joints], std=stats.action.std[:joints])
     return Normalisation(qpos=stats.qpos, action=action)
 
 

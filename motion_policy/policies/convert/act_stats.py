@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from motion_policy.errors import UserError
 from motion_policy.files import read_bytes, shown
 from motion_policy.policies.convert.pickles import CostlyPickleError, check_pickle
-from motion_policy.policies.normalisation import Spread
+from motion_policy.policies.normalisation import MeanStd
 from motion_policy.robot.load import first_error_line
 
 Array = npt.NDArray[np.float64]
@@ -40,8 +40,8 @@ class ActStats:
     """
 
     path: Path
-    qpos: Spread
-    action: Spread
+    qpos: MeanStd
+    action: MeanStd
     action_bounds: Array | None = None
 
 
@@ -151,9 +151,9 @@ def _numbers(path: Path, content: dict[Any, Any], name: str) -> Array:
     return numbers
 
 
-def _spread(path: Path, name: str, mean: Array, std: Array) -> Spread:
+def _spread(path: Path, name: str, mean: Array, std: Array) -> MeanStd:
     content = {'mean': tuple(mean.tolist()), 'std': tuple(std.tolist())}
     try:
-        return Spread(**content)
+        return MeanStd(**content)
     except ValidationError as error:
         raise UserError(first_error_line(error, content, f'{path}: {name}')) from None

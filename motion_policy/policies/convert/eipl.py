@@ -31,7 +31,7 @@ from motion_policy.policies.convert.conversion import (
 from motion_policy.policies.convert.eipl_layout import Layout, layout_of, layout_of_rnn
 from motion_policy.policies.convert.eipl_weights import EiplWeights
 from motion_policy.policies.kinds import model_on_paper
-from motion_policy.policies.normalisation import Normalisation, Range
+from motion_policy.policies.normalisation import MinMax, Normalisation
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.load import first_error_line
 from motion_policy.robot.placeholder import PLACEHOLDER, placeholder_robot
@@ -152,7 +152,7 @@ def _joint_range(
     cae: EiplWeights | None,
     joints: int,
     notes: list[str],
-) -> Range:
+) -> MinMax:
     """The positions that become 0 and 1, from the bounds that become vmin and vmax."""
     bounds = options.joint_bounds
     if bounds.shape[1] not in (1, joints):
@@ -178,7 +178,7 @@ def _joint_range(
         low, high = _scale(scaled_by, default, notes)
     span = (greatest - least) / (high - low)
     zero = least - low * span
-    return Range(min=tuple(zero.tolist()), max=tuple((zero + span).tolist()))
+    return MinMax(min=tuple(zero.tolist()), max=tuple((zero + span).tolist()))
 
 
 def _scale(
@@ -255,7 +255,7 @@ def _spec(
     layout: Layout,
     camera: str,
     robot: RobotSpec,
-    joints: Range,
+    joints: MinMax,
 ) -> PolicySpec:
     content: dict[str, Any] = {
         'kind': layout.kind,

@@ -57,7 +57,7 @@ from motion_policy.policies.convert.lerobot_folder import (
 )
 from motion_policy.policies.convert.lerobot_processors import INPUT_STEP, PROCESSORS
 from motion_policy.policies.kinds import model_on_paper
-from motion_policy.policies.normalisation import Normalisation, Range, Spread
+from motion_policy.policies.normalisation import MeanStd, MinMax, Normalisation
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.joint_order import joint_order
 from motion_policy.robot.load import first_error_line
@@ -228,22 +228,22 @@ def _order(
 def _as_ours(theirs: Normalisation, order: list[int], units: UnitConversion) -> Normalisation:
     """Means and deviations in the order and the units of the robot: the same network values."""
 
-    def converted(values: Any) -> Spread:
+    def converted(values: Any) -> MeanStd:
         mean, std = (np.array(numbers)[order] for numbers in (values.offset, values.scale))
         if not units.changes:
-            return Spread(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
-        return Spread(
+            return MeanStd(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+        return MeanStd(
             mean=tuple(units.positions(mean).tolist()), std=tuple(units.speeds(std).tolist())
         )
 
     return Normalisation(qpos=converted(theirs.qpos), action=converted(theirs.action))
 
 
-def _spread(statistics: Statistics, feature: str, kind: str, joints: int) -> Spread:
+def _spread(statistics: Statistics, feature: str, kind: str, joints: int) -> MeanStd:
     values = statistics.of(feature, kind, joints)
     content = {'mean': values.offset, 'std': values.scale}
     try:
-        return Spread(**content)
+        return MeanStd(**content)
     except ValidationError as error:
         where = f'{statistics.where}: {feature}'
         raise UserError(first_error_line(error, content, where)) from None
@@ -251,7 +251,7 @@ def _spread(statistics: Statistics, feature: str, kind: str, joints: int) -> Spr
 
 def _known(
     folder: LeRobotFolder, normalisation: Normalisation
-) -> Iterator[tuple[Range | Spread, Bounds | None]]:
+) -> Iterator[tuple[MinMax | MeanStd, Bounds | None]]:
     """Means, deviations and, where the folder says them, ends of joints and actions."""
     joints = len(normalisation.qpos.offset)
     sides = (
@@ -400,5 +400,5 @@ def _their_statistics(policy: ACTPolicy) -> dict[str, Affine]:
     return found
 
 
-def _affine(values: Range | Spread) -> Affine:
+def _affine(values: MinMax | MeanStd) -> Affine:
     return Affine(values.offset, values.scale)

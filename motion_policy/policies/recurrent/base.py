@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all policies of deep predictive learning share: see now, predict the next step.
 
-Only `recur` is sequential. Everything else works on any number of frames at once, so training
+Only `step` is sequential. Everything else works on any number of frames at once, so training
 can batch it, and a robot that nobody watches never draws an image.
 """
 
@@ -28,7 +28,7 @@ class RecurrentNetwork(nn.Module, ABC):
     Attributes:
         feature_term: what the loss calls the error of predicted image features; None if the
             network predicts no features.
-        features_fixed: `look` is not trained, so that its answers can be kept.
+        features_fixed: `encode_images` is not trained, so that its results can be kept.
     """
 
     feature_term: ClassVar[str | None] = None
@@ -39,31 +39,31 @@ class RecurrentNetwork(nn.Module, ABC):
         """Zeros, on the network's device."""
 
     @abstractmethod
-    def look(self, images: Images) -> Tensor:
+    def encode_images(self, images: Images) -> Tensor:
         """Images -> features (N, F): what the recurrent part is told of them."""
 
     @abstractmethod
-    def recur(self, features: Tensor, vector: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def step(self, features: Tensor, vector: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Features (B, T, F) and vector (B, T, V) -> hidden (B, T, R), state after step T."""
 
     @abstractmethod
-    def read_vector(self, hidden: Tensor) -> Tensor:
+    def decode_joints(self, hidden: Tensor) -> Tensor:
         """Hidden (..., R) -> next targets, then next efforts if there are any (..., V')."""
 
-    def read_features(self, hidden: Tensor) -> Tensor:
+    def decode_features(self, hidden: Tensor) -> Tensor:
         """Hidden (..., R) -> the features (..., F) expected of the next images."""
         raise NotImplementedError(f'{type(self).__name__} predicts no features')
 
     @abstractmethod
-    def draw(self, hidden: Tensor, images: Images) -> tuple[Tensor, ...]:
+    def decode_images(self, hidden: Tensor, images: Images) -> tuple[Tensor, ...]:
         """Hidden (N, R) and the images of now -> the next image (N, 3, H, W) of each camera."""
 
     def forward(
         self, images: Images, vector: Tensor, state: State | None = None
     ) -> tuple[tuple[Tensor, ...], Tensor, State]:
         """One step -> next images, next vector (B, V'), state. No state means zeros."""
-        hidden, state = self.recur(self.look(images)[:, None], vector[:, None], state)
-        return self.draw(hidden[:, 0], images), self.read_vector(hidden[:, 0]), state
+        hidden, state = self.step(self.encode_images(images)[:, None], vector[:, None], state)
+        return self.decode_images(hidden[:, 0], images), self.decode_joints(hidden[:, 0]), state
 
 
 def lstm_over(rec: nn.LSTM, inputs: Tensor, state: State) -> tuple[Tensor, State]:
@@ -95,14 +95,14 @@ class RecurrentPolicy(Policy):
     ) -> tuple[Tensor, State, dict[str, Tensor]]:
         """Extras: `hidden` (B, R), `image/CAM` (B, h, w, 3) uint8 and, with efforts, `effort`."""
         seen = [images[camera] for camera in self.cameras]
-        features = self.network.look(seen)
-        hidden, state = self.network.recur(features[:, None], vector[:, None], state)
-        predicted = self.network.read_vector(hidden)
+        features = self.network.encode_images(seen)
+        hidden, state = self.network.step(features[:, None], vector[:, None], state)
+        predicted = self.network.decode_joints(hidden)
         targets = predicted[..., : len(self.joint_names)]
         extras: dict[str, Tensor] = {}
         if explain:
             extras = {'hidden': hidden[:, 0], **self.attention(features, hidden[:, 0])}
-            drawn = self.network.draw(hidden[:, 0], seen)
+            drawn = self.network.decode_images(hidden[:, 0], seen)
             for camera, image in zip(self.cameras, drawn, strict=True):
                 extras[f'image/{camera}'] = to_byte_images(image)
             if self.normalise_effort is not None:

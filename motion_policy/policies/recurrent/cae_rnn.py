@@ -126,7 +126,7 @@ class SequenceModel(nn.Module):
             return zero_lstm_state(self.rec, batch_size)
         return self.rec.initial_state(batch_size)
 
-    def recur(self, features: Tensor, vector: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def step(self, features: Tensor, vector: Tensor, state: State | None) -> tuple[Tensor, State]:
         """(B, T, F) and (B, T, V) -> hidden (B, T, R), of an MTRNN fast then slow; state."""
         inputs = torch.cat((features, vector), dim=-1)
         state = state or self.initial_state(len(inputs))
@@ -144,7 +144,7 @@ class SequenceModel(nn.Module):
         self, features: Tensor, vector: Tensor, state: State | None = None
     ) -> tuple[Tensor, Tensor, State]:
         """Over a sequence -> next features (B, T, F), next vector (B, T, V), state."""
-        hidden, state = self.recur(features, vector, state)
+        hidden, state = self.step(features, vector, state)
         return *self.read(hidden), state
 
 
@@ -194,20 +194,20 @@ class CAERNN(RecurrentNetwork):
         """As `SequenceModel.set_feature_range`, from what `encode` says of the training split."""
         self.sequence.set_feature_range(low, high)
 
-    def look(self, images: Images) -> Tensor:
+    def encode_images(self, images: Images) -> Tensor:
         return self.sequence.normalise(self.encode(images))
 
-    def recur(self, features: Tensor, vector: Tensor, state: State | None) -> tuple[Tensor, State]:
-        return self.sequence.recur(features, vector, state)
+    def step(self, features: Tensor, vector: Tensor, state: State | None) -> tuple[Tensor, State]:
+        return self.sequence.step(features, vector, state)
 
-    def read_vector(self, hidden: Tensor) -> Tensor:
+    def decode_joints(self, hidden: Tensor) -> Tensor:
         return self.sequence.read(hidden)[1]
 
-    def read_features(self, hidden: Tensor) -> Tensor:
+    def decode_features(self, hidden: Tensor) -> Tensor:
         return self.sequence.read(hidden)[0]
 
-    def draw(self, hidden: Tensor, images: Images) -> tuple[Tensor, ...]:
-        features = self.sequence.denormalise(self.read_features(hidden))
+    def decode_images(self, hidden: Tensor, images: Images) -> tuple[Tensor, ...]:
+        features = self.sequence.denormalise(self.decode_features(hidden))
         parts = features.split(self.feat_dim, dim=-1)
         return tuple(eye.decoder(part) for eye, part in zip(self.eyes, parts, strict=True))
 

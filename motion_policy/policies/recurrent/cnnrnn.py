@@ -101,19 +101,19 @@ class CNNRNN(RecurrentNetwork):
     def initial_state(self, batch_size: int) -> State:
         return zero_lstm_state(self.rec, batch_size)
 
-    def look(self, images: Images) -> Tensor:
+    def encode_images(self, images: Images) -> Tensor:
         features = [eye.encoder(image) for eye, image in zip(self.eyes, images, strict=True)]
         return torch.cat(features, dim=-1) if len(features) > 1 else features[0]
 
-    def recur(self, features: Tensor, vector: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def step(self, features: Tensor, vector: Tensor, state: State | None) -> tuple[Tensor, State]:
         inputs = torch.cat((features, vector), dim=-1)
         return lstm_over(self.rec, inputs, state or self.initial_state(len(inputs)))
 
-    def read_vector(self, hidden: Tensor) -> Tensor:
+    def decode_joints(self, hidden: Tensor) -> Tensor:
         vector: Tensor = self.decoder_joint(hidden)
         return vector
 
-    def draw(self, hidden: Tensor, images: Images) -> tuple[Tensor, ...]:
+    def decode_images(self, hidden: Tensor, images: Images) -> tuple[Tensor, ...]:
         return tuple(eye.decoder(hidden) for eye in self.eyes)
 
 

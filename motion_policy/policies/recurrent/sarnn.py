@@ -85,12 +85,12 @@ class SARNNEye(nn.Module):
             _out(config),
         )
 
-    def look(self, image: Tensor) -> Tensor:
+    def encode(self, image: Tensor) -> Tensor:
         """The image of now (N, 3, H, W) -> attention points (N, K, 2)."""
         points: Tensor = self.pos_encoder(self._as_trained(image))
         return points
 
-    def draw(self, points: Tensor, image: Tensor) -> Tensor:
+    def decode(self, points: Tensor, image: Tensor) -> Tensor:
         """Predicted points (N, K, 2), the image of now -> the next image (N, 3, H, W)."""
         features = self.im_encoder(self._as_trained(image))
         drawn: Tensor = self.decoder_image(self.heatmap(points) * features)
@@ -150,26 +150,26 @@ class SARNN(RecurrentNetwork):
     def initial_state(self, batch_size: int) -> State:
         return zero_lstm_state(self.rec, batch_size)
 
-    def look(self, images: Images) -> Tensor:
-        points = [eye.look(image) for eye, image in zip(self.eyes, images, strict=True)]
+    def encode_images(self, images: Images) -> Tensor:
+        points = [eye.encode(image) for eye, image in zip(self.eyes, images, strict=True)]
         return torch.cat(points, dim=1).flatten(1)
 
-    def recur(self, features: Tensor, vector: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def step(self, features: Tensor, vector: Tensor, state: State | None) -> tuple[Tensor, State]:
         inputs = torch.cat((features, vector), dim=-1)
         return lstm_over(self.rec, inputs, state or self.initial_state(len(inputs)))
 
-    def read_vector(self, hidden: Tensor) -> Tensor:
+    def decode_joints(self, hidden: Tensor) -> Tensor:
         vector: Tensor = self.decoder_joint(hidden)
         return vector
 
-    def read_features(self, hidden: Tensor) -> Tensor:
+    def decode_features(self, hidden: Tensor) -> Tensor:
         points: Tensor = self.decoder_point(hidden)
         return points
 
-    def draw(self, hidden: Tensor, images: Images) -> tuple[Tensor, ...]:
-        points = self.split_points(self.read_features(hidden))
+    def decode_images(self, hidden: Tensor, images: Images) -> tuple[Tensor, ...]:
+        points = self.split_points(self.decode_features(hidden))
         return tuple(
-            eye.draw(mine, image)
+            eye.decode(mine, image)
             for eye, mine, image in zip(self.eyes, points, images, strict=True)
         )
 
@@ -201,7 +201,7 @@ class SARNNPolicy(RecurrentPolicy):
         extras: dict[str, Any] = {}
         for name, points in (
             ('encoder_points', features),
-            ('decoder_points', self.network.read_features(hidden)),
+            ('decoder_points', self.network.decode_features(hidden)),
         ):
             per_camera = self.network.split_points(points)
             for camera, mine in zip(self.cameras, per_camera, strict=True):

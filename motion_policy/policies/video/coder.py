@@ -113,11 +113,11 @@ class Decoder(nn.Module):
         pairs = zip(self.levels, reversed(skips), strict=True)
         return tuple(level.skip_half(skip) for level, skip in pairs)
 
-    def draw(self, code: Tensor, halves: Maps) -> Tensor:
+    def decode(self, code: Tensor, halves: Maps) -> Tensor:
         """Codes (K * N, code_dim) and the halves of N skips -> frames; code k N + n has skip n."""
         maps = self.first(code[:, :, None, None])
         for level, half in zip(self.levels, halves, strict=True):
-            maps = level.draw(maps, half)
+            maps = level.decode(maps, half)
         return torch.sigmoid(maps)
 
 
@@ -148,7 +148,7 @@ class DecoderLevel(nn.Module):
             return F.conv_transpose2d(skip, joint.weight[first:], joint.bias, 2, 1)
         return convolved_by(joint.weight, skip, slice(first, None), joint.bias)
 
-    def draw(self, maps: Tensor, half: Tensor) -> Tensor:
+    def decode(self, maps: Tensor, half: Tensor) -> Tensor:
         """Maps (K * N, C, h, w) and N halves -> maps."""
         joint, channels = self.joint, maps.shape[1]
         if isinstance(joint, nn.ConvTranspose2d):

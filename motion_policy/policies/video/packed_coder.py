@@ -147,8 +147,8 @@ class PackedDecoder:
         pairs = zip(self.levels, reversed(skips), strict=True)
         return tuple(level.of_skip(skip) for level, skip in pairs)
 
-    def draw(self, code: Tensor, halves: Maps) -> Tensor:
-        """As `Decoder.draw`."""
+    def decode(self, code: Tensor, halves: Maps) -> Tensor:
+        """As `Decoder.decode`."""
         rows = F.leaky_relu_(F.linear(code, self.weight, self.bias), SLOPE)
         maps = rows.view(-1, SMALLEST, SMALLEST, self.channels).permute(0, 3, 1, 2)
         for level, half in zip(self.levels, halves, strict=True):

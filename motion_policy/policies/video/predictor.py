@@ -165,7 +165,7 @@ class FrameNetwork(nn.Module):
                 latent = expected.sample(latent[None])[0]
             told = torch.cat((condition, code, latent), dim=-1)
             drawn, predictor = self.predictor(told[None], predictor)
-            frames.append(decoder.draw(drawn[0], halves))
+            frames.append(decoder.decode(drawn[0], halves))
         return torch.stack(frames)
 
 

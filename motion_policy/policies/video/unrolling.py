@@ -20,7 +20,7 @@ from motion_policy.policies.video.lstm import Gaussian, State
 from motion_policy.policies.video.predictor import FrameNetwork
 
 
-class Unrolled(NamedTuple):
+class ClipPrediction(NamedTuple):
     """The predictions of frames 1 to T - 1, and what the latents were drawn from.
 
     Attributes:
@@ -53,14 +53,14 @@ def faster_at_once(network: FrameNetwork, frames: Tensor) -> bool:
 
 
 @made_once()
-def teacher_forced(
+def teacher_forced_clip(
     network: FrameNetwork,
     frames: Tensor,
     conditions: Tensor,
     noise: Tensor,
     *,
     at_once: bool = True,
-) -> Unrolled:
+) -> ClipPrediction:
     """Every step sees the recorded frame before it.
 
     Args:
@@ -81,11 +81,11 @@ def teacher_forced(
     for first, last, halves in _groups(network, seen, len(codes)):
         steps = codes[first:last]
         if at_once:
-            together = network.decoder.draw(steps.flatten(0, 1), halves)
+            together = network.decoder.decode(steps.flatten(0, 1), halves)
             drawn += together.unflatten(0, steps.shape[:2])
         else:
-            drawn += [network.decoder.draw(code, halves) for code in steps]
-    return Unrolled(drawn, posterior, prior)
+            drawn += [network.decoder.decode(code, halves) for code in steps]
+    return ClipPrediction(drawn, posterior, prior)
 
 
 @made_once()
@@ -97,11 +97,11 @@ def on_its_own(
     *,
     forced: bool = False,
     at_once: bool = True,
-) -> Unrolled:
+) -> ClipPrediction:
     """After the frames of the past, every step sees the frame that was predicted before it.
 
     The posterior goes on to see the recorded frames; gradients flow through the predictions.
-    Arguments as of `teacher_forced`; with `forced` it computes what that does, step by step.
+    Arguments as of `teacher_forced_clip`; with `forced` it computes what that does, step by step.
     """
     past = network.config.past
     seen = _look(network, frames, at_once)
@@ -123,11 +123,11 @@ def on_its_own(
                     priors.append(prior)
                 told = torch.cat((conditions[step], code, latents[step]), dim=-1)
                 codes, predictor = network.predictor(told[None], predictor)
-            drawn.append(network.decoder.draw(codes[0], halves))
+            drawn.append(network.decoder.decode(codes[0], halves))
     if not priors:
-        return Unrolled(drawn, posterior, None)
+        return ClipPrediction(drawn, posterior, None)
     parts = [torch.cat(values) for values in zip(*priors, strict=True)]
-    return Unrolled(drawn, posterior, Gaussian(*parts))
+    return ClipPrediction(drawn, posterior, Gaussian(*parts))
 
 
 def _look(network: FrameNetwork, frames: Tensor, at_once: bool) -> _Seen:

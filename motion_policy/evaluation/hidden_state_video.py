@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from motion_policy.evaluation.hidden_plots import Group, axis_label, dot, legend, ring
+from motion_policy.evaluation.hidden_state_plots import Group, axis_label, dot, legend, ring
 from motion_policy.evaluation.hidden_states import HiddenStates
 from motion_policy.evaluation.plots import FAINT_INK, RULE, STYLE
 from motion_policy.evaluation.video_file import VideoFile

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from motion_policy.training.batches import generator_for
 from motion_policy.training.demonstrations import Demonstration
+from motion_policy.training.sequence_dataset import generator_for
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class ChunkBatch:
         return replace(self, images=images, **tensors)
 
 
-class Moments(Dataset[ChunkBatch]):
+class ActionChunkDataset(Dataset[ChunkBatch]):
     """item [moment, ...] -> ChunkBatch; moments are numbered through all rows of all episodes.
 
     Args:
@@ -109,7 +109,7 @@ class Moments(Dataset[ChunkBatch]):
         }
 
 
-class StepOrder(Sampler[list[int]]):
+class ActionChunkSampler(Sampler[list[int]]):
     """The moments of each step; an epoch of the trainer is `round_steps` steps.
 
     Passes through all moments, each in an order of its own, follow each other without a gap. With

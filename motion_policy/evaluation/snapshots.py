@@ -20,7 +20,7 @@ from motion_policy.control import PolicyRunner
 from motion_policy.control.attention_image import draw_attention
 from motion_policy.evaluation.open_loop import ReplayStep, replay
 from motion_policy.evaluation.plots import FAINT_INK, STYLE
-from motion_policy.evaluation.recordings import Recording
+from motion_policy.evaluation.recordings import RecordedRun
 
 Array = np.ndarray[Any, Any]
 
@@ -40,7 +40,7 @@ class Glimpse:
 
 
 def glimpses(
-    runner: PolicyRunner, recording: Recording, steps: int, count: int = COLUMNS
+    runner: PolicyRunner, recording: RecordedRun, steps: int, count: int = COLUMNS
 ) -> list[Glimpse]:
     """Replay a recording of so many steps, and keep `count` moments from the second step on."""
     wanted = set(np.linspace(min(1, steps - 1), steps - 1, count).round().astype(int).tolist())

@@ -16,8 +16,8 @@ from motion_policy.control.action_buffer import ActionBuffer
 from motion_policy.control.foresight import OwnForesight, PlanForesight, Surprise
 from motion_policy.control.lookahead import Plan
 from motion_policy.errors import UserError
-from motion_policy.evaluation.closed_loop import START_NS, PolicyStep, Tick
-from motion_policy.evaluation.recordings import Recording
+from motion_policy.evaluation.closed_loop import START_NS, SimulatedStep, Tick
+from motion_policy.evaluation.recordings import RecordedRun
 from motion_policy.policies import Model, Policy, load_model
 from motion_policy.policies.foresight_limits import ForesightLimits
 from motion_policy.policies.video.predictor import FramePredictorModel
@@ -56,7 +56,7 @@ class OwnWatch:
         self.source = policy.source
         self.surprises: list[Surprise] = []
         self._foresight = OwnForesight(policy.spec, self.limits)
-        self._last: PolicyStep | None = None
+        self._last: SimulatedStep | None = None
 
     def reset(self) -> None:
         """Begin anew."""
@@ -71,7 +71,7 @@ class OwnWatch:
             self._last = step
             self.take(step)
 
-    def take(self, step: PolicyStep) -> None:
+    def take(self, step: SimulatedStep) -> None:
         """Take one step of the policy."""
         surprise = self._foresight.look(step.time_ns, step.observation, step.chunk, step.extras)
         if surprise is not None:
@@ -133,7 +133,9 @@ def _limits(model: Model, judged: bool) -> ForesightLimits | None:
     return model.spec.foresight
 
 
-def watch_recording(watch: PlanWatch, recording: Recording, rows_per_plan: int) -> list[Surprise]:
+def watch_recording(
+    watch: PlanWatch, recording: RecordedRun, rows_per_plan: int
+) -> list[Surprise]:
     """The surprises of a frame predictor over a recording whose actions are the plan.
 
     Args:
@@ -164,7 +166,7 @@ def watch_recording(watch: PlanWatch, recording: Recording, rows_per_plan: int) 
     return watch.surprises
 
 
-def _actions(recording: Recording) -> npt.NDArray[np.float32]:
+def _actions(recording: RecordedRun) -> npt.NDArray[np.float32]:
     rows = [row.action for row in recording.rows()]
     if not rows or any(action is None for action in rows):
         raise UserError(f'{recording.name}: holds no actions, which foresight takes for the plan')

@@ -13,11 +13,11 @@ import numpy as np
 
 from motion_policy.control import Mix, PolicyRunner
 from motion_policy.errors import UserError
-from motion_policy.evaluation.hidden_states import HiddenStates, Trajectory, analyse
+from motion_policy.evaluation.hidden_states import HiddenStates, HiddenTrajectory, analyse
 from motion_policy.evaluation.joint_errors import JointErrors, joint_errors
 from motion_policy.evaluation.open_loop import OpenLoopResult, replay
 from motion_policy.evaluation.provenance import policy_label, provenance
-from motion_policy.evaluation.recordings import Recording, conditions
+from motion_policy.evaluation.recordings import RecordedRun, conditions
 from motion_policy.evaluation.report import Table
 from motion_policy.evaluation.videos import write_replay_video
 
@@ -35,7 +35,7 @@ class RecordedEvaluation:
     """
 
     runner: PolicyRunner
-    recordings: tuple[Recording, ...]
+    recordings: tuple[RecordedRun, ...]
     results: tuple[OpenLoopResult, ...]
     free_runner: PolicyRunner
     free: OpenLoopResult
@@ -90,7 +90,7 @@ class RecordedEvaluation:
 
 def evaluate_recordings(
     runner: PolicyRunner,
-    recordings: Sequence[Recording],
+    recordings: Sequence[RecordedRun],
     *,
     on_result: Callable[[OpenLoopResult], None] = lambda result: None,
 ) -> RecordedEvaluation:
@@ -106,7 +106,7 @@ def evaluate_recordings(
     if freely is not runner:
         free = replay(freely, first.rows(), first.rate_hz, source=first.name)
     trajectories = [
-        Trajectory(condition, recording.taught, result.hidden)
+        HiddenTrajectory(condition, recording.taught, result.hidden)
         for recording, condition, result in zip(
             recordings, conditions(recordings), results, strict=True
         )

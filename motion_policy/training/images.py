@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from motion_policy.policies import Policy
-from motion_policy.policies.base import Observation
+from motion_policy.policies.base import ObservationBatch
 from motion_policy.policies.normalisation import to_byte_images, to_unit_images
 from motion_policy.policies.recurrent.cae import CAEModel
-from motion_policy.training.batches import collate
 from motion_policy.training.demonstrations import Demonstration
+from motion_policy.training.sequence_dataset import collate
 
 COLUMNS = 6
 SCALE = 3
@@ -69,7 +69,7 @@ def reconstructions(model: CAEModel, episode: Demonstration, columns: int = COLU
 
 
 def _column(
-    camera: str, observation: Observation, extras: dict[str, Tensor]
+    camera: str, observation: ObservationBatch, extras: dict[str, Tensor]
 ) -> tuple[RgbImage, RgbImage]:
     """What a camera sees, with attention points where there are any, and what is expected."""
     seen = enlarge(observation['images'][camera][0])

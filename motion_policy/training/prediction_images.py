@@ -11,18 +11,18 @@ import torch
 
 from motion_policy.policies.normalisation import to_byte_images
 from motion_policy.policies.video.predictor import FramePredictorModel
-from motion_policy.policies.video.unrolling import teacher_forced
-from motion_policy.training.batches import collate, generator_for
+from motion_policy.policies.video.unrolling import teacher_forced_clip
+from motion_policy.training.clip_dataset import ClipDataset
 from motion_policy.training.demonstrations import Demonstration
-from motion_policy.training.frame_clips import Clips
-from motion_policy.training.pictures import RgbImage, enlarge
+from motion_policy.training.images import RgbImage, enlarge
+from motion_policy.training.sequence_dataset import collate, generator_for
 
 
 @torch.no_grad()
 def predicted_sequence(model: FramePredictorModel, episode: Demonstration) -> RgbImage:
     """The frames of the first clip -> (H, W, 3) RGB; black is what is not predicted."""
     past = model.config.past
-    batch = collate([Clips([episode], past + model.config.future)[0, 0]]).to(model.device)
+    batch = collate([ClipDataset([episode], past + model.config.future)[0, 0]]).to(model.device)
     frames = batch.images[model.cameras[0]]
     seen = model.unit_frames(frames)
     generator = generator_for(0, device=model.device)
@@ -30,7 +30,7 @@ def predicted_sequence(model: FramePredictorModel, episode: Demonstration) -> Rg
     told = batch.action[:, :rows], batch.qpos[:, :rows]
     conditions = model.conditions(*told)
     noise = torch.zeros(*conditions.shape[:2], model.config.latent_dim, device=model.device)
-    redrawn = teacher_forced(model.network, seen, conditions, noise).frames
+    redrawn = teacher_forced_clip(model.network, seen, conditions, noise).frames
     ahead = model.predict(frames[:, :past], *told, generator=generator)[0, 0]
     black = torch.zeros_like(seen[0])
     rows = (

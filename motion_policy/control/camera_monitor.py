@@ -57,7 +57,7 @@ class _Noise:
         return self.looks >= NOISY_LOOKS
 
 
-class PictureWatch:
+class CameraMonitor:
     """Looks at the pictures that the policy uses; not for use by two threads at once.
 
     Args:

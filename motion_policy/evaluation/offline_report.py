@@ -6,11 +6,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from motion_policy.evaluation.hidden_report import add_hidden_states
-from motion_policy.evaluation.moments import glimpses, moments_figure
-from motion_policy.evaluation.plots import joints_figure, png_bytes
-from motion_policy.evaluation.provenance import policy_label, provenance
-from motion_policy.evaluation.recorded import (
+from motion_policy.evaluation.hidden_state_report import add_hidden_states
+from motion_policy.evaluation.offline import (
     UNIT,
     RecordedEvaluation,
     count_words,
@@ -18,7 +15,10 @@ from motion_policy.evaluation.recorded import (
     joint_table,
     mix_words,
 )
+from motion_policy.evaluation.plots import joints_figure, png_bytes
+from motion_policy.evaluation.provenance import policy_label, provenance
 from motion_policy.evaluation.report import Report, Table
+from motion_policy.evaluation.snapshots import glimpses, moments_figure
 from motion_policy.evaluation.videos import attends, replay_curves
 from motion_policy.files import make_folder, write_bytes
 

@@ -20,7 +20,7 @@ from motion_policy.training.demonstrations import Demonstration
 Start = tuple[int, int]  # episode, row
 
 
-class Clips(Dataset[Demonstration]):
+class ClipDataset(Dataset[Demonstration]):
     """item (episode, row) -> `frames` rows from that one on, `stride` rows apart.
 
     Raises ConfigError for an episode that is shorter than a clip.

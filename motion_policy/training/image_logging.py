@@ -13,7 +13,7 @@ from motion_policy.training.demonstrations import Demonstration
 from motion_policy.training.module import PolicyModule
 
 
-class Pictures(Callback):
+class ImageLogger(Callback):
     """Adds a picture of `episode` (rows at the policy's rate) every `every` epochs, or after
     every so many steps of a run that is counted in steps, at the end of a round.
     """

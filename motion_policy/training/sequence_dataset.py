@@ -53,7 +53,7 @@ class Batch:
         )
 
 
-class Sequences(Dataset[Demonstration]):
+class SequenceDataset(Dataset[Demonstration]):
     """item (episode, phase) -> rows phase, phase + stride, ... of that episode."""
 
     def __init__(self, demonstrations: Sequence[Demonstration], stride: int) -> None:
@@ -69,7 +69,7 @@ class Sequences(Dataset[Demonstration]):
         return whole.rows(slice(phase, None, self.stride))
 
 
-class EpochOrder(Sampler[Pick]):
+class SequenceSampler(Sampler[Pick]):
     """Every episode once per epoch, in a new order and from new phases each epoch.
 
     With several processes each takes its share of the same order, all shares equally long.

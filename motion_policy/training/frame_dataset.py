@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from motion_policy.training.batches import generator_for
 from motion_policy.training.demonstrations import Demonstration
+from motion_policy.training.sequence_dataset import generator_for
 
 Frame = tuple[int, int]  # episode, row
 
@@ -36,7 +36,7 @@ class FrameBatch:
         return FrameBatch({name: image.to(*args, **kwargs) for name, image in self.images.items()})
 
 
-class Frames(Dataset[dict[str, Tensor]]):
+class FrameDataset(Dataset[dict[str, Tensor]]):
     """item (episode, row) -> {camera: (h, w, 3) uint8}."""
 
     def __init__(self, demonstrations: Sequence[Demonstration]) -> None:
@@ -58,7 +58,7 @@ class Frames(Dataset[dict[str, Tensor]]):
         ]
 
 
-class FrameOrder(Sampler[Frame]):
+class FrameSampler(Sampler[Frame]):
     """`count` of the frames per epoch (None: all), others in every epoch, none of them twice.
 
     With several processes each takes its share of the same order, all shares equally long.

@@ -10,7 +10,7 @@ import numpy as np
 
 from motion_policy.policies.act.act import ACTPolicy
 from motion_policy.training.demonstrations import Demonstration
-from motion_policy.training.pictures import RgbImage
+from motion_policy.training.images import RgbImage
 
 MOMENTS = 6
 COLUMNS = 4

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from motion_policy.evaluation.hidden_film import write_hidden_film
-from motion_policy.evaluation.hidden_plots import DRAWN_PER_GROUP, group, hidden_figure
+from motion_policy.evaluation.hidden_state_plots import DRAWN_PER_GROUP, group, hidden_figure
+from motion_policy.evaluation.hidden_state_video import write_hidden_film
 from motion_policy.evaluation.hidden_states import HiddenStates
 from motion_policy.evaluation.plots import png_bytes
 from motion_policy.evaluation.report import Report
