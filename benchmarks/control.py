@@ -12,7 +12,7 @@ process is for.
 
 Gaps between commands, as the arm hears them: the reference is a node that infers in its timer.
 
-From picture to command: once more with a policy that answers in milliseconds, since a minute of
+From image to command: once more with a policy that answers in milliseconds, since a minute of
 the large one has too few inferences for a 99th percentile.
 """
 
@@ -42,7 +42,7 @@ ALLOWED_MISSED = 0.005  # of all ticks, beyond those that the bare loop misses
 ALLOWED_MEDIAN_MS, ALLOWED_P99_MS = 3.0, 10.0  # what the node adds to inference
 ALLOWED_IDLE = 0.25  # of one core
 OTHERS = ('thread',)  # where else the policy may think
-# It answers in milliseconds, so that a minute has thousands of pictures that become commands.
+# It answers in milliseconds, so that a minute has thousands of images that become commands.
 QUICK_SIZE = Size(
     120, 160, (('chunk', 100), ('hidden_dim', 64), ('feedforward_dim', 128), ('backbone', 'small'))
 )

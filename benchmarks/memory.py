@@ -3,7 +3,7 @@
 """What the policy node holds in memory while it drives an arm for long.
 
 Cameras, arm, node and its policy as in the benchmark `control`, at 50 Hz. The reference is what
-was resident at the beginning; a node that kept every picture would grow by gigabytes.
+was resident at the beginning; a node that kept every image would grow by gigabytes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Two cameras in a process of their own: pictures of noise with the time of their sending.
+"""Two cameras in a process of their own: images of noise with the time of their sending.
 
 They are published as they go over the wire, as cheaply as the C++ driver of a camera does it. It
 runs until it is ended.
@@ -31,7 +31,7 @@ PICTURES = 7
 
 
 def main(namespace: str) -> None:
-    """Publish the pictures of both cameras, half a period apart."""
+    """Publish the images of both cameras, half a period apart."""
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = Node('cameras', namespace=namespace, start_parameter_services=False)
     random = np.random.default_rng(0)

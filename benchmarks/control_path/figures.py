@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the notes of a run mean: how late ticks came, how long a picture takes to be a command.
+"""What the notes of a run mean: how late ticks came, how long an image takes to be a command.
 
 All arrays are in nanoseconds of one clock, all results in milliseconds.
 """
@@ -69,12 +69,12 @@ def missed(late_ms: Float64Array, period_ns: int) -> int:
 
 @dataclass(frozen=True)
 class Latency:
-    """From the oldest picture of each observation to the first command of its chunk, (n,) each.
+    """From the oldest image of each observation to the first command of its chunk, (n,) each.
 
-    `added` is what the node adds to what cannot be helped: `transport` of the picture, `handling`
+    `added` is what the node adds to what cannot be helped: `transport` of the image, `handling`
     from the deadline of the tick that asks until the policy begins, `answer` from its end until
     the controller has the chunk, `sending` from the deadline of the next tick until its command is
-    out. `whole` less inference also holds the waits for the next picture and the next deadline.
+    out. `whole` less inference also holds the waits for the next image and the next deadline.
     """
 
     transport: Float64Array

@@ -21,7 +21,7 @@ CHUNK_ROWS = 100
 
 @dataclass(frozen=True)
 class Size:
-    """How large the network and its pictures are; the usual one is the paper's."""
+    """How large the network and its images are; the usual one is the paper's."""
 
     height: int = HEIGHT
     width: int = WIDTH

@@ -126,7 +126,7 @@ class StageError(RuntimeError):
 
 
 def machine(day: Day) -> dict[str, Any]:
-    """Where this is; and who draws the pictures of the simulation."""
+    """Where this is; and who draws the images of the simulation."""
     found: dict[str, Any] = {'python': platform.python_version(), 'cores': day.plan.cores}
     if not day.plan.dry:
         day.call('machine', ['nvidia-smi'], 20)

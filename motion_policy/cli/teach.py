@@ -58,7 +58,7 @@ class Arguments:
     """Directly: demonstrations in all, 50 if not given; positions take turns."""
 
     jpeg_quality: int | None = None
-    """Directly: of the pictures, 95 if not given; sim:tabletop:push keeps their pixels."""
+    """Directly: of the images, 95 if not given; sim:tabletop:push keeps their pixels."""
 
 
 def run(arguments: Arguments) -> int:

@@ -37,7 +37,7 @@ class Lesson:
         episodes: how many are added.
         seed: fixes the variation of scene and teacher.
         task: noted in the episodes.
-        jpeg_quality: of the pictures, 1 to 100.
+        jpeg_quality: of the images, 1 to 100.
     """
 
     out: Path

@@ -22,7 +22,7 @@ DECODER_COLOUR = (235, 50, 40)
 RIM_COLOUR = (255, 255, 255)
 HEAT_COLOUR = (255, 140, 0)
 HEAT_OPACITY = 0.75  # where it looks most
-MIN_HEIGHT = 480  # pixels; smaller pictures are magnified to at least this
+MIN_HEIGHT = 480  # pixels; smaller images are magnified to at least this
 RADIUS = 7
 
 

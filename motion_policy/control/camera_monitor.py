@@ -1,8 +1,8 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Cameras whose messages are in order while their pictures cannot be of what is in front of them.
+"""Cameras whose messages are in order while their images cannot be of what is in front of them.
 
-A camera that has died, or wears its cap, may go on sending its last picture or a black one with
+A camera that has died, or wears its cap, may go on sending its last image or a black one with
 new stamps. One rule: only what no working camera does is called a failure.
 """
 
@@ -20,12 +20,12 @@ from motion_policy.streams.messages import Float32Array
 
 FROZEN_S = 1.0
 FROZEN_AT_REST_S = 3.0
-# Of a joint's range: a camera without noise, as in simulation, rightly shows the same picture
+# Of a joint's range: a camera without noise, as in simulation, rightly shows the same image
 # while nothing moves.
 MOVED_SHARE = 0.02
 STILL_SHARE = 0.001  # the jitter of an encoder is less
 REPEATS = 3  # messages, so that a slow camera is not taken for a frozen one
-# A sensor's noise is everywhere in the picture; what moves in front of it is not.
+# A sensor's noise is everywhere in the image; what moves in front of it is not.
 NOISY_SHARE = 0.05  # of the pixels
 NOISY_LOOKS = 10  # in a row
 MIN_BRIGHTNESS = 8  # of 255; below is what a covered or dead sensor gives
@@ -36,7 +36,7 @@ ROWS = 16  # of which one is compared before all are
 
 @dataclass
 class _Shown:
-    """A picture, how many later messages repeat it, and when and where the arm was at first."""
+    """An image, how many later messages repeat it, and when and where the arm was at first."""
 
     sample: Sample
     image: RgbImage
@@ -47,7 +47,7 @@ class _Shown:
 
 @dataclass
 class _Noise:
-    """How many pictures in a row differed all over while the arm stood here; enough once is."""
+    """How many images in a row differed all over while the arm stood here; enough once is."""
 
     qpos: Float32Array
     looks: int = 0
@@ -58,14 +58,14 @@ class _Noise:
 
 
 class CameraMonitor:
-    """Looks at the pictures that the policy uses; not for use by two threads at once.
+    """Looks at the images that the policy uses; not for use by two threads at once.
 
     Args:
         robot: whose joints and cameras they are.
-        frozen_s: so long may a picture stay the same, pixel by pixel, while a joint moves by 2 %
+        frozen_s: so long may an image stay the same, pixel by pixel, while a joint moves by 2 %
             of its range; 0: for ever.
         min_brightness: one pixel in a thousand, 0 to 255, is at least as bright; 0: any is.
-        frozen_at_rest_s: so long may a picture stay the same while the arm stands, if the camera
+        frozen_at_rest_s: so long may an image stay the same while the arm stands, if the camera
             was seen to have noise; 0: for ever.
     """
 
@@ -86,11 +86,11 @@ class CameraMonitor:
         self._noise: dict[str, _Noise] = {}
 
     def check(self, observation: Observation, row: Row) -> None:
-        """Look at the pictures of the observation made of `row`.
+        """Look at the images of the observation made of `row`.
 
         Raises:
             StreamError: a camera is black, or shows the same as a while ago although the arm
-                moved or although its pictures have noise.
+                moved or although its images have noise.
         """
         self.check_light(observation)
         for camera, image in observation.images.items():
@@ -154,10 +154,10 @@ class CameraMonitor:
 
 
 def _brightness(image: RgbImage, enough: int) -> int:
-    """How bright the picture is, its hot pixels aside, 0 to 255; or less, if that is enough."""
+    """How bright the image is, its hot pixels aside, 0 to 255; or less, if that is enough."""
     looked_at = image[::STRIDE, ::STRIDE]
     hot = int(looked_at.shape[0] * looked_at.shape[1] * BRIGHT_SHARE)
-    # Most pictures show by few of their pixels that they are bright.
+    # Most images show by few of their pixels that they are bright.
     if np.count_nonzero(looked_at[::STRIDE, ::STRIDE].max(axis=-1) >= enough) > hot:
         return enough
     brightest = looked_at.max(axis=-1).ravel()
@@ -165,7 +165,7 @@ def _brightness(image: RgbImage, enough: int) -> int:
 
 
 def _same(image: RgbImage, other: RgbImage) -> bool:
-    """Whether two pictures are equal, pixel by pixel; some of their rows mostly tell."""
+    """Whether two images are equal, pixel by pixel; some of their rows mostly tell."""
     if image.shape != other.shape or not np.array_equal(image[::ROWS], other[::ROWS]):
         return False
     return np.array_equal(image, other)

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The report of a policy judged on recordings: every number, and the pictures that explain it."""
+"""The report of a policy judged on recordings: every number, and the images that explain it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ POINT_WORDS = 'blue marks what the policy looks at, red where it expects that ne
 def write_recorded_report(
     evaluation: RecordedEvaluation, folder: Path, video: Path | None
 ) -> None:
-    """report.html and its pictures in `folder`."""
+    """report.html and its images in `folder`."""
     make_folder(folder)
     policy, mix = evaluation.runner.policy, evaluation.runner.mix
     count = len(evaluation.recordings)

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""One self-contained report.html: pictures, plots and video are inside, nothing is fetched."""
+"""One self-contained report.html: images, plots and video are inside, nothing is fetched."""
 
 from __future__ import annotations
 

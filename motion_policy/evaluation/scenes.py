@@ -63,7 +63,7 @@ class Simulation(Protocol):
         """Let time pass under a joint command, or under the one before (None)."""
 
     def render(self, camera: str, height: int, width: int) -> npt.NDArray[np.uint8]:
-        """Picture of a camera, (height, width, 3) RGB."""
+        """Image of a camera, (height, width, 3) RGB."""
 
     def close(self) -> None:
         """Free what rendering took."""
@@ -92,7 +92,7 @@ class Disturbance(Protocol):
         """Do what is due; called once per control tick."""
 
     def seen(self, time_ns: int, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """What a camera gives in place of a picture (H, W, 3)."""
+        """What a camera gives in place of an image (H, W, 3)."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Scene:
         make: builds the simulation.
         teacher: builds what plans a demonstration of the scene as it stands, varied by a seed;
             None where the teacher is a node of its own.
-        raw_pixels: whether demonstrations keep pixels, as for small pictures, or JPEG.
+        raw_pixels: whether demonstrations keep pixels, as for small images, or JPEG.
         reach: how it is disturbed; None where it cannot be.
     """
 

@@ -155,7 +155,7 @@ def _stages(clamps: dict[str, int]) -> str:
 def write_success_report(
     evaluation: SimulatedEvaluation, folder: Path, video: Path | None
 ) -> None:
-    """report.html and its pictures in `folder`."""
+    """report.html and its images in `folder`."""
     make_folder(folder)
     summary, runner = evaluation.summary, evaluation.runner
     positions = summary['positions']

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The frames of an evaluation video: what the policy saw | what it predicted | its joints.
 
-Everything that stands still is drawn once by matplotlib; a frame pastes the pictures in, marks
+Everything that stands still is drawn once by matplotlib; a frame pastes the images in, marks
 the attention points and uncovers the curves up to now, so that it costs milliseconds.
 """
 
@@ -48,7 +48,7 @@ GAP, CAPTION = 16, 30
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture panel at one moment.
+    """One image panel at one moment.
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
@@ -63,7 +63,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Panel:
-    """A place for pictures: the line above it, and width / height of what it will show."""
+    """A place for images: the line above it, and width / height of what it will show."""
 
     caption: str
     aspect: float
@@ -71,7 +71,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Moment:
-    """What all panels show at `time_s`: one picture each, column after column."""
+    """What all panels show at `time_s`: one image each, column after column."""
 
     time_s: float
     pictures: tuple[Picture, ...]
@@ -82,7 +82,7 @@ class Storyboard:
 
     Args:
         title: printed at the top left.
-        columns: the picture panels from left to right, those of a column one above the other.
+        columns: the image panels from left to right, those of a column one above the other.
         curves: the joints, drawn at the right.
         attention: whether the legend explains attention points.
     """
@@ -162,7 +162,7 @@ class Storyboard:
 
 
 def _picture_boxes(columns: Sequence[Sequence[Panel]]) -> list[tuple[int, int, int, int]]:
-    """Left, top, right, bottom of each picture: all columns of one height, room for the joints."""
+    """Left, top, right, bottom of each image: all columns of one height, room for the joints."""
     shapes = [_column_heights(column) for column in columns]
     widths = [
         max(panel.aspect for panel in column) * heights[0]

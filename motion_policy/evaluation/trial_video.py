@@ -3,7 +3,7 @@
 """The film of a demonstration run: the arm redrawn large, with what the policy sees beside it.
 
 It is drawn from what was heard over ROS (joints, cube, attention images), after the fact, so the
-pictures are smooth whatever the machine was busy with.
+images are smooth whatever the machine was busy with.
 """
 
 from __future__ import annotations

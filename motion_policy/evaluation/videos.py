@@ -96,7 +96,7 @@ class _Film:
     shots: list[tuple[Tick, Any]] = field(default_factory=list)
 
     def watch(self, tick: Tick) -> None:
-        """Take the tick, and a picture if it is time for one."""
+        """Take the tick, and an image if it is time for one."""
         if len(self.ticks) % self.every == 0:
             width = int(PANEL_HEIGHT * OVERVIEW_ASPECT)
             shot = self.sim.render(self.overview, PANEL_HEIGHT, width) if self.overview else None

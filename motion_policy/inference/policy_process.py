@@ -31,7 +31,7 @@ SHORT_BYTES = QUICK_BYTES // 2  # of a chunk that is answered in bytes
 class InferenceProcess(WorkerProcess):
     """Runs the policy of `setup` in a process; arguments as of `WorkerProcess`.
 
-    Pictures that `ready` was given when they came need not be copied when a step is due.
+    Images that `ready` was given when they came need not be copied when a step is due.
     """
 
     facts: PolicyFacts
@@ -65,10 +65,10 @@ class InferenceProcess(WorkerProcess):
         return unpacked_chunk(packed), extras
 
     def begin(self, row: Row, joints: Joints, explain: bool, since_ns: int) -> bool:
-        """Begin the step that `infer` would take on this row, if its pictures are ready.
+        """Begin the step that `infer` would take on this row, if its images are ready.
 
         `joints` are those of the row. Any thread may do so while no step is under way; `finish`
-        is to follow. A policy that remembers what it saw must not see a picture before that was
+        is to follow. A policy that remembers what it saw must not see an image before that was
         looked at, so that it begins no step this way.
         """
         if self.facts.chunk_rows == 1 or row.faults:

@@ -26,7 +26,7 @@ from motion_policy.streams import Observation, Row, UnusableFrameError, observat
 
 LATENCY_WINDOW = 200  # policy steps
 STOP_TIMEOUT_S = 10.0
-HEAD_START_S = 0.002  # so that who looks at the pictures does not take the policy's core
+HEAD_START_S = 0.002  # so that who looks at the images does not take the policy's core
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ Reject = Callable[[Row, str, str], Row]
 
 
 class InferenceThread:
-    """Runs one policy on rows, one at a time; pictures that `watch` rejects are failures.
+    """Runs one policy on rows, one at a time; images that `watch` rejects are failures.
 
     Of an image that cannot be decoded `reject` is told, which returns the row with another.
     """
@@ -153,7 +153,7 @@ class InferenceThread:
     def request(self, row: Row, since_ns: int = 0, joints: Joints | None = None) -> None:
         """Ask for a step on `row`, before `wake`; a request that still waits is replaced.
 
-        An early runner begins at once, if it knows the row's `joints` and pictures. What was
+        An early runner begins at once, if it knows the row's `joints` and images. What was
         predicted from observations before `since_ns` no longer counts; a row from then is not
         worth a step.
         """

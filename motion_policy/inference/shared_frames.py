@@ -1,8 +1,8 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Pictures of each camera in memory that two processes share and that ends with them.
+"""Images of each camera in memory that two processes share and that ends with them.
 
-One side writes what the other does not look at: a question names the places of its pictures, and
+One side writes what the other does not look at: a question names the places of its images, and
 they stay until the next one.
 """
 
@@ -20,13 +20,13 @@ import numpy as np
 from motion_policy.robot import RobotSpec
 from motion_policy.streams.images import RgbImage, pixels_in_place
 
-ASKED = 0  # the place of pictures that are written with the question
+ASKED = 0  # the place of images that are written with the question
 READY = 4  # places of those that are there before: one looked at, one written, two newest
 PLACES = 1 + READY
 
 
 class SharedFrames:
-    """`PLACES` pictures of each camera, (H, W, 3) uint8 RGB, in the memory behind `fd`."""
+    """`PLACES` images of each camera, (H, W, 3) uint8 RGB, in the memory behind `fd`."""
 
     def __init__(self, robot: RobotSpec, cameras: Iterable[str], fd: int) -> None:
         shapes = {name: (PLACES, robot.cameras[name].height, robot.cameras[name].width, 3)
@@ -45,15 +45,15 @@ class SharedFrames:
 
     @property
     def cameras(self) -> tuple[str, ...]:
-        """Whose pictures these are."""
+        """Whose images these are."""
         return tuple(self._pictures)
 
     def at(self, places: Mapping[str, int]) -> dict[str, RgbImage]:
-        """Views of the pictures at these places."""
+        """Views of the images at these places."""
         return {name: self._pictures[name][place] for name, place in places.items()}
 
     def write(self, images: Mapping[str, RgbImage]) -> dict[str, int]:
-        """Take copies of these pictures, which have the sizes of the robot spec; where they are.
+        """Take copies of these images, which have the sizes of the robot spec; where they are.
 
         Only while no question about such copies is out.
         """
@@ -63,7 +63,7 @@ class SharedFrames:
 
 
 class ReadyFrames:
-    """Pictures that lie in shared memory before anybody asks about them.
+    """Images that lie in shared memory before anybody asks about them.
 
     One thread puts them there as they come, another finds them. Only a raw image whose bytes are
     RGB already is copied: nothing is decoded here.
@@ -79,7 +79,7 @@ class ReadyFrames:
         self._looked_at = dict.fromkeys(frames.cameras, ASKED)
 
     def put(self, camera: str, message: Any) -> None:
-        """Copy the picture of a message, if it is one of those that are looked at."""
+        """Copy the image of a message, if it is one of those that are looked at."""
         messages = self._messages.get(camera)
         pixels = None if messages is None else pixels_in_place(message)
         if messages is None or pixels is None:
@@ -93,7 +93,7 @@ class ReadyFrames:
             messages[place] = message
 
     def find(self, messages: Mapping[str, Any]) -> dict[str, int] | None:
-        """Where the pictures of these messages, one of each camera, are; None if one is not there.
+        """Where the images of these messages, one of each camera, are; None if one is not there.
 
         They stay there until other ones are found.
         """

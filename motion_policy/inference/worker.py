@@ -30,7 +30,7 @@ from motion_policy.streams.images import RgbImage
 PR_SET_PDEATHSIG = 1
 QUICK_BYTES = 1 << 16  # of the longest question or answer in bytes
 COMPUTE_NS = struct.Struct('q')  # before such an answer: how long it took
-RESET = None  # the message; any other is a question: where its pictures are, and what it asks
+RESET = None  # the message; any other is a question: where its images are, and what it asks
 
 
 class Work(Protocol):
@@ -44,7 +44,7 @@ class Work(Protocol):
         """Begin anew."""
 
     def answer(self, images: Mapping[str, RgbImage], *question: Any) -> Any:
-        """Answer one question about these pictures, which are there until then."""
+        """Answer one question about these images, which are there until then."""
 
 
 @runtime_checkable
@@ -52,7 +52,7 @@ class QuickWork(Work, Protocol):
     """Work that can also be asked in bytes: arrays take long to be packed for a connection."""
 
     def quick_answer(self, frames: SharedFrames, question: bytes) -> bytes:
-        """Answer one question, which tells where its pictures are."""
+        """Answer one question, which tells where its images are."""
 
 
 class Job(Protocol):
@@ -60,7 +60,7 @@ class Job(Protocol):
 
     @property
     def robot(self) -> RobotSpec:
-        """Whose pictures it sees."""
+        """Whose images it sees."""
 
     @property
     def cameras(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A process of its own for a job that must not hold the node up, seen from the node.
 
-Pictures go there in shared memory. A process that died or hangs is a failure of the question that
+Images go there in shared memory. A process that died or hangs is a failure of the question that
 waited for it; the next question begins it anew, and is a failure too: what it is about is old by
 then.
 """
@@ -89,7 +89,7 @@ class WorkerProcess:
         return self._take_answer()
 
     def _ask_ahead(self, places: Mapping[str, int], *question: Any) -> bool:
-        """Ask about pictures that are there; `_take_answer` follows. False: ask the usual way.
+        """Ask about images that are there; `_take_answer` follows. False: ask the usual way.
 
         Any thread may do this while the one of this process does nothing with it.
         """

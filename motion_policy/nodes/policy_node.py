@@ -314,7 +314,7 @@ class PolicyNode(LifecycleNode):
         def make_runner() -> Runner:
             if apart:
                 process = InferenceProcess(setup, say, timeout_s, start_timeout_s)
-                self.prepare_thread()  # all that is left to this one is to hand pictures over
+                self.prepare_thread()  # all that is left to this one is to hand images over
                 return process
             return setup.make_runner(say, load_policy)
 
@@ -458,7 +458,7 @@ def _attention_of(camera: str, extras: Mapping[str, Any]) -> bool:
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node; see `ros2 param describe` for its parameters."""
-    keep_freed_memory()  # or every picture costs twice its time
+    keep_freed_memory()  # or every image costs twice its time
     return run_node(PolicyNode, args, images='in')
 
 

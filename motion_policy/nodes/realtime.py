@@ -95,7 +95,7 @@ def prepare_thread_beside_tick(wanted: RealTime) -> None:
     """Let the calling thread, which shares the interpreter with the tick, not hold it for long.
 
     A thread that holds the interpreter while others have its core would keep the tick waiting.
-    Those of the middleware, which bring the messages, get its priority too: else a picture waits
+    Those of the middleware, which bring the messages, get its priority too: else an image waits
     for the core on which a policy thinks.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)

@@ -63,7 +63,7 @@ class SimNode(Node):
         self._was_success = False
         self._create_interfaces()
         self._reset()
-        # The first picture of a camera takes far longer than the later ones.
+        # The first image of a camera takes far longer than the later ones.
         for name in self._cameras:
             self._image(name, Time())
 

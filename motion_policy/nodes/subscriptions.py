@@ -3,7 +3,7 @@
 """Every stream of a robot as a subscription that stores the newest message and does no more.
 
 Callbacks never decode: a message goes undecoded into the sampler, with both of its times. Where
-few pictures are used, that of a camera stays as it came until somebody looks at it. One that is
+few images are used, that of a camera stays as it came until somebody looks at it. One that is
 damaged is dropped and counted.
 """
 

@@ -15,7 +15,7 @@ from sensor_msgs.msg import Image, JointState
 from motion_policy.nodes.scene_client import SceneClient
 from motion_policy.streams import image_to_rgb, read_joints, stamp_ns
 
-ATTENTION_SIZE = 240  # pixels; larger pictures are made smaller, to be kept
+ATTENTION_SIZE = 240  # pixels; larger images are made smaller, to be kept
 
 
 class TrialListener:

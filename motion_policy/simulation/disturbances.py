@@ -49,7 +49,7 @@ class Disturbance:
         """Do to the scene what is due at `time_ns`; called once per control tick."""
 
     def seen(self, time_ns: int, picture: RgbImage) -> RgbImage:
-        """Return what a camera gives in place of `picture` (H, W, 3)."""
+        """Return what a camera gives in place of `image` (H, W, 3)."""
         return picture
 
 

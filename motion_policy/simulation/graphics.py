@@ -1,9 +1,9 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Offscreen pictures of a MuJoCo scene, without a display. MuJoCo is imported here and only here.
+"""Offscreen images of a MuJoCo scene, without a display. MuJoCo is imported here and only here.
 
-A picture for a policy is plain (no shadows, no multisampling: a 64x64 frame costs about a
-millisecond); a picture for people has both. An OpenGL context belongs to the thread that made it.
+An image for a policy is plain (no shadows, no multisampling: a 64x64 frame costs about a
+millisecond); an image for people has both. An OpenGL context belongs to the thread that made it.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class OffscreenRenderer:
     def render(
         self, data: mujoco.MjData, camera: str, height: int, width: int
     ) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """Return the camera's picture, (height, width, 3) uint8 RGB."""
+        """Return the camera's image, (height, width, 3) uint8 RGB."""
         if height > self._size[0] or width > self._size[1]:
             raise UserError(
                 f'camera {camera}: {height}x{width} asked, the renderer goes up to '

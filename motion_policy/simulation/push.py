@@ -229,7 +229,7 @@ class PushSim:
         return np.array(self.data.qpos[self._objects['box'] :][:7])
 
     def render(self, camera: str, height: int, width: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """Return a picture, (height, width, 3) uint8 RGB; cameras: front, view.
+        """Return an image, (height, width, 3) uint8 RGB; cameras: front, view.
 
         `view` is for people: shadows and smooth edges, slower.
         """

@@ -124,7 +124,7 @@ class TabletopSim:
             self.success = self.success or self._held_s >= HOLD_DURATION_S
 
     def remove_cube(self) -> None:
-        """Take the cube away, as a hand would between two pictures."""
+        """Take the cube away, as a hand would between two images."""
         self.data.qpos[self._cube_qpos] += AWAY_M
         self.data.qvel[self._cube_dof : self._cube_dof + 6] = 0.0
 
@@ -170,7 +170,7 @@ class TabletopSim:
         mujoco.mj_forward(self.model, self.data)
 
     def render(self, camera: str, height: int, width: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """Return a picture, (height, width, 3) uint8 RGB; cameras: top, side, view.
+        """Return an image, (height, width, 3) uint8 RGB; cameras: top, side, view.
 
         `view` is for people: shadows and smooth edges, slower.
         """

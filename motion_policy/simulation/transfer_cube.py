@@ -3,7 +3,7 @@
 """gym-aloha's task `transfer_cube`: the right arm lifts the cube, the left arm takes it over.
 
 Scene and meshes are those of the gym-aloha package and the physics is stepped as there, so that
-the same commands give the same motion; only the pictures are plain and the verdict is stricter.
+the same commands give the same motion; only the images are plain and the verdict is stricter.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class TransferCubeSim:
         self.success = self.success or self._held_steps >= HELD_STEPS
 
     def remove_cube(self) -> None:
-        """Take the cube away, as a hand would between two pictures."""
+        """Take the cube away, as a hand would between two images."""
         self.data.qpos[self._cube_qpos] += AWAY_M
         self.data.qvel[self._cube_dof : self._cube_dof + 6] = 0.0
 
@@ -219,7 +219,7 @@ class TransferCubeSim:
         return np.array(self.data.qpos[self._cube_qpos : self._cube_qpos + 7])
 
     def render(self, camera: str, height: int, width: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        """Return a picture, (height, width, 3) uint8 RGB; cameras: those of gym-aloha, and view.
+        """Return an image, (height, width, 3) uint8 RGB; cameras: those of gym-aloha, and view.
 
         `view` is `angle` for people: shadows and smooth edges, slower.
         """

@@ -29,7 +29,7 @@ MEETING = (0.0, 0.5, 0.25)
 GRASP_PITCH_RAD = math.radians(60)
 POSITION_TOLERANCE_M, ROTATION_TOLERANCE_RAD = 1e-3, 1e-2
 # Where a reaching arm stands must not tell where the cube is, or a policy reads it there and not
-# in the picture: the right arm is pushed about as far as the places of the cube lie apart.
+# in the image: the right arm is pushed about as far as the places of the cube lie apart.
 LEFT_NUDGE_RAD = (0.03, 0.02, 0.02, 0.04, 0.04, 0.04)
 RIGHT_NUDGE_RAD = (0.09, 0.06, 0.06, 0.12, 0.12, 0.12)
 # When a nudge is full, begins to fade, is small, is gone [s].

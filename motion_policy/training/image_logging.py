@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Puts a picture of what the model makes of one and the same episode on TensorBoard."""
+"""Puts an image of what the model makes of one and the same episode on TensorBoard."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from motion_policy.training.module import PolicyModule
 
 
 class ImageLogger(Callback):
-    """Adds a picture of `episode` (rows at the policy's rate) every `every` epochs, or after
+    """Adds an image of `episode` (rows at the policy's rate) every `every` epochs, or after
     every so many steps of a run that is counted in steps, at the end of a round.
     """
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ways in which a model learns: from sequences, fixed features, frames, chunks, or clips.
 
-The trainer asks these for data, terms of the loss and pictures, and knows no kind of model.
+The trainer asks these for data, terms of the loss and images, and knows no kind of model.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Learning(ABC, Generic[M, B]):
     Attributes:
         self_made: terms of the loss whose target the model makes itself: it is not judged by them.
         only_told: terms that are no part of the loss.
-        picture_name: what its pictures are called in TensorBoard.
+        picture_name: what its images are called in TensorBoard.
     """
 
     self_made: ClassVar[tuple[str, ...]] = ()

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a frame predictor makes of the beginning of an episode, as one picture of three rows: what
+"""What a frame predictor makes of the beginning of an episode, as one image of three rows: what
 was recorded, what it drew of that with the posterior, and what it predicted with the prior.
 """
 
