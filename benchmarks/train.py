@@ -26,7 +26,7 @@ from measuring.timing import collector_off, threads
 
 from motion_policy.cli.main import main
 from motion_policy.cli.measurement import GPU, Line, Measurement
-from motion_policy.episodes.stampless import StamplessEpisodes
+from motion_policy.episodes.formats.untimed import UntimedEpisodes
 from motion_policy.policies import make_model
 from motion_policy.policies.cpu.allocator import keep_freed_memory
 from motion_policy.robot import load_robot_spec
@@ -154,7 +154,7 @@ def _write_episodes(folder: Path) -> None:
     random = np.random.default_rng(0)
     joints = len(robot.joints.names)
     middle = np.zeros(joints, np.float32)
-    with StamplessEpisodes(robot, folder, lambda: None, print, {'sim': True}) as episodes:
+    with UntimedEpisodes(robot, folder, lambda: None, print, {'sim': True}) as episodes:
         for _ in range(EPISODES):
             coarse = random.integers(0, 256, (15, 20, 3), np.uint8)
             image = coarse.repeat(32, 0).repeat(32, 1)

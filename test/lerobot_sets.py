@@ -21,11 +21,11 @@ import yaml
 
 from motion_policy.episodes import (
     EpisodeReader,
-    lerobot_video,
 )
-from motion_policy.episodes.export_set import export_set
-from motion_policy.episodes.lerobot_export import export_lerobot
-from motion_policy.episodes.lerobot_import import import_lerobot
+from motion_policy.episodes.formats.export_set import export_set
+from motion_policy.episodes.formats.lerobot import video as lerobot_video
+from motion_policy.episodes.formats.lerobot.from_episodes import export_lerobot
+from motion_policy.episodes.formats.lerobot.to_episodes import import_lerobot
 from motion_policy.robot import robot_spec_from_yaml
 
 LENGTHS = (9, 4, 6)

@@ -16,7 +16,7 @@ import pytest
 
 from motion_policy.cli.main import main
 from motion_policy.episodes import EpisodeError, EpisodeReader, check_episode
-from motion_policy.episodes.aloha_import import import_aloha, placeholder_for
+from motion_policy.episodes.formats.aloha.to_episodes import import_aloha, placeholder_for
 from motion_policy.errors import UserError
 from motion_policy.robot import load_robot_spec
 from motion_policy.robot.placeholder import PLACEHOLDER

@@ -27,7 +27,7 @@ from motion_policy.episodes import (
     import_bag,
     read_bag_rows,
 )
-from motion_policy.episodes.bags import bag_time_steps
+from motion_policy.episodes.formats.rosbag.read import bag_time_steps
 from motion_policy.episodes.recorder import EpisodeRecorder
 from motion_policy.errors import UserError
 from motion_policy.streams import Sample

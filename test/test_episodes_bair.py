@@ -16,9 +16,9 @@ import recordings
 
 from motion_policy.cli.main import main
 from motion_policy.episodes import EpisodeError, EpisodeReader, check_episode
-from motion_policy.episodes.bair_data import ACTIONS, POSITIONS, read_bair
-from motion_policy.episodes.bair_export import bair_parts, export_bair
-from motion_policy.episodes.bair_import import import_bair, placeholder_for
+from motion_policy.episodes.formats.bair.from_episodes import bair_parts, export_bair
+from motion_policy.episodes.formats.bair.read import ACTIONS, POSITIONS, read_bair
+from motion_policy.episodes.formats.bair.to_episodes import import_bair, placeholder_for
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.placeholder import placeholder_robot
 

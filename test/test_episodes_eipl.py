@@ -19,8 +19,8 @@ import pytest
 
 from motion_policy.cli.main import main
 from motion_policy.episodes import EpisodeError, EpisodeReader, check_episode
-from motion_policy.episodes.eipl_data import read_bounds, read_eipl
-from motion_policy.episodes.eipl_import import import_eipl
+from motion_policy.episodes.formats.eipl.read import read_bounds, read_eipl
+from motion_policy.episodes.formats.eipl.to_episodes import import_eipl
 
 ROBOT = eipl_sets.robot()
 Capture = pytest.CaptureFixture[str]

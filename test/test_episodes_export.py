@@ -19,11 +19,13 @@ import pytest
 import recordings
 
 from motion_policy.cli.main import main
-from motion_policy.episodes import EpisodeError, EpisodeReader, lerobot_export, lerobot_video
-from motion_policy.episodes.aloha_export import export_aloha
-from motion_policy.episodes.aloha_import import import_aloha
-from motion_policy.episodes.eipl_import import import_eipl
-from motion_policy.episodes.export_set import export_set
+from motion_policy.episodes import EpisodeError, EpisodeReader
+from motion_policy.episodes.formats.aloha.from_episodes import export_aloha
+from motion_policy.episodes.formats.aloha.to_episodes import import_aloha
+from motion_policy.episodes.formats.eipl.to_episodes import import_eipl
+from motion_policy.episodes.formats.export_set import export_set
+from motion_policy.episodes.formats.lerobot import from_episodes as lerobot_export
+from motion_policy.episodes.formats.lerobot import video as lerobot_video
 
 LENGTHS = (9, 4, 6)
 ROBOT = aloha_files.robot()
@@ -373,7 +375,7 @@ def test_a_missing_pyarrow_is_one_line(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = write_episodes(tmp_path / 'episodes', (3,))
-    monkeypatch.delitem(sys.modules, 'motion_policy.episodes.lerobot_export')
+    monkeypatch.delitem(sys.modules, 'motion_policy.episodes.formats.lerobot.from_episodes')
     monkeypatch.setitem(sys.modules, 'pyarrow', None)
     command = ['export', str(source), '--out', str(tmp_path / 'out'), '--to', 'lerobot']
     assert main(command) == 2

@@ -24,9 +24,9 @@ from motion_policy.episodes import (
     check_episode,
     repair_episode,
 )
-from motion_policy.episodes.aloha_export import export_aloha
-from motion_policy.episodes.aloha_import import import_aloha
-from motion_policy.episodes.export_set import export_set
+from motion_policy.episodes.formats.aloha.from_episodes import export_aloha
+from motion_policy.episodes.formats.aloha.to_episodes import import_aloha
+from motion_policy.episodes.formats.export_set import export_set
 from motion_policy.episodes.judgement import judge_episode
 from motion_policy.episodes.paths import next_episode_path
 from motion_policy.files import FileError

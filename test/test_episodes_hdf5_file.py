@@ -22,12 +22,12 @@ import pytest
 import recordings
 
 from motion_policy.episodes import EpisodeError, EpisodeReader, check_episode, list_episodes
-from motion_policy.episodes.aloha_data import AlohaFile
-from motion_policy.episodes.aloha_data import aloha_files as files_of
-from motion_policy.episodes.aloha_import import import_aloha
-from motion_policy.episodes.hdf5_bytes import HdfInput
-from motion_policy.episodes.hdf5_output import HdfOutput
-from motion_policy.episodes.hdf5_recovery import UnfinishedInput
+from motion_policy.episodes.formats.aloha.read import AlohaFile
+from motion_policy.episodes.formats.aloha.read import aloha_files as files_of
+from motion_policy.episodes.formats.aloha.to_episodes import import_aloha
+from motion_policy.episodes.hdf5.bytes import HdfInput
+from motion_policy.episodes.hdf5.output import HdfOutput
+from motion_policy.episodes.hdf5.recovery import UnfinishedInput
 
 ROWS = 12
 Change = Callable[[h5py.File, str], None]
@@ -226,7 +226,7 @@ def test_a_heap_that_leads_nowhere_is_one_line(tmp_path: Path) -> None:
     'opened',
     [
         'from motion_policy.episodes import EpisodeReader; file = EpisodeReader(path)',
-        'from motion_policy.episodes.hdf5_output import HdfOutput; '
+        'from motion_policy.episodes.hdf5.output import HdfOutput; '
         'file = HdfOutput(path.with_name("new.hdf5"))',
     ],
 )
@@ -243,7 +243,7 @@ def test_a_file_that_cannot_be_closed_keeps_no_other_from_it(tmp_path: Path) -> 
     program = """
 import io, sys
 import h5py
-from motion_policy.episodes.hdf5_bytes import closed_at_exit
+from motion_policy.episodes.hdf5.bytes import closed_at_exit
 
 class Disk(io.BytesIO):
     full = False

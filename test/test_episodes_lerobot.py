@@ -36,9 +36,9 @@ from motion_policy.episodes import (
     EpisodeReader,
     check_episode,
 )
-from motion_policy.episodes.export_set import export_set
-from motion_policy.episodes.lerobot_export import export_lerobot
-from motion_policy.episodes.lerobot_import import import_lerobot
+from motion_policy.episodes.formats.export_set import export_set
+from motion_policy.episodes.formats.lerobot.from_episodes import export_lerobot
+from motion_policy.episodes.formats.lerobot.to_episodes import import_lerobot
 from motion_policy.robot.placeholder import PLACEHOLDER
 
 Capture = pytest.CaptureFixture[str]

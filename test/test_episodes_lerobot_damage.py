@@ -39,10 +39,10 @@ from motion_policy.episodes import (
     EpisodeError,
     EpisodeReader,
     check_episode,
-    lerobot_import,
-    parquet_claims,
 )
-from motion_policy.episodes.lerobot_import import import_lerobot
+from motion_policy.episodes.formats.lerobot import parquet_claims
+from motion_policy.episodes.formats.lerobot import to_episodes as lerobot_import
+from motion_policy.episodes.formats.lerobot.to_episodes import import_lerobot
 
 
 def test_rows_stand_at_their_time_stamps(

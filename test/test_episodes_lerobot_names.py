@@ -27,8 +27,8 @@ from lerobot_sets import (
 
 from motion_policy.episodes import (
     EpisodeError,
-    lerobot_import,
 )
+from motion_policy.episodes.formats.lerobot import to_episodes as lerobot_import
 from motion_policy.errors import UserError
 from motion_policy.robot import load_robot_spec, robot_spec_from_yaml
 

@@ -29,9 +29,9 @@ from motion_policy.episodes import (
     examine_episode,
     import_bag,
 )
-from motion_policy.episodes.aloha_import import import_aloha
-from motion_policy.episodes.bair_import import import_bair
-from motion_policy.episodes.eipl_import import import_eipl
+from motion_policy.episodes.formats.aloha.to_episodes import import_aloha
+from motion_policy.episodes.formats.bair.to_episodes import import_bair
+from motion_policy.episodes.formats.eipl.to_episodes import import_eipl
 from motion_policy.episodes.motion import fast_motion, impossible_commands
 from motion_policy.episodes.recorder import EpisodeRecorder
 from motion_policy.episodes.row_checks import RowChecks
@@ -128,9 +128,9 @@ def bair(folder: Path, colours: bool, note: Note) -> list[Path]:
 
 def lerobot(folder: Path, colours: bool, note: Note) -> list[Path]:
     """Videos have lost a little of every image."""
-    from motion_policy.episodes.export_set import export_set
-    from motion_policy.episodes.lerobot_export import export_lerobot
-    from motion_policy.episodes.lerobot_import import import_lerobot
+    from motion_policy.episodes.formats.export_set import export_set
+    from motion_policy.episodes.formats.lerobot.from_episodes import export_lerobot
+    from motion_policy.episodes.formats.lerobot.to_episodes import import_lerobot
 
     path = folder / 'episodes/episode_000000.hdf5'
     write(path, ROBOT, images=lambda row: grey_of(recordings.scene(row), colours))

@@ -15,7 +15,7 @@ from judged_policies import echo_runner, line_arm, sarnn_checkpoint
 
 from motion_policy.control import Mix, PolicyRunner
 from motion_policy.episodes import EpisodeWriter
-from motion_policy.episodes.bags import read_bag_rows
+from motion_policy.episodes.formats.rosbag.read import read_bag_rows
 from motion_policy.errors import UserError
 from motion_policy.evaluation.offline import (
     evaluate_recordings,

@@ -20,9 +20,9 @@ from policy_examples import small_policy
 from recordings import write_episode
 
 from motion_policy.cli.main import main
-from motion_policy.episodes.bags import bag_duration_ns
-from motion_policy.episodes.eipl_data import read_eipl
-from motion_policy.episodes.lerobot_meta import read_tasks
+from motion_policy.episodes.formats.eipl.read import read_eipl
+from motion_policy.episodes.formats.lerobot.meta import read_tasks
+from motion_policy.episodes.formats.rosbag.read import bag_duration_ns
 from motion_policy.errors import UserError
 from motion_policy.evaluation.video_file import VideoFile
 from motion_policy.files import (

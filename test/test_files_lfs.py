@@ -17,9 +17,9 @@ import recordings
 from lerobot_sets import DATA, ROBOT, video
 
 from motion_policy.episodes import EpisodeReader, bag_topics
-from motion_policy.episodes.aloha_import import import_aloha
-from motion_policy.episodes.eipl_import import import_eipl
-from motion_policy.episodes.lerobot_import import import_lerobot
+from motion_policy.episodes.formats.aloha.to_episodes import import_aloha
+from motion_policy.episodes.formats.eipl.to_episodes import import_eipl
+from motion_policy.episodes.formats.lerobot.to_episodes import import_lerobot
 from motion_policy.errors import UserError
 from motion_policy.policies import load_policy
 from motion_policy.robot import load_robot_spec

@@ -30,7 +30,7 @@ except UserError as error:
     print(error)
 """
 DATA_SET = """
-from motion_policy.episodes.lerobot_video import Videos
+from motion_policy.episodes.formats.lerobot.video import Videos
 try:
     with largest_file(16), Videos(folder, '{{file_index}}.mp4', 10, crf=20) as video:
         video.begin_episode(80)

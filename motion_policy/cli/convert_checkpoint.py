@@ -17,7 +17,7 @@ from rich.console import Console
 
 from motion_policy.cli.literal import escape
 from motion_policy.cli.pairs import named_pairs
-from motion_policy.episodes.eipl_data import read_bounds
+from motion_policy.episodes.formats.eipl.read import read_bounds
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec, load_robot_spec
 from motion_policy.robot.units import Units

@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from motion_policy.cli.literal import escape
-from motion_policy.episodes.aloha_export import export_aloha
-from motion_policy.episodes.bair_export import bair_parts, export_bair
-from motion_policy.episodes.eipl_export import eipl_parts, export_eipl
-from motion_policy.episodes.export_set import ExportSet, export_set
+from motion_policy.episodes.formats.aloha.from_episodes import export_aloha
+from motion_policy.episodes.formats.bair.from_episodes import bair_parts, export_bair
+from motion_policy.episodes.formats.eipl.from_episodes import eipl_parts, export_eipl
+from motion_policy.episodes.formats.export_set import ExportSet, export_set
 from motion_policy.errors import UserError
 
 Kind = Literal['aloha', 'lerobot', 'eipl', 'bair']
@@ -113,7 +113,7 @@ def _to_aloha(arguments: Arguments, progress: Progress) -> str:
 
 def _to_lerobot(arguments: Arguments, progress: Progress) -> str:
     # Only here are pyarrow and PyAV needed.
-    from motion_policy.episodes.lerobot_export import export_lerobot
+    from motion_policy.episodes.formats.lerobot.from_episodes import export_lerobot
 
     chosen = export_set(arguments.source)
     on_row = _bar(arguments, progress, sum(chosen.rows))

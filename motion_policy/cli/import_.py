@@ -18,12 +18,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from motion_policy.cli.literal import escape
 from motion_policy.cli.pairs import named_pairs
-from motion_policy.episodes import EpisodeReader, bair_import, import_bag
-from motion_policy.episodes.aloha_import import import_aloha, placeholder_for, rows_of
-from motion_policy.episodes.bags import bag_duration_ns
-from motion_policy.episodes.eipl_data import read_eipl
-from motion_policy.episodes.eipl_import import import_eipl, needed_robot
-from motion_policy.episodes.stampless import SplitEpisodes
+from motion_policy.episodes import EpisodeReader, import_bag
+from motion_policy.episodes.formats.aloha.to_episodes import import_aloha, placeholder_for, rows_of
+from motion_policy.episodes.formats.bair.to_episodes import import_bair
+from motion_policy.episodes.formats.bair.to_episodes import placeholder_for as bair_placeholder
+from motion_policy.episodes.formats.bair.to_episodes import rows_of as bair_rows
+from motion_policy.episodes.formats.eipl.read import read_eipl
+from motion_policy.episodes.formats.eipl.to_episodes import import_eipl, needed_robot
+from motion_policy.episodes.formats.rosbag.read import bag_duration_ns
+from motion_policy.episodes.formats.untimed import SplitEpisodes
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec, load_robot_spec
 from motion_policy.robot.units import Units
@@ -193,10 +196,10 @@ def _placeholder(arguments: Arguments) -> RobotSpec:
     if arguments.kind == 'aloha':
         return placeholder_for(arguments.sources, cameras=cameras, rate=arguments.rate)
     if arguments.kind == 'bair':
-        return bair_import.placeholder_for(arguments.sources, rate=arguments.rate)
-    from motion_policy.episodes import lerobot_import
+        return bair_placeholder(arguments.sources, rate=arguments.rate)
+    from motion_policy.episodes.formats.lerobot import to_episodes as lerobot
 
-    return lerobot_import.placeholder_for(arguments.sources, cameras=cameras)
+    return lerobot.placeholder_for(arguments.sources, cameras=cameras)
 
 
 def _import_bag(
@@ -241,8 +244,8 @@ def _import_bair(
     source: Path, robot: RobotSpec, arguments: Arguments, console: Console
 ) -> Iterator[Imported]:
     with _progress(console) as progress:
-        bar = progress.add_task(escape(source.name), total=bair_import.rows_of(source))
-        parts = bair_import.import_bair(
+        bar = progress.add_task(escape(source.name), total=bair_rows(source))
+        parts = import_bair(
             source,
             robot,
             arguments.out,
@@ -290,11 +293,11 @@ def _import_lerobot(
     source: Path, robot: RobotSpec, arguments: Arguments, console: Console
 ) -> Iterator[Imported]:
     # Only here are pyarrow and PyAV needed.
-    from motion_policy.episodes import lerobot_import
+    from motion_policy.episodes.formats.lerobot import to_episodes as lerobot
 
     with _progress(console) as progress:
-        bar = progress.add_task(escape(source.name), total=lerobot_import.rows_of(source))
-        yield from lerobot_import.import_lerobot(
+        bar = progress.add_task(escape(source.name), total=lerobot.rows_of(source))
+        yield from lerobot.import_lerobot(
             source,
             robot,
             arguments.out,

@@ -5,10 +5,16 @@
 A file has its final name only when it is complete.
 """
 
-from motion_policy.episodes.bag_import import import_bag
-from motion_policy.episodes.bags import BagTopic, bag_topics, is_bag, read_bag, read_bag_rows
 from motion_policy.episodes.check import check_episode, examine_episode
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.formats.rosbag.read import (
+    BagTopic,
+    bag_topics,
+    is_bag,
+    read_bag,
+    read_bag_rows,
+)
+from motion_policy.episodes.formats.rosbag.to_episodes import import_bag
 from motion_policy.episodes.paths import list_episodes, next_episode_path
 from motion_policy.episodes.reader import EpisodeReader, StreamStamps
 from motion_policy.episodes.repair import Repaired, repair, repair_episode

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.episodes import layout
-from motion_policy.episodes.hdf5_file import HdfFile
+from motion_policy.episodes.hdf5.file import HdfFile
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.hdf5_output import changed_hdf5
+from motion_policy.episodes.hdf5.output import changed_hdf5
 from motion_policy.files import settle, shown
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.hdf5_file import Field, HdfFile
+from motion_policy.episodes.hdf5.file import Field, HdfFile
 from motion_policy.episodes.images import (
     decode_jpeg,
     decode_whole_jpeg,

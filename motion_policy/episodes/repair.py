@@ -14,7 +14,7 @@ import numpy as np
 
 from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.hdf5_output import HdfOutput, new_hdf5
+from motion_policy.episodes.hdf5.output import HdfOutput, new_hdf5
 from motion_policy.episodes.images import decode_jpeg
 from motion_policy.episodes.reader import episode_fields, open_episode
 from motion_policy.episodes.reported import Reported, leave_out

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from motion_policy.episodes.bags import bag_time_steps, bag_topics, read_raw
 from motion_policy.episodes.check import joint_verdict
 from motion_policy.episodes.colours import ColourCount
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.formats.rosbag.read import bag_time_steps, bag_topics, read_raw
 from motion_policy.episodes.reader import EpisodeReader
 from motion_policy.episodes.row_checks import colour_notes
 from motion_policy.robot import StreamSpec

@@ -24,7 +24,7 @@ from motion_policy import __version__
 from motion_policy.episodes import layout
 from motion_policy.episodes.columns import Column, ImageColumn
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.hdf5_output import HdfOutput, changed_hdf5
+from motion_policy.episodes.hdf5.output import HdfOutput, changed_hdf5
 from motion_policy.episodes.images import encode_jpeg, is_jpeg
 from motion_policy.episodes.reported import Reported, leave_out
 from motion_policy.files import make_folders, remove_empty, settle, shown

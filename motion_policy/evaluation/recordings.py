@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.episodes import EpisodeError, EpisodeReader, list_episodes
-from motion_policy.episodes.bags import bag_topics, is_bag, read_bag_rows
+from motion_policy.episodes.formats.rosbag.read import bag_topics, is_bag, read_bag_rows
 from motion_policy.errors import UserError
 from motion_policy.policies import Model, check_robot
 from motion_policy.robot import RobotSpec

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from motion_policy.episodes.bags import TIME, read_bag_rows
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.formats.rosbag.read import TIME, read_bag_rows
 from motion_policy.episodes.paths import next_episode_path
 from motion_policy.episodes.row_checks import Found, Notes, RowChecks
 from motion_policy.episodes.writer import EpisodeWriter

@@ -22,8 +22,8 @@ import numpy.typing as npt
 
 from motion_policy.episodes.columns import IMAGE_ROWS_PER_RESIZE
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.hdf5_bytes import HdfInput, closed_at_exit
-from motion_policy.episodes.hdf5_recovery import UnfinishedInput
+from motion_policy.episodes.hdf5.bytes import HdfInput, closed_at_exit
+from motion_policy.episodes.hdf5.recovery import UnfinishedInput
 from motion_policy.files import FileError, regular_file, shown
 
 Array = npt.NDArray[Any]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.hdf5_file import HdfFile
-from motion_policy.episodes.stampless import FASTEST_HZ
+from motion_policy.episodes.formats.untimed import FASTEST_HZ
+from motion_policy.episodes.hdf5.file import HdfFile
 from motion_policy.files import shown
 
 JOINT_NAMES = 'joint_names'  # of ours, which other tools pass over

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from motion_policy.episodes.bair_data import (
+from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.formats.bair.read import (
     ACTION_COLUMNS,
     ACTIONS,
     POSITION_COLUMNS,
@@ -23,15 +24,14 @@ from motion_policy.episodes.bair_data import (
     BairSequence,
     read_bair,
 )
-from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.fitting import (
+from motion_policy.episodes.formats.match_robot import (
     Foreign,
     check_fit,
     recorded_robot,
     stand_in,
     the_camera,
 )
-from motion_policy.episodes.stampless import SplitEpisodes, StamplessEpisodes
+from motion_policy.episodes.formats.untimed import SplitEpisodes, UntimedEpisodes
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation
 
@@ -80,7 +80,7 @@ def import_bair(
     )
     split = []
     options['compress'] = False
-    with StamplessEpisodes(recorded, Path(source), on_row, note, options) as new:
+    with UntimedEpisodes(recorded, Path(source), on_row, note, options) as new:
         for part in parts:
             folder = Path(out_dir) / part.split
             episodes = [

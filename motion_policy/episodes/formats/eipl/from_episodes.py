@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from motion_policy.episodes.eipl_data import BOUNDS, IMAGES, JOINTS, SPLITS
-from motion_policy.episodes.export_set import ExportSet, one_camera, split_sets
+from motion_policy.episodes.formats.eipl.read import BOUNDS, IMAGES, JOINTS, SPLITS
+from motion_policy.episodes.formats.export_set import ExportSet, one_camera, split_sets
 from motion_policy.episodes.reader import EpisodeReader
 from motion_policy.files import new_folder
 

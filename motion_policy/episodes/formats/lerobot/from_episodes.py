@@ -19,9 +19,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from motion_policy.episodes.export_set import ExportSet
-from motion_policy.episodes.lerobot_statistics import ImageCounts, vector_statistics
-from motion_policy.episodes.lerobot_video import FILE_BYTES, VideoPlace, Videos
+from motion_policy.episodes.formats.export_set import ExportSet
+from motion_policy.episodes.formats.lerobot.statistics import ImageCounts, vector_statistics
+from motion_policy.episodes.formats.lerobot.video import FILE_BYTES, VideoPlace, Videos
 from motion_policy.episodes.reader import EpisodeReader
 from motion_policy.files import new_folder
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from motion_policy.documents import json_mapping
-from motion_policy.episodes import parquet_footers
+from motion_policy.episodes.formats.lerobot import parquet_footers
 
 
 @dataclass(frozen=True)

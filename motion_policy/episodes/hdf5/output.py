@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 
 from motion_policy.episodes import layout
-from motion_policy.episodes.hdf5_bytes import HdfBytes, closed_at_exit
+from motion_policy.episodes.hdf5.bytes import HdfBytes, closed_at_exit
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.lerobot_frames import stored_image, video_frames
-from motion_policy.episodes.lerobot_meta import (
+from motion_policy.episodes.formats.lerobot.frames import stored_image, video_frames
+from motion_policy.episodes.formats.lerobot.meta import (
     INFO,
     MOST_COLUMNS,
     VECTORS,
@@ -27,7 +27,7 @@ from motion_policy.episodes.lerobot_meta import (
     read_info,
     read_tasks,
 )
-from motion_policy.episodes.lerobot_rows import COUNTS, INDEX, TASK, TIME, RowFile, Rows
+from motion_policy.episodes.formats.lerobot.rows import COUNTS, INDEX, TASK, TIME, RowFile, Rows
 
 Array = npt.NDArray[Any]
 Float32Array = npt.NDArray[np.float32]

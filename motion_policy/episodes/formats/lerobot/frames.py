@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.lerobot_rows import MOST_IMAGE_BYTES
+from motion_policy.episodes.formats.lerobot.rows import MOST_IMAGE_BYTES
 from motion_policy.episodes.paths import regular_input
 from motion_policy.files import shown
 from motion_policy.streams import StreamError

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from motion_policy.episodes.hdf5_bytes import HdfInput
+from motion_policy.episodes.hdf5.bytes import HdfInput
 
 # The superblock of version 3, by the HDF5 file format specification.
 _SIGNATURE = b'\x89HDF\r\n\x1a\n'

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.stampless import rate_or_robots
+from motion_policy.episodes.formats.untimed import rate_or_robots
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.placeholder import placeholder_robot
 

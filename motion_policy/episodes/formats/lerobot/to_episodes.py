@@ -17,16 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from motion_policy.episodes.bag_import import SHORTEST_STRETCH_S
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.fitting import (
-    Foreign,
-    check_fit,
-    chosen_cameras,
-    recorded_robot,
-    stand_in,
-)
-from motion_policy.episodes.lerobot_data import (
+from motion_policy.episodes.formats.lerobot.meta import INFO
+from motion_policy.episodes.formats.lerobot.read import (
     ACTION,
     EFFORT,
     ON_GRID,
@@ -35,8 +28,15 @@ from motion_policy.episodes.lerobot_data import (
     LerobotEpisode,
     LerobotSet,
 )
-from motion_policy.episodes.lerobot_meta import INFO
-from motion_policy.episodes.stampless import StamplessEpisodes
+from motion_policy.episodes.formats.match_robot import (
+    Foreign,
+    check_fit,
+    chosen_cameras,
+    recorded_robot,
+    stand_in,
+)
+from motion_policy.episodes.formats.rosbag.to_episodes import SHORTEST_STRETCH_S
+from motion_policy.episodes.formats.untimed import UntimedEpisodes
 from motion_policy.robot import RobotSpec, StreamSpec
 from motion_policy.robot.joint_order import joint_order, plain_name, say_nothing
 from motion_policy.robot.spec import NANOSECONDS_PER_S
@@ -102,7 +102,7 @@ def import_lerobot(
     created_ns = (Path(source) / INFO).stat().st_mtime_ns
     # Who says that the numbers are rad has looked at them.
     options |= {'created_ns': created_ns, 'any_place': units == 'rad'}
-    with StamplessEpisodes(recorded, Path(source), on_row, note, options) as new:
+    with UntimedEpisodes(recorded, Path(source), on_row, note, options) as new:
         pairs = []
         for each in data.episodes:
             rows = _rows(data, each, chosen, columns)

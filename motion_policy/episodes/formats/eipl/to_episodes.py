@@ -17,21 +17,21 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from motion_policy.episodes.eipl_data import (
+from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.formats.eipl.read import (
     BOUNDS,
     FINGER_STATE,
     EiplPart,
     EiplRecording,
     read_eipl,
 )
-from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.fitting import the_camera
+from motion_policy.episodes.formats.match_robot import the_camera
+from motion_policy.episodes.formats.untimed import SplitEpisodes, UntimedEpisodes, rate_or_robots
 from motion_policy.episodes.joint_range import (
     BOUND_SLACK,
     as_float32,
     beyond_bounds,
 )
-from motion_policy.episodes.stampless import SplitEpisodes, StamplessEpisodes, rate_or_robots
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation
 
@@ -83,7 +83,7 @@ def import_eipl(
     _refuse_normalised(Path(source), [part.bounds for part in parts], joints)
     for part, values in zip(parts, joints, strict=True):
         _tell_bounds(part, values, recorded, note)
-    with StamplessEpisodes(recorded, Path(source), on_row, note, options) as new:
+    with UntimedEpisodes(recorded, Path(source), on_row, note, options) as new:
         (name,) = recorded.cameras
         run = _Import(new, name, Path(out_dir), channels, keep_padding, note)
         return [run.part(part, values) for part, values in zip(parts, joints, strict=True)]
@@ -219,7 +219,7 @@ def _rows_before_padding(joints: Float32Array, images: Array) -> int:
 class _Import:
     """Writes the episodes of the parts."""
 
-    new: StamplessEpisodes
+    new: UntimedEpisodes
     camera: str
     out_dir: Path
     channels: Channels

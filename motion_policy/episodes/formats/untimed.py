@@ -43,7 +43,7 @@ def rate_or_robots(rate: float | None, robot: RobotSpec) -> float:
     return robot.rate if rate is None else float(rate)
 
 
-class StamplessEpisodes:
+class UntimedEpisodes:
     """Writes the episodes of one import; a context manager.
 
     Args:
@@ -73,7 +73,7 @@ class StamplessEpisodes:
         self._written: list[Path] = []
         self._made_folders: tuple[Path, ...] = ()
 
-    def __enter__(self) -> StamplessEpisodes:
+    def __enter__(self) -> UntimedEpisodes:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:

@@ -15,15 +15,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from motion_policy.episodes.bair_data import (
+from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.formats.bair.read import (
     ACTION_COLUMNS,
     ACTIONS,
     POSITION_COLUMNS,
     POSITIONS,
     SPLITS,
 )
-from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.export_set import ExportSet, one_camera, split_sets
+from motion_policy.episodes.formats.export_set import ExportSet, one_camera, split_sets
 from motion_policy.episodes.reader import EpisodeReader
 from motion_policy.files import new_folder
 

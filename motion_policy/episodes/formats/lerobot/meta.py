@@ -29,7 +29,7 @@ from pydantic import (
 
 from motion_policy.documents import json_mapping, read_json
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.parquet_claims import Claims, claims_of
+from motion_policy.episodes.formats.lerobot.parquet_claims import Claims, claims_of
 from motion_policy.episodes.paths import regular_input
 from motion_policy.errors import UserError
 from motion_policy.files import is_there, read_text, shown

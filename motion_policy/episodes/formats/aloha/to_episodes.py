@@ -17,18 +17,18 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from motion_policy.episodes.aloha_attributes import AlohaAttributes
-from motion_policy.episodes.aloha_data import BASE_ACTION, AlohaFile, aloha_files
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.fitting import (
+from motion_policy.episodes.formats.aloha.attributes import AlohaAttributes
+from motion_policy.episodes.formats.aloha.read import BASE_ACTION, AlohaFile, aloha_files
+from motion_policy.episodes.formats.match_robot import (
     Foreign,
     check_fit,
     chosen_cameras,
     recorded_robot,
     stand_in,
 )
+from motion_policy.episodes.formats.untimed import UntimedEpisodes
 from motion_policy.episodes.images import is_jpeg
-from motion_policy.episodes.stampless import StamplessEpisodes
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation
 
@@ -86,7 +86,7 @@ def import_aloha(
     _check_files(Path(source), files, recorded, chosen, joints, rate, note)
     rows = _Rows(chosen, channels, scaling, keep_jpeg=options.get('compress', True))
     episodes: list[tuple[Path, Path]] = []
-    with StamplessEpisodes(recorded, Path(source), on_row, note, options) as new:
+    with UntimedEpisodes(recorded, Path(source), on_row, note, options) as new:
         for path in files:
             with AlohaFile(path) as file:
                 file.bring_into_order(recorded.joints.names, joints)

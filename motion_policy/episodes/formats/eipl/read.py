@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.npy_files import Archive, StoredArray, map_array
+from motion_policy.episodes.formats.eipl.npy_files import Archive, StoredArray, map_array
 from motion_policy.files import is_there, shown
 
 Array = npt.NDArray[Any]

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from motion_policy.episodes import layout
-from motion_policy.episodes.aloha_attributes import JOINT_NAMES
-from motion_policy.episodes.export_set import ExportSet
-from motion_policy.episodes.hdf5_output import HdfOutput, new_hdf5
+from motion_policy.episodes.formats.aloha.attributes import JOINT_NAMES
+from motion_policy.episodes.formats.export_set import ExportSet
+from motion_policy.episodes.hdf5.output import HdfOutput, new_hdf5
 from motion_policy.episodes.reader import EpisodeReader
 from motion_policy.files import new_folder
 

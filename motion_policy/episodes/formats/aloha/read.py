@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.episodes import layout
-from motion_policy.episodes.aloha_attributes import (
+from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.formats.aloha.attributes import (
     JOINT_NAMES,
     AlohaAttributes,
     read_attributes,
 )
-from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.hdf5_file import VLEN_BYTES, Field, HdfFile
+from motion_policy.episodes.hdf5.file import VLEN_BYTES, Field, HdfFile
 from motion_policy.episodes.images import decode_whole_jpeg, without_padding
 from motion_policy.episodes.joint_arrays import Float32Array, JointArrays
 from motion_policy.files import shown

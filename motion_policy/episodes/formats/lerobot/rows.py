@@ -19,11 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.lerobot_meta import (
+from motion_policy.episodes.formats.lerobot.meta import (
     open_parquet,
     parquet_errors,
 )
-from motion_policy.episodes.parquet_claims import Claims
+from motion_policy.episodes.formats.lerobot.parquet_claims import Claims
 
 Array = npt.NDArray[Any]
 

@@ -15,8 +15,14 @@ from typing import Any
 from rosbags.typesys import Stores, get_typestore
 from rosbags.typesys.store import Typestore
 
-from motion_policy.episodes.bag_storage import Bag, BagTopic, Message, is_bag, opened_bag
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.formats.rosbag.storage import (
+    Bag,
+    BagTopic,
+    Message,
+    is_bag,
+    opened_bag,
+)
 from motion_policy.robot import RobotSpec, StreamSpec
 from motion_policy.robot.spec import COMPRESSED_IMAGE, IMAGE, NANOSECONDS_PER_S
 from motion_policy.streams import GridSampler, Row, Sample, stamp_ns
