@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from motion_policy.policies.cpu import products
+from motion_policy.policies.cpu import onednn
 from motion_policy.policies.cpu.products import MANY, Linear, linear
 
 WIDTHS = (96, 160)
@@ -69,7 +69,7 @@ def test_pytorch_itself_computes_what_does_not_learn(monkeypatch: pytest.MonkeyP
         raise AssertionError('oneDNN was asked')
 
     layer, values = layer_and_values(320)
-    monkeypatch.setattr(products, '_product', fail)
+    monkeypatch.setattr(onednn, 'linear', fail)
     with torch.no_grad():
         torch.testing.assert_close(layer(values), F.linear(values, layer.weight, layer.bias))
     few = values[:4]
@@ -82,14 +82,14 @@ def test_pytorch_itself_computes_what_does_not_learn(monkeypatch: pytest.MonkeyP
 
 def test_without_the_operator_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mkldnn, 'is_available', lambda: False)
-    products._works.cache_clear()
+    onednn.works.cache_clear()
     try:
         layer, values = layer_and_values(320)
         outputs = layer(values)
         assert outputs.grad_fn is not None
         torch.testing.assert_close(outputs, F.linear(values, layer.weight, layer.bias))
     finally:
-        products._works.cache_clear()
+        onednn.works.cache_clear()
 
 
 def test_weights_are_named_as_those_of_pytorch() -> None:

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from motion_policy.policies import Policy
 from motion_policy.policies.cpu import layers as cpu_layers
+from motion_policy.policies.cpu import onednn
 from motion_policy.policies.cpu.layers import Convolutions, MapNorm, Tanh, UpConvolution
 
 torch.set_num_threads(1)
@@ -163,11 +164,11 @@ def test_where_the_operator_is_missing_or_wrong_the_plain_layers_run(
             type('Broken', (), {'_convolution_pointwise': staticmethod(broken)})(),
             type('Wrong', (), {'_convolution_pointwise': staticmethod(wrong)})(),
         ):
-            cpu_layers._fusing_works.cache_clear()
+            onednn.works.cache_clear()
             with monkeypatch.context() as patch:
                 patch.setattr(torch.ops, 'mkldnn', operators)
                 assert torch.equal(layers(images), expected)
-    cpu_layers._fusing_works.cache_clear()
+    onednn.works.cache_clear()
 
 
 def test_layers_may_be_exchanged_and_copied() -> None:
@@ -196,7 +197,7 @@ def test_few_values_take_the_shortest_way(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_finding_out_takes_no_random_numbers() -> None:
-    cpu_layers._fusing_works.cache_clear()
+    onednn.works.cache_clear()
     before = torch.get_rng_state()
     with torch.inference_mode():
         stack(nn.ReLU())(normal(1, 3, 32, 36))

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+from motion_policy.policies.cpu import onednn
 
 # Values from which on it pays to compute tanh another way than by PyTorch's single call.
 MANY = 8192
@@ -109,7 +110,7 @@ def _may_fuse(images: Tensor) -> bool:
         torch.is_inference_mode_enabled()  # so neither training nor an exporter is watching
         and images.device.type == 'cpu'
         and images.dtype == torch.float32
-        and _fusing_works()
+        and onednn.works()
     )
 
 
@@ -130,24 +131,20 @@ def _joined(layers: Sequence[nn.Module]) -> tuple[Callable[[Tensor], Tensor], in
     linear, *behind = behind if flattens and behind else layers
     if type(linear) is not nn.Linear or linear.bias is None:
         return first.forward, 1
-    bends = bool(behind) and _in_onednn(behind[0]) is not None
+    bends = bool(behind) and onednn.activation_of(_plain(behind[0])) is not None
     activation = behind[0] if bends else nn.Identity()
     return _Product(linear, activation, flattens), 1 + flattens + bends
 
 
 def _fits(layer: nn.Conv2d, activation: nn.Module) -> bool:
-    if type(layer) is not nn.Conv2d or _in_onednn(activation) is None:
+    if type(layer) is not nn.Conv2d or onednn.activation_of(_plain(activation)) is None:
         return False
     return layer.padding_mode == 'zeros' and not isinstance(layer.padding, str)
 
 
-def _in_onednn(activation: nn.Module) -> tuple[str, list[float]] | None:
-    """What oneDNN calls an activation, and its parameters; None if it is not one of ours."""
-    if isinstance(activation, nn.LeakyReLU):
-        return 'leaky_relu', [activation.negative_slope]
-    if isinstance(activation, Tanh | nn.Tanh):
-        return 'tanh', []
-    return ('relu', []) if isinstance(activation, nn.ReLU) else None
+def _plain(layer: nn.Module) -> nn.Module:
+    """Our Tanh as PyTorch's."""
+    return nn.Tanh() if isinstance(layer, Tanh) else layer
 
 
 class _Joined(ABC):
@@ -185,26 +182,19 @@ class _Joined(ABC):
 
 
 class _Fused(_Joined):
-    """A convolution with the weights that oneDNN wants.
-
-    torch.compile calls the same operators; PyTorch offers them under no other name.
-    """
+    """A convolution and its activation by oneDNN, with the weights that it wants."""
 
     def __init__(self, layer: nn.Conv2d, activation: nn.Module) -> None:
         super().__init__(layer, activation)
-        named = _in_onednn(activation)
-        assert named is not None
-        self.where = layer.padding, layer.stride, layer.dilation, layer.groups
-        self.arguments = *self.where, *named, ''
-        self.convolve = torch.ops.mkldnn._convolution_pointwise.default
+        self.geometry = onednn.Geometry.of(layer)
+        self.named = onednn.activation_of(_plain(activation)) or onednn.NONE
 
     def order(self, weight: Tensor, shape: torch.Size) -> Tensor:
-        reorder = torch.ops.mkldnn._reorder_convolution_weight
-        return reorder(weight, *self.where, list(shape))  # type: ignore[no-any-return]
+        return onednn.ordered_convolution(weight, self.geometry, shape)
 
     def fused(self, values: Tensor, weight: Tensor) -> Tensor:
         bias = self.layer._parameters['bias']
-        return self.convolve(values, weight, bias, *self.arguments)  # type: ignore[no-any-return]
+        return onednn.convolution(values, weight, bias, self.geometry, self.named)
 
 
 class _Product(_Joined):
@@ -239,31 +229,6 @@ class _Ordered(NamedTuple):
     weight: Tensor
     source: Tensor
     version: tuple[int, int, torch.Size]
-
-
-@cache
-def _fusing_works() -> bool:
-    """Whether the operators of oneDNN are there and give the right numbers."""
-    if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
-        return False
-    try:
-        with torch.inference_mode(False), torch.no_grad():
-            _try_fusing()
-    except (AttributeError, RuntimeError, TypeError, AssertionError):
-        return False
-    return True
-
-
-def _try_fusing() -> None:
-    # Without initialisation, which would take numbers from the caller's random sequence.
-    layer = nn.utils.skip_init(nn.Conv2d, 3, 8, 3, stride=2, padding=1)
-    for values in layer.parameters():
-        values.copy_(torch.linspace(-1, 1, values.numel()).view_as(values))
-    images = torch.linspace(-1, 1, 3 * 65 * 63).reshape(1, 3, 65, 63)
-    assert images.numel() >= MANY
-    for activation in (nn.ReLU(), nn.LeakyReLU(0.3), nn.Tanh()):
-        fused = _Fused(layer, activation)(images)
-        torch.testing.assert_close(fused, activation(layer(images)))
 
 
 class _TanhInPlace(torch.autograd.Function):

@@ -8,13 +8,14 @@ instructions. Same weights, same numbers but for the order of sums; elsewhere Py
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+from motion_policy.policies.cpu import onednn
 
 MANY = 2**22  # multiplications from which on it pays
 
@@ -28,7 +29,7 @@ class Linear(nn.Linear):
 
 def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`F.linear`: values (..., I), weight (O, I), bias (O,) -> (..., O)."""
-    if not (_learns(values, weight) and _works()):
+    if not (_learns(values, weight) and onednn.works()):
         return F.linear(values, weight, bias)
     product: Tensor = _Linear.apply(values.flatten(0, -2), weight, bias)
     return product.unflatten(0, values.shape[:-1])
@@ -51,7 +52,7 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(values, weight)
-        return _product(values, weight, bias)
+        return onednn.linear(values, weight, bias)
 
     @staticmethod
     @once_differentiable
@@ -59,32 +60,7 @@ class _Linear(torch.autograd.Function):
         values, weight = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         return (
-            _product(incoming, weight.t()) if wanted[0] else None,
-            _product(incoming.t(), values.t()) if wanted[1] else None,
+            onednn.linear(incoming, weight.t(), None) if wanted[0] else None,
+            onednn.linear(incoming.t(), values.t(), None) if wanted[1] else None,
             incoming.sum(0) if wanted[2] else None,
         )
-
-
-def _product(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    # torch.compile calls the same operator; PyTorch offers it under no other name.
-    return torch.ops.mkldnn._linear_pointwise(  # type: ignore[no-any-return]
-        values, weight, bias, 'none', [], ''
-    )
-
-
-@cache
-def _works() -> bool:
-    """Whether the operator is there and gives the right numbers, for transposed matrices too."""
-    if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
-        return False
-    values = torch.linspace(-1, 1, 24 * 40).reshape(24, 40)
-    weight = torch.linspace(-1, 1, 40 * 56).reshape(40, 56).cos()
-    try:
-        with torch.no_grad():
-            right = torch.allclose(_product(values, weight.t()), values @ weight, atol=1e-5)
-            other = torch.allclose(
-                _product(values.t(), values.t()), values.t() @ values, atol=1e-5
-            )
-    except (AttributeError, RuntimeError, TypeError):
-        return False
-    return right and other

@@ -10,13 +10,13 @@ is missing, PyTorch's plain functions run.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from motion_policy.policies.cpu import onednn
 from motion_policy.policies.cpu.convolutions import doubling, turned
 from motion_policy.policies.video.coder import (
     SLOPE,
@@ -55,29 +55,21 @@ class PackedLayer:
     ) -> None:
         self.transposed, self.bent = transposed, bent
         self.stride, self.padding = stride, padding
+        self.geometry = onednn.Geometry([padding] * 2, [stride] * 2, [1, 1], 1)
         order = torch.contiguous_format if transposed else torch.channels_last
         self.weight = weight.contiguous(memory_format=order)
         self.bias = None if bias is None else bias.contiguous()
         self._ordered: dict[torch.Size, Tensor] = {}
 
     def __call__(self, maps: Tensor) -> Tensor:
-        if maps.device.type != 'cpu' or not works_packed():
+        if maps.device.type != 'cpu' or not onednn.works():
             return self._plain(maps)
         weight = self._ordered.get(maps.shape)
         if weight is None:
             weight = self._order(maps.shape)
-        named = ('leaky_relu', [SLOPE], '') if self.bent else ('none', [], '')
-        stride, padding, ones = [self.stride] * 2, [self.padding] * 2, [1, 1]
-        ops = torch.ops.mkldnn
-        if self.transposed:
-            doubled: Tensor = ops._convolution_transpose_pointwise(
-                maps, weight, self.bias, padding, [0, 0], stride, ones, 1, *named
-            )
-            return doubled
-        convolved: Tensor = ops._convolution_pointwise.default(
-            maps, weight, self.bias, padding, stride, ones, 1, *named
-        )
-        return convolved
+        then = ('leaky_relu', [SLOPE]) if self.bent else onednn.NONE
+        convolve = onednn.transposed_convolution if self.transposed else onednn.convolution
+        return convolve(maps, weight, self.bias, self.geometry, then)
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy begins with: it orders its own weights."""
@@ -91,18 +83,15 @@ class PackedLayer:
     def _order(self, shape: torch.Size) -> Tensor:
         if len(self._ordered) >= SHAPES:
             self._ordered.clear()
-        stride, padding, ones = [self.stride] * 2, [self.padding] * 2, [1, 1]
+        order = (
+            onednn.ordered_transposed_convolution
+            if self.transposed
+            else onednn.ordered_convolution
+        )
         with torch.inference_mode(False), torch.no_grad():
-            if self.transposed:
-                reorder = torch.ops.mkldnn._reorder_convolution_transpose_weight
-                weight = reorder(
-                    self.weight, padding, [0, 0], stride, ones, 1, list(shape)
-                )  # fmt: skip
-            else:
-                reorder = torch.ops.mkldnn._reorder_convolution_weight
-                weight = reorder(self.weight, padding, stride, ones, 1, list(shape))
+            weight = order(self.weight, self.geometry, shape)
         self._ordered[shape] = weight
-        return weight  # type: ignore[no-any-return]
+        return weight
 
 
 class PackedEncoder:
@@ -198,42 +187,3 @@ def _packed_layer(layer: nn.Module, bent: bool) -> PackedLayer:
         return PackedLayer(turned(weight), bias, 1, 1, bent=bent)
     assert isinstance(layer, nn.Conv2d)
     return PackedLayer(weight, bias, layer.stride[0], int(layer.padding[0]), bent=bent)
-
-
-@cache
-def works_packed() -> bool:
-    """Whether oneDNN's operators are there and give the right numbers."""
-    if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
-        return False
-    try:
-        with torch.inference_mode(False), torch.no_grad():
-            _try_packed()
-    except (AttributeError, RuntimeError, TypeError, AssertionError):
-        return False
-    return True
-
-
-def _try_packed() -> None:
-    maps = torch.linspace(-1, 1, 8 * 6 * 6).reshape(1, 8, 6, 6)
-    maps = maps.contiguous(memory_format=torch.channels_last)
-    weight, bias = torch.linspace(-1, 1, 8 * 16 * 16), torch.linspace(-1, 1, 16)
-    stride, padding, ones = [2, 2], [1, 1], [1, 1]
-    named = 'leaky_relu', [SLOPE], ''
-    ops = torch.ops.mkldnn
-    up = weight.reshape(8, 16, 4, 4)
-    ordered = ops._reorder_convolution_transpose_weight(
-        up, padding, [0, 0], stride, ones, 1, [1, 8, 6, 6]
-    )
-    found = ops._convolution_transpose_pointwise(
-        maps, ordered, bias, padding, [0, 0], stride, ones, 1, *named
-    )
-    expected = F.leaky_relu(F.conv_transpose2d(maps, up, bias, 2, 1), SLOPE)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-    down = weight.reshape(16, 8, 4, 4).contiguous(memory_format=torch.channels_last)
-    ordered = ops._reorder_convolution_weight(down, padding, stride, ones, 1, [1, 8, 6, 6])
-    found = ops._convolution_pointwise.default(
-        maps, ordered, bias, padding, stride, ones, 1, *named
-    )
-    torch.testing.assert_close(
-        found, F.leaky_relu(F.conv2d(maps, down, bias, 2, 1), SLOPE), rtol=1e-4, atol=1e-4
-    )
