@@ -21,7 +21,7 @@ from motion_policy.training.autoencoders import load_autoencoders
 from motion_policy.training.demonstrations import load_demonstrations
 from motion_policy.training.learning import learning_of
 from motion_policy.training.sequence_dataset import generator_for
-from motion_policy.training.train import no_progress, policy_spec
+from motion_policy.training.train import no_progress, policy_spec, train
 
 pytestmark = pytest.mark.slow
 
