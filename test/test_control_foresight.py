@@ -13,7 +13,7 @@ from frame_predictors import small_predictor
 from policy_examples import small_policy, small_robot
 
 from motion_policy.control import ActionBuffer
-from motion_policy.control.foresight import OwnForesight, PlanForesight, Surprise
+from motion_policy.control.foresight import OwnForesight, PlanForesight, PredictionError
 from motion_policy.control.foresight_errors import (
     FLOOR,
     MOTION_FLOOR,
@@ -70,7 +70,7 @@ class Predicting:
 
 def looks(
     foresight: PlanForesight, plans: list[Plan | None], *, first: int = 0, grey: int = 0
-) -> list[Surprise | None]:
+) -> list[PredictionError | None]:
     """One look per plan, one period after the other, at grey pictures."""
     return [
         foresight.look(

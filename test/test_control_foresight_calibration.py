@@ -12,7 +12,7 @@ import yaml
 from frame_predictors import small_predictor
 from policy_examples import small_policy
 
-from motion_policy.control.foresight import Surprise
+from motion_policy.control.foresight import PredictionError
 from motion_policy.control.foresight_calibration import calibrated, episode_score
 from motion_policy.errors import UserError
 from motion_policy.policies import CheckpointError, load_model, read_policy_spec, save_policy
@@ -22,7 +22,9 @@ from motion_policy.policies.foresight_limits import ForesightLimits
 STEPS = 5
 
 
-def episodes(count: int, seed: int, frames: int = 30, unlike: float = 1.0) -> list[list[Surprise]]:
+def episodes(
+    count: int, seed: int, frames: int = 30, unlike: float = 1.0
+) -> list[list[PredictionError]]:
     """Errors that grow with the step, and one channel with a long tail a thousand times larger."""
     random = np.random.default_rng(seed)
     made = []
@@ -33,7 +35,8 @@ def episodes(count: int, seed: int, frames: int = 30, unlike: float = 1.0) -> li
             step = frame % STEPS + 1
             small = unlike * hard * step * random.uniform(0.5, 1) * 1e-3
             long_tailed = hard * random.lognormal(0, 1.5)
-            surprises.append(Surprise(frame, step, {'image/top': small, 'tail/top': long_tailed}))
+            errors = {'image/top': small, 'tail/top': long_tailed}
+            surprises.append(PredictionError(frame, step, errors))
         made.append(surprises)
     return made
 
@@ -80,10 +83,10 @@ def test_too_few_episodes_are_refused_with_how_many_are_needed() -> None:
 
 
 def test_errors_that_never_differ_from_zero_give_limits_too() -> None:
-    still = [[Surprise(0, 2, {'image/top': 0.0})] for _ in range(20)]
+    still = [[PredictionError(0, 2, {'image/top': 0.0})] for _ in range(20)]
     limits = calibrated(still, 0.2, 'test')
     assert episode_score(still[0], limits) <= 1
-    assert episode_score([Surprise(0, 1, {'image/top': 0.1})], limits) > 1
+    assert episode_score([PredictionError(0, 1, {'image/top': 0.1})], limits) > 1
 
 
 def test_a_checkpoint_keeps_its_limits_and_its_weights(tmp_path: Path) -> None:

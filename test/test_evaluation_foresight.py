@@ -21,7 +21,7 @@ from policy_examples import small_policy, small_robot
 
 from motion_policy.cli.main import main
 from motion_policy.control import Controller
-from motion_policy.control.foresight import Surprise
+from motion_policy.control.foresight import PredictionError
 from motion_policy.control.lookahead import Plan
 from motion_policy.errors import UserError
 from motion_policy.evaluation import scenes
@@ -125,9 +125,9 @@ def test_a_disturbance_changes_what_is_seen_from_its_moment_on() -> None:
     assert white == [(ms, ms // 40 * 40 >= 500) for ms, _ in white]
 
 
-def surprise(time_ms: int, score: float, worst: str = 'image/top') -> Surprise:
+def surprise(time_ms: int, score: float, worst: str = 'image/top') -> PredictionError:
     """A surprise of a trial."""
-    return Surprise(time_ms * MS, 1, {worst: score}, score, worst)
+    return PredictionError(time_ms * MS, 1, {worst: score}, score, worst)
 
 
 def trial(

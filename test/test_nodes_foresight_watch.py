@@ -14,11 +14,11 @@ from control_robots import formula_arm
 pytest.importorskip('rclpy')
 
 from motion_policy.control import Controller
-from motion_policy.control.foresight import Surprise
+from motion_policy.control.foresight import PredictionError
 from motion_policy.nodes.foresight_watch import ForesightWatch, Reaction, alarm_text
 
 NOW_NS = 10_000_000_000
-ALARM = Surprise(NOW_NS + 1, 3, {'image/top': 0.5}, 2.5, 'image/top')
+ALARM = PredictionError(NOW_NS + 1, 3, {'image/top': 0.5}, 2.5, 'image/top')
 CALM = replace(ALARM, score=0.4)
 WORDS = (
     "camera 'top' shows what was not foreseen: image error is 2.50 times its limit, "
@@ -46,7 +46,7 @@ class Watched:
             self.log, self.controller, lambda m: self.scores.append(m.data), 'test', reaction
         )
 
-    def take(self, surprise: Surprise | None) -> None:
+    def take(self, surprise: PredictionError | None) -> None:
         self.watch.take(surprise, 1_000_000)
 
     def status(self) -> Any:
@@ -107,7 +107,7 @@ def test_that_nobody_watches_lasts_until_somebody_looks() -> None:
 
 def test_without_limits_nothing_is_published() -> None:
     watched = Watched('warn')
-    watched.take(Surprise(NOW_NS + 1, 1, {'image/top': 0.5}))
+    watched.take(PredictionError(NOW_NS + 1, 1, {'image/top': 0.5}))
     assert watched.scores == [] and watched.log.lines == []
     values = {value.key: value.value for value in watched.status().values}
     assert values['error of image/top'] == '0.5' and 'of channel' not in values

@@ -39,7 +39,7 @@ from motion_policy.streams.images import RgbImage
 
 
 @dataclass(frozen=True)
-class Surprise:
+class PredictionError:
     """How wrong the prediction for `time_ns` was.
 
     Attributes:
@@ -65,13 +65,13 @@ class Surprise:
 
 def judged(
     time_ns: int, step: int, errors: Mapping[str, float], limits: ForesightLimits | None
-) -> Surprise:
+) -> PredictionError:
     """Hold errors against limits; channels without one count for nothing."""
     if limits is None:
-        return Surprise(time_ns, step, errors)
+        return PredictionError(time_ns, step, errors)
     shares = {name: errors[name] / limits.limit(name, step) for name in limits.scales}
     worst = max(shares, key=lambda name: shares[name])
-    return Surprise(time_ns, step, errors, shares[worst], worst)
+    return PredictionError(time_ns, step, errors, shares[worst], worst)
 
 
 class OwnForesight:
@@ -117,7 +117,7 @@ class OwnForesight:
         observation: Observation,
         chunk: Float64Array,
         extras: Mapping[str, Any],
-    ) -> Surprise | None:
+    ) -> PredictionError | None:
         """Take a step of the policy; return how wrong the one before was, if it was for now.
 
         Args:
@@ -127,7 +127,7 @@ class OwnForesight:
             extras: what it says of it, `image/CAM` (h, w, 3) uint8 among that.
         """
         seen = {name: self._unit(observation.images[name]) for name in self._spec.cameras}
-        found: Surprise | None = None
+        found: PredictionError | None = None
         if self._due_ns is not None and abs(time_ns - self._due_ns) <= self._period_ns // 2:
             found = judged(time_ns, 1, self._errors_of(seen, observation.qpos), self._limits)
         if found is None:
@@ -226,7 +226,7 @@ class PlanForesight:
         position: Float64Array,
         sent: Float64Array,
         plan: Plan | None,
-    ) -> Surprise | None:
+    ) -> PredictionError | None:
         """Look once per period; return how wrong the newest prediction for now was, if any.
 
         Args:
@@ -276,7 +276,7 @@ class PlanForesight:
 
     def _judged(
         self, time_ns: int, step: int, frame: Tensor, position: Float64Array
-    ) -> Surprise | None:
+    ) -> PredictionError | None:
         foreseen = self._foreseen
         if foreseen is None or not 0 < step <= len(foreseen.frames):
             self._errors.reset()

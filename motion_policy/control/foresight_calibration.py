@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from motion_policy.control.foresight import Surprise, judged
+from motion_policy.control.foresight import PredictionError, judged
 from motion_policy.control.foresight_errors import FLOOR
 from motion_policy.errors import UserError
 from motion_policy.policies.foresight_limits import ForesightLimits
@@ -21,7 +21,7 @@ from motion_policy.policies.foresight_limits import ForesightLimits
 USUAL = 0.95  # of the errors of a channel at a step are below its scale at first
 LEAST_SCALE = 1e-9
 
-Episode = Sequence[Surprise]
+Episode = Sequence[PredictionError]
 
 
 def calibrated(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from motion_policy.control import PolicyRunner
-from motion_policy.control.foresight import Surprise
+from motion_policy.control.foresight import PredictionError
 from motion_policy.episodes import EpisodeReader
 from motion_policy.errors import UserError
 from motion_policy.evaluation.closed_loop import SimulatedStep
@@ -24,7 +24,7 @@ from motion_policy.policies import Model, Policy
 from motion_policy.policies.video.predictor import FramePredictorModel
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 
-Surprises = tuple[Surprise, ...]
+Surprises = tuple[PredictionError, ...]
 
 
 def of_trials(
@@ -86,7 +86,7 @@ def of_recordings(
     return episodes
 
 
-def _of_policy(policy: Policy, recording: RecordedRun) -> list[Surprise]:
+def _of_policy(policy: Policy, recording: RecordedRun) -> list[PredictionError]:
     watch = OwnWatch(policy)
 
     def take(step: ReplayStep) -> None:

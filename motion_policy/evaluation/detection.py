@@ -12,7 +12,7 @@ from dataclasses import replace
 from statistics import median
 from typing import Any
 
-from motion_policy.control.foresight import Surprise
+from motion_policy.control.foresight import PredictionError
 from motion_policy.evaluation.confidence_interval import wilson_interval
 from motion_policy.evaluation.report import Table
 from motion_policy.evaluation.trials import WITHIN_S, Trial, TrialResult
@@ -27,7 +27,7 @@ def disturbed(trials: Sequence[Trial], names: Sequence[str]) -> list[Trial]:
     return [replace(trial, disturbance=name) for name in names for trial in trials]
 
 
-def first_alarm(result: TrialResult, from_ns: int = 0) -> Surprise | None:
+def first_alarm(result: TrialResult, from_ns: int = 0) -> PredictionError | None:
     """The first surprise beyond the limits, at `from_ns` or later."""
     for surprise in result.surprises:
         if surprise.time_ns >= from_ns and surprise.alarming:
@@ -81,7 +81,7 @@ def _disturbed(results: Sequence[TrialResult]) -> dict[str, Any]:
     }
 
 
-def _rate(alarms: Sequence[Surprise], runs: int) -> dict[str, Any]:
+def _rate(alarms: Sequence[PredictionError], runs: int) -> dict[str, Any]:
     return {
         'runs': runs,
         'alarms': len(alarms),

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.control.action_buffer import ActionBuffer
-from motion_policy.control.foresight import OwnForesight, PlanForesight, Surprise
+from motion_policy.control.foresight import OwnForesight, PlanForesight, PredictionError
 from motion_policy.control.lookahead import Plan
 from motion_policy.errors import UserError
 from motion_policy.evaluation.closed_loop import START_NS, SimulatedStep, Tick
@@ -54,7 +54,7 @@ class OwnWatch:
     def __init__(self, policy: Policy, limits: ForesightLimits | None = None) -> None:
         self.limits = limits
         self.source = policy.source
-        self.surprises: list[Surprise] = []
+        self.surprises: list[PredictionError] = []
         self._foresight = OwnForesight(policy.spec, self.limits)
         self._last: SimulatedStep | None = None
 
@@ -88,7 +88,7 @@ class PlanWatch:
         self.source = model.source
         self.cameras = model.cameras
         self.period_ns = model.period_ns
-        self.surprises: list[Surprise] = []
+        self.surprises: list[PredictionError] = []
         self._foresight = PlanForesight(model, robot, self.limits)
 
     def reset(self) -> None:
@@ -135,7 +135,7 @@ def _limits(model: Model, judged: bool) -> ForesightLimits | None:
 
 def watch_recording(
     watch: PlanWatch, recording: RecordedRun, rows_per_plan: int
-) -> list[Surprise]:
+) -> list[PredictionError]:
     """The surprises of a frame predictor over a recording whose actions are the plan.
 
     Args:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from motion_policy.control import ChunkExecution, Controller, Mix, PolicyRunner
-from motion_policy.control.foresight import Surprise
+from motion_policy.control.foresight import PredictionError
 from motion_policy.errors import UserError
 from motion_policy.evaluation.closed_loop import (
     RolloutResult,
@@ -72,7 +72,7 @@ class TrialResult:
     trial: Trial
     rollout: RolloutResult
     hidden: Float32Array | None = None
-    surprises: tuple[Surprise, ...] = ()
+    surprises: tuple[PredictionError, ...] = ()
     disturbed_ns: int | None = None
 
 

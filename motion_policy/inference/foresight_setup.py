@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from motion_policy.control.foresight import PlanForesight, Surprise
+from motion_policy.control.foresight import PlanForesight, PredictionError
 from motion_policy.errors import UserError
 from motion_policy.inference.policy_setup import checked_device
 from motion_policy.policies import PolicySpec, load_model, read_policy_spec
@@ -74,6 +74,6 @@ class ForesightWork:
 
     def answer(
         self, images: Mapping[str, RgbImage], time_ns: int, *arguments: Any
-    ) -> Surprise | None:
+    ) -> PredictionError | None:
         """Look; `arguments` as those of `PlanForesight.look` after the image."""
         return self._foresight.look(time_ns, images[self._foresight.camera], *arguments)

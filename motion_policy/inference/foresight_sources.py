@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from motion_policy.control import Command
-from motion_policy.control.foresight import OwnForesight, Surprise
+from motion_policy.control.foresight import OwnForesight, PredictionError
 from motion_policy.control.lookahead import Plan
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.observing import robot_as_seen
@@ -42,7 +42,7 @@ class Watch(Protocol):
 
     skipped: int
 
-    def take(self, surprise: Surprise | None, duration_ns: int) -> None:
+    def take(self, surprise: PredictionError | None, duration_ns: int) -> None:
         """Take the answer of one look; None where there was nothing to compare."""
 
     def take_failure(self, reason: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from std_msgs.msg import Float64
 
 from motion_policy.control import Controller
-from motion_policy.control.foresight import Surprise
+from motion_policy.control.foresight import PredictionError
 from motion_policy.control.timing import RecentDurations
 from motion_policy.nodes import diagnostics
 
@@ -57,10 +57,10 @@ class ForesightWatch:
         """Forget the alarm that stands, and what there was before."""
         self._alarm = ''
         self._alarms = 0
-        self._newest: Surprise | None = None
+        self._newest: PredictionError | None = None
         self._greatest = 0.0
 
-    def take(self, surprise: Surprise | None, duration_ns: int) -> None:
+    def take(self, surprise: PredictionError | None, duration_ns: int) -> None:
         """Take the answer of one look; None where there was nothing to compare."""
         self._latency.add(duration_ns)
         if self._blind:
@@ -119,7 +119,7 @@ class ForesightWatch:
         return self._alarm or (f'nobody watches: {self._blind}' if self._blind else '')
 
 
-def alarm_text(surprise: Surprise) -> str:
+def alarm_text(surprise: PredictionError) -> str:
     """Say what was not foreseen."""
     kind, _, camera = surprise.worst.partition('/')
     what = f"camera '{camera}' shows" if camera else 'the arm does'
