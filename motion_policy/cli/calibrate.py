@@ -1,6 +1,7 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`motion-policy calibrate CHECKPOINT DATA...`: how wrong foresight may be before that surprises.
+"""`motion-policy calibrate CHECKPOINT DATA...`: limits of prediction errors, by conformal
+prediction.
 
 The limits go into the checkpoint's policy.yaml; its weights stay as they are.
 """

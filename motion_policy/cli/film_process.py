@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Draws the film of a demo while its next trials run; a process that gives way to all others.
+"""Renders the video of a demo in a low-priority process while the next trials run.
 
 Reads the paths of finished trials (.npz) from standard input, one a line, and answers each with
 a line; at the end of input it sums up and finishes the film.

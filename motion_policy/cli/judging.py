@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the subcommands that judge share: options that do not fit, progress, tables, files."""
+"""Shared by subcommands that evaluate: option checks, progress bars, tables, output files."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The time-indexed plan: action chunks in, the target for any time out.
+"""Time-indexed action buffer: action chunks in, the interpolated target for any time out.
 
 Row i of a chunk that starts at s is reached at s + (i + 1) * period, whenever it arrives: rows
 whose time has passed are lost, and the rest goes on from where the command stands.

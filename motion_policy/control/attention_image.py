@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the policy looks at, drawn on what the camera sees.
+"""Overlay of a policy's attention (points or a map) on the camera image.
 
 Encoder points (blue) are where it looks now, decoder points (red) where it expects to look next.
 Heat (orange) is how much it looks at each part of the image.

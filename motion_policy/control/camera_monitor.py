@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Cameras whose messages are in order while their images cannot be of what is in front of them.
+"""Camera monitor: frozen, dark or uniform images in messages that are otherwise valid.
 
 A camera that has died, or wears its cap, may go on sending its last image or a black one with
 new stamps. One rule: only what no working camera does is called a failure.

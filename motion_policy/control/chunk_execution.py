@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How chunks of many rows become one motion: how long each is played, when the next is asked for.
+"""Execution of action chunks: how many rows are played, when the next inference is due.
 
 The next chunk is asked for so early that its answer comes while there is still a plan to follow.
 """

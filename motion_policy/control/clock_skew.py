@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How far the clock of whoever stamps the joint states is from ours.
+"""Monitor of the offset between the clock that stamps joint states and the node's clock.
 
 A trajectory is played by the clock of its controller. The least time from stamp to reception is
 the offset of the two clocks and the quickest way of a message, which takes next to nothing. A

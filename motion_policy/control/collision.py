@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a way of the joints leads the robot into itself or into a box; distances by coal.
+"""Collision guard: self-collision and boxes along a joint-space path; distances by coal.
 
 Rule: a way counts as clear only where distances prove it. Nothing is jumped over, however thin.
 

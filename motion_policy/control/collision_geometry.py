@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The collision geometry of a URDF and boxes beside it: which pairs there are, how far apart.
+"""Collision geometry of a URDF and of boxes: collision pairs and their distances.
 
 Shapes are convex: distances of convex shapes take a microsecond, those of meshes a thousand.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What one tick of the control loop gives: a command, and in which state it was made.
+"""The result of one control tick: the command and the state of the controller.
 
 One rule: only what passed the guard chain is called a command.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""From action chunks to commands: when the policy acts, when the arm may move, when it stops.
+"""The controller: from action chunks to commands; the state machine of when the arm may move.
 
 One `tick` per control period gives the one command to send. The controller never reads a clock
 and never asks which policy it runs, so the robot, the simulation and a bag run the same object.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Cubic pieces between the rows of a plan, smooth in speed, that never leave the rows' range.
+"""Monotone cubic interpolation (Fritsch and Carlson) between rows of a plan, without overshoot.
 
 The slopes are Fritsch and Butland's (SIAM J. Sci. Stat. Comput. 5, 1984): between two rows the
 curve rises or falls as they do, so a limit that the rows keep is kept by every point between.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How far the world has left what was foreseen: predictions held against what is seen then.
+"""Online prediction errors: predicted frames and joints against those that are observed.
 
 One rule: a prediction counts only for the moment that it was made for. Arrays in, numbers out.
 """

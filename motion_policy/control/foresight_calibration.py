@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""From surprises of episodes that went well to limits: split conformal prediction.
+"""Limits of prediction errors from nominal episodes: split conformal prediction.
 
 One half of the episodes says how great errors usually are, the other half how great an episode's
 greatest may be; so of new ones that go as well, at most a share alpha alarms.

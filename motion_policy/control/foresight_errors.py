@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How wrong a predicted frame and predicted joints were, by channel.
+"""Prediction errors per channel: those of a predicted frame and of predicted joints.
 
 One rule: an error that is usual while much moves is held against how much was to move.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""One limited step after which the arm can still be braked where it may be, as fast as it may be.
+"""A motion step after which the arm can still brake within its position limits.
 
 Joints do not reach their targets together, nor do they brake together: the way there, and the way
 to rest from there, may lead elsewhere than straight. So both are looked at in every step. The way

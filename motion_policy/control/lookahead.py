@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of a whole plan ahead of their time, for controllers that take trajectories.
+"""A plan as a trajectory of future commands, for controllers that take whole trajectories.
 
 Rule: a new trajectory goes on from a point of the one before that is still to come, so what a
 controller plays one after the other keeps every limit, and each one ends at rest.

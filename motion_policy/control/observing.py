@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What of a row the control tick needs: the measured joints, and what is wrong.
+"""What a control tick reads of a row: measured joint positions and the faults of streams.
 
 A joint that a message lacks or that is NaN is a fault of its stream, never a number.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The time of the plan, which the speed override lets go on slower than the clock.
+"""The time base of a plan under speed override: slower than the clock.
 
 An action that is due at a time of the plan is reached later then, over the same way.
 """

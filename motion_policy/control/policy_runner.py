@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""One policy acting on one robot, step by step: arrays in, an action chunk out.
+"""Inference of one policy for one robot: an observation as arrays in, an action chunk out.
 
 The recurrent state and the last prediction live here, on the policy's device; a state that led to
 a chunk that is not finite is never used again. On a CPU the policy sees the arrays themselves; to

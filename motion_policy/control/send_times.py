@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""When commands leave, which is a little after they are made; on a clock that nobody sets.
+"""Send times of commands on a monotonic clock: a command is computed for when it leaves.
 
 Each command is made for the time at which commands usually leave: the least latency of the last
 ones. If that were taken for lateness in every period, an arm at 500 Hz would never be fast.

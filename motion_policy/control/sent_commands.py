@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tells a node's own messages on a command topic from those of others.
+"""Recognises a node's own messages on its command topics, to find those of other nodes.
 
 One rule: what the node did not send itself is foreign, however late its own messages come back.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where commands begin at enable: where the arm is measured, or where it is held.
+"""The start position at enable: the measured position, or the one that was held.
 
 Controllers of arms keep their last command. A start elsewhere would be a jump for them, and an
 arm that sags below it would be let down a little more with every start.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What people hold in their hands beside an arm: an emergency stop and a dead-man switch.
+"""State of emergency stop and dead-man switch over several publishers.
 
 A switch that is silent is one that is not held: nobody can have pressed a button that is broken.
 """

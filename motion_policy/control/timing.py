@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""When a tick is due, which ones were missed, and how late things are.
+"""Tick deadlines, missed ticks, and statistics of recent durations.
 
 Deadlines are absolute: a late tick does not delay the next, and missed ones are never caught up.
 """

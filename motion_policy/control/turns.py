@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Joints that can turn for ever, and encoders that begin anew after a whole turn.
+"""Continuous joints: wrap-around, and encoders that start a full turn away.
 
 Rule: positions are never brought back by whole turns. One that jumps by a turn is a fault: for a
 policy the arm would then stand elsewhere, and it would send the joint back the long way round.

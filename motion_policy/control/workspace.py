@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The box that the tool must not leave, found from the joints by the URDF's forward kinematics."""
+"""Workspace guard: a box for one point of the robot, by forward kinematics of the URDF."""
 
 from __future__ import annotations
 

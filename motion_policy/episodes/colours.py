@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether images have colours: those of a grey camera, or of one that went black, have none.
+"""Detection of images without colour: a grey camera on a colour topic, or a black image.
 
 It is told by their pixels, wherever they come from: a grey image is stored as RGB, too.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The operator's judgement of an episode that is already finished.
+"""Sets success or failure of a finished episode, as the operator judges it.
 
 While the file is changed it does not have its final name; where it cannot be it stays as it was.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Motion that no arm makes: joints that are far faster than the robot spec says they can be.
+"""Detection of impossible motion: joint speeds far beyond the velocity limits.
 
 It shows that two nodes publish one joint, that units are others, or that time is wrong. What is
 told of measured joints is a failure; commands may be ahead of the arm, so that one step of theirs

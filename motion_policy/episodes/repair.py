@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Make an episode of what a crash left: all rows up to the last one that is whole."""
+"""Recovery of an episode after a crash: all rows up to the last one that is whole."""
 
 from __future__ import annotations
 

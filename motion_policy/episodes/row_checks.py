@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the rows of an episode say against themselves or their robot, decided in one place.
+"""Plausibility checks of the rows of an episode, for importers, recorder and `check` alike.
 
 Import, recorder, check and inspect all ask here: a failure is what no arm does, a note is what may
 well be right and is worth a line.

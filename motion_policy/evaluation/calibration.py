@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The surprises of runs that went well, from which the limits of foresight follow.
+"""Prediction errors of nominal runs, from which limits are calibrated.
 
 Runs are simulated trials that succeeded, or recordings that the checkpoint was not trained on.
 """

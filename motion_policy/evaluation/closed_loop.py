@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A policy drives a simulated arm through the controller of the real one, on simulated time.
+"""Closed-loop rollout: a policy drives a simulated arm through the real controller.
 
 The loop stands here once: joint states and camera frames are stamped when they happen, the same
 sampler picks what the policy sees, the same controller makes every command.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a count of successes says about the true success rate."""
+"""Wilson score interval of a success rate."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Action inference: can it be read from two frames what was commanded between them?
+"""Inverse model for evaluation: the action between two frames, by regression.
 
 A small network learns that from true frames of the training set; how well it then reads predicted
 frames tells whether they move as the arm would (Nunes et al., arXiv:1910.02564).

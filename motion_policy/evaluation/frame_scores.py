@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How near predicted frames are to those that came: PSNR and SSIM, as video prediction is judged.
+"""PSNR and SSIM of predicted frames, as in the video prediction literature.
 
 Frames are (..., 3, H, W) in [0, 1]; a score stands for one frame and is a mean over its colours.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How trajectories of hidden states are drawn, and two static views of them.
+"""Plots of hidden-state trajectories in their principal components.
 
 A colour is a condition, in the order in which the conditions were given; what was not taught is
 dashed. A ring marks where a trajectory begins, a dot where it ends.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The hidden states in three dimensions: a film of one turn that repeats without a seam.
+"""Rotating 3D view of hidden states as a seamless video.
 
 The projection is our own: it costs a tenth of matplotlib's, and shadows on the floor show depth.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The hidden states of a recurrent policy, and the few directions in which they vary most.
+"""Principal component analysis of the hidden states of a recurrent policy.
 
 One analysis is made over all judged states, so that what looks near in a plot is near for all.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How far predicted joint positions lie from the true ones, per joint, in robot units."""
+"""RMSE of predicted joint positions per joint, in robot units."""
 
 from __future__ import annotations
 

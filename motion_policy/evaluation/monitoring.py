@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Foresight beside a simulated or recorded run: what surprises a predictor, or the policy itself.
+"""Prediction-error monitoring beside a simulated or recorded run.
 
 The surprise is found by the classes that the policy node uses; times are since the start.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What every model and policy is: networks beside a spec that says all about them.
+"""`Model` and `Policy`: a network beside the spec that describes it.
 
 A policy turns an observation into an action chunk. Its caller speaks robot units and camera
 pixels; resizing and normalising happen inside, by the same functions that training uses.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How wrong a prediction may be before it is a surprise; stands in the checkpoint that predicts.
+"""Calibrated limits of prediction errors, as they stand in a checkpoint.
 
 The limits come from episodes that the checkpoint did not learn from, and that went well.
 """

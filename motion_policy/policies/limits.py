@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How large a model may be declared: far beyond any that is used, and far from what never ends."""
+"""Upper bounds on the declared size of a model."""
 
 MOST_UNITS = 2**16  # of a layer
 MOST_LAYERS = 128

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""From robot units and camera pixels to what a network sees, and back.
+"""Normalisation of joints and images, and its inverse.
 
 Training and the running policy call the same functions, so they cannot drift apart.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The way of arrays to a GPU: through pinned memory that is made once, without waiting for it.
+"""Asynchronous host-to-device copies through pinned memory.
 
 What comes after on the same stream finds the copy done; nobody else may look at it.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Weights from files: held against what a model needs before either takes memory.
+"""Reads weights from files, checked against names, shapes and types of the model first.
 
 A weight has the name and shape that its model says, is of floating point where that is expected,
 and is finite also as float32; whatever else a file holds is one line that names the key.

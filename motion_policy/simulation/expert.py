@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The scripted teacher of the tabletop arm: where the leader arm stands at every moment.
+"""Scripted expert of the tabletop arm: the leader pose at any time.
 
 Waypoints of the tool in space become joint targets by damped least squares on the MuJoCo
 Jacobian; between waypoints the joints follow minimum-jerk curves (Flash and Hogan, 1985).

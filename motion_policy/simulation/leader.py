@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The leader arm in the teacher's hands: where it stands at any time, and whether it leads.
+"""The simulated leader arm: its position at any time, and whether it leads.
 
 Rule: outside a demonstration the leader never jumps ahead of the follower. It keeps its last
 pose until the follower is taken away from it (a scene reset), then it stands where that stands.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""When a paced loop has to do its next step, and which slower duties fall on that step.
+"""Deadlines of a paced simulation loop and of its slower duties.
 
 Deadlines are absolute, so a late step is followed by a short wait and the average rate holds;
 the time is always given, never read.

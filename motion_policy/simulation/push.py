@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The tabletop arm over a tray with two objects, told in space where to push: task `push`.
+"""The tabletop arm over a tray with two objects: task `push`, commanded in Cartesian space.
 
 A command is a place of the tool; the joints follow by inverse kinematics. Nothing here reads a
 clock, and a seed fixes every draw.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The scripted teacher of `push`: random pushes of two objects, frame by frame.
+"""Scripted expert of `push`: random pushes of two objects.
 
 Where an object stands is looked up when a push of it begins; a seed fixes every draw.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The scripted teacher of `transfer_cube`: joint targets of both arms over time.
+"""Scripted expert of `transfer_cube`: joint targets of both arms over time.
 
 Waypoints of the two grippers in space become joint targets by damped least squares on the MuJoCo
 Jacobian, so what is planned is what is commanded; between them the joints move by minimum jerk.

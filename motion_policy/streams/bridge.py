@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""cv_bridge for raw images, if it is asked for, and only where it gives the same arrays as ours.
+"""cv_bridge for raw images, used only where it gives the same arrays as our decoder.
 
 It is tried in a process of its own: one that was built for another numpy ends the process.
 """

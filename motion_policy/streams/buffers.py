@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The recent samples of one stream, and which of them stands at a time.
+"""Ring buffer of the recent samples of one stream, and lookup by time.
 
 Here it is decided what an unusable message is: it is counted with its reason and never taken.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What libjpeg prints on stderr about damaged bytes, heard instead of printed.
+"""Captures libjpeg warnings about corrupt data.
 
 It decodes them all the same, and nothing else tells. Only where C's `stderr` can be turned to
 another file, which glibc lets us; elsewhere nothing is heard.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Joints in messages: which of a topic's joints a message carries, and their numbers.
+"""Joint values from messages: which joints a message carries.
 
 A joint is matched by name; one that a message lacks is an error or left to other messages, never
 a zero.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The one place where messages become arrays.
+"""Conversion of ROS messages to arrays: the one place for it.
 
 Messages are read by their fields only, so those of rclpy and those of a bag give the same arrays.
 A joint that a message lacks is an error, never a zero.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What goes into a sampler, and what it counts."""
+"""Samples of streams and a sampler's counters."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Raw images as they lie in a serialised message: their pixels are looked at where they are.
+"""Raw images inside serialised messages, viewed without a copy.
 
 Only plain CDR, in which every ROS 2 middleware sends them, is read here; the caller deserialises
 anything else.

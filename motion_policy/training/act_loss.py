@@ -1,6 +1,7 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The loss of ACT: the distance to the demonstrated chunk, and what the style costs.
+"""The loss of ACT: L1 distance to the demonstrated action chunk, and the KL divergence of the
+latent.
 
 Steps after the end of an episode count for nothing.
 """

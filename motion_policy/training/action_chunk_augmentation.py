@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Varies single moments in training, each in its own way, all of a batch at once on its device.
+"""Augmentation of action-chunk batches on the device: colour, translation, noise.
 
 Light and colour are one 3x3 matrix and one offset per image, so they cost one small product.
 """

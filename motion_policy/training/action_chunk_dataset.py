@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Single moments of demonstrations with the actions that followed, as ACT learns from them.
+"""Dataset and sampler of single rows with the action chunks that follow, for ACT.
 
 Every row of every episode is drawn once before any is drawn again; which ones a step shows depends
 on the seed and the step's number only.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a chunking policy would do from a few moments of an episode, over what was demonstrated."""
+"""Plot of predicted action chunks over demonstrated actions."""
 
 from __future__ import annotations
 

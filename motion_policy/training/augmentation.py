@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Varies what a model sees in training: light and colour per episode, noise per step.
+"""Augmentation of sequences: colour per episode, noise per step.
 
 All values come from the generator that is given, so an epoch can be repeated exactly.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The loss of an autoencoder: a clean frame, drawn from one in other light and with noise."""
+"""The loss of a denoising autoencoder: the clean frame from an augmented one."""
 
 from __future__ import annotations
 

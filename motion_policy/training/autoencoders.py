@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The trained autoencoders with which a run begins: their weights go into the model.
+"""Pre-trained autoencoders with which a run begins.
 
 The checkpoint that the run writes does not need them any more; it tells which they were.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The weights with which ACT begins to see: those of ImageNet, of a file, or none.
+"""Initial weights of the ACT backbone: ImageNet, a file, or random.
 
 What is asked for and cannot be had ends the run in one line; nothing begins at random instead.
 """

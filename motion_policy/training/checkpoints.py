@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a run leaves after every round: `last/`, `best/` and the state to resume from.
+"""Checkpoint callback: `last/`, `best/` and the state to resume from.
 
 A round is an epoch, or `validate_every` steps. Each is complete whenever it is there, so a kill at
 any moment costs at most one round.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Clips of so many rows of demonstrations, as a frame predictor learns from them.
+"""Dataset of clips of consecutive rows, for frame predictors.
 
 A clip may begin at every row from which it fits into its episode.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a training run is: one YAML file and `key=value` overrides, checked before any work.
+"""Training configuration: one YAML file and `key=value` overrides, validated before any work.
 
 Every mistake is one line that names the file (or the command line) and the key.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Looks once at all frames with eyes that are not trained, so that epochs need no image.
+"""Precomputed features of a frozen encoder, so that epochs need no images.
 
 The range of the features comes from the training episodes alone.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Single frames of demonstrations, as an autoencoder learns from them.
+"""Dataset and sampler of single frames, for autoencoders.
 
 Which frames an epoch shows depends on the seed and the epoch's number only.
 """

@@ -1,7 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The loss of a frame predictor: the error of the frames that it draws, and what its latents tell
-that the prior did not.
+"""The loss of a frame predictor: reconstruction error and KL divergence to the prior.
 
 It is judged as it will be used: after the frames of the past it sees its own, its latents come
 from the prior.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How networks see thousands of frames: a few at a time, so that what they compute stays small.
+"""Gradient accumulation over minibatches of frames, so that activations stay small.
 
 On a CPU a chunk's activations stay in the cache. A term of the loss that judges each frame by
 itself goes further: its gradient is found chunk by chunk too, and no activation is kept at all.

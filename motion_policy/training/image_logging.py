@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Puts an image of what the model makes of one and the same episode on TensorBoard."""
+"""TensorBoard callback: images of one fixed episode."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a model makes of an episode, as one image: a storyboard or reconstructions.
+"""Storyboards and reconstructions as images for TensorBoard.
 
 Two rows per camera. Above: its images, with the attention points of a policy that has them (blue)
 and those predicted for the next step (red); below: what the model drew.

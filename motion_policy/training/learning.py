@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The ways in which a model learns: from sequences, fixed features, frames, chunks, or clips.
+"""Training tasks: from sequences, fixed features, frames, action chunks, or clips.
 
 The trainer asks these for data, terms of the loss and images, and knows no kind of model.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The policy as Lightning trains it: terms of the loss, their weights, the optimiser.
+"""The Lightning module: loss terms, their weights, the optimiser.
 
 Whatever changes over time is a function of the epoch or of the step, so a resumed run needs no
 counters of ours.

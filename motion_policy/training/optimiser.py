@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Adam as the recurrent policies and autoencoders are trained with it, all weights in one call.
+"""Adam for recurrent policies and autoencoders, all weights in one fused call.
 
 PyTorch's fused kernel walks through memory and asks no tensor for its strides, so what it keeps
 of a weight must lie in memory as the weight does, also after a run was resumed.

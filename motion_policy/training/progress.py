@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""One progress bar for a whole run: epochs or steps done, time left, and the losses."""
+"""Progress bar of a training run: epochs or steps, time left, losses."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Weights and rates that change while a policy is trained, as pure functions of epoch or step.
+"""Schedules of learning rate and loss weights as pure functions of epoch or step.
 
 Having no counter, they cannot run ahead in validation and need not be saved for a resume.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Sequences at the policy's rate, drawn and batched so that an epoch depends on its number only.
+"""Dataset and sampler of sequences; an epoch depends on its number only.
 
 That is what makes a resumed run equal to one that was never stopped.
 """

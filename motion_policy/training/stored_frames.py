@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where the images lie while a policy learns: in memory when they fit, else in the files.
+"""Storage of training images: in memory when they fit, else read from the files.
 
 Images that stay in the files are read and resized when they are asked for, in any process.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""One training run from configuration to checkpoint folder; called again, it goes on.
+"""One training run from configuration to checkpoint; called again, it resumes.
 
 The run lives in `output`: best/ and last/ (policies), tensorboard/, config.yaml, resume.ckpt.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What every export begins and ends with: episodes of one kind, and a folder that is new.
+"""Shared by exporters: a set of episodes of one kind, and a new output folder.
 
 Other formats describe a whole set once, so episodes that differ are refused before anything is
 written; the folder has its name only once it is complete.

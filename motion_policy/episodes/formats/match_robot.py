@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Hold data that another tool recorded against the robot whose it shall be.
+"""Checks imported data against a robot spec: joint names, units, limits, image sizes.
 
 Joints go by their order, cameras by their names; what does not fit is refused by file and name.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Write episodes from data that has no stamps: rows follow each other from a fixed start.
+"""Writes episodes from data without time stamps: rows at a fixed rate from a fixed start.
 
 After an error none of the episodes of one import is left behind.
 """

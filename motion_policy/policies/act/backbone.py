@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""From a camera image to a feature map, for ACT: a ResNet, or one of two small networks for CPUs.
+"""Image backbones of ACT: ResNets with frozen batch norm, and two small networks for CPUs.
 
 Batch statistics of a ResNet are frozen: batches of robot images are too small and too alike.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The transformer of ACT: layers that normalise after each part, and positions told in each layer.
+"""The transformer of ACT: post-norm layers, positional embeddings added in each layer.
 
 Tensors are (batch, tokens, width). Positions are added to queries and keys, never to values
 (Carion et al., "End-to-End Object Detection with Transformers", arXiv:2005.12872).

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""ACT's step in PyTorch alone, for one observation at a time on a CPU, with what is fixed folded.
+"""ACT inference for one observation on a CPU in PyTorch, with constants folded.
 
 Frozen batch norm, the scale of the images, and everything that follows from weights and positions
 alone are worked out once; layers do not move their weights again at every step.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What was built from a policy for this machine, kept from start to start, never in a checkpoint.
+"""Cache of compiled back ends per machine, outside the checkpoint.
 
 An entry is data, not code; one that is damaged, or was left half written, is built anew.
 """

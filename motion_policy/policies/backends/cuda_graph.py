@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A policy's step on tensors that stay where they are, so that a GPU can replay it as one graph.
+"""CUDA graph of a policy's step: static tensors, one replay per step.
 
 At one observation at a time a GPU waits for Python to launch kernel after kernel; a replay is one
 launch. It must be made in the thread in which it will run.

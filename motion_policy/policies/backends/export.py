@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A policy's step as a file for programs that know nothing of this package.
+"""Export of a policy's step to ONNX, OpenVINO, TorchScript or AOTInductor.
 
 What is written is read back and run before anybody is told that it is there.
 """

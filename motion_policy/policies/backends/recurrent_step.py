@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The step of a policy with an LSTM in PyTorch alone, for one observation at a time on a CPU.
+"""Inference of an LSTM policy for one observation on a CPU in PyTorch.
 
 What follows the images is so little arithmetic that calling it costs more than computing it: both
 products of the LSTM are one here, and reading out is one with returning to robot units.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX Runtime and OpenVINO executing the graph of a policy's step; neither is needed elsewhere.
+"""ONNX Runtime and OpenVINO as run times of a policy's exported graph.
 
 Both get the number of threads that torch has when they are made, and never wait by spinning.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Who computes a policy's steps: PyTorch, ONNX Runtime or OpenVINO, chosen when it is loaded.
+"""Selection of the back end of a policy: PyTorch, ONNX Runtime or OpenVINO.
 
 None takes a step before its numbers were held against those of the policy itself on this machine.
 """

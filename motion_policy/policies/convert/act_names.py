@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the weights of ACT are called in three projects: here, in tonyzhaozh/act, and in LeRobot.
+"""Names of ACT weights here, in tonyzhaozh/act and in LeRobot.
 
 A name is told by its beginning; every table can be read in both directions.
 """

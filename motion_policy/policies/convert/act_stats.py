@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Read `dataset_stats.pkl`, in which ACT keeps the means and deviations of its training data.
+"""Reader of `dataset_stats.pkl`: means and standard deviations of ACT training data.
 
 It is a pickle, which could call anything: here it may make NumPy arrays of numbers and nothing
 else, and a file that asks for more is refused before any of it is done.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What conversions from other projects share: the result, and what it is held against.
+"""Shared by converters: the result, and its check against the source.
 
 A weight goes in whole and under its own name or not at all; what does not fit is named as the
 source calls it.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a pickle would cost to read, from its opcodes alone: nothing of it is made.
+"""Bounds on a pickle from its opcodes, before anything is unpickled.
 
 A tuple that holds one tuple twice, which does so in turn, is small in a file; but as a key of a
 dictionary it is hashed whole, which takes for ever at forty levels and ends the process at many.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps the C allocator from handing activation memory back after every step.
+"""glibc malloc thresholds that keep freed activation memory in the process.
 
 glibc would return it to the kernel and fetch it again page by page, which can cost as much as the
 network itself. Call it once, before the first tensor; memory is then not given back.

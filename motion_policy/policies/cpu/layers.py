@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""PyTorch's own layers in the forms that a CPU computes fastest: same weights, same numbers.
+"""CPU-optimised forms of PyTorch layers (tanh, layer norm, convolution): same weights.
 
 Elsewhere, and wherever a form is missing, the plain layers run.
 """

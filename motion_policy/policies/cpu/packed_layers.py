@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Convolutions and linear layers with fixed weights, in the order that oneDNN computes with.
+"""Inference layers with weights prepacked for oneDNN.
 
 They run without gradient, and do the addition and the activation behind them in the same pass.
 Where oneDNN is missing they are PyTorch's plain functions.

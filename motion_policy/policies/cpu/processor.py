@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the processor computes with instructions of its own; asked and told here and only here."""
+"""Capabilities of the processor: bf16, TF32."""
 
 from __future__ import annotations
 

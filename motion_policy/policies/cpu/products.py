@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Linear layers while they learn, on a CPU: the three products of each by oneDNN.
+"""Training of large linear layers on a CPU: forward and gradients by oneDNN.
 
 PyTorch leaves them to the BLAS that it was built with, which not on every CPU takes the widest
 instructions. Same weights, same numbers but for the order of sums; elsewhere PyTorch's own run.

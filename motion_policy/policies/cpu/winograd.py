@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""3x3 convolutions with fewer products, as products of matrices: Winograd's F(2x2, 3x3).
+"""Winograd's F(2x2, 3x3) for 3x3 convolutions, with gradients.
 
 Every 2x2 of the result comes from 16 products per pair of channels in place of 36, from 9 where
 each value of the maps stands for 2x2 equal ones. Sums come in another order, no more: float32

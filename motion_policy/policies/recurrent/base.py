@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What all policies of deep predictive learning share: see now, predict the next step.
+"""Base of recurrent policies (deep predictive learning): predict the next images and joints.
 
 Only `step` is sequential. Everything else works on any number of frames at once, so training
 can batch it, and a robot that nobody watches never draws an image.

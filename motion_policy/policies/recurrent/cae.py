@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Convolutional autoencoders: an image becomes a short feature, and the feature an image again.
+"""Convolutional autoencoders: image to feature, feature to image.
 
 They learn from single frames and move no robot; CAE-RNN sees through their encoders, and CNNRNN
 may begin with their weights. One autoencoder per camera, each with weights of its own.

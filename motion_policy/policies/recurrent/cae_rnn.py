@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""CAE-RNN: a sequence model on the features of autoencoders that were trained before and stay.
+"""CAE-RNN: an LSTM or MTRNN on features of frozen, pre-trained autoencoders.
 
 The autoencoders are part of the policy and of its checkpoint, but nothing here trains them: they
 get no gradient and always run as in evaluation.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The convolutions that the small autoencoder and CNNRNN share: five halvings, five doublings.
+"""Convolutional encoder and decoder shared by the basic autoencoder and CNNRNN.
 
 Built as `Sequential`s of convolution, normalisation, activation, in that order. Without a
 normalisation the activation is Tanh, with one ReLU, as in the published models.

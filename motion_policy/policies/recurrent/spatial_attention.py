@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Layers that turn feature maps into attention points and back.
+"""Spatial softmax: feature maps to attention points, and its inverse (heat maps).
 
 A point is always (x, y), each in [0, 1]: x runs along the columns, y along the rows. Sizes are
 always named height before width.

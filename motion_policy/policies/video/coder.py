@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What turns a frame into a short code and a code into a frame: VGG and DCGAN, with skips.
+"""Frame encoders and decoders (VGG, DCGAN) with skip connections.
 
 A decoder reads its feature maps beside those of an encoder (the skips). The convolution of both,
 W [x; skip], is computed as Wx x + Ws skip, so that the half of a skip that stays is computed once.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The recurrent parts of a frame predictor: codes in, codes or a Gaussian out, time first.
+"""LSTMs of the frame predictor: deterministic and Gaussian, time first.
 
 Each is a function of its inputs and the state before them, over any number of steps at once.
 """

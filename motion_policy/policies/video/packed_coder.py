@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Coders of a frame predictor whose weights are fixed: the same numbers up to rounding, sooner.
+"""Inference forms of frame encoders and decoders: norms folded, weights prepacked.
 
 Normalisations are folded in, weights lie in the order that oneDNN computes with, activations are
 part of their convolutions, and doubling a map is part of the convolution behind it. Where oneDNN

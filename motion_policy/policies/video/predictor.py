@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The frames that will come, from the last ones seen and the actions that are planned.
+"""Stochastic action-conditioned frame predictor (SVG with a learned or fixed prior).
 
 A latent variable per step stands for what neither tells; what is predicted never comes from
 frames of the future. SVG (Denton and Fergus, arXiv:1802.07687), conditioned on actions and joints.
