@@ -361,10 +361,13 @@ def on_one_rig(names: list[str]) -> list[Fault]:
 
 
 def test_real_faults_of_a_real_node_are_held_named_and_recovered_from() -> None:
-    names = ['policy: NaN', 'policy: huge steps', 'camera: dies', 'joint state: stalls']
+    names = [
+        'policy: NaN', 'policy: huge steps', 'camera: dies', 'joint state: stalls',
+        'node: a tick hangs',
+    ]  # fmt: skip
     lines = measurements([run_section('policy', on_one_rig(names), rounds=1, seconds=0.0)])
-    assert [line.what for line in lines[:4]] == names
-    for line in lines[:4]:
+    assert [line.what for line in lines[: len(names)]] == names
+    for line in lines[: len(names)]:
         told = line.details
         assert (told['injected'], told['broken_promises']) == (1, {}), told['examples']
         assert told['named'] == '1/1'

@@ -23,7 +23,7 @@ from std_msgs.msg import Float64
 from fault_campaign.bystanders import LISTEN, VIEW, Bystander
 from fault_campaign.camera_faults import STALE_TOP, camera
 from fault_campaign.fault import HOLDS_S, Evidence, Fault, Inject, disables
-from fault_campaign.policy_with_faults import TICK_ENDS, TICK_RAISES
+from fault_campaign.policy_with_faults import TICK_ENDS, TICK_HANGS, TICK_RAISES
 from fault_campaign.rig import Rig
 from fault_campaign.spoilt import silent
 
@@ -279,6 +279,20 @@ def _tick(kind: str, after_ns: int, end: Callable[[Rig], None] = lambda rig: Non
     return inject
 
 
+def _tick_hangs(rig: Rig, _rng: np.random.Generator) -> Evidence:
+    """A tick that takes long, and the node's lock with it; nothing can brake before it is over."""
+    begin_ns, first = time.time_ns(), len(rig.steps)
+
+    def over() -> list[int]:
+        return [step.end_ns for step in rig.steps[first:] if step.kind == TICK_HANGS]
+
+    rig.ask_policy(TICK_HANGS, 1)
+    went_on = rig.spin_until(over, ENDS_S)
+    known_ns = over()[0] if went_on else None
+    rig.spin(0.5)
+    return Evidence(begin_ns, known_ns, time.time_ns(), '' if went_on else 'no tick hung')
+
+
 def _start_anew(rig: Rig) -> None:
     rig.spin(1.0)
     rig.kill_node()
@@ -311,6 +325,10 @@ NODE_FAULTS = (
     disables(
         'node: the tick thread ends', 'node', r'the thread of the control tick ended',
         _tick(TICK_ENDS, LOOK_NS, _start_anew), every=5,
+    ),
+    disables(
+        'node: a tick hangs', 'node', r'(brake|disabled): defect: the control tick hung',
+        _tick_hangs, every=2,
     ),
     Fault('node: deactivated', 'node', 'hold', '', _deactivate, 'operator', every=2),
     Fault('enable: toggled fast', 'node', 'hold', STATED, toggled, 'operator'),

@@ -45,7 +45,8 @@ FAULT_FILE = 'MOTION_POLICY_BENCH_FAULT'  # the variable that names it
 WORKER = 'fault_campaign.worker_with_faults'
 WAVES_HZ, WAVES_SHARE = 0.4, 0.05  # of a joint's range
 
-TICK_FAULTS = TICK_RAISES, TICK_ENDS = 'tick raises', 'tick ends'
+TICK_FAULTS = TICK_RAISES, TICK_ENDS, TICK_HANGS = 'tick raises', 'tick ends', 'tick hangs'
+TICK_HANGS_S = 3.0  # it is to be noticed after 0.5 s
 
 Chunk = Any
 
@@ -56,7 +57,7 @@ class FaultyPolicyNode(PolicyNode):
     def __init__(self, **options: Any) -> None:
         wrap_runner(self.next_fault, self.tell)
         _wrap_process(self)
-        self._tick_faults = wrap_tick()
+        self._tick_faults = wrap_tick(self.tell)
         self._faults: list[str] = []
         self._faults_lock = threading.Lock()
         self._steps_told: Any = None
@@ -172,16 +173,24 @@ def wrap_runner(next_fault: Callable[[], str], tell: Callable[..., None]) -> Non
     PolicyRunner.infer = infer  # type: ignore[method-assign]
 
 
-def wrap_tick() -> list[str]:
-    """Let the next tick of a controller fail as it is told to; return where to tell it."""
+def wrap_tick(tell: Callable[..., None]) -> list[str]:
+    """Let the next tick of a controller fail as it is told to; return where to tell it.
+
+    One that hangs has the node's lock meanwhile, and tells when it goes on.
+    """
     asked: list[str] = []
     real = Controller.look
 
     def look(controller: Controller, *args: Any, **named: Any) -> None:
-        if asked:
-            if asked.pop() == TICK_RAISES:
-                raise RuntimeError('fault of the bench in a tick')
+        kind = asked.pop() if asked else ''
+        if kind == TICK_RAISES:
+            raise RuntimeError('fault of the bench in a tick')
+        if kind == TICK_ENDS:
             raise SystemExit  # ends a thread without a word
+        if kind == TICK_HANGS:
+            begin_ns = time.time_ns()
+            time.sleep(TICK_HANGS_S)
+            tell(kind, 0, begin_ns)
         real(controller, *args, **named)
 
     Controller.look = look  # type: ignore[method-assign]

@@ -61,6 +61,7 @@ SILENCE_S = 3.0  # after which a stream that never spoke is named
 SETTLE_MARGIN_S = 1.0
 HANGS_LOOKS = 5  # of TELL_PERIOD_S, in which the tick thread did nothing
 LOCK_TIMEOUT_S = 1.0  # a tick holds the lock for less than a period
+GLANCE_S = 0.05  # what comes again by itself waits no longer, or a hanging tick is noticed late
 HANGS = 'the control tick hangs'
 NANOSECONDS_PER_S = 1_000_000_000
 MAX_AUTO_RESUME_S = 60.0
@@ -321,9 +322,9 @@ class ArmDriver:
         return now_ns, row, measured
 
     @contextmanager
-    def lock_in_time(self) -> Iterator[None]:
+    def lock_in_time(self, patience_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
         """Hold the lock, in a thread that must not hang with a tick: then UserError."""
-        if not self.lock.acquire(timeout=0 if self._hangs else LOCK_TIMEOUT_S):
+        if not self.lock.acquire(timeout=0 if self._hangs else patience_s):
             raise UserError(HANGS)
         try:
             yield
@@ -407,18 +408,19 @@ class ArmDriver:
         results = self.node.set_parameters([Parameter('speed', value=float(message.data))])
         if not results[0].successful:
             self.node.get_logger().error(f'~/speed: {results[0].reason}')
-        self._set_speed()
+        with suppress(UserError):  # then when events are told
+            self._set_speed()
 
     def _set_speed(self) -> None:
         speed: float = parameter(self.node, 'speed')
         if speed != self.controller.speed:
-            with self.lock_in_time():
+            with self.lock_in_time(GLANCE_S):
                 self.controller.speed = speed
             self.node.get_logger().info(f'speed override: {speed:g}')
 
     def _set_tool_speed(self) -> None:
         limit: float = parameter(self.node, 'tool_speed_limit')
-        with self.lock_in_time():
+        with self.lock_in_time(GLANCE_S):
             changed = [guard.limit_tool_speed(limit) for guard in self._guards]
             self.controller.plan_number += any(changed)  # what was sent ahead is sent anew
         if any(changed):
@@ -629,7 +631,7 @@ class ArmDriver:
         now = self.node.get_clock().now()
         name, controller = self.node.get_fully_qualified_name(), self.controller
         values: diagnostics.Values = {}
-        with suppress(UserError), self.lock_in_time():
+        with suppress(UserError), self.lock_in_time(GLANCE_S):
             values = diagnostics.controller_values(controller, now.nanoseconds)
         if self._loop is not None:
             values.update(self._loop_values(self._loop))
