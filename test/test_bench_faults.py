@@ -363,7 +363,7 @@ def on_one_rig(names: list[str]) -> list[Fault]:
 def test_real_faults_of_a_real_node_are_held_named_and_recovered_from() -> None:
     names = [
         'policy: NaN', 'policy: huge steps', 'camera: dies', 'joint state: stalls',
-        'node: a tick hangs',
+        'node: a tick hangs', 'node: its log drain is stopped',
     ]  # fmt: skip
     lines = measurements([run_section('policy', on_one_rig(names), rounds=1, seconds=0.0)])
     assert [line.what for line in lines[: len(names)]] == names

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import termios
@@ -43,6 +44,18 @@ with patient_output():
     sys.stdin.readline()
     with open(sys.argv[1], 'w') as file:
         file.write(str(dropped_log_lines()))
+"""
+WITHOUT_DRAIN = """
+with patient_output():
+    os.write(2, b'ready\\n')
+    sys.stdin.readline()
+    for index in range(30_000):
+        os.write(2, b'%07d %s\\n' % (index, b'x' * 92))
+    os.write(2, b'the last line\\n')
+    with open(sys.argv[1] + '.new', 'w') as file:
+        file.write(str(dropped_log_lines()))
+    os.rename(sys.argv[1] + '.new', sys.argv[1])
+    sys.stdin.readline()
 """
 MANY_THREADS = """
 def work(number):
@@ -119,6 +132,51 @@ def test_lines_that_nobody_took_are_dropped_counted_and_told(tmp_path: Path) -> 
     assert len(lines) - 1 - len(whole) <= 1
     assert 200_000 - 1 <= len(whole) + dropped <= 200_000
     assert whole == sorted(whole)
+
+
+def drain_of(process: subprocess.Popen[bytes]) -> int:
+    """The process that takes what this one says."""
+    files = Path(f'/proc/{process.pid}/task').glob('*/children')
+    (pid,) = [int(word) for file in files for word in file.read_text().split()]
+    return pid
+
+
+@pytest.mark.parametrize('number', [signal.SIGSTOP, signal.SIGKILL])
+def test_a_drain_that_is_stopped_or_killed_costs_lines_only_and_they_are_counted(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    count = tmp_path / 'count'
+    process = start(WITHOUT_DRAIN, count, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    with process:
+        assert process.stdin is not None and process.stderr is not None
+        assert process.stderr.readline() == b'ready\n'
+        drain = drain_of(process)
+        os.kill(drain, number)
+        process.stdin.write(b'\n')
+        process.stdin.flush()
+        end = time.monotonic() + PATIENCE_S
+        while not count.exists():  # 3 MB were written, into a pipe of 1 MB at most
+            assert time.monotonic() < end and process.poll() is None
+            time.sleep(0.01)
+        if number == signal.SIGSTOP:
+            os.kill(drain, signal.SIGCONT)
+        process.stdin.write(b'\n')
+        process.stdin.flush()
+        heard = process.stderr.read().splitlines(keepends=True)
+    assert process.returncode == 0
+    dropped = int(count.read_text())
+    if number == signal.SIGKILL:
+        assert heard == [] and dropped > 10_000
+        return
+    note, *whole = heard
+    told = re.fullmatch(rb'\[(\d+) line\(s\) of the log were dropped.*\]\n', note)
+    assert told and int(told[1]) == dropped > 0
+    assert whole[-1] == b'the last line\n'
+    # Lines may be torn where the second process took over, and where it ended.
+    torn = [line for line in whole[:-1] if len(line) != 101]
+    assert len(torn) <= 2 and 30_000 <= len(whole) - 1 + dropped <= 30_000 + len(torn)
+    kept = [line for line in whole[:-1] if len(line) == 101]
+    assert kept == sorted(kept)
 
 
 def test_lines_of_many_threads_and_a_huge_one_stay_whole(tmp_path: Path) -> None:

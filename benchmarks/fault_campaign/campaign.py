@@ -23,6 +23,7 @@ from motion_policy.cli.processes import NodeProcesses
 
 GOES_ON_S = 20.0  # of a busy machine
 SETTLES_S = 1.0  # an arm that is still on its way is not enabled
+STOOD_NS = 100_000_000
 WATCHED_S = 0.4  # without a command, before the operator enables the arm
 AFTERWARDS_S = 1.2  # until diagnostics, which come once a second, have told of it
 
@@ -75,6 +76,7 @@ class _Section:
         self._injections: list[Injection] = []
         self._loads = [os.getloadavg()[0]]
         self._interventions = 0
+        self._lost_ns = 0  # by the simulated arm, before this fault
         self._begun = time.monotonic()
         self.interrupted: BaseException | None = None
 
@@ -86,6 +88,7 @@ class _Section:
         """Inject one fault into a moving arm, and see whether the arm goes on afterwards."""
         rig = self._rig
         moving = self._prepare()
+        self._lost_ns = rig.scene.lost_ns
         rig.spin(float(self._rng.uniform(0.0, 0.05)))
         evidence = fault.inject(rig, self._rng)
         recovered, leave_ns = self._recover(fault, evidence)
@@ -147,7 +150,7 @@ class _Section:
         rig = self._rig
         if fault.recovery != 'operator' and self._goes_on(fault, evidence):
             return True, None
-        if fault.recovery == 'itself' and not rig.journal.disabled_by_machine(HOLDS_S):
+        if fault.recovery == 'itself' and not self._disabled_by_machine():
             return False, None
         if rig.journal.state == 'disabled' and fault.must != 'disable':
             rig.spin(SETTLES_S)
@@ -157,6 +160,12 @@ class _Section:
             rig.spin_to(max(known_ns + wait_ns, evidence.over_ns + round(WATCHED_S * 1e9)))
         leave_ns = time.time_ns()
         return rig.enable(), leave_ns
+
+    def _disabled_by_machine(self) -> bool:
+        """Also by an arm that stood still, for nobody computed it."""
+        journal, lost_ns = self._rig.journal, self._rig.scene.lost_ns - self._lost_ns
+        stood = lost_ns > STOOD_NS and journal.disabled_by('disabled: tracking error')
+        return stood or journal.disabled_by_machine(HOLDS_S)
 
     def _goes_on(self, fault: Fault, evidence: Evidence) -> bool:
         rig, journal, begin_ns = self._rig, self._rig.journal, time.time_ns()

@@ -23,7 +23,7 @@ from std_msgs.msg import Float64
 from fault_campaign.bystanders import LISTEN, VIEW, Bystander
 from fault_campaign.camera_faults import STALE_TOP, camera
 from fault_campaign.fault import HOLDS_S, Evidence, Fault, Inject, disables
-from fault_campaign.policy_with_faults import TICK_ENDS, TICK_HANGS, TICK_RAISES
+from fault_campaign.policy_with_faults import TALKS, TICK_ENDS, TICK_HANGS, TICK_RAISES
 from fault_campaign.rig import Rig
 from fault_campaign.spoilt import silent
 
@@ -46,6 +46,7 @@ NONSENSE: tuple[tuple[str, object], ...] = (
     ('dead_man_button', -3), ('speed', 'fast'), ('effort_limit', -1.0),
 )  # fmt: skip
 STATED = r'disabled: the arm brakes'
+DROPPED = r'dropped log lines=[1-9]'
 
 
 def killed(rig: Rig, _rng: np.random.Generator) -> Evidence:
@@ -174,6 +175,22 @@ def _full_pipe(rig: Rig, rng: np.random.Generator) -> Evidence:
     rig.kill_node()
     rig.start_node()
     return Evidence(begin_ns, evidence.known_ns, evidence.over_ns, problem)
+
+
+def _drain_stopped(rig: Rig, _rng: np.random.Generator) -> Evidence:
+    """The process that takes what the node says is stopped, and the node says 2.5 MB."""
+    begin_ns, first = time.time_ns(), len(rig.steps)
+    drain = rig.log_drain()
+    os.kill(drain, signal.SIGSTOP)
+    rig.ask_policy(TALKS, 1)
+
+    def said() -> bool:
+        return any(step.kind == TALKS for step in rig.steps[first:])
+
+    problem = '' if rig.spin_until(said, ENDS_S) else 'the node was held up'
+    os.kill(drain, signal.SIGCONT)
+    over_ns = time.time_ns()
+    return Evidence(begin_ns, over_ns, over_ns, problem)
 
 
 def toggled(rig: Rig, rng: np.random.Generator) -> Evidence:
@@ -313,6 +330,10 @@ NODE_FAULTS = (
     Fault('node: the machine is busy for 1 s', 'node', 'limits', '', _busy, 'either', every=2),
     Fault(
         'node: stdout is a full pipe', 'node', 'hold', STALE_TOP, _full_pipe, 'operator', every=5,
+    ),
+    Fault(
+        'node: its log drain is stopped', 'node', 'go on', DROPPED, _drain_stopped, 'either',
+        every=2,
     ),
     Fault(
         'viewers: stopped', 'node', 'go on', '', _viewers(lambda viewer: None), 'either', every=2,

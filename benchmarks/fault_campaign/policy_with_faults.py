@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rclpy.logging import get_logger
 from std_msgs.msg import String
 
 from motion_policy.control import Controller
@@ -47,6 +48,8 @@ WAVES_HZ, WAVES_SHARE = 0.4, 0.05  # of a joint's range
 
 TICK_FAULTS = TICK_RAISES, TICK_ENDS, TICK_HANGS = 'tick raises', 'tick ends', 'tick hangs'
 TICK_HANGS_S = 3.0  # it is to be noticed after 0.5 s
+TALKS = 'talks'
+TALK_LINES, TALK_CHARACTERS, TALK_PAUSE_S = 2500, 1000, 0.001  # more than a pipe holds
 
 Chunk = Any
 
@@ -93,10 +96,22 @@ class FaultyPolicyNode(PolicyNode):
         if wanted['kind'] in TICK_FAULTS:
             self._tick_faults.append(wanted['kind'])
             return
+        if wanted['kind'] == TALKS:
+            threading.Thread(target=self._talk, daemon=True).start()
+            return
         with self._faults_lock:
             if not wanted['count']:
                 self._faults.clear()
             self._faults += [wanted['kind']] * wanted['count']
+
+
+    def _talk(self) -> None:
+        """Say much, as the node says anything, and tell when all of it was said."""
+        begin_ns, log = time.time_ns(), get_logger('bench')
+        for number in range(TALK_LINES):
+            log.info(f'{number} '.ljust(TALK_CHARACTERS, '.'))
+            time.sleep(TALK_PAUSE_S)
+        self.tell(TALKS, 0, begin_ns)
 
 
 def spoil(kind: str, chunk: Chunk, number: int) -> Chunk:

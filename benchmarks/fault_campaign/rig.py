@@ -51,7 +51,7 @@ SPINS_OF_SILENCE = 50  # each takes one message in
 LOG_DEPTH = 1000
 TOLD_LATE_S = 0.2  # the log tells of a state so late
 LAST_LINES = 20
-LATE = re.compile(r'disabled: (state: .*stale|control tick: |policy: no )')
+LATE = r'disabled: (state: .*stale|control tick: |policy: no )'
 SERVICES: dict[str, Any] = {
     'reset': Trigger, 'home': Trigger, 'set_parameters': SetParameters,
     'change_state': ChangeState,
@@ -111,9 +111,13 @@ class Journal:
         if len(told) < 2 or told[-1][1] != 'disabled':
             return False
         held_ns = told[-1][0] - told[-2][0] if told[-2][1] == 'hold' else 0
+        return self.disabled_by(LATE) or held_ns >= (held_s - TOLD_LATE_S) * 1e9
+
+    def disabled_by(self, pattern: str) -> bool:
+        """Whether the arm is disabled, and this is why."""
         reasons = [text for _, text in self._lines[-LAST_LINES:] if text.startswith('disabled: ')]
-        late = bool(reasons) and LATE.search(reasons[-1]) is not None
-        return late or held_ns >= (held_s - TOLD_LATE_S) * 1e9
+        disabled = self.state == 'disabled' and bool(reasons)
+        return disabled and re.search(pattern, reasons[-1]) is not None
 
     def forget_state(self) -> None:
         """The node was ended from outside."""
@@ -238,6 +242,14 @@ class Rig:
             words = Path(f'/proc/{pid}/cmdline').read_bytes()
             if WORKER.encode() in words:
                 os.kill(pid, number)
+
+    def log_drain(self) -> int:
+        """The process that takes what the node says."""
+        assert self.process is not None
+        return next(
+            pid for pid in children(self.process.pid)
+            if b'log_drain' in Path(f'/proc/{pid}/cmdline').read_bytes()
+        )  # fmt: skip
 
     def signal_node(self, number: signal.Signals) -> int:
         """Send a signal to the node itself; return when."""

@@ -64,6 +64,7 @@ class TabletopOnWire:
         self.sinks_by = np.zeros(len(robot.joints.names))  # from where the arm is commanded
         self.encoder: Float64Array | None = None  # what a broken one says
         self.more_effort = 0.0  # of joint 2
+        self.object_m: float | None = None  # the gripper, the last joint, closes no further
         self.foreign: set[bytes] = set()  # commands that are not the node's
         self.each_step: Callable[[], None] = lambda: None
         self.clock_ns = FIRST_CLOCK_NS if clock else 0
@@ -127,6 +128,14 @@ class TabletopOnWire:
         return self.clock_ns or time.time_ns()
 
     @property
+    def measured(self) -> Float64Array:
+        """Where the joints really stand, (J,)."""
+        position: Float64Array = self.sim.qpos
+        if self.object_m is not None:
+            position[-1] = max(position[-1], self.object_m)
+        return position
+
+    @property
     def lost_ns(self) -> int:
         """How far the simulation fell behind, because the machine was busy."""
         return self._pacer.lost_ns
@@ -182,7 +191,7 @@ class TabletopOnWire:
         if self._joints is None:
             return
         message = JointState(name=list(self.robot.joints.names[::-1]))
-        position = self.sim.qpos if self.encoder is None else self.encoder
+        position = self.measured if self.encoder is None else self.encoder
         message.position = position[::-1].tolist()
         message.velocity = self.sim.qvel[::-1].tolist()
         effort = self.sim.effort
@@ -215,14 +224,14 @@ class TabletopOnWire:
         if position.tobytes() in self.foreign:
             return
         sent_ns = int(info['source_timestamp'])
-        self.log.add(position, sent_ns, self.sim.qpos, self._simulated_at(sent_ns))  # type: ignore
+        self.log.add(position, sent_ns, self.measured, self._simulated_at(sent_ns))  # type: ignore
         if position.shape == (self.log.joints,) and np.isfinite(position).all() and self._arm:
             self._command = position
 
     def _play(self, message: JointTrajectory, info: Mapping[str, Any]) -> None:
         if message.points and np.array(message.points[0].positions).tobytes() in self.foreign:
             return
-        self.log.add(message, int(info['source_timestamp']), self.sim.qpos)  # type: ignore
+        self.log.add(message, int(info['source_timestamp']), self.measured)  # type: ignore
 
     def _simulated_at(self, sent_ns: int) -> int | None:
         """Simulated time at which a command was sent: ticks stand on multiples of the period."""

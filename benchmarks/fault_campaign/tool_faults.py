@@ -7,7 +7,6 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from sensor_msgs.msg import JointState
 
 from fault_campaign.camera_faults import STALE_TOP
 from fault_campaign.fault import Evidence, Fault, Inject, disables, lasting_ns
@@ -57,7 +56,7 @@ def _effort(rig: Rig, rng: np.random.Generator) -> Evidence:
 
 def _holds_an_object(rig: Rig, _rng: np.random.Generator) -> Evidence:
     """The arm is enabled while its gripper holds something, and its policy says neither."""
-    rig.scene.joint_fault = _held
+    rig.scene.object_m = HELD_AT
     rig.ask_policy('grip', 200)
     rig.spin(1.0)
     rig.disable()
@@ -72,14 +71,8 @@ def _holds_an_object(rig: Rig, _rng: np.random.Generator) -> Evidence:
     if opened > MOVED:
         problem = problem or f'the gripper was opened by {opened:.4f} m'
     rig.ask_policy('', 0)
-    rig.scene.joint_fault = None
+    rig.scene.object_m = None
     return Evidence(begin_ns, None, time.time_ns(), problem)
-
-
-def _held(message: JointState) -> list[JointState]:
-    place = message.name.index('gripper')
-    message.position[place] = max(message.position[place], HELD_AT)
-    return [message]
 
 
 assert GRIPPER.close_at < HELD_AT < GRIPPER.open_at

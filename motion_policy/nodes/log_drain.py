@@ -1,50 +1,75 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The process behind a node's stdout and stderr; started as a script by `log_output`.
+"""The processes behind a node's stdout and stderr; started as a script by `log_output`.
 
 What comes in is taken at once, whether or not it can be passed on: lines that find no room are
-dropped and counted. It ends when nobody writes any more. Nothing but the standard library.
+dropped and counted. A second process, forked from the first, takes what a first one that is
+stopped or gone lets lie. Both end when nobody writes any more. Nothing but the standard library.
 
-Arguments: a descriptor of shared memory for the count of dropped lines, then pairs of descriptors,
+Arguments: a descriptor of shared memory for the counts of each pair, then pairs of descriptors,
 one to read and the one to write what was read.
 """
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import select
 import struct
 import sys
+import termios
 import threading
+import time
 from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
 
 COUNT = struct.Struct('=Q')
+DROPPED, MISSED, CUT, READS = range(4)  # see `Counts`
+COUNTS_BYTES = 4 * COUNT.size  # of one pair
+LOOK_S = 0.05
+IDLE_LOOKS = 4  # in which a process that is only slow would have taken something
+PAGE_BYTES = 4096
 READ_BYTES = 1 << 16
 ROOM_BYTES = 4 << 20  # of what waits to be passed on, per output
 NEWLINE = b'\n'
 
 
-class DropCounter:
-    """Counts the lines that were dropped, in memory that the node reads."""
+class Counts:
+    """The numbers of one pair of descriptors, each with one writer, in memory that all share.
 
-    def __init__(self, fd: int) -> None:
-        self._memory = mmap.mmap(fd, COUNT.size)
-        self._lock = threading.Lock()
+    DROPPED: lines for which the drain had no room. MISSED: lines that the stand-in took, CUT: 1
+    when they end within a line. READS: how often the drain took something.
+    """
 
-    def add(self, lines: int) -> None:
-        """Count these too."""
-        with self._lock:
-            COUNT.pack_into(self._memory, 0, COUNT.unpack_from(self._memory)[0] + lines)
+    def __init__(self, memory: mmap.mmap, pair: int) -> None:
+        self._memory = memory
+        self._begin = pair * COUNTS_BYTES
+
+    def __getitem__(self, which: int) -> int:
+        place = self._begin + which * COUNT.size
+        return int(COUNT.unpack_from(self._memory, place)[0])
+
+    def __setitem__(self, which: int, value: int) -> None:
+        COUNT.pack_into(self._memory, self._begin + which * COUNT.size, value)
+
+
+def dropped_lines(memory: mmap.mmap) -> int:
+    """How many lines of all pairs were dropped, by whomever."""
+    pairs = [Counts(memory, pair) for pair in range(len(memory) // COUNTS_BYTES)]
+    return sum(counts[DROPPED] + counts[MISSED] for counts in pairs)
 
 
 class Drain:
     """Takes what comes from `source` and passes it on to `target`, each in a thread of its own."""
 
-    def __init__(self, source: int, target: int, count: DropCounter) -> None:
+    def __init__(self, source: int, target: int, counts: Counts) -> None:
         self._source = source
         self._target = target
-        self._count = count
+        self._counts = counts
+        self._counting = threading.Lock()
+        self._missed = 0  # of the lines that the stand-in took, those that were told
         self._changed = threading.Condition()
         self._waiting: deque[bytes] = deque()
         self._bytes = 0
@@ -67,15 +92,29 @@ class Drain:
 
     def _take(self) -> None:
         while data := os.read(self._source, READ_BYTES):
+            self._counts[READS] += 1
             with self._changed:
+                stood_in = self._heed_stand_in()
                 self._keep(data)
+                if stood_in and self._open:  # what was to follow may be what the other one took
+                    self._append(NEWLINE)
                 self._changed.notify()
         with self._changed:
+            self._heed_stand_in()
             if self._cut:
                 self._drop(NEWLINE)
             self._append(self._note())
             self._ended = True
             self._changed.notify()
+
+    def _heed_stand_in(self) -> bool:
+        missed = self._counts[MISSED]
+        if missed == self._missed:
+            return False
+        self._dropped += missed - self._missed
+        self._missed = missed
+        self._cut = bool(self._counts[CUT])
+        return True
 
     def _keep(self, data: bytes) -> None:
         # Once full, half of the room has to be free: a note after every line would say nothing.
@@ -92,7 +131,7 @@ class Drain:
     def _drop(self, data: bytes) -> None:
         lines = data.count(NEWLINE)
         self._dropped += lines
-        self._count.add(lines)
+        self._count(lines)
         self._cut = not data.endswith(NEWLINE)
 
     def _note(self) -> bytes:
@@ -131,14 +170,73 @@ class Drain:
                 poll.register(self._target, select.POLLOUT)
                 poll.poll()
             except OSError:  # closed, or a full disk
-                self._count.add(bytes(rest).count(NEWLINE))
+                self._count(bytes(rest).count(NEWLINE))
                 return
 
+    def _count(self, lines: int) -> None:
+        with self._counting:
+            self._counts[DROPPED] += lines
 
-def main(count_fd: int, *pairs: int) -> None:
+
+class StandIn:
+    """Takes from `source`, and drops, what its drain lets lie: whoever writes must not wait.
+
+    A line may be torn where it begins and where it ends.
+    """
+
+    def __init__(self, source: int, counts: Counts) -> None:
+        # Opened anew: only here a read of nothing must not wait.
+        self._source = os.open(f'/proc/self/fd/{source}', os.O_RDONLY | os.O_NONBLOCK)
+        self._counts = counts
+        self._reads = 0
+        self._idle_looks = 0
+        # A pipe is full once each of its pages has something: more than half of each two.
+        pages = fcntl.fcntl(self._source, fcntl.F_GETPIPE_SZ) // PAGE_BYTES
+        self._much = max(pages - 1, 0) * PAGE_BYTES // 2
+        self._poll = select.poll()
+        self._poll.register(self._source, select.POLLIN)
+
+    def look(self) -> bool:
+        """Take what has lain for too long; return whether anybody writes any more."""
+        reads, waiting = self._counts[READS], self._waiting()
+        if reads != self._reads:
+            self._reads, self._idle_looks = reads, 0
+        elif waiting:
+            self._idle_looks += 1
+        if self._idle_looks >= IDLE_LOOKS and waiting > self._much:
+            self._drop_all()
+        return not any(event & select.POLLHUP for _, event in self._poll.poll(0))
+
+    def _waiting(self) -> int:
+        room = struct.pack('=i', 0)
+        return int(struct.unpack('=i', fcntl.ioctl(self._source, termios.FIONREAD, room))[0])
+
+    def _drop_all(self) -> None:
+        with suppress(BlockingIOError):
+            while data := os.read(self._source, READ_BYTES):
+                self._counts[CUT] = not data.endswith(NEWLINE)
+                self._counts[MISSED] += data.count(NEWLINE)
+
+
+def stand_in(sources: Sequence[int], counts: Sequence[Counts]) -> None:
+    """Stand in for the drain, whatever becomes of it, until nobody writes any more."""
+    stand_ins = [StandIn(*pair) for pair in zip(sources, counts, strict=True)]
+    while any([one.look() for one in stand_ins]):
+        time.sleep(LOOK_S)
+
+
+def main(counts_fd: int, *pairs: int) -> None:
     """Drain each pair of descriptors until nobody writes any more."""
-    count = DropCounter(count_fd)
-    drains = [Drain(*pair, count) for pair in zip(pairs[::2], pairs[1::2], strict=True)]
+    sources, targets = pairs[::2], pairs[1::2]
+    memory = mmap.mmap(counts_fd, len(sources) * COUNTS_BYTES)
+    counts = [Counts(memory, pair) for pair in range(len(sources))]
+    if not os.fork():
+        os.setsid()  # what stops all of a session stops one of them only
+        for target in targets:
+            os.close(target)
+        stand_in(sources, counts)
+        os._exit(0)
+    drains = [Drain(*each) for each in zip(sources, targets, counts, strict=True)]
     for drain in drains:
         drain.start()
     for drain in drains:

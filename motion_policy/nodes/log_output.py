@@ -4,7 +4,8 @@
 
 rclpy writes each line from C while no other thread can run, so that one line that cannot be
 written would stop the control tick. Both outputs therefore lead to a process of their own
-(`log_drain`), which also delivers the last words of a node that crashed.
+(`log_drain`), which also delivers the last words of a node that crashed, and has a second one
+that takes over should it be stopped.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _counts: list[mmap.mmap] = []
 
 def dropped_log_lines() -> int:
     """How many lines of this process's output were dropped because nobody took them."""
-    return sum(int(log_drain.COUNT.unpack_from(count)[0]) for count in _counts)
+    return sum(log_drain.dropped_lines(memory) for memory in _counts)
 
 
 @contextmanager
@@ -68,9 +69,9 @@ def _keep_colours() -> None:
 
 
 def _redirect(originals: dict[int, int]) -> subprocess.Popen[bytes]:
-    memory = unnamed_memory()
-    os.ftruncate(memory, log_drain.COUNT.size)
-    _counts.append(mmap.mmap(memory, log_drain.COUNT.size))
+    memory, size = unnamed_memory(), len(originals) * log_drain.COUNTS_BYTES
+    os.ftruncate(memory, size)
+    _counts.append(mmap.mmap(memory, size))
     pipes: dict[object, tuple[int, int]] = {}
     words, passed = [str(memory)], [memory]
     for fd, original in originals.items():
