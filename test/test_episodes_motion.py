@@ -211,6 +211,46 @@ def test_a_joint_of_two_values_may_be_a_gripper(
         assert open_or_closed_joints(qpos, times_ns, robot) == []
 
 
+def stalls(rows: slice) -> np.ndarray:
+    """Rows (T, J) of joints that move with 2.5 of 3 rad/s, but for a gripper that stands.
+
+    In some of them the driver repeats what it read before.
+    """
+    qpos = qpos_with(4, [0.0] * 40) + 2.5 * 0.02 * np.arange(40)[:, None] * [1, 1, 1, 1, 0]
+    qpos[rows] = qpos[rows.start]
+    return np.asarray(qpos, np.float32)
+
+
+def jump_while_others_move(by: float) -> np.ndarray:
+    qpos = stalls(slice(0, 0))
+    qpos[:, 1] = np.where(np.arange(40) < 20, 0, by)
+    return qpos
+
+
+@pytest.mark.parametrize(
+    ('qpos', 'row', 'told'),
+    [
+        (stalls(slice(10, 15)), None, ''),  # 0.25 rad in a row, after 0.1 s
+        (stalls(slice(10, 18)), None, ''),
+        (stalls(slice(8, 39)), 39, 'moves by 1.55 in 0.170 s, 9.12 per second'),  # not so long
+        (jump_while_others_move(0.5), 20, 'moves by 0.5 in 0.020 s, 25 per second'),  # no stall
+        (qpos_with(1, [0] * 20 + [2.0] * 20), 20, 'moves by 2 in 0.170 s'),
+        (qpos_with(1, [0] * 20 + [0.5] + [0] * 19), 21, 'moves by 0.5 in 0.020 s'),  # back at once
+    ],
+)
+def test_a_driver_that_stalls_is_believed_what_its_arm_does_meanwhile(
+    qpos: np.ndarray, row: int | None, told: str
+) -> None:
+    times_ns = np.arange(len(qpos))[:, None] * ROBOT.period_ns + np.zeros((1, 5), np.int64)
+    found = impossible_steps(qpos, times_ns, ROBOT)
+    assert sorted({place for place, _ in found}) == ([] if row is None else [row])
+    assert row is None or told in str(found)
+    watch = MotionWatch(ROBOT)
+    lines = [watch.look(Row(int(t[0]), {}, {}), q) for t, q in zip(times_ns, qpos, strict=True)]
+    assert [place for place, line in enumerate(lines) if line] == ([] if row is None else [row])
+    assert row is None or told in str(lines[row])
+
+
 @pytest.mark.parametrize(('by', 'far'), [(3.0, False), (40.0, True)])
 def test_joints_outside_their_limits_are_told_in_import_and_recorder(
     tmp_path: Path, by: float, far: bool

@@ -32,6 +32,10 @@ LEAST_SHARE = 0.02  # of a joint's range: less may be an encoder's jitter
 MOST_VALUES = 3  # of a joint that are kept: more than open and closed
 GRIPPER_WORDS = ('gripper', 'finger', 'hand')
 
+# A driver that reads nothing for a moment gives all joints of its topic as they were: then these
+# move by as much as in all that time. Longer than this an arm that stands is one that stands.
+LONGEST_STALL_NS = 150_000_000
+
 # Commands of the first second may begin anywhere: the arm is brought to them.
 FIRST_NS = NANOSECONDS_PER_S
 # Nobody throws a leader so far and back so quickly.
@@ -58,19 +62,21 @@ class MotionWatch:
 
     def __init__(self, robot: RobotSpec) -> None:
         self._robot = robot
-        self._before: tuple[Array, Array] | None = None
+        self._before: _Standing | None = None
         self._values: list[set[float]] = [set() for _ in robot.joints.names]
         self._steps: dict[int, str] = {}  # of joints with two values
 
     def look(self, row: Row, qpos: Array) -> str | None:
         """Say which joint moved impossibly since the row before; `qpos` is (J,)."""
         times_ns = _row_times_ns(row, self._robot)
-        before, self._before = self._before, (qpos, times_ns)
+        before = self._before
+        self._before = _Standing.after(before, qpos, times_ns, self._robot)
         self._note_values(qpos)
         found = {}
         if before is not None:
-            steps = _impossible(np.stack([before[0], qpos]), np.stack([before[1], times_ns]),
-                                self._robot)  # fmt: skip
+            moved = _Steps.of(np.stack([before.qpos, qpos]), np.stack([before.times_ns, times_ns]),
+                              self._robot, before.since_ns[None])  # fmt: skip
+            steps = _impossible_steps(moved, self._robot)
             found = {joint: line for joint, (_, line) in steps.items()}
         for joint in [*found, *self._steps]:
             if self._is_open_or_closed(joint):
@@ -220,6 +226,28 @@ def gripper_like(joint: int, robot: RobotSpec) -> bool:
 
 
 @dataclass(frozen=True)
+class _Standing:
+    """Positions (J,) of a row, the times (J,) of their samples, and since when they stand.
+
+    A joint stands as long as all joints of its topic do, `LONGEST_STALL_NS` at most.
+    """
+
+    qpos: Array
+    times_ns: Array
+    since_ns: Array
+
+    @classmethod
+    def after(
+        cls, before: _Standing | None, qpos: Array, times_ns: Array, robot: RobotSpec
+    ) -> _Standing:
+        if before is None:
+            return cls(qpos, times_ns, times_ns)
+        same = _topics_stand(np.stack([before.qpos, qpos]), robot)[0]
+        since_ns = np.where(same, before.since_ns, times_ns)
+        return cls(qpos, times_ns, np.maximum(since_ns, times_ns - LONGEST_STALL_NS))
+
+
+@dataclass(frozen=True)
 class _Steps:
     """What joints move from row to row, (T - 1, J) each; `beyond`: far beyond their limits."""
 
@@ -228,10 +256,14 @@ class _Steps:
     beyond: Mask
 
     @classmethod
-    def of(cls, values: Array, times_ns: Array, robot: RobotSpec) -> _Steps:
+    def of(
+        cls, values: Array, times_ns: Array, robot: RobotSpec, since_ns: Array | None = None
+    ) -> _Steps:
+        """`since_ns` (T - 1, J): since when each row but the last stands; default: its times."""
         moved = np.diff(values.astype(np.float64), axis=0)
+        elapsed_ns = times_ns[1:] - (times_ns[:-1] if since_ns is None else since_ns)
         # What came early is no faster for that.
-        elapsed_s = np.maximum(np.diff(times_ns, axis=0), robot.period_ns) / NANOSECONDS_PER_S
+        elapsed_s = np.maximum(elapsed_ns, robot.period_ns) / NANOSECONDS_PER_S
         beyond = np.abs(moved) > FAR_BEYOND * robot.joints.limits.velocity_array() * elapsed_s
         beyond &= np.abs(moved) > LEAST_SHARE * _ranges(robot)
         if robot.name == PLACEHOLDER:
@@ -277,13 +309,36 @@ def _ranges(robot: RobotSpec) -> Array:
 
 def _impossible(qpos: Array, times_ns: Array, robot: RobotSpec) -> dict[int, tuple[int, str]]:
     """By joint its first impossible step, whatever values it has."""
-    steps = _Steps.of(qpos, times_ns, robot)
+    since_ns = _stand_since(qpos, times_ns, robot)[:-1]
+    return _impossible_steps(_Steps.of(qpos, times_ns, robot, since_ns), robot)
+
+
+def _impossible_steps(steps: _Steps, robot: RobotSpec) -> dict[int, tuple[int, str]]:
     found = {}
     for joint, name in enumerate(robot.joints.names):
         rows = np.flatnonzero(steps.beyond[:, joint])
         if len(rows) and name not in robot.joints.grippers:
             found[joint] = (int(rows[0]) + 1, steps.line(joint, rows, robot))
     return found
+
+
+def _topics_stand(qpos: Array, robot: RobotSpec) -> Mask:
+    """Whether all joints of its topic stand from row to row, for each joint (T - 1, J)."""
+    same: Mask = np.diff(qpos, axis=0) == 0
+    for _, topic in robot.joint_streams('state'):
+        columns = [robot.joints.names.index(joint) for joint in topic.joints]
+        same[:, columns] = same[:, columns].all(axis=1, keepdims=True)
+    return same
+
+
+def _stand_since(qpos: Array, times_ns: Array, robot: RobotSpec) -> Array:
+    """As `_Standing.since_ns`, of all rows: (T, J)."""
+    rows = np.arange(len(qpos))[:, None]
+    same = np.pad(_topics_stand(qpos, robot), ((1, 0), (0, 0)))
+    first = np.maximum.accumulate(np.where(same, 0, rows), axis=0)
+    stalled_ns = np.take_along_axis(times_ns, first, axis=0)
+    since_ns: Array = np.maximum(stalled_ns, times_ns - LONGEST_STALL_NS)
+    return since_ns
 
 
 def _values(values: Array, joint: int) -> list[float]:
