@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from controlled_arm import (
@@ -137,7 +139,12 @@ def test_a_stream_that_comes_and_goes_is_one_fault_whose_time_counts_from_the_fi
         arm.faults = {}
         arm.run(there, steadily)
         assert arm.now_ns - began_ns < 2_000_000_000
-    assert arm.now_ns - began_ns >= 1_000_000_000 and arm.controller.reason == 'top: stale'
+    assert arm.now_ns - began_ns >= 1_000_000_000
+    told = (
+        r'top: stale, again within 1 s of a hold: '
+        r'1\.\d+ s since the first of them, auto_resume 1 s'
+    )
+    assert re.fullmatch(told, arm.controller.reason)
     arm.run(50, steadily)
     arm.enable()
     arm.run(50, steadily)
@@ -146,6 +153,31 @@ def test_a_stream_that_comes_and_goes_is_one_fault_whose_time_counts_from_the_fi
     arm.faults = {}
     assert arm.run(60, steadily)[-1].state == 'run'  # somebody asked for it: a new beginning
     arm.assert_safe()
+
+
+def test_a_button_that_is_released_twice_within_a_second_disables_and_is_told_as_that() -> None:
+    arm = Arm()
+    arm.enable()
+    arm.run(50, steadily)
+    for released, held in ((25, 20), (4, 0)):  # of 20 ms: again after 0.9 s, until 0.98 s
+        arm.faults = {'switch': 'released'}
+        assert arm.run(released, steadily)[-1].state == 'hold'
+        assert arm.controller.reason == 'switch: released'
+        arm.faults = {}
+        arm.run(held, steadily)
+    arm.faults = {'switch': 'released'}
+    arm.run(10, steadily)
+    assert arm.controller.state == 'disabled'
+    assert 'released, again within 1 s of a hold: 1.00 s since' in arm.controller.reason
+
+
+def test_a_fault_that_lasts_is_told_without_a_word_of_others() -> None:
+    arm = Arm()
+    arm.enable()
+    arm.run(50, steadily)
+    arm.faults = {'top': 'stale'}
+    arm.run(60, steadily)
+    assert arm.controller.state == 'disabled' and arm.controller.reason == 'top: stale'
 
 
 def test_faults_with_calm_between_them_are_each_a_new_one() -> None:

@@ -115,6 +115,7 @@ class Controller:
         self._final_commands = 0
         self._now_ns = 0
         self._hold_since_ns = 0  # the first of holds that follow each other, in steady time
+        self._hold_recurs = False
         self._held_ns: int | None = None  # the last of them; None: none since the arm set out
         self._sends = SendTimes(robot.period_ns)
         self._where_sent = False  # whether the last command still says where the arm is held
@@ -577,7 +578,10 @@ class Controller:
     def _fault(self, reason: str, now_ns: int, steady_ns: int) -> None:
         """Hold for what may heal by itself."""
         if self.state != 'hold':
-            if self._held_ns is None or steady_ns - self._held_ns > CALM_NS:
+            self._hold_recurs = (
+                self._held_ns is not None and steady_ns - self._held_ns <= CALM_NS
+            )
+            if not self._hold_recurs:
                 self._hold_since_ns = steady_ns
             if self._faulty or self.schedule is not None:
                 # A chunk that was asked for before is not an answer to what is there now.
@@ -591,8 +595,19 @@ class Controller:
 
     def _go_on_holding(self, now_ns: int, steady_ns: int) -> None:
         self._held_ns = steady_ns
-        if steady_ns - self._hold_since_ns >= self._auto_resume_ns:
-            self.disable(now_ns, self.reason)
+        since_first_ns = steady_ns - self._hold_since_ns
+        if since_first_ns >= self._auto_resume_ns:
+            self.disable(now_ns, self.reason + self._recurrence(since_first_ns))
+
+    def _recurrence(self, since_first_ns: int) -> str:
+        """Why a hold that may be short ends so soon; '' of the first one."""
+        if not self._hold_recurs:
+            return ''
+        return (
+            f', again within {CALM_NS / NANOSECONDS_PER_S:g} s of a hold: '
+            f'{since_first_ns / NANOSECONDS_PER_S:.2f} s since the first of them, '
+            f'auto_resume {self._auto_resume_ns / NANOSECONDS_PER_S:g} s'
+        )
 
     def _move(self, now_ns: int, measured: Float64Array | None, dt_ns: int) -> GuardResult:
         pace = self._clock.pace
