@@ -5,7 +5,7 @@
 from launch import LaunchDescription
 
 from motion_policy.inference.environment import KEEP_FREED_MEMORY
-from motion_policy.nodes.launching import OurNode, launch_nodes
+from motion_policy.nodes.launch_arguments import OurNode, launch_nodes
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -4,7 +4,7 @@
 
 from launch import LaunchDescription
 
-from motion_policy.nodes.launching import OurNode, launch_nodes
+from motion_policy.nodes.launch_arguments import OurNode, launch_nodes
 
 
 def generate_launch_description() -> LaunchDescription:

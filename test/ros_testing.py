@@ -17,7 +17,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-from motion_policy.nodes.serving import Stop
+from motion_policy.nodes.executor import Stop
 
 PATIENCE_S = 120.0
 

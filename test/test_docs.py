@@ -168,7 +168,7 @@ def test_the_nodes_page_has_every_parameter() -> None:
 
 def test_the_nodes_page_has_every_launch_file_and_argument() -> None:
     files = sorted((ROOT / 'launch').glob('*.launch.py'))
-    shared = ROOT / 'motion_policy' / 'nodes' / 'launching.py'
+    shared = ROOT / 'motion_policy' / 'nodes' / 'launch_arguments.py'
     usual = r"DeclareLaunchArgument\(\s*'(\w+)'"
     names = {path.name for path in files}
     names |= set(re.findall(usual, shared.read_text(encoding='utf-8')))

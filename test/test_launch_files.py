@@ -314,7 +314,7 @@ def test_nodes_get_the_profile_under_the_one_name_that_their_distribution_reads(
         'import sys\n'
         'from launch import LaunchDescription, LaunchService\n'
         'from launch.actions import ExecuteProcess\n'
-        'from motion_policy.nodes.launching import middleware_settings\n'
+        'from motion_policy.nodes.launch_arguments import middleware_settings\n'
         'show = ExecuteProcess(cmd=[sys.executable, "-c", sys.argv[1]], output="screen")\n'
         'service = LaunchService()\n'
         'service.include_launch_description(LaunchDescription([*middleware_settings(), show]))\n'

@@ -25,8 +25,8 @@ from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from motion_policy.nodes.bad_messages import BadMessages
+from motion_policy.nodes.executor import MessagesFirst, Unendable
 from motion_policy.nodes.recorder_node import RecorderNode
-from motion_policy.nodes.serving import MessagesFirst, Unendable
 from motion_policy.nodes.subscriptions import SerializedMessage, deserialized, sensor_qos
 
 ROBOT = formula_arm()

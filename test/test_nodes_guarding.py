@@ -20,7 +20,7 @@ from rclpy.parameter import Parameter
 from ros_testing import Bench
 
 from motion_policy.errors import UserError
-from motion_policy.nodes.guarding import declare_guard_parameters, make_guard
+from motion_policy.nodes.guard_parameters import declare_guard_parameters, make_guard
 
 ROBOT = formula_arm()
 WALL = [0.3, 0.31, -0.8, -0.3, -1.0, 1.0]

@@ -14,7 +14,7 @@ from ros_testing import Bench
 from std_msgs.msg import Int64
 from std_srvs.srv import Trigger
 
-from motion_policy.nodes.serving import Stop, spin_until_stopped
+from motion_policy.nodes.executor import Stop, spin_until_stopped
 
 MESSAGES = 400
 

@@ -40,7 +40,7 @@ from motion_policy.nodes.commands import CommandPublishers
 from motion_policy.nodes.control_loop import ControlLoop
 from motion_policy.nodes.controller_check import ControllerCheck
 from motion_policy.nodes.foreign_commands import ForeignCommands
-from motion_policy.nodes.guarding import declare_guard_parameters, make_guard
+from motion_policy.nodes.guard_parameters import declare_guard_parameters, make_guard
 from motion_policy.nodes.realtime import (
     Outcome,
     declare_realtime_parameters,

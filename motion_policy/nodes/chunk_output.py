@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Sends all that is planned as one trajectory, for controllers that play trajectories.
+"""Publishes whole plans as trajectories, for controllers that interpolate them.
 
 Rule: whenever the arm has to hold, a trajectory that brakes replaces the one under way at once,
 and nothing that was planned before is sent after it.

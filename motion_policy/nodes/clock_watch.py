@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The node's clock, and the jumps in it: time that nobody has lived through.
+"""Monitor of the node's clock: jumps, and sim time that stands still.
 
 A clock that jumped is told once, with how far; it is never taken for time that was missed.
 """

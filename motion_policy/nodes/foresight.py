@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What of a policy node makes its foresight: the parameters, and who watches as they say.
+"""ROS parameters of prediction-error monitoring, and the monitor that they ask for.
 
 Without them nobody does.
 """

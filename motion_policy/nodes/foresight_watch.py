@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a node does when the world leaves what was foreseen: it says so, or lets the arm hold.
+"""Reaction of a node to prediction errors: a warning, or the arm holds.
 
 An alarm stands until `~/reset` or the next `~/enable`. That nobody watches is told too, and
 whoever wants the arm to hold at a surprise does not want it to move unwatched either.

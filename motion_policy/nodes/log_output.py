@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""stdout and stderr that never hold the node up: a full pipe or a stopped terminal costs lines.
+"""Non-blocking stdout and stderr: a full pipe or a stopped terminal costs lines, never time.
 
 rclpy writes each line from C while no other thread can run, so that one line that cannot be
 written would stop the control tick. Both outputs therefore lead to a process of their own

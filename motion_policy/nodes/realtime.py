@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the operating system can do for a thread that must be on time.
+"""Real-time scheduling of threads: SCHED_FIFO, locked memory, CPU affinity.
 
 Everything is tried and nothing is required: what is not permitted is said, with the reason.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A script's hands and ears on the simulated scene: calls services, hears states, waits.
+"""Client of the simulated scene for scripts: services, states, waiting in simulated time.
 
 Waiting is in simulated time, as the stamps of the joint states tell it; a scene that falls
 silent ends every wait.

@@ -25,9 +25,9 @@ from rclpy.signals import SignalHandlerOptions
 
 from motion_policy.errors import UserError
 from motion_policy.inference.child_process import ENDING_SIGNALS, OF_TERMINALS
+from motion_policy.nodes.executor import Stop, spin_until_stopped
 from motion_policy.nodes.log_output import patient_output
 from motion_policy.nodes.parameters import declare, parameter, unknown_parameters
-from motion_policy.nodes.serving import Stop, spin_until_stopped
 from motion_policy.nodes.transports import Images, receiver_of_images, transports
 
 __all__ = ['declare', 'parameter', 'run_node']

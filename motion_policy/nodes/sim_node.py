@@ -24,7 +24,7 @@ from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import Trigger
 
 from motion_policy.errors import UserError
-from motion_policy.nodes.serving import Stop, Unendable
+from motion_policy.nodes.executor import Stop, Unendable
 from motion_policy.nodes.shell import declare, parameter, run_node
 from motion_policy.robot import load_robot_spec
 from motion_policy.simulation import SCENES, check_robot, make_simulation

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the topics really carry what the robot spec says: message types, image sizes, joints.
+"""Checks what topics carry against the robot spec: types, image sizes, joints.
 
 Types are known before any message has come; the rest is told with the first messages, not only
 when somebody wants the arm to move.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How often the streams of a node speak, and which of them far too rarely for its policy.
+"""Rates of a node's streams, and which of them are far too low for its policy.
 
 A stream is named once when it is found slow, with what is to be done where that is known.
 """

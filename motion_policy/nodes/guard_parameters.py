@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The parameters of the guard chain: which stages there are, and what a violation leads to.
+"""ROS parameters of the guard chain: which stages there are, the reaction to a violation.
 
 Without any of them set the chain still keeps every limit of the robot spec.
 """

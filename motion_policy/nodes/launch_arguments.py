@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What our launch files share: the usual arguments, our nodes, the settings of the middleware.
+"""Shared by the launch files: launch arguments, node actions, middleware settings.
 
 An argument that is left empty says nothing: then the parameter file decides.
 """

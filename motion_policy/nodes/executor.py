@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Serving a node's callbacks in one thread, at a price that leaves the core to others.
+"""A single-threaded executor that takes messages at once and leaves the core to others.
 
 One rule: a message is taken as soon as it is there; services, timers and the rest may wait for
 50 ms.
