@@ -295,7 +295,8 @@ def test_demo_launch_lets_the_policy_drive_the_simulated_arm(
         assert parameter(bench, 'sim_node', 'cube') == 'B'
         arm.enable_when_ready()
         arm.hear(60)
-    assert_safe(arm.commands, robot, start=arm.commands[0])
+    simulated = use_sim_time == 'True'  # in true time the commands come when /clock does
+    assert_safe(arm.commands, robot, start=arm.commands[0], simulated_time=simulated)
 
 
 @pytest.mark.parametrize(

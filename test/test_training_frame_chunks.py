@@ -137,6 +137,18 @@ def test_without_gradients_only_the_value_is_found(monkeypatch: pytest.MonkeyPat
     torch.testing.assert_close(total, term(hidden, images, target).detach())
 
 
+def test_what_no_weight_has_a_part_in_has_a_value_and_no_gradient() -> None:
+    network, hidden, images, target = painting()
+
+    def term(*chunk: Tensor) -> Tensor:
+        return chunk[-1].double().square().sum()
+
+    total = sum_over_frames(term, hidden, images, target, weights=network.parameters())
+    torch.testing.assert_close(total, target.double().square().sum())
+    total.backward()
+    assert all(not weight.grad.any() for weight in network.parameters() if weight.grad is not None)
+
+
 def test_gradients_in_bfloat16_come_as_close_as_those_of_all_frames_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which kinds of model there are. A new family adds its class here and nowhere else."""
+"""Which kinds of model there are, by name; `training/kinds.py` says how each is trained."""
 
 from __future__ import annotations
 

@@ -68,7 +68,11 @@ class _SumOverFrames(torch.autograd.Function):
             leaves = [inputs[index].requires_grad_() for index in followed]
             with torch.enable_grad():
                 value = term(*inputs)
-            found = torch.autograd.grad(value, (*leaves, *weights), allow_unused=True)
+            inside = (*leaves, *weights)
+            # A network may draw what none of its weights has a part in.
+            found: Sequence[Tensor | None] = [None] * len(inside)
+            if value.requires_grad:
+                found = torch.autograd.grad(value, inside, allow_unused=True)
             for part, leaf, gradient in zip(parts, leaves, found, strict=False):
                 part.append(torch.zeros_like(leaf) if gradient is None else gradient)
             sums = _added(sums, found[len(leaves) :])

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How each kind of model learns. A new family adds a line here; nothing else asks for its name."""
+"""How each kind of model is trained: a line of `KINDS` per kind, by which the rest goes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Adam for recurrent policies and autoencoders, all weights in one fused call.
+"""Adam by PyTorch's fused kernel alone, for recurrent policies and autoencoders on a CPU.
 
 PyTorch's fused kernel walks through memory and asks no tensor for its strides, so what it keeps
 of a weight must lie in memory as the weight does, also after a run was resumed.

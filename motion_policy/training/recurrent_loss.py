@@ -79,7 +79,7 @@ def recurrent_terms(
         if own.image:
             seen = [spread(image, valid) for image in images]
         else:
-            seen = spread(look_in_chunks(network, images).float(), valid)
+            seen = spread(encode_frames(network, images).float(), valid)
 
     if own != TEACHER_FORCING:
         hidden, features, drawn = mixed(policy, seen, vector, own, bptt_steps)
@@ -96,7 +96,7 @@ def recurrent_terms(
             terms['image'] = images_error([image[valid] for image in drawn], targets)
         else:
             chosen = chosen_steps(valid, image_frames, generator)
-            terms['image'] = image_error_in_chunks(network, hidden[valid], images, targets, chosen)
+            terms['image'] = image_error_of_frames(network, hidden[valid], images, targets, chosen)
     return terms
 
 
@@ -176,12 +176,12 @@ def chosen_steps(
     return drawn[:wanted].to(valid.device)
 
 
-def look_in_chunks(network: RecurrentNetwork, images: Sequence[Tensor]) -> Tensor:
-    """`look` at any number of frames, (N, 3, H, W) per camera -> (N, F)."""
+def encode_frames(network: RecurrentNetwork, images: Sequence[Tensor]) -> Tensor:
+    """`encode_images` of any number of frames, (N, 3, H, W) per camera -> (N, F)."""
     return over_frames(lambda *part: network.encode_images(part), *images)
 
 
-def image_error_in_chunks(
+def image_error_of_frames(
     network: RecurrentNetwork,
     hidden: Tensor,
     images: Sequence[Tensor],
