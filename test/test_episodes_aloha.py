@@ -238,6 +238,32 @@ def test_the_rate_that_a_file_says_is_that_of_its_rows(
     assert placeholder_for([source]).rate == rate
 
 
+@pytest.mark.parametrize('every', [False, True])
+@pytest.mark.parametrize(('name', 'where'), [('effort', 'is left out'), ('qvel', 'is zero')])
+def test_efforts_or_velocities_that_are_nan_cost_no_positions(
+    tmp_path: Path, name: str, where: str, every: bool
+) -> None:
+    source = with_attributes(tmp_path / 'episode_0.hdf5')
+    rows = slice(None) if every else slice(3, 5)
+    with h5py.File(source, 'r+') as file:
+        qpos = file['observations/qpos'][...]
+        values = np.full(qpos.shape, 0.25)
+        values[rows, 1] = np.nan
+        file.pop(f'observations/{name}', None)
+        file[f'observations/{name}'] = values
+    notes: list[str] = []
+    (path,) = imported(source, tmp_path / 'out', note=notes.append)
+    with EpisodeReader(path) as episode:
+        assert np.array_equal(episode.qpos, qpos.astype(np.float32))
+        assert episode.effort is None if name == 'effort' else not episode.qvel.any()
+    told = f"'/observations/{name}' {where}: not reported in 2 of {len(qpos)} rows, the first is"
+    assert any(told in note for note in notes) is not every
+    with h5py.File(source, 'r+') as file:
+        file[f'observations/{name}'][2, 1] = np.inf
+    with pytest.raises(EpisodeError, match=f"'/observations/{name}' is not finite .* row 2"):
+        imported(source, tmp_path / 'out')
+
+
 def test_rates_that_differ_are_refused_until_one_is_told(tmp_path: Path) -> None:
     folder = tmp_path / 'set'
     with_attributes(folder / 'episode_0.hdf5', fps=30)
@@ -250,8 +276,12 @@ def test_rates_that_differ_are_refused_until_one_is_told(tmp_path: Path) -> None
     imported(folder, tmp_path / 'out', rate=20.0, note=notes.append)
     assert "rows stand at 20 Hz, as told; its attribute 'fps' gives 30 Hz" in notes[0]
     both = with_attributes(tmp_path / 'episode_2.hdf5', fps=30, dt=0.1)
-    with pytest.raises(EpisodeError, match="'dt' gives 10 Hz, 'fps' 30 Hz, expected one rate"):
+    told = "'dt' gives 10 Hz, 'fps' 30 Hz"
+    with pytest.raises(EpisodeError, match=f'{told}, expected one rate, or --rate'):
         imported(both, tmp_path / 'out')
+    notes.clear()
+    imported(both, tmp_path / 'out', rate=30.0, note=notes.append)
+    assert f'rows stand at 30 Hz, as told; its attribute {told}' in notes[0]
 
 
 @pytest.mark.parametrize(

@@ -185,3 +185,20 @@ def test_units_need_a_robot_and_unlikely_ones_are_said(lerobot_set: Path, tmp_pa
     assert so101_placeholder.joints.names == arm.joints.names
     with pytest.raises(UserError, match='--units degrees: expected --robot'):
         imported(lerobot_set, tmp_path / 'out', so101_placeholder, units='degrees')
+
+
+def test_efforts_that_are_nan_cost_no_positions(
+    lerobot_set: Path, lerobot_episodes: Path, tmp_path: Path
+) -> None:
+    def some_nan(values: list[Any]) -> pa.Array:
+        values[2] = [float('nan')] * 14
+        return pa.array(values, pa.list_(pa.float32(), 14))
+
+    change_column(lerobot_set, 'observation.effort', some_nan)
+    notes = imported(lerobot_set, tmp_path / 'out')
+    told = "'/observations/effort' is left out: not reported in 1 of 9 rows, the first is row 2"
+    assert [told in note for note in notes].count(True) == 1
+    for ours, theirs in zip(positions(lerobot_episodes), positions(tmp_path / 'out'), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    efforts = positions(tmp_path / 'out', 'effort')
+    assert [effort is None for effort in efforts] == [True, False, False]

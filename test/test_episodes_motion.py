@@ -22,7 +22,7 @@ from motion_policy.episodes import (
     examine_episode,
     import_bag,
 )
-from motion_policy.episodes.motion import MotionWatch, impossible_steps, open_or_closed_joints
+from motion_policy.episodes.motion import MotionWatch, impossible_steps, stepping_grippers
 from motion_policy.episodes.recorder import EpisodeRecorder
 from motion_policy.streams import Row, Sample
 
@@ -179,7 +179,7 @@ def qpos_with(joint: int, values: list[float]) -> np.ndarray:
         (1, [0.3, 0.3, 1.9, 0.3], 2),  # a joint that is elsewhere for a row
         (1, [0, 0, 1, 1, 0.5, 0.5], 2),  # not only open and closed
         (4, [0.0, 0.0, 0.02, 0.02], None),  # a joint with such a name
-        (4, [0.0, 0.0, 0.02, 0.02, 0.01], 2),
+        (4, [0.0, 0.02, 0.0, 0.0, 0.01], 1),  # there and back at once
     ],
 )
 def test_a_joint_of_two_values_may_be_a_gripper(
@@ -200,7 +200,7 @@ def test_a_joint_of_two_values_may_be_a_gripper(
     line = next(filter(None, told), None)
     if row is None:
         assert line is None
-        told_of = open_or_closed_joints(qpos, times_ns, robot)
+        told_of = stepping_grippers(qpos, times_ns, robot)
         low, high = sorted(set(np.float32(values).tolist()))
         assert [told for _, told in told_of] == [
             f"joint '{name}' is only {low:g} or {high:g}: taken as a gripper that is open or "
@@ -208,7 +208,29 @@ def test_a_joint_of_two_values_may_be_a_gripper(
         ]
     else:
         assert line is not None and line.startswith(f"joint '{name}' moves by")
-        assert open_or_closed_joints(qpos, times_ns, robot) == []
+        assert stepping_grippers(qpos, times_ns, robot) == []
+
+
+@pytest.mark.parametrize(
+    ('values', 'steps'),
+    [([1e-4, 0, 0.02, 0.02, 0.01, 0.01], True), ([1e-4, 2e-4, 0.019, 0.0191, 1e-4, 3e-4], True),
+     ([0, 0.02, 0, 0.01], False), ([0.0, 0.001, 0.002, 0.003], False)],
+)  # fmt: skip
+def test_a_gripper_may_be_told_in_steps_and_is_noted(values: list[float], steps: bool) -> None:
+    qpos = qpos_with(4, values)
+    times_ns = np.arange(len(qpos))[:, None] * ROBOT.period_ns + np.zeros((1, 5), np.int64)
+    watch = MotionWatch(ROBOT)
+    rows = [Row(int(times[0]), {}, {}) for times in times_ns]
+    lines = [watch.look(row, each) for row, each in zip(rows, qpos, strict=True)]
+    found, noted = (
+        judge(qpos, times_ns, ROBOT) for judge in (impossible_steps, stepping_grippers)
+    )
+    impossible = values[1] == 0.02
+    assert bool(found) is any(lines) is impossible
+    line = (
+        "joint 'gripper' steps far beyond its velocity limit: taken as a gripper that is told so"
+    )
+    assert noted == ([(2, line)] if steps else [])
 
 
 def stalls(rows: slice) -> np.ndarray:

@@ -57,7 +57,8 @@ class MotionWatch:
     """Looks at rows one after the other; each joint's speed is that between its own samples.
 
     A joint that had only two values so far may be a gripper that is told open or closed: it is
-    named once it has a third.
+    named once it has a third. One that is called a gripper may step as it likes, but not there
+    and back at once.
     """
 
     def __init__(self, robot: RobotSpec) -> None:
@@ -65,6 +66,7 @@ class MotionWatch:
         self._before: _Standing | None = None
         self._values: list[set[float]] = [set() for _ in robot.joints.names]
         self._steps: dict[int, str] = {}  # of joints with two values
+        self._far = np.zeros(len(robot.joints.names))  # the last step, of joints beyond limits
 
     def look(self, row: Row, qpos: Array) -> str | None:
         """Say which joint moved impossibly since the row before; `qpos` is (J,)."""
@@ -76,8 +78,14 @@ class MotionWatch:
         if before is not None:
             moved = _Steps.of(np.stack([before.qpos, qpos]), np.stack([before.times_ns, times_ns]),
                               self._robot, before.since_ns[None])  # fmt: skip
-            steps = _impossible_steps(moved, self._robot)
-            found = {joint: line for joint, (_, line) in steps.items()}
+            far = np.where(moved.beyond, moved.moved, 0)[0]
+            back = far * self._far < 0
+            self._far = far
+            found = {
+                joint: moved.line(joint, np.array([0]), self._robot)
+                for joint in _watched(self._robot)
+                if far[joint] and (back[joint] or not gripper_like(joint, self._robot))
+            }
         for joint in [*found, *self._steps]:
             if self._is_open_or_closed(joint):
                 self._steps.setdefault(joint, found.get(joint, ''))
@@ -100,27 +108,39 @@ def impossible_steps(qpos: Array, times_ns: Array, robot: RobotSpec) -> list[tup
     """The first impossible step of each joint: the row it leads to, and a line.
 
     Of a placeholder there is none: its limits are guessed from the data. Nor of a gripper that is
-    open or closed: its state may be told so, too.
+    open or closed: its state may be told so, too, or as what it was commanded. But there and back
+    at once shows two that tell it.
 
     `qpos` (T, J) are positions, `times_ns` (T, J) the times of the samples that they are of.
     """
-    return sorted(
-        found
-        for joint, found in _impossible(qpos, times_ns, robot).items()
-        if not _open_or_closed(_values(qpos, joint), joint, robot)
-    )
-
-
-def open_or_closed_joints(qpos: Array, times_ns: Array, robot: RobotSpec) -> list[tuple[int, str]]:
-    """Joints that step from one of their only two values to the other: the row, and a line."""
     found = []
-    for joint, (row, _) in _impossible(qpos, times_ns, robot).items():
-        values = _values(qpos, joint)
+    steps, beyond = _beyond(qpos, times_ns, robot)
+    for joint, rows in beyond.items():
+        if _open_or_closed(_values(qpos, joint), joint, robot):
+            continue
+        if gripper_like(joint, robot):
+            rows = rows[steps.there_and_back(rows, joint)]
+        if len(rows):
+            found.append((int(rows[0]) + 1, steps.line(joint, rows, robot)))
+    return sorted(found)
+
+
+def stepping_grippers(qpos: Array, times_ns: Array, robot: RobotSpec) -> list[tuple[int, str]]:
+    """Joints that step as only a gripper does, or tells: the row, and a line.
+
+    They have two values only, or such a name.
+    """
+    found = []
+    steps, beyond = _beyond(qpos, times_ns, robot)
+    for joint, rows in beyond.items():
+        values, name = _values(qpos, joint), robot.joints.names[joint]
         if _open_or_closed(values, joint, robot):
             low, high = sorted(values)
-            name = robot.joints.names[joint]
             line = f"joint '{name}' is only {low:g} or {high:g}: taken as a gripper that is open"
-            found.append((row, f'{line} or closed'))
+            found.append((int(rows[0]) + 1, f'{line} or closed'))
+        elif gripper_like(joint, robot) and not steps.there_and_back(rows, joint).any():
+            line = f"joint '{name}' steps far beyond its velocity limit: taken as a gripper"
+            found.append((int(rows[0]) + 1, f'{line} that is told so'))
     return found
 
 
@@ -275,6 +295,13 @@ class _Steps:
         found: Array = np.pad(self.moved[:, joint], 1)[rows + 1 + by]
         return found
 
+    def there_and_back(self, rows: Array, joint: int) -> Mask:
+        """Whether each of these steps is taken back, or takes one back, in the row beside it."""
+        far = np.where(self.beyond[:, joint], self.moved[:, joint], 0)
+        back = np.pad(far[1:] * far[:-1] < 0, 1)
+        both: Mask = back[rows] | back[rows + 1]
+        return both
+
     def line(self, joint: int, rows: Array, robot: RobotSpec) -> str:
         """Tell the first of these steps of a joint."""
         step, seconds = abs(self.moved[rows[0], joint]), self.elapsed_s[rows[0], joint]
@@ -307,19 +334,16 @@ def _ranges(robot: RobotSpec) -> Array:
     return ranges
 
 
-def _impossible(qpos: Array, times_ns: Array, robot: RobotSpec) -> dict[int, tuple[int, str]]:
-    """By joint its first impossible step, whatever values it has."""
-    since_ns = _stand_since(qpos, times_ns, robot)[:-1]
-    return _impossible_steps(_Steps.of(qpos, times_ns, robot, since_ns), robot)
+def _beyond(qpos: Array, times_ns: Array, robot: RobotSpec) -> tuple[_Steps, dict[int, Array]]:
+    """All steps, and by joint those far beyond its limit, whatever values it has."""
+    steps = _Steps.of(qpos, times_ns, robot, _stand_since(qpos, times_ns, robot)[:-1])
+    rows = {joint: np.flatnonzero(steps.beyond[:, joint]) for joint in _watched(robot)}
+    return steps, {joint: found for joint, found in rows.items() if len(found)}
 
 
-def _impossible_steps(steps: _Steps, robot: RobotSpec) -> dict[int, tuple[int, str]]:
-    found = {}
-    for joint, name in enumerate(robot.joints.names):
-        rows = np.flatnonzero(steps.beyond[:, joint])
-        if len(rows) and name not in robot.joints.grippers:
-            found[joint] = (int(rows[0]) + 1, steps.line(joint, rows, robot))
-    return found
+def _watched(robot: RobotSpec) -> list[int]:
+    grippers = robot.joints.grippers
+    return [joint for joint, name in enumerate(robot.joints.names) if name not in grippers]
 
 
 def _topics_stand(qpos: Array, robot: RobotSpec) -> Mask:

@@ -20,6 +20,11 @@ from motion_policy.episodes import layout
 Array = npt.NDArray[Any]
 
 
+def reported(values: Array | None, row: int) -> Array | None:
+    """What a file of another tool reports in a row of `values` (T, J); None: NaN, or no values."""
+    return None if values is None or np.isnan(values[row]).any() else values[row]
+
+
 class Reported:
     """What became of one of these columns in the rows so far."""
 

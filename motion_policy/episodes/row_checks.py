@@ -26,7 +26,7 @@ from motion_policy.episodes.motion import (
     impossible_commands,
     impossible_steps,
     joint_times_ns,
-    open_or_closed_joints,
+    stepping_grippers,
 )
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation, Row
@@ -127,7 +127,7 @@ def check_joints(track: JointTrack, robot: RobotSpec) -> Verdict:
             row, line = beyond
             notes.append(Found('beyond', dataset, row, f'{line}, most in row {row}'))
         if measured:
-            grippers = open_or_closed_joints(values, times_ns, robot)
+            grippers = stepping_grippers(values, times_ns, robot)
             notes += [Found(line, dataset, row, line) for row, line in grippers]
     return Verdict(tuple(failures), tuple(notes))
 

@@ -85,6 +85,7 @@ class UnitConversion:
             f"{where}: joint '{name}' goes from {low[first]:.5g} to {high[first]:.5g}{more}"
             f'{self._said()}{known}; expected rad or m, or --units degrees, --units normalized '
             '(-100 to 100, grippers 0 to 100), or --units rad to take the numbers as they are'
+            f'{self._zero_to_one_said(first, ours)}'
         )
 
     def _reachable(self) -> Array:
@@ -94,6 +95,12 @@ class UnitConversion:
             return np.broadcast_to([[-MOST_TURNS_RAD], [MOST_TURNS_RAD]], limits.shape)
         span = limits[1] - limits[0]
         return np.stack([limits[0] - span, limits[1] + span])
+
+    def _zero_to_one_said(self, joint: int, ours: Array) -> str:
+        name = self.robot.joints.names[joint]
+        if self.units or not name.endswith(GRIPPER) or ours[0, joint] < -1 or ours[1, joint] > 2:
+            return ''
+        return ', or --grippers CLOSED OPEN where it counts from 0 to 1'
 
     def _said(self) -> str:
         return f', taken as {self.units}' if self.units else ''

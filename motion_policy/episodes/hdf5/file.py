@@ -201,8 +201,10 @@ class HdfFile:
         with self._damage_named(f"'/{shown(name)}'{row}"):
             return self._checked[name][place]
 
-    def floats(self, name: str, joints: Sequence[str] = ()) -> Float32Array:
+    def floats(self, name: str, joints: Sequence[str] = (), *, nan: bool = False) -> Float32Array:
         """Return a dataset of numbers as float32; `joints` are the names of its columns.
+
+        `nan`: NaN is taken, too.
 
         Raises:
             EpisodeError: damaged, or a number is not finite in float32.
@@ -211,6 +213,8 @@ class HdfFile:
         with np.errstate(over='ignore'):
             values = np.asarray(found, dtype=np.float32)
         wrong = ~np.isfinite(values)
+        if nan:
+            wrong &= ~np.isnan(values)
         if wrong.any():
             rows = np.unique(np.argwhere(wrong)[:, 0])
             row, column = np.argwhere(wrong)[0]

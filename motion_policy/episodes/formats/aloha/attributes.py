@@ -29,7 +29,7 @@ class AlohaAttributes:
     """What a file says of its demonstration; None or empty where it says nothing.
 
     `rate` is in Hz, `rate_said_by` the attribute that has it; `left_out` names each attribute that
-    is not understood, and why, if its name is known.
+    is not understood, and why, if its name is known. `two_rates` says which others contradict it.
     """
 
     rate: float | None
@@ -38,14 +38,11 @@ class AlohaAttributes:
     operator: str
     success: bool | None
     left_out: tuple[str, ...]
+    two_rates: str = ''
 
 
 def read_attributes(file: HdfFile) -> AlohaAttributes:
-    """Read the attributes of a file.
-
-    Raises:
-        EpisodeError: they give two rates.
-    """
+    """Read the attributes of a file."""
     left_out: list[str] = []
     unknown: list[str] = []
     found: dict[str, Any] = {}
@@ -71,12 +68,14 @@ def read_attributes(file: HdfFile) -> AlohaAttributes:
         found[name] = value
     rates = {name: value for name, value in found.items() if name.lower() in (*RATES, *PERIODS)}
     by, rate = next(iter(rates.items()), ('', None))
-    for name, value in rates.items():
-        if abs(value - rate) > 1e-3 * value:
-            raise EpisodeError(
-                f"{shown(file.path)}: attribute '{by}' gives {rate:g} Hz, '{name}' {value:g} Hz, "
-                'expected one rate'
-            )
+    two_rates = next(
+        (
+            f"attribute '{by}' gives {rate:g} Hz, '{name}' {value:g} Hz"
+            for name, value in rates.items()
+            if abs(value - rate) > 1e-3 * value
+        ),
+        '',
+    )
     if unknown:
         left_out.append(f'attribute {", ".join(unknown)}')
     tasks = [found[name] for each in TASKS for name in found if name.lower() == each]
@@ -88,6 +87,7 @@ def read_attributes(file: HdfFile) -> AlohaAttributes:
         named.get(OPERATOR, ''),
         named.get(SUCCESS),
         tuple(left_out),
+        two_rates,
     )
 
 

@@ -107,13 +107,18 @@ class AlohaFile(JointArrays):
 
     @cached_property
     def said(self) -> AlohaAttributes:
-        """What its attributes say besides. Raises EpisodeError: they contradict each other."""
+        """What its attributes say besides."""
         return read_attributes(self._file)
 
-    @property
+    @cached_property
     def qvel(self) -> Float32Array | None:
-        """Measured joint velocities (T, J); None where the file has none."""
-        return self._floats(layout.QVEL) if self._file.has(layout.QVEL) else None
+        """Measured joint velocities (T, J), NaN where not reported; None: the file has none."""
+        return self._reported(layout.QVEL)
+
+    @cached_property
+    def effort(self) -> Float32Array | None:
+        """Measured efforts (T, J), as `qvel`."""
+        return self._reported(layout.EFFORT)
 
     @property
     def base_action(self) -> Array | None:
@@ -161,7 +166,14 @@ class AlohaFile(JointArrays):
         return image
 
     def _floats(self, name: str) -> Float32Array:
-        values = super()._floats(name)
+        return self._ordered(super()._floats(name))
+
+    def _reported(self, name: str) -> Float32Array | None:
+        if not self._file.has(name):
+            return None
+        return self._ordered(self._file.floats(name, nan=True))
+
+    def _ordered(self, values: Float32Array) -> Float32Array:
         return values if self._order is None else values[:, self._order]
 
     def _joint_names(self) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ from motion_policy.episodes.formats.match_robot import (
 )
 from motion_policy.episodes.formats.untimed import UntimedEpisodes
 from motion_policy.episodes.images import is_jpeg
+from motion_policy.episodes.reported import reported
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation
 
@@ -164,6 +165,8 @@ def _check_files(
     for path in files:
         with AlohaFile(path) as file:
             check_fit(_foreign(file), robot, cameras)
+            if rate is None and file.said.two_rates:
+                raise EpisodeError(f'{path}: {file.said.two_rates}, expected one rate, or --rate')
             if rate is None and file.said.rate not in (None, robot.rate):
                 raise EpisodeError(
                     f"{path}: attribute '{file.said.rate_said_by}' gives {file.said.rate:g} Hz, "
@@ -199,6 +202,8 @@ def _rate_said(
         whose = f"as its attribute '{said.rate_said_by}' says"
     elif rate is None:
         whose = "the robot's rate (--rate says otherwise)"
+    elif said.two_rates:
+        whose = f'as told; its {said.two_rates}'
     elif said.rate is not None and abs(said.rate - rate) > 1e-3 * rate:
         whose = f"as told; its attribute '{said.rate_said_by}' gives {said.rate:g} Hz"
     else:
@@ -269,13 +274,14 @@ class _Rows:
 
     def of(self, file: AlohaFile) -> Iterator[Observation]:
         qpos, action = self.grippers.positions(file.qpos), self.grippers.positions(file.action)
-        effort = file.effort
         qvel = np.zeros_like(qpos) if file.qvel is None else self.grippers.speeds(file.qvel)
         for row in range(file.length):
+            speeds = reported(qvel, row)
             yield Observation(
                 qpos=qpos[row],
-                qvel=qvel[row],
-                effort=None if effort is None else effort[row],
+                qvel=np.zeros_like(qpos[row]) if speeds is None else speeds,
+                effort=reported(file.effort, row),
+                has_qvel=speeds is not None,
                 images={
                     ours: self._image(file, theirs, row) for ours, theirs in self.cameras.items()
                 },

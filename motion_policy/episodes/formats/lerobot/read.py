@@ -102,12 +102,16 @@ class LerobotSet:
     def vectors(self, episode: LerobotEpisode) -> dict[str, Float32Array]:
         """Return state, action and, where they are there, velocity and effort, (T, J) each.
 
+        Of velocity and effort, rows that do not report them hold NaN.
+
         Raises:
             EpisodeError: the rows cannot be read, are not finite or not as many as announced.
         """
         rows = self._rows(episode)
         file = self._opened(episode)
-        return {name: file.vector(rows, name) for name in self._vectors}
+        return {
+            name: file.vector(rows, name, nan=name in (VELOCITY, EFFORT)) for name in self._vectors
+        }
 
     def times(self, episode: LerobotEpisode) -> Array:
         """Return the times [s] of the rows in their episode, (T,), ascending.

@@ -104,8 +104,8 @@ class RowFile:
         """Whether there is such a column of numbers."""
         return name in self._columns
 
-    def vector(self, rows: Rows, name: str) -> Array:
-        """Return a column (T, width) in float32.
+    def vector(self, rows: Rows, name: str, *, nan: bool = False) -> Array:
+        """Return a column (T, width) in float32; `nan`: NaN is taken, too.
 
         Raises:
             EpisodeError: it is missing, of another type, of unequal length or not finite.
@@ -124,7 +124,7 @@ class RowFile:
             values = _numbers(column, where).reshape(len(rows), width)
         with np.errstate(over='ignore'):
             stored = values.astype(np.float32)
-        wrong = np.argwhere(~np.isfinite(stored))
+        wrong = np.argwhere(~np.isfinite(stored) & ~(nan & np.isnan(values)))
         if len(wrong):
             row, joint = wrong[0]
             raise EpisodeError(

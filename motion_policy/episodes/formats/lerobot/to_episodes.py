@@ -37,6 +37,7 @@ from motion_policy.episodes.formats.match_robot import (
 )
 from motion_policy.episodes.formats.rosbag.to_episodes import SHORTEST_STRETCH_S
 from motion_policy.episodes.formats.untimed import UntimedEpisodes
+from motion_policy.episodes.reported import reported
 from motion_policy.robot import RobotSpec, StreamSpec
 from motion_policy.robot.joint_order import joint_order, plain_name, say_nothing
 from motion_policy.robot.spec import NANOSECONDS_PER_S
@@ -276,14 +277,15 @@ def _rows(
     data: LerobotSet, episode: LerobotEpisode, cameras: Mapping[str, str], columns: _Columns
 ) -> Iterator[Observation]:
     vectors = columns.vectors(data, episode)
-    effort = vectors.get(EFFORT)
     qvel = vectors.get(VELOCITY, np.zeros_like(vectors[STATE]))
     streams = {ours: data.images(episode, theirs) for ours, theirs in cameras.items()}
     for row in range(episode.length):
+        speeds = reported(qvel, row)
         yield Observation(
             qpos=vectors[STATE][row],
-            qvel=qvel[row],
-            effort=None if effort is None else effort[row],
+            qvel=np.zeros_like(qvel[row]) if speeds is None else speeds,
+            effort=reported(vectors.get(EFFORT), row),
+            has_qvel=speeds is not None,
             images={name: _next(data, episode, images) for name, images in streams.items()},
             action=vectors[ACTION][row],
         )
