@@ -55,7 +55,7 @@ def read_attributes(file: HdfFile) -> AlohaAttributes:
             unknown.append(shown(name))
             continue
         try:
-            value = file.attribute(name, kind)
+            value = _number(file, name) if kind == 'number' else file.attribute(name, kind)
         except EpisodeError as error:
             reason = str(error).partition(f"attribute '{name}' ")[2]
             left_out.append(f'attribute {shown(name)} ({reason or "cannot be read"})')
@@ -89,6 +89,14 @@ def read_attributes(file: HdfFile) -> AlohaAttributes:
         tuple(left_out),
         two_rates,
     )
+
+
+def _number(file: HdfFile, name: str) -> float:
+    """A number, which may be told as text. Raises EpisodeError: it is none."""
+    try:
+        return float(file.attribute(name, 'text'))
+    except (EpisodeError, ValueError):
+        return float(file.attribute(name, 'number'))
 
 
 _KINDS = {
