@@ -6,8 +6,8 @@ RUN := scripts/run.sh
 ARGS ?=
 # One thread per process: the tests start many processes.
 TEST_ENV := OMP_NUM_THREADS=1 ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
-# Test files at once: one more than processors, as tests of nodes wait; JOBS=0 is one process.
-JOBS ?= $(shell nproc | awk '{ print $$1 < 7 ? $$1 + 1 : 8 }')
+# Test files at once: one more than processors, as tests of nodes wait, with 2 GB each; JOBS=0: one process.
+JOBS ?= $(shell nproc | awk '{ print $$1 < 5 ? $$1 + 1 : 6 }')
 PYTEST = $(TEST_ENV) ROS_DOMAIN_ID=$$(shuf -i 1-101 -n 1) $(RUN) python -m pytest -p no:randomly \
 	-n $(JOBS) --dist loadfile --no-loadscope-reorder
 

@@ -74,7 +74,7 @@ def test_infer_writes_every_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     module = load('infer')
     changes = {
-        'ACT_SIZE': (32, 64), 'ACT_HYPER': {'hidden_dim': 16, 'chunk': 4},
+        'ACT_SIZE': (32, 64), 'ACT_HYPER': {**SMALL_ACT, 'backbone': 'small', 'posterior': False},
         'CASES': [(kind, 32, target) for kind, _, target in module.CASES],
     }  # fmt: skip
     for name, value in changes.items():

@@ -114,13 +114,14 @@ from motion_policy.nodes.replay_node import main
 for words in json.loads(sys.argv[1]):
     code = main(['--ros-args', *words])
     print('exit code', code, file=sys.stderr, flush=True)
+assert 'torch' not in sys.modules  # which takes seconds to load
 """
 
 
 def errors_of(calls: list[list[str]]) -> list[list[str]]:
     """What each of these calls of the node says, which all end with exit code 2, by its lines.
 
-    One process makes them all: that takes 2 s to begin.
+    One process makes them all, which costs its beginning once.
     """
     words = [sys.executable, '-c', EACH_CALL, json.dumps(calls)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)

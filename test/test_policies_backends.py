@@ -49,6 +49,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         'cameras': ('top', 'wrist'),
         'hyper': {
             **SMALL,
+            'backbone': 'small',
             'backbone_per_camera': True,
             'camera_embedding': True,
             'decoder_layers': 2,
@@ -454,8 +455,9 @@ def test_a_cache_keeps_the_newest_and_does_without_a_disk(cache: Path, tmp_path:
     assert remembered('05', lambda: b'new') == b'new'
 
 
-def test_the_plain_reference_of_the_benchmarks_gives_our_numbers() -> None:
-    policy = small_act('two cameras')
+@pytest.mark.parametrize('variant', ['resnet18', 'two cameras'])
+def test_the_plain_reference_of_the_benchmarks_gives_our_numbers(variant: str) -> None:
+    policy = small_act(variant)
     observation = seen(policy)
     expected, _ = policy.act(observation, None)
     images = [policy._image(observation, camera) for camera in policy.cameras]

@@ -13,16 +13,19 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from motion_policy.control.camera_monitor import CameraMonitor
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.observing import Joints
-from motion_policy.control.policy_runner import PolicyFacts
 from motion_policy.control.timing import RecentDurations
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation, Row, UnusableFrameError, observation_from_row
+
+if TYPE_CHECKING:
+    # It loads torch, which a replay does without.
+    from motion_policy.control.policy_runner import PolicyFacts
 
 LATENCY_WINDOW = 200  # policy steps
 STOP_TIMEOUT_S = 10.0
