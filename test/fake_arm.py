@@ -227,8 +227,10 @@ def end_on_the_way(
         finally:
             process.kill()  # where the test failed
         arm.wait_for_silence()
-        assert process.returncode == 0
-        assert process.stderr is not None and 'Traceback' not in process.stderr.read()
+        assert process.stderr is not None
+        said = process.stderr.read()
+        assert process.returncode == 0, f'{process.returncode}: {said}'
+        assert 'Traceback' not in said
     np.testing.assert_array_equal(arm.commands[-1], arm.commands[-2])
     assert_safe(arm.commands, arm.robot)
 

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+
 import numpy as np
 import pytest
 
@@ -87,3 +90,25 @@ def test_a_clock_of_which_nothing_is_known_yet_is_waited_for() -> None:
     assert 'waiting for 10 joint states' in monitor.unknown()
     monitor.add(0, START_NS)
     assert 'the joint states have no stamps' in monitor.unknown()
+
+
+def test_a_service_may_ask_while_the_tick_adds_and_forgets() -> None:
+    monitor, over = SkewMonitor(PERIOD_NS), threading.Event()
+
+    def add() -> None:
+        for number in range(1000 * SAMPLES):
+            monitor.add(START_NS + number * PERIOD_NS, START_NS + number * PERIOD_NS + MS)
+            if number % (5 * SAMPLES) == 0:
+                monitor.forget()
+        over.set()
+
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        thread = threading.Thread(target=add)
+        thread.start()
+        while not over.is_set():
+            assert monitor.skew_ns() in (0, MS)
+        thread.join()
+    finally:
+        sys.setswitchinterval(interval_s)

@@ -64,10 +64,11 @@ class SkewMonitor:
 
     def skew_ns(self, ours_ns: int = 0) -> int:
         """How far our clock is ahead of the other, negative behind; 0 while it is unknown."""
-        if len(self._delays_ns) < SAMPLES_NEEDED:
+        delays_ns = self._delays_ns.copy()  # in one step: the tick may add or forget meanwhile
+        if len(delays_ns) < SAMPLES_NEEDED:
             return 0
         # If ours went back, the other may be the same one: then only what came since counts.
-        return min(delay + max(0, ours_ns - then) for delay, then in self._delays_ns)
+        return min(delay + max(0, ours_ns - then) for delay, then in delays_ns)
 
     def problem(self, ours_ns: int = 0) -> str:
         """Why no trajectory may be sent; '' if the clocks agree."""
