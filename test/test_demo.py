@@ -118,6 +118,15 @@ def test_no_process_outlives_the_demo(
     assert not film.exists()
 
 
+def test_a_film_whose_demo_is_gone_gets_no_name(tmp_path: Path) -> None:
+    film = tmp_path / 'demo.mp4'
+    words = [sys.executable, '-m', 'motion_policy.cli.film_process', str(film)]
+    assert subprocess.run(words, input=b'').returncode == 1
+    assert list(tmp_path.iterdir()) == []
+    assert subprocess.run(words, input=b'\n').returncode == 0
+    assert film.stat().st_size > 0
+
+
 def test_a_node_that_dies_is_told_with_its_last_words(
     checkpoint: Path, mark: str, tmp_path: Path
 ) -> None:

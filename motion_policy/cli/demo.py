@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -216,7 +217,9 @@ class _Film:
     def finish(self) -> None:
         """Wait for the end of the film."""
         assert self._process.stdin is not None
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):  # then its exit code tells
+            self._process.stdin.write(b'\n')
+            self._process.stdin.close()
         try:
             code = self._process.wait(FILM_PATIENCE_S)
         except subprocess.TimeoutExpired:

@@ -3,15 +3,17 @@
 """Renders the video of a demo in a low-priority process while the next trials run.
 
 Reads the paths of finished trials (.npz) from standard input, one a line, and answers each with
-a line; at the end of input it sums up and finishes the film.
+a line. At an empty line it sums up and finishes the film; without one the demo is gone, and so
+is the film.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 from motion_policy.evaluation.trial_video import FPS, TrialFilm, TrialRecord
 from motion_policy.evaluation.video_file import VideoFile
@@ -41,8 +43,16 @@ def draw(out: Path, records: Iterable[Path]) -> None:
 def main() -> int:
     """Draw what standard input names, into the file named by the first argument."""
     os.nice(LEAST_PRIORITY)
-    draw(Path(sys.argv[1]), (Path(line.rstrip('\n')) for line in sys.stdin))
+    draw(Path(sys.argv[1]), _trials(sys.stdin))
     return 0
+
+
+def _trials(lines: TextIO) -> Iterator[Path]:
+    for line in lines:
+        if line == '\n':
+            return
+        yield Path(line.rstrip('\n'))
+    raise SystemExit(1)
 
 
 if __name__ == '__main__':
