@@ -264,3 +264,14 @@ def test_a_wrong_parameter_is_named(
     """Every parameter is checked before anything is published."""
     with pytest.raises(UserError, match=words):
         SimNode(context=scene.bench.context, parameter_overrides=[Parameter(name, value=value)])
+
+
+def test_images_of_both_cameras_reach_two_subscribers(scene: Scene) -> None:
+    heard: dict[tuple[int, str], set[int]] = {}
+    for viewer in range(2):
+        for topic in ('top/image_raw', 'side/image_raw'):
+            times = heard[viewer, topic] = set()
+            scene.bench.client.create_subscription(
+                Image, topic, lambda message, times=times: times.add(stamp_ns(message)), 10
+            )
+    scene.bench.spin_until(lambda: min(map(len, heard.values())) >= 10, 'images for both')
