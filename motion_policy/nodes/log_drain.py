@@ -29,7 +29,9 @@ COUNT = struct.Struct('=Q')
 DROPPED, MISSED, CUT, READS = range(4)  # see `Counts`
 COUNTS_BYTES = 4 * COUNT.size  # of one pair
 LOOK_S = 0.05
-IDLE_LOOKS = 4  # in which a process that is only slow would have taken something
+# In so many looks a drain took nothing: one that is stopped or gone, and one that may be slow.
+STOPPED_LOOKS, IDLE_LOOKS = 4, 40
+STOPPED_STATES = b'TtZX'
 PAGE_BYTES = 4096
 READ_BYTES = 1 << 16
 ROOM_BYTES = 4 << 20  # of what waits to be passed on, per output
@@ -184,7 +186,8 @@ class StandIn:
     A line may be torn where it begins and where it ends.
     """
 
-    def __init__(self, source: int, counts: Counts) -> None:
+    def __init__(self, source: int, counts: Counts, drain: int) -> None:
+        self._drain = drain
         # Opened anew: only here a read of nothing must not wait.
         self._source = os.open(f'/proc/self/fd/{source}', os.O_RDONLY | os.O_NONBLOCK)
         self._counts = counts
@@ -203,9 +206,20 @@ class StandIn:
             self._reads, self._idle_looks = reads, 0
         elif waiting:
             self._idle_looks += 1
-        if self._idle_looks >= IDLE_LOOKS and waiting > self._much:
+        looks = self._idle_looks
+        lies = looks >= IDLE_LOOKS or (looks >= STOPPED_LOOKS and self._drain_stopped())
+        if lies and waiting > self._much:
             self._drop_all()
         return not any(event & select.POLLHUP for _, event in self._poll.poll(0))
+
+    def _drain_stopped(self) -> bool:
+        if os.getppid() != self._drain:
+            return True
+        try:
+            with open(f'/proc/{self._drain}/stat', 'rb') as file:
+                return file.read().rpartition(b') ')[2][:1] in STOPPED_STATES
+        except OSError:
+            return True
 
     def _waiting(self) -> int:
         room = struct.pack('=i', 0)
@@ -218,9 +232,9 @@ class StandIn:
                 self._counts[MISSED] += data.count(NEWLINE)
 
 
-def stand_in(sources: Sequence[int], counts: Sequence[Counts]) -> None:
+def stand_in(sources: Sequence[int], counts: Sequence[Counts], drain: int) -> None:
     """Stand in for the drain, whatever becomes of it, until nobody writes any more."""
-    stand_ins = [StandIn(*pair) for pair in zip(sources, counts, strict=True)]
+    stand_ins = [StandIn(*pair, drain) for pair in zip(sources, counts, strict=True)]
     while any([one.look() for one in stand_ins]):
         time.sleep(LOOK_S)
 
@@ -230,11 +244,12 @@ def main(counts_fd: int, *pairs: int) -> None:
     sources, targets = pairs[::2], pairs[1::2]
     memory = mmap.mmap(counts_fd, len(sources) * COUNTS_BYTES)
     counts = [Counts(memory, pair) for pair in range(len(sources))]
+    drain = os.getpid()
     if not os.fork():
         os.setsid()  # what stops all of a session stops one of them only
         for target in targets:
             os.close(target)
-        stand_in(sources, counts)
+        stand_in(sources, counts, drain)
         os._exit(0)
     drains = [Drain(*each) for each in zip(sources, targets, counts, strict=True)]
     for drain in drains:
