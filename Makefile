@@ -23,7 +23,7 @@ demo: setup ## watch the shipped policy grasp in simulation; writes demo.mp4
 test: lint ## check everything
 	@$(PYTEST) -rs $(ARGS)
 
-test-fast: setup ## check in a minute what needs no ROS 2, no training and no process
+test-fast: setup ## check what needs no ROS 2 and does not take long
 	@$(PYTEST) -q -m 'not slow and not ros and not package' $(ARGS)
 
 setup: ## make .venv and install; at once when it is done already
