@@ -16,6 +16,7 @@ import fcntl
 import mmap
 import os
 import select
+import signal
 import struct
 import sys
 import termios
@@ -244,18 +245,22 @@ def main(counts_fd: int, *pairs: int) -> None:
     sources, targets = pairs[::2], pairs[1::2]
     memory = mmap.mmap(counts_fd, len(sources) * COUNTS_BYTES)
     counts = [Counts(memory, pair) for pair in range(len(sources))]
-    drain = os.getpid()
-    if not os.fork():
+    own = os.getpid()
+    other = os.fork()
+    if not other:
         os.setsid()  # what stops all of a session stops one of them only
         for target in targets:
             os.close(target)
-        stand_in(sources, counts, drain)
+        stand_in(sources, counts, own)
         os._exit(0)
     drains = [Drain(*each) for each in zip(sources, targets, counts, strict=True)]
     for drain in drains:
         drain.start()
     for drain in drains:
         drain.join()
+    # What was begun here ends here: nobody else might look to its end.
+    os.kill(other, signal.SIGKILL)
+    os.waitpid(other, 0)
 
 
 if __name__ == '__main__':
