@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -155,16 +156,35 @@ def test_closing_ends_a_process_that_does_not_listen(process: InferenceProcess) 
     assert process.pid is None
 
 
+class StoppedWorkers(list[int]):
+    """The ids of processes that were stopped; until `go_on`, each that begins is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()  # a process may begin in another thread
+        self.stops = True
+
+    def go_on(self) -> None:
+        """Let them all go on, and those that begin from now on."""
+        with self.lock:
+            self.stops = False
+            for pid in self:
+                if alive(pid):
+                    os.kill(pid, signal.SIGCONT)
+
+
 @pytest.fixture
-def stopped_workers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def stopped_workers(monkeypatch: pytest.MonkeyPatch) -> StoppedWorkers:
     """The ids of all processes that begin from now on, each stopped before it has loaded."""
-    pids: list[int] = []
+    pids = StoppedWorkers()
 
     class Stopped(subprocess.Popen[bytes]):
         def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            os.kill(self.pid, signal.SIGSTOP)
-            pids.append(self.pid)
+            with pids.lock:
+                super().__init__(*arguments, **options)
+                if pids.stops:
+                    os.kill(self.pid, signal.SIGSTOP)
+                    pids.append(self.pid)
 
     monkeypatch.setattr('motion_policy.inference.worker_process.subprocess.Popen', Stopped)
     return pids
@@ -269,10 +289,7 @@ def test_the_arm_holds_while_a_process_that_is_begun_anew_hangs(
     bench.spin_until(lambda: any(line.startswith(named) for line in lines), named)
     arm.wait_for_diagnostic('control', 'state', 'hold')
     process._start_timeout_s = PATIENCE_S
-    request.getfixturevalue('monkeypatch').undo()
-    for pid in stopped:
-        if alive(pid):
-            os.kill(pid, signal.SIGCONT)
+    stopped.go_on()
     arm.diagnostics.clear()
     arm.wait_for_diagnostic('control', 'state', 'run')
     assert_safe(arm.commands, formula_arm())
