@@ -3,7 +3,7 @@
 """Draws which room of the package imports which, and lists it, both read from the code.
 
 Writes docs/images/rooms.svg and the table in docs/explanation/architecture.md. Run it again when
-`test_docs_architecture.py` says that they differ from the code.
+`test/docs/test_architecture.py` says that they differ from the code.
 """
 
 from __future__ import annotations

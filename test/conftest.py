@@ -62,7 +62,7 @@ def ros_domain() -> Iterator[int]:
 def bench(ros_domain: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """Give a context with a client node, for this test alone.
 
-    A tick that is late by a tenth of a second stops the arm, as `test_control_stops.py` tests. On
+    A tick that is late by a tenth of a second stops the arm, as `control/test_stops.py` tests. On
     a machine that does other things too it may be, and must not end what another test is about.
     """
     from ros_testing import ros_bench

@@ -15,6 +15,7 @@ import eipl_sets
 import pytest
 import recordings
 from lerobot_sets import DATA, ROBOT, video
+from repository import ROOT
 
 from motion_policy.episodes import EpisodeReader, bag_topics
 from motion_policy.episodes.formats.aloha.to_episodes import import_aloha
@@ -28,7 +29,7 @@ POINTER = (
     'version https://git-lfs.github.com/spec/v1\n'
     'oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n'
 )
-SHIPPED = Path(__file__).parent.parent / 'models' / 'sarnn_tabletop'
+SHIPPED = ROOT / 'models' / 'sarnn_tabletop'
 
 
 def point(path: Path) -> Path:

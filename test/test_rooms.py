@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from repository import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / 'motion_policy'
 HEADER = '# Copyright 2026 The motion_policy Authors\n# SPDX-License-Identifier: Apache-2.0\n'
 
@@ -273,3 +273,17 @@ def test_the_checkout_stays_small() -> None:
     }
     assert {name: size for name, size in sizes.items() if size > 4 * 2**20} == {}
     assert sum(size for name, size in sizes.items() if name.startswith('models/')) <= 8 * 2**20
+
+
+def test_the_tests_of_a_room_are_in_the_folder_of_its_name() -> None:
+    others = {'benchmarks', 'docs', 'launch', 'package', 'support'}
+    tests = ROOT / 'test'
+    folders = {path.parent.relative_to(tests) for path in tests.rglob('*.py')} - {Path()}
+    assert {f for f in folders if f.parts[0] not in others and not (PACKAGE / f).is_dir()} == set()
+    strays = {path.name for path in (tests / 'support').rglob('test_*.py')}
+    strays |= {
+        name_of(path)
+        for path in tests.rglob('*.py')
+        if not path.name.startswith(('test_', 'conftest')) and 'support' not in path.parts
+    }
+    assert strays == set()

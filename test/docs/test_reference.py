@@ -1,0 +1,188 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The documentation names what the code has: links, keys, options, parameters, examples."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import yaml
+from repository import ROOT
+
+from motion_policy.cli.main import SUBCOMMANDS
+from motion_policy.episodes import check_episode, layout
+from motion_policy.policies import MODEL_KINDS
+from motion_policy.policies.base import PolicySpec
+from motion_policy.robot import load_robot_spec, robot_spec_from_yaml
+from motion_policy.robot.spec import (
+    CameraSpec,
+    GripperSpec,
+    JointsSpec,
+    JointTopic,
+    LimitsSpec,
+    RobotSpec,
+)
+from motion_policy.training import config
+from motion_policy.training.schedule import Curve
+
+PAGES = sorted([*(ROOT / 'docs').rglob('*.md'), *ROOT.glob('*.md')])
+NODES = ('policy_node', 'recorder_node', 'replay_node', 'sim_node', 'demonstrator_node')
+
+
+def page(name: str) -> str:
+    return (ROOT / 'docs' / 'reference' / name).read_text(encoding='utf-8')
+
+
+def code_blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf'^```{language}\n(.*?)^```', text, re.MULTILINE | re.DOTALL)
+
+
+def absent(names: set[str], text: str) -> set[str]:
+    """Return the names that do not stand in `text` as code."""
+    quoted = ' '.join(re.findall(r'`+([^`]+)`+', text, re.DOTALL))
+    return {name for name in names if not re.search(rf'(?<![\w-]){re.escape(name)}\b', quoted)}
+
+
+@pytest.mark.parametrize('path', PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_link_and_picture_is_there(path: Path) -> None:
+    links = re.findall(r'\]\(([^)#\s]+)[^)]*\)', path.read_text(encoding='utf-8'))
+    local = [link for link in links if '://' not in link and not link.startswith('mailto:')]
+    assert [link for link in local if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize('path', PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_example_in_python_and_yaml_parses(path: Path) -> None:
+    text = path.read_text(encoding='utf-8')
+    for block in code_blocks(text, 'python'):
+        ast.parse(block)
+    for block in code_blocks(text, 'yaml'):
+        yaml.safe_load(block)
+
+
+def test_the_robot_spec_page_has_every_key() -> None:
+    models = (RobotSpec, JointsSpec, JointTopic, GripperSpec, LimitsSpec, CameraSpec)
+    keys = {key for model in models for key in model.model_fields} | {'urdf'}
+    assert absent(keys, page('robot_spec.md')) == set()
+
+
+def test_the_robot_spec_example_is_the_shipped_arm() -> None:
+    example, _ = code_blocks(page('robot_spec.md'), 'yaml')
+    written, shipped = robot_spec_from_yaml(example, 'the page'), load_robot_spec('tabletop_sim')
+    assert written.joints == shipped.joints
+    assert written.cameras.items() <= shipped.cameras.items()
+
+
+def test_the_gripper_of_the_robot_spec_page_is_one_of_the_shipped_arm() -> None:
+    whole, grippers = code_blocks(page('robot_spec.md'), 'yaml')
+    written = robot_spec_from_yaml(whole.replace('  limits:', f'{grippers}  limits:', 1), 'page')
+    assert set(written.joints.grippers) == {'gripper'}
+
+
+def test_the_policies_page_has_every_kind_and_every_hyper_parameter() -> None:
+    keys = {key for kind in MODEL_KINDS.values() for key in kind.Config.model_fields}
+    assert absent({*MODEL_KINDS, *keys}, page('policies.md')) == set()
+
+
+def test_the_episode_page_has_every_name() -> None:
+    datasets = {layout.QPOS, layout.QVEL, layout.EFFORT, layout.ACTION, layout.TIME_NS}
+    names = {*datasets, layout.COMPRESS_LEN, *layout.ATTRIBUTES, *layout.COUNTERS}
+    assert absent({*names, *layout.STAMP_FIELDS}, page('episode_file.md')) == set()
+
+
+def test_the_example_of_the_writer_makes_a_sound_episode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / 'docs' / 'howto' / 'my_data.md').read_text(encoding='utf-8')
+    [example] = code_blocks(text, 'python')
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, 'my_data.md', 'exec'), {})
+    assert check_episode(tmp_path / 'data' / 'episode_000000.hdf5') == []
+
+
+def test_the_checkpoint_page_has_every_key() -> None:
+    assert absent(set(PolicySpec.model_fields), page('checkpoint.md')) == set()
+
+
+def test_the_training_page_has_every_key_and_curve() -> None:
+    text = page('training_config.md')
+    models = (config.TrainConfig, config.DataConfig, config.AugmentationConfig)
+    keys = {key for model in models for key in model.model_fields}
+    keys |= {f'loss.{key}' for key in config.LossConfig.model_fields}
+    keys |= {f'loss_schedule.TERM.{key}' for key in config.ScheduleConfig.model_fields}
+    assert absent({*keys, *get_args(Curve)}, text) == set()
+
+
+@pytest.mark.parametrize('subcommand', sorted(SUBCOMMANDS))
+def test_the_command_line_page_has_every_option(subcommand: str) -> None:
+    text = page('command_line.md')
+    section = re.search(rf'^## {subcommand}\n(.*?)(?=^## |\Z)', text, re.MULTILINE | re.DOTALL)
+    assert section is not None, f'no section "## {subcommand}"'
+    module = importlib.import_module(f'motion_policy.cli.{SUBCOMMANDS[subcommand][0]}')
+    source = Path(module.__file__ or '').read_text(encoding='utf-8')
+    options = {
+        _option_name(field.name, source)
+        for field in dataclasses.fields(module.Arguments)
+        if 'Positional' not in str(field.type)
+    }
+    assert absent(options, section[1]) == set()
+
+
+def _option_name(field: str, source: str) -> str:
+    """Return `--name` of a field, as tyro makes it or as the field renames it."""
+    renamed = re.search(rf"^    {field}: Annotated\[.*?arg\(name='([\w-]+)'", source, re.M)
+    return '--' + (renamed[1] if renamed else field.replace('_', '-'))
+
+
+@pytest.mark.parametrize('node', NODES)
+def test_the_nodes_page_has_every_parameter_and_service(node: str) -> None:
+    sources = [ROOT / 'motion_policy' / 'nodes' / f'{node}.py']
+    text = page('nodes.md')
+    section = re.search(rf'^## {node}\n(.*?)(?=^## |\Z)', text, re.MULTILINE | re.DOTALL)
+    assert section is not None, f'no section "## {node}"'
+    names = set()
+    for source in sources:
+        code = source.read_text(encoding='utf-8')
+        names |= set(re.findall(r"declare(?:_parameter)?\(\s*(?:node|self),\s*'(\w+)'", code))
+        names |= set(re.findall(r"'(~/\w+)'", code))
+    missing = {name for name in names if f'`{name}`' not in section[1]}
+    assert missing == set()
+
+
+def test_the_nodes_page_has_every_parameter() -> None:
+    names = {
+        name
+        for path in (ROOT / 'motion_policy' / 'nodes').glob('*.py')
+        for name in re.findall(
+            r"declare\(\s*(?:node|self),\s*'([\w.]+)'", path.read_text(encoding='utf-8')
+        )
+    }
+    assert {'checkpoint', 'speed', 'collision.urdf', 'realtime.priority'} <= names
+    assert absent(names, page('nodes.md')) == set()
+
+
+def test_the_nodes_page_has_every_launch_file_and_argument() -> None:
+    files = sorted((ROOT / 'launch').glob('*.launch.py'))
+    shared = ROOT / 'motion_policy' / 'nodes' / 'launch_arguments.py'
+    usual = r"DeclareLaunchArgument\(\s*'(\w+)'"
+    names = {path.name for path in files}
+    names |= set(re.findall(usual, shared.read_text(encoding='utf-8')))
+    for path in files:
+        names |= set(re.findall(r"'(\w+)': \(", path.read_text(encoding='utf-8')))
+    assert {'namespace', 'checkpoint'} <= names
+    section = page('nodes.md').partition('## Launch files')[2]
+    assert absent(names, section) == set()
+
+
+def test_contributing_names_files_that_are_there() -> None:
+    text = (ROOT / 'CONTRIBUTING.md').read_text(encoding='utf-8')
+    named = set(re.findall(r'`((?:[\w.]+/)*[\w.]+\.(?:py|md|yaml|xml|cff))`', text))
+    assert {'motion_policy/policies/kinds.py', 'test/test_rooms.py'} <= named
+    examples = {'utils.py', 'helpers.py', 'common.py'}
+    missing = {name for name in named - examples if 'NAME' not in name and 'ROOM' not in name}
+    assert {name for name in missing if not (ROOT / name).is_file()} == set()

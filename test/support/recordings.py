@@ -1,0 +1,161 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Recordings by formula: messages, rows and episodes whose every number can be recomputed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from motion_policy.episodes import EpisodeReader, EpisodeWriter
+from motion_policy.robot import RobotSpec, load_robot_spec, robot_spec_from_yaml
+from motion_policy.streams import Observation, Row, Sample, StreamCounters
+
+START_NS = 1_700_000_000_000_000_000
+
+
+def tabletop() -> RobotSpec:
+    """Return the robot of the simulation."""
+    return load_robot_spec('tabletop_sim')
+
+
+def robot_with_leader(
+    name: str, joints: Sequence[str], cameras: Sequence[str], width: int, height: int, rate: float
+) -> RobotSpec:
+    """Return a robot with small cameras and a leader, whose limits hold every joint value."""
+    seen = '\n'.join(
+        f'  {camera}: {{topic: {camera}/image_raw, width: {width}, height: {height}}}'
+        for camera in cameras
+    )
+    return robot_spec_from_yaml(
+        f"""
+name: {name}
+rate: {rate}
+joints:
+  names: [{', '.join(joints)}]
+  state: {{topic: joint_states, type: sensor_msgs/msg/JointState}}
+  leader: {{topic: leader, type: sensor_msgs/msg/JointState}}
+  command: {{topic: command, type: std_msgs/msg/Float64MultiArray}}
+  limits:
+    position: {[[-2, 2]] * len(joints)}
+    velocity: {[1.0] * len(joints)}
+    acceleration: {[1.0] * len(joints)}
+cameras:
+{seen}
+""",
+        f'{name}.yaml',
+    )
+
+
+def swing(count: int = 5) -> np.ndarray:
+    """Return how far each joint swings; the fifth is the gripper of the simulation."""
+    return np.where(np.arange(count) < 4, 0.1, 0.01)
+
+
+def joint_values(row: int, count: int = 5) -> np.ndarray:
+    """Return joint positions of a row: joint j swings with a frequency of its own."""
+    return (swing(count) * np.sin(0.05 * row * (1 + np.arange(count)))).astype(np.float32)
+
+
+def scene(row: int, height: int = 128, width: int = 128) -> np.ndarray:
+    """Return an RGB image of a row: a red to green ramp with a blue square that moves."""
+    image = np.zeros((height, width, 3), np.uint8)
+    image[:, :, 0] = np.linspace(0, 255, width, dtype=np.uint8)
+    image[:, :, 1] = np.linspace(0, 255, height, dtype=np.uint8)[:, None]
+    left = (3 * row) % (width - 20)
+    image[40:60, left : left + 20] = (10, 20, 250)
+    return image
+
+
+def observation(
+    row: int, robot: RobotSpec, *, effort: bool = True, leader: bool = True
+) -> Observation:
+    """Return the observation of a row."""
+    qpos = joint_values(row, len(robot.joints.names))
+    return Observation(
+        qpos=qpos,
+        qvel=(0.1 * qpos).astype(np.float32),
+        effort=(2 * qpos).astype(np.float32) if effort else None,
+        images={
+            camera: scene(row + shift, spec.height, spec.width)
+            for shift, (camera, spec) in enumerate(robot.cameras.items())
+        },
+        action=(qpos + 0.01).astype(np.float32) if leader else None,
+    )
+
+
+def row_at(row: int, robot: RobotSpec, *, age_ns: int = 5_000_000) -> Row:
+    """Return the row whose samples are `age_ns` old and were received 1 ms after their stamp."""
+    time_ns = START_NS + row * robot.period_ns
+    stamp_ns = time_ns - age_ns
+    samples = {name: Sample(stamp_ns, stamp_ns + 1_000_000, row) for name in robot.stream_names}
+    ages_ns = dict.fromkeys(robot.stream_names, age_ns)
+    counters = dict.fromkeys(robot.stream_names, StreamCounters(row + 1, 2, 1, robot.period_ns))
+    return Row(time_ns, samples, {}, ages_ns, counters)
+
+
+def write_episode(path: Path, length: int = 30, **options: Any) -> Path:
+    """Write a whole episode of the tabletop robot."""
+    robot = options.pop('robot', None) or tabletop()
+    success = options.pop('success', None)
+    kinds = {key: options.pop(key) for key in ('effort', 'leader') if key in options}
+    with EpisodeWriter(path, robot, **options) as writer:
+        for index in range(length):
+            row = row_at(index, robot)
+            writer.append(row.time_ns, observation(index, robot, **kinds), row)
+        writer.success = success
+    return path
+
+
+def image_message(pixels: np.ndarray, encoding: str, *, stamp_ns: int = 0, **fields: Any) -> Any:
+    """Return a raw image message whose rows are not padded, unless fields say so."""
+    contiguous = np.ascontiguousarray(pixels)
+    message = SimpleNamespace(
+        header=header(stamp_ns),
+        height=pixels.shape[0],
+        width=pixels.shape[1],
+        encoding=encoding,
+        is_bigendian=0,
+        step=contiguous.nbytes // pixels.shape[0],
+        data=contiguous.tobytes(),
+    )
+    vars(message).update(fields)
+    return message
+
+
+def joint_message(names: list[str], position: Any, **fields: Any) -> Any:
+    """Return a JointState message without velocity and effort, unless fields say so."""
+    stamp_ns = fields.pop('stamp_ns', 0)
+    message = SimpleNamespace(
+        header=header(stamp_ns), name=names, position=position, velocity=[], effort=[]
+    )
+    vars(message).update(fields)
+    return message
+
+
+def header(stamp_ns: int) -> Any:
+    """Return a header with this stamp."""
+    stamp = SimpleNamespace(sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
+    return SimpleNamespace(stamp=stamp, frame_id='')
+
+
+def assert_same_rows(path: Path, expected: Path) -> None:
+    """Compare two episodes of the simulated robot, every value and every time."""
+    robot = tabletop()
+    with EpisodeReader(path) as found, EpisodeReader(expected) as wanted:
+        np.testing.assert_array_equal(found.time_ns, wanted.time_ns)
+        for name in ('qpos', 'qvel', 'action'):
+            np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
+        for camera in robot.cameras:
+            rows = range(wanted.length)
+            np.testing.assert_array_equal(found.images(camera, rows), wanted.images(camera, rows))
+        for stream in robot.stream_names:
+            for field in ('header_ns', 'receive_ns', 'age_ns'):
+                np.testing.assert_array_equal(
+                    getattr(found.stamps(stream), field), getattr(wanted.stamps(stream), field)
+                )
+        assert found.length == wanted.length > 90
