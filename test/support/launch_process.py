@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs one launch file as `ros2 launch` does, until SIGINT; started by launch/test_launch_files.py.
+"""Runs one launch file as `ros2 launch` does, until SIGINT; launch/test_launch_files.py starts it.
 
 Arguments: path of the launch file, then name:=value pairs.
 """
