@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -16,12 +17,15 @@ import recordings
 from lerobot_sets import (
     CAMERAS,
     DATA,
+    KEYS,
     LENGTHS,
     ROBOT,
     as_images,
     as_version_2,
     change_column,
+    change_feature,
     change_info,
+    change_lists,
     change_rows,
     imported,
     read_info,
@@ -156,6 +160,47 @@ def test_every_task_of_an_episode_is_kept(lerobot_set: Path, tmp_path: Path) -> 
     with EpisodeReader(tmp_path / 'out' / 'episode_000000.hdf5') as episode:
         assert episode.task == 'task 0; task 1'
     assert any('episode 0: 2 tasks in one text: task 0; task 1' in note for note in notes)
+
+
+@pytest.mark.parametrize('end', [None, 0.24])
+def test_the_end_of_an_episode_in_a_video_may_be_its_last_frame_or_missing(
+    lerobot_set: Path, tmp_path: Path, end: float | None
+) -> None:
+    change_lists(lerobot_set, **{f'videos__{KEYS[0]}__to_timestamp': end})
+    assert len(import_lerobot(lerobot_set, ROBOT, tmp_path / 'out')) == len(LENGTHS)
+
+
+@pytest.mark.parametrize('form', [None, as_images])
+@pytest.mark.parametrize('first', [False, True])
+def test_images_of_one_channel_are_grey(
+    lerobot_set: Path, lerobot_episodes: Path, tmp_path: Path, form: Any, first: bool
+) -> None:
+    if form is not None:
+        form(lerobot_set, lerobot_episodes)
+    shape = list(read_info(lerobot_set)['features'][KEYS[0]]['shape'])
+    change_feature(lerobot_set, KEYS[0], shape=[1, *shape[:2]] if first else [*shape[:2], 1])
+    imported(lerobot_set, tmp_path / 'out')
+    with (
+        EpisodeReader(tmp_path / 'out' / 'episode_000000.hdf5') as copy,
+        EpisodeReader(lerobot_episodes / 'episode_000000.hdf5') as ours,
+    ):
+        assert copy.cameras == CAMERAS
+        difference = copy.image(CAMERAS[0], 3).astype(int) - ours.image(CAMERAS[0], 3)
+        assert np.abs(difference).mean() <= 6
+
+
+def test_stored_images_of_one_channel_with_16_bits_are_depth(
+    lerobot_set: Path, lerobot_episodes: Path, tmp_path: Path
+) -> None:
+    as_images(lerobot_set, lerobot_episodes)
+    height, width, _ = read_info(lerobot_set)['features'][KEYS[0]]['shape']
+    change_feature(lerobot_set, KEYS[0], shape=[height, width, 1])
+    depth = cv2.imencode('.png', np.full((height, width), 620, np.uint16))[1].tobytes()
+    change_column(
+        lerobot_set, KEYS[0], lambda rows: [{'bytes': depth, 'path': None} for _ in rows]
+    )
+    notes = imported(lerobot_set, tmp_path / 'out')
+    assert any(f'{KEYS[0]} is left out' in note for note in notes)
 
 
 def test_hidden_files_are_no_part_of_a_set(lerobot_set: Path, tmp_path: Path) -> None:

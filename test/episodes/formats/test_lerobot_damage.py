@@ -65,8 +65,20 @@ def test_rows_stand_at_their_time_stamps(
 
 
 CONTRADICTIONS = {
-    'a hole': (stamps(moved(5, 2.0)), r'has no frame at 2\.100 s'),
-    'a hole of years': (stamps(moved(5, 1e5)), r'has no frame at 100000'),
+    'a hole': (stamps(moved(5, 2.0)), r'episode 1 begins at 0\.180 s, but .* to 2\.160 s'),
+    'a hole of years': (stamps(moved(5, 1e5)), r'episode 1 begins at 0\.180 s'),
+    'too few frames': (
+        lambda folder: change_lists(folder, **{f'videos__{KEYS[0]}__from_timestamp': 0.16}),
+        r'episode 1 begins at 0\.160 s, but the 9 rows of episode 0 go from 0\.000 to 0\.160 s',
+    ),
+    'two at one place': (
+        lambda folder: change_lists(folder, **{f'videos__{KEYS[1]}__from_timestamp': 0.0}),
+        r'episode 1 begins at 0\.000 s, but the 9 rows of episode 0',
+    ),
+    'ends early': (
+        lambda folder: change_lists(folder, **{f'videos__{KEYS[1]}__to_timestamp': 0.22}),
+        r'ends at 0\.220 s, but the 4 rows of episode 1 go from 0\.180 to 0\.240 s',
+    ),
     'stamps back': (stamps(moved(5, -0.05)), r'row 5: timestamp is 0\.0500 s after 0\.0800 s'),
     'no stamp': (stamps(lambda v: v * np.nan), 'row 0: timestamp is nan'),
     'a frame missing': (

@@ -76,15 +76,25 @@ def video_frames(
         )
 
 
+def stored_bytes(data: Any, where: str) -> bytes:
+    """Return the bytes of what a row holds, which may be a PNG or a JPEG.
+
+    Raises:
+        EpisodeError: there are none.
+    """
+    content = data.get('bytes') if isinstance(data, dict) else data
+    if not isinstance(content, bytes) or not 0 < len(content) <= MOST_IMAGE_BYTES:
+        raise EpisodeError(f'{where}: holds no image')
+    return content
+
+
 def stored_image(data: Any, where: str, size: tuple[int, int]) -> RgbImage:
     """Decode what a row holds, a PNG or a JPEG; (H, W, 3) uint8 RGB.
 
     Raises:
         EpisodeError: it holds none that is whole, or one of another size.
     """
-    content = data.get('bytes') if isinstance(data, dict) else data
-    if not isinstance(content, bytes) or not 0 < len(content) <= MOST_IMAGE_BYTES:
-        raise EpisodeError(f'{where}: holds no image')
+    content = stored_bytes(data, where)
     try:
         header = image_header(content)
         _check_size(where, (header.height, header.width), size)

@@ -39,6 +39,7 @@ INFO = 'meta/info.json'
 VECTORS = ('observation.state', 'observation.velocity', 'observation.effort', 'action')
 
 IMAGE_TYPES = ('video', 'image')
+CHANNELS = (3, 1)  # of an image: colours, or grey
 
 MOST_COLUMNS = 1024  # of a vector
 MOST_PIXELS = 16384  # of a side of an image
@@ -139,13 +140,18 @@ class Feature(_Part):
 
     @property
     def image_size(self) -> tuple[int, int] | None:
-        """Height and width of a colour image; None: it is none."""
+        """Height and width of an image in colours or in grey; None: it is none."""
         if len(self.shape) != 3 or max(self.shape) > MOST_PIXELS:
             return None
         first = bool(self.names) and self.names[0] in ('channel', 'channels')
-        if first or self.shape[-1] != 3:
-            return (self.shape[1], self.shape[2]) if self.shape[0] == 3 else None
+        if first or self.shape[-1] not in CHANNELS:
+            return (self.shape[1], self.shape[2]) if self.shape[0] in CHANNELS else None
         return self.shape[0], self.shape[1]
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether a camera has one channel."""
+        return self.image_size is not None and 3 not in (self.shape[0], self.shape[-1])
 
 
 class Info(_Part):
@@ -212,14 +218,15 @@ class _Listed(_Part):
 class ListedEpisode(_Listed):
     """An episode as the list has it; `places` are the files of version 3: data, each camera.
 
-    `begins_s` is where it begins in the video of a camera, `first_row` to `end_row` which rows of
-    the whole set it has.
+    `begins_s` and `ends_s` are where it begins and ends in the video of a camera, `first_row` to
+    `end_row` which rows of the whole set it has.
     """
 
     first_row: Count | None = None
     end_row: Count | None = None
     places: dict[str, tuple[Count, Count]] = Field(default_factory=dict)
     begins_s: dict[str, Seconds] = Field(default_factory=dict)
+    ends_s: dict[str, Seconds | None] = Field(default_factory=dict)
 
     @model_validator(mode='after')
     def _as_long_as_its_rows(self) -> ListedEpisode:
@@ -418,6 +425,7 @@ def _listed_in_tables(folder: Path, cameras: tuple[str, ...]) -> Iterator[Listed
                     for what, path in _paths(cameras)
                 },
                 'begins_s': {key: row.get(f'videos/{key}/from_timestamp') for key in cameras},
+                'ends_s': {key: row.get(f'videos/{key}/to_timestamp') for key in cameras},
             }
             yield checked(ListedEpisode, content, file)
 

@@ -8,8 +8,9 @@ rows are held together by `lerobot_rows`. Needs pyarrow and PyAV, not LeRobot.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.formats.lerobot.frames import stored_image, video_frames
+from motion_policy.episodes.formats.lerobot.frames import stored_bytes, stored_image, video_frames
 from motion_policy.episodes.formats.lerobot.meta import (
     INFO,
     MOST_COLUMNS,
@@ -28,6 +29,8 @@ from motion_policy.episodes.formats.lerobot.meta import (
     read_tasks,
 )
 from motion_policy.episodes.formats.lerobot.rows import COUNTS, INDEX, TASK, TIME, RowFile, Rows
+from motion_policy.streams import StreamError
+from motion_policy.streams.jpeg import image_header
 
 Array = npt.NDArray[Any]
 Float32Array = npt.NDArray[np.float32]
@@ -41,10 +44,23 @@ ON_GRID = 0.05
 
 
 @dataclass(frozen=True)
+class VideoPart:
+    """Where an episode stands in a video [s]; `end_s` None: the video ends with it.
+
+    `next_number` is the episode that begins at `end_s`; None: the list of episodes says that.
+    """
+
+    path: Path
+    begin_s: float
+    end_s: float | None = None
+    next_number: int | None = None
+
+
+@dataclass(frozen=True)
 class LerobotEpisode:
     """One episode: where its rows and its images are, and what was demonstrated.
 
-    `videos` has, for every camera whose images are a video, the file and the time [s] in it.
+    `videos` has, for every camera whose images are a video, where they are in it.
     `first_row` is the number of its first row in the whole set, where the set says so.
     """
 
@@ -52,7 +68,7 @@ class LerobotEpisode:
     length: int
     tasks: tuple[str, ...]
     data: Path
-    videos: dict[str, tuple[Path, float]]
+    videos: dict[str, VideoPart]
     first_row: int | None = None
 
 
@@ -65,7 +81,7 @@ class LerobotSet:
         names: what the set calls the columns of a vector, () where it does not.
         robot_type: what it says its robot is; '' where it does not.
         cameras: (height, width) of every camera, by the name behind `observation.images.`.
-        left_out: features that are neither joints nor colour images of 8 bits.
+        left_out: features that are neither joints nor images of 8 bits, in colours or grey.
         episodes: all of them.
 
     Raises:
@@ -88,16 +104,17 @@ class LerobotSet:
         self._vectors = [STATE, *optional, ACTION]
         self.names = {name: self._features[name].names for name in self._vectors}
         self._keys = self._camera_keys()
+        self._tasks = read_tasks(self.path)
+        listed = read_episodes(self.path, self._info, tuple(self._videos().values()))
+        listed.sort(key=lambda each: each.episode_index)
+        self.episodes = _ended([self._placed(each) for each in listed], 0.5 / self.rate)
+        self._file: RowFile | None = None
+        self._last: tuple[LerobotEpisode, Rows] | None = None
+        self._keys = {name: key for name, key in self._keys.items() if not self._is_deep(key)}
         sizes = {name: self._features[key].image_size for name, key in self._keys.items()}
         self.cameras = {name: size for name, size in sizes.items() if size is not None}
         used = {*self._vectors, *self._keys.values(), *COUNTS, TIME}
         self.left_out = tuple(name for name in self._features if name not in used)
-        self._tasks = read_tasks(self.path)
-        listed = read_episodes(self.path, self._info, tuple(self._videos().values()))
-        listed.sort(key=lambda each: each.episode_index)
-        self.episodes = tuple(self._placed(each) for each in listed)
-        self._file: RowFile | None = None
-        self._last: tuple[LerobotEpisode, Rows] | None = None
 
     def vectors(self, episode: LerobotEpisode) -> dict[str, Float32Array]:
         """Return state, action and, where they are there, velocity and effort, (T, J) each.
@@ -170,8 +187,10 @@ class LerobotSet:
         """
         size = self.cameras[camera]
         if camera in episode.videos:
-            path, begin_s = episode.videos[camera]
-            return video_frames(path, begin_s + self.times(episode), 0.5 / self.rate, size)
+            part = episode.videos[camera]
+            times_s = part.begin_s + self.times(episode)
+            self._check_end(episode, part, float(times_s[-1]))
+            return video_frames(part.path, times_s, 0.5 / self.rate, size)
         return self._stored_images(episode, camera)
 
     def _stored_images(self, episode: LerobotEpisode, camera: str) -> Iterator[RgbImage]:
@@ -179,6 +198,23 @@ class LerobotSet:
         for row, data in enumerate(stored):
             where = f"{episode.data}: episode {episode.number}, camera '{camera}', row {row}"
             yield stored_image(data, where, self.cameras[camera])
+
+    def _check_end(self, episode: LerobotEpisode, part: VideoPart, last_s: float) -> None:
+        """Refuse rows behind the end of their episode: the video has others' frames there.
+
+        Writers differ in whether an end that the list gives is that of the last frame.
+        """
+        if part.end_s is None:
+            return
+        half_s = 0.5 / self.rate
+        if last_s <= part.end_s + (half_s if part.next_number is None else -half_s):
+            return
+        other = 'it ends' if part.next_number is None else f'episode {part.next_number} begins'
+        raise EpisodeError(
+            f'{part.path}: {other} at {part.end_s:.3f} s, but the {episode.length} rows of '
+            f'episode {episode.number} go from {part.begin_s:.3f} to {last_s:.3f} s: frames are '
+            'missing'
+        )
 
     def _opened(self, episode: LerobotEpisode) -> RowFile:
         """The file of an episode; the last one stays in memory, since many share one."""
@@ -230,6 +266,18 @@ class LerobotSet:
             keys[name] = key
         return keys
 
+    def _is_deep(self, key: str) -> bool:
+        """Whether stored images of one channel are something else than grey of 8 bits: depth."""
+        feature = self._features[key]
+        if feature.dtype != 'image' or not feature.is_grey:
+            return False
+        first = self.episodes[0]
+        data = next(self._opened(first).images(self._rows(first), key), None)
+        try:
+            return image_header(stored_bytes(data, f"{first.data}: '{key}'")).bits > 8
+        except StreamError:
+            return True
+
     def _placed(self, listed: ListedEpisode) -> LerobotEpisode:
         """Version 2: files of its own, named by its number; 3: those that the list names."""
         two = self._info.codebase_version.startswith('v2')
@@ -238,7 +286,8 @@ class LerobotSet:
         for name, key in self._videos().items():
             place = self._numbered(number) if two else _filed(listed.places[key])
             path = self._path(self._info.video_path or '', {'video_key': key, **place})
-            videos[name] = (path, 0.0 if two else listed.begins_s[key])
+            begin_s = 0.0 if two else listed.begins_s[key]
+            videos[name] = VideoPart(path, begin_s, listed.ends_s.get(key))
         place = self._numbered(number) if two else _filed(listed.places['data'])
         data = self._path(self._info.data_path, place)
         return LerobotEpisode(number, listed.length, listed.tasks, data, videos, listed.first_row)
@@ -254,6 +303,21 @@ class LerobotSet:
             return {}
         kinds = {name: self._features[key].dtype for name, key in self._keys.items()}
         return {name: key for name, key in self._keys.items() if kinds[name] == 'video'}
+
+
+def _ended(episodes: list[LerobotEpisode], slack_s: float) -> tuple[LerobotEpisode, ...]:
+    """The same episodes, each ending in a video at the latest where the next one begins."""
+    ended = {episode.number: dict(episode.videos) for episode in episodes}
+    there: dict[tuple[str, Path], list[tuple[float, int]]] = {}
+    for episode in episodes:
+        for camera, part in episode.videos.items():
+            there.setdefault((camera, part.path), []).append((part.begin_s, episode.number))
+    for (camera, _), begins in there.items():
+        for (_, number), (next_s, next_number) in itertools.pairwise(sorted(begins)):
+            part = ended[number][camera]
+            if part.end_s is None or next_s <= part.end_s + slack_s:
+                ended[number][camera] = replace(part, end_s=next_s, next_number=next_number)
+    return tuple(replace(episode, videos=ended[episode.number]) for episode in episodes)
 
 
 def _filed(place: tuple[int, int]) -> dict[str, int]:
