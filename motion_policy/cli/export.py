@@ -39,8 +39,8 @@ OPTIONS_OF: dict[Kind, tuple[str, ...]] = {
 class Arguments:
     """Turn episodes into a data set of another tool.
 
-    aloha: episode_0.hdf5, episode_1.hdf5, ... with ALOHA's names and nothing besides. JPEGs stay
-    JPEGs, as act-plus-plus and Interbotix read them; tonyzhaozh/act reads pixels only: --raw.
+    aloha: episode_0.hdf5, episode_1.hdf5, ... with ALOHA's names; attributes tell the rest. JPEGs
+    stay JPEGs, as act-plus-plus and Interbotix read them; tonyzhaozh/act reads pixels only: --raw.
 
     lerobot: a data set of version 3.0 (Parquet, H.264 videos, meta/). Needs pyarrow and PyAV.
 

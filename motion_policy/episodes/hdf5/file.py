@@ -52,6 +52,12 @@ _UNWRITTEN_BYTES = 2**26
 _REQUIRED: Any = object()
 
 
+class MisfitError(EpisodeError):
+    """What is there is no dataset, or one of another type or shape; `found` says which."""
+
+    found = ''
+
+
 @dataclass(frozen=True)
 class Field:
     """What a dataset must be.
@@ -180,7 +186,8 @@ class HdfFile:
         """Return a dataset that is as declared in one of `fields`.
 
         Raises:
-            EpisodeError: it is missing, another, leads out of the file, or claims too much.
+            MisfitError: it is no dataset, or its type or shape is another.
+            EpisodeError: it is missing, leads out of the file, or claims too much.
         """
         if name not in self._checked:
             with self._damage_named(f"'/{shown(name)}'"):
@@ -277,12 +284,12 @@ class HdfFile:
         expected = ' or '.join(dict.fromkeys(map(str, fields)))
         item = self._item(name)
         if not isinstance(item, h5py.Dataset):
-            raise self._wrong(name, 'is a group', expected)
+            raise self._misfit(name, 'is a group', expected)
         if item.is_virtual or item.external:
             kind = 'virtual' if item.is_virtual else 'external'
             raise self._wrong(name, f'is {kind}: its numbers are in another file', 'them here')
         if item.shape is None:
-            raise self._wrong(name, 'is empty', expected)
+            raise self._misfit(name, 'is empty', expected)
         plan = item.id.get_create_plist()
         filters = [plan.get_filter(number)[0] for number in range(plan.get_nfilters())]
         for one in filters:
@@ -290,7 +297,8 @@ class HdfFile:
                 raise self._wrong(name, f'has the filter {one}', "one of HDF5's own")
         fitting = [field for field in fields if field.fits(item)]
         if not fitting:
-            raise self._wrong(name, f'is {item.shape} {_type_words(item.dtype)}', expected)
+            found = f'is {item.shape} {_type_words(item.dtype)}'
+            raise self._misfit(name, found, expected)
         self._check_size(
             name, item, math.prod(_FILTERS[one] for one in filters), fitting[0].by_row
         )
@@ -337,6 +345,11 @@ class HdfFile:
 
     def _missing(self, name: str) -> EpisodeError:
         return EpisodeError(f"{shown(self.path)}: has no '/{shown(name)}', expected {self._what}")
+
+    def _misfit(self, name: str, found: str, expected: str) -> MisfitError:
+        error = MisfitError(str(self._wrong(name, found, expected)))
+        error.found = f'{found}, expected {expected}'
+        return error
 
     def _wrong(self, name: str, found: str, expected: str = '') -> EpisodeError:
         end = f', expected {expected}' if expected else ''

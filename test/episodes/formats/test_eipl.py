@@ -63,6 +63,23 @@ def test_the_order_of_colours_can_be_said(tmp_path: Path) -> None:
         np.testing.assert_array_equal(episode.image('top', 1), eipl_sets.image(0, 1)[..., ::-1])
 
 
+@pytest.mark.parametrize('last', [(), (1,)])
+def test_images_of_one_channel_are_grey(tmp_path: Path, last: tuple[int, ...]) -> None:
+    source = eipl_sets.write_npy(tmp_path / 'set', (4, 6))
+    images = np.load(source / 'images.npy')[..., 0]
+    grey = images.reshape(*images.shape, *last)
+    np.save(source / 'images.npy', grey)
+    archive = save_npz(tmp_path / 'other', images=grey[1], joints=eipl_sets.joints(1, 6))
+    episodes = imported(source, tmp_path / 'out')
+    episodes += imported(archive, tmp_path / 'npz')
+    for number, path in zip((0, 1, 1), episodes, strict=True):
+        with EpisodeReader(path) as episode:
+            assert episode.length == (4, 6)[number]
+            for row in range(episode.length):
+                expected = np.stack([images[number, row]] * 3, axis=2)
+                np.testing.assert_array_equal(episode.image('top', row), expected)
+
+
 def test_padding_is_left_out_unless_asked_for(tmp_path: Path) -> None:
     source = eipl_sets.write_npy(tmp_path / 'set', (4, 9, 7))
     notes: list[str] = []

@@ -83,7 +83,8 @@ def test_alohas_files_have_its_names_and_nothing_besides(
             groups = ['observations', 'observations/images']
             lengths = ['compress_len'] if jpeg else []
             assert sorted(names) == sorted([*images, *vectors, *groups, *lengths])
-            assert set(file.attrs) == {'sim', 'compress', 'joint_names'}
+            said = {'task'} if episode.task else set()
+            assert set(file.attrs) == {'sim', 'compress', 'joint_names', 'rate', *said}
             for name in vectors:
                 assert file[name].dtype == np.float32
                 np.testing.assert_array_equal(file[name], source[name])
@@ -98,6 +99,23 @@ def test_alohas_files_have_its_names_and_nothing_besides(
                 step = aloha_files.read_step(path, CAMERAS, start)
                 for image, camera in zip(step['image'], CAMERAS, strict=True):
                     np.testing.assert_array_equal(image, episode.image(camera, start))
+
+
+@pytest.mark.parametrize('success', [True, False, None])
+def test_aloha_keeps_rate_task_operator_and_judgement(
+    tmp_path: Path, success: bool | None
+) -> None:
+    robot = ROBOT.model_copy(update={'rate': 12.5})
+    source = tmp_path / 'ours' / 'episode_000000.hdf5'
+    recordings.write_episode(source, 3, robot=robot, task='pour\ntea', operator='kim')
+    with h5py.File(source, 'r+') as file:
+        if success is not None:
+            file.attrs['success'] = success
+    (exported,) = export_aloha(export_set(source.parent), tmp_path / 'aloha')
+    (back, _) = import_aloha(exported, ROBOT, tmp_path / 'back')[0]
+    with EpisodeReader(back) as episode:
+        assert (episode.rate, episode.task, episode.operator) == (12.5, 'pour\ntea', 'kim')
+        assert episode.success is success
 
 
 def test_what_goes_to_aloha_and_comes_back_is_the_same(episodes: Path, tmp_path: Path) -> None:

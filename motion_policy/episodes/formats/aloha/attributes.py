@@ -15,12 +15,13 @@ from motion_policy.episodes.formats.untimed import FASTEST_HZ
 from motion_policy.episodes.hdf5.file import HdfFile
 from motion_policy.files import shown
 
-JOINT_NAMES = 'joint_names'  # of ours, which other tools pass over
-
-RATES = ('fps', 'rate', 'hz', 'frequency', 'control_frequency', 'control_freq', 'control_hz')
-PERIODS = ('dt',)  # in seconds
-TASKS = ('task', 'task_name', 'language_instruction', 'instruction', 'task_description')
+# What our export says, which other tools pass over.
+JOINT_NAMES, RATE, TASK = 'joint_names', 'rate', 'task'
 SUCCESS, OPERATOR = 'success', 'operator'
+
+RATES = ('fps', RATE, 'hz', 'frequency', 'control_frequency', 'control_freq', 'control_hz')
+PERIODS = ('dt',)  # in seconds
+TASKS = (TASK, 'task_name', 'language_instruction', 'instruction', 'task_description')
 _READ_ELSEWHERE = ('sim', 'compress', JOINT_NAMES)
 
 

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write episodes as ALOHA's own tools do: `episode_0.hdf5`, `episode_1.hdf5`, ...
 
-Our files have ALOHA's names already; these have its numbering, its chunks, nothing besides but the
-names of joints, and, when asked for, pixels in place of JPEG, which tonyzhaozh/act needs.
+Our files have ALOHA's names already; these have its numbering, its chunks, nothing besides but
+attributes that its tools pass over, and, when asked for, pixels in place of JPEG, which
+tonyzhaozh/act needs.
 """
 
 from __future__ import annotations
@@ -15,7 +16,13 @@ from typing import Any
 import numpy as np
 
 from motion_policy.episodes import layout
-from motion_policy.episodes.formats.aloha.attributes import JOINT_NAMES
+from motion_policy.episodes.formats.aloha.attributes import (
+    JOINT_NAMES,
+    OPERATOR,
+    RATE,
+    SUCCESS,
+    TASK,
+)
 from motion_policy.episodes.formats.export_set import ExportSet
 from motion_policy.episodes.hdf5.output import HdfOutput, new_hdf5
 from motion_policy.episodes.reader import EpisodeReader
@@ -61,6 +68,9 @@ def _write(
     file.attrs['sim'] = episode.sim
     file.attrs['compress'] = not raw
     file.attrs[JOINT_NAMES] = list(episode.joint_names)
+    file.attrs[RATE] = episode.rate
+    said = {TASK: episode.task, OPERATOR: episode.operator, SUCCESS: episode.success}
+    file.attrs.update({name: value for name, value in said.items() if value not in (None, '')})
     vectors = {
         layout.QPOS: episode.qpos,
         layout.QVEL: episode.qvel,

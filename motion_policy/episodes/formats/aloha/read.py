@@ -25,7 +25,7 @@ from motion_policy.episodes.formats.aloha.attributes import (
     AlohaAttributes,
     read_attributes,
 )
-from motion_policy.episodes.hdf5.file import VLEN_BYTES, Field, HdfFile
+from motion_policy.episodes.hdf5.file import VLEN_BYTES, Field, HdfFile, MisfitError
 from motion_policy.episodes.images import decode_whole_jpeg, without_padding
 from motion_policy.episodes.joint_arrays import Float32Array, JointArrays
 from motion_policy.files import shown
@@ -46,11 +46,14 @@ _READ = (
     layout.IMAGES,
 )
 _EXPECTED_IMAGES = (
-    '({T}, H, W, 3) uint8 pixels, or JPEGs as ({T}, padded) or ({T},) bytes '
+    '({T}, H, W, 3) uint8 pixels, or grey ones without the 3, or JPEGs as ({T}, padded) or ({T},) '
+    'bytes '
     '(--cameras chooses the cameras to import)'
 )
 _IMAGE_TYPES: tuple[tuple[tuple[str, ...], tuple[int | None, ...]], ...] = (
     (('u1',), (None, None, 3)),
+    (('u1',), (None, None, 1)),
+    (('u1',), (None, None)),
     (('u1',), (None,)),
     (('S', VLEN_BYTES), ()),
 )
@@ -61,7 +64,8 @@ class AlohaFile(JointArrays):
 
     `cameras` are those of the file, in alphabetical order, each with (height, width) of its
     images [pixels]; a camera is looked at when its size is asked for. `joint_names` are those of
-    its columns, () where it does not say them, as ALOHA's own do not.
+    its columns, () where it does not say them, as ALOHA's own do not. `misfits` has the name of
+    velocities or efforts that are of another shape, and which: they count as not there.
 
     Raises:
         EpisodeError: no such file, not ALOHA's layout, or its datasets do not fit together.
@@ -76,9 +80,8 @@ class AlohaFile(JointArrays):
             self.length, self.joints = (int(n) for n in self._vectors(layout.QPOS, (None, None)))
             if self.length == 0:
                 raise EpisodeError(f"{path}: '/{layout.QPOS}' has no row, expected at least one")
-            for name in (layout.ACTION, layout.QVEL, layout.EFFORT):
-                if name == layout.ACTION or self._file.has(name):
-                    self._vectors(name, (self.length, self.joints))
+            self._vectors(layout.ACTION, (self.length, self.joints))
+            self.misfits = self._misfits()
             if self._file.has(BASE_ACTION):
                 self._vectors(BASE_ACTION, (None, None))
             self.joint_names = self._joint_names()
@@ -112,7 +115,7 @@ class AlohaFile(JointArrays):
 
     @cached_property
     def qvel(self) -> Float32Array | None:
-        """Measured joint velocities (T, J), NaN where not reported; None: the file has none."""
+        """Measured joint velocities (T, J), NaN where not reported; None: none that fit."""
         return self._reported(layout.QVEL)
 
     @cached_property
@@ -137,13 +140,19 @@ class AlohaFile(JointArrays):
     def stored(self, camera: str, t: int) -> Bytes:
         """Return the image of row `t` as it stands: pixels (H, W, 3), or JPEG bytes (n,).
 
+        Grey pixels come as three colours that are alike.
+
         Raises:
             EpisodeError: the row cannot be read.
         """
         row = self._file.read(self._image_dataset(camera), t)
         if isinstance(row, bytes):
             row = np.frombuffer(row, dtype=np.uint8)
-        return without_padding(row) if row.ndim == 1 else np.asarray(row, dtype=np.uint8)
+        if row.ndim == 1:
+            return without_padding(row)
+        if row.shape[2:] != (3,):
+            row = np.repeat(row.reshape(*row.shape[:2], 1), 3, axis=2)
+        return np.asarray(row, dtype=np.uint8)
 
     def decoded(self, camera: str, t: int, stored: Bytes) -> Bytes:
         """Return the pixels (H, W, 3) of what `stored` returned, channels as the writer had them.
@@ -169,7 +178,7 @@ class AlohaFile(JointArrays):
         return self._ordered(super()._floats(name))
 
     def _reported(self, name: str) -> Float32Array | None:
-        if not self._file.has(name):
+        if not self._file.has(name) or name in self.misfits:
             return None
         return self._ordered(self._file.floats(name, nan=True))
 
@@ -188,7 +197,7 @@ class AlohaFile(JointArrays):
     def _size(self, camera: str) -> tuple[int, int]:
         if camera not in self._sizes:
             shape = self._file.shape(self._image_dataset(camera))
-            if len(shape) == 4:
+            if len(shape) > 2:
                 self._sizes[camera] = (shape[1], shape[2])
             else:
                 self.decoded(camera, 0, self.stored(camera, 0))
@@ -206,6 +215,16 @@ class AlohaFile(JointArrays):
             ),
         )
         return name
+
+    def _misfits(self) -> dict[str, str]:
+        found = {}
+        for name in (layout.QVEL, layout.EFFORT):
+            try:
+                if self._file.has(name):
+                    self._vectors(name, (self.length, self.joints))
+            except MisfitError as error:
+                found[name] = error.found
+        return found
 
     def _vectors(self, name: str, shape: tuple[int | None, int | None]) -> tuple[int, ...]:
         rows, columns = shape

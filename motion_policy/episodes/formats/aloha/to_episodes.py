@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.formats.aloha.attributes import AlohaAttributes
 from motion_policy.episodes.formats.aloha.read import BASE_ACTION, AlohaFile, aloha_files
@@ -160,6 +161,7 @@ def _check_files(
 ) -> None:
     """Hold every file against the robot, and tell once what is not imported from them."""
     left_out: dict[str, int] = {}
+    why: dict[str, str] = {}
     base = 0.0
     in_order = True
     for path in files:
@@ -181,13 +183,18 @@ def _check_files(
             if file.base_action is not None:
                 names.append(BASE_ACTION)
                 base = max(base, float(np.abs(file.base_action).max(initial=0)))
-            if file.qvel is None:
+            for name, misfit in file.misfits.items():
+                names.append(f"'/{name}'")
+                why.setdefault(f"'/{name}'", f' (in {path.name} it {misfit})')
+            if file.qvel is None or np.isnan(file.qvel).any(axis=1).all():
                 note(f'{path}: has no qvel, velocities are zero')
+            if file.effort is not None and np.isnan(file.effort).any(axis=1).all():
+                names.append(f"'/{layout.EFFORT}' (NaN)")
             for name in dict.fromkeys(names):
                 left_out[name] = left_out.get(name, 0) + 1
+    why[BASE_ACTION] = f' (velocities of a base, up to {base:.3g})'
     for name, count in left_out.items():
-        why = f' (velocities of a base, up to {base:.3g})' if name == BASE_ACTION else ''
-        note(f'{source}: {name} is left out{why}, in {count} of {len(files)} files')
+        note(f'{source}: {name} is left out{why.get(name, "")}, in {count} of {len(files)} files')
 
 
 def _rate_said(

@@ -53,14 +53,15 @@ class EiplRecording:
     def images(self) -> Array:
         """The images (T, H, W, 3) uint8, channels in the order of the file; read when asked for.
 
+        Grey ones come as three colours that are alike.
+
         Raises:
             EpisodeError: the file cannot be read any more.
         """
         if self.episode is not None:
-            mapped: Array = map_array(self.image_source)[self.episode]
-            return mapped
+            return _in_colours(map_array(self.image_source)[self.episode])
         with Archive(self.source) as archive:
-            return archive.array('images')
+            return _in_colours(archive.array('images'))
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def _npz(path: Path) -> EiplRecording:
         raise EpisodeError(
             f'{path}: {FINGER_STATE} is {finger.shape} {finger.dtype}, expected (rows,) numbers'
         )
-    _, height, width, _ = images.shape
+    height, width = images.shape[1:3]
     return EiplRecording(path, None, joints, (height, width), finger)
 
 
@@ -187,12 +188,21 @@ def read_bounds(path: str | Path, what: str = 'joint') -> npt.NDArray[np.float64
 
 
 def _check_images(path: Path, images: Array | StoredArray, expected: str) -> None:
-    axes = expected.count(',') + 1
-    if len(images.shape) != axes or images.shape[-1] != 3 or images.dtype != np.uint8:
+    axes = expected.count(',')
+    channels = images.shape[axes:]  # grey images have one, or no such axis
+    if len(images.shape) < axes or channels not in ((3,), (1,), ()) or images.dtype != np.uint8:
         raise EpisodeError(
-            f'{path}: images are {images.shape} {images.dtype}, expected {expected} uint8'
+            f'{path}: images are {images.shape} {images.dtype}, expected {expected} uint8, or '
+            'without the 3 where they are grey'
         )
     _check_not_empty(path, images)
+
+
+def _in_colours(images: Array) -> Array:
+    """Images (T, H, W, 3), or a view that shows those of one channel so."""
+    if images.shape[3:] == (3,):
+        return images
+    return np.broadcast_to(images.reshape(*images.shape[:3], 1), (*images.shape[:3], 3))
 
 
 def _check_joints(path: Path, joints: Array, expected: str) -> None:
