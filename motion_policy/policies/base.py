@@ -31,6 +31,10 @@ from motion_policy.robot.spec import SLOWEST_HZ
 
 FORMAT: Literal['motion_policy/policy/1'] = 'motion_policy/policy/1'
 
+# In what form a model gets the demonstrations: whole episodes as they were seen, episodes of image
+# features that stay, single frames, single moments with the actions that followed, or short clips.
+LearnsFrom = Literal['sequences', 'features', 'frames', 'chunks', 'clips']
+
 Edge = Annotated[int, Field(ge=1, le=MOST_PIXELS)]
 
 
@@ -115,10 +119,22 @@ class PolicySpec(Declared):
 
 
 class Model(nn.Module):
-    """What stands in a checkpoint folder: networks, and the spec from which they were made."""
+    """What stands in a checkpoint folder: networks, and the spec from which they were made.
+
+    Attributes:
+        kind: the name of the family, as configurations and checkpoints have it.
+        Config: its hyper-parameters, a `Declared`.
+        learns_from: in which form it gets the demonstrations; None: it is not trained.
+        autoencoder_key: the key of a training's `policy` that names trained autoencoders to begin
+            with; None: there is no such key.
+        needs_autoencoder: whether it can begin in no other way.
+    """
 
     kind: ClassVar[str]
     Config: ClassVar[type[BaseModel]]
+    learns_from: ClassVar[LearnsFrom | None] = None
+    autoencoder_key: ClassVar[str | None] = None
+    needs_autoencoder: ClassVar[bool] = False
 
     def __init__(self, spec: PolicySpec) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which kinds of model there are, by name; `training/kinds.py` says how each is trained."""
+"""Which kinds of model there are, by name. A class says itself how it learns: see `Model`."""
 
 from __future__ import annotations
 
@@ -42,6 +42,15 @@ def model_class(kind: str) -> type[Model]:
     if kind not in MODEL_KINDS:
         raise UserError(f"unknown policy kind '{kind}' (known: {', '.join(MODEL_KINDS)})")
     return MODEL_KINDS[kind]
+
+
+def trained_class(kind: str) -> type[Model]:
+    """The class of a kind that can be trained; UserError if there is none of that name."""
+    model = model_class(kind)
+    if model.learns_from is None:
+        trained = ', '.join(name for name, each in MODEL_KINDS.items() if each.learns_from)
+        raise UserError(f"kind: a '{kind}' is not trained, only: {trained}")
+    return model
 
 
 def make_model(spec: PolicySpec) -> Model:

@@ -23,12 +23,12 @@ from motion_policy.declared import Declared
 from motion_policy.documents import parse_yaml, read_yaml
 from motion_policy.errors import UserError
 from motion_policy.files import FileError
-from motion_policy.policies import model_class
-from motion_policy.policies.base import Edge
+from motion_policy.policies.base import Edge, LearnsFrom, Model
+from motion_policy.policies.kinds import trained_class
 from motion_policy.robot.load import first_error_line
 from motion_policy.robot.spec import SLOWEST_HZ
 from motion_policy.training.frame_schedule import PredictionConfig
-from motion_policy.training.kinds import KINDS
+from motion_policy.training.kinds import UNUSED
 from motion_policy.training.schedule import Curve, LossSchedule
 
 COMMAND_LINE = 'command line'
@@ -217,14 +217,11 @@ class TrainConfig(Declared):
         hyper = dict(value)
         if 'kind' not in hyper:
             raise ValueError('kind: missing, expected a kind of policy')
-        name = hyper.pop('kind')
-        kind = model_class(name)
-        if name not in KINDS:
-            raise ValueError(f"kind: a '{name}' is not trained, only: {', '.join(KINDS)}")
-        _take_autoencoders(hyper, name)
-        _take_backbone_weights(hyper, name)
+        model = trained_class(hyper.pop('kind'))
+        _take_autoencoders(hyper, model)
+        _take_backbone_weights(hyper, model)
         try:
-            kind.Config.model_validate(hyper)
+            model.Config.model_validate(hyper)
         except ValidationError as error:
             line = first_error_line(error, hyper, '')
             raise ValueError(line.removeprefix(': ')) from None
@@ -232,8 +229,7 @@ class TrainConfig(Declared):
 
     @model_validator(mode='after')
     def _counted_in_one_way(self) -> TrainConfig:
-        kind = KINDS[self.kind]
-        ours, others = ('steps', 'epochs') if kind.by_steps else ('epochs', 'steps')
+        ours, others = ('steps', 'epochs') if self.by_steps else ('epochs', 'steps')
         for key in (others, f'warmup_{others}'):
             if getattr(self, key):
                 raise ValueError(
@@ -241,7 +237,7 @@ class TrainConfig(Declared):
                 )
         if getattr(self, ours) is None:
             raise ValueError(f'{ours}: missing, expected how many to train')
-        if not self.cameras and kind.learns_from != 'chunks':
+        if not self.cameras and self.learns_from != 'chunks':
             raise ValueError(f"cameras: found none, a '{self.kind}' needs at least one")
         if self.steps and self.steps % self.round_steps:
             raise ValueError(
@@ -252,7 +248,7 @@ class TrainConfig(Declared):
 
     @model_validator(mode='after')
     def _only_what_is_used(self) -> TrainConfig:
-        for key in sorted(KINDS[self.kind].unused):
+        for key in sorted(UNUSED[self.learns_from]):
             owner: BaseModel = self
             value: Any = self
             for part in key.split('.'):
@@ -260,7 +256,7 @@ class TrainConfig(Declared):
             if value != type(owner).model_fields[part].default:
                 raise ValueError(f"{key}: found {value}, but a '{self.kind}' has no use for it")
         sampled = self.scheduled_sampling.image
-        if sampled and not self.loss.image and KINDS[self.kind].learns_from == 'sequences':
+        if sampled and not self.loss.image and self.learns_from == 'sequences':
             raise ValueError(
                 f'scheduled_sampling.image: found {sampled}, but with loss.image=0 no image is '
                 'learnt that could be mixed in'
@@ -278,27 +274,39 @@ class TrainConfig(Declared):
         return str(self.policy['kind'])
 
     @property
+    def model(self) -> type[Model]:
+        """Its class."""
+        return trained_class(self.kind)
+
+    @property
+    def learns_from(self) -> LearnsFrom:
+        """In which form it gets the demonstrations."""
+        form = self.model.learns_from
+        assert form is not None
+        return form
+
+    @property
     def hyper(self) -> dict[str, Any]:
         """The hyper-parameters that the configuration names."""
         hyper = {key: value for key, value in self.policy.items() if key != 'kind'}
-        _take_autoencoders(hyper, self.kind)
-        _take_backbone_weights(hyper, self.kind)
+        _take_autoencoders(hyper, self.model)
+        _take_backbone_weights(hyper, self.model)
         return hyper
 
     @property
     def autoencoders(self) -> tuple[str, ...]:
         """The checkpoints of the trained autoencoders that this run begins with."""
-        return _take_autoencoders(dict(self.policy), self.kind)
+        return _take_autoencoders(dict(self.policy), self.model)
 
     @property
     def backbone_weights(self) -> str | None:
         """What its eyes begin with: 'imagenet', 'none' or a file; None: as suits them."""
-        return _take_backbone_weights(dict(self.policy), self.kind)
+        return _take_backbone_weights(dict(self.policy), self.model)
 
     @property
     def by_steps(self) -> bool:
         """Whether the run is counted in steps, else in epochs."""
-        return KINDS[self.kind].by_steps
+        return self.learns_from == 'chunks'
 
     @property
     def rounds(self) -> int:
@@ -335,12 +343,12 @@ def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainC
         raise ConfigError(first_error_line(error, content, source)) from None
 
 
-def _take_autoencoders(policy: dict[str, Any], kind: str) -> tuple[str, ...]:
+def _take_autoencoders(policy: dict[str, Any], model: type[Model]) -> tuple[str, ...]:
     """Takes the autoencoders to begin with out of the keys of `policy`."""
-    key = KINDS[kind].autoencoder
+    key = model.autoencoder_key
     paths = policy.pop(key, None) if key else None
     if paths is None:
-        if KINDS[kind].needs_autoencoder:
+        if model.needs_autoencoder:
             raise ValueError(f'{key}: missing, expected the checkpoint of a trained cae')
         return ()
     paths = [paths] if isinstance(paths, str) else paths
@@ -349,9 +357,9 @@ def _take_autoencoders(policy: dict[str, Any], kind: str) -> tuple[str, ...]:
     return tuple(paths)
 
 
-def _take_backbone_weights(policy: dict[str, Any], kind: str) -> str | None:
+def _take_backbone_weights(policy: dict[str, Any], model: type[Model]) -> str | None:
     """Takes the weights that the backbone begins with out of the keys of `policy`."""
-    if kind != 'act' or 'backbone_weights' not in policy:
+    if model.learns_from != 'chunks' or 'backbone_weights' not in policy:
         return None
     source = policy.pop('backbone_weights')
     if source is None:  # what `none` is to YAML, spelt `null`

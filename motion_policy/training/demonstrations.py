@@ -32,7 +32,6 @@ from motion_policy.policies.normalisation import (
 )
 from motion_policy.robot import RobotSpec
 from motion_policy.training.config import ConfigError, DataConfig, TrainConfig
-from motion_policy.training.kinds import KINDS
 from motion_policy.training.stored_frames import StoredFrames, fits_in_memory
 
 READ_FRAMES = 128  # decoded at full size at once while loading
@@ -252,7 +251,7 @@ class _Reading:
                 f'{path}: {name} is {values.shape}, expected {(length, len(joints))}'
             )
         least, why = 2 * self.stride + 1, f': two steps at {self.config.rate:g} Hz'
-        if KINDS[self.config.kind].learns_from in ('frames', 'chunks'):
+        if self.config.learns_from in ('frames', 'chunks'):
             least, why = 1, ''
         if length < least:
             raise ConfigError(f'{path}: {length} rows, expected at least {least}{why}')

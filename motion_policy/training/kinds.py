@@ -1,51 +1,10 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How each kind of model is trained: a line of `KINDS` per kind, by which the rest goes."""
+"""Keys of the configuration for which a way of learning has no use."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-# Whole episodes as they were seen, episodes of image features that stay, single frames, single
-# moments with the actions that followed, or short clips.
-LearnsFrom = Literal['sequences', 'features', 'frames', 'chunks', 'clips']
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How a kind of model learns.
-
-    Attributes:
-        learns_from: in which form it gets the demonstrations.
-        autoencoder: the key of `policy` that names trained autoencoders to begin with.
-        needs_autoencoder: whether it can begin in no other way.
-    """
-
-    learns_from: LearnsFrom
-    autoencoder: str | None = None
-    needs_autoencoder: bool = False
-
-    @property
-    def by_steps(self) -> bool:
-        """Whether a run is counted in steps of the optimiser, else in epochs."""
-        return self.learns_from == 'chunks'
-
-    @property
-    def unused(self) -> frozenset[str]:
-        """Keys of the configuration for which it has no use."""
-        return UNUSED[self.learns_from]
-
-
-KINDS = {
-    'cae': Kind('frames'),
-    'cae_rnn': Kind('features', 'cae', needs_autoencoder=True),
-    'cnnrnn': Kind('sequences', 'pretrained'),
-    'cnnrnnln': Kind('sequences', 'pretrained'),
-    'sarnn': Kind('sequences'),
-    'act': Kind('chunks'),
-    'frame_predictor': Kind('clips'),
-}
+from motion_policy.policies.base import LearnsFrom
 
 _TRANSLATE = {'augmentation.translate'}
 _FRAMES = {

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from motion_policy.policies import Model
 from motion_policy.policies.act.act import ACTConfig, ACTPolicy
+from motion_policy.policies.base import LearnsFrom
 from motion_policy.policies.normalisation import Normalisation
 from motion_policy.policies.recurrent.base import RecurrentPolicy
 from motion_policy.policies.recurrent.cae import CAEModel, adopt_pretrained
@@ -47,7 +48,6 @@ from motion_policy.training.frame_dataset import (
 )
 from motion_policy.training.frame_loss import frame_terms, judged_terms
 from motion_policy.training.images import RgbImage, reconstructions, storyboard
-from motion_policy.training.kinds import KINDS, LearnsFrom
 from motion_policy.training.optimiser import FUSED_EVERYWHERE, adam, lay_out_as_weights
 from motion_policy.training.prediction_images import predicted_sequence
 from motion_policy.training.recurrent_loss import recurrent_terms
@@ -431,4 +431,4 @@ LEARNING: dict[LearnsFrom, type[Learning[Any, Any]]] = {
 
 def learning_of(config: TrainConfig) -> Learning[Any, Any]:
     """How the kind of model that is configured learns."""
-    return LEARNING[KINDS[config.kind].learns_from](config)
+    return LEARNING[config.learns_from](config)

@@ -269,6 +269,7 @@ class ACTPolicy(Policy):
 
     kind: ClassVar[str] = 'act'
     Config: ClassVar[type[BaseModel]] = ACTConfig
+    learns_from = 'chunks'
     config: ACTConfig
 
     def __init__(self, spec: PolicySpec) -> None:

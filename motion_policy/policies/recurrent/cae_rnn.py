@@ -217,6 +217,9 @@ class CAERNNPolicy(RecurrentPolicy):
 
     kind: ClassVar[str] = 'cae_rnn'
     Config: ClassVar[type[BaseModel]] = CAERNNConfig
+    learns_from = 'features'
+    autoencoder_key = 'cae'
+    needs_autoencoder = True
 
     def __init__(self, spec: PolicySpec) -> None:
         super().__init__(spec)

@@ -122,6 +122,8 @@ class CNNRNNPolicy(RecurrentPolicy):
 
     kind: ClassVar[str] = 'cnnrnn'
     Config: ClassVar[type[BaseModel]] = CNNRNNConfig
+    learns_from = 'sequences'
+    autoencoder_key = 'pretrained'
     norm: ClassVar[Norm] = 'none'
 
     def __init__(self, spec: PolicySpec) -> None:

@@ -184,6 +184,7 @@ class SARNNPolicy(RecurrentPolicy):
 
     kind: ClassVar[str] = 'sarnn'
     Config: ClassVar[type[BaseModel]] = SARNNConfig
+    learns_from = 'sequences'
 
     def __init__(self, spec: PolicySpec) -> None:
         super().__init__(spec)

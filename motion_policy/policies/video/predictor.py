@@ -174,6 +174,7 @@ class FramePredictorModel(Model):
 
     kind: ClassVar[str] = 'frame_predictor'
     Config: ClassVar[type[BaseModel]] = FramePredictorConfig
+    learns_from = 'clips'
     config: FramePredictorConfig
 
     def __init__(self, spec: PolicySpec) -> None:
