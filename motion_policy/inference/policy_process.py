@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from motion_policy.control.motion_limiter import Float64Array
-from motion_policy.control.observing import Joints
 from motion_policy.control.policy_runner import PolicyFacts, checked_observation
 from motion_policy.inference.policy_setup import (
     NUMBER_BYTES,
@@ -24,6 +23,7 @@ from motion_policy.inference.shared_frames import ReadyFrames
 from motion_policy.inference.worker import QUICK_BYTES
 from motion_policy.inference.worker_process import START_TIMEOUT_S, WorkerProcess
 from motion_policy.streams import Observation, Row
+from motion_policy.streams.joint_values import JointArrays
 
 SHORT_BYTES = QUICK_BYTES // 2  # of a chunk that is answered in bytes
 
@@ -64,7 +64,7 @@ class InferenceProcess(WorkerProcess):
         packed, extras = self.ask(observation.images, joints, explain, time_ns, since_ns)
         return unpacked_chunk(packed), extras
 
-    def begin(self, row: Row, joints: Joints, explain: bool, since_ns: int) -> bool:
+    def begin(self, row: Row, joints: JointArrays, explain: bool, since_ns: int) -> bool:
         """Begin the step that `infer` would take on this row, if its images are ready.
 
         `joints` are those of the row. Any thread may do so while no step is under way; `finish`

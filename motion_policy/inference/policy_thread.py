@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from motion_policy.control.camera_monitor import CameraMonitor
 from motion_policy.control.motion_limiter import Float64Array
-from motion_policy.control.observing import Joints
 from motion_policy.control.timing import RecentDurations
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation, Row, UnusableFrameError, observation_from_row
+from motion_policy.streams.joint_values import JointArrays
 
 if TYPE_CHECKING:
     # It loads torch, which a replay does without.
@@ -74,7 +74,7 @@ class EarlyRunner(Protocol):
     What is begun is looked at meanwhile, and may be rejected: then nobody takes its result.
     """
 
-    def begin(self, row: Row, joints: Joints, explain: bool, since_ns: int) -> bool:
+    def begin(self, row: Row, joints: JointArrays, explain: bool, since_ns: int) -> bool:
         """Begin it, if that can be done at once."""
 
     def wait(self, seconds: float) -> None:
@@ -153,7 +153,7 @@ class InferenceThread:
         self._thread.start()
         return ready.result()
 
-    def request(self, row: Row, since_ns: int = 0, joints: Joints | None = None) -> None:
+    def request(self, row: Row, since_ns: int = 0, joints: JointArrays | None = None) -> None:
         """Ask for a step on `row`, before `wake`; a request that still waits is replaced.
 
         An early runner begins at once, if it knows the row's `joints` and images. What was

@@ -27,7 +27,7 @@ from motion_policy.control import INTERPOLATIONS, ChunkExecution, Command, Contr
 from motion_policy.control.clock_skew import SkewMonitor
 from motion_policy.control.controller import AUTO_RESUME_S
 from motion_policy.control.motion_limiter import Float64Array
-from motion_policy.control.observing import Joints, MeasuredJoints, robot_as_seen
+from motion_policy.control.observing import MeasuredJoints, robot_as_seen
 from motion_policy.errors import UserError
 from motion_policy.inference.policy_thread import failure_text
 from motion_policy.nodes import diagnostics
@@ -54,6 +54,7 @@ from motion_policy.nodes.stream_rates import StreamRates
 from motion_policy.nodes.subscriptions import ONLY_NEW, StreamSubscriptions, subscribe_to_all
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation, Row, Sampler, observation_from_row
+from motion_policy.streams.joint_values import JointArrays
 
 INSPECTION_PERIOD_S = 1.0  # of the rates of the streams and of the endpoints of topics
 TELL_PERIOD_S = 0.1
@@ -357,7 +358,7 @@ class ArmDriver:
             self.controller.reset()
         return 'reset: plan and faults are forgotten'
 
-    def joints(self) -> Joints:
+    def joints(self) -> JointArrays:
         """Those of the last tick's row; called in its thread."""
         return self._measured.joints()
 

@@ -11,32 +11,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from motion_policy.robot.spec import NANOSECONDS_PER_S, JointTopic, RobotSpec
+from motion_policy.robot.spec import NANOSECONDS_PER_S, RobotSpec
 from motion_policy.streams.errors import StreamError, UnusableFrameError
 from motion_policy.streams.images import RgbImage, decode_frame, image_to_rgb
-from motion_policy.streams.joints import (
-    Float64Array,
-    JointReading,
-    read_joint_message,
-    read_joints,
-)
-from motion_policy.streams.sampler import Row, Sample
+from motion_policy.streams.joint_values import Float32Array, JointValues
+from motion_policy.streams.joints import JointReading, read_joint_message, read_joints
+from motion_policy.streams.sampler import Row
 
 __all__ = [
+    'Float32Array',
     'JointReading',
     'Observation',
     'image_to_rgb',
-    'joints_in',
     'observation_from_row',
     'read_joint_message',
     'read_joints',
     'stamp_ns',
 ]
-
-Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -65,16 +56,6 @@ def stamp_ns(message: Any) -> int:
     return int(header.stamp.sec) * NANOSECONDS_PER_S + int(header.stamp.nanosec)
 
 
-def joints_in(sample: Sample, topic: JointTopic) -> JointReading:
-    """The joints of a topic in the sample that stands in a row.
-
-    Raises:
-        StreamError: the sample is a message that does not hold them all.
-    """
-    value = sample.value
-    return value if isinstance(value, JointReading) else read_joint_message(value, topic)
-
-
 def observation_from_row(row: Row, robot: RobotSpec) -> Observation:
     """Turn a row into arrays; the recorder, the importer and the live policy all do it here.
 
@@ -87,55 +68,32 @@ def observation_from_row(row: Row, robot: RobotSpec) -> Observation:
     if row.faults:
         name, fault = next(iter(row.faults.items()))
         raise StreamError(f"stream '{name}' ({_topic_of(robot, name)}): {fault}")
-    qpos, qvel, effort = _read_role('state', row, robot)
+    state = _joint_values('state', row, robot)
+    qpos, qvel, effort = state.arrays()
     leader = [name for name, _ in robot.joint_streams('leader') if name in row.samples]
     return Observation(
-        qpos=qpos.astype(np.float32),
-        qvel=_zeros_if_none(qvel, len(qpos)).astype(np.float32),
-        effort=None if effort is None else effort.astype(np.float32),
+        qpos=qpos,
+        qvel=qvel,
+        effort=effort,
         images={
             camera: _camera_image(row.samples[camera].value, camera, robot)
             for camera in robot.cameras
             if camera in row.samples
         },
-        action=_read_role('leader', row, robot)[0].astype(np.float32) if leader else None,
-        has_qvel=qvel is not None,
+        action=_joint_values('leader', row, robot).arrays()[0] if leader else None,
+        has_qvel=state.velocity is not None,
     )
 
 
-def _read_role(
-    role: Literal['state', 'leader'], row: Row, robot: RobotSpec
-) -> tuple[Float64Array, Float64Array | None, Float64Array | None]:
-    """Gather position, velocity and effort (J,) from all topics of a role, in joint order."""
-    place = {joint: index for index, joint in enumerate(robot.joints.names)}
-    fields: list[Float64Array | None] = [np.full(len(place), np.nan) for _ in range(3)]
-    for name, topic in robot.joint_streams(role):
+def _joint_values(role: Literal['state', 'leader'], row: Row, robot: RobotSpec) -> JointValues:
+    values = JointValues(robot, role)
+    for name, topic in values.topics.items():
         if name not in row.samples:
             raise StreamError(f"stream '{name}' ({topic.topic}): not sampled, expected in the row")
-        try:
-            reading = joints_in(row.samples[name], topic)
-        except StreamError as error:
-            raise StreamError(f"stream '{name}' ({topic.topic}): {error}") from None
-        columns = [place[joint] for joint in topic.joints]
-        parts = (reading.position, reading.velocity, reading.effort)
-        fields = [_put(whole, columns, part) for whole, part in zip(fields, parts, strict=True)]
-    position, velocity, effort = fields
-    assert position is not None
-    return position, velocity, effort
-
-
-def _put(
-    whole: Float64Array | None, columns: list[int], part: Float64Array | None
-) -> Float64Array | None:
-    """Fill columns of the whole; a part that is not reported leaves no whole."""
-    if whole is None or part is None:
-        return None
-    whole[columns] = part
-    return whole
-
-
-def _zeros_if_none(values: Float64Array | None, count: int) -> Float64Array:
-    return np.zeros(count) if values is None else values
+    values.update(row.samples)
+    for name, fault in values.faults.items():
+        raise StreamError(f"stream '{name}' ({values.topics[name].topic}): {fault}")
+    return values
 
 
 def _camera_image(message: Any, camera: str, robot: RobotSpec) -> RgbImage:

@@ -1,0 +1,102 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Position, velocity and effort of all joints, gathered from the topics of one role.
+
+A joint that a message lacks or that is NaN is a fault of its stream, never a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from motion_policy.robot.spec import JointTopic, RobotSpec
+from motion_policy.streams.errors import StreamError
+from motion_policy.streams.joints import Float64Array, JointReading, read_joint_message
+from motion_policy.streams.sampler import Sample
+
+Float32Array = npt.NDArray[np.float32]
+# Positions, velocities and efforts (J,); without efforts where not every joint has one.
+JointArrays = tuple[Float32Array, Float32Array, Float32Array | None]
+
+
+class JointValues:
+    """The joints of a role as their newest messages say, each message read once.
+
+    `faults` are by stream, of messages that do not hold their joints, until a sound one comes.
+    """
+
+    def __init__(self, robot: RobotSpec, role: Literal['state', 'leader']) -> None:
+        self.topics = dict(robot.joint_streams(role))
+        self.faults: dict[str, str] = {}
+        place = {joint: index for index, joint in enumerate(robot.joints.names)}
+        self._columns = {
+            name: [place[joint] for joint in topic.joints] for name, topic in self.topics.items()
+        }
+        self._samples: dict[str, Sample] = {}
+        self._fields = {f: np.full(len(place), np.nan) for f in ('position', 'velocity', 'effort')}
+        self._without: dict[str, set[str]] = {field: set() for field in self._fields}  # streams
+
+    def update(self, samples: Mapping[str, Sample]) -> None:
+        """Read what is new among these samples by stream."""
+        for name, topic in self.topics.items():
+            sample = samples.get(name)
+            if sample is not None and sample is not self._samples.get(name):
+                self._samples[name] = sample
+                self._read(name, topic, sample)
+
+    def arrays(self) -> JointArrays:
+        """Positions, velocities or zeros, and efforts or None, as an observation has them."""
+        velocity, effort = self.velocity, self.effort
+        position = self.position.astype(np.float32)
+        return (
+            position,
+            np.zeros_like(position) if velocity is None else velocity.astype(np.float32),
+            None if effort is None else effort.astype(np.float32),
+        )
+
+    @property
+    def position(self) -> Float64Array:
+        """Positions (J,) [rad or m] in the order of the robot's joints."""
+        return self._fields['position'].copy()
+
+    @property
+    def velocity(self) -> Float64Array | None:
+        """Velocities (J,) [rad/s or m/s]; None where not every joint has one."""
+        return self._whole('velocity')
+
+    @property
+    def effort(self) -> Float64Array | None:
+        """Efforts (J,) [N m or N]; None where not every joint has one."""
+        return self._whole('effort')
+
+    def _whole(self, field: str) -> Float64Array | None:
+        return None if self._without[field] else self._fields[field].copy()
+
+    def _read(self, name: str, topic: JointTopic, sample: Sample) -> None:
+        try:
+            reading = joints_in(sample, topic)
+        except StreamError as error:
+            self.faults[name] = str(error)
+            return
+        for field, whole in self._fields.items():
+            part = getattr(reading, field)
+            if part is None:
+                self._without[field].add(name)
+            else:
+                whole[self._columns[name]] = part
+                self._without[field].discard(name)
+        self.faults.pop(name, None)
+
+
+def joints_in(sample: Sample, topic: JointTopic) -> JointReading:
+    """The joints of a topic in the sample that stands in a row.
+
+    Raises:
+        StreamError: the sample is a message that does not hold them all.
+    """
+    value = sample.value
+    return value if isinstance(value, JointReading) else read_joint_message(value, topic)
