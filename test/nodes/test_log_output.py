@@ -34,10 +34,8 @@ with patient_output():
             os.write(2, f'{index}\\n'.encode())
     print('the last words', end='')
 """
-FLOOD = """
-with patient_output():
-    for index in range(200_000):
-        os.write(2, b'%07d %s\\n' % (index, b'x' * 92))
+# Tells when all is written, and when it is told to go on says its last line and its count.
+THEN_COUNT = """\
     open(sys.argv[1] + '.written', 'w').close()
     sys.stdin.readline()
     os.write(2, b'the last line\\n')
@@ -45,18 +43,17 @@ with patient_output():
     with open(sys.argv[1], 'w') as file:
         file.write(str(dropped_log_lines()))
 """
+FLOOD = """
+with patient_output():
+    for index in range(200_000):
+        os.write(2, b'%07d %s\\n' % (index, b'x' * 92))
+"""
 WITHOUT_DRAIN = """
 with patient_output():
     os.write(2, b'ready\\n')
     sys.stdin.readline()
     for index in range(30_000):
         os.write(2, b'%07d %s\\n' % (index, b'x' * 92))
-    open(sys.argv[1] + '.written', 'w').close()
-    sys.stdin.readline()
-    os.write(2, b'the last line\\n')
-    sys.stdin.readline()
-    with open(sys.argv[1], 'w') as file:
-        file.write(str(dropped_log_lines()))
 """
 MANY_THREADS = """
 def work(number):
@@ -108,7 +105,7 @@ def test_outputs_that_lead_to_different_places_stay_apart() -> None:
 
 
 def test_lines_that_nobody_took_are_dropped_counted_and_told(tmp_path: Path) -> None:
-    process = start(FLOOD, tmp_path / 'count', stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = start(FLOOD + THEN_COUNT, tmp_path / 'count', stdin=subprocess.PIPE, stderr=subprocess.PIPE)
     with process:
         assert process.stdin is not None and process.stderr is not None
         end = time.monotonic() + PATIENCE_S
@@ -147,7 +144,7 @@ def test_a_drain_that_is_stopped_or_killed_costs_lines_only_and_they_are_counted
     tmp_path: Path, number: signal.Signals
 ) -> None:
     count = tmp_path / 'count'
-    process = start(WITHOUT_DRAIN, count, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = start(WITHOUT_DRAIN + THEN_COUNT, count, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
     with process:
         assert process.stdin is not None and process.stderr is not None
         assert process.stderr.readline() == b'ready\n'
