@@ -14,8 +14,8 @@ import torch
 from motion_policy.control.foresight import PlanForesight, PredictionError
 from motion_policy.errors import UserError
 from motion_policy.inference.policy_setup import checked_device
-from motion_policy.policies import PolicySpec, load_model, read_policy_spec
-from motion_policy.policies.checkpoint import find_checkpoint
+from motion_policy.policies import PolicySpec, load_model
+from motion_policy.policies.checkpoint import Checkpoint
 from motion_policy.policies.video.predictor import FramePredictorModel
 from motion_policy.robot import RobotSpec
 from motion_policy.streams.images import RgbImage
@@ -27,20 +27,21 @@ NICENESS = 5  # the policy thinks first
 class ForesightSetup:
     """A predictor's checkpoint, the robot that it watches, and where it computes."""
 
-    checkpoint: str
+    checkpoint: Checkpoint
     robot: RobotSpec
     device: str = 'cpu'
     threads: int = 1
 
+    def __post_init__(self) -> None:
+        """Raise UserError if it predicts no frames."""
+        name, kind = self.checkpoint.name, self.spec.kind
+        if kind != FramePredictorModel.kind:
+            raise UserError(f"{name}: holds a '{kind}', expected a {FramePredictorModel.kind}")
+
     @property
     def spec(self) -> PolicySpec:
-        """What the checkpoint says of itself; UserError if it predicts no frames."""
-        spec = read_policy_spec(find_checkpoint(self.checkpoint))
-        if spec.kind != FramePredictorModel.kind:
-            raise UserError(
-                f"{self.checkpoint}: holds a '{spec.kind}', expected a {FramePredictorModel.kind}"
-            )
-        return spec
+        """What the checkpoint says of itself."""
+        return self.checkpoint.spec
 
     @property
     def cameras(self) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from motion_policy.inference.cpu_affinity import use_cores
 from motion_policy.inference.shared_frames import SharedFrames
 from motion_policy.policies import Policy, check_robot, load_policy
 from motion_policy.policies.backends.selection import BackEndChoice, use_back_end
-from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
+from motion_policy.policies.checkpoint import Checkpoint
 from motion_policy.policies.kinds import model_class
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation
@@ -32,14 +32,14 @@ from motion_policy.streams.messages import Float32Array
 QUESTION = struct.Struct('qqq')  # time, since when predictions count, cameras
 NUMBER_BYTES = 8
 PackedJoints = tuple[bytes, bytes, bytes | None]
-Load = Callable[[str, str], Policy]
+Load = Callable[[Checkpoint, str], Policy]
 
 
 @dataclass(frozen=True)
 class PolicySetup:
     """A checkpoint, what it drives, and who computes it where."""
 
-    checkpoint: str
+    checkpoint: Checkpoint
     robot: RobotSpec
     device: str = 'cpu'
     threads: int = 1
@@ -51,13 +51,13 @@ class PolicySetup:
     @property
     def answers_chunks(self) -> bool:
         """Whether policies of this kind answer many rows, for which they think long."""
-        kind = model_class(read_policy_spec(find_checkpoint(self.checkpoint)).kind)
+        kind = model_class(self.checkpoint.spec.kind)
         return issubclass(kind, Policy) and kind.chunk_rows is not Policy.chunk_rows
 
     @property
     def cameras(self) -> tuple[str, ...]:
         """Those that the policy looks through."""
-        return read_policy_spec(find_checkpoint(self.checkpoint)).cameras
+        return self.checkpoint.spec.cameras
 
     def make_runner(self, say: Callable[[str], None], load: Load = load_policy) -> PolicyRunner:
         """Load the policy, check that it fits, choose its back end; UserError says what is wrong.

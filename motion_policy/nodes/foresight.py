@@ -22,8 +22,8 @@ from motion_policy.inference.policy_setup import PolicySetup
 from motion_policy.nodes.foresight_watch import REACTIONS, ForesightWatch
 from motion_policy.nodes.realtime import prepare_thread_beside_tick, realtime_settings
 from motion_policy.nodes.shell import declare, parameter
-from motion_policy.policies import PolicySpec, read_policy_spec
-from motion_policy.policies.checkpoint import find_checkpoint
+from motion_policy.policies import PolicySpec
+from motion_policy.policies.checkpoint import read_checkpoint
 
 OWN = 'own'  # in place of a predictor's checkpoint: what the policy itself predicts
 
@@ -63,15 +63,16 @@ def make_foresight(
     checkpoint = parameter(node, 'foresight.checkpoint')
     if not checkpoint:
         return None
-    watched = read_policy_spec(find_checkpoint(policy.checkpoint))
+    watched = policy.checkpoint.spec
     try:
         if checkpoint == OWN:
             watch = _make_watch(
-                node, watched, controller, publish, f"'{policy.checkpoint}' itself"
+                node, watched, controller, publish, f"'{policy.checkpoint.name}' itself"
             )
             return OwnSource(OwnForesight(watched, watched.foresight), watch)
         threads = parameter(node, 'foresight.threads')
-        setup = ForesightSetup(checkpoint, policy.robot, policy.device, threads)
+        predictor = read_checkpoint(checkpoint)
+        setup = ForesightSetup(predictor, policy.robot, policy.device, threads)
         _check_camera(setup, watched)
         watch = _make_watch(node, setup.spec, controller, publish, f"'{checkpoint}'")
         source = PlanSource(setup, watch, current_plan, parameter(node, 'inference.start_timeout'))
@@ -103,6 +104,6 @@ def _check_camera(setup: ForesightSetup, watched: PolicySpec) -> None:
         if camera not in watched.cameras:
             known = ', '.join(watched.cameras) or 'none'
             raise UserError(
-                f"{setup.checkpoint}: looks through camera '{camera}', the policy through "
+                f"{setup.checkpoint.name}: looks through camera '{camera}', the policy through "
                 f'{known}; expected one of these'
             )

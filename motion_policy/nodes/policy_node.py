@@ -63,7 +63,7 @@ from motion_policy.policies.backends.selection import (
     PRECISIONS,
     BackEndChoice,
 )
-from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
+from motion_policy.policies.checkpoint import read_checkpoint
 from motion_policy.policies.cpu.allocator import keep_freed_memory
 from motion_policy.robot import RobotSpec, load_robot_spec
 from motion_policy.streams import Row
@@ -251,9 +251,9 @@ class PolicyNode(LifecycleNode):
         return self.trigger_configure() == TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:
-        checkpoint = self._named_checkpoint()
+        checkpoint = read_checkpoint(self._named_checkpoint())
+        spec = checkpoint.spec
         device = parameter(self, 'device')
-        spec = read_policy_spec(find_checkpoint(checkpoint))
         named = parameter(self, 'robot')
         robot = load_robot_spec(named) if named else spec.robot
         self._robot, self._cameras = robot, spec.cameras
@@ -288,7 +288,7 @@ class PolicyNode(LifecycleNode):
         self._driver.checks_of_observations = [runner.check_observation, watch.check_light]
         self._driver.check_topics()
         self.get_logger().info(
-            f"'{checkpoint}' ({spec.kind}, {spec.rate:g} Hz) drives '{robot.name}' at "
+            f"'{checkpoint.name}' ({spec.kind}, {spec.rate:g} Hz) drives '{robot.name}' at "
             f'{robot.rate:g} Hz on {device}' + ('' if mix == Mix() else f', mix {mix}')
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -40,28 +41,53 @@ class CheckpointError(UserError):
     """The folder is not a checkpoint, is damaged, or is one for another robot."""
 
 
-def load_policy(folder: str | Path, device: str | torch.device = 'cpu') -> Policy:
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint folder whose `policy.yaml` has been read, once for whoever gets this.
+
+    Attributes:
+        name: what the user named it, for messages.
+        path: the folder.
+        spec: what its `policy.yaml` says.
+    """
+
+    name: str
+    path: Path
+    spec: PolicySpec
+
+
+def read_checkpoint(folder: str | Path) -> Checkpoint:
+    """Read what `policy.yaml` says, without the weights. Raises CheckpointError.
+
+    A bare name that is no folder here means `models/NAME` of the package.
+    """
+    path = find_checkpoint(folder)
+    return Checkpoint(str(folder), path, read_policy_spec(path))
+
+
+def load_policy(checkpoint: str | Path | Checkpoint, device: str | torch.device = 'cpu') -> Policy:
     """The policy in a checkpoint folder, in eval mode, ready to act.
 
     A bare name that is no folder here means `models/NAME` of the package. Raises CheckpointError.
     """
-    model = load_model(folder, device)
+    model = load_model(checkpoint, device)
     if not isinstance(model, Policy):
-        raise CheckpointError(f"{folder}: holds a '{model.kind}', which can move no robot")
+        raise CheckpointError(f"{model.source}: holds a '{model.kind}', which can move no robot")
     return model
 
 
-def load_model(folder: str | Path, device: str | torch.device = 'cpu') -> Model:
+def load_model(checkpoint: str | Path | Checkpoint, device: str | torch.device = 'cpu') -> Model:
     """The model in a checkpoint folder, policy or not, in eval mode. Raises CheckpointError.
 
     On a GPU the process computes in float32 from then on, without TF32.
     """
-    path = find_checkpoint(folder)
-    paper = model_on_paper_in(path)
-    weights = {key: weight for key, weight, _ in checked_weights(path, paper)}
+    if not isinstance(checkpoint, Checkpoint):
+        checkpoint = read_checkpoint(checkpoint)
+    paper = _on_paper(checkpoint.path, checkpoint.spec)
+    weights = {key: weight for key, weight, _ in checked_weights(checkpoint.path, paper)}
     model = make_model(paper.spec)
     model.load_state_dict(weights)
-    model.source = str(folder)
+    model.source = checkpoint.name
     forbid_tf32(torch.device(device))
     return model.to(device).eval()
 
@@ -70,7 +96,10 @@ def model_on_paper_in(path: Path) -> Model:
     """Names and shapes of the model that `policy.yaml` in a folder describes, which take no
     memory whatever the file says. Raises CheckpointError.
     """
-    spec = read_policy_spec(path)
+    return _on_paper(path, read_policy_spec(path))
+
+
+def _on_paper(path: Path, spec: PolicySpec) -> Model:
     try:
         return model_on_paper(spec)
     except ValidationError as error:

@@ -34,6 +34,7 @@ from motion_policy.inference.policy_process import InferenceProcess
 from motion_policy.inference.policy_setup import PolicySetup
 from motion_policy.policies import save_policy
 from motion_policy.policies.backends.selection import BackEndChoice
+from motion_policy.policies.checkpoint import read_checkpoint
 from motion_policy.streams import Observation
 
 pytestmark = pytest.mark.slow
@@ -45,9 +46,9 @@ OWNER = """
 import sys, time
 from motion_policy.inference.policy_process import InferenceProcess
 from motion_policy.inference.policy_setup import PolicySetup
-from motion_policy.policies.checkpoint import read_policy_spec
-from pathlib import Path
-setup = PolicySetup(sys.argv[1], read_policy_spec(Path(sys.argv[1])).robot)
+from motion_policy.policies.checkpoint import read_checkpoint
+checkpoint = read_checkpoint(sys.argv[1])
+setup = PolicySetup(checkpoint, checkpoint.spec.robot)
 print(InferenceProcess(setup, lambda line: None, 60.0).pid, flush=True)
 time.sleep(600)
 """
@@ -58,7 +59,7 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> PolicySetup:
     policy = small_policy()
     folder = save_policy(policy, tmp_path_factory.mktemp('models') / 'sarnn')
     # `auto` may choose otherwise in another process.
-    return PolicySetup(str(folder), policy.spec.robot, back_end=BackEndChoice('eager'))
+    return PolicySetup(read_checkpoint(folder), policy.spec.robot, back_end=BackEndChoice('eager'))
 
 
 @pytest.fixture

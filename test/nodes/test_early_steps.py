@@ -45,6 +45,7 @@ from motion_policy.inference.policy_thread import InferenceThread, PolicyStep
 from motion_policy.inference.shared_frames import READY, ReadyFrames, SharedFrames, unnamed_memory
 from motion_policy.nodes.subscriptions import SerializedMessage
 from motion_policy.policies.backends.selection import BackEndChoice
+from motion_policy.policies.checkpoint import read_checkpoint
 from motion_policy.streams import Row, Sample, Sampler, observation_from_row
 
 pytestmark = pytest.mark.slow
@@ -96,7 +97,7 @@ def usual_parameters() -> dict[str, Any]:
 
 
 def begun_process(checkpoint: Path) -> InferenceProcess:
-    setup = PolicySetup(str(checkpoint), ROBOT, back_end=BackEndChoice('eager'))
+    setup = PolicySetup(read_checkpoint(checkpoint), ROBOT, back_end=BackEndChoice('eager'))
     return InferenceProcess(setup, print, PATIENCE_S)
 
 
@@ -157,7 +158,7 @@ def test_no_step_is_begun_on_a_picture_that_is_not_there_or_not_rgb(
 
 
 def test_no_step_of_a_policy_with_a_memory_is_begun(tmp_path: Path) -> None:
-    setup = PolicySetup(str(save_random_policy(tmp_path / 'sarnn', ROBOT)), ROBOT)
+    setup = PolicySetup(read_checkpoint(save_random_policy(tmp_path / 'sarnn', ROBOT)), ROBOT)
     process = InferenceProcess(setup, print, PATIENCE_S)
     try:
         row = row_of(0, message_of(random_picture(0)))
@@ -189,7 +190,7 @@ def test_what_goes_wrong_in_a_begun_step_is_said_as_in_any_other(
 
 def test_a_reset_comes_before_the_step_that_is_begun_after_it(checkpoint: Path) -> None:
     chunks, eager = ChunkExecution(ensemble=0.01), BackEndChoice('eager')
-    setup = PolicySetup(str(checkpoint), ROBOT, chunks=chunks, back_end=eager)
+    setup = PolicySetup(read_checkpoint(checkpoint), ROBOT, chunks=chunks, back_end=eager)
     process = InferenceProcess(setup, print, PATIENCE_S)
     rows = [row_of(step, message_of(random_picture(step))) for step in range(2)]
     for row in rows:

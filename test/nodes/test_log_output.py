@@ -105,7 +105,9 @@ def test_outputs_that_lead_to_different_places_stay_apart() -> None:
 
 
 def test_lines_that_nobody_took_are_dropped_counted_and_told(tmp_path: Path) -> None:
-    process = start(FLOOD + THEN_COUNT, tmp_path / 'count', stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = start(
+        FLOOD + THEN_COUNT, tmp_path / 'count', stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     with process:
         assert process.stdin is not None and process.stderr is not None
         end = time.monotonic() + PATIENCE_S
@@ -144,7 +146,9 @@ def test_a_drain_that_is_stopped_or_killed_costs_lines_only_and_they_are_counted
     tmp_path: Path, number: signal.Signals
 ) -> None:
     count = tmp_path / 'count'
-    process = start(WITHOUT_DRAIN + THEN_COUNT, count, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = start(
+        WITHOUT_DRAIN + THEN_COUNT, count, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     with process:
         assert process.stdin is not None and process.stderr is not None
         assert process.stderr.readline() == b'ready\n'

@@ -23,6 +23,7 @@ from motion_policy.policies import (
     read_policy_spec,
     save_policy,
 )
+from motion_policy.policies.checkpoint import read_checkpoint
 
 torch.set_num_threads(1)
 
@@ -221,3 +222,11 @@ def test_a_robot_that_does_not_fit_is_told_apart() -> None:
 
 def test_the_spec_can_be_read_without_building_the_policy(folder: Path) -> None:
     assert read_policy_spec(folder).kind == 'sarnn'
+
+
+def test_what_was_read_once_is_what_is_loaded(folder: Path) -> None:
+    checkpoint = read_checkpoint(folder)
+    (folder / 'policy.yaml').write_text('kind: another one by now')
+    policy = load_policy(checkpoint)
+    assert policy.spec == checkpoint.spec == small_policy().spec
+    assert policy.source == checkpoint.name == str(folder)
