@@ -60,6 +60,12 @@ OUT_OF_THE_INPUT = ('convert-checkpoint', 'export', 'import')
 OUTPUT_FILES = ('json', 'plot', 'video')
 INPUTS = ('paths', 'data', 'config', 'checkpoint', 'source', 'sources')
 
+# How tyro complains of a value for an option that may be left out.
+_NO_TYPE = re.compile(
+    r'^.*?Error parsing (--\S+): no type matching \{None\}\|\{?([^}]*?)\}? could be instantiated '
+    r'from \[(.*?)\]\. Got errors: .*'
+)
+
 # Extras that bring a module which a subcommand may find missing.
 _EXTRAS = {
     'torchvision': 'train',
@@ -189,7 +195,8 @@ def _one_line(boxed: str) -> str:
             sections.append('')
         elif not words.startswith(('╭', '╰')):
             sections[-1] = f'{sections[-1]} {words}'.strip()
-    return '; '.join(filter(None, sections)) or 'bad arguments'
+    text = '; '.join(filter(None, sections)) or 'bad arguments'
+    return _NO_TYPE.sub(r'\1 is \3, expected \2', text)
 
 
 def _print_overview() -> None:

@@ -22,6 +22,8 @@ from motion_policy.robot.spec import RobotSpec
 Array = npt.NDArray[np.float64]
 Units = Literal['rad', 'degrees', 'normalized']
 
+CONVERTED = ('degrees', 'normalized')
+
 GRIPPER = 'gripper'
 
 # As LeRobot's drivers count: from one end of a joint's calibrated range to the other.
@@ -30,6 +32,11 @@ GRIPPER_ENDS = (0.0, 100.0)
 
 # A robot that stands in has limits that hold any data; its joints may turn twice round.
 MOST_TURNS_RAD = 4 * math.pi
+
+# A gripper that counts from 0 to 1, with what a calibration may be off.
+FAR_FROM_ZERO_TO_ONE = (-2.0, 3.0)
+# Ends of a gripper in m or rad that are closer together cannot be those of 0 to 1.
+LITTLE_TRAVEL = 0.5
 
 # Degrees within which a whole data set hardly stays.
 LEAST_DEGREES = 2 * math.pi
@@ -65,7 +72,7 @@ class UnitConversion:
         Raises:
             UserError: no motion of the robot reaches them in these units.
         """
-        odd = []
+        odd = self.check_grippers(low, high, where)
         if self.units == 'degrees' and max(abs(low).max(), abs(high).max()) < LEAST_DEGREES:
             least, most = low.min(), high.max()
             odd.append(f'{where}: goes from {least:.3g} to {most:.3g} only, taken as degrees')
@@ -87,6 +94,27 @@ class UnitConversion:
             '(-100 to 100, grippers 0 to 100), or --units rad to take the numbers as they are'
             f'{self._zero_to_one_said(first, ours)}'
         )
+
+    def check_grippers(self, low: Array, high: Array, where: str) -> list[str]:
+        """As `check`, of grippers that are said to count from 0 to 1 only."""
+        if self.units in CONVERTED:
+            return []
+        odd = []
+        for index in np.flatnonzero((self.scale != 1) | (self.offset != 0)):
+            found = f'{low[index]:.5g} to {high[index]:.5g}'
+            goes = f"{where}: joint '{self.robot.joints.names[index]}' goes from {found}"
+            if low[index] < FAR_FROM_ZERO_TO_ONE[0] or high[index] > FAR_FROM_ZERO_TO_ONE[1]:
+                raise UserError(f'{goes}, expected 0 (closed) to 1 (open) with --grippers')
+            closed, opened = self.offset[index], self.offset[index] + self.scale[index]
+            slack = 0.1 * abs(opened - closed)
+            inside = min(closed, opened) - slack <= low[index]
+            inside &= high[index] <= max(closed, opened) + slack
+            if inside and abs(opened - closed) < LITTLE_TRAVEL and high[index] != 0:
+                odd.append(
+                    f'{goes}, within {closed:.5g} to {opened:.5g} already, but is taken as 0 '
+                    '(closed) to 1 (open), as --grippers says'
+                )
+        return odd
 
     def _reachable(self) -> Array:
         """Least and greatest positions that data of this robot can have, (2, J)."""
@@ -120,11 +148,15 @@ def unit_conversion(
             else its limits. Without `units` a gripper counts from 0 to 1.
 
     Raises:
-        UserError: there is no robot, or no gripper, to convert for.
+        UserError: there is no robot, or no gripper, to convert for, or closed is open.
     """
+    if grippers is not None and grippers[0] == grippers[1]:
+        raise UserError(
+            f'--grippers is {grippers[0]:g} for closed and for open, expected two positions'
+        )
     names = robot.joints.names
     scale, offset = np.ones(len(names)), np.zeros(len(names))
-    converted = units in ('degrees', 'normalized')
+    converted = units in CONVERTED
     if converted and robot.name == PLACEHOLDER:
         raise UserError(f'--units {units}: expected --robot, whose limits say what they stand for')
     hands = [name.endswith(GRIPPER) or name in robot.joints.grippers for name in names]

@@ -167,6 +167,24 @@ def test_a_process_that_brings_data_to_a_training_does_without_lightning() -> No
 @pytest.mark.parametrize(
     ('arguments', 'words'),
     [
+        (['import', 'x', '--out', 'y', '--grippers', '0.1'], "'0.1', expected FLOAT FLOAT"),
+        (['import', 'x', '--out', 'y', '--grippers', 'a', 'b'], "'a', 'b', expected FLOAT FLOAT"),
+        (['import', 'x', '--out', 'y', '--rate', 'fast'], "'fast', expected FLOAT"),
+        (['convert-checkpoint', 'x', 'y', '--heads', '1.5'], "'1.5', expected INT"),
+    ],
+)
+def test_a_value_of_another_kind_is_named_with_its_option(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    option = next(word for word in reversed(arguments) if word.startswith('--'))
+    error = f'error: {arguments[0]}: {option} is {words}; see motion-policy {arguments[0]} --help'
+    assert capsys.readouterr().err.strip() == error
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
         (['import', 'x', '--out', 'y', '--grippers', 'nan', '1'], '--grippers is (nan, 1.0)'),
         (['import', 'x', '--out', 'y', '--rate', 'inf'], '--rate is inf'),
         (['evaluate', 'x', 'y', '--mix', 'nan'], '--mix is nan'),

@@ -404,16 +404,21 @@ def test_options_of_other_kinds_are_refused(tmp_path: Path, capsys: Capture) -> 
     assert "--cameras is 'top=,wrist'" in capsys.readouterr().err
 
 
-def test_grippers_that_count_metres_are_scaled(tmp_path: Path) -> None:
-    source = aloha_files.write(tmp_path / 'episode_0.hdf5', ROWS)
-    with pytest.raises(EpisodeError, match=r'no joint named \*gripper'):
-        imported(source, tmp_path / 'out', grippers=(0.02, 0.06))
+def aloha_robot() -> Any:
+    """The shipped pair of arms, with the cameras of these files."""
     robot = load_robot_spec('aloha')
     small = {'width': aloha_files.WIDTH, 'height': aloha_files.HEIGHT}
     cameras = {
         name: robot.cameras[name].model_copy(update=small) for name in ('cam_high', 'cam_low')
     }
-    robot = robot.model_copy(update={'cameras': cameras})
+    return robot.model_copy(update={'cameras': cameras})
+
+
+def test_grippers_that_count_metres_are_scaled(tmp_path: Path) -> None:
+    source = aloha_files.write(tmp_path / 'episode_0.hdf5', ROWS)
+    with pytest.raises(UserError, match=r'no joint named \*gripper'):
+        imported(source, tmp_path / 'out', grippers=(0.02, 0.06))
+    robot = aloha_robot()
     (path,) = imported(source, tmp_path / 'out', robot, grippers=(0.02, 0.06))
     expected = aloha_files.qpos(0, ROWS)
     other = [column for column in range(14) if column not in (6, 13)]
@@ -425,6 +430,33 @@ def test_grippers_that_count_metres_are_scaled(tmp_path: Path) -> None:
             speed = 0.004 * expected[:, column]
             np.testing.assert_allclose(episode.qvel[:, column], speed, atol=1e-8)
         np.testing.assert_array_equal(episode.qpos[:, other], expected[:, other])
+    with pytest.raises(UserError, match=r'--grippers is 0\.05 for closed and for open'):
+        imported(source, tmp_path / 'same', robot, grippers=(0.05, 0.05))
+
+
+@pytest.mark.parametrize(
+    ('least', 'most', 'told'),
+    [(0.02, 0.058, 'goes from 0.02 to 0.058, within 0.02 to 0.06 already'),
+     (0.0, 0.9, ''), (-0.1, 1.3, ''), (0.0, 0.0, '')],
+)  # fmt: skip
+def test_grippers_that_count_metres_already_are_told(
+    tmp_path: Path, least: float, most: float, told: str
+) -> None:
+    robot = aloha_robot()
+    source = aloha_files.write(tmp_path / 'episode_0.hdf5', ROWS)
+    with h5py.File(source, 'r+') as file:
+        for name in ('observations/qpos', 'action'):
+            for column in (6, 13):
+                file[name][:, column] = np.linspace(least, most, ROWS)
+    notes: list[str] = []
+    imported(source, tmp_path / 'out', robot, grippers=(0.02, 0.06), note=notes.append)
+    found = [note for note in notes if 'as --grippers says' in note]
+    assert len(found) == (2 if told else 0)
+    assert not told or told in found[0]
+    with h5py.File(source, 'r+') as file:
+        file['action'][3, 6] = 100.0
+    with pytest.raises(UserError, match=r"'left_gripper' goes .* to 100, expected 0 \(closed"):
+        imported(source, tmp_path / 'out', robot, grippers=(0.02, 0.06))
 
 
 def replace(name: str, values: Any) -> Callable[[Path], None]:

@@ -32,6 +32,7 @@ from motion_policy.episodes.formats.untimed import UntimedEpisodes
 from motion_policy.episodes.images import is_jpeg
 from motion_policy.episodes.reported import reported
 from motion_policy.robot import RobotSpec
+from motion_policy.robot.units import UnitConversion, unit_conversion
 from motion_policy.streams import Observation
 
 Array = npt.NDArray[Any]
@@ -40,7 +41,6 @@ Channels = Literal['bgr', 'rgb']
 
 ALOHA_HZ = 50.0  # what its tools record at, which no file says
 
-GRIPPER = 'gripper'
 _NUMBER = re.compile(r'\d+')
 
 
@@ -84,8 +84,8 @@ def import_aloha(
     hertz = said.rate if rate is None else rate
     recorded = recorded_robot(robot, chosen, hertz, Path(source), note)
     note(_rate_said(Path(source), rate, said, recorded, channels))
-    scaling = _Grippers.of(recorded, grippers)
-    _check_files(Path(source), files, recorded, chosen, joints, rate, note)
+    scaling = unit_conversion(recorded, None, grippers)
+    _check_files(Path(source), files, recorded, chosen, joints, scaling, rate, note)
     rows = _Rows(chosen, channels, scaling, keep_jpeg=options.get('compress', True))
     episodes: list[tuple[Path, Path]] = []
     with UntimedEpisodes(recorded, Path(source), on_row, note, options) as new:
@@ -156,6 +156,7 @@ def _check_files(
     robot: RobotSpec,
     cameras: Mapping[str, str],
     joints: Mapping[str, str] | None,
+    grippers: UnitConversion,
     rate: float | None,
     note: Callable[[str], None],
 ) -> None:
@@ -177,6 +178,10 @@ def _check_files(
             if file.bring_into_order(robot.joints.names, joints) and in_order:
                 in_order = False
                 note(f'{path}: joints in another order than the robot, by name')
+            if grippers.changes:
+                both = np.concatenate((file.qpos, file.action)).astype(np.float64)
+                for line in grippers.check_grippers(both.min(0), both.max(0), str(path)):
+                    note(line)
             unused = [name for name in file.cameras if name not in cameras.values()]
             names = [*(f'camera {name}' for name in unused), *_kinds(file.unread)]
             names += file.said.left_out
@@ -238,50 +243,19 @@ def _foreign(file: AlohaFile) -> Foreign:
 
 
 @dataclass(frozen=True)
-class _Grippers:
-    """Columns in which 0 stands for `closed` and 1 for `closed + travel`."""
-
-    columns: tuple[int, ...]
-    closed: float = 0.0
-    travel: float = 1.0
-
-    @classmethod
-    def of(cls, robot: RobotSpec, grippers: tuple[float, float] | None) -> _Grippers:
-        if grippers is None:
-            return cls(())
-        columns = [i for i, name in enumerate(robot.joints.names) if name.endswith(GRIPPER)]
-        if not columns:
-            raise EpisodeError(
-                f"robot '{robot.name}' has no joint named *{GRIPPER}, expected one with --grippers"
-            )
-        closed, opened = grippers
-        return cls(tuple(columns), closed, opened - closed)
-
-    def positions(self, values: Float32Array) -> Float32Array:
-        return self._changed(values, self.closed)
-
-    def speeds(self, values: Float32Array) -> Float32Array:
-        return self._changed(values, 0.0)
-
-    def _changed(self, values: Float32Array, start: float) -> Float32Array:
-        changed = values.copy()
-        for column in self.columns:
-            changed[:, column] = start + self.travel * values[:, column]
-        return changed
-
-
-@dataclass(frozen=True)
 class _Rows:
     """The rows of a file as observations."""
 
     cameras: Mapping[str, str]
     channels: Channels
-    grippers: _Grippers
+    grippers: UnitConversion
     keep_jpeg: bool
 
     def of(self, file: AlohaFile) -> Iterator[Observation]:
-        qpos, action = self.grippers.positions(file.qpos), self.grippers.positions(file.action)
-        qvel = np.zeros_like(qpos) if file.qvel is None else self.grippers.speeds(file.qvel)
+        qpos, action = self._positions(file.qpos), self._positions(file.action)
+        qvel = np.zeros_like(qpos) if file.qvel is None else file.qvel
+        if self.grippers.changes:
+            qvel = self.grippers.speeds(qvel).astype(np.float32)
         for row in range(file.length):
             speeds = reported(qvel, row)
             yield Observation(
@@ -294,6 +268,11 @@ class _Rows:
                 },
                 action=action[row],
             )
+
+    def _positions(self, values: Float32Array) -> Float32Array:
+        if not self.grippers.changes:
+            return values
+        return self.grippers.positions(values).astype(np.float32)
 
     def _image(self, file: AlohaFile, camera: str, row: int) -> Array:
         """The pixels in RGB; a JPEG that need not change stays as it is once it was decoded."""
