@@ -150,7 +150,7 @@ def _added(rate: int, ours: Run, whose: str) -> list[Measurement]:
     }  # fmt: skip
     return [
         Measurement(
-            what=f'from picture to command at {rate} Hz without inference{whose}, {word}',
+            what=f'from image to command at {rate} Hz without inference{whose}, {word}',
             ours=float(np.percentile(found.added, percent)),
             reference=allowed,
             reference_name='what is allowed',

@@ -27,7 +27,7 @@ STAMP = struct.Struct('<iI')  # header.stamp of a serialised message, behind its
 STAMP_PLACE = 4
 # Of each camera, which take turns: a living camera. With four, and three of four lost, as happens
 # without a profile for Fast DDS, the policy would see a frozen one.
-PICTURES = 7
+IMAGES = 7
 
 
 def main(namespace: str) -> None:
@@ -38,7 +38,7 @@ def main(namespace: str) -> None:
     cameras = [
         (
             node.create_publisher(Image, camera.topic, qos_profile_sensor_data),
-            [_picture(random) for _ in range(PICTURES)],
+            [_image(random) for _ in range(IMAGES)],
         )
         for camera in robot_at(1.0).cameras.values()
     ]
@@ -49,8 +49,8 @@ def main(namespace: str) -> None:
     deadline_ns, count = time.monotonic_ns(), 0
     while not ended:
         time.sleep(max(0, deadline_ns - time.monotonic_ns()) / 1e9)
-        publisher, pictures = cameras[count % len(cameras)]
-        message = pictures[count // len(cameras) % PICTURES]
+        publisher, images = cameras[count % len(cameras)]
+        message = images[count // len(cameras) % IMAGES]
         STAMP.pack_into(message, STAMP_PLACE, *divmod(time.time_ns(), 1_000_000_000))
         publisher.publish(bytes(message))
         deadline_ns, count = deadline_ns + period_ns, count + 1
@@ -58,7 +58,7 @@ def main(namespace: str) -> None:
     rclpy.shutdown()
 
 
-def _picture(random: np.random.Generator) -> bytearray:
+def _image(random: np.random.Generator) -> bytearray:
     message = Image(height=HEIGHT, width=WIDTH, encoding='rgb8', step=3 * WIDTH)
     message.data.frombytes(random.integers(0, 256, 3 * WIDTH * HEIGHT, np.uint8).tobytes())
     return bytearray(serialize_message(message))

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Faults of a camera's messages and of its pictures."""
+"""Faults of a camera's messages and of its images."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from fault_campaign.spoilt import (
     random_bytes,
     rare,
     same_again,
-    same_picture,
+    same_image,
     silent,
     small,
     stamped,
-    with_pictures,
+    with_images,
 )
 from motion_policy.control.camera_monitor import FROZEN_AT_REST_S
 
 FROZEN_PATIENCE_S = 3.0  # longer than the node's, for the arm must move meanwhile
-PICTURE_PATIENCE_S = 2.0
+IMAGE_PATIENCE_S = 2.0
 STANDING_STEPS = 200  # of the policy; the rest is taken back
 REST_S = 3.0  # and ten looks at its camera
 LONG_S = 2.0  # after which nobody expects the arm to go on
@@ -80,8 +80,8 @@ def _beside(make: Callable[[Rig], ImageFault]) -> Inject:
     return inject
 
 
-def _picture(make: Callable[[Rig], ImageFault], patience_s: float) -> Inject:
-    """A camera whose messages are in order while its pictures are not.
+def _image(make: Callable[[Rig], ImageFault], patience_s: float) -> Inject:
+    """A camera whose messages are in order while its images are not.
 
     To be known when the inference thread has looked at one, which the node tells.
     """
@@ -102,17 +102,17 @@ def _picture(make: Callable[[Rig], ImageFault], patience_s: float) -> Inject:
 
 
 def _freeze(rig: Rig, rng: np.random.Generator) -> Evidence:
-    """The picture stays, the stamps go on, while the arm reaches for the cube anew."""
+    """The image stays, the stamps go on, while the arm reaches for the cube anew."""
     rig.new_trial()
     rig.get_moving()
-    return _picture(same_picture, FROZEN_PATIENCE_S)(rig, rng)
+    return _image(same_image, FROZEN_PATIENCE_S)(rig, rng)
 
 
 def _freeze_at_rest(rig: Rig, rng: np.random.Generator) -> Evidence:
     """The camera, which has noise, freezes while the policy lets the arm stand."""
     rig.ask_policy('stay', STANDING_STEPS)
     rig.spin(REST_S)
-    evidence = _picture(same_picture, FROZEN_PATIENCE_S + FROZEN_AT_REST_S)(rig, rng)
+    evidence = _image(same_image, FROZEN_PATIENCE_S + FROZEN_AT_REST_S)(rig, rng)
     rig.ask_policy('', 0)
     return evidence
 
@@ -165,10 +165,10 @@ CAMERA_FAULTS = (
     ),
     disables('camera: at 2 Hz', 'arm', DISABLED_TOP, _at_2_hz, every=2),
     Fault(
-        'camera: messages of 6 bytes', 'arm', 'go on', BAD_TOP, _beside(with_pictures(few_bytes)),
+        'camera: messages of 6 bytes', 'arm', 'go on', BAD_TOP, _beside(with_images(few_bytes)),
     ),
     Fault(
-        'camera: random bytes', 'arm', 'go on', BAD_TOP, _beside(with_pictures(random_bytes)),
+        'camera: random bytes', 'arm', 'go on', BAD_TOP, _beside(with_images(random_bytes)),
     ),
     Fault(
         'camera: capped from the start', 'arm', 'silence', CAPPED, _capped, 'operator', every=5,
@@ -185,7 +185,7 @@ CAMERA_FAULTS = (
     ),
     Fault(
         'camera: black', 'policy', 'hold', r"hold: .*camera 'top'.*black",
-        _picture(black, PICTURE_PATIENCE_S),
+        _image(black, IMAGE_PATIENCE_S),
     ),
     Fault(
         'camera: another size', 'arm', 'hold', r'top: stale .*image is 64x64', camera(small),

@@ -24,7 +24,7 @@ class Evidence:
     """What was done, in system time; `known_ns` is None where nothing could be known.
 
     `known_ns` is when the node could know at the earliest: the last good sample got too old, the
-    bad message was sent, the bad picture was looked at. `problem` is what else went wrong.
+    bad message was sent, the bad image was looked at. `problem` is what else went wrong.
     """
 
     injected_ns: int

@@ -102,7 +102,7 @@ def _busy(rig: Rig, _rng: np.random.Generator) -> Evidence:
 
 
 def _viewers(end: Callable[[Bystander], None]) -> Inject:
-    """Who looks at what the node shows is stopped while it takes a picture, and maybe killed."""
+    """Who looks at what the node shows is stopped while it takes an image, and maybe killed."""
 
     def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
         command = rig.scene.robot.joints.command[0]

@@ -104,7 +104,6 @@ class FaultyPolicyNode(PolicyNode):
                 self._faults.clear()
             self._faults += [wanted['kind']] * wanted['count']
 
-
     def _talk(self) -> None:
         """Say much, as the node says anything, and tell when all of it was said."""
         begin_ns, log = time.time_ns(), get_logger('bench')

@@ -204,7 +204,7 @@ class TabletopOnWire:
                 self.last_stamps_ns['state'] = stamp_ns(part)
 
     def publish_image(self) -> None:
-        """Publish a picture of now, with the noise that the sensor of a camera has."""
+        """Publish an image of now, with the noise that the sensor of a camera has."""
         size = self.robot.cameras[self.camera]
         clean = self.sim.render(self.camera, size.height, size.width)
         noise = self._random.integers(0, NOISE, clean.shape, np.uint8)
@@ -263,10 +263,10 @@ def time_message(time_ns: int) -> Time:
     return Time(sec=seconds, nanosec=rest)
 
 
-def image_message(picture: np.ndarray[Any, Any], stamp: Time) -> Image:
-    """Return an RGB picture (H, W, 3) as a message."""
-    height, width = picture.shape[:2]
+def image_message(image: np.ndarray[Any, Any], stamp: Time) -> Image:
+    """Return an RGB image (H, W, 3) as a message."""
+    height, width = image.shape[:2]
     message = Image(height=height, width=width, encoding='rgb8', step=3 * width)
     message.header.stamp = stamp
-    message.data.frombytes(np.ascontiguousarray(picture))
+    message.data.frombytes(np.ascontiguousarray(image))
     return message

@@ -22,8 +22,8 @@ RARE_NS = 500_000_000
 REORDERED = 3  # joint states at a time
 
 
-def same_picture(rig: Rig) -> ImageFault:
-    """The last picture, with new stamps."""
+def same_image(rig: Rig) -> ImageFault:
+    """The last image, with new stamps."""
     frozen = rig.scene.last_image
     assert frozen is not None
 
@@ -47,7 +47,7 @@ def same_again(rig: Rig) -> ImageFault:
 
 
 def rare(_rig: Rig) -> ImageFault:
-    """Two pictures a second: each of them is there for a moment, and then too old."""
+    """Two images a second: each of them is there for a moment, and then too old."""
     last_ns = 0
 
     def thin_out(message: Image) -> list[Image]:
@@ -61,27 +61,27 @@ def rare(_rig: Rig) -> ImageFault:
 
 
 def black(_rig: Rig) -> ImageFault:
-    """Pictures of a covered camera."""
+    """Images of a covered camera."""
 
     def blacken(message: Image) -> list[Image]:
-        picture = np.zeros((message.height, message.width, 3), np.uint8)
-        return [image_message(picture, message.header.stamp)]
+        image = np.zeros((message.height, message.width, 3), np.uint8)
+        return [image_message(image, message.header.stamp)]
 
     return blacken
 
 
 def small(_rig: Rig) -> ImageFault:
-    """Pictures of half the size."""
+    """Images of half the size."""
 
     def shrink(message: Image) -> list[Image]:
-        picture = np.full((message.height // 2, message.width // 2, 3), 90, np.uint8)
-        return [image_message(picture, message.header.stamp)]
+        image = np.full((message.height // 2, message.width // 2, 3), 90, np.uint8)
+        return [image_message(image, message.header.stamp)]
 
     return shrink
 
 
 def late(rig: Rig) -> ImageFault:
-    """Every picture, but too late."""
+    """Every image, but too late."""
     waiting: list[Image] = []
 
     def delay(message: Image) -> list[Image]:
@@ -94,7 +94,7 @@ def late(rig: Rig) -> ImageFault:
 
 
 def stamped(by_ns: int) -> Callable[[Rig], ImageFault]:
-    """Pictures from another time."""
+    """Images from another time."""
 
     def make(_rig: Rig) -> ImageFault:
         def shift(message: Image) -> list[Image]:
@@ -222,6 +222,6 @@ def no_joints(make: Callable[[np.random.Generator], bytes]) -> Callable[..., Joi
     return lambda rng: lambda message: [make(rng)]
 
 
-def with_pictures(make: Callable[[np.random.Generator], bytes]) -> Callable[[Rig], ImageFault]:
-    """Damaged messages beside pictures that are in order."""
+def with_images(make: Callable[[np.random.Generator], bytes]) -> Callable[[Rig], ImageFault]:
+    """Damaged messages beside images that are in order."""
     return lambda rig: lambda message: [make(np.random.default_rng(rig.scene.steps)), message]

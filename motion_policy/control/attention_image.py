@@ -40,14 +40,14 @@ def draw_attention(
     height, width = image.shape[:2]
     scale = max(1, -(-min_height // height))
     size = (width * scale, height * scale)
-    picture = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+    frame = cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
     for points, colour in ((encoder_points, ENCODER_COLOUR), (decoder_points, DECODER_COLOUR)):
         for x, y in np.empty((0, 2)) if points is None else points:
             if np.isfinite((x, y)).all():
                 centre = (_pixel(x, width, scale), _pixel(y, height, scale))
-                cv2.circle(picture, centre, RADIUS, RIM_COLOUR, -1, cv2.LINE_AA)
-                cv2.circle(picture, centre, RADIUS - 2, colour, -1, cv2.LINE_AA)
-    return np.asarray(picture, dtype=np.uint8)
+                cv2.circle(frame, centre, RADIUS, RIM_COLOUR, -1, cv2.LINE_AA)
+                cv2.circle(frame, centre, RADIUS - 2, colour, -1, cv2.LINE_AA)
+    return np.asarray(frame, dtype=np.uint8)
 
 
 def draw_heat(image: RgbImage, weights: npt.NDArray[Any]) -> RgbImage:

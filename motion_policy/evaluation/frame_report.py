@@ -87,7 +87,7 @@ def write_frame_report(evaluation: FrameEvaluation, folder: Path) -> Path:
     report.section('Step by step')
     png = png_bytes(curves_figure(evaluation))
     write_bytes(folder / 'curves.png', png)
-    report.picture(png, 'PSNR and SSIM of every predicted step')
+    report.image(png, 'PSNR and SSIM of every predicted step')
     for score in SCORES:
         report.table(_step_table(evaluation, score))
     report.section('What came, and what was predicted')

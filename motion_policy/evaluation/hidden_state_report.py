@@ -31,7 +31,7 @@ def add_hidden_states(
     write_hidden_film(film, hidden, groups, title)
     shares = [100 * share for share in hidden.components.explained]
     report.section('Hidden states')
-    report.picture(png, 'hidden states along their principal components')
+    report.image(png, 'hidden states along their principal components')
     report.video(film)
     report.caption(
         f'The {hidden.components.states} hidden states of all {len(hidden.trajectories)} runs, '

@@ -45,7 +45,7 @@ def write_recorded_report(
     if count > 1:
         report.section('Each recording')
         report.table(_recording_table(evaluation))
-    _add_pictures(report, evaluation, folder, video)
+    _add_images(report, evaluation, folder, video)
     _add_free_running(report, evaluation, folder)
     if evaluation.hidden is not None:
         add_hidden_states(
@@ -58,14 +58,14 @@ def write_recorded_report(
         name = Path(recording.name).name
         png = png_bytes(joints_figure(replay_curves(result), name))
         write_bytes(folder / f'joints_{place:03d}.png', png)
-        report.picture(png, f'joints of {name}, policy and recording')
+        report.image(png, f'joints of {name}, policy and recording')
     report.section('How this was made')
     facts = {**provenance(policy), 'mix': mix}
     report.facts([(key, str(value)) for key, value in facts.items()])
     report.write(folder / 'report.html')
 
 
-def _add_pictures(
+def _add_images(
     report: Report, evaluation: RecordedEvaluation, folder: Path, video: Path | None
 ) -> None:
     """What the policy saw and looked at in the first recording, and what it expected to see."""
@@ -84,7 +84,7 @@ def _add_pictures(
     free = glimpses(evaluation.free_runner, recording, steps)
     png = png_bytes(moments_figure(seen, free, 'step by step'))
     write_bytes(folder / 'moments.png', png)
-    report.picture(png, 'what the policy saw and expected at some moments')
+    report.image(png, 'what the policy saw and expected at some moments')
     words = 'Top: what it saw'
     if attends(seen[0].extras):
         words += f'; {POINT_WORDS}'
@@ -100,7 +100,7 @@ def _add_free_running(report: Report, evaluation: RecordedEvaluation, folder: Pa
     title = f'{name}, step by step and running freely'
     png = png_bytes(joints_figure(replay_curves(result, free), title))
     write_bytes(folder / 'free_running.png', png)
-    report.picture(png, 'joints of the first recording, also running freely')
+    report.image(png, 'joints of the first recording, also running freely')
     report.caption(
         f'Green: {mix_words(evaluation.runner.mix)}. Red: after the first step the policy sees '
         f'nothing but its own predictions (mix {evaluation.free_runner.mix}); how long it keeps '

@@ -75,7 +75,7 @@ class Report:
         items = ''.join(f'<dt>{_text(name)}</dt><dd>{_text(value)}</dd>' for name, value in facts)
         self._parts.append(f'<dl>{items}</dl>')
 
-    def picture(self, png: bytes, words: str) -> None:
+    def image(self, png: bytes, words: str) -> None:
         """A PNG file's bytes; `words` say what it shows."""
         source = f'data:image/png;base64,{base64.b64encode(png).decode("ascii")}'
         self._parts.append(f'<img src="{source}" alt="{_text(words)}">')

@@ -91,7 +91,7 @@ class Disturbance(Protocol):
     def act(self, time_ns: int) -> None:
         """Do what is due; called once per control tick."""
 
-    def seen(self, time_ns: int, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    def seen(self, time_ns: int, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """What a camera gives in place of an image (H, W, 3)."""
 
 

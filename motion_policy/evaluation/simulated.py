@@ -176,7 +176,7 @@ def write_success_report(
     )
     png = png_bytes(figure)
     write_bytes(folder / 'success.png', png)
-    report.picture(png, 'success rate per position')
+    report.image(png, 'success rate per position')
     report.caption('Thin lines: 95 % Wilson interval of the rate.')
     report.table(success_table(summary))
     report.caption(

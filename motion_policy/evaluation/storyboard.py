@@ -47,7 +47,7 @@ GAP, CAPTION = 16, 30
 
 
 @dataclass(frozen=True)
-class Picture:
+class MarkedImage:
     """One image panel at one moment.
 
     Attributes:
@@ -74,7 +74,7 @@ class Moment:
     """What all panels show at `time_s`: one image each, column after column."""
 
     time_s: float
-    pictures: tuple[Picture, ...]
+    images: tuple[MarkedImage, ...]
 
 
 class Storyboard:
@@ -96,7 +96,7 @@ class Storyboard:
         attention: bool,
     ) -> None:
         self.curves = curves
-        self._boxes = _picture_boxes(columns)
+        self._boxes = _image_boxes(columns)
         self._font = ImageFont.truetype(findfont('DejaVu Sans'), 16)
         right = max((box[2] for box in self._boxes), default=MARGIN - 8)
         with matplotlib.rc_context(STYLE):
@@ -144,16 +144,16 @@ class Storyboard:
             now = left + round((right - left) * min(moment.time_s / end_s, 1.0))
             frame[top:bottom, left : now + 1] = self._full[top:bottom, left : now + 1]
             cv2.line(frame, (now, top), (now, bottom), _bytes(FAINT_INK), 1)
-        for box, picture in zip(self._boxes, moment.pictures, strict=True):
-            _paste(frame, box, picture)
+        for box, marked in zip(self._boxes, moment.images, strict=True):
+            _paste(frame, box, marked)
         return self._with_clock(frame, f'{moment.time_s:.1f} s / {self.curves.end_s:.1f} s')
 
     def _with_clock(self, frame: Array, words: str) -> Array:
-        picture = Image.fromarray(frame)
-        ImageDraw.Draw(picture).text(
+        image = Image.fromarray(frame)
+        ImageDraw.Draw(image).text(
             (WIDTH - MARGIN, 31), words, fill=_bytes(INK), font=self._font, anchor='rs'
         )
-        return np.asarray(picture)
+        return np.asarray(image)
 
     def frames(self, moments: Sequence[Moment]) -> Iterator[Array]:
         """Every moment's frame in turn."""
@@ -161,7 +161,7 @@ class Storyboard:
             yield self.frame(moment)
 
 
-def _picture_boxes(columns: Sequence[Sequence[Panel]]) -> list[tuple[int, int, int, int]]:
+def _image_boxes(columns: Sequence[Sequence[Panel]]) -> list[tuple[int, int, int, int]]:
     """Left, top, right, bottom of each image: all columns of one height, room for the joints."""
     shapes = [_column_heights(column) for column in columns]
     widths = [
@@ -201,10 +201,10 @@ def _pixel_span(axis: Axes) -> tuple[int, int, int, int, float]:
     return round(box.x0), round(box.x1), round(top), round(bottom), float(axis.get_xlim()[1])
 
 
-def _paste(frame: Array, box: tuple[int, int, int, int], picture: Picture) -> None:
+def _paste(frame: Array, box: tuple[int, int, int, int], marked: MarkedImage) -> None:
     left, top, right, bottom = box
     image = draw_attention(
-        picture.image, picture.encoder_points, picture.decoder_points, bottom - top
+        marked.image, marked.encoder_points, marked.decoder_points, bottom - top
     )
     size = (right - left, bottom - top)
     frame[top:bottom, left:right] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)

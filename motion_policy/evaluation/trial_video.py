@@ -143,10 +143,10 @@ class TrialFilm:
 class _Overlay:
     """A drawing with transparency; only the rows and columns that it covers are blended."""
 
-    def __init__(self, picture: Image.Image) -> None:
-        left, top, right, bottom = picture.getbbox() or (0, 0, 1, 1)
+    def __init__(self, image: Image.Image) -> None:
+        left, top, right, bottom = image.getbbox() or (0, 0, 1, 1)
         self._place = (slice(top, bottom), slice(left, right))
-        pixels = np.asarray(picture)[self._place].astype(np.uint16)
+        pixels = np.asarray(image)[self._place].astype(np.uint16)
         self._clear = 255 - pixels[..., 3:]
         self._colour = pixels[..., :3] * pixels[..., 3:]
 
@@ -199,14 +199,14 @@ def _put_inset(frame: Array, record: TrialRecord, time_s: float) -> None:
     if not len(record.attention):
         return
     index = max(int(np.searchsorted(record.attention_s, time_s, side='right')) - 1, 0)
-    picture = cv2.resize(record.attention[index], (INSET, INSET), interpolation=cv2.INTER_AREA)
+    image = cv2.resize(record.attention[index], (INSET, INSET), interpolation=cv2.INTER_AREA)
     left, top = WIDTH - MARGIN - 8 - INSET, MARGIN + 8
-    frame[top : top + INSET, left : left + INSET] = picture
+    frame[top : top + INSET, left : left + INSET] = image
 
 
 def _draw_caption(record: TrialRecord, speed: float) -> Image.Image:
-    picture = _canvas()
-    draw = ImageDraw.Draw(picture)
+    image = _canvas()
+    draw = ImageDraw.Draw(image)
     place = 'a taught place' if record.taught else 'a place it was never taught'
     lines = (
         (f'Cube at {record.position}', 30, True, WHITE),
@@ -214,21 +214,21 @@ def _draw_caption(record: TrialRecord, speed: float) -> Image.Image:
         (f'trial {record.number} of {record.count}   ·   {speed:g} x speed', 14, False, FAINT),
     )
     widest = max(_font(size, bold).getlength(text) for text, size, bold, _ in lines)
-    _panel(picture, (MARGIN, MARGIN, MARGIN + 32 + round(widest), MARGIN + 108))
+    _panel(image, (MARGIN, MARGIN, MARGIN + 32 + round(widest), MARGIN + 108))
     y = MARGIN + 10
     for text, size, bold, colour in lines:
         draw.text((MARGIN + 16, y), text, font=_font(size, bold), fill=(*colour, 255))
         y += round(size * 1.45)
-    return picture
+    return image
 
 
 def _draw_inset(record: TrialRecord) -> Image.Image:
-    picture = _canvas()
+    image = _canvas()
     if not len(record.attention):
-        return picture
-    draw = ImageDraw.Draw(picture)
+        return image
+    draw = ImageDraw.Draw(image)
     left, top = WIDTH - MARGIN - 16 - INSET, MARGIN
-    _panel(picture, (left, top, WIDTH - MARGIN, top + INSET + 60))
+    _panel(image, (left, top, WIDTH - MARGIN, top + INSET + 60))
     y = top + INSET + 14
     draw.text((left + 10, y), 'what the policy sees', font=_font(14, True), fill=(*WHITE, 255))
     x = left + 10
@@ -236,27 +236,27 @@ def _draw_inset(record: TrialRecord) -> Image.Image:
         draw.ellipse((x, y + 26, x + 9, y + 35), fill=(*colour, 255), outline=(*WHITE, 255))
         draw.text((x + 14, y + 22), words, font=_font(12), fill=(*FAINT, 255))
         x += 26 + round(_font(12).getlength(words))
-    return picture
+    return image
 
 
 def _draw_badge(record: TrialRecord) -> Image.Image:
-    picture = _canvas()
+    image = _canvas()
     text = '✓  lifted and held' if record.success else '✗  not lifted in time'
     font = _font(22, True)
     width = round(font.getlength(text)) + 36
     box = (MARGIN, MARGIN + 120, MARGIN + width, MARGIN + 162)
-    _panel(picture, box, GOOD if record.success else BAD, 235)
-    ImageDraw.Draw(picture).text(
+    _panel(image, box, GOOD if record.success else BAD, 235)
+    ImageDraw.Draw(image).text(
         ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), text, font=font, anchor='mm',
         fill=(*WHITE, 255),
     )  # fmt: skip
-    return picture
+    return image
 
 
 def _draw_summary(results: Sequence[tuple[str, bool, bool]]) -> Image.Image:
-    picture = _canvas()
-    _panel(picture, (0, 0, WIDTH, HEIGHT), alpha=190, radius=0)
-    draw = ImageDraw.Draw(picture)
+    image = _canvas()
+    _panel(image, (0, 0, WIDTH, HEIGHT), alpha=190, radius=0)
+    draw = ImageDraw.Draw(image)
     won = sum(success for _, _, success in results)
     title = f'{won} of {len(results)} lifted'
     draw.text((WIDTH / 2, 128), title, font=_font(44, True), anchor='mm', fill=(*WHITE, 255))
@@ -270,7 +270,7 @@ def _draw_summary(results: Sequence[tuple[str, bool, bool]]) -> Image.Image:
         _draw_dots(draw, x, [success for _, success in here])
     words = 'camera images in, joint commands out, over ROS 2 topics'
     draw.text((WIDTH / 2, 452), words, font=_font(17), anchor='mm', fill=(*FAINT, 255))
-    return picture
+    return image
 
 
 def _draw_dots(draw: ImageDraw.ImageDraw, x: float, outcomes: Sequence[bool]) -> None:
@@ -288,13 +288,13 @@ def _canvas() -> Image.Image:
 
 
 def _panel(
-    picture: Image.Image,
+    image: Image.Image,
     box: tuple[int, int, int, int],
     colour: Colour = PANEL,
     alpha: int = PANEL_ALPHA,
     radius: int = 10,
 ) -> None:
-    ImageDraw.Draw(picture).rounded_rectangle(box, radius, fill=(*colour, alpha))
+    ImageDraw.Draw(image).rounded_rectangle(box, radius, fill=(*colour, alpha))
 
 
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:

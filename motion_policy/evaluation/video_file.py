@@ -87,8 +87,8 @@ class _Mp4:
             self._stream.pix_fmt = 'yuv420p'
             self._stream.thread_count = 1
             self._stream.options = {'crf': '20', 'preset': 'medium'}
-        picture = self._av.VideoFrame.from_ndarray(frame, format='rgb24')
-        self._container.mux(self._stream.encode(picture))
+        image = self._av.VideoFrame.from_ndarray(frame, format='rgb24')
+        self._container.mux(self._stream.encode(image))
 
     def close(self) -> None:
         if self._stream is not None:
@@ -121,18 +121,18 @@ class _Gif:
         if width > GIF_MAX_WIDTH:
             size = (GIF_MAX_WIDTH, round(height * GIF_MAX_WIDTH / width))
             frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-        picture = self._av.VideoFrame.from_ndarray(frame, format='rgb24')
-        picture.pts, picture.time_base = self._frames * self._step, HUNDREDTH_S
+        image = self._av.VideoFrame.from_ndarray(frame, format='rgb24')
+        image.pts, image.time_base = self._frames * self._step, HUNDREDTH_S
         if self._graph is None:
             self._size = frame.shape[:2]
-            self._graph = self._palette_graph(picture)
-        self._graph.push(picture)
+            self._graph = self._palette_graph(image)
+        self._graph.push(image)
         self._frames += 1
 
-    def _palette_graph(self, picture: Any) -> Any:
+    def _palette_graph(self, image: Any) -> Any:
         graph = self._av.filter.Graph()
         source = graph.add_buffer(
-            width=picture.width, height=picture.height, format=picture.format,
+            width=image.width, height=image.height, format=image.format,
             time_base=HUNDREDTH_S,
         )  # fmt: skip
         split, make = graph.add('split'), graph.add('palettegen', 'reserve_transparent=0')

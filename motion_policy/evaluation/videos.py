@@ -19,7 +19,13 @@ from motion_policy.evaluation.plots import JointCurves
 from motion_policy.evaluation.provenance import policy_label
 from motion_policy.evaluation.recordings import RecordedRun
 from motion_policy.evaluation.scenes import Simulation
-from motion_policy.evaluation.storyboard import PANEL_HEIGHT, Moment, Panel, Picture, Storyboard
+from motion_policy.evaluation.storyboard import (
+    PANEL_HEIGHT,
+    MarkedImage,
+    Moment,
+    Panel,
+    Storyboard,
+)
 from motion_policy.evaluation.trials import Trial, TrialRunner
 from motion_policy.evaluation.video_file import VideoFile
 from motion_policy.policies import Policy
@@ -60,14 +66,14 @@ def write_replay_video(
 
         def show(step: ReplayStep) -> None:
             nonlocal board
-            columns = policy_pictures(runner.policy, step.observation, step.extras)
+            columns = policy_images(runner.policy, step.observation, step.extras)
             if len(columns) == 1:  # there is room beside one another
                 columns = [[panel] for panel in columns[0]]
             if board is None:
                 panels = [[_panel(*panel) for panel in column] for column in columns]
                 board = Storyboard(title, panels, curves, attention=attends(step.extras))
-            pictures = tuple(picture for column in columns for _, picture in column)
-            video.write(board.frame(Moment(step.time_s, pictures)))
+            shown = tuple(marked for column in columns for _, marked in column)
+            video.write(board.frame(Moment(step.time_s, shown)))
 
         replay(runner, recording.rows(), recording.rate_hz, watch=show)
 
@@ -110,16 +116,16 @@ class _Film:
         for tick, shot in self.shots:
             if tick.step is None:
                 continue
-            columns = policy_pictures(runner.policy, tick.step.observation, tick.step.extras)
+            columns = policy_images(runner.policy, tick.step.observation, tick.step.extras)
             if board is None:
                 panels = [[_panel(*panel) for panel in column] for column in columns]
                 if shot is not None:
                     panels.insert(0, [Panel('the simulated arm', OVERVIEW_ASPECT)])
                 board = Storyboard(title, panels, curves, attention=attends(tick.step.extras))
-            pictures = [picture for column in columns for _, picture in column]
+            shown = [marked for column in columns for _, marked in column]
             if shot is not None:
-                pictures.insert(0, Picture(shot))
-            yield board.frame(Moment(tick.time_ns / NANOSECONDS_PER_S, tuple(pictures)))
+                shown.insert(0, MarkedImage(shot))
+            yield board.frame(Moment(tick.time_ns / NANOSECONDS_PER_S, tuple(shown)))
 
     def _curves(self, names: Sequence[str]) -> JointCurves:
         time_s = np.array([tick.time_ns for tick in self.ticks]) / NANOSECONDS_PER_S
@@ -130,23 +136,23 @@ class _Film:
         )
 
 
-def policy_pictures(
+def policy_images(
     policy: Policy, observation: Observation, extras: Mapping[str, Any]
-) -> list[list[tuple[str, Picture]]]:
+) -> list[list[tuple[str, MarkedImage]]]:
     """One column per camera: what the policy sees, with attention, and what it expects to see."""
     columns = []
     for camera in policy.cameras:
         image = extras.get(f'seen/{camera}', observation.images[camera])
         if f'attention/{camera}' in extras:
             image = draw_heat(image, extras[f'attention/{camera}'])
-        seen = Picture(
+        seen = MarkedImage(
             image,
             extras.get(f'encoder_points/{camera}'),
             extras.get(f'decoder_points/{camera}'),
         )
         column = [(f"camera '{camera}'", seen)]
         if f'image/{camera}' in extras:
-            column.append(('predicted next image', Picture(extras[f'image/{camera}'])))
+            column.append(('predicted next image', MarkedImage(extras[f'image/{camera}'])))
         columns.append(column)
     return columns
 
@@ -156,6 +162,6 @@ def attends(extras: Mapping[str, Any]) -> bool:
     return any(name.startswith('encoder_points/') for name in extras)
 
 
-def _panel(name: str, picture: Picture) -> Panel:
-    height, width = picture.image.shape[:2]
+def _panel(name: str, marked: MarkedImage) -> Panel:
+    height, width = marked.image.shape[:2]
     return Panel(name, width / height)

@@ -48,9 +48,9 @@ class Disturbance:
     def act(self, time_ns: int) -> None:
         """Do to the scene what is due at `time_ns`; called once per control tick."""
 
-    def seen(self, time_ns: int, picture: RgbImage) -> RgbImage:
+    def seen(self, time_ns: int, image: RgbImage) -> RgbImage:
         """Return what a camera gives in place of `image` (H, W, 3)."""
-        return picture
+        return image
 
 
 class CubeRemoved(Disturbance):
@@ -92,11 +92,11 @@ class CameraCovered(Disturbance):
         self._colour = rng.uniform(*COVER_GREY) + tint
         self._slope = rng.uniform(-COVER_SLOPE, COVER_SLOPE, 2)
 
-    def seen(self, time_ns: int, picture: RgbImage) -> RgbImage:
+    def seen(self, time_ns: int, image: RgbImage) -> RgbImage:
         """Return the cover, a little brighter on one side, once it is there."""
         if time_ns < self.begin_ns:
-            return picture
-        height, width = picture.shape[:2]
+            return image
+        height, width = image.shape[:2]
         down = np.linspace(-1, 1, height)[:, None] * self._slope[0]
         across = np.linspace(-1, 1, width)[None] * self._slope[1]
         shade = (down + across)[..., None] + self._colour

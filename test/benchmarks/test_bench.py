@@ -186,7 +186,7 @@ def test_control_measures_ticks_gaps_latency_and_idle_of_real_processes(
     gaps = results['gaps between commands at 50 Hz']
     assert gaps.details['commands_ours'] > 50 and gaps.details['commands_reference'] > 50
     for whose in ('', ', a quick policy'):
-        name = f'from picture to command at 50 Hz without inference{whose}, median'
+        name = f'from image to command at 50 Hz without inference{whose}, median'
         parts = results[name].details
         assert parts['chunks'] > 0
         for part in parts['parts_ms'].values():
@@ -206,7 +206,7 @@ def test_memory_counts_the_node_and_its_inference_process() -> None:
     assert result.ratio == pytest.approx(result.ours / result.reference)
 
 
-def test_what_a_picture_waits_for_is_told_apart() -> None:
+def test_what_an_image_waits_for_is_told_apart() -> None:
     load('control')
     from control_path.figures import latency, tick_lateness_ms
 
@@ -215,7 +215,7 @@ def test_what_a_picture_waits_for_is_told_apart() -> None:
         # Deadline and begin of every tick; the one that asks is 2 ms late.
         'ticks': [(0, 0), (20 * ms, 22 * ms), (40 * ms, 41 * ms), (60 * ms, 60 * ms)],
         'sends': [1 * ms, 23 * ms, 43 * ms, 61 * ms],
-        # Observation 7 has a picture of 10 ms that came at 13 ms.
+        # Observation 7 has an image of 10 ms that came at 13 ms.
         'asks': [(7, 22 * ms, 10 * ms, 13 * ms)],
         'inferences': [(7, 25 * ms, 35 * ms)],
         'steps': [(7, 36 * ms)],

@@ -28,8 +28,8 @@ PERIOD_S = 0.02
 
 
 @pytest.fixture(scope='module', autouse=True)
-def small_pictures() -> Iterator[None]:
-    """Record 32x32 pictures: their size does not matter here."""
+def small_images() -> Iterator[None]:
+    """Record 32x32 images: their size does not matter here."""
     robot = load_robot_spec('aloha_sim')
     top = robot.cameras['top'].model_copy(update={'width': 32, 'height': 32})
     small = robot.model_copy(update={'cameras': {'top': top}})

@@ -413,10 +413,10 @@ def test_more_rows_than_a_chunk_has_cannot_be_played() -> None:
 def test_heat_colours_the_image_where_the_policy_looks() -> None:
     image, weights = np.full((48, 64, 3), 90, np.uint8), np.zeros((3, 4))
     weights[1, 2], weights[0, 0] = 0.5, np.nan
-    picture = draw_heat(image, weights)
+    frame = draw_heat(image, weights)
     full = (1 - HEAT_OPACITY) * 90 + HEAT_OPACITY * np.array(HEAT_COLOUR)
-    np.testing.assert_allclose(picture[24, 40], full, atol=12)
-    assert (picture[40, 4] == 90).all() and (picture[2, 2] == 90).all()
+    np.testing.assert_allclose(frame[24, 40], full, atol=12)
+    assert (frame[40, 4] == 90).all() and (frame[2, 2] == 90).all()
     assert (image == 90).all()
     assert (draw_heat(image, np.zeros((3, 4))) == 90).all()
     assert (draw_heat(image, np.full((3, 4), 0.1)) == 90).all()

@@ -39,7 +39,7 @@ def limits(scales: dict[str, tuple[float, ...]], threshold: float = 1.0) -> Fore
     )
 
 
-def picture(step: int) -> np.ndarray:
+def frame(step: int) -> np.ndarray:
     return np.random.default_rng(step).integers(0, 256, (24, 32, 3), np.uint8)
 
 
@@ -71,7 +71,7 @@ class Predicting:
 def looks(
     foresight: PlanForesight, plans: list[Plan | None], *, first: int = 0, grey: int = 0
 ) -> list[PredictionError | None]:
-    """One look per plan, one period after the other, at grey pictures."""
+    """One look per plan, one period after the other, at grey images."""
     return [
         foresight.look(
             START_NS + step * PERIOD_NS,
@@ -121,14 +121,14 @@ def test_the_score_is_the_greatest_share_of_a_limit_and_names_its_channel() -> N
     policy = small_policy()
     channel = 'joint joint4'
     foresight = OwnForesight(policy.spec, limits({channel: (2.0,), 'image/top': (1e6,)}, 0.5))
-    observation = Observation(HALF, HALF, None, {'top': picture(0)}, None)
+    observation = Observation(HALF, HALF, None, {'top': frame(0)}, None)
     extras = {'image/top': np.zeros((16, 20, 3), np.uint8)}
     assert foresight.look(START_NS, observation, HALF[None], extras) is None
     found = foresight.look(START_NS + PERIOD_NS, observation, HALF[None], extras)
     assert found is not None and found.score == pytest.approx(found.errors['image/top'] / 5e5)
     assert found.worst == 'image/top' and not found.alarming
     span = np.array(policy.spec.normalisation.qpos.scale)
-    pushed = Observation(HALF + 3 * span[3] * np.eye(5)[3], HALF, None, {'top': picture(0)}, None)
+    pushed = Observation(HALF + 3 * span[3] * np.eye(5)[3], HALF, None, {'top': frame(0)}, None)
     found = foresight.look(START_NS + 2 * PERIOD_NS, pushed, HALF[None], extras)
     assert found is not None and found.errors[channel] == pytest.approx(3)
     assert found.errors['joint joint3'] == 0
@@ -165,7 +165,7 @@ def test_what_came_suddenly_is_told_of_an_arm_that_hardly_moves() -> None:
         found.append(foresight.look(time_ns, observation, to * HALF[None], extras))
     still, came, stayed, moved = (f.errors['sudden/top'] for f in found[1:] if f is not None)
     assert still == stayed == 0 and 0 < moved < came / 2
-    observation = Observation(HALF, HALF, None, {'top': picture(0)}, None)
+    observation = Observation(HALF, HALF, None, {'top': frame(0)}, None)
     for periods in (7, 8):  # after a gap there was no look just before
         again = foresight.look(START_NS + periods * PERIOD_NS, observation, HALF[None], extras)
     assert again is not None and again.errors['sudden/top'] == 0
@@ -174,7 +174,7 @@ def test_what_came_suddenly_is_told_of_an_arm_that_hardly_moves() -> None:
 @pytest.mark.parametrize('gap_ns', [0, PERIOD_NS // 3, 2 * PERIOD_NS, -PERIOD_NS])
 def test_a_prediction_of_another_moment_is_held_against_nothing(gap_ns: int) -> None:
     foresight = OwnForesight(small_policy().spec)
-    observation = Observation(HALF, HALF, None, {'top': picture(0)}, None)
+    observation = Observation(HALF, HALF, None, {'top': frame(0)}, None)
     extras = {'image/top': np.zeros((16, 20, 3), np.uint8)}
     foresight.look(START_NS, observation, HALF[None], extras)
     assert foresight.look(START_NS + gap_ns, observation, HALF[None], extras) is None
@@ -186,7 +186,7 @@ def test_a_prediction_of_another_moment_is_held_against_nothing(gap_ns: int) -> 
 
 def test_what_is_not_finite_foretells_nothing() -> None:
     foresight = OwnForesight(small_policy().spec)
-    observation = Observation(HALF, HALF, None, {'top': picture(0)}, None)
+    observation = Observation(HALF, HALF, None, {'top': frame(0)}, None)
     extras = {'image/top': np.zeros((16, 20, 3), np.uint8)}
     foresight.look(START_NS, observation, HALF[None] * np.nan, extras)
     assert foresight.look(START_NS + PERIOD_NS, observation, HALF[None], extras) is None
@@ -232,7 +232,7 @@ def test_every_frame_is_held_against_the_newest_prediction_for_it(
     assert len(predicting.asked) == 3
     for surprise in found[2:]:
         assert surprise is not None and surprise.time_ns % PERIOD_NS == 0
-        grey = surprise.step / 10  # of the prediction; the pictures are black
+        grey = surprise.step / 10  # of the prediction; the images are black
         assert surprise.errors['image/top'] == pytest.approx(grey**2)
         assert surprise.errors['image ratio/top'] == pytest.approx(grey**2 / FLOOR, rel=1e-5)
 
@@ -285,7 +285,7 @@ def test_a_real_predictor_gives_the_same_surprises_after_a_reset_and_a_warm_up()
 
     def errors() -> list[dict[str, float]]:
         found = [
-            foresight.look(START_NS + step * PERIOD_NS, picture(step), HALF, HALF, plan())
+            foresight.look(START_NS + step * PERIOD_NS, frame(step), HALF, HALF, plan())
             for step in range(6)
         ]
         return [dict(surprise.errors) for surprise in found if surprise is not None]

@@ -91,20 +91,20 @@ def test_a_policy_for_other_joints_is_refused_and_names_them() -> None:
         PolicyRunner(runner().policy, formula_arm(4))
 
 
-def test_attention_points_stand_where_they_are_on_a_magnified_picture() -> None:
+def test_attention_points_stand_where_they_are_on_a_magnified_image() -> None:
     grey = np.full((24, 32, 3), 90, np.uint8)
-    picture = draw_attention(grey, np.array([[0.0, 0.0]]), np.array([[1.0, 0.5]]))
-    assert picture.shape == (480, 640, 3)
-    assert tuple(picture[9, 9]) == ENCODER_COLOUR
-    assert tuple(picture[240, 629]) == DECODER_COLOUR
+    frame = draw_attention(grey, np.array([[0.0, 0.0]]), np.array([[1.0, 0.5]]))
+    assert frame.shape == (480, 640, 3)
+    assert tuple(frame[9, 9]) == ENCODER_COLOUR
+    assert tuple(frame[240, 629]) == DECODER_COLOUR
     assert (grey == 90).all()
 
 
 def test_attention_points_outside_stand_at_the_edge_and_nan_is_left_out() -> None:
     grey = np.full((480, 640, 3), 90, np.uint8)
     assert (draw_attention(grey, np.array([[np.nan, 0.5]]), None) == 90).all()
-    picture = draw_attention(grey, np.array([[9.0, -9.0]]), None)
-    assert tuple(picture[0, 639]) == ENCODER_COLOUR
+    frame = draw_attention(grey, np.array([[9.0, -9.0]]), None)
+    assert tuple(frame[0, 639]) == ENCODER_COLOUR
 
 
 def test_on_a_cpu_the_policy_sees_the_arrays_themselves() -> None:
@@ -145,7 +145,7 @@ def test_through_uploads_a_policy_answers_the_same() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a CUDA device')
-def test_on_a_gpu_pictures_go_through_pinned_memory_and_the_state_stays_there() -> None:
+def test_on_a_gpu_images_go_through_pinned_memory_and_the_state_stays_there() -> None:
     plain, on_gpu = runner(), runner()
     forbid_tf32(torch.device('cuda'))  # as `load_policy` does
     on_gpu = PolicyRunner(on_gpu.policy.to('cuda'), ROBOT, Mix(joint=0.8))

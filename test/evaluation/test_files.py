@@ -19,9 +19,9 @@ from motion_policy.evaluation.report import Report, Table
 from motion_policy.evaluation.storyboard import (
     HEIGHT,
     WIDTH,
+    MarkedImage,
     Moment,
     Panel,
-    Picture,
     Storyboard,
 )
 from motion_policy.evaluation.video_file import VideoFile
@@ -65,9 +65,9 @@ def test_a_gif_plays_at_its_rate_and_repeats(tmp_path: Path) -> None:
     with VideoFile(path, 10) as video:
         for frame in frames(5):
             video.write(frame)
-    with Image.open(path) as picture:
-        assert picture.info['duration'] == 100
-        assert picture.info['loop'] == 0
+    with Image.open(path) as gif:
+        assert gif.info['duration'] == 100
+        assert gif.info['loop'] == 0
 
 
 def test_an_error_leaves_no_video(tmp_path: Path) -> None:
@@ -83,13 +83,13 @@ def test_other_endings_are_refused(tmp_path: Path) -> None:
         VideoFile(tmp_path / 'film.avi', 10)
 
 
-def test_a_frame_shows_pictures_points_and_curves_up_to_now() -> None:
+def test_a_frame_shows_images_points_and_curves_up_to_now() -> None:
     board = Storyboard('title', [[Panel('camera', 1.5)]], curves(), attention=True)
     image = np.full((64, 96, 3), (200, 180, 10), np.uint8)
     points = np.array([[0.5, 0.5]])
-    plain = board.frame(Moment(0.0, (Picture(image),)))
-    early = board.frame(Moment(2.0, (Picture(image, points),)))
-    late = board.frame(Moment(9.0, (Picture(image, points),)))
+    plain = board.frame(Moment(0.0, (MarkedImage(image),)))
+    early = board.frame(Moment(2.0, (MarkedImage(image, points),)))
+    late = board.frame(Moment(9.0, (MarkedImage(image, points),)))
     assert plain.shape == (HEIGHT, WIDTH, 3)
     assert plain.dtype == np.uint8
     assert 0 < green_pixels(early) < green_pixels(late)
@@ -107,16 +107,16 @@ def green_pixels(frame: np.ndarray) -> int:
     return int(near.sum())
 
 
-@pytest.mark.parametrize(('joints', 'pictures'), [(1, 0), (5, 2), (14, 4), (30, 1)])
-def test_any_number_of_joints_and_pictures_has_room(joints: int, pictures: int) -> None:
-    columns = [[Panel(f'camera {index}', 4 / 3)] for index in range(pictures)]
+@pytest.mark.parametrize(('joints', 'images'), [(1, 0), (5, 2), (14, 4), (30, 1)])
+def test_any_number_of_joints_and_images_has_room(joints: int, images: int) -> None:
+    columns = [[Panel(f'camera {index}', 4 / 3)] for index in range(images)]
     board = Storyboard('title', columns, curves(joints), attention=False)
     image = np.zeros((48, 64, 3), np.uint8)
-    frame = board.frame(Moment(3.0, (Picture(image),) * pictures))
+    frame = board.frame(Moment(3.0, (MarkedImage(image),) * images))
     assert frame.shape == (HEIGHT, WIDTH, 3)
 
 
-def test_the_same_numbers_give_the_same_picture() -> None:
+def test_the_same_numbers_give_the_same_image() -> None:
     first = png_bytes(joints_figure(curves(), 'title'))
     assert first.startswith(b'\x89PNG')
     assert png_bytes(joints_figure(curves(), 'title')) == first
@@ -137,7 +137,7 @@ def test_the_report_stands_alone(tmp_path: Path) -> None:
     report.headline('3/5')
     report.table(Table(('joint', 'RMSE'), [('x<y', '0.1')]))
     report.facts([('key', 'value')])
-    report.picture(png, 'curves')
+    report.image(png, 'curves')
     report.video(video)
     report.write(tmp_path / 'report.html')
     text = (tmp_path / 'report.html').read_text(encoding='utf-8')

@@ -72,7 +72,7 @@ class Looks:
 
 
 class Blanking:
-    """Whitens pictures and counts the ticks from 500 ms on."""
+    """Whitens images and counts the ticks from 500 ms on."""
 
     begin_ns = 500 * MS
 
@@ -83,9 +83,9 @@ class Blanking:
         """Note the tick."""
         self.acted_ms.append(time_ns // MS)
 
-    def seen(self, time_ns: int, picture: np.ndarray) -> np.ndarray:
+    def seen(self, time_ns: int, image: np.ndarray) -> np.ndarray:
         """White from its begin on."""
-        return picture if time_ns < self.begin_ns else np.full_like(picture, 255)
+        return image if time_ns < self.begin_ns else np.full_like(image, 255)
 
 
 def watched(**options: Any) -> tuple[Looks, NumberedFrames]:
@@ -106,7 +106,7 @@ def test_an_onlooker_sees_the_newest_frame_of_every_period_of_its_own() -> None:
     for time_ms, observation, sent, _ in looks.seen:
         assert time_of(observation.images['top']) == time_ms // 40 * 40
         assert sent.shape == (5,)
-    # No picture is drawn that nobody looks at.
+    # No image is drawn that nobody looks at.
     assert len(sim.rendered_ms) <= 26
 
 

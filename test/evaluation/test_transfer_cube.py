@@ -62,8 +62,8 @@ def test_the_teacher_succeeds_through_the_controller_within_the_horizon(seed: in
     assert result.success
     assert 5.5 < result.duration_s < scene.horizon_s - 1.0
     assert result.violations == {}
-    picture = runner.seen[0].images['top']
-    assert picture.shape == (480, 640, 3) and picture.std() > 10
+    image = runner.seen[0].images['top']
+    assert image.shape == (480, 640, 3) and image.std() > 10
 
 
 def test_the_scene_is_found_by_its_short_name() -> None:

@@ -18,7 +18,7 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 from full_disks import largest_file
 from motion_policy.errors import UserError
-picture = np.zeros((48, 64, 3), np.uint8)
+image = np.zeros((48, 64, 3), np.uint8)
 folder = Path({folder!r})
 """
 FILM = """
@@ -26,7 +26,7 @@ from motion_policy.evaluation.video_file import VideoFile
 try:
     with largest_file(16), VideoFile(folder / 'film.mp4', 10) as film:
         for _ in range(80):
-            film.write(picture)
+            film.write(image)
 except UserError as error:
     print(error)
 """
@@ -36,7 +36,7 @@ try:
     with largest_file(16), Videos(folder, '{{file_index}}.mp4', 10, crf=20) as video:
         video.begin_episode(80)
         for _ in range(80):
-            video.add(picture)
+            video.add(image)
 except OSError as error:
     print(error)
 """

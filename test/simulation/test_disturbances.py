@@ -15,7 +15,7 @@ from motion_policy.evaluation.scenes import DISTURBANCES, Scene, find_scene
 
 SCENES = ('sim:tabletop:grasp', 'sim:aloha:transfer_cube')
 S = 1_000_000_000
-# Where the table is as the plain cameras show it, as rows and columns of the picture.
+# Where the table is as the plain cameras show it, as rows and columns of the image.
 SIZES = {SCENES[0]: (128, 128), SCENES[1]: (480, 640)}
 
 
@@ -34,9 +34,9 @@ def sim(scene: Scene) -> Iterator[Any]:
     made.close()
 
 
-def red_pixels(picture: np.ndarray) -> int:
+def red_pixels(image: np.ndarray) -> int:
     """How many pixels have the colour of the cube."""
-    red, green, blue = (picture[..., i].astype(int) for i in range(3))
+    red, green, blue = (image[..., i].astype(int) for i in range(3))
     return int(((red > 90) & (red > 2 * green) & (red > 2 * blue)).sum())
 
 
@@ -50,7 +50,7 @@ def play(sim: Any, disturbance: Any, until_s: float) -> list[np.ndarray]:
     return joints
 
 
-def test_the_removed_cube_is_gone_from_the_picture_and_the_arm_stays(
+def test_the_removed_cube_is_gone_from_the_image_and_the_arm_stays(
     scene: Scene, sim: Any
 ) -> None:
     disturbance = scene.disturbance('cube-removed', sim, seed=1)
@@ -100,14 +100,14 @@ def test_a_covered_camera_shows_nothing_of_the_scene_and_is_not_black(
     scene: Scene, sim: Any
 ) -> None:
     disturbance = scene.disturbance('camera-covered', sim, seed=5)
-    picture = sim.render('top', *SIZES[scene.name])
+    image = sim.render('top', *SIZES[scene.name])
     begin_ns = disturbance.begin_ns
-    assert disturbance.seen(begin_ns - 1, picture) is picture
-    covered = disturbance.seen(begin_ns, picture)
-    assert covered.shape == picture.shape and covered.dtype == np.uint8
+    assert disturbance.seen(begin_ns - 1, image) is image
+    covered = disturbance.seen(begin_ns, image)
+    assert covered.shape == image.shape and covered.dtype == np.uint8
     assert covered.min() > 8
     assert np.ptp(covered, axis=(0, 1)).max() < 64
-    np.testing.assert_array_equal(covered, disturbance.seen(begin_ns + S, 255 - picture))
+    np.testing.assert_array_equal(covered, disturbance.seen(begin_ns + S, 255 - image))
 
 
 def test_the_seed_fixes_the_moment_which_lies_within_the_reach(scene: Scene, sim: Any) -> None:

@@ -51,12 +51,12 @@ def play(sim: PushSim, seed: int) -> dict[str, np.ndarray]:
 
 def test_a_seed_fixes_the_sequence_to_the_bit(sim: PushSim) -> None:
     first, other = play(sim, 5), play(sim, 6)
-    picture = sim.render('front', 64, 64)
+    before = sim.render('front', 64, 64)
     again = play(sim, 5)
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert not np.array_equal(first['objects'][0], other['objects'][0])
     play(sim, 6)
-    assert np.array_equal(sim.render('front', 64, 64), picture)
+    assert np.array_equal(sim.render('front', 64, 64), before)
 
 
 def test_pushes_move_both_objects_and_keep_them_in_the_tray(sim: PushSim) -> None:
@@ -133,7 +133,7 @@ def test_teaching_records_sound_episodes_of_thirty_frames_in_pixels(tmp_path: Pa
             assert np.abs(episode.qpos[1:] - episode.action[:-1]).mean() < 0.02
 
 
-def test_pictures_in_pixels_have_no_jpeg_quality(
+def test_images_in_pixels_have_no_jpeg_quality(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / 'lesson'

@@ -78,16 +78,16 @@ def test_an_arm_that_stays_home_fails(sim: TabletopSim):
     np.testing.assert_allclose(sim.qpos, sim.home, atol=0.01)
 
 
-def test_a_seed_fixes_the_scene_the_motion_and_the_picture():
+def test_a_seed_fixes_the_scene_the_motion_and_the_image():
     def run() -> tuple[np.ndarray, np.ndarray]:
         sim = TabletopSim()
         sim.reset('random', seed=11)
         demonstrate(sim, seed=5)
         return sim.qpos, sim.render('top', 64, 64)
 
-    (qpos, picture), (qpos_again, picture_again) = run(), run()
+    (qpos, image), (qpos_again, image_again) = run(), run()
     np.testing.assert_array_equal(qpos, qpos_again)
-    np.testing.assert_array_equal(picture, picture_again)
+    np.testing.assert_array_equal(image, image_again)
 
 
 def test_trials_of_one_position_differ(sim: TabletopSim):
@@ -101,9 +101,9 @@ def test_the_overhead_camera_sees_the_cube_on_the_side_where_it_stands(sim: Tabl
     columns = {}
     for cube in ('A', 'E'):
         sim.reset(cube, seed=0)
-        picture = sim.render('top', 48, 80).astype(int)
-        assert picture.shape == (48, 80, 3)
-        red = (picture[..., 0] > 150) & (picture[..., 1] < 90)
+        image = sim.render('top', 48, 80).astype(int)
+        assert image.shape == (48, 80, 3)
+        red = (image[..., 0] > 150) & (image[..., 1] < 90)
         assert red.any()
         columns[cube] = np.nonzero(red)[1].mean()
     assert columns['A'] < 40 < columns['E']

@@ -62,7 +62,7 @@ def test_the_same_commands_give_the_motion_and_reward_of_gym_aloha(
     from gym_aloha.utils import sample_box_pose
 
     class Blind(TransferCubeTask):
-        """The task without its pictures, which take longest."""
+        """The task without its images, which take longest."""
 
         def get_observation(self, physics):
             """What is measured."""
@@ -218,9 +218,9 @@ def test_the_overhead_camera_sees_the_cube_where_it_stands(
 ) -> None:
     scene.reset(cube, seed=0)
     for size in ((480, 640), (120, 160)):
-        picture = scene.render('top', *size).astype(int)
-        assert picture.shape == (*size, 3)
-        red = (picture[:, :, 0] > 150) & (picture[:, :, 1:].max(axis=2) < 90)
+        image = scene.render('top', *size).astype(int)
+        assert image.shape == (*size, 3)
+        red = (image[:, :, 0] > 150) & (image[:, :, 1:].max(axis=2) < 90)
         assert red.sum() > 1e-4 * red.size
         assert np.nonzero(red)[1].mean() / size[1] == pytest.approx(column, abs=0.02)
 

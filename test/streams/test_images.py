@@ -23,7 +23,7 @@ from motion_policy.streams.decoder_words import heard
 HEIGHT, WIDTH = 6, 8
 
 
-def picture() -> np.ndarray:
+def frame() -> np.ndarray:
     """Return an RGB image in which every pixel and channel differs."""
     count = HEIGHT * WIDTH * 3
     return (np.arange(count) * 255 // count).astype(np.uint8).reshape(HEIGHT, WIDTH, 3)
@@ -47,7 +47,7 @@ def with_alpha(rgb: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize('big_endian', [0, 1])
 @pytest.mark.parametrize('encoding', ['rgb8', 'bgr8', 'rgba8', 'bgra8', 'mono8'])
 def test_eight_bit_images(encoding: str, big_endian: int, extra: int) -> None:
-    rgb = picture()
+    rgb = frame()
     sent = {
         'rgb8': rgb,
         'bgr8': rgb[:, :, ::-1],
@@ -67,7 +67,7 @@ def test_eight_bit_images(encoding: str, big_endian: int, extra: int) -> None:
 def test_sixteen_bit_images_are_scaled_in_their_byte_order(
     encoding: str, big_endian: int, extra: int
 ) -> None:
-    rgb = picture()
+    rgb = frame()
     # 257 spreads 0..255 over 0..65535; the low byte alone would give the same, so shift it.
     wide = np.clip(rgb.astype(np.uint16) * 257 + 100, 0, 65535).astype(np.uint16)
     sent = {
@@ -128,7 +128,7 @@ def test_compressed_images_are_rgb(suffix: str) -> None:
 
 @pytest.mark.parametrize('turn', [3, 6])
 def test_a_jpeg_stays_as_it_is_stored_whatever_its_camera_says_was_up(turn: int) -> None:
-    data = cv2.imencode('.jpg', picture())[1].tobytes()
+    data = cv2.imencode('.jpg', frame())[1].tobytes()
     # APP1: one entry of a TIFF folder, the orientation (0x0112), a number of 16 bits.
     entry = struct.pack('>HHIHH', 0x0112, 3, 1, turn, 0)
     tiff = b'MM' + struct.pack('>HIH', 42, 8, 1) + entry + bytes(4)
@@ -138,8 +138,8 @@ def test_a_jpeg_stays_as_it_is_stored_whatever_its_camera_says_was_up(turn: int)
 
 
 def test_a_raw_rgb_image_is_not_copied() -> None:
-    data = bytearray(picture().tobytes())
-    message = recordings.image_message(picture(), 'rgb8', data=data)
+    data = bytearray(frame().tobytes())
+    message = recordings.image_message(frame(), 'rgb8', data=data)
     image = image_to_rgb(message)
     data[0] = 99
     assert image[0, 0, 0] == 99
@@ -156,16 +156,16 @@ def test_a_raw_rgb_image_is_not_copied() -> None:
 )
 def test_a_broken_image_is_one_line(fields: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(StreamError) as caught:
-        message = recordings.image_message(picture(), 'rgb8')
+        message = recordings.image_message(frame(), 'rgb8')
         vars(message).update(fields)
         image_to_rgb(message)
     for word in words:
         assert word in str(caught.value)
 
 
-@pytest.mark.parametrize('data', [b'', b'no picture'])
+@pytest.mark.parametrize('data', [b'', b'no image'])
 def test_broken_compressed_data_is_one_line(data: bytes) -> None:
-    message = recordings.image_message(picture(), '')
+    message = recordings.image_message(frame(), '')
     del message.encoding
     message.format, message.data = 'jpeg', data
     with pytest.raises(StreamError, match=rf"'jpeg' and {len(data)} bytes"):
@@ -176,7 +176,7 @@ def test_rclpy_and_bag_messages_give_the_same_array() -> None:
     import bag_files
     from sensor_msgs.msg import Image
 
-    rgb = picture()
+    rgb = frame()
     live = Image(height=HEIGHT, width=WIDTH, encoding='rgb8', step=WIDTH * 3)
     live.data.frombytes(rgb.tobytes())
     kind = 'sensor_msgs/msg/Image'
@@ -249,11 +249,11 @@ def test_a_refusal_of_cv_bridge_is_one_line(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(bridge, '_bridge', Refusing)
     monkeypatch.setattr(bridge, '_equal_encodings', lambda: {'rgb8'})
     with pytest.raises(StreamError, match=r"'rgb8': unknown encoding"):
-        image_to_rgb(recordings.image_message(picture(), 'rgb8'))
+        image_to_rgb(recordings.image_message(frame(), 'rgb8'))
 
 
 def compressed(data: Any, kind: str = 'jpeg') -> Any:
-    message = recordings.image_message(picture(), '')
+    message = recordings.image_message(frame(), '')
     del message.encoding
     message.format, message.data = kind, bytes(data)
     return message
@@ -287,7 +287,7 @@ def test_depth_is_no_image_in_a_set_either() -> None:
 def jpegs() -> dict[str, bytes]:
     """Whole images as many encoders make them."""
     noise = np.random.default_rng(1).integers(0, 256, (96, 128, 3), dtype=np.uint8)
-    pictures = {
+    frames = {
         'scene': recordings.scene(3, 96, 131), 'noise': noise,
         'black': np.zeros((97, 128, 3), np.uint8), 'pixel': noise[:1, :1],
     }  # fmt: skip
@@ -304,7 +304,7 @@ def jpegs() -> dict[str, bytes]:
     }
     made = {
         f'{name}, {option}': cv2.imencode('.jpg', pixels, values)[1].tobytes()
-        for name, pixels in pictures.items()
+        for name, pixels in frames.items()
         for option, values in options.items()
     }
     usual = made['scene, 420']
@@ -382,7 +382,7 @@ def test_what_libjpeg_says_of_damage_is_an_error(capfd: pytest.CaptureFixture[st
 
 
 def test_a_damaged_png_is_no_image() -> None:
-    whole = cv2.imencode('.png', picture())[1].tobytes()
+    whole = cv2.imencode('.png', frame())[1].tobytes()
     flipped = bytearray(whole)
     flipped[60] ^= 1
     for data in (whole[:-20], bytes(flipped), whole[:20]):

@@ -72,7 +72,7 @@ class FakeArm:
         self.diagnostics: list[DiagnosticArray] = []
         self.clock_ahead_ns = 0
         self.camera_works = True
-        self.pictures = 0
+        self.images = 0
         self.grey = 90
         self.joints_work = True
         self.obeys = True
@@ -173,10 +173,10 @@ class FakeArm:
             camera = self.robot.cameras['top']
             message = Image(height=camera.height, width=camera.width, encoding='rgb8')
             message.step = 3 * camera.width
-            # One byte differs from picture to picture, as those of a living camera do.
-            self.pictures += 1
+            # One byte differs from image to image, as those of a living camera do.
+            self.images += 1
             grey = bytes([self.grey]) * (message.step * camera.height - 1)
-            message.data.frombytes(bytes([60 + self.pictures % 60]) + grey)
+            message.data.frombytes(bytes([60 + self.images % 60]) + grey)
             message.header.stamp = self.stamp()
             self.camera.publish(message)
 

@@ -300,13 +300,13 @@ class ACTPolicy(Policy):
         """Targets (B, k, A); explained by `attention/CAM` (B, h, w), which add up to at most 1, or
         by `encoder_points/CAM` (B, K, 2) where points are all that it sees.
         """
-        pictures = [images[camera] for camera in self.cameras]
-        memory, positions, shapes = self.network.encode(pictures, vector)
+        frames = [images[camera] for camera in self.cameras]
+        memory, positions, shapes = self.network.encode(frames, vector)
         targets = self.network.decode(memory, positions)
         if not explain:
             return targets, None, {}
         if self.sees_points:
-            return targets, None, self.points(pictures)
+            return targets, None, self.points(frames)
         return targets, None, self.attention(memory, positions, shapes)
 
     @property
@@ -314,11 +314,11 @@ class ACTPolicy(Policy):
         """Whether an image becomes points, and no map to be attended to."""
         return self.config.backbone == 'points' and bool(self.cameras)
 
-    def points(self, pictures: Sequence[Tensor]) -> dict[str, Tensor]:
+    def points(self, frames: Sequence[Tensor]) -> dict[str, Tensor]:
         """`encoder_points/CAM` (B, K, 2) of images (B, 3, H, W), one per camera."""
         return {
             f'encoder_points/{name}': self.network.points(image, camera)
-            for camera, (name, image) in enumerate(zip(self.cameras, pictures, strict=True))
+            for camera, (name, image) in enumerate(zip(self.cameras, frames, strict=True))
         }
 
     def attention(

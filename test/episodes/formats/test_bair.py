@@ -27,7 +27,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def image(number: int, frame: int) -> np.ndarray:
-    """Return a picture that no other frame has."""
+    """Return an image that no other frame has."""
     y, x = np.mgrid[:SIDE, :SIDE]
     return np.stack((16 * x, 16 * y, 7 * number + 11 * frame + 0 * x), -1).astype(np.uint8)
 

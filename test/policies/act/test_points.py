@@ -15,7 +15,7 @@ torch.set_num_threads(1)
 
 
 def scenes(count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Grey pictures (N, 3, 48, 64) with a bar and a red square of 4 pixels; where that is."""
+    """Grey images (N, 3, 48, 64) with a bar and a red square of 4 pixels; where that is."""
     random = torch.Generator().manual_seed(seed)
     places = torch.stack(
         (

@@ -77,9 +77,9 @@ class Videos:
         """Append an image (H, W, 3) uint8 RGB."""
         if self._container is None:
             self._open(*image.shape[:2])
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format='rgb24')
-        picture.pts, picture.time_base = self._frames, 1 / self._fps
-        self._mux(picture)
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format='rgb24')
+        frame.pts, frame.time_base = self._frames, 1 / self._fps
+        self._mux(frame)
         self._frames += 1
 
     def end_episode(self) -> VideoPlace:
@@ -112,8 +112,8 @@ class Videos:
         stream.options = {'crf': str(self._crf), 'preset': 'veryfast'}
         self._stream, self._frames, self._bytes = stream, 0, 0
 
-    def _mux(self, picture: av.VideoFrame | None) -> None:
-        packets = self._stream.encode(picture)
+    def _mux(self, frame: av.VideoFrame | None) -> None:
+        packets = self._stream.encode(frame)
         self._bytes += sum(packet.size for packet in packets)
         self._container.mux(packets)
 
