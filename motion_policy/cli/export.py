@@ -25,6 +25,7 @@ from motion_policy.errors import UserError
 
 Kind = Literal['aloha', 'lerobot', 'eipl', 'bair']
 OnRow = Callable[[], None]
+NOTE = '[yellow]note[/]'
 
 # Options that belong to some kinds of sets only.
 OPTIONS_OF: dict[Kind, tuple[str, ...]] = {
@@ -84,8 +85,9 @@ def run(arguments: Arguments) -> int:
     columns = (TextColumn('{task.description}'), BarColumn(), TimeRemainingColumn())
     quiet = not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
-        line = EXPORTS[arguments.kind](arguments, progress)
-    console.print(escape(line), soft_wrap=True, highlight=False)
+        lines = EXPORTS[arguments.kind](arguments, progress)
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False)
     return 0
 
 
@@ -100,7 +102,7 @@ def _refuse_foreign_options(arguments: Arguments) -> None:
             )
 
 
-def _to_aloha(arguments: Arguments, progress: Progress) -> str:
+def _to_aloha(arguments: Arguments, progress: Progress) -> list[str]:
     chosen = export_set(arguments.source)
     images = sum(chosen.rows) * len(chosen.cameras)
     on_row = _bar(arguments, progress, images)
@@ -108,10 +110,11 @@ def _to_aloha(arguments: Arguments, progress: Progress) -> str:
     least, most = min(chosen.rows), max(chosen.rows)
     hint = f'; of {least} to {most} rows, tonyzhaozh/act wants equal lengths'
     told = hint if least != most else ''
-    return f'{arguments.out}: {len(files)} episodes, {sum(chosen.rows)} rows{told}'
+    summary = f'{arguments.out}: {len(files)} episodes, {sum(chosen.rows)} rows{told}'
+    return [*_failures(chosen), escape(summary)]
 
 
-def _to_lerobot(arguments: Arguments, progress: Progress) -> str:
+def _to_lerobot(arguments: Arguments, progress: Progress) -> list[str]:
     # Only here are pyarrow and PyAV needed.
     from motion_policy.episodes.formats.lerobot.from_episodes import export_lerobot
 
@@ -119,10 +122,11 @@ def _to_lerobot(arguments: Arguments, progress: Progress) -> str:
     on_row = _bar(arguments, progress, sum(chosen.rows))
     task, crf = arguments.task, arguments.crf
     export_lerobot(chosen, arguments.out, task=task, crf=crf, on_row=on_row)
-    return f'{arguments.out}: {len(chosen.rows)} episodes, {sum(chosen.rows)} rows'
+    summary = f'{arguments.out}: {len(chosen.rows)} episodes, {sum(chosen.rows)} rows'
+    return [*_failures(chosen), *_partial_efforts(chosen), escape(summary)]
 
 
-def _to_eipl(arguments: Arguments, progress: Progress) -> str:
+def _to_eipl(arguments: Arguments, progress: Progress) -> list[str]:
     parts = eipl_parts(arguments.source)
     on_row = _bar(arguments, progress, _rows(parts))
     camera, channels = arguments.camera, arguments.channels
@@ -130,7 +134,7 @@ def _to_eipl(arguments: Arguments, progress: Progress) -> str:
     return _told(arguments, parts)
 
 
-def _to_bair(arguments: Arguments, progress: Progress) -> str:
+def _to_bair(arguments: Arguments, progress: Progress) -> list[str]:
     parts = bair_parts(arguments.source)
     on_row = _bar(arguments, progress, _rows(parts))
     export_bair(parts, arguments.out, camera=arguments.camera, on_row=on_row)
@@ -141,12 +145,24 @@ def _rows(parts: Mapping[str, ExportSet]) -> int:
     return sum(sum(part.rows) for part in parts.values())
 
 
-def _told(arguments: Arguments, parts: Mapping[str, ExportSet]) -> str:
+def _failures(*parts: ExportSet) -> list[str]:
+    failed, count = sum(part.failed for part in parts), sum(len(part.rows) for part in parts)
+    line = f'{NOTE} {failed} of {count} episodes were judged as failed, which others do not see'
+    return [line] if failed else []
+
+
+def _partial_efforts(chosen: ExportSet) -> list[str]:
+    some, count = chosen.with_effort, len(chosen.episodes)
+    line = f'{NOTE} efforts are left out: only {some} of {count} episodes have them'
+    return [line] if 0 < some < count else []
+
+
+def _told(arguments: Arguments, parts: Mapping[str, ExportSet]) -> list[str]:
     counts = [
         f'{len(part.rows)} episodes' + (f' in {split}' if split else '')
         for split, part in parts.items()
     ]
-    return f'{arguments.out}: {", ".join(counts)}'
+    return [*_failures(*parts.values()), escape(f'{arguments.out}: {", ".join(counts)}')]
 
 
 def _bar(arguments: Arguments, progress: Progress, total: int) -> OnRow:
@@ -154,7 +170,7 @@ def _bar(arguments: Arguments, progress: Progress, total: int) -> OnRow:
     return lambda: progress.advance(bar)
 
 
-EXPORTS: dict[Kind, Callable[[Arguments, Progress], str]] = {
+EXPORTS: dict[Kind, Callable[[Arguments, Progress], list[str]]] = {
     'aloha': _to_aloha,
     'lerobot': _to_lerobot,
     'eipl': _to_eipl,

@@ -24,7 +24,8 @@ from motion_policy.robot import CameraSpec
 class ExportSet:
     """Episodes with the same joints, cameras and rate, and the number of rows of each.
 
-    `effort` and `velocity` tell whether all of them have efforts, and any of them velocities.
+    `velocity` tells whether any of them has velocities, `with_effort` how many have efforts, and
+    `failed` how many were judged as failed.
     """
 
     episodes: tuple[Path, ...]
@@ -33,8 +34,14 @@ class ExportSet:
     rate: float
     joint_names: tuple[str, ...]
     cameras: dict[str, CameraSpec]
-    effort: bool
+    with_effort: int
     velocity: bool
+    failed: int
+
+    @property
+    def effort(self) -> bool:
+        """Whether all of them have efforts."""
+        return self.with_effort == len(self.episodes)
 
 
 def export_set(paths: Path | list[Path]) -> ExportSet:
@@ -45,7 +52,8 @@ def export_set(paths: Path | list[Path]) -> ExportSet:
     """
     episodes = list_episodes(paths)
     rows, first = [], _described(episodes[0])
-    effort, velocity = True, False
+    with_effort = failed = 0
+    velocity = False
     for path in episodes:
         described = _described(path)
         for what, found in described.items():
@@ -56,7 +64,8 @@ def export_set(paths: Path | list[Path]) -> ExportSet:
                 )
         with EpisodeReader(path) as episode:
             rows.append(episode.length)
-            effort = effort and episode.effort is not None
+            with_effort += episode.effort is not None
+            failed += episode.success is False
             velocity = velocity or bool(episode.qvel.any())
     with EpisodeReader(episodes[0]) as episode:
         robot = episode.robot
@@ -67,8 +76,9 @@ def export_set(paths: Path | list[Path]) -> ExportSet:
         rate=robot.rate,
         joint_names=robot.joints.names,
         cameras=dict(robot.cameras),
-        effort=effort,
+        with_effort=with_effort,
         velocity=velocity,
+        failed=failed,
     )
 
 

@@ -26,6 +26,7 @@ from motion_policy.episodes.formats.eipl.to_episodes import import_eipl
 from motion_policy.episodes.formats.export_set import export_set
 from motion_policy.episodes.formats.lerobot import from_episodes as lerobot_export
 from motion_policy.episodes.formats.lerobot import video as lerobot_video
+from motion_policy.episodes.formats.lerobot.to_episodes import import_lerobot
 
 LENGTHS = (9, 4, 6)
 ROBOT = aloha_files.robot()
@@ -116,6 +117,36 @@ def test_aloha_keeps_rate_task_operator_and_judgement(
     with EpisodeReader(back) as episode:
         assert (episode.rate, episode.task, episode.operator) == (12.5, 'pour\ntea', 'kim')
         assert episode.success is success
+
+
+@pytest.mark.parametrize('success', [True, False, None])
+def test_lerobot_keeps_operator_and_judgement(
+    tmp_path: Path, capsys: Capture, success: bool | None
+) -> None:
+    source = tmp_path / 'ours'
+    for number, options in enumerate(({'success': success, 'operator': 'kim'}, {}, {})):
+        path = source / f'episode_{number:06d}.hdf5'
+        recordings.write_episode(path, 3 + number, robot=ROBOT, effort=number < 2, **options)
+    out = tmp_path / 'set'
+    assert main(['export', str(source), '--out', str(out), '--to', 'lerobot']) == 0
+    printed = capsys.readouterr().out
+    assert ('note 1 of 3 episodes were judged as failed' in printed) is (success is False)
+    assert 'note efforts are left out: only 2 of 3 episodes have them' in printed
+    (copy, _), *others = import_lerobot(out, ROBOT, tmp_path / 'back')
+    with EpisodeReader(copy) as episode:
+        assert episode.success is success
+        assert (episode.operator, episode.effort) == ('kim', None)
+    for path, _ in others:
+        with EpisodeReader(path) as episode:
+            assert (episode.success, episode.operator) == (None, '')
+    said = out / 'meta/motion_policy.json'
+    said.write_text(said.read_text().replace('"length": 3', '"length": 4'))
+    (copy, _), *_ = import_lerobot(out, ROBOT, tmp_path / 'replaced')
+    with EpisodeReader(copy) as episode:
+        assert (episode.success, episode.operator) == (None, '')
+    said.write_text(said.read_text().replace('"kim"', '3'))
+    with pytest.raises(EpisodeError, match=r'motion_policy\.json: episodes\[0\]\.operator'):
+        import_lerobot(out, ROBOT, tmp_path / 'damaged')
 
 
 def test_what_goes_to_aloha_and_comes_back_is_the_same(episodes: Path, tmp_path: Path) -> None:

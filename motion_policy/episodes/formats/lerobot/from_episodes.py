@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from motion_policy.episodes.formats.export_set import ExportSet
+from motion_policy.episodes.formats.lerobot.meta import JUDGEMENTS
 from motion_policy.episodes.formats.lerobot.statistics import ImageCounts, vector_statistics
 from motion_policy.episodes.formats.lerobot.video import FILE_BYTES, VideoPlace, Videos
 from motion_policy.episodes.reader import EpisodeReader
@@ -76,6 +77,7 @@ class _DataSet:
         self._folder, self._chosen, self._on_row = folder, chosen, on_row
         self._task, self._crf = task, crf
         self._tasks: list[str] = []
+        self._judgements: list[dict[str, Any]] = []
         self._features = _features(chosen)
         self._files = _ParquetFiles(folder, _schema(self._features))
         self._vectors: dict[str, list[Array]] = {}
@@ -106,6 +108,7 @@ class _DataSet:
             if task not in self._tasks:
                 self._tasks.append(task)
             columns = self._columns(number, episode, self._tasks.index(task))
+            self._note_judgement(number, episode)
             places, counts = self._write_images(episode, videos)
         data = self._files.write(columns)
         first = int(columns['index'][0])
@@ -130,6 +133,12 @@ class _DataSet:
             },
             **_place('meta/episodes', 0),
         }
+
+    def _note_judgement(self, number: int, episode: EpisodeReader) -> None:
+        if episode.success is None and not episode.operator:
+            return
+        said = {'success': episode.success, 'operator': episode.operator}
+        self._judgements.append({'episode_index': number, 'length': episode.length, **said})
 
     def _columns(self, number: int, episode: EpisodeReader, task: int) -> dict[str, Array]:
         rows = np.arange(episode.length)
@@ -175,6 +184,8 @@ class _DataSet:
         }
         _write_json(meta / 'stats.json', statistics)
         _write_json(meta / 'info.json', self._info())
+        if self._judgements:
+            _write_json(self._folder / JUDGEMENTS, {'episodes': self._judgements})
 
     def _info(self) -> dict[str, Any]:
         count = len(self._chosen.episodes)

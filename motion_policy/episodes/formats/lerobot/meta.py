@@ -36,6 +36,7 @@ from motion_policy.files import is_there, read_text, shown
 from motion_policy.robot.load import first_error_line
 
 INFO = 'meta/info.json'
+JUDGEMENTS = 'meta/motion_policy.json'  # of our export; LeRobot has no place for them
 VECTORS = ('observation.state', 'observation.velocity', 'observation.effort', 'action')
 
 IMAGE_TYPES = ('video', 'image')
@@ -239,6 +240,19 @@ class ListedEpisode(_Listed):
         return self
 
 
+class Judgement(_Part):
+    """What our export says of an episode besides; of another length, it was replaced since."""
+
+    episode_index: Count
+    length: Count
+    success: bool | None = Field(default=None, strict=True)
+    operator: Text = ''
+
+
+class _Judgements(_Part):
+    episodes: tuple[Judgement, ...] = Field(max_length=MOST_EPISODES)
+
+
 class _Task(_Part):
     task_index: Count
     task: Text
@@ -319,6 +333,23 @@ def read_tasks(folder: Path) -> dict[int, str]:
     if len(found) != len(tasks):
         raise EpisodeError(f'{folder}/meta: a task_index is listed twice, expected each once')
     return found
+
+
+def read_judgements(folder: Path) -> dict[int, Judgement]:
+    """Read how our export says that episodes were judged; empty where it is not ours.
+
+    Raises:
+        EpisodeError: the file is damaged.
+    """
+    file = folder / JUDGEMENTS
+    if not is_there(file):
+        return {}
+    try:
+        content = read_json(file)
+    except UserError as error:
+        raise EpisodeError(str(error)) from None
+    found: _Judgements = checked(_Judgements, content, file)
+    return {each.episode_index: each for each in found.episodes}
 
 
 def checked(kind: Any, content: dict[str, Any], where: Path | str) -> Any:

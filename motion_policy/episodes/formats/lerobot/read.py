@@ -26,6 +26,7 @@ from motion_policy.episodes.formats.lerobot.meta import (
     ListedEpisode,
     read_episodes,
     read_info,
+    read_judgements,
     read_tasks,
 )
 from motion_policy.episodes.formats.lerobot.rows import COUNTS, INDEX, TASK, TIME, RowFile, Rows
@@ -61,7 +62,8 @@ class LerobotEpisode:
     """One episode: where its rows and its images are, and what was demonstrated.
 
     `videos` has, for every camera whose images are a video, where they are in it.
-    `first_row` is the number of its first row in the whole set, where the set says so.
+    `first_row` is the number of its first row in the whole set, where the set says so. `success`
+    and `operator` are those of our own export.
     """
 
     number: int
@@ -70,6 +72,8 @@ class LerobotEpisode:
     data: Path
     videos: dict[str, VideoPart]
     first_row: int | None = None
+    success: bool | None = None
+    operator: str = ''
 
 
 class LerobotSet:
@@ -105,6 +109,7 @@ class LerobotSet:
         self.names = {name: self._features[name].names for name in self._vectors}
         self._keys = self._camera_keys()
         self._tasks = read_tasks(self.path)
+        self._judgements = read_judgements(self.path)
         listed = read_episodes(self.path, self._info, tuple(self._videos().values()))
         listed.sort(key=lambda each: each.episode_index)
         self.episodes = _ended([self._placed(each) for each in listed], 0.5 / self.rate)
@@ -290,7 +295,18 @@ class LerobotSet:
             videos[name] = VideoPart(path, begin_s, listed.ends_s.get(key))
         place = self._numbered(number) if two else _filed(listed.places['data'])
         data = self._path(self._info.data_path, place)
-        return LerobotEpisode(number, listed.length, listed.tasks, data, videos, listed.first_row)
+        judged = self._judgements.get(number)
+        same = judged is not None and judged.length == listed.length
+        return LerobotEpisode(
+            number,
+            listed.length,
+            listed.tasks,
+            data,
+            videos,
+            listed.first_row,
+            judged.success if judged and same else None,
+            judged.operator if judged and same else '',
+        )
 
     def _numbered(self, number: int) -> dict[str, int]:
         return {'episode_chunk': number // self._info.chunks_size, 'episode_index': number}

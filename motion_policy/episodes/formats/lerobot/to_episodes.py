@@ -107,11 +107,15 @@ def import_lerobot(
         pairs = []
         for each in data.episodes:
             rows = _rows(data, each, chosen, columns)
-            what = task or _task(data, each, note)
             named = f'{each.data}: episode {each.number}'
+            said = {
+                'task': task or _task(data, each, note),
+                'operator': options.get('operator', '') or each.operator,
+                'success': each.success,
+            }
             times_s = data.times(each)
             if data.on_grid(times_s):
-                path = new.write(Path(out_dir), named, rows, task=what)
+                path = new.write(Path(out_dir), named, rows, **said)
                 pairs.append((path, each.data))
                 continue
             note(_resampled_said(data, each, times_s))
@@ -122,7 +126,7 @@ def import_lerobot(
                     note(f'{data.path}: episode {each.number}: {_left_out(some)}')
                     continue
                 sampled = _resampled(each, times_there_s, recorded, some)
-                path = new.write_sampled(Path(out_dir), named, sampled, task=what)
+                path = new.write_sampled(Path(out_dir), named, sampled, **said)
                 pairs.append((path, each.data))
         if not pairs:
             raise EpisodeError(
