@@ -18,7 +18,9 @@ from motion_policy.control.foresight_errors import (
     FLOOR,
     MOTION_FLOOR,
     FrameErrors,
+    foreseen_motion,
     image_channels,
+    joint_errors,
 )
 from motion_policy.control.lookahead import Plan
 from motion_policy.errors import UserError
@@ -311,3 +313,12 @@ def test_a_prediction_that_is_not_finite_is_no_surprise_but_a_failure() -> None:
 def test_a_predictor_for_another_robot_is_refused() -> None:
     with pytest.raises(CheckpointError, match='another shape of image'):
         PlanForesight(small_predictor(), small_robot(height=48))
+
+
+def test_motion_and_joint_errors_are_distances_in_units_of_the_normalisation() -> None:
+    spec = small_policy().spec
+    scale = np.array(spec.normalisation.qpos.scale)
+    before, way = HALF + 0.1 * scale, scale * np.array([0.2, -0.7, 0.0, 0.3, 0.1])
+    assert foreseen_motion(spec, before + way, before) == pytest.approx(0.7)
+    found = joint_errors(spec, before + way, before)
+    assert list(found.values()) == pytest.approx([0.2, 0.7, 0.0, 0.3, 0.1])

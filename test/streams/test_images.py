@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import recordings
 
+from motion_policy.robot import CameraSpec
 from motion_policy.streams import StreamError, bridge, image_to_rgb, images, jpeg
 from motion_policy.streams.decoder_words import heard
 
@@ -275,8 +276,10 @@ def depth_png() -> bytes:
     ],
 )
 def test_depth_is_never_taken_for_colours(message: Any) -> None:
-    with pytest.raises(StreamError, match='depth'):
-        image_to_rgb(message)
+    camera = CameraSpec(topic='/camera', width=WIDTH, height=HEIGHT)
+    for look in (image_to_rgb, lambda message: images.check_frame(message, camera)):
+        with pytest.raises(StreamError, match='depth'):
+            look(message)
 
 
 def test_depth_is_no_image_in_a_set_either() -> None:
