@@ -31,7 +31,7 @@ from motion_policy.policies import make_model
 from motion_policy.policies.cpu.allocator import keep_freed_memory
 from motion_policy.robot import load_robot_spec
 from motion_policy.streams import Observation
-from motion_policy.training import TrainConfig
+from motion_policy.training import train_config
 from motion_policy.training.action_chunk_dataset import ChunkBatch
 from motion_policy.training.autoencoders import load_autoencoders
 from motion_policy.training.demonstrations import load_demonstrations
@@ -74,7 +74,7 @@ class _Training:
         self.hold, self.device = hold, torch.device(GPU if cuda else 'cpu')
         size = FULL_SIZE if cuda else SMALL_SIZE
         self.size = size
-        config = TrainConfig.model_validate(
+        config = train_config(
             {
                 'policy': {'kind': 'act', **(FULL if cuda else SMALL)},
                 'data': {'train': [str(data)], 'hold': hold},

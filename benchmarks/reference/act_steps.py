@@ -20,7 +20,7 @@ from motion_policy.robot import load_robot_spec
 from motion_policy.training.act_loss import act_terms
 from motion_policy.training.action_chunk_augmentation import MomentAugmentation
 from motion_policy.training.action_chunk_dataset import ChunkBatch
-from motion_policy.training.config import AugmentationConfig
+from motion_policy.training.config_sections import ChunkAugmentationConfig
 from motion_policy.training.optimiser import FUSED_EVERYWHERE
 from motion_policy.training.sequence_dataset import generator_for
 from reference.plain_act import PlainACT
@@ -69,7 +69,7 @@ def our_act_step(policy: ACTPolicy, batch: ChunkBatch, mixed: torch.dtype | None
 
     With `mixed`, the forward pass is in automatic mixed precision of that type.
     """
-    still = MomentAugmentation(AugmentationConfig(image_noise=0, joint_noise=0))
+    still = MomentAugmentation(ChunkAugmentationConfig(image_noise=0, joint_noise=0))
     optimizer = torch.optim.AdamW(
         policy.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY, fused=FUSED_EVERYWHERE
     )

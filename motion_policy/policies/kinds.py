@@ -37,14 +37,14 @@ MODEL_KINDS: dict[str, type[Model]] = {
 }
 
 
-def model_class(kind: str) -> type[Model]:
+def model_class(kind: Any) -> type[Model]:
     """The class of a kind; UserError if there is none of that name."""
-    if kind not in MODEL_KINDS:
+    if not isinstance(kind, str) or kind not in MODEL_KINDS:
         raise UserError(f"unknown policy kind '{kind}' (known: {', '.join(MODEL_KINDS)})")
     return MODEL_KINDS[kind]
 
 
-def trained_class(kind: str) -> type[Model]:
+def trained_class(kind: Any) -> type[Model]:
     """The class of a kind that can be trained; UserError if there is none of that name."""
     model = model_class(kind)
     if model.learns_from is None:

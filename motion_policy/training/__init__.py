@@ -6,7 +6,12 @@ The run is `motion_policy.training.train.train`. What is here does without Light
 seconds to load: each process that only brings data would wait for it.
 """
 
-from motion_policy.training.config import ConfigError, TrainConfig, load_train_config
+from motion_policy.training.config import (
+    ConfigError,
+    TrainConfig,
+    load_train_config,
+    train_config,
+)
 from motion_policy.training.schedule import LossSchedule
 
-__all__ = ['ConfigError', 'LossSchedule', 'TrainConfig', 'load_train_config']
+__all__ = ['ConfigError', 'LossSchedule', 'TrainConfig', 'load_train_config', 'train_config']

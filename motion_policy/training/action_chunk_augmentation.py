@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from motion_policy.policies.normalisation import to_unit_images
-from motion_policy.training.config import AugmentationConfig
+from motion_policy.training.config_sections import ChunkAugmentationConfig
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
@@ -21,7 +21,7 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 class MomentAugmentation:
     """All values come from the generator that is given, which is of the device of the data."""
 
-    def __init__(self, config: AugmentationConfig) -> None:
+    def __init__(self, config: ChunkAugmentationConfig) -> None:
         self.config = config
         self._colours = any((config.brightness, config.contrast, config.saturation, config.hue))
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Augmentation of sequences: colour per episode, noise per step.
+"""Augmentation of episodes and frames: colour per episode, noise per step.
 
 All values come from the generator that is given, so an epoch can be repeated exactly.
 """
@@ -12,21 +12,80 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from motion_policy.training.config import AugmentationConfig, ConfigError
+from motion_policy.training.config import ConfigError
+from motion_policy.training.config_sections import (
+    EpisodeNoise,
+    FeatureAugmentationConfig,
+    FrameAugmentationConfig,
+    ImageVariation,
+    SequenceAugmentationConfig,
+)
 
 ERASED_SHARE = (0.02, 0.33)  # of the image's area
 ERASED_ASPECT = (0.3, 3.3)
 
 
-class Augmentation:
-    """Every method keeps the shape of what it is given, and leaves it unchanged."""
+class EpisodeAugmentation:
+    """Of joints; images and features stay. Each method keeps the shape of what it is given, and
+    leaves that unchanged.
+    """
 
-    def __init__(self, config: AugmentationConfig) -> None:
+    def __init__(self, noise: EpisodeNoise) -> None:
+        self.noise = noise
+
+    def joints(self, joints: Tensor, generator: torch.Generator) -> Tensor:
+        """(B, T, J) normalised -> the same with noise per step and an offset per episode."""
+        given = self.noise
+        if given.joint_noise:
+            noise = torch.empty_like(joints).normal_(0, given.joint_noise, generator=generator)
+            joints = joints + noise
+        if given.joint_offset:
+            offset = torch.empty_like(joints[:, :1])
+            joints = joints + offset.normal_(0, given.joint_offset, generator=generator)
+        return joints
+
+    def images(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """(B, T, 3, H, W) in [0, 1] -> the same."""
+        return images
+
+    def features(self, features: Tensor, generator: torch.Generator) -> Tensor:
+        """(B, T, F) in [0, 1] -> the same."""
+        return features
+
+
+class SequenceAugmentation(EpisodeAugmentation):
+    """Of joints and images."""
+
+    def __init__(self, config: SequenceAugmentationConfig) -> None:
+        super().__init__(config)
+        self._light = ImageAugmentation(config)
+
+    def images(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        return self._light.images(images, generator)
+
+
+class FeatureAugmentation(EpisodeAugmentation):
+    """Of joints and features."""
+
+    def __init__(self, config: FeatureAugmentationConfig) -> None:
+        super().__init__(config)
+        self.config = config
+
+    def features(self, features: Tensor, generator: torch.Generator) -> Tensor:
+        """(B, T, F) in [0, 1] -> the same with noise per step."""
+        if not self.config.feature_noise:
+            return features
+        noise = torch.empty_like(features)
+        return features + noise.normal_(0, self.config.feature_noise, generator=generator)
+
+
+class ImageAugmentation:
+    """Of images of several frames each."""
+
+    def __init__(self, config: ImageVariation) -> None:
         self.config = config
         self._colours = any((config.brightness, config.contrast, config.saturation, config.hue))
-        moved = (config.translate, config.horizontal_flip, config.vertical_flip)
-        self._moves = any((*moved, config.autocontrast))
-        self._functional = _torchvision() if self._colours or self._moves else None
+        self._functional = _torchvision() if self._colours else None
 
     def images(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """(B, T, 3, H, W) in [0, 1] -> in other light, and with noise that may leave [0, 1]."""
@@ -39,53 +98,6 @@ class Augmentation:
             noise = torch.empty_like(images).normal_(0, config.image_noise, generator=generator)
             images = images + noise
         return images
-
-    def frames(self, frames: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """For an autoencoder: (N, 3, h, w) in [0, 1] -> what it sees, and what it shall draw.
-
-        Both are moved, mirrored and stretched in contrast alike, every frame in its own way; what
-        it sees is in other light too, and noisy.
-        """
-        if self._moves:
-            frames = torch.stack([self._placed(frame, generator) for frame in frames])
-        return self.images(frames[:, None], generator)[:, 0], frames
-
-    def joints(self, joints: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, T, J) normalised -> the same with noise per step and an offset per episode."""
-        config = self.config
-        if config.joint_noise:
-            noise = torch.empty_like(joints).normal_(0, config.joint_noise, generator=generator)
-            joints = joints + noise
-        if config.joint_offset:
-            offset = torch.empty_like(joints[:, :1])
-            joints = joints + offset.normal_(0, config.joint_offset, generator=generator)
-        return joints
-
-    def features(self, features: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, T, F) in [0, 1] -> the same with noise per step."""
-        if not self.config.feature_noise:
-            return features
-        noise = torch.empty_like(features)
-        return features + noise.normal_(0, self.config.feature_noise, generator=generator)
-
-    def _placed(self, frame: Tensor, generator: torch.Generator) -> Tensor:
-        """Moves, mirrors and stretches the contrast of (3, h, w)."""
-        config, functional = self.config, self._functional
-        assert functional is not None
-        height, width = frame.shape[-2:]
-        across, down, stretched, mirrored, upended = _uniform(5, generator)
-        if config.translate:
-            # A crop that reaches beyond the image: what comes in from there is black.
-            left = round((2 * across - 1) * config.translate * width)
-            top = round((2 * down - 1) * config.translate * height)
-            frame = functional.crop(frame, top, left, height, width)
-        if stretched < config.autocontrast:
-            frame = functional.autocontrast(frame)
-        if mirrored < config.horizontal_flip:
-            frame = functional.horizontal_flip(frame)
-        if upended < config.vertical_flip:
-            frame = functional.vertical_flip(frame)
-        return frame
 
     def _other_light(self, images: Tensor, generator: torch.Generator) -> Tensor:
         config, functional = self.config, self._functional
@@ -117,6 +129,46 @@ class Augmentation:
         erased = images.clone()
         erased[..., top : top + rows, left : left + columns] = 0
         return erased
+
+
+class FrameAugmentation:
+    """Of single frames."""
+
+    def __init__(self, config: FrameAugmentationConfig) -> None:
+        self.config = config
+        self._light = ImageAugmentation(config)
+        moved = (config.translate, config.horizontal_flip, config.vertical_flip)
+        self._moves = any((*moved, config.autocontrast))
+        self._functional = _torchvision() if self._moves else None
+
+    def frames(self, frames: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """For an autoencoder: (N, 3, h, w) in [0, 1] -> what it sees, and what it shall draw.
+
+        Both are moved, mirrored and stretched in contrast alike, every frame in its own way; what
+        it sees is in other light too, and noisy.
+        """
+        if self._moves:
+            frames = torch.stack([self._placed(frame, generator) for frame in frames])
+        return self._light.images(frames[:, None], generator)[:, 0], frames
+
+    def _placed(self, frame: Tensor, generator: torch.Generator) -> Tensor:
+        """Moves, mirrors and stretches the contrast of (3, h, w)."""
+        config, functional = self.config, self._functional
+        assert functional is not None
+        height, width = frame.shape[-2:]
+        across, down, stretched, mirrored, upended = _uniform(5, generator)
+        if config.translate:
+            # A crop that reaches beyond the image: what comes in from there is black.
+            left = round((2 * across - 1) * config.translate * width)
+            top = round((2 * down - 1) * config.translate * height)
+            frame = functional.crop(frame, top, left, height, width)
+        if stretched < config.autocontrast:
+            frame = functional.autocontrast(frame)
+        if mirrored < config.horizontal_flip:
+            frame = functional.horizontal_flip(frame)
+        if upended < config.vertical_flip:
+            frame = functional.vertical_flip(frame)
+        return frame
 
 
 def _uniform(count: int, generator: torch.Generator) -> list[float]:

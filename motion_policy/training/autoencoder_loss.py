@@ -9,14 +9,14 @@ from torch import Tensor
 
 from motion_policy.policies.normalisation import to_unit_images
 from motion_policy.policies.recurrent.cae import CAEModel
-from motion_policy.training.augmentation import Augmentation
+from motion_policy.training.augmentation import FrameAugmentation
 from motion_policy.training.frame_dataset import FrameBatch
 
 
 def autoencoder_terms(
     model: CAEModel,
     batch: FrameBatch,
-    augmentation: Augmentation,
+    augmentation: FrameAugmentation,
     generator: torch.Generator | None,
 ) -> dict[str, Tensor]:
     """The mean squared error `image` over frames and cameras; nothing varied without generator."""

@@ -2,22 +2,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training configuration: one YAML file and `key=value` overrides, validated before any work.
 
-Every mistake is one line that names the file (or the command line) and the key.
+A `TrainConfig` is the configuration of one way of learning, which the kind of the policy chooses.
+Each way declares the keys that it has; those that several have are declared once. Every mistake is
+one line that names the file (or the command line) and the key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import (
     BaseModel,
     Field,
+    TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from motion_policy.declared import Declared
 from motion_policy.documents import parse_yaml, read_yaml
@@ -27,125 +31,37 @@ from motion_policy.policies.base import Edge, LearnsFrom, Model
 from motion_policy.policies.kinds import trained_class
 from motion_policy.robot.load import first_error_line
 from motion_policy.robot.spec import SLOWEST_HZ
+from motion_policy.training.config_sections import (
+    ChunkAugmentationConfig,
+    ChunkDataConfig,
+    ChunkLossConfig,
+    DataConfig,
+    FeatureAugmentationConfig,
+    FrameAugmentationConfig,
+    HeldDataConfig,
+    LossConfig,
+    LossScheduleConfig,
+    SamplingConfig,
+    SequenceAugmentationConfig,
+)
 from motion_policy.training.frame_schedule import PredictionConfig
-from motion_policy.training.kinds import UNUSED
-from motion_policy.training.schedule import Curve, LossSchedule
 
 COMMAND_LINE = 'command line'
 ROUND_STEPS = 1000
+COUNTED = ('epochs', 'steps', 'warmup_epochs', 'warmup_steps')  # what a run is counted in
 
 
 class ConfigError(UserError):
     """A training configuration that says something impossible."""
 
 
-class DataConfig(Declared):
-    """Which episodes are learnt from, and which are only judged on."""
+class RunConfig(Declared):
+    """What every training run says. Rates in Hz, sizes (height, width)."""
 
-    train: tuple[str, ...] = Field(min_length=1, description='files, folders or globs')
-    validation: tuple[str, ...] | float = Field(
-        default=0.1, description='files, folders or globs, or the share of `train` held back'
-    )
-    failures: bool = Field(default=False, description='learn from failed demonstrations too')
-    hold: Literal['auto', 'device', 'host', 'no'] = Field(
-        default='auto',
-        description='where the images lie while it trains; no: they are read when they are drawn',
-    )
-    workers: int | None = Field(
-        default=None, ge=0, description='processes that make batches; unset: as it pays'
-    )
-
-    @field_validator('train', 'validation', mode='before')
-    @classmethod
-    def _one_path_is_a_list(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            try:
-                return float(value)
-            except ValueError:
-                return (value,)
-        return value
-
-    @field_validator('validation')
-    @classmethod
-    def _share(cls, value: tuple[str, ...] | float) -> tuple[str, ...] | float:
-        if isinstance(value, float) and not 0 <= value < 1:
-            raise ValueError(f'a share of {value}, expected 0 <= share < 1')
-        return value
-
-
-class LossConfig(Declared):
-    """Weights of the terms of the loss; a model has the terms of what it predicts."""
-
-    image: float = Field(default=0.1, ge=0)
-    joint: float = Field(default=1.0, ge=0)
-    point: float = Field(default=0.1, ge=0)
-    feature: float = Field(default=1.0, ge=0)
-    effort: float = Field(default=1.0, ge=0)
-    action: float = Field(default=1.0, ge=0)
-    kl: float = Field(default=10.0, ge=0)
-    legacy_padding_mean: bool = Field(
-        default=False, description='the mean is over padding too, as in the original ACT'
-    )
-
-
-class ScheduleConfig(Declared):
-    """How a share rises from 0 to 1."""
-
-    curve: Curve = 's'
-    epochs: int = Field(default=100, ge=1)
-
-
-class LossScheduleConfig(Declared):
-    """Which weights rise while it trains; the others have their full value from the start."""
-
-    image: ScheduleConfig | None = None
-    joint: ScheduleConfig | None = None
-    point: ScheduleConfig | None = ScheduleConfig()
-    feature: ScheduleConfig | None = None
-    effort: ScheduleConfig | None = None
-
-    def share(self, term: str, epoch: int) -> float:
-        """The share of its weight that a term has in an epoch."""
-        schedule: ScheduleConfig | None = getattr(self, term, None)
-        if schedule is None:
-            return 1.0
-        return LossSchedule(schedule.curve, schedule.epochs)(epoch)
-
-
-class AugmentationConfig(Declared):
-    """What is varied in the inputs; targets stay clean. Standard deviations unless said."""
-
-    image_noise: float = Field(default=0.02, ge=0, description='per pixel, of [0, 1]')
-    joint_noise: float = Field(default=0.02, ge=0, description='per step, of the joint range')
-    joint_offset: float = Field(default=0.0, ge=0, description='per episode, of the joint range')
-    brightness: float = Field(default=0.0, ge=0, le=1, description='factor 1 +- this, per episode')
-    contrast: float = Field(default=0.0, ge=0, le=1, description='factor 1 +- this, per episode')
-    saturation: float = Field(default=0.0, ge=0, le=1, description='factor 1 +- this, per episode')
-    hue: float = Field(default=0.0, ge=0, le=0.5, description='turn +- this, per episode')
-    erasing: float = Field(default=0.0, ge=0, le=1, description='share of episodes with a box')
-    feature_noise: float = Field(default=0.02, ge=0, description='per step, of their range')
-    translate: float = Field(default=0.0, ge=0, le=1, description='+- this share of the image')
-    autocontrast: float = Field(default=0.0, ge=0, le=1, description='share of frames')
-    horizontal_flip: float = Field(default=0.0, ge=0, le=1, description='share of frames')
-    vertical_flip: float = Field(default=0.0, ge=0, le=1, description='share of frames')
-
-
-class SamplingConfig(Declared):
-    """How much of what it sees is its own prediction in the end, and how that share rises."""
-
-    joint: float = Field(default=0.0, ge=0, le=1, description='of joints and efforts')
-    image: float = Field(default=0.0, ge=0, le=1, description='of images (or their features)')
-    curve: Curve = 'linear'
-    epochs: int = Field(default=100, ge=1)
-
-    def shares(self, epoch: int) -> tuple[float, float]:
-        """The shares of own joints and of own images in an epoch."""
-        risen = LossSchedule(self.curve, self.epochs)(epoch)
-        return self.joint * risen, self.image * risen
-
-
-class TrainConfig(Declared):
-    """One training run. Rates in Hz, sizes (height, width)."""
+    learns_from: ClassVar[LearnsFrom]
+    counted_in: ClassVar[Literal['epochs', 'steps']]
+    needs_camera: ClassVar[bool] = True
+    single_rows: ClassVar[bool] = False  # whether an episode of one row says something
 
     policy: dict[str, Any] = Field(description='kind, and the hyper-parameters of that kind')
     data: DataConfig
@@ -155,47 +71,15 @@ class TrainConfig(Declared):
     )
     cameras: tuple[str, ...]
     image_size: tuple[Edge, Edge] = (64, 64)
-    target: Literal['action', 'qpos'] = 'action'
-    effort: bool = Field(default=False, description='joint efforts are seen and predicted too')
     batch_size: int = Field(
         default=5, ge=1, description='episodes; frames for a cae or act, clips'
     )
-    epochs: int | None = Field(
-        default=None, ge=1, description='one epoch shows every episode once; not for act'
-    )
-    steps: int | None = Field(
-        default=None, ge=1, description='of the optimiser, in place of epochs; for act'
-    )
-    frames_per_epoch: int | None = Field(
-        default=None, ge=1, description='drawn anew for each epoch of a cae; unset: all'
-    )
     learning_rate: float = Field(default=1e-3, gt=0)
     learning_rate_shape: Literal['constant', 'cosine'] = 'constant'
-    learning_rate_backbone: float | None = Field(
-        default=None, gt=0, description='of what sees the images; unset: learning_rate'
-    )
-    weight_decay: float = Field(default=0.0, ge=0, description='of AdamW')
-    warmup_epochs: int = Field(default=0, ge=0)
-    warmup_steps: int = Field(default=0, ge=0)
     gradient_clip: float = Field(default=0.0, ge=0, description='largest norm; 0: none')
     average: float = Field(
         default=0.0, ge=0, lt=1, description='decay of a running mean of the weights; 0: none'
     )
-    loss: LossConfig = LossConfig()
-    loss_schedule: LossScheduleConfig = LossScheduleConfig()
-    prediction: PredictionConfig = Field(
-        default=PredictionConfig(), description='how a frame_predictor is trained'
-    )
-    image_loss_frames: int | None = Field(
-        default=None,
-        ge=1,
-        description='frames per episode on which the image is predicted, drawn anew; unset: all',
-    )
-    bptt_steps: int | None = Field(
-        default=None, ge=1, description='steps after which gradients are cut; unset: never'
-    )
-    scheduled_sampling: SamplingConfig = SamplingConfig()
-    augmentation: AugmentationConfig = AugmentationConfig()
     seed: int = 0
     threads: int | None = Field(default=None, ge=1, description='of the CPU; all cores if unset')
     device: str = Field(default='auto', pattern=r'^(auto|cpu|cuda(:\d+)?)$')
@@ -204,9 +88,6 @@ class TrainConfig(Declared):
     precision: Literal['32-true', 'bf16-mixed', '16-mixed'] = '32-true'
     validate_every: int | None = Field(
         default=None, ge=1, description='epochs, unset: 1; steps for act, unset: 1000'
-    )
-    validation_frames: int = Field(
-        default=512, ge=1, description='of all that may be judged on, evenly spread'
     )
     pictures_every: int = Field(default=25, ge=0, description='epochs (steps for act); 0: never')
     resume: Literal['auto', 'never'] = 'auto'
@@ -227,46 +108,16 @@ class TrainConfig(Declared):
             raise ValueError(line.removeprefix(': ')) from None
         return value
 
-    @model_validator(mode='after')
-    def _counted_in_one_way(self) -> TrainConfig:
-        ours, others = ('steps', 'epochs') if self.by_steps else ('epochs', 'steps')
-        for key in (others, f'warmup_{others}'):
-            if getattr(self, key):
-                raise ValueError(
-                    f"{key}: found {getattr(self, key)}, but a '{self.kind}' is trained by {ours}"
-                )
-        if getattr(self, ours) is None:
-            raise ValueError(f'{ours}: missing, expected how many to train')
-        if not self.cameras and self.learns_from != 'chunks':
-            raise ValueError(f"cameras: found none, a '{self.kind}' needs at least one")
-        if self.steps and self.steps % self.round_steps:
-            raise ValueError(
-                f'steps: found {self.steps}, expected a multiple of '
-                f'validate_every={self.round_steps}'
-            )
-        return self
-
-    @model_validator(mode='after')
-    def _only_what_is_used(self) -> TrainConfig:
-        for key in sorted(UNUSED[self.learns_from]):
-            owner: BaseModel = self
-            value: Any = self
-            for part in key.split('.'):
-                owner, value = value, getattr(value, part)
-            if value != type(owner).model_fields[part].default:
-                raise ValueError(f"{key}: found {value}, but a '{self.kind}' has no use for it")
-        sampled = self.scheduled_sampling.image
-        if sampled and not self.loss.image and self.learns_from == 'sequences':
-            raise ValueError(
-                f'scheduled_sampling.image: found {sampled}, but with loss.image=0 no image is '
-                'learnt that could be mixed in'
-            )
-        return self
-
     @field_validator('cameras', mode='before')
     @classmethod
     def _one_camera_is_a_list(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode='after')
+    def _sees(self) -> RunConfig:
+        if self.needs_camera and not self.cameras:
+            raise ValueError(f"cameras: found none, a '{self.kind}' needs at least one")
+        return self
 
     @property
     def kind(self) -> str:
@@ -277,13 +128,6 @@ class TrainConfig(Declared):
     def model(self) -> type[Model]:
         """Its class."""
         return trained_class(self.kind)
-
-    @property
-    def learns_from(self) -> LearnsFrom:
-        """In which form it gets the demonstrations."""
-        form = self.model.learns_from
-        assert form is not None
-        return form
 
     @property
     def hyper(self) -> dict[str, Any]:
@@ -305,23 +149,204 @@ class TrainConfig(Declared):
 
     @property
     def by_steps(self) -> bool:
-        """Whether the run is counted in steps, else in epochs."""
-        return self.learns_from == 'chunks'
+        """Whether the run is counted in steps of the optimiser, else in epochs."""
+        return self.counted_in == 'steps'
+
+
+class EpochsConfig(RunConfig):
+    """A run that is counted in epochs: its policies are written after each."""
+
+    counted_in = 'epochs'
+    round_length: ClassVar[int] = 1
+
+    epochs: int | None = Field(
+        default=None, ge=1, description='one epoch shows every episode once; not for act'
+    )
+    warmup_epochs: int = Field(default=0, ge=0)
+
+    @model_validator(mode='after')
+    def _counted(self) -> EpochsConfig:
+        if self.epochs is None:
+            raise ValueError('epochs: missing, expected how many to train')
+        return self
+
+    @property
+    def length(self) -> int:
+        """How many epochs are trained."""
+        return self.epochs or 1
+
+    @property
+    def warmup(self) -> int:
+        """In how many of them the learning rate rises."""
+        return self.warmup_epochs
 
     @property
     def rounds(self) -> int:
-        """How often the run writes its policies: after each epoch, or each `round_steps`."""
-        return self.steps // self.round_steps if self.steps else self.epochs or 1
-
-    @property
-    def round_steps(self) -> int:
-        """Steps per round of a run that is counted in steps: a short run is judged too."""
-        return min(self.validate_every or ROUND_STEPS, self.steps or ROUND_STEPS)
+        """How often the run writes its policies."""
+        return self.length
 
     @property
     def validation_period(self) -> int:
         """Rounds between validations: a short run is judged too."""
-        return 1 if self.by_steps else min(self.validate_every or 1, self.rounds)
+        return min(self.validate_every or 1, self.rounds)
+
+
+class StepsConfig(RunConfig):
+    """A run that is counted in steps: its policies are written after each `round_length`."""
+
+    counted_in = 'steps'
+    validation_period: ClassVar[int] = 1
+
+    steps: int | None = Field(
+        default=None, ge=1, description='of the optimiser, in place of epochs; for act'
+    )
+    warmup_steps: int = Field(default=0, ge=0)
+
+    @model_validator(mode='after')
+    def _counted(self) -> StepsConfig:
+        if self.steps is None:
+            raise ValueError('steps: missing, expected how many to train')
+        if self.steps % self.round_length:
+            raise ValueError(
+                f'steps: found {self.steps}, expected a multiple of '
+                f'validate_every={self.round_length}'
+            )
+        return self
+
+    @property
+    def length(self) -> int:
+        """How many steps are trained."""
+        return self.steps or 1
+
+    @property
+    def warmup(self) -> int:
+        """In how many of them the learning rate rises."""
+        return self.warmup_steps
+
+    @property
+    def round_length(self) -> int:
+        """Steps between policies that are written: a short run is judged too."""
+        return min(self.validate_every or ROUND_STEPS, self.length)
+
+    @property
+    def rounds(self) -> int:
+        """How often the run writes its policies."""
+        return self.length // self.round_length
+
+
+class TargetKey(Declared):
+    """What is predicted."""
+
+    target: Literal['action', 'qpos'] = 'action'
+
+
+class EffortKey(Declared):
+    """What is seen of the robot."""
+
+    effort: bool = Field(default=False, description='joint efforts are seen and predicted too')
+
+
+class TermsConfig(TargetKey, EpochsConfig):
+    """A run whose loss has a term for each thing that is predicted."""
+
+    loss: LossConfig = LossConfig()
+    loss_schedule: LossScheduleConfig = LossScheduleConfig()
+
+
+class EpisodesConfig(EffortKey, TermsConfig):
+    """A run in which a recurrent policy learns from whole episodes."""
+
+    bptt_steps: int | None = Field(
+        default=None, ge=1, description='steps after which gradients are cut; unset: never'
+    )
+    scheduled_sampling: SamplingConfig = SamplingConfig()
+
+
+class SequenceConfig(EpisodesConfig):
+    """Of a policy that learns from episodes as they were seen."""
+
+    learns_from = 'sequences'
+
+    image_loss_frames: int | None = Field(
+        default=None,
+        ge=1,
+        description='frames per episode on which the image is predicted, drawn anew; unset: all',
+    )
+    augmentation: SequenceAugmentationConfig = SequenceAugmentationConfig()
+
+    @model_validator(mode='after')
+    def _mixes_in_what_is_learnt(self) -> SequenceConfig:
+        sampled = self.scheduled_sampling.image
+        if sampled and not self.loss.image:
+            raise ValueError(
+                f'scheduled_sampling.image: found {sampled}, but with loss.image=0 no image is '
+                'learnt that could be mixed in'
+            )
+        return self
+
+
+class FeatureConfig(EpisodesConfig):
+    """Of a policy that learns from episodes of image features."""
+
+    learns_from = 'features'
+
+    augmentation: FeatureAugmentationConfig = FeatureAugmentationConfig()
+
+
+class FrameConfig(TermsConfig):
+    """Of an autoencoder, which learns from single frames."""
+
+    learns_from = 'frames'
+    single_rows = True
+
+    frames_per_epoch: int | None = Field(
+        default=None, ge=1, description='drawn anew for each epoch of a cae; unset: all'
+    )
+    augmentation: FrameAugmentationConfig = FrameAugmentationConfig()
+
+
+class ChunkConfig(EffortKey, TargetKey, StepsConfig):
+    """Of a policy that learns from single moments and the actions that followed."""
+
+    learns_from = 'chunks'
+    needs_camera = False
+    single_rows = True
+
+    data: ChunkDataConfig
+    learning_rate_backbone: float | None = Field(
+        default=None, gt=0, description='of what sees the images; unset: learning_rate'
+    )
+    weight_decay: float = Field(default=0.0, ge=0, description='of AdamW')
+    loss: ChunkLossConfig = ChunkLossConfig()
+    validation_frames: int = Field(
+        default=512, ge=1, description='of all that may be judged on, evenly spread'
+    )
+    augmentation: ChunkAugmentationConfig = ChunkAugmentationConfig()
+
+
+class ClipConfig(EpochsConfig):
+    """Of a frame predictor, which learns from short clips."""
+
+    learns_from = 'clips'
+
+    data: HeldDataConfig
+    prediction: PredictionConfig = Field(
+        default=PredictionConfig(), description='how a frame_predictor is trained'
+    )
+
+
+TrainConfig = SequenceConfig | FeatureConfig | FrameConfig | ChunkConfig | ClipConfig
+WAYS: dict[LearnsFrom, type[TrainConfig]] = {way.learns_from: way for way in get_args(TrainConfig)}
+
+
+def predicted_target(config: TrainConfig) -> Literal['action', 'qpos']:
+    """What the model predicts one step ahead, if it does."""
+    return config.target if isinstance(config, TargetKey) else 'action'
+
+
+def sees_effort(config: TrainConfig) -> bool:
+    """Whether joint efforts are seen, too."""
+    return isinstance(config, EffortKey) and config.effort
 
 
 def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -334,13 +359,94 @@ def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainC
     except FileError as error:
         raise ConfigError(str(error)) from None
     changed = [_override(content, text) for text in overrides]
+    return train_config(content, path, changed)
+
+
+def train_config(
+    content: dict[str, Any],
+    source: str | Path = 'training configuration',
+    overridden: Sequence[str] = (),
+) -> TrainConfig:
+    """The configuration that a mapping holds.
+
+    Args:
+        content: what a YAML file has.
+        source: what is named where something is wrong in it.
+        overridden: dotted keys for which the command line is named instead.
+
+    Raises ConfigError.
+    """
+
+    def place(key: str) -> str | Path:
+        return COMMAND_LINE if any(_same_branch(key, other) for other in overridden) else source
+
+    way = _way_of(content)
+    own, foreign = _own_keys(content, way or SequenceConfig, list(WAYS.values()))
+    if way is not None and foreign:
+        key, value = min(foreign, key=lambda found: found[0] not in COUNTED)
+        kind = content['policy']['kind']
+        reason = f'is trained by {way.counted_in}' if key in COUNTED else 'has no use for it'
+        raise ConfigError(f"{place(key)}: {key}: found {value}, but a '{kind}' {reason}")
     try:
-        return TrainConfig.model_validate(content)
+        return (way or SequenceConfig).model_validate(own)
     except ValidationError as error:
         keys = ['.'.join(str(part) for part in detail['loc']) for detail in error.errors()]
-        ours = any(_same_branch(key, other) for key in keys for other in changed)
-        source = COMMAND_LINE if ours else path
-        raise ConfigError(first_error_line(error, content, source)) from None
+        ours = any(place(key) == COMMAND_LINE for key in keys)
+        line = first_error_line(error, content, COMMAND_LINE if ours else source)
+        raise ConfigError(line) from None
+
+
+def _way_of(content: dict[str, Any]) -> type[TrainConfig] | None:
+    """How the policy learns; None if `policy` names none that does, which validation will tell."""
+    policy = content.get('policy')
+    try:
+        form = trained_class(policy.get('kind')).learns_from if isinstance(policy, dict) else None
+    except UserError:
+        return None
+    return WAYS[form] if form else None
+
+
+def _own_keys(
+    given: dict[str, Any], mine: type[BaseModel] | None, known: Sequence[type[BaseModel]]
+) -> tuple[dict[str, Any], list[tuple[str, Any]]]:
+    """Parts a section into the keys to validate, and those that only other ways of learning have.
+
+    Of these, such as say the default go: files of before have them, written by hand or by a run.
+
+    Args:
+        given: the section as it was read.
+        mine: what it may hold; None where only others have such a section.
+        known: what it may hold for any way.
+    """
+    own: dict[str, Any] = {}
+    foreign: list[tuple[str, Any]] = []
+    for key, value in given.items():
+        field = mine.model_fields.get(key) if mine else None
+        fields = [way.model_fields[key] for way in known if key in way.model_fields]
+        sections = [section for section in map(_section, fields) if section]
+        if sections and isinstance(value, dict):
+            part, rest = _own_keys(value, _section(field) if field else None, sections)
+            foreign += [(f'{key}.{name}', found) for name, found in rest]
+            if field:
+                own[key] = part
+        elif field or (mine and not fields):
+            own[key] = value
+        elif not (fields and _is_default(fields[0], value)):
+            foreign.append((key, value))
+    return own, foreign
+
+
+def _section(field: FieldInfo) -> type[BaseModel] | None:
+    kind = field.annotation
+    return kind if isinstance(kind, type(BaseModel)) else None
+
+
+def _is_default(field: FieldInfo, value: Any) -> bool:
+    kind: Any = field.annotation
+    try:
+        return bool(TypeAdapter(kind).validate_python(value) == field.default)
+    except ValidationError:
+        return False
 
 
 def _take_autoencoders(policy: dict[str, Any], model: type[Model]) -> tuple[str, ...]:

@@ -31,7 +31,8 @@ from motion_policy.policies.normalisation import (
     value_range,
 )
 from motion_policy.robot import RobotSpec
-from motion_policy.training.config import ConfigError, DataConfig, TrainConfig
+from motion_policy.training.config import ConfigError, TrainConfig, sees_effort
+from motion_policy.training.config_sections import DataConfig
 from motion_policy.training.stored_frames import StoredFrames, fits_in_memory
 
 READ_FRAMES = 128  # decoded at full size at once while loading
@@ -211,7 +212,7 @@ class _Reading:
 
     def _columns(self, path: Path, reader: EpisodeReader) -> dict[str, npt.NDArray[np.float32]]:
         columns = {'qpos': reader.qpos, 'action': reader.action}
-        if self.config.effort:
+        if sees_effort(self.config):
             if reader.effort is None:
                 raise ConfigError(f'{path}: has no efforts, expected them with effort=true')
             columns['effort'] = reader.effort
@@ -251,7 +252,7 @@ class _Reading:
                 f'{path}: {name} is {values.shape}, expected {(length, len(joints))}'
             )
         least, why = 2 * self.stride + 1, f': two steps at {self.config.rate:g} Hz'
-        if self.config.learns_from in ('frames', 'chunks'):
+        if self.config.single_rows:
             least, why = 1, ''
         if length < least:
             raise ConfigError(f'{path}: {length} rows, expected at least {least}{why}')

@@ -24,7 +24,7 @@ class ImageLogger(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, PolicyModule)
         config, round_ = pl_module.config, trainer.current_epoch + 1
-        each = config.round_steps if config.by_steps else 1
+        each = config.round_length
         passed = round_ * each // self.every > (round_ - 1) * each // self.every
         due = passed or round_ == trainer.max_epochs
         if not due or trainer.logger is None or not trainer.is_global_zero:

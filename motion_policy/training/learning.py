@@ -17,7 +17,6 @@ from torch.utils.data import DataLoader
 
 from motion_policy.policies import Model
 from motion_policy.policies.act.act import ACTConfig, ACTPolicy
-from motion_policy.policies.base import LearnsFrom
 from motion_policy.policies.normalisation import Normalisation
 from motion_policy.policies.recurrent.base import RecurrentPolicy
 from motion_policy.policies.recurrent.cae import CAEModel, adopt_pretrained
@@ -33,11 +32,27 @@ from motion_policy.training.action_chunk_dataset import (
     evenly_spread,
 )
 from motion_policy.training.action_chunk_images import chunk_plot
-from motion_policy.training.augmentation import Augmentation
+from motion_policy.training.augmentation import (
+    EpisodeAugmentation,
+    FeatureAugmentation,
+    FrameAugmentation,
+    SequenceAugmentation,
+)
 from motion_policy.training.autoencoder_loss import autoencoder_terms
 from motion_policy.training.backbone_weights import load_backbone_weights
 from motion_policy.training.clip_dataset import ClipDataset, spread_evenly
-from motion_policy.training.config import ConfigError, TrainConfig
+from motion_policy.training.config import (
+    ChunkConfig,
+    ClipConfig,
+    ConfigError,
+    EpisodesConfig,
+    FeatureConfig,
+    FrameConfig,
+    RunConfig,
+    SequenceConfig,
+    TermsConfig,
+    TrainConfig,
+)
 from motion_policy.training.demonstrations import Demonstration, Demonstrations
 from motion_policy.training.features import with_features
 from motion_policy.training.frame_dataset import (
@@ -62,11 +77,14 @@ from motion_policy.training.unrolling import Own
 
 M = TypeVar('M', bound=Model)
 B = TypeVar('B')
+C = TypeVar('C', bound=RunConfig)
+T = TypeVar('T', bound=TermsConfig)
+E = TypeVar('E', bound=EpisodesConfig)
 Loader = DataLoader[Any]
 
 
-class Learning(ABC, Generic[M, B]):
-    """How a model learns under a configuration.
+class Learning(ABC, Generic[M, B, C]):
+    """How a model learns from batches under a configuration.
 
     Attributes:
         self_made: terms of the loss whose target the model makes itself: it is not judged by them.
@@ -78,7 +96,7 @@ class Learning(ABC, Generic[M, B]):
     only_told: ClassVar[tuple[str, ...]] = ()
     picture_name: ClassVar[str]
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: C) -> None:
         self.config = config
 
     def optimizer(self, model: M) -> torch.optim.Optimizer:
@@ -105,22 +123,17 @@ class Learning(ABC, Generic[M, B]):
         """The demonstrations as this way of learning wants them."""
         return data
 
+    @abstractmethod
     def full_weight(self, term: str) -> float:
         """The weight of a term of the loss when it has risen."""
-        weight: float = getattr(self.config.loss, term)
-        return weight
 
     def weight(self, term: str, epoch: int) -> float:
         """The weight of a term of the loss in an epoch."""
-        return self.full_weight(term) * self.config.loss_schedule.share(term, epoch)
+        return self.full_weight(term)
 
     def shares(self, epoch: int) -> dict[str, float]:
         """Shares that change from epoch to epoch, as the board shows them."""
-        sampling = self.config.scheduled_sampling
-        if not (sampling.joint or sampling.image):
-            return {}
-        joint, image = sampling.shares(epoch)
-        return {'own_share/joint': joint, 'own_share/image': image}
+        return {}
 
     @abstractmethod
     def train_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
@@ -141,19 +154,36 @@ class Learning(ABC, Generic[M, B]):
         """What the model makes of an episode at its own rate, (H, W, 3)."""
 
 
-class SequenceLearning(Learning[RecurrentPolicy, Batch]):
-    """From whole episodes at the policy's rate, by back-propagation through time."""
+class ScheduledLearning(Learning[M, B, T]):
+    """With a weight for each thing that is predicted, which may rise."""
+
+    def full_weight(self, term: str) -> float:
+        weight: float = getattr(self.config.loss, term)
+        return weight
+
+    def weight(self, term: str, epoch: int) -> float:
+        return self.full_weight(term) * self.config.loss_schedule.share(term, epoch)
+
+
+class EpisodeLearning(ScheduledLearning[RecurrentPolicy, Batch, E]):
+    """From whole episodes at the policy's rate, by back-propagation through time.
+
+    Attributes:
+        augmentation: what is varied in an episode.
+        image_frames: frames per episode for the image term; None: all, 0: no such term.
+    """
 
     self_made = ('point',)
     picture_name = 'storyboard'
+    augmentation: EpisodeAugmentation
+    image_frames: int | None
 
-    def __init__(self, config: TrainConfig) -> None:
-        super().__init__(config)
-        self.augmentation = Augmentation(config.augmentation)
-
-    def begin(self, model: RecurrentPolicy, autoencoders: Sequence[Model]) -> None:
-        if autoencoders:
-            adopt_pretrained(cast(CNNRNNPolicy, model), autoencoders)
+    def shares(self, epoch: int) -> dict[str, float]:
+        sampling = self.config.scheduled_sampling
+        if not (sampling.joint or sampling.image):
+            return {}
+        joint, image = sampling.shares(epoch)
+        return {'own_share/joint': joint, 'own_share/image': image}
 
     def train_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
         order = SequenceSampler(
@@ -174,13 +204,12 @@ class SequenceLearning(Learning[RecurrentPolicy, Batch]):
         generator: torch.Generator | None,
     ) -> dict[str, Tensor]:
         config = self.config
-        frames = config.image_loss_frames if config.loss.image else 0
         if generator is None:
-            return recurrent_terms(model, batch, frames)
+            return recurrent_terms(model, batch, self.image_frames)
         return recurrent_terms(
             model,
             batch,
-            frames,
+            self.image_frames,
             bptt_steps=config.bptt_steps,
             own=Own(*config.scheduled_sampling.shares(epoch)),
             augmentation=self.augmentation,
@@ -196,8 +225,26 @@ class SequenceLearning(Learning[RecurrentPolicy, Batch]):
         )
 
 
-class FeatureLearning(SequenceLearning):
+class SequenceLearning(EpisodeLearning[SequenceConfig]):
+    """From episodes as they were seen."""
+
+    def __init__(self, config: SequenceConfig) -> None:
+        super().__init__(config)
+        self.augmentation = SequenceAugmentation(config.augmentation)
+        self.image_frames = config.image_loss_frames if config.loss.image else 0
+
+    def begin(self, model: RecurrentPolicy, autoencoders: Sequence[Model]) -> None:
+        if autoencoders:
+            adopt_pretrained(cast(CNNRNNPolicy, model), autoencoders)
+
+
+class FeatureLearning(EpisodeLearning[FeatureConfig]):
     """From episodes of image features, which are found once, before the first epoch."""
+
+    def __init__(self, config: FeatureConfig) -> None:
+        super().__init__(config)
+        self.augmentation = FeatureAugmentation(config.augmentation)
+        self.image_frames = 0
 
     def hyper(self, autoencoders: Sequence[Model]) -> dict[str, Any]:
         return with_autoencoders(self.config.hyper, autoencoders)
@@ -211,14 +258,14 @@ class FeatureLearning(SequenceLearning):
         return with_features(cast(CAERNNPolicy, model), data, device)
 
 
-class FrameLearning(Learning[CAEModel, FrameBatch]):
+class FrameLearning(ScheduledLearning[CAEModel, FrameBatch, FrameConfig]):
     """From single frames, drawn anew for every epoch."""
 
     picture_name = 'reconstruction'
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: FrameConfig) -> None:
         super().__init__(config)
-        self.augmentation = Augmentation(config.augmentation)
+        self.augmentation = FrameAugmentation(config.augmentation)
 
     def train_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
         frames = FrameDataset(data.train)
@@ -254,12 +301,12 @@ class FrameLearning(Learning[CAEModel, FrameBatch]):
         )
 
 
-class ChunkLearning(Learning[ACTPolicy, ChunkBatch]):
+class ChunkLearning(Learning[ACTPolicy, ChunkBatch, ChunkConfig]):
     """From single moments and the actions that followed, counted in steps."""
 
     picture_name = 'chunks'
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: ChunkConfig) -> None:
         super().__init__(config)
         self.augmentation = MomentAugmentation(config.augmentation)
 
@@ -277,6 +324,9 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch]):
 
     def normalisation(self, data: Demonstrations) -> Normalisation:
         return data.spread()
+
+    def full_weight(self, term: str) -> float:
+        return {'action': self.config.loss.action, 'kl': self.config.loss.kl}[term]
 
     def optimizer(self, model: ACTPolicy) -> torch.optim.Optimizer:
         """AdamW, with a learning rate of its own for what sees the images."""
@@ -302,7 +352,8 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch]):
     def prepare(
         self, model: ACTPolicy, data: Demonstrations, device: torch.device
     ) -> Demonstrations:
-        return on_device(self.config, data, device)
+        prepared: Demonstrations = on_device(self.config, data, device)
+        return prepared
 
     def train_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
         config = self.config
@@ -310,7 +361,7 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch]):
         order = ActionChunkSampler(
             len(moments),
             config.batch_size,
-            config.round_steps,
+            config.round_length,
             config.seed,
             rank=rank,
             processes=processes,
@@ -355,7 +406,7 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch]):
         )
 
 
-class ClipLearning(Learning[FramePredictorModel, Batch]):
+class ClipLearning(Learning[FramePredictorModel, Batch, ClipConfig]):
     """From short clips with their actions, drawn anew for every epoch."""
 
     self_made = ('kl',)
@@ -420,15 +471,19 @@ class ClipLearning(Learning[FramePredictorModel, Batch]):
         )
 
 
-LEARNING: dict[LearnsFrom, type[Learning[Any, Any]]] = {
-    'sequences': SequenceLearning,
-    'features': FeatureLearning,
-    'frames': FrameLearning,
-    'chunks': ChunkLearning,
-    'clips': ClipLearning,
-}
+AnyLearning = Learning[Any, Any, Any]
 
 
-def learning_of(config: TrainConfig) -> Learning[Any, Any]:
+def learning_of(config: TrainConfig) -> AnyLearning:
     """How the kind of model that is configured learns."""
-    return LEARNING[config.learns_from](config)
+    match config:
+        case SequenceConfig():
+            return SequenceLearning(config)
+        case FeatureConfig():
+            return FeatureLearning(config)
+        case FrameConfig():
+            return FrameLearning(config)
+        case ChunkConfig():
+            return ChunkLearning(config)
+        case ClipConfig():
+            return ClipLearning(config)

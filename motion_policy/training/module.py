@@ -19,7 +19,7 @@ from motion_policy.policies import Model
 from motion_policy.training.action_chunk_dataset import ChunkBatch
 from motion_policy.training.config import TrainConfig
 from motion_policy.training.frame_dataset import FrameBatch
-from motion_policy.training.learning import Learning
+from motion_policy.training.learning import AnyLearning
 from motion_policy.training.schedule import learning_rate_share
 from motion_policy.training.sequence_dataset import Batch, generator_for
 
@@ -29,7 +29,7 @@ AnyBatch = Batch | FrameBatch | ChunkBatch
 class PolicyModule(pl.LightningModule):
     """Trains `policy`; `result` is the policy to judge and to keep."""
 
-    def __init__(self, policy: Model, config: TrainConfig, learning: Learning[Any, Any]) -> None:
+    def __init__(self, policy: Model, config: TrainConfig, learning: AnyLearning) -> None:
         super().__init__()
         self.policy = policy
         self.config = config
@@ -89,11 +89,9 @@ class PolicyModule(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         config = self.config
-        if config.steps is not None:
-            at = self.global_step, config.steps, config.warmup_steps
-        else:
-            at = self.current_epoch, config.rounds, config.warmup_epochs
-        share = learning_rate_share(*at, config.learning_rate_shape)
+        done = self.global_step if config.by_steps else self.current_epoch
+        shape = config.learning_rate_shape
+        share = learning_rate_share(done, config.length, config.warmup, shape)
         for group in self.trainer.optimizers[0].param_groups:
             group['lr'] = group.get('initial_lr', config.learning_rate) * share
 

@@ -56,7 +56,7 @@ class TrainingProgress(Callback):
             return
         assert isinstance(pl_module, PolicyModule)
         config = pl_module.config
-        self._by_steps, self._each = config.by_steps, config.round_steps if config.by_steps else 1
+        self._by_steps, self._each = config.by_steps, config.round_length
         self._bar.start()
         self._task = self._bar.add_task(
             'training',

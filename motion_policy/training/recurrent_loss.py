@@ -17,7 +17,7 @@ from torch import Tensor
 
 from motion_policy.policies.normalisation import to_unit_images
 from motion_policy.policies.recurrent.base import RecurrentNetwork, RecurrentPolicy
-from motion_policy.training.augmentation import Augmentation
+from motion_policy.training.augmentation import EpisodeAugmentation
 from motion_policy.training.frame_minibatches import over_frames, sum_over_frames
 from motion_policy.training.sequence_dataset import Batch
 from motion_policy.training.unrolling import Own, mixed, teacher_forced
@@ -28,7 +28,7 @@ TEACHER_FORCING = Own()
 class Noise(NamedTuple):
     """What is varied, and by which random numbers."""
 
-    augmentation: Augmentation
+    augmentation: EpisodeAugmentation
     generator: torch.Generator
 
 
@@ -39,7 +39,7 @@ def recurrent_terms(
     *,
     bptt_steps: int | None = None,
     own: Own = TEACHER_FORCING,
-    augmentation: Augmentation | None = None,
+    augmentation: EpisodeAugmentation | None = None,
     generator: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
     """The mean squared errors over the valid steps of a batch.

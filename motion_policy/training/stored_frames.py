@@ -19,7 +19,8 @@ from torch import Tensor
 
 from motion_policy.episodes import EpisodeReader
 from motion_policy.policies.normalisation import resize_images
-from motion_policy.training.config import TrainConfig
+from motion_policy.training.config import ChunkConfig, TrainConfig
+from motion_policy.training.config_sections import HeldDataConfig
 
 OPEN_FILES = 64  # per process; opening one takes longer than reading an image
 SHARE_OF_FREE = 0.5  # of the memory, that images may take without being told to
@@ -54,8 +55,9 @@ def _reader(path: Path, process: int) -> EpisodeReader:
 
 def fits_in_memory(config: TrainConfig, paths: Sequence[Path]) -> bool:
     """Whether the images of these episodes shall be held in memory."""
-    if config.data.hold != 'auto':
-        return config.data.hold != 'no'
+    hold = config.data.hold if isinstance(config.data, HeldDataConfig) else 'auto'
+    if hold != 'auto':
+        return hold != 'no'
     rows = 0
     for path in paths:
         with EpisodeReader(path) as reader:
@@ -65,7 +67,7 @@ def fits_in_memory(config: TrainConfig, paths: Sequence[Path]) -> bool:
     return needed <= SHARE_OF_FREE * _free_memory()
 
 
-def on_device(config: TrainConfig, data: Any, device: torch.device) -> Any:
+def on_device(config: ChunkConfig, data: Any, device: torch.device) -> Any:
     """The demonstrations, those to learn from with their images on the GPU where they fit."""
     hold = config.data.hold
     images = [image for episode in data.train for image in episode.images.values()]
@@ -83,7 +85,7 @@ def on_device(config: TrainConfig, data: Any, device: torch.device) -> Any:
     return replace(data, train=moved)
 
 
-def worker_count(config: TrainConfig, images: Sequence[Any], cuda: bool) -> int:
+def worker_count(config: ChunkConfig, images: Sequence[Any], cuda: bool) -> int:
     """Processes that make batches: none where images only have to be picked up."""
     if any(isinstance(image, Tensor) and image.is_cuda for image in images):
         return 0

@@ -42,14 +42,20 @@ from motion_policy.training.checkpoints import (
     TrainingError,
     software_versions,
 )
-from motion_policy.training.config import ConfigError, TrainConfig
+from motion_policy.training.config import (
+    ConfigError,
+    TermsConfig,
+    TrainConfig,
+    predicted_target,
+    sees_effort,
+)
 from motion_policy.training.demonstrations import (
     Demonstrations,
     Progress,
     load_demonstrations,
 )
 from motion_policy.training.image_logging import ImageLogger
-from motion_policy.training.learning import Learning, learning_of
+from motion_policy.training.learning import AnyLearning, learning_of
 from motion_policy.training.module import PolicyModule
 
 CONFIG_FILE = 'config.yaml'
@@ -138,7 +144,7 @@ def train(
 def policy_spec(
     config: TrainConfig,
     demonstrations: Demonstrations,
-    learning: Learning[Any, Any],
+    learning: AnyLearning,
     autoencoders: Autoencoders,
 ) -> PolicySpec:
     """The spec of the policy that this configuration trains on these demonstrations."""
@@ -147,8 +153,8 @@ def policy_spec(
         rate=config.rate,
         cameras=config.cameras,
         image_size=config.image_size,
-        target=config.target,
-        effort=config.effort,
+        target=predicted_target(config),
+        effort=sees_effort(config),
         hyper=learning.hyper(autoencoders.models),
         normalisation=learning.normalisation(demonstrations),
         robot=demonstrations.robot,
@@ -183,7 +189,8 @@ def _trainer(config: TrainConfig, output: Path, callbacks: list[Callback]) -> pl
 
 def _strategy(config: TrainConfig) -> DDPStrategy:
     # A decoder that no term of the loss uses has no gradient to wait for.
-    return DDPStrategy(find_unused_parameters=not config.loss.image, timeout=PEERS_PATIENCE)
+    unused = isinstance(config, TermsConfig) and not config.loss.image
+    return DDPStrategy(find_unused_parameters=unused, timeout=PEERS_PATIENCE)
 
 
 def _check_machines(config: TrainConfig, say: Callable[[str], None]) -> None:
@@ -231,11 +238,18 @@ def _prepare_output(config: TrainConfig, output: Path, spec: PolicySpec) -> Path
 
 def _check_same_run(earlier: dict[str, Any], now: dict[str, Any], record: Path) -> None:
     for key, value in now.items():
-        if earlier.get(key) != value:
+        if _changed(key, earlier.get(key), value):
             raise ConfigError(
                 f'{record}: this run was begun with {key}={earlier.get(key)}, now it is {value}: '
                 'choose another output, or resume=never to begin anew'
             )
+
+
+def _changed(key: str, earlier: Any, now: Any) -> bool:
+    """Whether a key says something else. Runs of before recorded keys that they did not have."""
+    if key == 'policy' or not (isinstance(earlier, dict) and isinstance(now, dict)):
+        return bool(earlier != now)
+    return any(_changed(name, earlier.get(name), value) for name, value in now.items())
 
 
 def _check_readable(resume: Path) -> None:

@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import importlib
 import re
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import yaml
+from pydantic import BaseModel
 from repository import ROOT
 
 from motion_policy.cli.main import SUBCOMMANDS
@@ -28,7 +30,7 @@ from motion_policy.robot.spec import (
     LimitsSpec,
     RobotSpec,
 )
-from motion_policy.training import config
+from motion_policy.training.config import WAYS
 from motion_policy.training.schedule import Curve
 
 PAGES = sorted([*(ROOT / 'docs').rglob('*.md'), *ROOT.glob('*.md')])
@@ -109,13 +111,45 @@ def test_the_checkpoint_page_has_every_key() -> None:
     assert absent(set(PolicySpec.model_fields), page('checkpoint.md')) == set()
 
 
-def test_the_training_page_has_every_key_and_curve() -> None:
+def test_the_policies_page_says_what_each_kind_learns_from() -> None:
+    told = dict(re.findall(r'^\| `(\w+)` \| [^|]+ \| (?:`(\w+)` )?\|', page('policies.md'), re.M))
+    assert told == {name: model.learns_from or '' for name, model in MODEL_KINDS.items()}
+
+
+def test_the_training_page_has_every_key_with_its_default_and_the_ways_that_have_it() -> None:
     text = page('training_config.md')
-    models = (config.TrainConfig, config.DataConfig, config.AugmentationConfig)
-    keys = {key for model in models for key in model.model_fields}
-    keys |= {f'loss.{key}' for key in config.LossConfig.model_fields}
-    keys |= {f'loss_schedule.TERM.{key}' for key in config.ScheduleConfig.model_fields}
-    assert absent({*keys, *get_args(Curve)}, text) == set()
+    assert absent(set(get_args(Curve)), text) == set()
+    rows = re.findall(r'^\| (`.+`) \| (.*?) ?\| (.*?) ?\| .*\|$', text, re.M)
+    told = {
+        key: (set(re.findall(r'`(\w+)`', ways)) or set(WAYS), default)
+        for keys, ways, default in rows
+        for key in re.findall('`([^`]+)`', keys)
+        if not key.startswith('policy.')
+    }
+    declared = {way: declared_keys(configuration) for way, configuration in WAYS.items()}
+    assert {key: ways for key, (ways, _) in told.items()} == {
+        key: {way for way, keys in declared.items() if key in keys}
+        for key in {key for keys in declared.values() for key in keys}
+    }
+    for key, (ways, default) in told.items():
+        with contextlib.suppress(ValueError):
+            expected = False if default == 'false' else float(default)
+            assert {declared[way][key] for way in ways} == {expected}, key
+
+
+def declared_keys(model: type[BaseModel], before: str = '') -> dict[str, Any]:
+    """Return the dotted keys of a model and of its sections, with their defaults."""
+    keys: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        # All terms of a schedule have the same keys.
+        key = 'loss_schedule.TERM' if before == 'loss_schedule.' else before + name
+        parts = (field.annotation, *get_args(field.annotation))
+        sections = [part for part in parts if isinstance(part, type(BaseModel))]
+        if not (before and sections):
+            keys[key] = field.default
+        for section in sections:
+            keys |= declared_keys(section, f'{key}.')
+    return keys
 
 
 @pytest.mark.parametrize('subcommand', sorted(SUBCOMMANDS))

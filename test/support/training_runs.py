@@ -12,13 +12,13 @@ from typing import Any
 
 import yaml
 
-from motion_policy.training import TrainConfig
+from motion_policy.training import train_config
 from motion_policy.training.train import train
 
 KILLED_RUN = """
 import os, signal, sys, yaml
 from pytorch_lightning.callbacks import Callback
-from motion_policy.training import TrainConfig
+from motion_policy.training import train_config
 from motion_policy.training.train import train
 
 class Kill(Callback):
@@ -26,7 +26,7 @@ class Kill(Callback):
         if trainer.global_step == int(sys.argv[2]):
             os.kill(os.getpid(), signal.SIGKILL)
 
-train(TrainConfig.model_validate(yaml.safe_load(sys.argv[1])), callbacks=[Kill()])
+train(train_config(yaml.safe_load(sys.argv[1])), callbacks=[Kill()])
 """
 
 
@@ -47,7 +47,7 @@ def small_run(demonstrations: Path, output: Path, **changes: Any) -> dict[str, A
 
 def run_to_the_end(content: dict[str, Any]) -> Path:
     """Train without a disturbance; return the output."""
-    config = TrainConfig.model_validate(content)
+    config = train_config(content)
     assert train(config) == config.output / 'best'
     return config.output
 

@@ -23,7 +23,7 @@ from training_runs import run_to_the_end, run_until_killed, small_run, weights
 from motion_policy.cli.main import main
 from motion_policy.policies import load_policy, make_model
 from motion_policy.policies.normalisation import MeanStd
-from motion_policy.training import ConfigError, TrainConfig, load_train_config
+from motion_policy.training import ConfigError, TrainConfig, load_train_config, train_config
 from motion_policy.training.autoencoders import load_autoencoders
 from motion_policy.training.demonstrations import load_demonstrations
 from motion_policy.training.learning import learning_of
@@ -64,7 +64,7 @@ def content(demonstrations: Path, output: Path, **changes: Any) -> dict[str, Any
 
 
 def config(demonstrations: Path, output: Path, **changes: Any) -> TrainConfig:
-    return TrainConfig.model_validate(content(demonstrations, output, **changes))
+    return train_config(content(demonstrations, output, **changes))
 
 
 @pytest.fixture(scope='module')

@@ -18,7 +18,7 @@ from motion_policy.training.action_chunk_dataset import (
     ActionChunkSampler,
     evenly_spread,
 )
-from motion_policy.training.config import AugmentationConfig
+from motion_policy.training.config_sections import ChunkAugmentationConfig
 from motion_policy.training.demonstrations import Demonstration
 
 torch.set_num_threads(1)
@@ -123,7 +123,7 @@ def test_the_style_costs_its_distance_from_the_standard_normal() -> None:
 
 
 def varied(seed: int = 0, frames: torch.Tensor | None = None, **changes: float) -> torch.Tensor:
-    config = AugmentationConfig(**{'image_noise': 0, 'joint_noise': 0, **changes})
+    config = ChunkAugmentationConfig(**{'image_noise': 0, 'joint_noise': 0, **changes})
     generator = torch.Generator().manual_seed(seed)
     return MomentAugmentation(config).images(pictures() if frames is None else frames, generator)
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import yaml
 
 from motion_policy.policies import MODEL_KINDS, model_class
 from motion_policy.share import share_dir
-from motion_policy.training import ConfigError, LossSchedule, TrainConfig, load_train_config
+from motion_policy.training import ConfigError, LossSchedule, load_train_config, train_config
+from motion_policy.training.config import WAYS
 from motion_policy.training.schedule import learning_rate_share
 
 SHORT = {
@@ -21,6 +23,7 @@ SHORT = {
     'cameras': 'top',
     'epochs': 3,
 }
+KINDS = sorted(name for name, model in MODEL_KINDS.items() if model.learns_from)
 
 
 def write(folder: Path, content: object) -> Path:
@@ -40,7 +43,7 @@ def test_a_short_file_is_enough(tmp_path: Path) -> None:
 def test_the_shipped_configurations_are_valid() -> None:
     paths = sorted((share_dir() / 'config' / 'train').glob('*.yaml'))
     kinds = {load_train_config(path).kind for path in paths}
-    assert kinds == {name for name, model in MODEL_KINDS.items() if model.learns_from}
+    assert kinds == set(KINDS)
     for path in paths:
         config = load_train_config(path)
         model_class(config.kind).Config.model_validate(config.hyper)
@@ -72,7 +75,7 @@ def test_keys_can_be_changed_at_any_depth(tmp_path: Path) -> None:
     assert config.hyper == {'rec_dim': 20, 'k_dim': 4}
     assert config.data.validation == 0.2
     assert config.output == Path('runs/b')
-    assert config.loss.joint == TrainConfig.model_validate(SHORT).loss.joint
+    assert config.loss.joint == train_config(SHORT).loss.joint
 
 
 @pytest.mark.parametrize(
@@ -82,6 +85,7 @@ def test_keys_can_be_changed_at_any_depth(tmp_path: Path) -> None:
         ({'loss': {'joints': 1}}, 'loss.joints: unknown key'),
         ({'policy': {'rec_dim': 3}}, 'policy: kind: missing'),
         ({'policy': {'kind': 'other'}}, "policy: unknown policy kind 'other'"),
+        ({'policy': {'kind': ['sarnn']}}, "policy: unknown policy kind '['sarnn']'"),
         ({'policy': {'kind': 'sarnn', 'recdim': 3}}, 'policy: recdim: unknown key'),
         ({'policy': {'kind': 'sarnn', 'rec_dim': 0}}, 'policy: rec_dim: found 0'),
         ({'epochs': 0}, 'epochs: found 0'),
@@ -143,6 +147,50 @@ def test_a_wrong_override_names_the_command_line(
     with pytest.raises(ConfigError) as raised:
         load_train_config(write(tmp_path, SHORT), [override])
     assert str(raised.value).startswith(words)
+
+
+def least(kind: str) -> dict:
+    """Return what a configuration of this kind has to say."""
+    way = WAYS[MODEL_KINDS[kind].learns_from]
+    policy = {'kind': kind}
+    if MODEL_KINDS[kind].needs_autoencoder:
+        policy[MODEL_KINDS[kind].autoencoder_key] = 'runs/cae/best'
+    shared = {key: value for key, value in SHORT.items() if key != 'epochs'}
+    return {**shared, 'policy': policy, way.counted_in: 3}
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_keys_of_other_ways_of_learning_are_refused_unless_they_say_nothing(
+    tmp_path: Path, kind: str
+) -> None:
+    whole = [train_config(least(other)).model_dump(mode='json') for other in KINDS]
+    own = train_config(least(kind))
+    mine, foreign = set(leaves(own.model_dump(mode='json'))), {}
+    for other in whole:
+        foreign |= {key: value for key, value in leaves(other).items() if key not in mine}
+    assert foreign
+    for key, value in foreign.items():
+        counted = key.removeprefix('warmup_') in ('epochs', 'steps')
+        reason = f'is trained by {own.counted_in}' if counted else 'has no use for it'
+        more = f"{key}: found SOME, but a '{kind}' {reason}"
+        with pytest.raises(ConfigError) as raised:
+            load_train_config(write(tmp_path, least(kind)), [f'{key}=SOME'])
+        assert str(raised.value) == f'command line: {more}'
+        path = write(tmp_path, least(kind))
+        if key not in ('epochs', 'steps'):
+            told = load_train_config(path, [f'{key}={json.dumps(value)}'])
+            assert told == load_train_config(path)
+
+
+def leaves(section: dict, before: str = '') -> dict:
+    """Return the values of a nested mapping by their dotted keys."""
+    found = {}
+    for key, value in section.items():
+        if isinstance(value, dict) and key not in ('policy', 'point'):
+            found |= leaves(value, f'{before}{key}.')
+        else:
+            found[f'{before}{key}'] = value
+    return found
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from recordings import joint_values, scene, write_episode
 from motion_policy.episodes import layout
 from motion_policy.errors import UserError
 from motion_policy.policies.normalisation import resize_images
-from motion_policy.training import TrainConfig
+from motion_policy.training import TrainConfig, train_config
 from motion_policy.training.demonstrations import (
     Demonstrations,
     load_demonstrations,
@@ -42,7 +42,7 @@ def config(train: Any, **changes: Any) -> TrainConfig:
         'policy': {'kind': 'sarnn'}, 'data': data, 'output': 'unused', 'cameras': 'top',
         'image_size': (12, 16), 'epochs': 1,
     }  # fmt: skip
-    return TrainConfig.model_validate({**given, **changes})
+    return train_config({**given, **changes})
 
 
 def load(train: Any, **changes: Any) -> Demonstrations:

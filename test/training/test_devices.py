@@ -16,7 +16,7 @@ from training_runs import small_run
 from motion_policy.policies import Policy, make_model, model_class
 from motion_policy.policies.backends.graph import random_observation
 from motion_policy.policies.kinds import MODEL_KINDS
-from motion_policy.training import TrainConfig
+from motion_policy.training import TrainConfig, train_config
 from motion_policy.training.autoencoders import load_autoencoders
 from motion_policy.training.demonstrations import load_demonstrations
 from motion_policy.training.learning import learning_of
@@ -67,7 +67,7 @@ def config(demonstrations: Path, output: Path, name: str) -> TrainConfig:
     given = {'policy': policy, 'image_size': [32, 64], 'batch_size': 2, 'pictures_every': 0}
     if model_class(policy['kind']).learns_from != 'chunks':
         given['epochs'] = 2
-    return TrainConfig.model_validate(small_run(demonstrations, output, **{**given, **changes}))
+    return train_config(small_run(demonstrations, output, **{**given, **changes}))
 
 
 @pytest.fixture(scope='module')

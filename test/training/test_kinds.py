@@ -17,7 +17,7 @@ from training_runs import weights
 
 from motion_policy.errors import UserError
 from motion_policy.policies import load_model, load_policy
-from motion_policy.training import ConfigError, TrainConfig
+from motion_policy.training import ConfigError, TrainConfig, train_config
 from motion_policy.training.demonstrations import load_demonstrations
 from motion_policy.training.features import encoded, with_features
 from motion_policy.training.learning import learning_of
@@ -53,7 +53,7 @@ def config(
         'device': 'cpu',
         'pictures_every': 0,
     }
-    return TrainConfig.model_validate({**given, **changes})
+    return train_config({**given, **changes})
 
 
 @pytest.fixture(scope='module')

@@ -14,8 +14,21 @@ from torch import Tensor
 
 from motion_policy.policies.normalisation import to_unit_images
 from motion_policy.training import frame_minibatches
-from motion_policy.training.augmentation import Augmentation
-from motion_policy.training.config import AugmentationConfig, ConfigError
+from motion_policy.training.augmentation import (
+    EpisodeAugmentation,
+    FeatureAugmentation,
+    FrameAugmentation,
+    ImageAugmentation,
+    SequenceAugmentation,
+)
+from motion_policy.training.config import ConfigError
+from motion_policy.training.config_sections import (
+    EpisodeNoise,
+    FeatureAugmentationConfig,
+    FrameAugmentationConfig,
+    ImageVariation,
+    SequenceAugmentationConfig,
+)
 from motion_policy.training.recurrent_loss import masked_mean, recurrent_terms
 from motion_policy.training.sequence_dataset import Batch, generator_for
 
@@ -178,7 +191,7 @@ def test_a_masked_mean_is_the_mean_of_what_is_left() -> None:
 
 def test_noise_is_repeatable_and_targets_stay_clean() -> None:
     policy = small_policy()
-    noise = Augmentation(AugmentationConfig(image_noise=0.1, joint_noise=0.1))
+    noise = SequenceAugmentation(SequenceAugmentationConfig(image_noise=0.1, joint_noise=0.1))
     data, untouched = batch(), batch()
     terms = [
         recurrent_terms(policy, data, None, augmentation=noise, generator=generator_for(seed))
@@ -191,8 +204,8 @@ def test_noise_is_repeatable_and_targets_stay_clean() -> None:
 
 
 def test_light_and_erased_boxes_are_drawn_once_per_episode() -> None:
-    changed = Augmentation(
-        AugmentationConfig(
+    changed = ImageAugmentation(
+        ImageVariation(
             image_noise=0, brightness=0.3, contrast=0.3, saturation=0.3, hue=0.1, erasing=1.0
         )
     )
@@ -210,7 +223,7 @@ def test_light_and_erased_boxes_are_drawn_once_per_episode() -> None:
 
 def frames_and_what_is_seen(**options: float) -> tuple[Tensor, Tensor, Tensor]:
     frames = torch.rand(6, 3, 20, 30, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.2
-    given = Augmentation(AugmentationConfig(**{'image_noise': 0.0, **options}))
+    given = FrameAugmentation(FrameAugmentationConfig(**{'image_noise': 0.0, **options}))
     before = frames.clone()
     seen, target = given.frames(frames, generator_for(0))
     assert torch.equal(frames, before)
@@ -272,23 +285,24 @@ def test_frames_are_moved_by_whole_pixels_and_black_comes_in() -> None:
 
 def test_features_get_noise_per_step() -> None:
     features = torch.zeros(4, 300, 5)
-    given = Augmentation(AugmentationConfig(feature_noise=0.1))
+    given = FeatureAugmentation(FeatureAugmentationConfig(feature_noise=0.1))
     assert float(given.features(features, generator_for(0)).std()) == pytest.approx(0.1, rel=0.05)
     assert not features.any()
 
 
 def test_joints_get_noise_per_step_and_an_offset_per_episode() -> None:
     joints = torch.zeros(400, 6, 2)
-    noise = Augmentation(AugmentationConfig(joint_noise=0.1)).joints(joints, generator_for(0))
+    noise = EpisodeAugmentation(EpisodeNoise(joint_noise=0.1)).joints(joints, generator_for(0))
     assert float(noise.std()) == pytest.approx(0.1, rel=0.05)
-    only_offset = AugmentationConfig(joint_noise=0, joint_offset=0.2)
-    offset = Augmentation(only_offset).joints(joints, generator_for(0))
+    only_offset = EpisodeNoise(joint_noise=0, joint_offset=0.2)
+    offset = EpisodeAugmentation(only_offset).joints(joints, generator_for(0))
     assert torch.equal(offset[:, :1].expand_as(offset), offset)
     assert float(offset.std()) == pytest.approx(0.2, rel=0.1)
 
 
 def test_without_colours_torchvision_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, 'torchvision.transforms.v2', None)
-    Augmentation(AugmentationConfig())
-    with pytest.raises(ConfigError, match='need torchvision, which cannot be imported'):
-        Augmentation(AugmentationConfig(hue=0.1))
+    FrameAugmentation(FrameAugmentationConfig())
+    for change in ({'hue': 0.1}, {'translate': 0.1}):
+        with pytest.raises(ConfigError, match='need torchvision, which cannot be imported'):
+            FrameAugmentation(FrameAugmentationConfig(**change))

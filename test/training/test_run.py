@@ -25,7 +25,7 @@ from training_runs import run_to_the_end, run_until_killed, small_run, weights
 
 from motion_policy.cli.main import main
 from motion_policy.policies import load_policy
-from motion_policy.training import ConfigError, TrainConfig
+from motion_policy.training import ConfigError, TrainConfig, train_config
 from motion_policy.training.checkpoints import TrainingError
 from motion_policy.training.train import train
 
@@ -52,7 +52,7 @@ def content(demonstrations: Path, output: Path, **changes: Any) -> dict[str, Any
 
 
 def config(demonstrations: Path, output: Path, **changes: Any) -> TrainConfig:
-    return TrainConfig.model_validate(content(demonstrations, output, **changes))
+    return train_config(content(demonstrations, output, **changes))
 
 
 @pytest.fixture(scope='module')
@@ -149,6 +149,23 @@ def test_another_configuration_does_not_go_on_in_the_same_folder(
         train(config(demonstrations, output, epochs=2))
     train(config(demonstrations, output, epochs=1, batch_size=3, resume='never'))
     assert load_policy(output / 'last').spec.training['batch_size'] == 3
+
+
+def test_a_run_goes_on_that_recorded_keys_of_other_ways_of_learning(
+    demonstrations: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / 'run'
+    train(config(demonstrations, output, epochs=1))
+    record = output / 'config.yaml'
+    before = yaml.safe_load(record.read_text())
+    before['frames_per_epoch'] = None
+    before['loss'] |= {'action': 1.0, 'kl': 10.0, 'legacy_padding_mean': False}
+    before['data'] |= {'hold': 'auto', 'workers': None}
+    record.write_text(yaml.safe_dump(before))
+    with pytest.raises(ConfigError, match='this run was begun with loss='):
+        train(config(demonstrations, output, epochs=2, loss={'joint': 2.0}))
+    train(config(demonstrations, output, epochs=2))
+    assert load_policy(output / 'last').spec.metrics['epoch'] == 2
 
 
 def test_what_a_run_cannot_do_is_one_line(demonstrations: Path, tmp_path: Path) -> None:
@@ -260,19 +277,19 @@ def test_several_machines_need_to_be_told_of_one_another(
 ) -> None:
     given = content(demonstrations, tmp_path / 'run', nodes=2)
     with pytest.raises(ConfigError, match='nodes: found 2, but MASTER_ADDR, MASTER_PORT and'):
-        train(TrainConfig.model_validate(given))
+        train(train_config(given))
 
 
 ALONE = """
 import sys, yaml
 from datetime import timedelta
 from motion_policy.errors import UserError
-from motion_policy.training import TrainConfig
+from motion_policy.training import train_config
 from motion_policy.training import train as run
 
 run.PEERS_PATIENCE = timedelta(seconds=2)
 try:
-    run.train(TrainConfig.model_validate(yaml.safe_load(sys.argv[1])), say=print)
+    run.train(train_config(yaml.safe_load(sys.argv[1])), say=print)
 except UserError as error:
     sys.exit(f'error: {error}')
 """
@@ -301,5 +318,5 @@ def test_a_policy_that_no_memory_holds_is_refused_before_it_is_made(
     policy = {'kind': 'sarnn', 'rec_dim': 60_000, 'k_dim': 60_000}
     given = content(demonstrations, tmp_path / 'run', policy=policy)
     with pytest.raises(ConfigError, match=r'policy: has \d{11} parameters, \d+\.\d GB with grad'):
-        train(TrainConfig.model_validate(given))
+        train(train_config(given))
     assert not (tmp_path / 'run').exists()
