@@ -114,14 +114,15 @@ class NotedController(Controller):
 class NotedPolicyNode(PolicyNode):
     """Notes what is asked for."""
 
-    def _ask(self, row: Row) -> None:
+    def before_command(self, row: Row) -> None:
+        """As always, noted."""
         now_ns, shift_ns = time.monotonic_ns(), time.time_ns() - time.monotonic_ns()
         frames = [row.samples[camera] for camera in self._cameras]
         oldest = min(frames, key=lambda sample: sample.header_ns)
         NOTES_HERE.asks.append(
             (row.time_ns, now_ns, oldest.header_ns - shift_ns, oldest.receive_ns - shift_ns)
         )
-        super()._ask(row)
+        super().before_command(row)
 
     def close(self) -> None:
         """As always, then write the notes."""

@@ -153,6 +153,13 @@ class InferenceThread:
         self._thread.start()
         return ready.result()
 
+    def check_observation(self, observation: Observation) -> None:
+        """UserError if the policy cannot work with it, or its images are black."""
+        if self._runner is not None:
+            self._runner.check_observation(observation)
+        if self._watch is not None:
+            self._watch.check_light(observation)
+
     def request(self, row: Row, since_ns: int = 0, joints: JointArrays | None = None) -> None:
         """Ask for a step on `row`, before `wake`; a request that still waits is replaced.
 

@@ -15,7 +15,6 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
@@ -31,6 +30,7 @@ from motion_policy.control.observing import MeasuredJoints, robot_as_seen
 from motion_policy.errors import UserError
 from motion_policy.inference.policy_thread import failure_text
 from motion_policy.nodes import diagnostics
+from motion_policy.nodes.action_source import ActionSource
 from motion_policy.nodes.chunk_output import (
     ChunkOutput,
     declare_chunk_output_parameters,
@@ -53,7 +53,7 @@ from motion_policy.nodes.stream_check import StreamCheck
 from motion_policy.nodes.stream_rates import StreamRates
 from motion_policy.nodes.subscriptions import ONLY_NEW, StreamSubscriptions, subscribe_to_all
 from motion_policy.robot import RobotSpec
-from motion_policy.streams import Observation, Row, Sampler, observation_from_row
+from motion_policy.streams import Row, Sampler, observation_from_row
 from motion_policy.streams.joint_values import JointArrays
 
 INSPECTION_PERIOD_S = 1.0  # of the rates of the streams and of the endpoints of topics
@@ -136,9 +136,7 @@ def make_controller(
 class ArmDriver:
     """Subscribes the robot's streams, ticks its controller, publishes its commands.
 
-    `cameras` are those that must be alive. No call may wait: `on_due(row)`, in the tick thread,
-    when the controller wants an action, and `before_command(row)`, sooner; `on_picture(camera,
-    message)`, as one comes.
+    `cameras` are those that must be alive.
     """
 
     def __init__(
@@ -146,9 +144,8 @@ class ArmDriver:
         node: Node,
         robot: RobotSpec,
         controller: Controller,
-        on_due: Callable[[Row], None],
+        source: ActionSource,
         cameras: tuple[str, ...] = (),
-        on_picture: Callable[[str, Any], None] | None = None,
     ) -> None:
         ahead_ns = send_ahead_ns(node, robot)
         self.node = node
@@ -156,7 +153,7 @@ class ArmDriver:
         self.lock = threading.RLock()
         self.active = False
         self._seen_robot = robot_as_seen(robot, cameras)
-        self._on_due = on_due
+        self._source = source
         self._sampler = Sampler(self._seen_robot.streams())
         self._measured = MeasuredJoints(robot)
         self._state_streams = [name for name, _ in self._seen_robot.joint_streams('state')]
@@ -193,7 +190,7 @@ class ArmDriver:
             self._sampler,
             reliable=parameter(node, 'reliable'),
             serialized_images=True,
-            on_picture=on_picture,
+            on_image=source.image_came,
         )
         self._rates = StreamRates(
             node, robot, self.subscriptions, NANOSECONDS_PER_S / controller.policy_period_ns
@@ -204,11 +201,6 @@ class ArmDriver:
         self._controllers = ControllerCheck(node, robot)
         self._speed = subscribe_to_all(node, Float64, '~/speed', self._take_speed, 1, ONLY_NEW)
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self.extra_statuses: Callable[[], list[Any]] = list
-        self.extra_faults: Callable[[], dict[str, str]] = dict
-        self.before_command: Callable[[Row], None] = lambda row: None
-        self.after_tick: Callable[[Row, Command | None], None] = lambda row, command: None
-        self.checks_of_observations: list[Callable[[Observation], None]] = []
         node.get_logger().info(f'tracking error limits: {controller.tracking}')
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timers = [
@@ -363,9 +355,7 @@ class ArmDriver:
         return self._measured.joints()
 
     def _check_observation(self, row: Row) -> None:
-        observation = observation_from_row(row, self._seen_robot)
-        for check in self.checks_of_observations:
-            check(observation)
+        self._source.check_observation(observation_from_row(row, self._seen_robot))
 
     def _examine(self) -> bool:
         """Whether all streams could be looked at; UserError for what is not as the spec says."""
@@ -501,11 +491,11 @@ class ArmDriver:
             self._clocks_agree = measured is not None and not doubts
             problems = {**faults, **self._switches.faults()}
             if not self.controller.homing:
-                problems |= self.extra_faults()
+                problems |= self._source.faults()
             self.controller.look(now_ns, problems, doubts, steady_ns=self._steady_ns())
             due = self.controller.policy_due(now_ns)
             if due:
-                self.before_command(row)
+                self._source.before_command(row)
             effort = self._measured.effort() if self.controller.effort.watches else None
             command = self.controller.command(
                 now_ns, measured, effort=effort, steady_ns=self._steady_ns(),
@@ -516,8 +506,8 @@ class ArmDriver:
         if command is not None:
             self._send(command)
         if due:
-            self._on_due(row)
-        self.after_tick(row, command)
+            self._source.action_due(row)
+        self._source.after_tick(row, command)
         self._row, self._faults = row, faults
         if jump:
             self._events.append(('clock', '', jump))
@@ -655,7 +645,7 @@ class ArmDriver:
                 not (self._faults or self._rates.slow or self._check.problem),
             ),
         ]  # fmt: skip
-        statuses += self.extra_statuses()
+        statuses += self._source.statuses()
         self._diagnostics.publish(diagnostics.array(now.to_msg(), statuses))
 
     def _loop_values(self, loop: ControlLoop) -> diagnostics.Values:

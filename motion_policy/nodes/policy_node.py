@@ -19,7 +19,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Float64
 from trajectory_msgs.msg import JointTrajectory
 
-from motion_policy.control import ChunkExecution, Controller, Mix
+from motion_policy.control import ChunkExecution, Command, Controller, Mix
 from motion_policy.control.attention_image import draw_attention, draw_heat
 from motion_policy.control.camera_monitor import (
     FROZEN_AT_REST_S,
@@ -41,8 +41,10 @@ from motion_policy.inference.foresight_sources import Source
 from motion_policy.inference.policy_process import InferenceProcess
 from motion_policy.inference.policy_setup import PolicySetup
 from motion_policy.inference.policy_thread import InferenceThread, PolicyStep, Runner
+from motion_policy.inference.shared_frames import ReadyFrames
 from motion_policy.inference.worker_process import START_TIMEOUT_S
 from motion_policy.nodes import diagnostics
+from motion_policy.nodes.action_source import ActionSource
 from motion_policy.nodes.arm_driver import (
     ArmDriver,
     declare_control_parameters,
@@ -66,7 +68,7 @@ from motion_policy.policies.backends.selection import (
 from motion_policy.policies.checkpoint import read_checkpoint
 from motion_policy.policies.cpu.allocator import keep_freed_memory
 from motion_policy.robot import RobotSpec, load_robot_spec
-from motion_policy.streams import Row
+from motion_policy.streams import Observation, Row
 
 ERROR_PERIOD_S = 5.0
 INFERENCE_TIMEOUT_S = 10.0
@@ -74,7 +76,7 @@ ISOLATIONS = ('auto', 'thread', 'process')
 MODALITIES = ('joint', 'image', 'effort')
 
 
-class PolicyNode(LifecycleNode):
+class PolicyNode(LifecycleNode, ActionSource):
     """configure: load, warm up, subscribe; activate: tick; `~/enable`: move."""
 
     def __init__(self, **options: Any) -> None:
@@ -85,6 +87,7 @@ class PolicyNode(LifecycleNode):
         self._driver: ArmDriver | None = None
         self._inference: InferenceThread | None = None
         self._foresight: Source | None = None
+        self._frames: ReadyFrames | None = None
         self._robot: RobotSpec | None = None
         self._cameras: tuple[str, ...] = ()
         self._plan = self.create_publisher(JointTrajectory, '~/plan', 1)
@@ -201,6 +204,7 @@ class PolicyNode(LifecycleNode):
         if self._inference is not None:
             self._inference.stop()
             self._inference = None
+        self._frames = None
 
     def wants_extras(self) -> bool:
         """Whether anybody looks at `~/attention`, or at what the policy predicts."""
@@ -275,17 +279,11 @@ class PolicyNode(LifecycleNode):
         self._inference = inference = InferenceThread(robot, self, watch, self._reject)
         runner = inference.start(make_runner)
         controller = self._make_controller(robot, runner.facts, chunks)
-        self._foresight = foresight = make_foresight(
+        self._foresight = make_foresight(
             self, setup, controller, self._current_plan, self._surprise.publish
         )
-        on_picture = runner.ready.put if isinstance(runner, InferenceProcess) else None
-        self._driver = ArmDriver(self, robot, controller, self._think, spec.cameras, on_picture)
-        self._driver.before_command = self._ask
-        self._driver.extra_statuses = self._statuses
-        if foresight is not None:
-            self._driver.extra_faults = foresight.watch.faults
-            self._driver.after_tick = foresight.follow
-        self._driver.checks_of_observations = [runner.check_observation, watch.check_light]
+        self._frames = runner.ready if isinstance(runner, InferenceProcess) else None
+        self._driver = ArmDriver(self, robot, controller, self, spec.cameras)
         self._driver.check_topics()
         self.get_logger().info(
             f"'{checkpoint.name}' ({spec.kind}, {spec.rate:g} Hz) drives '{robot.name}' at "
@@ -330,7 +328,7 @@ class PolicyNode(LifecycleNode):
             self, robot, policy.period_ns, chunks=chunks, first_due_ns=policy.first_due_ns
         )
 
-    def _ask(self, row: Row) -> None:
+    def before_command(self, row: Row) -> None:
         """Hand an observation to the inference thread; called in the tick thread."""
         driver, inference = self._driver, self._inference
         if driver is None or inference is None:
@@ -339,10 +337,39 @@ class PolicyNode(LifecycleNode):
         with driver.lock:
             inference.request(row, driver.controller.valid_since_ns, driver.joints())
 
-    def _think(self, _row: Row) -> None:
+    def action_due(self, row: Row) -> None:
         """Wake who was asked, once the command is out; called in the tick thread."""
         if self._inference is not None:
             self._inference.wake()
+
+    def after_tick(self, row: Row, command: Command | None) -> None:
+        """Let who watches take part."""
+        if self._foresight is not None:
+            self._foresight.follow(row, command)
+
+    def image_came(self, camera: str, message: Any) -> None:
+        """Lay it where the policy's own process finds it."""
+        if self._frames is not None:
+            self._frames.put(camera, message)
+
+    def faults(self) -> dict[str, str]:
+        """A surprise that lets the arm hold."""
+        return {} if self._foresight is None else self._foresight.watch.faults()
+
+    def check_observation(self, observation: Observation) -> None:
+        """UserError if the policy cannot work with it."""
+        self._configured()[1].check_observation(observation)
+
+    def statuses(self) -> list[DiagnosticStatus]:
+        """Of the policy, and of who watches it."""
+        if self._inference is None or self._robot is None:
+            return []
+        name = self.get_fully_qualified_name()
+        values = diagnostics.durations('inference latency', self._inference.latency)
+        statuses = [diagnostics.status(f'{name}: policy', self._robot.name, 'inference', values)]
+        if self._foresight is not None:
+            statuses.append(self._foresight.watch.status(name, self._robot.name))
+        return statuses
 
     def _enable(self) -> str:
         driver, inference = self._configured()
@@ -408,16 +435,6 @@ class PolicyNode(LifecycleNode):
         )
         message.data.frombytes(picture)
         return message
-
-    def _statuses(self) -> list[DiagnosticStatus]:
-        if self._inference is None or self._robot is None:
-            return []
-        name = self.get_fully_qualified_name()
-        values = diagnostics.durations('inference latency', self._inference.latency)
-        statuses = [diagnostics.status(f'{name}: policy', self._robot.name, 'inference', values)]
-        if self._foresight is not None:
-            statuses.append(self._foresight.watch.status(name, self._robot.name))
-        return statuses
 
 
 def declare_chunk_parameters(node: Node) -> None:

@@ -16,6 +16,7 @@ from rclpy.node import Node
 
 from motion_policy.episodes import EpisodeReader
 from motion_policy.errors import UserError
+from motion_policy.nodes.action_source import ActionSource
 from motion_policy.nodes.arm_driver import (
     ArmDriver,
     declare_control_parameters,
@@ -31,7 +32,7 @@ NANOSECONDS_PER_S = 1_000_000_000
 ROWS_AHEAD = 10  # of the episode in each chunk, so that a late tick changes nothing
 
 
-class ReplayNode(Node):
+class ReplayNode(Node, ActionSource):
     """`~/enable` plays from the start, `~/reset` goes back to the start."""
 
     def __init__(self, **options: Any) -> None:
@@ -54,7 +55,7 @@ class ReplayNode(Node):
         self._next_row = 0
         self._begin_ns: int | None = None
         controller = make_controller(self, robot, round(NANOSECONDS_PER_S / rate_hz))
-        self._driver = ArmDriver(self, robot, controller, self._answer)
+        self._driver = ArmDriver(self, robot, controller, self)
         self._driver.activate()
         ArmServices(self, self._enable, self._driver.disable, self._reset, self._driver.home)
         self.get_logger().info(
@@ -78,7 +79,7 @@ class ReplayNode(Node):
         self._next_row, self._begin_ns = 0, None
         return self._driver.reset()
 
-    def _answer(self, row: Row) -> None:
+    def action_due(self, row: Row) -> None:
         """Give the rows that are due at the row's time; called in the tick thread."""
         driver, now_ns = self._driver, row.time_ns
         with driver.lock:

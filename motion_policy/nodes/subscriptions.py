@@ -131,7 +131,7 @@ class StreamSubscriptions:
 
     `lock` is held during a push; hold it also while reading the sampler in another thread.
     `roles` (`camera`, `state`, `leader`) leaves out the streams that are not needed. With
-    `serialized_images` those of cameras are `SerializedMessage`; `on_picture(name, message)` sees
+    `serialized_images` those of cameras are `SerializedMessage`; `on_image(name, message)` sees
     each of them before it is in the sampler.
     """
 
@@ -146,11 +146,11 @@ class StreamSubscriptions:
         depth: int = QUEUE_DEPTH,
         lock: threading.Lock | None = None,
         serialized_images: bool = False,
-        on_picture: Callable[[str, Any], None] | None = None,
+        on_image: Callable[[str, Any], None] | None = None,
     ) -> None:
         self._node = node
         self._sampler = sampler
-        self._on_picture = on_picture
+        self._on_image = on_image
         self._serialized_images = serialized_images
         self.bad_messages = BadMessages.of(node)
         self.lock = lock or threading.Lock()
@@ -190,8 +190,8 @@ class StreamSubscriptions:
             if as_it_came:
                 message = SerializedMessage(data, type_of_it)
                 header_ns = message.stamp_ns
-                if self._on_picture is not None:
-                    self._on_picture(name, message)
+                if self._on_image is not None:
+                    self._on_image(name, message)
             else:
                 message = deserialized(data, type_of_it)
                 header_ns = stamp_ns(message)
