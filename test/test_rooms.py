@@ -47,6 +47,7 @@ WITHIN = {
         'backends': {'cpu', 'recurrent', 'act'},
         'convert': {'recurrent', 'act'},
     },
+    'nodes': {'parameters': set()},
 }
 LIGHTNING = {'lightning', 'pytorch_lightning'}
 NEVER = {

@@ -22,33 +22,28 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from std_msgs.msg import Float64
 
-from motion_policy.control import INTERPOLATIONS, ChunkExecution, Command, Controller
+from motion_policy.control import ChunkExecution, Command, Controller
 from motion_policy.control.clock_skew import SkewMonitor
-from motion_policy.control.controller import AUTO_RESUME_S
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.observing import MeasuredJoints, robot_as_seen
 from motion_policy.errors import UserError
 from motion_policy.inference.policy_thread import failure_text
 from motion_policy.nodes import diagnostics
 from motion_policy.nodes.action_source import ActionSource
-from motion_policy.nodes.chunk_output import (
-    ChunkOutput,
-    declare_chunk_output_parameters,
-    send_ahead_ns,
-)
+from motion_policy.nodes.chunk_output import ChunkOutput, send_ahead_ns
 from motion_policy.nodes.commands import CommandPublishers
 from motion_policy.nodes.control_loop import ControlLoop
 from motion_policy.nodes.controller_check import ControllerCheck
 from motion_policy.nodes.foreign_commands import ForeignCommands
 from motion_policy.nodes.guard_parameters import declare_guard_parameters, make_guard
-from motion_policy.nodes.realtime import (
-    Outcome,
-    declare_realtime_parameters,
-    prepare_tick_thread,
-    realtime_settings,
+from motion_policy.nodes.parameters.arm import (
+    ControlParameters,
+    GuardParameters,
+    SwitchParameters,
 )
-from motion_policy.nodes.shell import declare, parameter
-from motion_policy.nodes.stop_switches import StopSwitches, declare_switch_parameters
+from motion_policy.nodes.parameters.declaring import declare_group, read_group
+from motion_policy.nodes.realtime import Outcome, prepare_tick_thread, realtime_settings
+from motion_policy.nodes.stop_switches import StopSwitches
 from motion_policy.nodes.stream_check import StreamCheck
 from motion_policy.nodes.stream_rates import StreamRates
 from motion_policy.nodes.subscriptions import ONLY_NEW, StreamSubscriptions, subscribe_to_all
@@ -65,7 +60,6 @@ LOCK_TIMEOUT_S = 1.0  # a tick holds the lock for less than a period
 GLANCE_S = 0.05  # what comes again by itself waits no longer, or a hanging tick is noticed late
 HANGS = 'the control tick hangs'
 NANOSECONDS_PER_S = 1_000_000_000
-MAX_AUTO_RESUME_S = 60.0
 NUMBER = re.compile(r'\d+(\.\d+)?')
 MEANING = {
     'disabled': 'nothing is published',
@@ -76,38 +70,11 @@ MEANING = {
 }
 
 
-def declare_control_parameters(node: Node) -> None:
-    """Declare the parameters that every node with a controller has."""
-    declare(
-        node, 'interpolation', 'linear',
-        'From the rate of the actions to the control rate', choices=INTERPOLATIONS,
-    )  # fmt: skip
-    declare(
-        node, 'ramp_speed', 0.25, 'Share of the velocity limits on the way to the first target',
-        minimum=0.01, maximum=1.0,
-    )  # fmt: skip
-    declare_chunk_output_parameters(node)
-    declare(
-        node, 'auto_resume', AUTO_RESUME_S, 'An arm that held for longer than this [s] is '
-        'disabled and waits for ~/enable; 0: at once', minimum=0.0, maximum=MAX_AUTO_RESUME_S,
-    )  # fmt: skip
-    declare(node, 'latch_faults', False, 'True is the old name of auto_resume: 0.0')
-    declare(
-        node, 'speed', 1.0, 'Speed override: share of the speed of plans and of the velocity '
-        'limits, also on ~/speed', minimum=0.0, maximum=1.0, live=True,
-    )  # fmt: skip
-    declare(
-        node, 'effort_limit', 0.0, 'Measured effort of any joint [N m or N] that disables the '
-        "arm, beside the robot spec's effort_limits; 0: only those", minimum=0.0, maximum=1e6,
-    )  # fmt: skip
-    declare(
-        node, 'diagnostics_period', 1.0, 'Time between messages on /diagnostics [s]',
-        minimum=0.05, maximum=60.0,
-    )  # fmt: skip
-    declare(node, 'reliable', False, 'Subscribe with reliable instead of best-effort QoS')
+def declare_arm_parameters(node: Node) -> None:
+    """Declare the parameters that every node has which drives an arm."""
+    declare_group(node, ControlParameters)
     declare_guard_parameters(node)
-    declare_switch_parameters(node)
-    declare_realtime_parameters(node)
+    declare_group(node, SwitchParameters)
 
 
 def make_controller(
@@ -119,17 +86,18 @@ def make_controller(
     first_due_ns: int | None = None,
 ) -> Controller:
     """Make the controller that the node's parameters ask for; `chunks` as `Controller` has it."""
+    parameters = read_group(node, ControlParameters)
     return Controller(
         robot,
         policy_period_ns,
-        interpolation=parameter(node, 'interpolation'),
-        ramp_speed=parameter(node, 'ramp_speed'),
-        auto_resume_s=0.0 if parameter(node, 'latch_faults') else parameter(node, 'auto_resume'),
+        interpolation=parameters.interpolation,
+        ramp_speed=parameters.ramp_speed,
+        auto_resume_s=0.0 if parameters.latch_faults else parameters.auto_resume,
         chunks=chunks,
         first_due_ns=first_due_ns,
-        guard=make_guard(node, robot),
-        effort_limit=parameter(node, 'effort_limit') or None,
-        speed=parameter(node, 'speed'),
+        guard=make_guard(read_group(node, GuardParameters), robot),
+        effort_limit=parameters.effort_limit or None,
+        speed=parameters.speed,
     )
 
 
@@ -147,7 +115,8 @@ class ArmDriver:
         source: ActionSource,
         cameras: tuple[str, ...] = (),
     ) -> None:
-        ahead_ns = send_ahead_ns(node, robot)
+        parameters = read_group(node, ControlParameters)
+        ahead_ns = send_ahead_ns(node, robot, parameters.chunk.send_ahead)
         self.node = node
         self.controller = controller
         self.lock = threading.RLock()
@@ -172,13 +141,13 @@ class ArmDriver:
         self._told = ('disabled', '')
         self._rate_mark = (0, time.monotonic_ns())
         self._created_ns = time.monotonic_ns()
-        self._realtime = realtime_settings(node)
+        self._realtime = realtime_settings(parameters.realtime)
         self._scheduling: list[Outcome] = []
         self._publishers = CommandPublishers(node, robot)
         self._ahead: ChunkOutput | None = None
         self._guards = [controller.guard]
         if self._publishers.looks_ahead:
-            guard = make_guard(node, robot)
+            guard = make_guard(read_group(node, GuardParameters), robot)
             self._guards.append(guard)
             self._ahead = ChunkOutput(
                 node, controller, self._publishers, guard, ahead_ns,
@@ -188,13 +157,14 @@ class ArmDriver:
             node,
             self._seen_robot,
             self._sampler,
-            reliable=parameter(node, 'reliable'),
+            reliable=parameters.reliable,
             serialized_images=True,
             on_image=source.image_came,
         )
         self._rates = StreamRates(
-            node, robot, self.subscriptions, NANOSECONDS_PER_S / controller.policy_period_ns
-        )
+            robot, self.subscriptions, NANOSECONDS_PER_S / controller.policy_period_ns,
+            reliable=parameters.reliable,
+        )  # fmt: skip
         self._check = StreamCheck(node, self.subscriptions, self._examine)
         self._switches = StopSwitches(node, self._stop_at_once)
         self._foreign = ForeignCommands(node, robot, self._take_foreign)
@@ -206,7 +176,7 @@ class ArmDriver:
         self._timers = [
             node.create_timer(TELL_PERIOD_S, self._tell, clock=steady),
             node.create_timer(INSPECTION_PERIOD_S, self._inspect, clock=steady),
-            node.create_timer(parameter(node, 'diagnostics_period'), self._diagnose, clock=steady),
+            node.create_timer(parameters.diagnostics_period, self._diagnose, clock=steady),
         ]
         self._loop: ControlLoop | None = None
         self._steady_ns: Callable[[], int] = time.monotonic_ns
@@ -394,8 +364,8 @@ class ArmDriver:
 
     def _take_speed(self, message: Float64) -> None:
         """The parameter says what holds, whoever has set it."""
-        if message.data == parameter(self.node, 'speed'):  # the same message again
-            return
+        if message.data == read_group(self.node, ControlParameters).speed:
+            return  # the same message again
         results = self.node.set_parameters([Parameter('speed', value=float(message.data))])
         if not results[0].successful:
             self.node.get_logger().error(f'~/speed: {results[0].reason}')
@@ -403,14 +373,14 @@ class ArmDriver:
             self._set_speed()
 
     def _set_speed(self) -> None:
-        speed: float = parameter(self.node, 'speed')
+        speed = read_group(self.node, ControlParameters).speed
         if speed != self.controller.speed:
             with self.lock_in_time(GLANCE_S):
                 self.controller.speed = speed
             self.node.get_logger().info(f'speed override: {speed:g}')
 
     def _set_tool_speed(self) -> None:
-        limit: float = parameter(self.node, 'tool_speed_limit')
+        limit = read_group(self.node, GuardParameters).tool_speed_limit
         with self.lock_in_time(GLANCE_S):
             changed = [guard.limit_tool_speed(limit) for guard in self._guards]
             self.controller.plan_number += any(changed)  # what was sent ahead is sent anew

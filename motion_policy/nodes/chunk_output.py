@@ -21,7 +21,7 @@ from motion_policy.control.lookahead import Lookahead, Plan, Trajectory
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.errors import UserError
 from motion_policy.nodes.commands import CommandPublishers
-from motion_policy.nodes.shell import declare, parameter
+from motion_policy.nodes.parameters.arm import MAX_SEND_AHEAD_S, SEND_AHEAD_S
 from motion_policy.robot import RobotSpec
 
 # So many periods of travel from where its last trajectory ended, the arm goes on from there: soon
@@ -29,33 +29,20 @@ from motion_policy.robot import RobotSpec
 NEAR_SOON, NEAR_LATER, SOON_NS = 2.0, 0.25, 1_000_000_000
 LEAD_MARGIN = 1.5  # times what the last computation took, the next one may take
 ERROR_PERIOD_S = 5.0
-BY_ARM_S = -1.0
-SEND_AHEAD_S = 1.0  # for an arm that brakes so soon that this leaves it the usual time
-MAX_SEND_AHEAD_S = 60.0
 STAYS_NS = 1_000_000_000  # a late message that ends in the past would be refused: it stays there
 # Beyond the way to rest, so that there is time to send what follows: at least, and usually.
 RESENDING_S, RESENDING_PERIODS, USUAL_SHARE = 0.2, 10, 3
 NANOSECONDS_PER_S = 1_000_000_000
 
 
-def declare_chunk_output_parameters(node: Node) -> None:
-    """Declare how far ahead trajectories are sent."""
-    declare(
-        node, 'chunk.send_ahead', BY_ARM_S, 'How far ahead of now [s] what is sent to a topic '
-        'with `send: chunk` may reach, the way to rest included; 0: all that is planned; '
-        f'negative: {SEND_AHEAD_S:g} s, or more for an arm that takes long to brake',
-        minimum=BY_ARM_S, maximum=MAX_SEND_AHEAD_S,
-    )  # fmt: skip
-
-
-def send_ahead_ns(node: Node, robot: RobotSpec) -> int | None:
-    """How far ahead trajectories may reach; None: to the end of the plan.
+def send_ahead_ns(node: Node, robot: RobotSpec, asked_s: float) -> int | None:
+    """How far ahead trajectories may reach, if `chunk.send_ahead` is `asked_s`; None: to the end
+    of the plan.
 
     UserError if that is too short for the arm to reach its full speed and to brake again.
     """
     if not any(topic.send == 'chunk' for topic in robot.joints.command):
         return None
-    asked_s: float = parameter(node, 'chunk.send_ahead')
     limits = robot.joints.limits
     brake_s = float((limits.velocity_array() / limits.acceleration_array()).max())
     resending_s = max(RESENDING_S, RESENDING_PERIODS / robot.rate)
@@ -119,9 +106,7 @@ class ChunkOutput:
         self._thread = threading.Thread(target=self._run, name='lookahead', daemon=True)
         self._thread.start()
 
-    def follow(
-        self, now_ns: int, command: Command | None, *, clocks_agree: bool = True
-    ) -> None:
+    def follow(self, now_ns: int, command: Command | None, *, clocks_agree: bool = True) -> None:
         """Take what was decided in a tick; called in the tick thread.
 
         Unless `clocks_agree`, the arm is braked by the clock of nobody, as soon as that is heard.

@@ -21,7 +21,12 @@ from std_srvs.srv import Trigger
 
 from motion_policy.errors import UserError
 from motion_policy.nodes.commands import CommandPublishers
-from motion_policy.nodes.shell import declare, parameter, run_node
+from motion_policy.nodes.parameters.declaring import declare_group, read_group
+from motion_policy.nodes.parameters.simulation import (
+    DemonstratorParameters,
+    TaughtSceneParameters,
+)
+from motion_policy.nodes.shell import run_node
 from motion_policy.nodes.subscriptions import sensor_qos
 from motion_policy.robot import load_robot_spec
 from motion_policy.simulation import SCENES, check_robot
@@ -36,16 +41,17 @@ class DemonstratorNode(Node):
 
     def __init__(self, **options: Any) -> None:
         super().__init__('demonstrator_node', **options)
-        declare(self, 'scene', 'tabletop', 'What is taught', read_only=True, choices=tuple(SCENES))
-        scene = SCENES[parameter(self, 'scene')]
-        declare(self, 'robot', scene.robot, 'Robot spec: name or YAML file', read_only=True)
-        declare(self, 'seed', 0, 'Fixes the variation between demonstrations', read_only=True)
-        self._robot = load_robot_spec(parameter(self, 'robot'))
+        declare_group(self, TaughtSceneParameters)
+        scene_name = read_group(self, TaughtSceneParameters).scene
+        scene = SCENES[scene_name]
+        declare_group(self, DemonstratorParameters, defaults={'robot': scene.robot})
+        parameters = read_group(self, DemonstratorParameters)
+        self._robot = load_robot_spec(parameters.robot)
         joints = self._robot.joints
         if not joints.leader:
             raise UserError(f"robot '{self._robot.name}': joints.leader is missing, expected one")
-        check_robot(parameter(self, 'scene'), self._robot)
-        self._arm = LeaderArm(parameter(self, 'seed'), parameter(self, 'scene'), scene.grippers)
+        check_robot(scene_name, self._robot)
+        self._arm = LeaderArm(parameters.seed, scene_name, scene.grippers)
         self._cube_xy: np.ndarray | None = None
         self._qpos: np.ndarray | None = None
         self._leader = self.create_publisher(JointState, joints.leader[0].topic, 10)

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""ROS parameters of prediction-error monitoring, and the monitor that they ask for.
+"""The prediction-error monitoring that the parameters ask for.
 
 Without them nobody does.
 """
@@ -19,33 +19,18 @@ from motion_policy.errors import UserError
 from motion_policy.inference.foresight_setup import ForesightSetup
 from motion_policy.inference.foresight_sources import OwnSource, PlanSource, Source
 from motion_policy.inference.policy_setup import PolicySetup
-from motion_policy.nodes.foresight_watch import REACTIONS, ForesightWatch
+from motion_policy.nodes.foresight_watch import ForesightWatch
+from motion_policy.nodes.parameters.arm import RealtimeParameters
+from motion_policy.nodes.parameters.policy import OWN, PolicyParameters, Reaction
 from motion_policy.nodes.realtime import prepare_thread_beside_tick, realtime_settings
-from motion_policy.nodes.shell import declare, parameter
 from motion_policy.policies import PolicySpec
 from motion_policy.policies.checkpoint import read_checkpoint
-
-OWN = 'own'  # in place of a predictor's checkpoint: what the policy itself predicts
-
-
-def declare_foresight_parameters(node: Node) -> None:
-    """Declare who watches, and what a surprise leads to."""
-    declare(
-        node, 'foresight.checkpoint', '', 'What watches the policy: the checkpoint of a '
-        f'frame_predictor, or {OWN}: its own predicted images and joints; empty: nothing',
-    )  # fmt: skip
-    declare(
-        node, 'foresight.reaction', 'warn', 'What a surprise leads to: a warning, or the arm '
-        'holds and is disabled after auto_resume', choices=REACTIONS,
-    )  # fmt: skip
-    declare(
-        node, 'foresight.threads', 1, 'Threads of the frame predictor on a CPU',
-        minimum=1, maximum=64,
-    )  # fmt: skip
 
 
 def make_foresight(
     node: Node,
+    parameters: PolicyParameters,
+    realtime: RealtimeParameters,
     policy: PolicySetup,
     controller: Controller,
     current_plan: Callable[[], Plan | None],
@@ -54,29 +39,34 @@ def make_foresight(
     """Begin the watch that the parameters ask for; UserError says why it cannot be.
 
     Args:
-        node: whose parameters they are.
+        node: who tells of it.
+        parameters: who watches, and what a surprise leads to.
+        realtime: what the threads beside the tick get.
         policy: what is watched.
         controller: what follows it.
         current_plan: says what the controller follows now; called in the tick thread.
         publish: takes the score of every surprise.
     """
-    checkpoint = parameter(node, 'foresight.checkpoint')
+    asked = parameters.foresight
+    checkpoint = asked.checkpoint
     if not checkpoint:
         return None
     watched = policy.checkpoint.spec
     try:
         if checkpoint == OWN:
             watch = _make_watch(
-                node, watched, controller, publish, f"'{policy.checkpoint.name}' itself"
-            )
+                node, watched, controller, publish, f"'{policy.checkpoint.name}' itself",
+                asked.reaction,
+            )  # fmt: skip
             return OwnSource(OwnForesight(watched, watched.foresight), watch)
-        threads = parameter(node, 'foresight.threads')
         predictor = read_checkpoint(checkpoint)
-        setup = ForesightSetup(predictor, policy.robot, policy.device, threads)
+        setup = ForesightSetup(predictor, policy.robot, policy.device, asked.threads)
         _check_camera(setup, watched)
-        watch = _make_watch(node, setup.spec, controller, publish, f"'{checkpoint}'")
-        source = PlanSource(setup, watch, current_plan, parameter(node, 'inference.start_timeout'))
-        settings = realtime_settings(node)
+        watch = _make_watch(
+            node, setup.spec, controller, publish, f"'{checkpoint}'", asked.reaction
+        )
+        source = PlanSource(setup, watch, current_plan, parameters.inference.start_timeout)
+        settings = realtime_settings(realtime)
         source.start(node.get_logger().info, lambda: prepare_thread_beside_tick(settings))
         return source
     except UserError as error:
@@ -89,8 +79,8 @@ def _make_watch(
     controller: Controller,
     publish: Callable[[Float64], None],
     source: str,
+    reaction: Reaction,
 ) -> ForesightWatch:
-    reaction = parameter(node, 'foresight.reaction')
     if spec.foresight is None:
         lacks = f'{source} has no limits, which `motion-policy calibrate` finds'
         if reaction == 'hold':

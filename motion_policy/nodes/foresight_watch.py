@@ -9,7 +9,7 @@ whoever wants the arm to hold at a surprise does not want it to move unwatched e
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from std_msgs.msg import Float64
 
@@ -17,9 +17,8 @@ from motion_policy.control import Controller
 from motion_policy.control.foresight import PredictionError
 from motion_policy.control.timing import RecentDurations
 from motion_policy.nodes import diagnostics
+from motion_policy.nodes.parameters.policy import Reaction
 
-Reaction = Literal['warn', 'hold']
-REACTIONS: tuple[Reaction, ...] = ('warn', 'hold')
 LATENCY_WINDOW = 200  # looks
 FORESEEN = 'as foreseen'
 

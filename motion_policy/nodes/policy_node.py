@@ -14,26 +14,13 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import Float64
 from trajectory_msgs.msg import JointTrajectory
 
 from motion_policy.control import ChunkExecution, Command, Controller, Mix
 from motion_policy.control.attention_image import draw_attention, draw_heat
-from motion_policy.control.camera_monitor import (
-    FROZEN_AT_REST_S,
-    FROZEN_S,
-    MIN_BRIGHTNESS,
-    CameraMonitor,
-)
-from motion_policy.control.chunk_execution import (
-    MAX_CROSSFADE_S,
-    MAX_ENSEMBLE,
-    MAX_ROWS,
-    MAX_TIMEOUT_S,
-    MIN_TIMEOUT_S,
-)
+from motion_policy.control.camera_monitor import CameraMonitor
 from motion_policy.control.lookahead import Plan
 from motion_policy.control.policy_runner import PolicyFacts
 from motion_policy.errors import UserError
@@ -42,38 +29,37 @@ from motion_policy.inference.policy_process import InferenceProcess
 from motion_policy.inference.policy_setup import PolicySetup
 from motion_policy.inference.policy_thread import InferenceThread, PolicyStep, Runner
 from motion_policy.inference.shared_frames import ReadyFrames
-from motion_policy.inference.worker_process import START_TIMEOUT_S
 from motion_policy.nodes import diagnostics
 from motion_policy.nodes.action_source import ActionSource
 from motion_policy.nodes.arm_driver import (
     ArmDriver,
-    declare_control_parameters,
+    declare_arm_parameters,
     make_controller,
 )
 from motion_policy.nodes.arm_services import ArmServices
 from motion_policy.nodes.commands import trajectory_message
-from motion_policy.nodes.foresight import declare_foresight_parameters, make_foresight
+from motion_policy.nodes.foresight import make_foresight
+from motion_policy.nodes.parameters.arm import ControlParameters
+from motion_policy.nodes.parameters.declaring import declare_group, read_group
+from motion_policy.nodes.parameters.policy import (
+    ChunkParameters,
+    InferenceParameters,
+    PolicyParameters,
+)
 from motion_policy.nodes.realtime import (
     cores,
     prepare_thread_beside_tick,
     realtime_settings,
 )
-from motion_policy.nodes.shell import declare, parameter, run_node
+from motion_policy.nodes.shell import run_node
 from motion_policy.policies import load_policy
-from motion_policy.policies.backends.selection import (
-    BACK_ENDS,
-    PRECISIONS,
-    BackEndChoice,
-)
+from motion_policy.policies.backends.selection import BackEndChoice
 from motion_policy.policies.checkpoint import read_checkpoint
 from motion_policy.policies.cpu.allocator import keep_freed_memory
 from motion_policy.robot import RobotSpec, load_robot_spec
 from motion_policy.streams import Observation, Row
 
 ERROR_PERIOD_S = 5.0
-INFERENCE_TIMEOUT_S = 10.0
-ISOLATIONS = ('auto', 'thread', 'process')
-MODALITIES = ('joint', 'image', 'effort')
 
 
 class PolicyNode(LifecycleNode, ActionSource):
@@ -81,9 +67,11 @@ class PolicyNode(LifecycleNode, ActionSource):
 
     def __init__(self, **options: Any) -> None:
         super().__init__('policy_node', **options)
-        self._declare_parameters()
-        if parameter(self, 'autostart'):
-            self._named_checkpoint()  # nobody is there to name one and configure again
+        declare_group(self, PolicyParameters)
+        declare_arm_parameters(self)
+        parameters = read_group(self, PolicyParameters)
+        if parameters.autostart:
+            named_checkpoint(parameters)  # nobody is there to name one and configure again
         self._driver: ArmDriver | None = None
         self._inference: InferenceThread | None = None
         self._foresight: Source | None = None
@@ -94,69 +82,8 @@ class PolicyNode(LifecycleNode, ActionSource):
         self._attention = self.create_publisher(Image, '~/attention', 1)
         self._surprise = self.create_publisher(Float64, '~/surprise', 10)
         ArmServices(self, self._enable, self._disable, self._reset, self._home)
-        if parameter(self, 'autostart') and self._configured_now():
+        if parameters.autostart and self._configured_now():
             self.trigger_activate()
-
-    def _declare_parameters(self) -> None:
-        declare(self, 'checkpoint', '', 'Checkpoint folder, or a name in models/')
-        declare(self, 'robot', '', 'Robot spec: name or YAML file; empty: the one in checkpoint')
-        declare(self, 'device', 'cpu', 'Where the policy runs: cpu, cuda, cuda:1, ...')
-        declare(self, 'threads', 1, 'Threads of the policy on a CPU', minimum=1, maximum=64)
-        declare(
-            self, 'backend', 'auto', f'Who computes the policy: {", ".join(BACK_ENDS)}; auto: the '
-            "fastest that is installed and gives the policy's own numbers", choices=BACK_ENDS,
-        )  # fmt: skip
-        declare(
-            self, 'precision', 'float32', f'Of its numbers: {", ".join(PRECISIONS)}',
-            choices=PRECISIONS,
-        )  # fmt: skip
-        declare(
-            self, 'inference.isolation', 'auto', 'Where the policy thinks: in a thread of the '
-            'node, or in a process of its own; auto: that for policies which predict many rows',
-            choices=ISOLATIONS,
-        )  # fmt: skip
-        declare(
-            self, 'inference.timeout', INFERENCE_TIMEOUT_S, 'A step in a process of its own that '
-            'takes longer [s] counts as hung; the process is begun anew',
-            minimum=0.1, maximum=600.0,
-        )  # fmt: skip
-        declare(
-            self, 'inference.start_timeout', START_TIMEOUT_S, 'A process of its own that is not '
-            'ready after so long [s] counts as hung and is ended', minimum=1.0, maximum=3600.0,
-        )  # fmt: skip
-        declare(self, 'inference.cpus', '', 'Cores of the policy, e.g. 1 or 2-3; empty: any')
-        declare(
-            self, 'autostart', False, 'Configure and activate at start; the arm still waits for '
-            '~/enable', read_only=True,
-        )  # fmt: skip
-        declare(
-            self,
-            'publish_attention',
-            True,
-            'Publish ~/attention while somebody subscribes to it',
-            live=True,
-        )
-        for name in MODALITIES:
-            declare(
-                self, f'mix.{name}', 1.0, f'Share of the measured {name} in what the policy sees; '
-                'the rest is its own last prediction', minimum=0.0, maximum=1.0,
-            )  # fmt: skip
-        declare(
-            self, 'max_frozen', FROZEN_S, 'How long a camera may show exactly the same image '
-            'while the arm moves [s]; 0: for ever', minimum=0.0, maximum=60.0,
-        )  # fmt: skip
-        declare(
-            self, 'max_frozen_at_rest', FROZEN_AT_REST_S, 'The same while the arm stands [s], for '
-            'a camera whose images were seen to have noise; 0: for ever',
-            minimum=0.0, maximum=60.0,
-        )  # fmt: skip
-        declare(
-            self, 'min_brightness', MIN_BRIGHTNESS, 'Brightest pixel of a camera that sees, of '
-            '255; 0: black images are allowed', minimum=0, maximum=255,
-        )  # fmt: skip
-        declare_chunk_parameters(self)
-        declare_foresight_parameters(self)
-        declare_control_parameters(self)
 
     def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
         """Load, check and warm up the policy, subscribe the robot's streams."""
@@ -191,7 +118,7 @@ class PolicyNode(LifecycleNode, ActionSource):
 
     def prepare_thread(self) -> None:
         """Be quick in the calling thread: the one of the callbacks calls this before they come."""
-        prepare_thread_beside_tick(realtime_settings(self))
+        prepare_thread_beside_tick(realtime_settings(read_group(self, ControlParameters).realtime))
 
     def close(self) -> None:
         """Brake and hold if the arm moves; end the threads."""
@@ -255,33 +182,33 @@ class PolicyNode(LifecycleNode, ActionSource):
         return self.trigger_configure() == TransitionCallbackReturn.SUCCESS
 
     def _configure(self) -> None:
-        checkpoint = read_checkpoint(self._named_checkpoint())
+        parameters = read_group(self, PolicyParameters)
+        checkpoint, device = read_checkpoint(named_checkpoint(parameters)), parameters.device
         spec = checkpoint.spec
-        device = parameter(self, 'device')
-        named = parameter(self, 'robot')
-        robot = load_robot_spec(named) if named else spec.robot
+        robot = load_robot_spec(parameters.robot) if parameters.robot else spec.robot
         self._robot, self._cameras = robot, spec.cameras
-        mix = Mix(**{name: parameter(self, f'mix.{name}') for name in MODALITIES})
-        chunks = chunk_execution(self)
-        back_end = BackEndChoice(parameter(self, 'backend'), parameter(self, 'precision'))
+        mix = Mix(**dict(parameters.mix))
+        chunks = chunk_execution(parameters.chunk)
+        back_end = BackEndChoice(parameters.backend, parameters.precision)
 
         setup = PolicySetup(
-            checkpoint, robot, device, parameter(self, 'threads'), mix, chunks, back_end,
-            cores(parameter(self, 'inference.cpus'), 'inference.cpus'),
+            checkpoint, robot, device, parameters.threads, mix, chunks, back_end,
+            cores(parameters.inference.cpus, 'inference.cpus'),
         )  # fmt: skip
-        make_runner = self._runner_maker(setup)
+        make_runner = self._runner_maker(setup, parameters.inference)
         watch = CameraMonitor(
             robot,
-            parameter(self, 'max_frozen'),
-            parameter(self, 'min_brightness'),
-            parameter(self, 'max_frozen_at_rest'),
+            parameters.max_frozen,
+            parameters.min_brightness,
+            parameters.max_frozen_at_rest,
         )
         self._inference = inference = InferenceThread(robot, self, watch, self._reject)
         runner = inference.start(make_runner)
         controller = self._make_controller(robot, runner.facts, chunks)
         self._foresight = make_foresight(
-            self, setup, controller, self._current_plan, self._surprise.publish
-        )
+            self, parameters, read_group(self, ControlParameters).realtime, setup, controller,
+            self._current_plan, self._surprise.publish,
+        )  # fmt: skip
         self._frames = runner.ready if isinstance(runner, InferenceProcess) else None
         self._driver = ArmDriver(self, robot, controller, self, spec.cameras)
         self._driver.check_topics()
@@ -290,12 +217,6 @@ class PolicyNode(LifecycleNode, ActionSource):
             f'{robot.rate:g} Hz on {device}' + ('' if mix == Mix() else f', mix {mix}')
         )
 
-    def _named_checkpoint(self) -> str:
-        checkpoint: str = parameter(self, 'checkpoint')
-        if not checkpoint:
-            raise UserError("parameter 'checkpoint' is empty, expected a folder or a model's name")
-        return checkpoint
-
     def _current_plan(self) -> Plan | None:
         driver = self._driver
         if driver is None:
@@ -303,15 +224,17 @@ class PolicyNode(LifecycleNode, ActionSource):
         with driver.lock:
             return driver.controller.plan()
 
-    def _runner_maker(self, setup: PolicySetup) -> Callable[[], Runner]:
-        say, timeout_s = self.get_logger().info, parameter(self, 'inference.timeout')
-        start_timeout_s = parameter(self, 'inference.start_timeout')
-        isolation = parameter(self, 'inference.isolation')
+    def _runner_maker(
+        self, setup: PolicySetup, parameters: InferenceParameters
+    ) -> Callable[[], Runner]:
+        say, isolation = self.get_logger().info, parameters.isolation
         apart = isolation == 'process' or (isolation == 'auto' and setup.answers_chunks)
 
         def make_runner() -> Runner:
             if apart:
-                process = InferenceProcess(setup, say, timeout_s, start_timeout_s)
+                process = InferenceProcess(
+                    setup, say, parameters.timeout, parameters.start_timeout
+                )
                 self.prepare_thread()  # all that is left to this one is to hand images over
                 return process
             return setup.make_runner(say, load_policy)
@@ -415,8 +338,8 @@ class PolicyNode(LifecycleNode, ActionSource):
             self._attention.publish(self._attention_message(step, attended[0]))
 
     def _attention_wanted(self) -> bool:
-        wanted: bool = parameter(self, 'publish_attention')
-        return wanted and self._attention.get_subscription_count() > 0
+        watched = self._attention.get_subscription_count() > 0
+        return watched and read_group(self, PolicyParameters).publish_attention
 
     def _attention_message(self, step: PolicyStep, camera: str) -> Image:
         seen = step.extras.get(f'seen/{camera}', step.observation.images[camera])
@@ -437,35 +360,20 @@ class PolicyNode(LifecycleNode, ActionSource):
         return message
 
 
-def declare_chunk_parameters(node: Node) -> None:
-    """Declare how chunks of many rows are played."""
-    usual = ChunkExecution()
-    declare(
-        node, 'chunk.execute', usual.execute, 'Rows of each chunk that are played before the next '
-        'takes over; 0: half of them, or with chunk.ensemble one', minimum=0, maximum=MAX_ROWS,
-    )  # fmt: skip
-    declare(
-        node, 'chunk.crossfade', usual.crossfade_s, 'For so long [s] a new chunk is blended with '
-        'the one before; not with chunk.ensemble', minimum=0.0, maximum=MAX_CROSSFADE_S,
-    )  # fmt: skip
-    declare(
-        node, 'chunk.ensemble', usual.ensemble, 'Coefficient m of temporal ensembling: prediction '
-        'i for a time weighs exp(-m i), the oldest being 0; 0: no ensembling',
-        minimum=-MAX_ENSEMBLE, maximum=MAX_ENSEMBLE,
-    )  # fmt: skip
-    declare(
-        node, 'chunk.timeout', usual.timeout_s, 'Without a plan the arm waits so long [s] for one '
-        'before that is a fault', minimum=MIN_TIMEOUT_S, maximum=MAX_TIMEOUT_S,
-    )  # fmt: skip
+def named_checkpoint(parameters: PolicyParameters) -> str:
+    """The checkpoint that the parameters name; UserError if they name none."""
+    if not parameters.checkpoint:
+        raise UserError("parameter 'checkpoint' is empty, expected a folder or a model's name")
+    return parameters.checkpoint
 
 
-def chunk_execution(node: Node) -> ChunkExecution:
+def chunk_execution(parameters: ChunkParameters) -> ChunkExecution:
     """What the parameters say of chunks."""
     return ChunkExecution(
-        execute=parameter(node, 'chunk.execute'),
-        crossfade_s=parameter(node, 'chunk.crossfade'),
-        ensemble=parameter(node, 'chunk.ensemble'),
-        timeout_s=parameter(node, 'chunk.timeout'),
+        execute=parameters.execute,
+        crossfade_s=parameters.crossfade,
+        ensemble=parameters.ensemble,
+        timeout_s=parameters.timeout,
     )
 
 

@@ -14,15 +14,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from rclpy.node import Node
-
 from motion_policy.errors import UserError
 from motion_policy.inference.cpu_affinity import Outcome, use_cores
-from motion_policy.nodes.shell import declare, parameter
+from motion_policy.nodes.parameters.arm import PRIORITY, RealtimeParameters
 
-# Below the threads of the kernel that serve interrupts, which have 50.
-PRIORITY = 40
-MAX_PRIORITY = 98
 # A thread waits so long for the interpreter before it asks another one to let go of it.
 SWITCH_INTERVAL_S = 0.0005
 MIDDLEWARE_THREADS = ('dds.', 'recv', 'dq.', 'tev')
@@ -39,28 +34,12 @@ class RealTime:
     cpus: frozenset[int] = frozenset()
 
 
-def declare_realtime_parameters(node: Node) -> None:
-    """Declare what the control tick wants of the operating system."""
-    usual = RealTime()
-    declare(
-        node, 'realtime.priority', usual.priority, 'SCHED_FIFO priority of the control tick, '
-        'where that is permitted; the threads beside it, but not the policy, get one less; 0: '
-        'none',
-        minimum=0, maximum=MAX_PRIORITY,
-    )  # fmt: skip
-    declare(
-        node, 'realtime.lock_memory', usual.lock_memory,
-        'Keep what was in memory once from being swapped out, where that is permitted',
-    )  # fmt: skip
-    declare(node, 'realtime.cpus', '', 'Cores of the control tick, e.g. 1 or 2-3,5; empty: any')
-
-
-def realtime_settings(node: Node) -> RealTime:
-    """What the parameters say."""
+def realtime_settings(parameters: RealtimeParameters) -> RealTime:
+    """What the parameters ask for; UserError for cores that are not there."""
     return RealTime(
-        priority=parameter(node, 'realtime.priority'),
-        lock_memory=parameter(node, 'realtime.lock_memory'),
-        cpus=cores(parameter(node, 'realtime.cpus'), 'realtime.cpus'),
+        priority=parameters.priority,
+        lock_memory=parameters.lock_memory,
+        cpus=cores(parameters.cpus, 'realtime.cpus'),
     )
 
 

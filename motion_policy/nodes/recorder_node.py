@@ -20,7 +20,9 @@ from std_srvs.srv import Trigger
 
 from motion_policy.episodes.recorder import EpisodeRecorder
 from motion_policy.errors import UserError
-from motion_policy.nodes.shell import declare, parameter, run_node
+from motion_policy.nodes.parameters.declaring import declare_group, read_group
+from motion_policy.nodes.parameters.episodes import RecorderParameters
+from motion_policy.nodes.shell import run_node
 from motion_policy.nodes.subscriptions import StreamSubscriptions
 from motion_policy.robot import load_robot_spec
 
@@ -33,14 +35,14 @@ class RecorderNode(Node):
 
     def __init__(self, **options: Any) -> None:
         super().__init__('recorder_node', **options)
-        self._declare_parameters()
-        robot = parameter(self, 'robot')
-        if not robot:
+        declare_group(self, RecorderParameters)
+        parameters = read_group(self, RecorderParameters)
+        if not parameters.robot:
             raise UserError("parameter 'robot' is empty, expected a robot spec: name or YAML file")
-        self._robot = load_robot_spec(robot)
+        self._robot = load_robot_spec(parameters.robot)
         self.recorder = EpisodeRecorder(self._robot)
         self.streams = StreamSubscriptions(
-            self, self._robot, self.recorder, reliable=parameter(self, 'reliable'),
+            self, self._robot, self.recorder, reliable=parameters.reliable,
             depth=QUEUE_DEPTH,
         )  # fmt: skip
         self._rates_hz = dict.fromkeys(self.streams.streams, 0.0)
@@ -61,33 +63,6 @@ class RecorderNode(Node):
         self.create_timer(1.0 / self._robot.rate, self._tick, clock=steady)
         self.create_timer(STATUS_PERIOD_S, self._report, clock=steady)
 
-    def _declare_parameters(self) -> None:
-        declare(self, 'robot', '', 'Robot spec: name or YAML file', read_only=True)
-        declare(self, 'directory', 'data', 'Folder of the episodes, made when needed', live=True)
-        declare(self, 'task', '', 'What is demonstrated; noted in the episode', live=True)
-        declare(self, 'operator', '', 'Who demonstrates; noted in the episode', live=True)
-        declare(
-            self, 'sim', False, 'Whether the robot is simulated; noted in the episode', live=True
-        )
-        declare(self, 'compress', True, 'Store JPEG instead of raw pixels', live=True)
-        declare(
-            self,
-            'jpeg_quality',
-            95,
-            'Quality of stored JPEG images',
-            minimum=50,
-            maximum=100,
-            live=True,
-        )
-        declare(
-            self, 'min_rate', 5.0, 'A stream slower than this is a warning [Hz]',
-            minimum=0.0, maximum=1000.0, live=True,
-        )  # fmt: skip
-        declare(
-            self, 'reliable', False, 'Subscribe with reliable QoS instead of best effort',
-            read_only=True,
-        )  # fmt: skip
-
     def _answer(self, action: Callable[[], str]) -> Callable[[Any, Any], Any]:
         def answer(_request: Any, response: Any) -> Any:
             try:
@@ -106,14 +81,15 @@ class RecorderNode(Node):
         silent = self.streams.silent()
         if silent:
             raise UserError('not started: ' + '; '.join(silent))
+        parameters = read_group(self, RecorderParameters)
         try:
             path = self.recorder.start(
-                Path(parameter(self, 'directory')).expanduser(),
-                task=parameter(self, 'task'),
-                operator=parameter(self, 'operator'),
-                sim=parameter(self, 'sim'),
-                compress=parameter(self, 'compress'),
-                jpeg_quality=parameter(self, 'jpeg_quality'),
+                Path(parameters.directory).expanduser(),
+                task=parameters.task,
+                operator=parameters.operator,
+                sim=parameters.sim,
+                compress=parameters.compress,
+                jpeg_quality=parameters.jpeg_quality,
                 created_ns=time.time_ns(),
             )
         except UserError as error:
@@ -183,7 +159,7 @@ class RecorderNode(Node):
         if fault:
             label = self.recorder.stream_label(name)
             level, line = DiagnosticStatus.ERROR, f'{label}: {fault}'
-        elif rate_hz < parameter(self, 'min_rate'):
+        elif rate_hz < read_group(self, RecorderParameters).min_rate:
             level, line = DiagnosticStatus.WARN, f'only {rate_hz:.1f} Hz'
         values: dict[str, Any] = {'topic': self.streams.streams[name].topic}
         values['rate_hz'] = f'{rate_hz:.1f}'

@@ -19,12 +19,15 @@ from motion_policy.errors import UserError
 from motion_policy.nodes.action_source import ActionSource
 from motion_policy.nodes.arm_driver import (
     ArmDriver,
-    declare_control_parameters,
+    declare_arm_parameters,
     make_controller,
 )
 from motion_policy.nodes.arm_services import ArmServices
+from motion_policy.nodes.parameters.arm import ControlParameters
+from motion_policy.nodes.parameters.declaring import declare_group, read_group
+from motion_policy.nodes.parameters.episodes import ReplayParameters
 from motion_policy.nodes.realtime import prepare_thread_beside_tick, realtime_settings
-from motion_policy.nodes.shell import declare, parameter, run_node
+from motion_policy.nodes.shell import run_node
 from motion_policy.robot import RobotSpec, load_robot_spec
 from motion_policy.streams import Row
 
@@ -37,21 +40,18 @@ class ReplayNode(Node, ActionSource):
 
     def __init__(self, **options: Any) -> None:
         super().__init__('replay_node', **options)
-        declare(self, 'episode', '', 'Episode file to play', read_only=True)
-        declare(
-            self, 'robot', '', 'Robot spec of the arm at hand: name or YAML file', read_only=True,
-        )  # fmt: skip
-        declare_control_parameters(self)
-        path = parameter(self, 'episode')
+        declare_group(self, ReplayParameters)
+        declare_arm_parameters(self)
+        parameters = read_group(self, ReplayParameters)
+        path = parameters.episode
         if not path:
             raise UserError("parameter 'episode' is empty, expected an episode file")
-        robot_name = parameter(self, 'robot')
-        if not robot_name:
+        if not parameters.robot:
             raise UserError(
                 "parameter 'robot' is empty, expected the spec of the arm at hand, a name or a "
                 'YAML file: its limits hold, not those that an episode was recorded with'
             )
-        robot, rate_hz, self._actions = read_actions(Path(path), robot_name)
+        robot, rate_hz, self._actions = read_actions(Path(path), parameters.robot)
         self._next_row = 0
         self._begin_ns: int | None = None
         controller = make_controller(self, robot, round(NANOSECONDS_PER_S / rate_hz))
@@ -64,7 +64,7 @@ class ReplayNode(Node, ActionSource):
 
     def prepare_thread(self) -> None:
         """Be quick in the thread that serves the callbacks: it calls this before it does."""
-        prepare_thread_beside_tick(realtime_settings(self))
+        prepare_thread_beside_tick(realtime_settings(read_group(self, ControlParameters).realtime))
 
     def close(self) -> None:
         """Brake and hold if the arm moves."""

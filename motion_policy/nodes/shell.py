@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What every node of this package shares: its parameters, its `main()`, its clean end.
+"""What every node of this package shares: its `main()` and its clean end.
 
 A signal only asks the loop to end: the context stays valid until the node has sent its last
 message, which rclpy's own signal handlers would prevent.
@@ -27,10 +27,8 @@ from motion_policy.errors import UserError
 from motion_policy.inference.child_process import ENDING_SIGNALS, OF_TERMINALS
 from motion_policy.nodes.executor import Stop, spin_until_stopped
 from motion_policy.nodes.log_output import patient_output
-from motion_policy.nodes.parameters import declare, parameter, unknown_parameters
+from motion_policy.nodes.parameters.declaring import unknown_parameters
 from motion_policy.nodes.transports import Images, receiver_of_images, transports
-
-__all__ = ['declare', 'parameter', 'run_node']
 
 SOURCES = re.compile(r' ?, at /\S+:\d+')  # of rcl, where it gave up
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseStamped
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
@@ -25,7 +24,9 @@ from std_srvs.srv import Trigger
 
 from motion_policy.errors import UserError
 from motion_policy.nodes.executor import Stop, Unendable
-from motion_policy.nodes.shell import declare, parameter, run_node
+from motion_policy.nodes.parameters.declaring import declare_group, read_group
+from motion_policy.nodes.parameters.simulation import SceneParameters, SimParameters
+from motion_policy.nodes.shell import run_node
 from motion_policy.robot import load_robot_spec
 from motion_policy.simulation import SCENES, check_robot, make_simulation
 from motion_policy.simulation.pacing import Divider, Pacer
@@ -43,19 +44,24 @@ class SimNode(Node):
 
     def __init__(self, **options: Any) -> None:
         super().__init__('sim_node', **options)
-        self._declare_parameters()
-        self._robot = load_robot_spec(parameter(self, 'robot'))
-        self._rate_hz: float = parameter(self, 'joint_state_rate')
-        self._speed: float = parameter(self, 'real_time_factor')
-        self._publish_clock: bool = parameter(self, 'publish_clock')
+        scene_name = self._declare_parameters()
+        parameters = read_group(self, SimParameters)
+        self._robot = load_robot_spec(parameters.robot)
+        self._rate_hz = parameters.joint_state_rate
+        self._speed = parameters.real_time_factor
+        self._publish_clock = parameters.publish_clock
         self._check_speed(self._speed)
         self._dividers = {
-            name: Divider(parameter(self, f'{name}_rate'), self._rate_hz)
-            for name in ('camera', 'cube_pose', 'success')
+            name: Divider(rate_hz, self._rate_hz)
+            for name, rate_hz in (
+                ('camera', parameters.camera_rate),
+                ('cube_pose', parameters.cube_pose_rate),
+                ('success', parameters.success_rate),
+            )
         }
-        self._seed: int = parameter(self, 'seed')
-        check_robot(parameter(self, 'scene'), self._robot)
-        self._sim = make_simulation(parameter(self, 'scene'), self._seed)
+        self._seed = parameters.seed
+        check_robot(scene_name, self._robot)
+        self._sim = make_simulation(scene_name, self._seed)
         self._period_ns = round(NANOSECONDS_PER_S / self._rate_hz)
         self.pacer = self._make_pacer()
         self.steps = 0
@@ -67,38 +73,19 @@ class SimNode(Node):
         for name in self._cameras:
             self._image(name, Time())
 
-    def _declare_parameters(self) -> None:
-        declare(
-            self, 'scene', 'tabletop', 'What is simulated', read_only=True, choices=tuple(SCENES)
-        )
-        scene = SCENES[parameter(self, 'scene')]
-        declare(self, 'robot', scene.robot, 'Robot spec: name or YAML file', read_only=True)
-        cube = ParameterDescriptor(
-            description=f'Where ~/reset puts the cube: {scene.places}', dynamic_typing=True
-        )
-        self.declare_parameter('cube', scene.usual_place, cube)
-        declare(
+    def _declare_parameters(self) -> str:
+        """Return the name of the scene, on which some defaults depend."""
+        declare_group(self, SceneParameters)
+        name = read_group(self, SceneParameters).scene
+        scene = SCENES[name]
+        declare_group(
             self,
-            'seed',
-            0,
-            'Fixes the variation of the scene; a new value counts from reset',
-            live=True,
+            SimParameters,
+            defaults={'robot': scene.robot, 'cube': scene.usual_place},
+            notes={'cube': scene.places},
+            on_change={'real_time_factor': self._change_speed},
         )
-        declare(self, 'publish_clock', False, 'Publish /clock and stamp with it', read_only=True)
-        declare(
-            self, 'real_time_factor', 1.0, 'Simulated seconds per second; not 1 needs /clock',
-            minimum=0.1, maximum=20.0, on_change=self._change_speed,
-        )  # fmt: skip
-        for name, rate, most in (
-            ('joint_state', 100.0, 500.0),
-            ('camera', 25.0, 100.0),
-            ('cube_pose', 50.0, 100.0),
-            ('success', 10.0, 100.0),
-        ):
-            declare(
-                self, f'{name}_rate', rate, f'Rate of {name} messages [Hz of simulated time]',
-                read_only=True, minimum=1.0, maximum=most,
-            )  # fmt: skip
+        return name
 
     def _create_interfaces(self) -> None:
         joints = self._robot.joints
@@ -219,7 +206,8 @@ class SimNode(Node):
         )
 
     def _reset(self) -> str:
-        cube, seed = parameter(self, 'cube'), parameter(self, 'seed')
+        parameters = read_group(self, SimParameters)
+        cube, seed = parameters.cube, parameters.seed
         try:
             self._sim.reset(cube, seed if seed != self._seed else None)
         except UserError as error:

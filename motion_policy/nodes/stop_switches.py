@@ -32,42 +32,14 @@ from motion_policy.nodes.endpoints import (
     publishers,
     with_origin,
 )
-from motion_policy.nodes.shell import declare, parameter
+from motion_policy.nodes.parameters.arm import SwitchParameters
+from motion_policy.nodes.parameters.declaring import read_group
 from motion_policy.nodes.subscriptions import sensor_qos, subscribe_to_all
 from motion_policy.streams.messages import stamp_ns
 
 BOOL = 'std_msgs/msg/Bool'
 LOOK_PERIOD_S = 0.1
 QUEUE_DEPTH = 1000  # shared by all publishers: the word of one must not push out another's
-
-
-def declare_switch_parameters(node: Node) -> None:
-    """Declare which topics stop the arm."""
-    declare(
-        node, 'emergency_stop_topic', 'emergency_stop',
-        'std_msgs/Bool: true disables the arm; empty: none', read_only=True,
-    )  # fmt: skip
-    declare(
-        node, 'require_emergency_stop', False,
-        'Refuse to enable before false was heard on emergency_stop_topic',
-    )  # fmt: skip
-    declare(
-        node, 'emergency_stop_timeout', 0.0,
-        'Silence of a publisher of emergency_stop_topic that disables the arm [s]; 0: none does',
-        minimum=0.0, maximum=60.0,
-    )  # fmt: skip
-    declare(
-        node, 'dead_man_topic', '',
-        'sensor_msgs/Joy: the arm moves only while dead_man_button is held; empty: none',
-        read_only=True,
-    )  # fmt: skip
-    declare(
-        node, 'dead_man_button', 0, 'Index of the button in Joy.buttons', minimum=0, maximum=63
-    )
-    declare(
-        node, 'dead_man_timeout', 0.5, 'Silence of dead_man_topic that counts as released [s]',
-        minimum=0.02, maximum=10.0,
-    )  # fmt: skip
 
 
 class StopSwitches:
@@ -80,13 +52,14 @@ class StopSwitches:
     def __init__(self, node: Node, on_emergency: Callable[[str], None]) -> None:
         self._node = node
         self._on_emergency = on_emergency
-        self._topic: str = parameter(node, 'emergency_stop_topic')
+        parameters = read_group(node, SwitchParameters)
+        self._topic = parameters.emergency_stop_topic
         self._emergency: EmergencyStop | None = None
         self._dead_man: DeadManSwitch | None = None
         self._subscriptions: list[Any] = []
         self._timer: Any = None
-        self._listen_for_emergencies()
-        self._listen_for_the_dead_man(parameter(node, 'dead_man_topic'))
+        self._listen_for_emergencies(parameters)
+        self._listen_for_the_dead_man(parameters)
 
     def check(self) -> None:
         """UserError that says why the arm must not be enabled."""
@@ -127,8 +100,8 @@ class StopSwitches:
             self._node.destroy_timer(self._timer)
             self._timer = None
 
-    def _listen_for_emergencies(self) -> None:
-        required = parameter(self._node, 'require_emergency_stop')
+    def _listen_for_emergencies(self, parameters: SwitchParameters) -> None:
+        required = parameters.require_emergency_stop
         if not self._topic:
             if required:
                 raise UserError(
@@ -136,7 +109,7 @@ class StopSwitches:
                 )
             return
         name = self._node.resolve_topic_name(self._topic)
-        timeout_s = parameter(self._node, 'emergency_stop_timeout')
+        timeout_s = parameters.emergency_stop_timeout
         stop = EmergencyStop(name, time.monotonic_ns(), required, timeout_s)
         self._emergency = stop
 
@@ -186,12 +159,12 @@ class StopSwitches:
         name = self._node.resolve_topic_name(self._topic)
         return f'{name} is published as {", ".join(others)}, expected {BOOL}'
 
-    def _listen_for_the_dead_man(self, topic: str) -> None:
+    def _listen_for_the_dead_man(self, parameters: SwitchParameters) -> None:
+        topic, button = parameters.dead_man_topic, parameters.dead_man_button
         if not topic:
             return
-        button = parameter(self._node, 'dead_man_button')
         name = f'{self._node.resolve_topic_name(topic)}, button {button}'
-        switch = DeadManSwitch(name, button, parameter(self._node, 'dead_man_timeout'))
+        switch = DeadManSwitch(name, button, parameters.dead_man_timeout)
         self._dead_man = switch
 
         def tell(message: Any, origin: Origin) -> None:

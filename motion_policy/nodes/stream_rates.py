@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from rclpy.node import Node
 from rclpy.utilities import get_rmw_implementation_identifier
 
 from motion_policy.inference.environment import middleware_profile, profile_setting
-from motion_policy.nodes.shell import parameter
 from motion_policy.nodes.subscriptions import StreamSubscriptions
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.spec import IMAGE, NANOSECONDS_PER_S
@@ -27,14 +25,20 @@ MOST_BYTES_CARRIED = 460_800  # of one message, by Fast DDS's default shared mem
 class StreamRates:
     """Measures the rate of each stream in the node's time, over the last seconds.
 
-    `expected_hz` holds for streams of which the robot spec says no rate.
+    `expected_hz` holds for streams of which the robot spec says no rate; `reliable` says how they
+    are subscribed.
     """
 
     def __init__(
-        self, node: Node, robot: RobotSpec, subscriptions: StreamSubscriptions, expected_hz: float
+        self,
+        robot: RobotSpec,
+        subscriptions: StreamSubscriptions,
+        expected_hz: float,
+        *,
+        reliable: bool = False,
     ) -> None:
-        self._node = node
         self._robot = robot
+        self._reliable = reliable
         self._subscriptions = subscriptions
         self.expected_hz = {
             name: stream.rate or expected_hz for name, stream in subscriptions.streams.items()
@@ -72,7 +76,7 @@ class StreamRates:
     def advice(self, name: str) -> str:
         """Say what may be lost on the way, and the cure; '' where nothing is known to be."""
         camera = self._robot.cameras.get(name)
-        if camera is None or camera.type != IMAGE or parameter(self._node, 'reliable'):
+        if camera is None or camera.type != IMAGE or self._reliable:
             return ''
         size = 3 * camera.width * camera.height
         if size <= MOST_BYTES_CARRIED or 'fastrtps' not in get_rmw_implementation_identifier():

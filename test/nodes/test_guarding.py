@@ -19,8 +19,12 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from ros_testing import Bench
 
+from motion_policy.control import GuardChain
+from motion_policy.control.guard import CLAMPING_STAGES
 from motion_policy.errors import UserError
 from motion_policy.nodes.guard_parameters import declare_guard_parameters, make_guard
+from motion_policy.nodes.parameters.arm import GuardParameters, ReactionParameters
+from motion_policy.nodes.parameters.declaring import read_group
 
 ROBOT = formula_arm()
 WALL = [0.3, 0.31, -0.8, -0.3, -1.0, 1.0]
@@ -35,8 +39,16 @@ def node_with(bench: Bench, **values: Any) -> Node:
     return bench.add(node)
 
 
+def guard_of(node: Node) -> GuardChain:
+    return make_guard(read_group(node, GuardParameters), ROBOT)
+
+
+def test_every_stage_that_can_be_violated_has_its_reaction() -> None:
+    assert tuple(ReactionParameters.model_fields) == CLAMPING_STAGES
+
+
 def test_no_parameter_no_stage(bench: Bench) -> None:
-    guard = make_guard(node_with(bench), ROBOT)
+    guard = guard_of(node_with(bench))
     assert (guard.workspace, guard.collision, guard.tool_speed) == (None, None, None)
 
 
@@ -47,7 +59,7 @@ def test_collisions_and_tool_speed_come_from_parameters(bench: Bench, tmp_path: 
         collision__ignore=['rod1 rod3'], workspace__urdf=urdf, workspace__tool='rod3',
         tool_speed_limit=0.25, on_violation__collision='stop',
     )  # fmt: skip
-    guard = make_guard(node, ROBOT)
+    guard = guard_of(node)
     assert guard.collision is not None and guard.tool_speed is not None
     assert [pair.links for pair in guard.collision.pairs] == [
         (f'rod{number}', 'box:1') for number in (1, 2, 3)
@@ -72,7 +84,7 @@ def test_a_stage_without_its_urdf_is_refused(
     bench: Bench, values: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(UserError, match=words):
-        make_guard(node_with(bench, **values), ROBOT)
+        guard_of(node_with(bench, **values))
 
 
 def test_a_tool_speed_that_would_have_no_effect_is_refused(bench: Bench) -> None:

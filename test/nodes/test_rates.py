@@ -16,7 +16,6 @@ from rclpy.utilities import get_rmw_implementation_identifier
 from ros_testing import Bench
 
 from motion_policy.inference.environment import PROFILE_VARIABLES
-from motion_policy.nodes.shell import declare
 from motion_policy.nodes.stream_rates import StreamRates
 from motion_policy.nodes.subscriptions import StreamSubscriptions
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
@@ -63,9 +62,8 @@ def with_rates(rate: float, width: int = 32, height: int = 24) -> RobotSpec:
 
 
 def rates_of(node: Node, robot: RobotSpec) -> tuple[StreamRates, StreamSubscriptions]:
-    declare(node, 'reliable', False, 'as nodes have it')
     subscriptions = StreamSubscriptions(node, robot, Sampler(robot.streams()))
-    return StreamRates(node, robot, subscriptions, 10.0), subscriptions
+    return StreamRates(robot, subscriptions, 10.0), subscriptions
 
 
 def looks(rates: StreamRates, streams: StreamSubscriptions, begin_s: int, hz: int) -> list[str]:

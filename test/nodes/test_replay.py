@@ -22,7 +22,7 @@ from rclpy.parameter import Parameter
 from ros_testing import Bench
 from slow_episode import FIRST, RISE, ROWS, action, write_slow_episode
 
-from motion_policy.nodes.parameters import unknown_parameters
+from motion_policy.nodes.parameters.declaring import unknown_parameters
 from motion_policy.nodes.replay_node import ReplayNode
 
 pytestmark = pytest.mark.slow

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The parameters of a node: what each may be is said once, and holds at start and at every change.
+"""Declaring and reading groups of parameters: what is said of each holds at start and later.
 
 A change that could not take effect is refused with the reason; nothing is accepted and ignored.
 """
@@ -8,10 +8,11 @@ A change that could not take effect is refused with the reason; nothing is accep
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from rcl_interfaces.msg import (
@@ -25,49 +26,88 @@ from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from motion_policy.declared import Declared
 from motion_policy.errors import UserError
+from motion_policy.nodes.parameters.fields import Change, Entry, entries, group_within
 
+Group = TypeVar('Group', bound=Declared)
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 NOT_CONFIGURED = ('unconfigured', 'finalized')
 
 
-def declare(
+def declare_group(
     node: Node,
-    name: str,
-    default: str | bool | int | float | list[str] | list[float],
-    description: str,
+    group: type[Declared],
     *,
-    read_only: bool = False,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices: Sequence[str] = (),
-    length: int | None = None,
-    live: bool = False,
-    on_change: Callable[[Any], None] | None = None,
+    defaults: Mapping[str, Any] = NOTHING,
+    notes: Mapping[str, str] = NOTHING,
+    on_change: Mapping[str, Callable[[Any], None]] = NOTHING,
 ) -> None:
-    """Declare one parameter; numbers with both `minimum` and `maximum` are range-checked.
+    """Declare the parameters of a group.
 
-    `length` is that of a list. Any other than a `live` one may change only while a lifecycle node
-    is not configured, and not at all in other nodes. `on_change(value)` is called before a change
-    takes effect, and refuses it by a UserError.
+    Any other than a `LIVE` one may change only while a lifecycle node is not configured, and not
+    at all in other nodes.
+
+    Args:
+        node: whose they are.
+        group: what they may be; numbers with both bounds are range-checked.
+        defaults: by name, of those that the group has no default for.
+        notes: by name, what is said after the text of the group.
+        on_change: by name, called with a value before it takes effect; it refuses it by a
+            UserError.
 
     Raises UserError naming the parameter when a launch or YAML file gives another type, a value
-    out of range, or a word that is none of `choices`.
+    out of range, or a word that is none of the choices.
     """
-    descriptor = ParameterDescriptor(name=name, description=description, read_only=read_only)
-    if minimum is not None and maximum is not None:
-        if isinstance(default, float):
+    for entry in entries(group):
+        name, note = entry.name, notes.get(entry.name)
+        told = entry.text if note is None else f'{entry.text}: {note}'
+        given = replace(entry, default=defaults.get(name, entry.default), text=told)
+        _declare(node, given, on_change.get(name))
+
+
+def read_group(node: Node, group: type[Group]) -> Group:
+    """The present values of a group that was declared."""
+    return _read(node, group, '')
+
+
+def _read(node: Node, group: type[Group], prefix: str) -> Group:
+    values: dict[str, Any] = {}
+    for key, field in group.model_fields.items():
+        name, within = field.alias or key, group_within(field)
+        if within is not None:
+            values[name] = _read(node, within, f'{prefix}{name}.')
+            continue
+        value = node.get_parameter(prefix + name).value
+        values[name] = tuple(value) if _is_list(value) else value
+    return group.model_construct(**values)  # each was checked when it was set
+
+
+def _declare(node: Node, entry: Entry, on_change: Callable[[Any], None] | None) -> None:
+    name, default = entry.name, entry.default
+    descriptor = ParameterDescriptor(
+        name=name, description=entry.text, read_only=entry.change is Change.READ_ONLY
+    )
+    if entry.type == 'any':
+        descriptor.dynamic_typing = True
+        node.declare_parameter(name, default, descriptor)
+        return
+    if entry.minimum is not None and entry.maximum is not None:
+        low, high = entry.minimum, entry.maximum
+        if entry.type == 'double':
             descriptor.floating_point_range = [
-                FloatingPointRange(from_value=float(minimum), to_value=float(maximum))
+                FloatingPointRange(from_value=float(low), to_value=float(high))
             ]
         else:
             descriptor.integer_range = [
-                IntegerRange(from_value=int(minimum), to_value=int(maximum), step=1)
+                IntegerRange(from_value=int(low), to_value=int(high), step=1)
             ]
-    if choices:
-        descriptor.additional_constraints = f'one of: {", ".join(choices)}'
-    rule = _Rule(tuple(choices), length, live or on_change is not None, on_change)
+    if entry.choices:
+        descriptor.additional_constraints = f'one of: {", ".join(entry.choices)}'
     rules = _Rules.of(node)
-    rules.by_name[name], rules.refused = rule, ''
+    rules.by_name[name] = _Rule(entry.choices, entry.length, entry.change, on_change)
+    rules.refused = ''
     try:
         node.declare_parameter(name, default, descriptor)
     except InvalidParameterTypeException as error:
@@ -78,13 +118,8 @@ def declare(
         if rules.refused:
             raise UserError(f'parameter {rules.refused}') from error
         raise UserError(
-            f"parameter '{name}' must lie in [{minimum}, {maximum}]: {error}"
+            f"parameter '{name}' must lie in [{entry.minimum}, {entry.maximum}]: {error}"
         ) from error
-
-
-def parameter(node: Node, name: str) -> Any:
-    """The present value of a declared parameter."""
-    return node.get_parameter(name).value
 
 
 def unknown_parameters(node: Node) -> list[str]:
@@ -106,14 +141,14 @@ class _Rule:
 
     choices: tuple[str, ...]
     length: int | None
-    live: bool
+    change: Change
     on_change: Callable[[Any], None] | None
 
     def broken_by(self, value: Any) -> str:
         """What is wrong with a value; ''."""
         if self.choices and value not in self.choices:
             return f"is '{value}'; expected {' or '.join(self.choices)}"
-        is_list = not isinstance(value, str) and hasattr(value, '__len__')
+        is_list = _is_list(value)
         if is_list and self.length is not None and len(value) != self.length:
             return f'has {len(value)} numbers; expected {self.length}'
         numbers = value if is_list else [value]
@@ -127,7 +162,9 @@ class _Rules:
 
     def __init__(self, node: Node) -> None:
         # rclpy's own. A clock that is another one on the way would leave the arm without commands.
-        self.by_name: dict[str, _Rule] = {'use_sim_time': _Rule((), None, False, None)}
+        self.by_name: dict[str, _Rule] = {
+            'use_sim_time': _Rule((), None, Change.UNCONFIGURED, None)
+        }
         self.refused = ''  # why the last change was; ''
 
         def answer(parameters: list[Parameter]) -> SetParametersResult:
@@ -154,8 +191,8 @@ class _Rules:
                 return f"'{new.name}' cannot be removed"
             if broken := rule.broken_by(new.value):
                 return f"'{new.name}' {broken}"
-            if node.has_parameter(new.name) and parameter(node, new.name) != new.value:
-                if not rule.live and (bound := _bound(node)):
+            if node.has_parameter(new.name) and node.get_parameter(new.name).value != new.value:
+                if rule.change is not Change.LIVE and (bound := _bound(node)):
                     return f"'{new.name}' {bound}"
                 changes.append((rule, new.value))
         try:
@@ -165,6 +202,10 @@ class _Rules:
         except UserError as error:
             return str(error)
         return ''
+
+
+def _is_list(value: Any) -> bool:
+    return not isinstance(value, str) and hasattr(value, '__len__')
 
 
 def _bound(node: Node) -> str:

@@ -1,0 +1,53 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters of the nodes that record and replay episodes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from motion_policy.declared import Declared
+from motion_policy.nodes.parameters.fields import LIVE, READ_ONLY
+
+
+class RecorderParameters(Declared):
+    """What recorder_node records, and how."""
+
+    robot: Annotated[str, READ_ONLY] = Field(
+        default='', description='Robot spec: name or YAML file'
+    )
+    directory: Annotated[str, LIVE] = Field(
+        default='data', description='Folder of the episodes, made when needed'
+    )
+    task: Annotated[str, LIVE] = Field(
+        default='', description='What is demonstrated; noted in the episode'
+    )
+    operator: Annotated[str, LIVE] = Field(
+        default='', description='Who demonstrates; noted in the episode'
+    )
+    sim: Annotated[bool, LIVE] = Field(
+        default=False, description='Whether the robot is simulated; noted in the episode'
+    )
+    compress: Annotated[bool, LIVE] = Field(
+        default=True, description='Store JPEG instead of raw pixels'
+    )
+    jpeg_quality: Annotated[int, LIVE] = Field(
+        default=95, ge=50, le=100, description='Quality of stored JPEG images'
+    )
+    min_rate: Annotated[float, LIVE] = Field(
+        default=5.0, ge=0.0, le=1000.0, description='A stream slower than this is a warning [Hz]'
+    )
+    reliable: Annotated[bool, READ_ONLY] = Field(
+        default=False, description='Subscribe with reliable QoS instead of best effort'
+    )
+
+
+class ReplayParameters(Declared):
+    """What replay_node plays, beside the parameters of every node that drives an arm."""
+
+    episode: Annotated[str, READ_ONLY] = Field(default='', description='Episode file to play')
+    robot: Annotated[str, READ_ONLY] = Field(
+        default='', description='Robot spec of the arm at hand: name or YAML file'
+    )
