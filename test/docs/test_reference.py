@@ -174,30 +174,14 @@ def _option_name(field: str, source: str) -> str:
 
 
 @pytest.mark.parametrize('node', NODES)
-def test_the_nodes_page_has_every_parameter_and_service(node: str) -> None:
-    sources = [ROOT / 'motion_policy' / 'nodes' / f'{node}.py']
-    text = page('nodes.md')
-    section = re.search(rf'^## {node}\n(.*?)(?=^## |\Z)', text, re.MULTILINE | re.DOTALL)
+def test_the_nodes_page_has_every_service_and_topic_of_its_own(node: str) -> None:
+    section = re.search(
+        rf'^## {node}\n(.*?)(?=^## |\Z)', page('nodes.md'), re.MULTILINE | re.DOTALL
+    )
     assert section is not None, f'no section "## {node}"'
-    names = set()
-    for source in sources:
-        code = source.read_text(encoding='utf-8')
-        names |= set(re.findall(r"declare(?:_parameter)?\(\s*(?:node|self),\s*'(\w+)'", code))
-        names |= set(re.findall(r"'(~/\w+)'", code))
-    missing = {name for name in names if f'`{name}`' not in section[1]}
-    assert missing == set()
-
-
-def test_the_nodes_page_has_every_parameter() -> None:
-    names = {
-        name
-        for path in (ROOT / 'motion_policy' / 'nodes').glob('*.py')
-        for name in re.findall(
-            r"declare\(\s*(?:node|self),\s*'([\w.]+)'", path.read_text(encoding='utf-8')
-        )
-    }
-    assert {'checkpoint', 'speed', 'collision.urdf', 'realtime.priority'} <= names
-    assert absent(names, page('nodes.md')) == set()
+    code = (ROOT / 'motion_policy' / 'nodes' / f'{node}.py').read_text(encoding='utf-8')
+    names = set(re.findall(r"'(~/\w+)'", code))
+    assert {name for name in names if f'`{name}`' not in section[1]} == set()
 
 
 def test_the_nodes_page_has_every_launch_file_and_argument() -> None:

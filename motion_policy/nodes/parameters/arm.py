@@ -22,6 +22,11 @@ MAX_SEND_AHEAD_S = 60.0
 PRIORITY = 40
 MAX_PRIORITY = 98
 
+GIVES_WAY = (
+    'a stream of which a publisher offers best effort only is subscribed as that within a second, '
+    'and the log says so'
+)
+
 Box = tuple[float, float, float, float, float, float]
 NO_BOX: Box = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 NO_BOXES = (0.0,)  # ROS 2 knows the type of a list only by what is in it
@@ -60,7 +65,10 @@ class ControlParameters(Declared):
     """What every node with a controller has."""
 
     interpolation: Interpolation = Field(
-        default='linear', description='From the rate of the actions to the control rate'
+        default='linear',
+        description='From the rate of the actions to the control rate; linear: straight from row '
+        'to row; cubic: without a jump of speed at a row, never beyond the two rows it is '
+        'between; hold: a step to each row',
     )
     ramp_speed: float = Field(
         default=0.25, ge=0.01, le=1.0,
@@ -89,7 +97,8 @@ class ControlParameters(Declared):
         default=1.0, ge=0.05, le=60.0, description='Time between messages on /diagnostics [s]'
     )
     reliable: bool = Field(
-        default=False, description='Subscribe with reliable instead of best-effort QoS'
+        default=False,
+        description=f'Subscribe with reliable instead of best-effort QoS; {GIVES_WAY}',
     )
     realtime: RealtimeParameters
 
@@ -110,32 +119,49 @@ class WorkspaceParameters(Declared):
 class CollisionParameters(Declared):
     """What the arm must not touch."""
 
-    urdf: str = Field(default='', description='URDF with collision geometry; empty: not looked at')
+    urdf: str = Field(
+        default='',
+        description='URDF with collision shapes: links keep apart from each other and from '
+        'boxes; empty: not looked at',
+    )
     boxes: tuple[float, ...] = Field(
         default=NO_BOXES,
-        description='x min, x max, y min, y max, z min, z max [m] of each box, in the frame of '
-        'the root link',
+        description='x min, x max, y min, y max, z min, z max [m] of each box (table, walls), '
+        'in the frame of the root link',
     )
     margin: float = Field(
         default=0.01, ge=0.001, le=1.0,
         description='Distance kept between links, and to boxes [m]',
     )  # fmt: skip
     self_collision: bool = Field(
-        default=True, alias='self', description='Whether links may not touch each other either'
+        default=True,
+        alias='self',
+        description='Whether links may not touch each other either; false: only boxes are looked '
+        'at',
     )
     ignore: tuple[str, ...] = Field(
         default=NO_WORDS,
         description="Links that are not looked at, 'LINK', and pairs that may touch, "
-        "'LINK1 LINK2'",
+        "'LINK1 LINK2'; the boxes are box:1, box:2, ...",
     )
-    srdf: str = Field(default='', description='SRDF whose disabled pairs may touch; empty: none')
+    srdf: str = Field(
+        default='',
+        description='SRDF, as MoveIt has it, whose disable_collisions pairs may touch; empty: '
+        'none',
+    )
     package_dirs: tuple[str, ...] = Field(
-        default=NO_WORDS, description='Folders with the packages of meshes'
+        default=NO_WORDS,
+        description='Folders with the packages of package:// meshes, beside those in '
+        'AMENT_PREFIX_PATH',
     )
 
 
 def _reaction_to(stage: str) -> Any:
-    return Field(default='clamp', description=f'What a target over the limit of {stage} leads to')
+    return Field(
+        default='clamp',
+        description=f'What a target over the limit of {stage} leads to: it is clamped, or the '
+        'arm stops',
+    )
 
 
 class ReactionParameters(Declared):
@@ -169,7 +195,8 @@ class GuardParameters(Declared):
     workspace: WorkspaceParameters
     tool_speed_limit: Annotated[float, LIVE] = Field(
         default=0.0, ge=0.0, le=10.0,
-        description='Greatest speed of workspace.tool [m/s]; 0.25 is usual beside people; 0: any',
+        description='Greatest speed of the origin of workspace.tool [m/s]; 0.25 is usual beside '
+        'people; 0: any',
     )  # fmt: skip
     collision: CollisionParameters
     on_violation: ReactionParameters

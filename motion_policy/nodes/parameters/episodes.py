@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from motion_policy.declared import Declared
+from motion_policy.nodes.parameters.arm import GIVES_WAY
 from motion_policy.nodes.parameters.fields import LIVE, READ_ONLY
 
 
@@ -16,7 +17,7 @@ class RecorderParameters(Declared):
     """What recorder_node records, and how."""
 
     robot: Annotated[str, READ_ONLY] = Field(
-        default='', description='Robot spec: name or YAML file'
+        default='', description='Robot spec: name or YAML file; without one the node ends'
     )
     directory: Annotated[str, LIVE] = Field(
         default='data', description='Folder of the episodes, made when needed'
@@ -37,10 +38,12 @@ class RecorderParameters(Declared):
         default=95, ge=50, le=100, description='Quality of stored JPEG images'
     )
     min_rate: Annotated[float, LIVE] = Field(
-        default=5.0, ge=0.0, le=1000.0, description='A stream slower than this is a warning [Hz]'
-    )
+        default=5.0, ge=0.0, le=1000.0,
+        description='A stream slower than this is a warning in ~/status [Hz]',
+    )  # fmt: skip
     reliable: Annotated[bool, READ_ONLY] = Field(
-        default=False, description='Subscribe with reliable QoS instead of best effort'
+        default=False,
+        description=f'Subscribe with reliable instead of best-effort QoS; {GIVES_WAY}',
     )
 
 
@@ -49,5 +52,7 @@ class ReplayParameters(Declared):
 
     episode: Annotated[str, READ_ONLY] = Field(default='', description='Episode file to play')
     robot: Annotated[str, READ_ONLY] = Field(
-        default='', description='Robot spec of the arm at hand: name or YAML file'
+        default='',
+        description='Robot spec of the arm at hand, name or YAML file: its limits hold, not those '
+        'of the recording',
     )

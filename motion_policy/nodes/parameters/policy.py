@@ -43,8 +43,9 @@ class InferenceParameters(Declared):
     )  # fmt: skip
     start_timeout: float = Field(
         default=START_TIMEOUT_S, ge=1.0, le=3600.0,
-        description='A process of its own that is not ready after so long [s] counts as hung '
-        'and is ended',
+        description='A process of its own (of the policy, of a frame predictor) that is not '
+        'loaded, checked and warm after so long [s] counts as hung and is ended: configuring '
+        'fails',
     )  # fmt: skip
     cpus: str = Field(default='', description='Cores of the policy, e.g. 1 or 2-3; empty: any')
 
@@ -81,7 +82,8 @@ class ChunkParameters(Declared):
     ensemble: float = Field(
         default=USUAL_CHUNKS.ensemble, ge=-MAX_ENSEMBLE, le=MAX_ENSEMBLE,
         description='Coefficient m of temporal ensembling: prediction i for a time weighs '
-        'exp(-m i), the oldest being 0; 0: no ensembling',
+        'exp(-m i), the oldest being 0; 0.01 as in its paper; 0: no ensembling; 0.000001: a plain '
+        'mean',
     )  # fmt: skip
     timeout: float = Field(
         default=USUAL_CHUNKS.timeout_s, ge=MIN_TIMEOUT_S, le=MAX_TIMEOUT_S,
@@ -95,7 +97,7 @@ class ForesightParameters(Declared):
     checkpoint: str = Field(
         default='',
         description='What watches the policy: the checkpoint of a frame_predictor, or '
-        f'{OWN}: its own predicted images and joints; empty: nothing',
+        f'{OWN}: the images and joints that a recurrent policy itself predicts; empty: nothing',
     )
     reaction: Reaction = Field(
         default='warn',
@@ -110,7 +112,11 @@ class ForesightParameters(Declared):
 class PolicyParameters(Declared):
     """Which policy drives the arm, and how it is asked."""
 
-    checkpoint: str = Field(default='', description='Checkpoint folder, or a name in models/')
+    checkpoint: str = Field(
+        default='',
+        description='Checkpoint folder, or a name in models/; with autostart the node ends '
+        'without one',
+    )
     robot: str = Field(
         default='', description='Robot spec: name or YAML file; empty: the one in checkpoint'
     )
@@ -135,8 +141,8 @@ class PolicyParameters(Declared):
     mix: MixParameters
     max_frozen: float = Field(
         default=FROZEN_S, ge=0.0, le=60.0,
-        description='How long a camera may show exactly the same image while the arm moves [s]; '
-        '0: for ever',
+        description='How long a camera may show exactly the same image while a joint moves by '
+        '2 % of its range [s]; 0: for ever',
     )  # fmt: skip
     max_frozen_at_rest: float = Field(
         default=FROZEN_AT_REST_S, ge=0.0, le=60.0,
@@ -145,7 +151,8 @@ class PolicyParameters(Declared):
     )  # fmt: skip
     min_brightness: int = Field(
         default=MIN_BRIGHTNESS, ge=0, le=255,
-        description='Brightest pixel of a camera that sees, of 255; 0: black images are allowed',
+        description='Brightness, of 255, that one pixel in a thousand of a camera that sees has '
+        'at least; 0: black images are allowed',
     )  # fmt: skip
     chunk: ChunkParameters
     foresight: ForesightParameters

@@ -34,7 +34,9 @@ def _rate_of(name: str, usual: float, most: float = 100.0) -> Any:
 class SimParameters(Declared):
     """How sim_node simulates its scene."""
 
-    robot: Annotated[str, READ_ONLY] = Field(description='Robot spec: name or YAML file')
+    robot: Annotated[str, READ_ONLY] = Field(
+        description='Robot spec, name or YAML file; its joints are those of the scene'
+    )
     cube: Annotated[Any, LIVE] = Field(description='Where ~/reset puts the cube')
     seed: Annotated[int, LIVE] = Field(
         default=0, description='Fixes the variation of the scene; a new value counts from reset'
@@ -63,7 +65,9 @@ class TaughtSceneParameters(Declared):
 class DemonstratorParameters(Declared):
     """How demonstrator_node teaches it."""
 
-    robot: Annotated[str, READ_ONLY] = Field(description='Robot spec: name or YAML file')
+    robot: Annotated[str, READ_ONLY] = Field(
+        description='Robot spec, name or YAML file; its joints are those of the scene'
+    )
     seed: Annotated[int, READ_ONLY] = Field(
         default=0, description='Fixes the variation between demonstrations'
     )
