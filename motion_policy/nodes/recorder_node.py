@@ -51,13 +51,13 @@ class RecorderNode(Node):
         self._reported_end = ''
         self._status = self.create_publisher(DiagnosticArray, '~/status', 10)
         for name, action in (
-            ('start', self._start),
-            ('stop', self._stop),
-            ('discard', self._discard),
-            ('mark_success', lambda: self._mark(True)),
-            ('mark_failure', lambda: self._mark(False)),
+            ('~/start', self._start),
+            ('~/stop', self._stop),
+            ('~/discard', self._discard),
+            ('~/mark_success', lambda: self._mark(True)),
+            ('~/mark_failure', lambda: self._mark(False)),
         ):
-            self.create_service(Trigger, f'~/{name}', self._answer(action))
+            self.create_service(Trigger, name, self._answer(action))
         # Steady clocks: a /clock that stands still must not silence the watch over the streams.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0 / self._robot.rate, self._tick, clock=steady)

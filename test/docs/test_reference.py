@@ -15,14 +15,18 @@ from typing import Any, get_args
 import pytest
 import yaml
 from pydantic import BaseModel
+from reference_tables import page, row_names, section
 from repository import ROOT
 
 from motion_policy.cli.main import SUBCOMMANDS
+from motion_policy.control.command import State
+from motion_policy.control.foresight_errors import image_channels
 from motion_policy.episodes import check_episode, layout
 from motion_policy.policies import MODEL_KINDS
 from motion_policy.policies.base import PolicySpec
 from motion_policy.robot import load_robot_spec, robot_spec_from_yaml
 from motion_policy.robot.spec import (
+    CAMERA_TYPES,
     CameraSpec,
     GripperSpec,
     JointsSpec,
@@ -30,15 +34,12 @@ from motion_policy.robot.spec import (
     LimitsSpec,
     RobotSpec,
 )
+from motion_policy.training.backbone_weights import KEY
 from motion_policy.training.config import WAYS
 from motion_policy.training.schedule import Curve
 
 PAGES = sorted([*(ROOT / 'docs').rglob('*.md'), *ROOT.glob('*.md')])
 NODES = ('policy_node', 'recorder_node', 'replay_node', 'sim_node', 'demonstrator_node')
-
-
-def page(name: str) -> str:
-    return (ROOT / 'docs' / 'reference' / name).read_text(encoding='utf-8')
 
 
 def code_blocks(text: str, language: str) -> list[str]:
@@ -67,10 +68,21 @@ def test_every_example_in_python_and_yaml_parses(path: Path) -> None:
         yaml.safe_load(block)
 
 
-def test_the_robot_spec_page_has_every_key() -> None:
-    models = (RobotSpec, JointsSpec, JointTopic, GripperSpec, LimitsSpec, CameraSpec)
-    keys = {key for model in models for key in model.model_fields} | {'urdf'}
-    assert absent(keys, page('robot_spec.md')) == set()
+@pytest.mark.parametrize(
+    ('heading', 'expected'),
+    [
+        ('Top level', [*RobotSpec.model_fields]),
+        ('`joints`', [*JointsSpec.model_fields, *JointTopic.model_fields]),
+        ('`joints.grippers`', [*GripperSpec.model_fields]),
+        ('`limits`', [*LimitsSpec.model_fields, 'urdf']),
+        (
+            '`cameras`',
+            [*CameraSpec.model_fields, *(name.split('/')[-1] for name in CAMERA_TYPES)],
+        ),
+    ],
+)
+def test_the_robot_spec_page_has_a_row_for_every_key(heading: str, expected: list[str]) -> None:
+    assert row_names(section(page('robot_spec.md'), heading)) == sorted(expected)
 
 
 def test_the_robot_spec_example_is_the_shipped_arm() -> None:
@@ -137,6 +149,11 @@ def test_the_training_page_has_every_key_with_its_default_and_the_ways_that_have
             assert {declared[way][key] for way in ways} == {expected}, key
 
 
+def test_the_training_page_has_a_row_for_every_weight_that_a_policy_begins_with() -> None:
+    rows = [key for key in row_names(page('training_config.md')) if key.startswith('policy.')]
+    assert rows == [KEY, 'policy.cae', 'policy.pretrained']
+
+
 def declared_keys(model: type[BaseModel], before: str = '') -> dict[str, Any]:
     """Return the dotted keys of a model and of its sections, with their defaults."""
     keys: dict[str, Any] = {}
@@ -147,24 +164,22 @@ def declared_keys(model: type[BaseModel], before: str = '') -> dict[str, Any]:
         sections = [part for part in parts if isinstance(part, type(BaseModel))]
         if not (before and sections):
             keys[key] = field.default
-        for section in sections:
-            keys |= declared_keys(section, f'{key}.')
+        for part in sections:
+            keys |= declared_keys(part, f'{key}.')
     return keys
 
 
 @pytest.mark.parametrize('subcommand', sorted(SUBCOMMANDS))
-def test_the_command_line_page_has_every_option(subcommand: str) -> None:
-    text = page('command_line.md')
-    section = re.search(rf'^## {subcommand}\n(.*?)(?=^## |\Z)', text, re.MULTILINE | re.DOTALL)
-    assert section is not None, f'no section "## {subcommand}"'
+def test_the_command_line_page_has_a_row_for_every_option(subcommand: str) -> None:
     module = importlib.import_module(f'motion_policy.cli.{SUBCOMMANDS[subcommand][0]}')
     source = Path(module.__file__ or '').read_text(encoding='utf-8')
-    options = {
+    options = [
         _option_name(field.name, source)
         for field in dataclasses.fields(module.Arguments)
         if 'Positional' not in str(field.type)
-    }
-    assert absent(options, section[1]) == set()
+    ]
+    rows = row_names(section(page('command_line.md'), subcommand))
+    assert [name for name in rows if name.startswith('--')] == sorted(options)
 
 
 def _option_name(field: str, source: str) -> str:
@@ -174,27 +189,40 @@ def _option_name(field: str, source: str) -> str:
 
 
 @pytest.mark.parametrize('node', NODES)
-def test_the_nodes_page_has_every_service_and_topic_of_its_own(node: str) -> None:
-    section = re.search(
-        rf'^## {node}\n(.*?)(?=^## |\Z)', page('nodes.md'), re.MULTILINE | re.DOTALL
+def test_the_nodes_page_has_a_row_for_every_topic_and_service_of_its_own(node: str) -> None:
+    files = [f'{node}.py']
+    if node in ('policy_node', 'replay_node'):
+        files += ['arm_driver.py', 'arm_services.py']
+    codes = [(ROOT / 'motion_policy' / 'nodes' / name).read_text('utf-8') for name in files]
+    names = {name for code in codes for name in re.findall(r"'(~/\w+)'", code)}
+    rows = re.findall(
+        r'^\| (?:in|out|service) \| (.*?) \|', section(page('nodes.md'), node), re.MULTILINE
     )
-    assert section is not None, f'no section "## {node}"'
-    code = (ROOT / 'motion_policy' / 'nodes' / f'{node}.py').read_text(encoding='utf-8')
-    names = set(re.findall(r"'(~/\w+)'", code))
-    assert {name for name in names if f'`{name}`' not in section[1]} == set()
+    told = [name for row in rows for name in re.findall(r'`(~/\w+)`', row)]
+    assert sorted(told) == sorted(names)
 
 
-def test_the_nodes_page_has_every_launch_file_and_argument() -> None:
-    files = sorted((ROOT / 'launch').glob('*.launch.py'))
-    shared = ROOT / 'motion_policy' / 'nodes' / 'launch_arguments.py'
-    usual = r"DeclareLaunchArgument\(\s*'(\w+)'"
-    names = {path.name for path in files}
-    names |= set(re.findall(usual, shared.read_text(encoding='utf-8')))
-    for path in files:
-        names |= set(re.findall(r"'(\w+)': \(", path.read_text(encoding='utf-8')))
-    assert {'namespace', 'checkpoint'} <= names
-    section = page('nodes.md').partition('## Launch files')[2]
-    assert absent(names, section) == set()
+def test_the_nodes_page_has_a_row_for_every_state_of_the_arm() -> None:
+    states = section(page('nodes.md'), 'When the arm moves')
+    assert row_names(states.partition('\n\n- ')[0]) == sorted(get_args(State))
+
+
+def test_the_nodes_page_has_a_row_for_every_channel_of_foresight() -> None:
+    channels = [*image_channels('CAM'), 'joint NAME']
+    rows = row_names(section(page('nodes.md'), 'Foresight'))
+    assert rows == sorted(name.split()[0] for name in channels)
+
+
+def test_the_nodes_page_has_a_row_for_every_launch_file_and_argument() -> None:
+    files = {path.name: path.read_text('utf-8') for path in (ROOT / 'launch').glob('*.launch.py')}
+    shared = (ROOT / 'motion_policy' / 'nodes' / 'launch_arguments.py').read_text('utf-8')
+    usual = re.findall(r"DeclareLaunchArgument\(\s*'(\w+)'", shared)
+    assert {'namespace', 'log_level'} <= {*usual}
+    text = section(page('nodes.md'), 'Launch files')
+    assert row_names(text) == sorted([*files, *usual])
+    own = {name for code in files.values() for name in re.findall(r"'(\w+)': \(", code)}
+    assert 'checkpoint' in own
+    assert absent(own, text) == set()
 
 
 def test_contributing_names_files_that_are_there() -> None:
