@@ -20,10 +20,9 @@ from rclpy.parameter import Parameter
 from ros_testing import Bench
 
 from motion_policy.control import GuardChain
-from motion_policy.control.guard import CLAMPING_STAGES
 from motion_policy.errors import UserError
 from motion_policy.nodes.guard_parameters import declare_guard_parameters, make_guard
-from motion_policy.nodes.parameters.arm import GuardParameters, ReactionParameters
+from motion_policy.nodes.parameters.arm import GuardParameters
 from motion_policy.nodes.parameters.declaring import read_group
 
 ROBOT = formula_arm()
@@ -41,10 +40,6 @@ def node_with(bench: Bench, **values: Any) -> Node:
 
 def guard_of(node: Node) -> GuardChain:
     return make_guard(read_group(node, GuardParameters), ROBOT)
-
-
-def test_every_stage_that_can_be_violated_has_its_reaction() -> None:
-    assert tuple(ReactionParameters.model_fields) == CLAMPING_STAGES
 
 
 def test_no_parameter_no_stage(bench: Bench) -> None:

@@ -19,6 +19,8 @@ from rclpy.parameter import Parameter
 from ros_testing import Bench
 
 from motion_policy.errors import UserError
+from motion_policy.nodes.parameters.arm import GuardParameters
+from motion_policy.nodes.parameters.declaring import read_group
 from motion_policy.nodes.policy_node import PolicyNode
 from motion_policy.nodes.recorder_node import RecorderNode
 
@@ -99,3 +101,19 @@ def test_a_recorder_heeds_changes_between_recordings_and_refuses_those_it_would_
     assert refusal(bench, 'recorder_node', 'reliable', True) != ''
     assert refusal(bench, 'recorder_node', 'use_sim_time', True) != ''
     node.close()
+
+
+def test_a_group_is_read_with_its_present_values(bench: Bench) -> None:
+    given = [
+        Parameter('collision.self', value=False),
+        Parameter('collision.ignore', value=['a', 'b c']),
+        Parameter('workspace.box', value=[0.5, *BOX[1:]]),
+    ]
+    node = bench.add(PolicyNode(context=bench.context, parameter_overrides=given))
+    before = read_group(node, GuardParameters)
+    assert not before.collision.self_collision
+    assert before.collision.ignore == ('a', 'b c')
+    assert before.workspace.box == (0.5, *BOX[1:])
+    assert refusal(bench, 'policy_node', 'position_margin', 0.25) == ''
+    assert read_group(node, GuardParameters).position_margin == 0.25
+    assert before.position_margin == 0.0

@@ -86,15 +86,22 @@ def _entry(name: str, field: FieldInfo) -> Entry:
     default = None if field.is_required() else field.default
     words = get_args(kind) if get_origin(kind) is Literal else ()
     sizes = get_args(kind) if get_origin(kind) is tuple else ()
-    minimum = maximum = None
+    minimum: Any = None
+    maximum: Any = None
     change = Change.UNCONFIGURED
     for mark in field.metadata:
-        minimum = getattr(mark, 'ge', minimum)
-        maximum = getattr(mark, 'le', maximum)
         if isinstance(mark, OneOf):
             words = mark.words
-        if isinstance(mark, Change):
+        elif isinstance(mark, Change):
             change = mark
+        elif hasattr(mark, 'ge'):
+            minimum = mark.ge
+        elif hasattr(mark, 'le'):
+            maximum = mark.le
+        else:
+            raise TypeError(f'{name}: a parameter cannot have {mark}')
+    if (minimum is None) != (maximum is None):
+        raise TypeError(f'{name}: ROS 2 knows no range with one bound, expected ge and le')
     return Entry(
         name=name,
         type=_type_name(kind),
