@@ -27,6 +27,7 @@ from motion_policy.control.clock_skew import SkewMonitor
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.observing import MeasuredJoints, robot_as_seen
 from motion_policy.errors import UserError
+from motion_policy.inference.cpu_affinity import Outcome
 from motion_policy.inference.policy_thread import failure_text
 from motion_policy.nodes import diagnostics
 from motion_policy.nodes.action_source import ActionSource
@@ -42,7 +43,7 @@ from motion_policy.nodes.parameters.arm import (
     SwitchParameters,
 )
 from motion_policy.nodes.parameters.declaring import declare_group, read_group
-from motion_policy.nodes.realtime import Outcome, prepare_tick_thread, realtime_settings
+from motion_policy.nodes.realtime import prepare_tick_thread, realtime_settings
 from motion_policy.nodes.stop_switches import StopSwitches
 from motion_policy.nodes.stream_check import StreamCheck
 from motion_policy.nodes.stream_rates import StreamRates

@@ -91,9 +91,10 @@ class ControllerCheck:
         for place in asked:
             # One by one: a controller answers nothing at all where it lacks one of them.
             future = self._pending.pop(place).call_async(GetParameters.Request(names=[place[1]]))
-            future.add_done_callback(lambda f, p=place: self._take(*p, f.result()))
+            future.add_done_callback(lambda f, p=place: self._take(p, f.result()))
 
-    def _take(self, name: str, key: str, answer: Any) -> None:
+    def _take(self, place: tuple[str, str], answer: Any) -> None:
+        name, key = place
         values = self._values.setdefault(name, {})
         found = [parameter_value_to_python(value) for value in answer.values] if answer else []
         values[key] = found[0] if found else None

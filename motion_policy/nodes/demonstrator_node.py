@@ -107,8 +107,9 @@ class DemonstratorNode(Node):
         message = JointState(name=names, position=target.tolist())
         message.header.stamp = now.to_msg()
         self._leader.publish(message)
-        if playing:
-            self._command.send(self._arm.follower)
+        follower = self._arm.follower
+        if playing and follower is not None:
+            self._command.send(follower)
         if playing and not self._arm.playing:
             self._done.publish(Bool(data=True))
 

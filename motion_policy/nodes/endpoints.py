@@ -69,6 +69,6 @@ def listeners(node: Node, topic: JointTopic, publisher: Any) -> int:
     """
     drivers = {full_name(info) for info in publishers(node, topic.topic, topic.type)}
     hearing = node.get_subscriptions_info_by_topic(topic.topic)
-    not_arms = sum(i.topic_type == topic.type and full_name(i) in drivers for i in hearing)
+    not_arms: int = sum(i.topic_type == topic.type and full_name(i) in drivers for i in hearing)
     count: int = publisher.get_subscription_count()
     return max(0, count - not_arms)

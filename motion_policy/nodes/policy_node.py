@@ -179,7 +179,8 @@ class PolicyNode(LifecycleNode, ActionSource):
             raise
 
     def _configured_now(self) -> bool:
-        return self.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        configured: bool = self.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        return configured
 
     def _configure(self) -> None:
         parameters = read_group(self, PolicyParameters)

@@ -108,7 +108,8 @@ class RecorderNode(Node):
         return f'{self.recorder.mark(success)} is a {"success" if success else "failure"}'
 
     def _now_ns(self) -> int:
-        return self.get_clock().now().nanoseconds
+        now_ns: int = self.get_clock().now().nanoseconds
+        return now_ns
 
     def _tick(self) -> None:
         self.recorder.advance(self._now_ns())

@@ -183,8 +183,10 @@ class SceneClient:
             except SceneError:
                 if time.monotonic() > end_s:
                     raise
-            retry_s = time.monotonic() + RETRY_PERIOD_S
-            self.wait(lambda at_s=retry_s: time.monotonic() > at_s, 'the next try')
+            self._wait_until(time.monotonic() + RETRY_PERIOD_S)
+
+    def _wait_until(self, end_s: float) -> None:
+        self.wait(lambda: time.monotonic() > end_s, 'the next try')
 
     def set_parameter(self, node: str, name: str, value: str | float) -> None:
         """Set a parameter of a node."""
