@@ -8,6 +8,7 @@ What the source does not say is assumed aloud, and nothing in it is executed.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 from rich.console import Console
 
+from motion_policy.cli.kind_options import foreign_option
 from motion_policy.cli.literal import escape
 from motion_policy.cli.pairs import named_pairs
 from motion_policy.episodes.formats.eipl.read import read_bounds
@@ -26,18 +28,14 @@ if TYPE_CHECKING:
     from motion_policy.policies.base import Model
     from motion_policy.policies.convert.conversion import Conversion
 
+Kind = Literal['eipl', 'act', 'lerobot']
+
 EIPL_RATE = 10.0  # Hz, of its sample data
 
 
 @dataclass(frozen=True)
-class Arguments:
-    """Turn a model that another project trained into a checkpoint that gives the same numbers.
-
-    From EIPL (MODEL.pth), tonyzhaozh/act and act-plus-plus (policy_best.ckpt) and LeRobot's ACT (a
-    folder); --to lerobot writes an ACT policy of ours as a folder of LeRobot. Sizes come from the
-    weights, the rest from the files beside them or from options. With neither --from nor --to,
-    --slim and --half make a smaller copy of a checkpoint of ours.
-    """
+class Conversions:
+    """What every conversion has, also that of a checkpoint of ours."""
 
     source: tyro.conf.Positional[Path]
     """MODEL.pth of EIPL, policy_best.ckpt of ACT, a folder of LeRobot, or a checkpoint of ours."""
@@ -45,11 +43,22 @@ class Arguments:
     destination: tyro.conf.Positional[Path]
     """Checkpoint folder; one of this name is replaced."""
 
-    kind: Annotated[Literal['eipl', 'act', 'lerobot'] | None, tyro.conf.arg(name='from')] = None
+    kind: Annotated[Kind | None, tyro.conf.arg(name='from')] = None
     """Whose model it is."""
 
     to: Literal['lerobot'] | None = None
     """Whose model it becomes, from a checkpoint of ours."""
+
+    slim: bool = False
+    """Leave out what only training needs: the encoder of ACT's CVAE."""
+
+    half: bool = False
+    """Store the weights as float16, half the size; they are computed with in float32."""
+
+
+@dataclass(frozen=True)
+class Foreign(Conversions):
+    """What every model of another project has."""
 
     robot: str = ''
     """Robot spec: a YAML file, or the name of a shipped one; without it a placeholder."""
@@ -58,39 +67,19 @@ class Arguments:
     """Rows per second in the data it was trained on; default: eipl 10, act 50, lerobot what its
     folder says, or the rate of --robot, or 50."""
 
+
+@dataclass(frozen=True)
+class Cameras:
+    """For what may have several cameras."""
+
     cameras: str = ''
     """act: names of its cameras in the order of training, such as left_wrist,top. lerobot: other
     names for its cameras, in its order."""
 
-    stats: Path | None = None
-    """act: dataset_stats.pkl of the training run."""
 
-    heads: int | None = None
-    """act: attention heads; default 8."""
-
-    image_size: str = ''
-    """act: HEIGHTxWIDTH of the images it was trained on; default 480x640."""
-
-    decoder_layers: int | None = None
-    """act: decoder layers that its answer comes from; default 1, as in the original."""
-
-    joints: str = ''
-    """lerobot: the names that the folder has for joints, where they are not the robot's:
-    NAME=NAME_IN_FILE, joined by commas."""
-
-    units: Units | None = None
-    """lerobot: what it counts positions in: rad (and m, as they are), degrees, or normalized: -100
-    to 100 of the range of each joint's limits; with both of these grippers from 0 to 100."""
-
-    grippers: tuple[float, float] | None = None
-    """lerobot: the positions in m that 0 (closed) and 1 (open) of a gripper stand for, where the
-    robot's joints named *gripper count metres; with --units, 0 and 100."""
-
-    slim: bool = False
-    """Leave out what only training needs: the encoder of ACT's CVAE."""
-
-    half: bool = False
-    """Store the weights as float16, half the size; they are computed with in float32."""
+@dataclass(frozen=True)
+class FromEipl(Foreign):
+    """Options of eipl."""
 
     joint_bounds: Path | None = None
     """eipl: joint_bounds.npy of the data the model was trained on."""
@@ -120,28 +109,49 @@ class Arguments:
     """eipl RNN: feat_bounds.npy, which EIPL writes with the features."""
 
 
-# Options that mean something to some sources only.
-ACT_ONLY = ('stats', 'heads', 'image_size', 'decoder_layers')
-EIPL_ONLY = (
-    'joint_bounds',
-    'camera',
-    'channels',
-    'args',
-    'leaky_slope',
-    'fast_tau',
-    'slow_tau',
-    'cae',
-    'feat_bounds',
-)
-LEROBOT_ONLY = ('joints', 'units', 'grippers')
-MEANT_FOR = {
-    **dict.fromkeys(LEROBOT_ONLY, ('lerobot',)),
-    **dict.fromkeys(ACT_ONLY, ('act',)),
-    **dict.fromkeys(EIPL_ONLY, ('eipl',)),
-    'cameras': ('act', 'lerobot'),
-    'robot': ('eipl', 'act', 'lerobot'),
-    'rate': ('eipl', 'act', 'lerobot'),
-}
+@dataclass(frozen=True)
+class FromAct(Cameras, Foreign):
+    """Options of act."""
+
+    stats: Path | None = None
+    """act: dataset_stats.pkl of the training run."""
+
+    heads: int | None = None
+    """act: attention heads; default 8."""
+
+    image_size: str = ''
+    """act: HEIGHTxWIDTH of the images it was trained on; default 480x640."""
+
+    decoder_layers: int | None = None
+    """act: decoder layers that its answer comes from; default 1, as in the original."""
+
+
+@dataclass(frozen=True)
+class FromLerobot(Cameras, Foreign):
+    """Options of lerobot."""
+
+    joints: str = ''
+    """lerobot: the names that the folder has for joints, where they are not the robot's:
+    NAME=NAME_IN_FILE, joined by commas."""
+
+    units: Units | None = None
+    """lerobot: what it counts positions in: rad (and m, as they are), degrees, or normalized: -100
+    to 100 of the range of each joint's limits; with both of these grippers from 0 to 100."""
+
+    grippers: tuple[float, float] | None = None
+    """lerobot: the positions in m that 0 (closed) and 1 (open) of a gripper stand for, where the
+    robot's joints named *gripper count metres; with --units, 0 and 100."""
+
+
+@dataclass(frozen=True)
+class Arguments(FromEipl, FromLerobot, FromAct):
+    """Turn a model that another project trained into a checkpoint that gives the same numbers.
+
+    From EIPL (MODEL.pth), tonyzhaozh/act and act-plus-plus (policy_best.ckpt) and LeRobot's ACT (a
+    folder); --to lerobot writes an ACT policy of ours as a folder of LeRobot. Sizes come from the
+    weights, the rest from the files beside them or from options. With neither --from nor --to,
+    --slim and --half make a smaller copy of a checkpoint of ours.
+    """
 
 
 def run(arguments: Arguments) -> int:
@@ -150,8 +160,7 @@ def run(arguments: Arguments) -> int:
     if arguments.kind is None:
         return _from_ours(arguments)
     robot = load_robot_spec(arguments.robot) if arguments.robot else None
-    convert = {'eipl': _from_eipl, 'act': _from_act, 'lerobot': _from_lerobot}[arguments.kind]
-    converted, origin = convert(arguments, robot)
+    converted, origin = CONVERTERS[arguments.kind].convert(arguments, robot)
     model = _slimmed(converted.model, arguments)
     folder = _save(model, arguments)
     _print_notes(converted.notes)
@@ -172,13 +181,16 @@ def _refuse_what_does_not_fit(arguments: Arguments) -> None:
         )
     if arguments.to and arguments.half:
         raise UserError('--half: LeRobot keeps float32, expected it without --to')
-    for name, kinds in MEANT_FOR.items():
-        if getattr(arguments, name) not in (None, '') and arguments.kind not in kinds:
-            option = f'--{name.replace("_", "-")}'
-            raise UserError(f'{option}: means something only with --from {" or ".join(kinds)}')
+    options: dict[Kind | None, type[Conversions]] = {None: Conversions}
+    options |= {kind: converter.options for kind, converter in CONVERTERS.items()}
+    found = foreign_option(arguments, arguments.kind, options)
+    if found is not None:
+        option, kinds = found
+        meant = ' or '.join(kind for kind in kinds if kind)
+        raise UserError(f'{option}: means something only with --from {meant}')
 
 
-def _from_eipl(arguments: Arguments, robot: RobotSpec | None) -> tuple[Conversion, str]:
+def _from_eipl(arguments: FromEipl, robot: RobotSpec | None) -> tuple[Conversion, str]:
     # torch is slow to load, and a mistyped path need not wait for it.
     if arguments.joint_bounds is None:
         raise UserError(
@@ -208,7 +220,7 @@ def _from_eipl(arguments: Arguments, robot: RobotSpec | None) -> tuple[Conversio
     return convert_eipl(source, options, cae), f'{source.family} in {arguments.source}'
 
 
-def _from_act(arguments: Arguments, robot: RobotSpec | None) -> tuple[Conversion, str]:
+def _from_act(arguments: FromAct, robot: RobotSpec | None) -> tuple[Conversion, str]:
     if arguments.stats is None:
         raise UserError(
             'convert-checkpoint: --stats is missing, expected the dataset_stats.pkl beside '
@@ -249,7 +261,7 @@ def _from_act(arguments: Arguments, robot: RobotSpec | None) -> tuple[Conversion
     return converted, f'ACT in {arguments.source}'
 
 
-def _from_lerobot(arguments: Arguments, robot: RobotSpec | None) -> tuple[Conversion, str]:
+def _from_lerobot(arguments: FromLerobot, robot: RobotSpec | None) -> tuple[Conversion, str]:
     from motion_policy.policies.convert.lerobot import LeRobotOptions, from_lerobot
 
     options = LeRobotOptions(
@@ -261,6 +273,26 @@ def _from_lerobot(arguments: Arguments, robot: RobotSpec | None) -> tuple[Conver
         grippers=arguments.grippers,
     )
     return from_lerobot(arguments.source, options), f'ACT of LeRobot in {arguments.source}'
+
+
+@dataclass(frozen=True)
+class Converter:
+    """How one kind of model becomes ours.
+
+    Attributes:
+        options: its dataclass.
+        convert: returns the model, and what it came from.
+    """
+
+    options: type[Foreign]
+    convert: Callable[[Arguments, RobotSpec | None], tuple[Conversion, str]]
+
+
+CONVERTERS: dict[Kind, Converter] = {
+    'eipl': Converter(FromEipl, _from_eipl),
+    'act': Converter(FromAct, _from_act),
+    'lerobot': Converter(FromLerobot, _from_lerobot),
+}
 
 
 def _from_ours(arguments: Arguments) -> int:

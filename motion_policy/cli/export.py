@@ -8,7 +8,7 @@ An option that means nothing for a kind of set is refused, never ignored; nothin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +16,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from motion_policy.cli.kind_options import foreign_option, listed
 from motion_policy.cli.literal import escape
 from motion_policy.episodes.formats.aloha.from_episodes import export_aloha
 from motion_policy.episodes.formats.bair.from_episodes import bair_parts, export_bair
@@ -27,17 +28,63 @@ Kind = Literal['aloha', 'lerobot', 'eipl', 'bair']
 OnRow = Callable[[], None]
 NOTE = '[yellow]note[/]'
 
-# Options that belong to some kinds of sets only.
-OPTIONS_OF: dict[Kind, tuple[str, ...]] = {
-    'aloha': ('raw',),
-    'lerobot': ('task', 'crf'),
-    'eipl': ('camera', 'channels'),
-    'bair': ('camera',),
-}
+
+@dataclass(frozen=True)
+class Target:
+    """What every kind of set has."""
+
+    source: tyro.conf.Positional[Path]
+    """Folder of episodes, or one episode; they must have the same joints, cameras and rate."""
+
+    out: Path
+    """The new folder."""
+
+    kind: Annotated[Kind, tyro.conf.arg(name='to')]
+    """What the set becomes."""
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Camera:
+    """For what has the images of one camera."""
+
+    camera: str = ''
+    """eipl, bair: the camera to export; default: the only one there is."""
+
+
+@dataclass(frozen=True)
+class ToAloha(Target):
+    """Options of aloha."""
+
+    raw: bool = False
+    """aloha: store pixels also where the episodes hold JPEGs."""
+
+
+@dataclass(frozen=True)
+class ToLerobot(Target):
+    """Options of lerobot."""
+
+    task: str = ''
+    """lerobot: what is demonstrated; default: what each episode says."""
+
+    crf: int = 18
+    """lerobot: quality of the videos, 0 (best) to 51."""
+
+
+@dataclass(frozen=True)
+class ToEipl(Camera, Target):
+    """Options of eipl."""
+
+    channels: Literal['bgr', 'rgb'] = 'bgr'
+    """eipl: the order of the colours to write."""
+
+
+@dataclass(frozen=True)
+class ToBair(Camera, Target):
+    """Options of bair."""
+
+
+@dataclass(frozen=True)
+class Arguments(ToEipl, ToBair, ToLerobot, ToAloha):
     """Turn episodes into a data set of another tool.
 
     aloha: episode_0.hdf5, episode_1.hdf5, ... with ALOHA's names; attributes tell the rest. JPEGs
@@ -51,30 +98,6 @@ class Arguments:
     x, y, z of the end effector; train/, validate/ and test/ stay apart.
     """
 
-    source: tyro.conf.Positional[Path]
-    """Folder of episodes, or one episode; they must have the same joints, cameras and rate."""
-
-    out: Path
-    """The new folder."""
-
-    kind: Annotated[Kind, tyro.conf.arg(name='to')]
-    """What the set becomes."""
-
-    raw: bool = False
-    """aloha: store pixels also where the episodes hold JPEGs."""
-
-    task: str = ''
-    """lerobot: what is demonstrated; default: what each episode says."""
-
-    crf: int = 18
-    """lerobot: quality of the videos, 0 (best) to 51."""
-
-    camera: str = ''
-    """eipl, bair: the camera to export; default: the only one there is."""
-
-    channels: Literal['bgr', 'rgb'] = 'bgr'
-    """eipl: the order of the colours to write."""
-
 
 def run(arguments: Arguments) -> int:
     """Export everything; what is wrong is one line, and no folder is left then."""
@@ -85,60 +108,60 @@ def run(arguments: Arguments) -> int:
     columns = (TextColumn('{task.description}'), BarColumn(), TimeRemainingColumn())
     quiet = not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
-        lines = EXPORTS[arguments.kind](arguments, progress)
+        lines = EXPORTS[arguments.kind].export(arguments, progress)
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False)
     return 0
 
 
 def _refuse_foreign_options(arguments: Arguments) -> None:
-    defaults = {field.name: field.default for field in fields(arguments)}
-    for name in sorted({name for names in OPTIONS_OF.values() for name in names}):
-        kinds = [kind for kind, names in OPTIONS_OF.items() if name in names]
-        if arguments.kind not in kinds and getattr(arguments, name) != defaults[name]:
-            raise UserError(
-                f'export: --{name} means nothing for --to {arguments.kind}, '
-                f'expected it with --to {" or ".join(kinds)} only'
-            )
+    options = {kind: exporter.options for kind, exporter in EXPORTS.items()}
+    found = foreign_option(arguments, arguments.kind, options)
+    if found is not None:
+        option, kinds = found
+        raise UserError(
+            f'export: {option} means nothing for --to {arguments.kind}, '
+            f'expected it with --to {listed(kinds)} only'
+        )
 
 
-def _to_aloha(arguments: Arguments, progress: Progress) -> list[str]:
-    chosen = export_set(arguments.source)
+def _to_aloha(options: ToAloha, progress: Progress) -> list[str]:
+    chosen = export_set(options.source)
     images = sum(chosen.rows) * len(chosen.cameras)
-    on_row = _bar(arguments, progress, images)
-    files = export_aloha(chosen, arguments.out, raw=arguments.raw, on_row=on_row)
+    on_row = _bar(options, progress, images)
+    files = export_aloha(chosen, options.out, raw=options.raw, on_row=on_row)
     least, most = min(chosen.rows), max(chosen.rows)
     hint = f'; of {least} to {most} rows, tonyzhaozh/act wants equal lengths'
     told = hint if least != most else ''
-    summary = f'{arguments.out}: {len(files)} episodes, {sum(chosen.rows)} rows{told}'
+    summary = f'{options.out}: {len(files)} episodes, {sum(chosen.rows)} rows{told}'
     return [*_failures(chosen), escape(summary)]
 
 
-def _to_lerobot(arguments: Arguments, progress: Progress) -> list[str]:
+def _to_lerobot(options: ToLerobot, progress: Progress) -> list[str]:
     # Only here are pyarrow and PyAV needed.
     from motion_policy.episodes.formats.lerobot.from_episodes import export_lerobot
 
-    chosen = export_set(arguments.source)
-    on_row = _bar(arguments, progress, sum(chosen.rows))
-    task, crf = arguments.task, arguments.crf
-    export_lerobot(chosen, arguments.out, task=task, crf=crf, on_row=on_row)
-    summary = f'{arguments.out}: {len(chosen.rows)} episodes, {sum(chosen.rows)} rows'
+    chosen = export_set(options.source)
+    on_row = _bar(options, progress, sum(chosen.rows))
+    task, crf = options.task, options.crf
+    export_lerobot(chosen, options.out, task=task, crf=crf, on_row=on_row)
+    summary = f'{options.out}: {len(chosen.rows)} episodes, {sum(chosen.rows)} rows'
     return [*_failures(chosen), *_partial_efforts(chosen), escape(summary)]
 
 
-def _to_eipl(arguments: Arguments, progress: Progress) -> list[str]:
-    parts = eipl_parts(arguments.source)
-    on_row = _bar(arguments, progress, _rows(parts))
-    camera, channels = arguments.camera, arguments.channels
-    export_eipl(parts, arguments.out, camera=camera, channels=channels, on_row=on_row)
-    return _told(arguments, parts)
+def _to_eipl(options: ToEipl, progress: Progress) -> list[str]:
+    parts = eipl_parts(options.source)
+    on_row = _bar(options, progress, _rows(parts))
+    camera, channels = options.camera, options.channels
+    export_eipl(parts, options.out, camera=camera, channels=channels, on_row=on_row)
+    return _told(options, parts)
 
 
-def _to_bair(arguments: Arguments, progress: Progress) -> list[str]:
-    parts = bair_parts(arguments.source)
-    on_row = _bar(arguments, progress, _rows(parts))
-    export_bair(parts, arguments.out, camera=arguments.camera, on_row=on_row)
-    return _told(arguments, parts)
+def _to_bair(options: ToBair, progress: Progress) -> list[str]:
+    parts = bair_parts(options.source)
+    on_row = _bar(options, progress, _rows(parts))
+    export_bair(parts, options.out, camera=options.camera, on_row=on_row)
+    return _told(options, parts)
 
 
 def _rows(parts: Mapping[str, ExportSet]) -> int:
@@ -157,22 +180,35 @@ def _partial_efforts(chosen: ExportSet) -> list[str]:
     return [line] if 0 < some < count else []
 
 
-def _told(arguments: Arguments, parts: Mapping[str, ExportSet]) -> list[str]:
+def _told(options: Target, parts: Mapping[str, ExportSet]) -> list[str]:
     counts = [
         f'{len(part.rows)} episodes' + (f' in {split}' if split else '')
         for split, part in parts.items()
     ]
-    return [*_failures(*parts.values()), escape(f'{arguments.out}: {", ".join(counts)}')]
+    return [*_failures(*parts.values()), escape(f'{options.out}: {", ".join(counts)}')]
 
 
-def _bar(arguments: Arguments, progress: Progress, total: int) -> OnRow:
-    bar = progress.add_task(escape(arguments.source.name), total=total)
+def _bar(options: Target, progress: Progress, total: int) -> OnRow:
+    bar = progress.add_task(escape(options.source.name), total=total)
     return lambda: progress.advance(bar)
 
 
-EXPORTS: dict[Kind, Callable[[Arguments, Progress], list[str]]] = {
-    'aloha': _to_aloha,
-    'lerobot': _to_lerobot,
-    'eipl': _to_eipl,
-    'bair': _to_bair,
+@dataclass(frozen=True)
+class Exporter:
+    """How episodes become one kind of set.
+
+    Attributes:
+        options: its dataclass.
+        export: exports everything; returns what to say of it.
+    """
+
+    options: type[Target]
+    export: Callable[[Arguments, Progress], list[str]]
+
+
+EXPORTS: dict[Kind, Exporter] = {
+    'aloha': Exporter(ToAloha, _to_aloha),
+    'lerobot': Exporter(ToLerobot, _to_lerobot),
+    'eipl': Exporter(ToEipl, _to_eipl),
+    'bair': Exporter(ToBair, _to_bair),
 }
