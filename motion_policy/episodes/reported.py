@@ -30,10 +30,16 @@ class Reported:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._rows = self._without = self._first_without = 0
+        self._rows = self._without = self._first_without = self._held = self._first_held = 0
 
-    def stored(self, values: Array, there: bool) -> Array:
-        """What to store of the values (J,) of the next row; `there`: whether they are reported."""
+    def stored(self, values: Array, there: bool, held: bool = False) -> Array:
+        """What to store of the values (J,) of the next row.
+
+        `there`: whether they are reported; `held`: whether by an earlier message only.
+        """
+        if held:
+            self._first_held = self._first_held if self._held else self._rows
+            self._held += 1
         if not there:
             self._first_without = self._first_without if self._without else self._rows
             self._without += 1
@@ -45,6 +51,18 @@ class Reported:
     def left_out(self) -> bool:
         """Whether some rows have it and others have not."""
         return 0 < self._without < self._rows
+
+    @property
+    def told(self) -> str:
+        """A line on rows without it, or with values of earlier messages, if there are any."""
+        if self.left_out:
+            return str(self)
+        if not self._held or self._without:
+            return ''
+        return (
+            f"'/{self.name}' is that of an earlier message in {self._held} of {self._rows} rows, "
+            f'the first is row {self._first_held}: messages come without'
+        )
 
     def __str__(self) -> str:
         what = 'is zero' if self.name == layout.QVEL else 'is left out'

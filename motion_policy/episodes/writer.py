@@ -131,8 +131,8 @@ class EpisodeWriter:
 
     @property
     def left_out(self) -> list[str]:
-        """A line for velocities or efforts that some rows have and others have not."""
-        return [str(each) for each in (self._qvel, self._effort) if each.left_out]
+        """A line for velocities or efforts that some rows lack, or have of earlier messages."""
+        return [line for each in (self._qvel, self._effort) if (line := each.told)]
 
     def append(self, time_ns: int, observation: Observation, row: Row) -> None:
         """Add the next row.
@@ -242,9 +242,13 @@ class EpisodeWriter:
     def _add(self, time_ns: int, observation: Observation, row: Row) -> None:
         columns = self._columns
         columns[layout.QPOS].add(observation.qpos)
-        columns[layout.QVEL].add(self._qvel.stored(observation.qvel, observation.has_qvel))
+        qvel, held = observation.qvel, observation.held
+        columns[layout.QVEL].add(
+            self._qvel.stored(qvel, observation.has_qvel, 'velocity' in held)
+        )
         effort, none = observation.effort, np.zeros_like(observation.qpos)
-        effort = self._effort.stored(none if effort is None else effort, effort is not None)
+        effort = none if effort is None else effort
+        effort = self._effort.stored(effort, observation.effort is not None, 'effort' in held)
         if layout.EFFORT in columns:
             columns[layout.EFFORT].add(effort)
         if observation.action is not None:

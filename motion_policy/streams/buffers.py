@@ -274,7 +274,9 @@ class JointBuffer(StreamBuffer):
         if velocity is reading.velocity and effort is reading.effort:
             self._whole_readings[columns] = receive_ns, reading
             return reading
-        return replace(reading, velocity=velocity, effort=effort)
+        kept = {'velocity': velocity, 'effort': effort}
+        held = tuple(field for field in kept if kept[field] is not getattr(reading, field))
+        return replace(reading, velocity=velocity, effort=effort, held=held)
 
     def _add_part(self, columns: tuple[int, ...]) -> None:
         if len(self._parts) == MOST_PARTS:
@@ -434,7 +436,10 @@ def _assembled(sources: tuple[Entry, ...]) -> Entry:
 
     position = gathered('position')
     assert position is not None
-    reading = JointReading(position, gathered('velocity'), gathered('effort'))
+    held = dict.fromkeys(field for reading in readings for field in reading.held)
+    reading = JointReading(
+        position, gathered('velocity'), gathered('effort'), held=tuple(held)
+    )
     entry = Entry(oldest.stamp_ns, replace(oldest.sample, value=reading))
     entry.lead_ns = max(source.lead_ns for source in sources)
     return entry

@@ -39,6 +39,7 @@ class JointValues:
         self._samples: dict[str, Sample] = {}
         self._fields = {f: np.full(len(place), np.nan) for f in ('position', 'velocity', 'effort')}
         self._without: dict[str, set[str]] = {field: set() for field in self._fields}  # streams
+        self._held: dict[str, tuple[str, ...]] = {}
 
     def update(self, samples: Mapping[str, Sample]) -> None:
         """Read what is new among these samples by stream."""
@@ -73,6 +74,11 @@ class JointValues:
         """Efforts (J,) [N m or N]; None where not every joint has one."""
         return self._whole('effort')
 
+    @property
+    def held(self) -> frozenset[str]:
+        """Fields of which some joints have the value of an earlier message."""
+        return frozenset(field for fields in self._held.values() for field in fields)
+
     def _whole(self, field: str) -> Float64Array | None:
         return None if self._without[field] else self._fields[field].copy()
 
@@ -82,6 +88,7 @@ class JointValues:
         except StreamError as error:
             self.faults[name] = str(error)
             return
+        self._held[name] = reading.held
         for field, whole in self._fields.items():
             part = getattr(reading, field)
             if part is None:

@@ -33,12 +33,14 @@ class JointReading:
     """Joints as messages give them, each (n,) float64; None where they do not report them.
 
     `left_out` says why a field is None though the message holds something; else it is empty.
+    `held` are the fields that stand from an earlier message, as this one lacks them.
     """
 
     position: Float64Array
     velocity: Float64Array | None
     effort: Float64Array | None
     left_out: str = ''
+    held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

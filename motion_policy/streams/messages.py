@@ -37,7 +37,8 @@ class Observation:
     `qpos`, `qvel`, `effort` and `action` are (J,) float32 [rad or m, per second, N m or N];
     `images` are (H, W, 3) uint8 RGB by camera. `qvel` is zero where the robot does not report
     velocities, and `has_qvel` is False then; `effort` is None where not every joint has one;
-    `action` is the leader's position, None without a leader.
+    `action` is the leader's position, None without a leader. `held` are those of 'velocity' and
+    'effort' that stand from an earlier message.
     """
 
     qpos: Float32Array
@@ -46,6 +47,7 @@ class Observation:
     images: dict[str, RgbImage]
     action: Float32Array | None
     has_qvel: bool = True
+    held: frozenset[str] = frozenset()
 
 
 def stamp_ns(message: Any) -> int:
@@ -82,6 +84,7 @@ def observation_from_row(row: Row, robot: RobotSpec) -> Observation:
         },
         action=_joint_values('leader', row, robot).arrays()[0] if leader else None,
         has_qvel=state.velocity is not None,
+        held=state.held,
     )
 
 

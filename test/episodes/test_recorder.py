@@ -32,6 +32,7 @@ class Feed:
         self.now_ns = recordings.START_NS
         self.tick = 0
         self.size = (128, 128)
+        self.efforts = False
 
     def start(self, directory: Path, **options: object) -> Path:
         """Begin an episode; rows count from now."""
@@ -56,7 +57,8 @@ class Feed:
             return recordings.image_message(pixels, 'rgb8', stamp_ns=self.now_ns)
         names = list(self.recorder.robot.joints.names)
         values = recordings.joint_values(self.tick).tolist()
-        return recordings.joint_message(names, values, stamp_ns=self.now_ns)
+        effort = values if self.efforts and name == 'state' else []
+        return recordings.joint_message(names, values, stamp_ns=self.now_ns, effort=effort)
 
 
 @pytest.fixture
@@ -91,6 +93,27 @@ def test_rows_are_written_while_recording(feed: Feed, tmp_path: Path) -> None:
         np.testing.assert_array_equal(episode.image('top', 7), recordings.scene(newest))
         counters = episode.stamps('state').counters
         assert (counters.received, counters.dropped) == (98, 0)
+
+
+def test_efforts_of_earlier_messages_are_told(feed: Feed, tmp_path: Path) -> None:
+    feed.efforts = True
+    feed.run(4)
+    path = feed.start(tmp_path)
+    feed.run(40)
+    feed.efforts = False
+    feed.run(10)
+    feed.efforts = True
+    feed.run(40)
+    result = feed.recorder.stop()
+    assert (
+        "'/observations/effort' is that of an earlier message in 5 of 45 rows, the first is row "
+        '21: messages come without' in result.odd
+    )
+    with EpisodeReader(path) as episode:
+        held = episode.effort[20:27]
+        np.testing.assert_array_equal(held[:6], np.stack([held[0]] * 6))
+        assert not np.array_equal(held[6], held[5])
+        np.testing.assert_array_equal(episode.effort[:21], episode.qpos[:21])
 
 
 def test_start_names_what_is_silent_or_stale(tmp_path: Path) -> None:

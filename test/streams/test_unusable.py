@@ -168,9 +168,13 @@ def test_an_unusable_message_is_not_taken_but_counted_and_named(kind: str) -> No
 def test_efforts_that_a_message_lacks_stand_while_they_are_fresh(lacking: list[float]) -> None:
     arm = Arm()
 
+    held: list[bool] = []
+
     def effort(t_ms: float, values: list[float]) -> list[float] | None:
         arm.push(t_ms, recordings.joint_message(NAMES, [1.0, 2.0, 3.0], effort=values))
-        found = observation_from_row(arm.sampler.observe(at_ms(t_ms + 1)), ROBOT).effort
+        observation = observation_from_row(arm.sampler.observe(at_ms(t_ms + 1)), ROBOT)
+        found = observation.effort
+        held.append(observation.held == {'effort'})
         return None if found is None else found.tolist()
 
     assert effort(0, lacking) is None
@@ -179,6 +183,7 @@ def test_efforts_that_a_message_lacks_stand_while_they_are_fresh(lacking: list[f
     assert effort(30, [7.0, 8.0, 9.0]) == [7, 8, 9]
     assert effort(200, lacking) == [7, 8, 9]
     assert effort(240, lacking) is None
+    assert held == [False, False, True, False, True, False]
     assert arm.sampler.counters['state'].unusable == 0
 
 
