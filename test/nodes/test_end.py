@@ -78,7 +78,7 @@ def fail(*_):
     print(Path('/proc/self/maps').read_text())
     raise UserError('no such choice')
 
-policy_node.PolicyNode._declare_parameters = fail
+policy_node.declare_group = fail
 sys.exit(policy_node.main())
 """
     command = [sys.executable, '-c', source]
