@@ -155,6 +155,11 @@ def test_the_training_page_has_a_row_for_every_weight_that_a_policy_begins_with(
     assert rows == sorted({KEY, *(f'policy.{key}' for key in keys)})
 
 
+def test_the_training_page_has_a_row_for_every_way_of_learning() -> None:
+    ways = page('training_config.md').partition('| key |')[0]
+    assert row_names(ways) == sorted(WAYS)
+
+
 def declared_keys(model: type[BaseModel], before: str = '') -> dict[str, Any]:
     """Return the dotted keys of a model and of its sections, with their defaults."""
     keys: dict[str, Any] = {}
@@ -195,11 +200,11 @@ def test_the_nodes_page_has_a_row_for_every_topic_and_service_of_its_own(node: s
     if node in ('policy_node', 'replay_node'):
         files += ['arm_driver.py', 'arm_services.py']
     codes = [(ROOT / 'motion_policy' / 'nodes' / name).read_text('utf-8') for name in files]
-    names = {name for code in codes for name in re.findall(r"'(~/\w+)'", code)}
+    names = {name for code in codes for name in re.findall(r"'(~?/\w+|cube_pose)'", code)}
     rows = re.findall(
         r'^\| (?:in|out|service) \| (.*?) \|', section(page('nodes.md'), node), re.MULTILINE
     )
-    told = [name for row in rows for name in re.findall(r'`(~/\w+)`', row)]
+    told = [name for row in rows for name in re.findall(r'`(~?/\w+|cube_pose)`', row)]
     assert sorted(told) == sorted(names)
 
 
