@@ -105,13 +105,13 @@ def _describe(detail: ErrorDetails, data: Any) -> str:
     key = _key_path(detail['loc'], data)
     kind = detail['type']
     if kind == 'extra_forbidden':
-        return f'{key}: unknown key, found {_short(detail["input"])}, expected no such key'
+        return f'{key}: unknown key, found {short(detail["input"])}, expected no such key'
     if kind == 'missing':
         return f'{key}: missing, expected a value'
     message = detail['msg'].removeprefix('Value error, ')
     if kind == 'value_error':
         return f'{key}: {message}' if key else message
-    return f'{key}: found {_short(detail["input"])}, expected {_expectation(message)}'
+    return f'{key}: found {short(detail["input"])}, expected {_expectation(message)}'
 
 
 def _expectation(message: str) -> str:
@@ -132,6 +132,7 @@ def _key_path(loc: tuple[int | str, ...], data: Any) -> str:
     return path
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value as it reads in one line, of 60 characters at most."""
     text = repr(value)
     return text if len(text) <= 60 else f'{text[:57]}...'

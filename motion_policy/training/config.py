@@ -29,7 +29,7 @@ from motion_policy.errors import UserError
 from motion_policy.files import FileError
 from motion_policy.policies.base import Edge, LearnsFrom, Model
 from motion_policy.policies.kinds import trained_class
-from motion_policy.robot.load import first_error_line
+from motion_policy.robot.load import first_error_line, short
 from motion_policy.robot.spec import SLOWEST_HZ
 from motion_policy.training.config_sections import (
     ChunkAugmentationConfig,
@@ -386,7 +386,7 @@ def train_config(
         key, value = min(foreign, key=lambda found: found[0] not in COUNTED)
         kind = content['policy']['kind']
         reason = f'is trained by {way.counted_in}' if key in COUNTED else 'has no use for it'
-        raise ConfigError(f"{place(key)}: {key}: found {value}, but a '{kind}' {reason}")
+        raise ConfigError(f"{place(key)}: {key}: found {short(value)}, but a '{kind}' {reason}")
     try:
         return (way or SequenceConfig).model_validate(own)
     except ValidationError as error:

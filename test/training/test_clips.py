@@ -279,7 +279,7 @@ def test_a_frame_predictor_learns(demonstrations: Path, whole: Path, tmp_path: P
             r'episode_00000\d.hdf5: \d+ rows, expected at least 13: past \+ future = 7 frames, 2',
         ),
         ({'loss': {'kl': 1.0}}, "loss.kl: found 1.0, but a 'frame_predictor' has no use for it"),
-        ({'target': 'qpos'}, "target: found qpos, but a 'frame_predictor' has no use for it"),
+        ({'target': 'qpos'}, "target: found 'qpos', but a 'frame_predictor' has no use for it"),
         ({'prediction': {'kl': {'ratio': 2}}}, 'prediction.kl.ratio'),
         (
             {'policy': {'kind': 'sarnn'}, 'prediction': {'validation_clips': 3}},

@@ -172,9 +172,9 @@ def test_keys_of_other_ways_of_learning_are_refused_unless_they_say_nothing(
     for key, value in foreign.items():
         counted = key.removeprefix('warmup_') in ('epochs', 'steps')
         reason = f'is trained by {own.counted_in}' if counted else 'has no use for it'
-        more = f"{key}: found SOME, but a '{kind}' {reason}"
+        more = f"{key}: found 'SO\\nME', but a '{kind}' {reason}"
         with pytest.raises(ConfigError) as raised:
-            load_train_config(write(tmp_path, least(kind)), [f'{key}=SOME'])
+            load_train_config(write(tmp_path, least(kind)), [f'{key}="SO\\nME"'])
         assert str(raised.value) == f'command line: {more}'
         path = write(tmp_path, least(kind))
         if key not in ('epochs', 'steps'):
