@@ -16,7 +16,7 @@ import numpy as np
 from rich.progress import Progress
 
 from fault_campaign.fault import HOLDS_S, Evidence, Fault
-from fault_campaign.rig import Rig, RigError
+from fault_campaign.rig import LATE, Rig, RigError
 from fault_campaign.setups import SETUPS, Where
 from fault_campaign.verdicts import QUIET_S, Injection, Section
 from motion_policy.cli.processes import NodeProcesses
@@ -93,6 +93,7 @@ class _Section:
         evidence = fault.inject(rig, self._rng)
         recovered, leave_ns = self._recover(fault, evidence)
         named = self._wait_for_name(fault, evidence)
+        late = not named and fault.must == 'disable' and self._late_since(evidence.injected_ns)
         if not recovered:
             self._interventions += 1
             self._restart()
@@ -101,11 +102,11 @@ class _Section:
                 fault=fault,
                 evidence=evidence,
                 moving=moving,
-                named=named,
+                named=named or late,
                 recovered=recovered,
                 said=rig.journal.lines_since(evidence.injected_ns)[:12],
                 leave_ns=leave_ns,
-                by_machine=fault.recovery == 'itself' and leave_ns is not None,
+                by_machine=late or (fault.recovery == 'itself' and leave_ns is not None),
             )
         )
         self._loads.append(os.getloadavg()[0])
@@ -166,6 +167,11 @@ class _Section:
         journal, lost_ns = self._rig.journal, self._rig.scene.lost_ns - self._lost_ns
         stood = lost_ns > STOOD_NS and journal.disabled_by('disabled: tracking error')
         return stood or journal.disabled_by_machine(HOLDS_S)
+
+    def _late_since(self, time_ns: int) -> bool:
+        """Whether messages that came late, for want of a core, disabled the arm before."""
+        lost_ns = self._rig.scene.lost_ns - self._lost_ns
+        return lost_ns > STOOD_NS and self._rig.journal.names(LATE, time_ns)
 
     def _goes_on(self, fault: Fault, evidence: Evidence) -> bool:
         rig, journal, begin_ns = self._rig, self._rig.journal, time.time_ns()

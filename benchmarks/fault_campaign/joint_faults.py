@@ -35,6 +35,8 @@ SUNK_RAD = 0.8  # of joint 2, beyond what its tracking error may be
 EDGE = 0.009  # of a joint's range
 TRACKING_PATIENCE_S = 4.0
 AT_LEAST_AWAY = 0.45  # rad: the default tracking error of this arm's joints
+LAG_NS = 320_000_000  # of the commands that an arm may be on its way to
+HEARD_NS = 60_000_000
 LOOK_NS = 200_000_000  # a timer of 0.1 s, looked at every 50 ms, and what DDS takes to tell
 STREAM_S = 0.4
 STALE_STATE = r"(stream 'state'|(brake|disabled): .*state:).*(stale|missing)"
@@ -114,15 +116,20 @@ def _off_course(begin: Callable[[Rig], None], end: Callable[[Rig], None]) -> Inj
     def inject(rig: Rig, rng: np.random.Generator) -> Evidence:
         begin_ns = time.time_ns()
         begin(rig)
-        first = len(rig.scene.log.positions)
+        log = rig.scene.log
         known_ns: int | None = None
 
         def away() -> bool:
-            recent = np.array(rig.scene.log.positions[max(0, first - 16) :][-16:])
+            if rig.journal.state in ('brake', 'disabled'):
+                return True
+            now_ns = time.time_ns()
+            if now_ns - log.last_ns > HEARD_NS:  # later commands are still on their way to us
+                return False
+            recent = np.array(log.positions[-max(2, log.since(now_ns - LAG_NS)) :])
             seen = rig.scene.sim.qpos if rig.scene.encoder is None else rig.scene.encoder
             low, high = recent.min(axis=0), recent.max(axis=0)
             error = np.maximum(np.maximum(low - seen, seen - high), 0.0)
-            return bool((error[:4] > AT_LEAST_AWAY).any()) or rig.journal.state == 'disabled'
+            return bool((error[:4] > AT_LEAST_AWAY).any())
 
         if rig.spin_until(away, TRACKING_PATIENCE_S):
             known_ns = time.time_ns()

@@ -9,7 +9,8 @@ Commands are noted by a node of its own that could command as well, so that it c
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,7 @@ FIRST_CLOCK_NS = 1_000_000_000_000
 # Every command is judged, also those that come while this process waits for a core.
 LOSSLESS_DEPTH = 1000
 
+STOOD_STEPS = 2000  # 20 s
 # What is published in place of a message: messages, or bytes that are sent as they are.
 ImageFault = Callable[[Image], Sequence[Image | bytes]]
 JointFault = Callable[[JointState], Sequence[JointState | bytes]]
@@ -87,6 +89,7 @@ class TabletopOnWire:
             # Ticks wait for a step of /clock.
             self.log = CommandLog(joints, STEP_NS if clock else JITTER_NS)
         self._command_type = JointTrajectory if self._plays else Float64MultiArray
+        self._stood: deque[tuple[int, Float64Array]] = deque(maxlen=STOOD_STEPS)
         self._clock_told: list[tuple[int, int]] = []  # system time, simulated time without jumps
         self._simulated_ns = 0
         spy.create_publisher(self._command_type, command.topic, 1)
@@ -160,6 +163,7 @@ class TabletopOnWire:
             target = None if self._command is None else self._command + self.sinks_by
             self.sim.step(target, STEP_NS * 1e-9)
         self.steps += 1
+        self._stood.append((time.time_ns(), self.measured))
         self.each_step()
         if self._clock is not None and not self.clock_stands:
             self.jump(STEP_NS)
@@ -224,14 +228,22 @@ class TabletopOnWire:
         if position.tobytes() in self.foreign:
             return
         sent_ns = int(info['source_timestamp'])
-        self.log.add(position, sent_ns, self.measured, self._simulated_at(sent_ns))  # type: ignore
+        self.log.add(  # type: ignore
+            position, sent_ns, self._measured_at(sent_ns), self._simulated_at(sent_ns)
+        )
         if position.shape == (self.log.joints,) and np.isfinite(position).all() and self._arm:
             self._command = position
 
     def _play(self, message: JointTrajectory, info: Mapping[str, Any]) -> None:
         if message.points and np.array(message.points[0].positions).tobytes() in self.foreign:
             return
-        self.log.add(message, int(info['source_timestamp']), self.measured)  # type: ignore
+        sent_ns = int(info['source_timestamp'])
+        self.log.add(message, sent_ns, self._measured_at(sent_ns))  # type: ignore
+
+    def _measured_at(self, time_ns: int) -> Float64Array:
+        """Where the joints stood when a command was sent that is heard only now."""
+        index = bisect_right(self._stood, time_ns, key=lambda stood: stood[0])
+        return self._stood[index - 1][1] if index else self.measured
 
     def _simulated_at(self, sent_ns: int) -> int | None:
         """Simulated time at which a command was sent: ticks stand on multiples of the period."""

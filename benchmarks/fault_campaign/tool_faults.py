@@ -63,6 +63,7 @@ def _holds_an_object(rig: Rig, _rng: np.random.Generator) -> Evidence:
     begin_ns = time.time_ns()
     rig.ask_policy('', 0)
     rig.ask_policy('undecided', 200)
+    rig.spin(0.3)  # until the node has heard that
     first = len(rig.scene.log)
     problem = '' if rig.enable() else 'not enabled'
     rig.spin(0.4)
