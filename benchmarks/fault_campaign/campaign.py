@@ -24,6 +24,7 @@ from motion_policy.cli.processes import NodeProcesses
 GOES_ON_S = 20.0  # of a busy machine
 SETTLES_S = 1.0  # an arm that is still on its way is not enabled
 STOOD_NS = 100_000_000
+STALE = r'disabled: \w+: stale'
 WATCHED_S = 0.4  # without a command, before the operator enables the arm
 AFTERWARDS_S = 1.2  # until diagnostics, which come once a second, have told of it
 
@@ -171,7 +172,7 @@ class _Section:
     def _late_since(self, time_ns: int) -> bool:
         """Whether messages that came late, for want of a core, disabled the arm before."""
         lost_ns = self._rig.scene.lost_ns - self._lost_ns
-        return lost_ns > STOOD_NS and self._rig.journal.names(LATE, time_ns)
+        return lost_ns > STOOD_NS and self._rig.journal.names(rf'{LATE}|{STALE}', time_ns)
 
     def _goes_on(self, fault: Fault, evidence: Evidence) -> bool:
         rig, journal, begin_ns = self._rig, self._rig.journal, time.time_ns()
