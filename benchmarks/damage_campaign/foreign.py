@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Readers of what other tools write, with the small files that our tests make of each kind.
 
-Only the source tree has these; `MADE_BY_TESTS` is empty in an installation.
+Only the source tree has these; `MADE_BY_SUPPORT` is empty in an installation.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import yaml
 
 from damage_campaign.reader import ROWS, SIZE, Reader, importing, of_checkpoint, of_episodes
 
-_TESTS = Path(__file__).parents[2] / 'test'
+_SUPPORT = Path(__file__).parents[2] / 'test' / 'support'
 _ROBOT = 'robot_of_the_set.yaml'  # beside the campaign's own
 
 
 def _builder(name: str) -> Any:
-    if str(_TESTS) not in sys.path:
-        sys.path.append(str(_TESTS))
+    if str(_SUPPORT) not in sys.path:
+        sys.path.append(str(_SUPPORT))
     return importlib.import_module(name)
 
 
@@ -146,4 +146,4 @@ FOREIGN = (
     Reader('training, train', _training, _train, lambda s, o: ''),
 )  # fmt: skip
 
-MADE_BY_TESTS = FOREIGN if _TESTS.is_dir() else ()
+MADE_BY_SUPPORT = FOREIGN if _SUPPORT.is_dir() else ()

@@ -142,12 +142,14 @@ def machine(day: Day) -> dict[str, Any]:
     raise StageError('nothing draws without a screen: neither EGL nor OSMesa')
 
 
+TESTS = ('test/control/test_runner.py', 'test/policies/recurrent/test_mtrnn.py')
+
+
 def tests(day: Day) -> dict[str, Any]:
     """The tests of what only a GPU can do."""
-    files = [f'test/{name}.py' for name in ('test_control_runner', 'test_policies_mtrnn')]
     words = 'cpu' if day.plan.dry else 'gpu or cuda'
     options = ['-q', '-p', 'no:cacheprovider', '-k', words, '--tb', 'long']
-    code = day.call('tests', [sys.executable, '-m', 'pytest', *options, *files], 60)
+    code = day.call('tests', [sys.executable, '-m', 'pytest', *options, *TESTS], 60)
     last = day.log('tests').read_text().strip().splitlines()[-1]
     if code:
         raise StageError(f'exit code {code}: {last}')

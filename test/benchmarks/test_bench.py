@@ -19,6 +19,7 @@ import torch
 from measuring.timing import interleaved_ms, plain_network, random_policy
 from pretended_gpu import GPU, on_gpu
 from reference.act_steps import act_batch, act_policy, our_act_step, plain_act_step
+from repository import ROOT
 
 from motion_policy.cli.bench import benchmark_files
 from motion_policy.cli.main import main
@@ -261,6 +262,12 @@ def test_the_lines_of_a_gpu_are_measured(
     results = measure(module, 0.01)
     assert len(results) >= 2
     assert all(result.ours > 0 and result.reference > 0 for result in results)
+
+
+def test_the_tests_of_a_gpu_are_there(gpu_day: None) -> None:
+    from day import TESTS
+
+    assert all('gpu' in (ROOT / name).read_text() for name in TESTS)
 
 
 def test_a_training_for_a_gpu_fits_its_time(gpu_day: None) -> None:

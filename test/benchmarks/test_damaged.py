@@ -134,3 +134,12 @@ def test_what_a_reader_makes_of_its_input_is_judged(
     change = Mutation('m', lambda path, random: path.write_text(text) and None)
     (trial,) = trials.Campaign(tmp_path, [reader], [change]).run(1)
     assert trial.outcome == outcome
+
+
+def test_the_sources_are_made_without_pytest(tmp_path: Path) -> None:
+    code = (
+        'import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n'
+        'from damage_campaign.trials import Campaign; Campaign(Path(sys.argv[2]))'
+    )
+    arguments = [str(share_dir() / 'benchmarks'), str(tmp_path)]
+    subprocess.run([sys.executable, '-c', code, *arguments], cwd=tmp_path, check=True)
