@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Readers of what other tools write, with the small files that our tests make of each kind.
 
-Only the source tree has these; `MADE_BY_SUPPORT` is empty in an installation.
+Only the source tree has these; `MADE_BY_TESTS` is empty in an installation.
 """
 
 from __future__ import annotations
@@ -146,4 +146,4 @@ FOREIGN = (
     Reader('training, train', _training, _train, lambda s, o: ''),
 )  # fmt: skip
 
-MADE_BY_SUPPORT = FOREIGN if _SUPPORT.is_dir() else ()
+MADE_BY_TESTS = FOREIGN if _SUPPORT.is_dir() else ()
