@@ -136,10 +136,7 @@ def test_what_a_reader_makes_of_its_input_is_judged(
     assert trial.outcome == outcome
 
 
-def test_the_sources_are_made_without_pytest(tmp_path: Path) -> None:
-    code = (
-        'import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path\n'
-        'from damage_campaign.trials import Campaign; Campaign(Path(sys.argv[2]))'
-    )
-    arguments = [str(share_dir() / 'benchmarks'), str(tmp_path)]
-    subprocess.run([sys.executable, '-c', code, *arguments], cwd=tmp_path, check=True)
+def test_what_makes_the_sources_is_found_without_pytest() -> None:
+    code = "import sys; from damage_campaign import foreign; foreign._builder('bag_files')"
+    there = {**os.environ, 'PYTHONPATH': str(share_dir() / 'benchmarks')}
+    subprocess.run([sys.executable, '-c', code], env=there, check=True)
