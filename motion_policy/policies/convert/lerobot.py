@@ -115,7 +115,7 @@ def from_lerobot(path: str | Path, options: LeRobotOptions) -> Conversion:
         action=_spread(folder.outputs, ACTION, 'ACTION', joints),
     )
     robot = options.robot or (origin.robot if origin else None)
-    order = _order(folder, options, origin, robot, notes)
+    order = _order(folder, options, origin, robot, joints, notes)
     if robot is None:
         bounds = both_reach(*(reach(*known) for known in _known(folder, theirs)))
         robot = placeholder_robot(bounds.T, dict.fromkeys(cameras, size), rate)
@@ -199,10 +199,10 @@ def _order(
     options: LeRobotOptions,
     origin: PolicySpec | None,
     robot: RobotSpec | None,
+    joints: int,
     notes: list[str],
 ) -> list[int]:
     """Which of the folder's columns each joint of the robot is; where it names them, by name."""
-    joints = folder.weights['model.action_head.bias'].shape[0]
     as_they_are = list(range(joints))
     if robot is None or len(robot.joints.names) != joints:
         return as_they_are  # the latter is refused in a moment

@@ -294,6 +294,23 @@ def test_a_folder_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     refused('it has no model.safetensors')
 
 
+@pytest.mark.parametrize('key', [
+    'model.action_head.bias', 'model.action_head.weight', 'model.decoder_pos_embed.weight',
+    'model.encoder_robot_state_input_proj.weight', 'model.encoder_latent_input_proj.weight',
+    'model.backbone.conv1.weight', 'model.encoder.layers.0.norm2.bias',
+])  # fmt: skip
+def test_a_weight_that_is_missing_or_of_another_size_is_named(tmp_path: Path, key: str) -> None:
+    whole = act.lerobot_weights(act.weights())
+    rest = {other: weight for other, weight in whole.items() if other != key}
+    for name, weights in (('missing', rest), ('less', {**rest, key: whole[key][:-1]})):
+        source = lerobot.folder(tmp_path / name, weights)
+        with pytest.raises(UserError) as error:
+            from_lerobot(source, LeRobotOptions())
+        line = str(error.value)
+        assert str(source) in line and '\n' not in line
+        assert f"key '{key}'" in line
+
+
 def test_statistics_come_from_inside_of_the_folder_only(tmp_path: Path) -> None:
     source = lerobot.folder(tmp_path / 'theirs')
     file = source / 'policy_preprocessor.json'
