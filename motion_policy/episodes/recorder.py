@@ -270,9 +270,10 @@ class _Writing:
         return replace(self.state(), path=path)
 
     def _work(self) -> None:
-        checks = RowChecks(self._robot)
+        checks, last = RowChecks(self._robot), None
         with self._errors_noted():
             while (row := self._rows.get()) is not None:
+                last = row
                 observation = observation_from_row(row, self._robot)
                 impossible = checks.add(row, observation)
                 if impossible:
@@ -289,6 +290,18 @@ class _Writing:
                 # An error tells of one already.
                 failures = () if self._error else verdict.failures
                 self._odd = [*map(str, failures), *self._writer.left_out, *map(str, verdict.notes)]
+                # What ended it early tells why by itself.
+                self._odd += [] if last is None or self.ended else self._passed_over(last)
+
+    def _passed_over(self, last: Row) -> list[str]:
+        """A line for every stream of which messages of this episode could not be taken."""
+        topics = {stream.name: stream.topic for stream in self._robot.streams()}
+        return [
+            f"stream '{name}' ({topics[name]}): {counted.unusable} of {counted.received} messages "
+            f'were not taken: {counted.reason}'
+            for name, counted in last.counters.items()
+            if counted.unusable
+        ]
 
     @contextmanager
     def _errors_noted(self) -> Iterator[None]:

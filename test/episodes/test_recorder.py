@@ -116,6 +116,25 @@ def test_efforts_of_earlier_messages_are_told(feed: Feed, tmp_path: Path) -> Non
         np.testing.assert_array_equal(episode.effort[:21], episode.qpos[:21])
 
 
+def test_messages_that_were_not_taken_are_told(feed: Feed, tmp_path: Path) -> None:
+    feed.start(tmp_path)
+    feed.run(40)
+    feed.size = (64, 64)
+    feed.run(8)
+    feed.size = (128, 128)
+    feed.run(40)
+    result = feed.recorder.stop()
+    assert result.ended == ''
+    for camera in ('top', 'side'):
+        assert (
+            f"stream '{camera}' ({camera}/image_raw): 2 of 22 messages were not taken: image is "
+            '64x64 (width x height), expected 128x128' in result.odd
+        )
+    feed.start(tmp_path)
+    feed.run(40)
+    assert 'not taken' not in feed.recorder.stop().odd
+
+
 def test_start_names_what_is_silent_or_stale(tmp_path: Path) -> None:
     """No episode begins before every stream speaks; the message names stream and topic."""
     recorder = EpisodeRecorder(recordings.tabletop())
