@@ -48,19 +48,19 @@ def run(arguments: Arguments) -> int:
         raise UserError('inspect: no path was given, expected an episode, a bag or a checkpoint')
     summaries = [summary for path in arguments.paths for summary in _summaries(path)]
     episodes = [Path(entry['path']) for entry in summaries if entry['kind'] == 'episode']
-    pictures = arguments.plot or arguments.video
-    if pictures and len(episodes) != 1:
-        raise UserError(f'{pictures}: {len(episodes)} episodes were given, expected exactly one')
+    drawn = arguments.plot or arguments.video
+    if drawn and len(episodes) != 1:
+        raise UserError(f'{drawn}: {len(episodes)} episodes were given, expected exactly one')
     _show(summaries, Console())
     if arguments.json:
         write_json(arguments.json, {'inspected': summaries})
-    if pictures:
-        from motion_policy.cli import inspect_pictures
+    if drawn:
+        from motion_policy.cli import episode_plots
 
         if arguments.plot:
-            inspect_pictures.write_plot(episodes[0], arguments.plot)
+            episode_plots.write_plot(episodes[0], arguments.plot)
         if arguments.video:
-            inspect_pictures.write_video(episodes[0], arguments.video)
+            episode_plots.write_video(episodes[0], arguments.video)
     return 0
 
 

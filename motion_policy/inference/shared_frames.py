@@ -36,30 +36,30 @@ class SharedFrames:
         if os.fstat(fd).st_size < total:
             os.ftruncate(fd, total)
         self._memory = mmap.mmap(fd, total)
-        self._pictures: dict[str, RgbImage] = {}
+        self._images: dict[str, RgbImage] = {}
         begin = 0
         for name, shape in shapes.items():
             view = np.frombuffer(self._memory, np.uint8, sizes[name], begin)
-            self._pictures[name] = view.reshape(shape)
+            self._images[name] = view.reshape(shape)
             begin += sizes[name]
 
     @property
     def cameras(self) -> tuple[str, ...]:
         """Whose images these are."""
-        return tuple(self._pictures)
+        return tuple(self._images)
 
     def at(self, places: Mapping[str, int]) -> dict[str, RgbImage]:
         """Views of the images at these places."""
-        return {name: self._pictures[name][place] for name, place in places.items()}
+        return {name: self._images[name][place] for name, place in places.items()}
 
     def write(self, images: Mapping[str, RgbImage]) -> dict[str, int]:
         """Take copies of these images, which have the sizes of the robot spec; where they are.
 
         Only while no question about such copies is out.
         """
-        for name, places in self._pictures.items():
+        for name, places in self._images.items():
             places[ASKED] = images[name]
-        return dict.fromkeys(self._pictures, ASKED)
+        return dict.fromkeys(self._images, ASKED)
 
 
 class ReadyFrames:

@@ -346,18 +346,18 @@ class PolicyNode(LifecycleNode, ActionSource):
         seen = step.extras.get(f'seen/{camera}', step.observation.images[camera])
         if f'attention/{camera}' in step.extras:
             seen = draw_heat(seen, step.extras[f'attention/{camera}'])
-        picture = draw_attention(
+        image = draw_attention(
             seen,
             step.extras.get(f'encoder_points/{camera}'),
             step.extras.get(f'decoder_points/{camera}'),
         )
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         message = Image(height=height, width=width, encoding='rgb8', step=3 * width)
         message.header.frame_id = camera
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(
             step.observation_ns, 1_000_000_000
         )
-        message.data.frombytes(picture)
+        message.data.frombytes(image)
         return message
 
 

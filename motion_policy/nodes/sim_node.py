@@ -171,12 +171,12 @@ class SimNode(Node):
 
     def _image(self, name: str, stamp: Time) -> Image:
         camera = self._robot.cameras[name]
-        picture = self._sim.render(name, camera.height, camera.width)
+        image = self._sim.render(name, camera.height, camera.width)
         message = Image(height=camera.height, width=camera.width, encoding='rgb8')
         message.header.stamp = stamp
         message.header.frame_id = name
         message.step = 3 * camera.width
-        message.data.frombytes(picture)
+        message.data.frombytes(image)
         return message
 
     def _pose(self, stamp: Time) -> PoseStamped:

@@ -79,5 +79,5 @@ def _pose(message: PoseStamped) -> Any:
 
 
 def _small_image(message: Image) -> Any:
-    picture = image_to_rgb(message)
-    return cv2.resize(picture, (ATTENTION_SIZE, ATTENTION_SIZE), interpolation=cv2.INTER_AREA)
+    image = image_to_rgb(message)
+    return cv2.resize(image, (ATTENTION_SIZE, ATTENTION_SIZE), interpolation=cv2.INTER_AREA)

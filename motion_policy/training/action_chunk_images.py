@@ -42,8 +42,8 @@ def chunk_plot(policy: ACTPolicy, episode: Demonstration, moments: int = MOMENTS
         axes.set_title(name, fontsize=8)
         axes.tick_params(labelsize=6)
     canvas.draw()
-    picture: RgbImage = np.asarray(canvas.buffer_rgba())[..., :3].copy()
-    return picture
+    image: RgbImage = np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return image
 
 
 def _chunk(policy: ACTPolicy, episode: Demonstration, row: int) -> Any:

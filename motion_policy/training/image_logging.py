@@ -32,8 +32,8 @@ class ImageLogger(Callback):
         logger: Any = trainer.logger
         learning, model = pl_module.learning, pl_module.result
         training = model.training
-        picture = learning.picture(model.eval(), self.episode)
+        image = learning.image(model.eval(), self.episode)
         model.train(training)
         logger.experiment.add_image(
-            learning.picture_name, picture, trainer.global_step, dataformats='HWC'
+            learning.image_name, image, trainer.global_step, dataformats='HWC'
         )

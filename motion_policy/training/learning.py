@@ -89,12 +89,12 @@ class Learning(ABC, Generic[M, B, C]):
     Attributes:
         self_made: terms of the loss whose target the model makes itself: it is not judged by them.
         only_told: terms that are no part of the loss.
-        picture_name: what its images are called in TensorBoard.
+        image_name: what its images are called in TensorBoard.
     """
 
     self_made: ClassVar[tuple[str, ...]] = ()
     only_told: ClassVar[tuple[str, ...]] = ()
-    picture_name: ClassVar[str]
+    image_name: ClassVar[str]
 
     def __init__(self, config: C) -> None:
         self.config = config
@@ -150,7 +150,7 @@ class Learning(ABC, Generic[M, B, C]):
         """The terms of the loss; those to judge by, with nothing varied, without a generator."""
 
     @abstractmethod
-    def picture(self, model: M, episode: Demonstration) -> RgbImage:
+    def image(self, model: M, episode: Demonstration) -> RgbImage:
         """What the model makes of an episode at its own rate, (H, W, 3)."""
 
 
@@ -174,7 +174,7 @@ class EpisodeLearning(ScheduledLearning[RecurrentPolicy, Batch, E]):
     """
 
     self_made = ('point',)
-    picture_name = 'storyboard'
+    image_name = 'storyboard'
     augmentation: EpisodeAugmentation
     image_frames: int | None
 
@@ -216,7 +216,7 @@ class EpisodeLearning(ScheduledLearning[RecurrentPolicy, Batch, E]):
             generator=generator,
         )
 
-    def picture(self, model: RecurrentPolicy, episode: Demonstration) -> RgbImage:
+    def image(self, model: RecurrentPolicy, episode: Demonstration) -> RgbImage:
         return storyboard(model, episode)
 
     def _loader(self, sequences: SequenceDataset, order: Any) -> Loader:
@@ -261,7 +261,7 @@ class FeatureLearning(EpisodeLearning[FeatureConfig]):
 class FrameLearning(ScheduledLearning[CAEModel, FrameBatch, FrameConfig]):
     """From single frames, drawn anew for every epoch."""
 
-    picture_name = 'reconstruction'
+    image_name = 'reconstruction'
 
     def __init__(self, config: FrameConfig) -> None:
         super().__init__(config)
@@ -288,7 +288,7 @@ class FrameLearning(ScheduledLearning[CAEModel, FrameBatch, FrameConfig]):
     ) -> dict[str, Tensor]:
         return autoencoder_terms(model, batch, self.augmentation, generator)
 
-    def picture(self, model: CAEModel, episode: Demonstration) -> RgbImage:
+    def image(self, model: CAEModel, episode: Demonstration) -> RgbImage:
         return reconstructions(model, episode)
 
     def _loader(self, frames: FrameDataset, order: Any, drop_last: bool) -> Loader:
@@ -304,7 +304,7 @@ class FrameLearning(ScheduledLearning[CAEModel, FrameBatch, FrameConfig]):
 class ChunkLearning(Learning[ACTPolicy, ChunkBatch, ChunkConfig]):
     """From single moments and the actions that followed, counted in steps."""
 
-    picture_name = 'chunks'
+    image_name = 'chunks'
 
     def __init__(self, config: ChunkConfig) -> None:
         super().__init__(config)
@@ -384,7 +384,7 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch, ChunkConfig]):
             model, batch, self.augmentation, generator, self.config.loss.legacy_padding_mean
         )
 
-    def picture(self, model: ACTPolicy, episode: Demonstration) -> RgbImage:
+    def image(self, model: ACTPolicy, episode: Demonstration) -> RgbImage:
         return chunk_plot(model, episode)
 
     def _moments(self, episodes: Sequence[Demonstration], stride: int) -> ActionChunkDataset:
@@ -411,7 +411,7 @@ class ClipLearning(Learning[FramePredictorModel, Batch, ClipConfig]):
 
     self_made = ('kl',)
     only_told = ('psnr',)
-    picture_name = 'prediction'
+    image_name = 'prediction'
 
     @property
     def _frames(self) -> int:
@@ -458,7 +458,7 @@ class ClipLearning(Learning[FramePredictorModel, Batch, ClipConfig]):
             return judged_terms(model, batch, self.config.seed)
         return frame_terms(model, batch, self._forced_share(epoch), generator)
 
-    def picture(self, model: FramePredictorModel, episode: Demonstration) -> RgbImage:
+    def image(self, model: FramePredictorModel, episode: Demonstration) -> RgbImage:
         return predicted_sequence(model, episode)
 
     def _forced_share(self, epoch: int) -> float:

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a camera that sees nothing leads to: no enabling under a lens cap, no frozen picture."""
+"""What a camera that sees nothing leads to: no enabling under a lens cap, no frozen image."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class WatchedArm(FakeArm):
 
     def __init__(self, bench: Bench) -> None:
         self.random = np.random.default_rng(0)
-        self.picture: np.ndarray | None = None  # None: a new one with noise each time
+        self.image: np.ndarray | None = None  # None: a new one with noise each time
         super().__init__(bench, ROBOT)
         self.obeys = False
 
     def publish_image(self) -> None:
-        """Publish the picture of now."""
+        """Publish the image of now."""
         noisy = self.random.integers(88, 92, SHAPE, dtype=np.uint8)
-        picture = noisy if self.picture is None else self.picture
+        image = noisy if self.image is None else self.image
         height, width, _ = SHAPE
         message = Image(height=height, width=width, encoding='rgb8', step=3 * width)
-        message.data.frombytes(np.ascontiguousarray(picture))
+        message.data.frombytes(np.ascontiguousarray(image))
         message.header.stamp = self.stamp()
         self.camera.publish(message)
 
@@ -47,7 +47,7 @@ def watched(bench: Bench) -> WatchedArm:
 
 
 def test_under_a_lens_cap_the_arm_is_not_enabled(watched: WatchedArm, make_node: MakeNode) -> None:
-    watched.picture = np.full(SHAPE, 2, np.uint8)
+    watched.image = np.full(SHAPE, 2, np.uint8)
     make_node()
     watched.bench.spin_until(lambda: 'black' in watched.enable().message, 'a refusal')
     answer = watched.enable()
@@ -55,7 +55,7 @@ def test_under_a_lens_cap_the_arm_is_not_enabled(watched: WatchedArm, make_node:
     assert answer.message.startswith("not enabled: camera 'top' (top/image_raw): black")
     assert 'min_brightness 0 allows it' in answer.message
     assert watched.commands == []
-    watched.picture = None
+    watched.image = None
     watched.enable_when_ready()
 
 
@@ -67,10 +67,10 @@ def test_a_camera_with_noise_that_freezes_while_the_arm_stands_holds_it(
     make_node(max_frozen_at_rest=0.5, auto_resume=60.0, robot=str(unwatched))
     watched.enable_when_ready()
     watched.wait_for_diagnostic('control', 'state', 'run')
-    watched.hear(3 * int(ROBOT.rate))  # ten pictures in a row are needed
-    watched.picture = np.full(SHAPE, 90, np.uint8)
+    watched.hear(3 * int(ROBOT.rate))  # ten images in a row are needed
+    watched.image = np.full(SHAPE, 90, np.uint8)
     watched.wait_for_diagnostic('control', 'reason', 'but its images had noise')
     assert watched.diagnostic('control', 'state') == 'hold'
-    watched.picture = None
+    watched.image = None
     watched.wait_for_diagnostic('control', 'state', 'r')
     assert_safe(watched.commands, ROBOT)

@@ -58,7 +58,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def usual_parameters() -> dict[str, Any]:
-    # The pictures of the fake camera are all the same; tests stand before the policy in here.
+    # The images of the fake camera are all the same; tests stand before the policy in here.
     return {'backend': 'eager', 'max_frozen': 0.0, 'inference.isolation': 'thread'}
 
 
@@ -86,7 +86,7 @@ def test_between_chunks_the_arm_goes_on_and_the_whole_plan_and_the_heat_are_show
     assert ROWS / 2 < len(plan.points) < ROWS
     ahead = [p.time_from_start.sec + p.time_from_start.nanosec * 1e-9 for p in plan.points]
     np.testing.assert_allclose(np.diff(ahead), 0.02, atol=1e-6)
-    # Above, the fake camera counts its pictures.
+    # Above, the fake camera counts its images.
     pixels = np.frombuffer(images[-1].data, np.uint8).reshape(480, 640, 3)[120:]
     assert (pixels != 90).any() and (pixels[..., 0] >= pixels[..., 2]).all()
 

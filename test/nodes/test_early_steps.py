@@ -1,8 +1,8 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A chunk policy in a process begins its step before its pictures were looked at, never for them.
+"""A chunk policy in a process begins its step before its images were looked at, never for them.
 
-What it answers is what it would have answered, and a picture that is rejected moves nothing.
+What it answers is what it would have answered, and an image that is rejected moves nothing.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ PERIOD_NS = 20_000_000
 ROWS = 40
 
 
-def message_of(picture: npt.NDArray[np.uint8], encoding: str = 'rgb8') -> SerializedMessage:
-    height, width, _ = picture.shape
+def message_of(image: npt.NDArray[np.uint8], encoding: str = 'rgb8') -> SerializedMessage:
+    height, width, _ = image.shape
     message = Image(height=height, width=width, encoding=encoding, step=3 * width)
-    message.data.frombytes(np.ascontiguousarray(picture))
+    message.data.frombytes(np.ascontiguousarray(image))
     return SerializedMessage(bytes(serialize_message(message)), Image)
 
 
-def random_picture(seed: int) -> npt.NDArray[np.uint8]:
+def random_image(seed: int) -> npt.NDArray[np.uint8]:
     shape = (CAMERA.height, CAMERA.width, 3)
     return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
@@ -80,9 +80,9 @@ class Joints:
         self.effort: list[float] = []
 
 
-def row_of(step: int, picture: SerializedMessage) -> Row:
+def row_of(step: int, image: SerializedMessage) -> Row:
     now_ns = (step + 1) * PERIOD_NS
-    values = {'top': picture, 'state': Joints(step)}
+    values = {'top': image, 'state': Joints(step)}
     return Row(now_ns, {name: Sample(now_ns, now_ns, value) for name, value in values.items()}, {})
 
 
@@ -134,7 +134,7 @@ def test_a_step_that_was_begun_gives_the_numbers_of_one_that_was_asked_for(
     process: InferenceProcess, explain: bool
 ) -> None:
     for step in range(READY + 2):
-        row = row_of(step, message_of(random_picture(step)))
+        row = row_of(step, message_of(random_image(step)))
         process.ready.put('top', row.samples['top'].value)
         assert begin(process, row, explain)
         found, extras = process.finish()
@@ -148,10 +148,10 @@ def test_a_step_that_was_begun_gives_the_numbers_of_one_that_was_asked_for(
 
 
 @pytest.mark.parametrize(('encoding', 'put'), [('rgb8', False), ('bgr8', True)])
-def test_no_step_is_begun_on_a_picture_that_is_not_there_or_not_rgb(
+def test_no_step_is_begun_on_an_image_that_is_not_there_or_not_rgb(
     process: InferenceProcess, encoding: str, put: bool
 ) -> None:
-    row = row_of(0, message_of(random_picture(0), encoding))
+    row = row_of(0, message_of(random_image(0), encoding))
     if put:
         process.ready.put('top', row.samples['top'].value)
     assert not begin(process, row)
@@ -161,7 +161,7 @@ def test_no_step_of_a_policy_with_a_memory_is_begun(tmp_path: Path) -> None:
     setup = PolicySetup(read_checkpoint(save_random_policy(tmp_path / 'sarnn', ROBOT)), ROBOT)
     process = InferenceProcess(setup, print, PATIENCE_S)
     try:
-        row = row_of(0, message_of(random_picture(0)))
+        row = row_of(0, message_of(random_image(0)))
         process.ready.put('top', row.samples['top'].value)
         assert not begin(process, row)
     finally:
@@ -177,7 +177,7 @@ def test_a_chunk_keeps_its_shape_however_wrong_that_is(shape: tuple[int, ...]) -
 def test_what_goes_wrong_in_a_begun_step_is_said_as_in_any_other(
     process: InferenceProcess,
 ) -> None:
-    row = row_of(0, message_of(random_picture(0)))
+    row = row_of(0, message_of(random_image(0)))
     process.ready.put('top', row.samples['top'].value)
     short = np.zeros(2, np.float32)
     for explain in (False, True):
@@ -192,7 +192,7 @@ def test_a_reset_comes_before_the_step_that_is_begun_after_it(checkpoint: Path) 
     chunks, eager = ChunkExecution(ensemble=0.01), BackEndChoice('eager')
     setup = PolicySetup(read_checkpoint(checkpoint), ROBOT, chunks=chunks, back_end=eager)
     process = InferenceProcess(setup, print, PATIENCE_S)
-    rows = [row_of(step, message_of(random_picture(step))) for step in range(2)]
+    rows = [row_of(step, message_of(random_image(step))) for step in range(2)]
     for row in rows:
         process.ready.put('top', row.samples['top'].value)
 
@@ -217,7 +217,7 @@ def test_a_reset_comes_before_the_step_that_is_begun_after_it(checkpoint: Path) 
 def test_a_begun_step_that_nobody_takes_is_dropped_before_the_next_one(
     process: InferenceProcess,
 ) -> None:
-    rows = [row_of(step, message_of(random_picture(step))) for step in range(2)]
+    rows = [row_of(step, message_of(random_image(step))) for step in range(2)]
     for row in rows:
         process.ready.put('top', row.samples['top'].value)
     assert begin(process, rows[0])
@@ -233,7 +233,7 @@ def test_a_process_that_dies_in_a_begun_step_is_a_named_fault(
     own_process: InferenceProcess,
 ) -> None:
     process = own_process
-    row = row_of(0, message_of(random_picture(0)))
+    row = row_of(0, message_of(random_image(0)))
     process.ready.put('top', row.samples['top'].value)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGSTOP)
@@ -244,24 +244,24 @@ def test_a_process_that_dies_in_a_begun_step_is_a_named_fault(
     assert not begin(process, row)
 
 
-def test_a_picture_that_is_looked_at_stays_however_many_come() -> None:
+def test_an_image_that_is_looked_at_stays_however_many_come() -> None:
     frames = SharedFrames(ROBOT, ['top'], unnamed_memory())
     ready = ReadyFrames(frames)
-    first = message_of(random_picture(0))
+    first = message_of(random_image(0))
     ready.put('top', first)
     places = ready.find({'top': first})
     assert places is not None
-    later = [message_of(random_picture(seed)) for seed in range(1, 3 * READY)]
+    later = [message_of(random_image(seed)) for seed in range(1, 3 * READY)]
     for message in later:
         ready.put('top', message)
-    np.testing.assert_array_equal(frames.at(places)['top'], random_picture(0))
+    np.testing.assert_array_equal(frames.at(places)['top'], random_image(0))
     # So do the two newest, of which a tick may want either.
     for seed in (len(later), len(later) - 1):
         found = ready.find({'top': later[seed - 1]})
         assert found is not None
-        np.testing.assert_array_equal(frames.at(found)['top'], random_picture(seed))
+        np.testing.assert_array_equal(frames.at(found)['top'], random_image(seed))
     assert ready.find({'top': later[0]}) is None
-    ready.put('top', message_of(random_picture(0)[:-2]))  # of another size: left alone
+    ready.put('top', message_of(random_image(0)[:-2]))  # of another size: left alone
     ready.put('side', first)  # of a camera that nobody looks through
 
 
@@ -288,7 +288,7 @@ class Listener:
             time.sleep(0.002)
 
 
-def test_a_rejected_picture_is_a_failure_whose_step_is_never_taken(
+def test_a_rejected_image_is_a_failure_whose_step_is_never_taken(
     own_process: InferenceProcess,
 ) -> None:
     process = own_process
@@ -297,8 +297,8 @@ def test_a_rejected_picture_is_a_failure_whose_step_is_never_taken(
     thread.start(lambda: process)
     measured = MeasuredJoints(ROBOT)
 
-    def ask(step: int, picture: npt.NDArray[np.uint8]) -> None:
-        row = row_of(step, message_of(picture))
+    def ask(step: int, image: npt.NDArray[np.uint8]) -> None:
+        row = row_of(step, message_of(image))
         process.ready.put('top', row.samples['top'].value)
         measured.read(row)
         thread.request(row, 0, measured.joints())
@@ -306,17 +306,17 @@ def test_a_rejected_picture_is_a_failure_whose_step_is_never_taken(
 
     black = np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8)
     try:
-        ask(0, random_picture(0))
+        ask(0, random_image(0))
         listener.wait_for(1, 0)
         ask(1, black)
         listener.wait_for(1, 1)
         assert 'black' in listener.failures[0]
         ask(2, black)  # the step before is still out
         listener.wait_for(1, 2)
-        ask(3, random_picture(3))
+        ask(3, random_image(3))
         listener.wait_for(2, 2)
         assert [step.observation_ns // PERIOD_NS for step in listener.steps] == [1, 4]
-        seen = observation_from_row(row_of(3, message_of(random_picture(3))), ROBOT)
+        seen = observation_from_row(row_of(3, message_of(random_image(3))), ROBOT)
         expected = process.infer(seen, False, 0, 0)[0]
         np.testing.assert_array_equal(listener.steps[1].chunk, expected)
     finally:
@@ -337,18 +337,18 @@ def test_a_damaged_frame_leaves_the_one_before_to_the_policy(
     listener = Listener()
     thread = InferenceThread(ROBOT, listener, None, reject)
     thread.start(lambda: process)
-    jpeg = cv2.imencode('.jpg', random_picture(1))[1].tobytes()
+    jpeg = cv2.imencode('.jpg', random_image(1))[1].tobytes()
     damaged = SimpleNamespace(format='jpeg', data=jpeg[: len(jpeg) // 2] + jpeg[-2:])
     try:
-        for step, picture in enumerate([message_of(random_picture(0)), damaged]):
+        for step, image in enumerate([message_of(random_image(0)), damaged]):
             now_ns = (step + 1) * PERIOD_NS
-            for name, value in (('top', picture), ('state', Joints(step))):
+            for name, value in (('top', image), ('state', Joints(step))):
                 sampler.push(name, Sample(now_ns, now_ns, value))
             thread.request(sampler.observe(now_ns))
             thread.wake()
             listener.wait_for(step + 1, 0)
         np.testing.assert_array_equal(
-            listener.steps[1].observation.images['top'], random_picture(0)
+            listener.steps[1].observation.images['top'], random_image(0)
         )
         assert len(told) == 1 and 'JPEG is damaged' in told[0]
         assert sampler.counters['top'].unusable == 1
@@ -362,7 +362,7 @@ class CoveredArm(FakeArm):
     covered = False
 
     def publish_image(self) -> None:
-        """Publish a black picture, or one as usual."""
+        """Publish a black image, or one as usual."""
         if not self.covered:
             super().publish_image()
             return

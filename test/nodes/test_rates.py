@@ -26,12 +26,12 @@ NANOSECONDS_PER_S = 1_000_000_000
 
 
 class SlowCamera(FakeArm):
-    """An arm whose camera sends every tenth of its pictures, about 2.5 of them in a second."""
+    """An arm whose camera sends every tenth of its images, about 2.5 of them in a second."""
 
     tries = 0
 
     def publish_image(self) -> None:
-        """Publish a picture, or leave it out."""
+        """Publish an image, or leave it out."""
         self.tries += 1
         if self.tries % 10 == 0:
             super().publish_image()

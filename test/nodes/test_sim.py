@@ -120,7 +120,7 @@ def test_stamps_are_the_simulated_time_of_the_state(scene: Scene) -> None:
 
 
 def test_images_show_the_scene_in_rgb(scene: Scene) -> None:
-    """The picture of a camera is that which the simulation renders, size and colours."""
+    """The image of a camera is that which the simulation renders, size and colours."""
     scene.reset('A')
     scene.wait_for('top/image_raw', 3)
     message = scene.heard['top/image_raw'][-1]

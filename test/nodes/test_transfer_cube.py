@@ -35,7 +35,7 @@ def options(**values: Any) -> list[Parameter]:
 
 
 def test_the_teacher_hands_the_cube_over_on_topics(ros_domain: int) -> None:
-    """The leader leads both arms to success; names, picture and places are those of the scene."""
+    """The leader leads both arms to success; names, image and places are those of the scene."""
     heard: dict[str, list[Any]] = {}
     with ros_bench() as bench:
         for kind, topic, qos in (
@@ -50,14 +50,14 @@ def test_the_teacher_hands_the_cube_over_on_topics(ros_domain: int) -> None:
             camera_rate=1.0,
         )  # fmt: skip
         bench.run_apart(lambda: SimNode(context=bench.context, parameter_overrides=chosen))
-        bench.spin_until(lambda: heard['top/image_raw'], 'a picture')
-        picture = image_to_rgb(heard['top/image_raw'][0]).astype(int)
+        bench.spin_until(lambda: heard['top/image_raw'], 'an image')
+        image = image_to_rgb(heard['top/image_raw'][0]).astype(int)
         sim = TransferCubeSim()
         sim.reset(PLACE)
         sim.step(None, 0.5)
         expected = sim.render('top', 480, 640)
         sim.close()
-        assert np.abs(picture - expected).mean() < 1.0
+        assert np.abs(image - expected).mean() < 1.0
 
         taught = options(scene='transfer_cube', use_sim_time=True)
         bench.add(DemonstratorNode(context=bench.context, parameter_overrides=taught))

@@ -154,8 +154,8 @@ def test_the_board_shows_terms_by_step_and_chunks(whole: Path) -> None:
     assert steps == [3, 7, 11, 15]
     rates = [event.value for event in board.Scalars('learning_rate')]
     assert rates == sorted(rates, reverse=True)
-    pictures = board.Images('chunks')
-    assert [event.step for event in pictures] == [8, 16]
+    images = board.Images('chunks')
+    assert [event.step for event in images] == [8, 16]
 
 
 def test_it_learns(demonstrations: Path, tmp_path: Path) -> None:

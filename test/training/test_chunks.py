@@ -125,17 +125,19 @@ def test_the_style_costs_its_distance_from_the_standard_normal() -> None:
 def varied(seed: int = 0, frames: torch.Tensor | None = None, **changes: float) -> torch.Tensor:
     config = ChunkAugmentationConfig(**{'image_noise': 0, 'joint_noise': 0, **changes})
     generator = torch.Generator().manual_seed(seed)
-    return MomentAugmentation(config).images(pictures() if frames is None else frames, generator)
+    return MomentAugmentation(config).images(
+        grey_images() if frames is None else frames, generator
+    )
 
 
-def pictures() -> torch.Tensor:
+def grey_images() -> torch.Tensor:
     return torch.randint(
         60, 180, (6, 20, 30, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(9)
     )
 
 
 def test_without_augmentation_images_are_as_the_policy_sees_them() -> None:
-    images = pictures()
+    images = grey_images()
     assert torch.equal(varied(), images.permute(0, 3, 1, 2).float() / 255)
 
 

@@ -242,9 +242,9 @@ def test_the_board_shows_terms_schedules_and_predicted_sequences(whole: Path) ->
     ]
     assert curve('train/loss') == pytest.approx(expected, rel=1e-4)
     assert curve('validation/loss') == curve('validation/image')
-    pictures = board.Images('prediction')
-    assert [event.step for event in pictures] == [6, 12]
-    assert (pictures[0].width, pictures[0].height) == (5 * 64 * 3, 3 * 64 * 3)
+    shown = board.Images('prediction')
+    assert [event.step for event in shown] == [6, 12]
+    assert (shown[0].width, shown[0].height) == (5 * 64 * 3, 3 * 64 * 3)
 
 
 def test_a_killed_run_ends_as_one_that_was_never_killed(

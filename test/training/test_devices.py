@@ -103,4 +103,4 @@ def test_no_tensor_is_left_on_the_cpu(
         for generator in (generator_for(0, device=GPU), None):
             terms = learning.terms(model, batch.to(GPU), 1, generator)
             assert {term.device.type for term in terms.values()} == {GPU}
-        learning.picture(model.eval(), shown)
+        learning.image(model.eval(), shown)

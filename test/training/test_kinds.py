@@ -76,9 +76,9 @@ def test_the_board_shows_frames_and_what_became_of_them(autoencoder: Path) -> No
     board = EventAccumulator(str(autoencoder.parent / 'tensorboard'))
     board.Reload()
     assert {'train/image', 'validation/loss', 'weight/image'} <= set(board.Tags()['scalars'])
-    pictures = board.Images('reconstruction')
-    assert [event.step for event in pictures] == [6, 9]  # 30 frames are 3 whole batches of 8
-    assert (pictures[0].width, pictures[0].height) == (6 * 64 * 3, 2 * 32 * 3)
+    shown = board.Images('reconstruction')
+    assert [event.step for event in shown] == [6, 9]  # 30 frames are 3 whole batches of 8
+    assert (shown[0].width, shown[0].height) == (6 * 64 * 3, 2 * 32 * 3)
 
 
 def test_an_autoencoder_learns(demonstrations: Path, autoencoder: Path, tmp_path: Path) -> None:

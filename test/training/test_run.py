@@ -80,7 +80,7 @@ def test_a_run_leaves_policies_that_act_and_say_how_they_were_made(whole: Path) 
     assert not list(whole.glob('*.part'))
 
 
-def test_the_board_shows_every_term_apart_and_pictures(whole: Path) -> None:
+def test_the_board_shows_every_term_apart_and_images(whole: Path) -> None:
     board = EventAccumulator(str(whole / 'tensorboard'))
     board.Reload()
     terms = {f'{stage}/{name}' for stage in ('train', 'validation')
@@ -89,8 +89,8 @@ def test_the_board_shows_every_term_apart_and_pictures(whole: Path) -> None:
     assert terms | {'learning_rate', 'weight/point'} <= scalars
     assert len(board.Scalars('train/joint')) == 4
     assert [event.step for event in board.Images('storyboard')] == [4, 8]
-    picture = board.Images('storyboard')[0]
-    assert (picture.width, picture.height) == (6 * 16 * 3, 2 * 12 * 3)
+    image = board.Images('storyboard')[0]
+    assert (image.width, image.height) == (6 * 16 * 3, 2 * 12 * 3)
 
 
 def test_the_point_weight_rises_by_epoch_and_is_no_part_of_the_judged_loss(whole: Path) -> None:
