@@ -29,6 +29,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from damage_campaign.mutations import MUTATIONS, Mutation, copy_input, files_of
 from damage_campaign.reader import SPEC, Reader
@@ -79,6 +80,7 @@ class Campaign:
         readers: Sequence[Reader] = READERS,
         mutations: Sequence[Mutation] = MUTATIONS,
     ) -> None:
+        torch.set_num_threads(1)  # a fork of a process with threads of OpenMP waits for them
         self._folder = folder
         self._mutations = mutations
         self._robot = folder / 'robot.yaml'
@@ -140,6 +142,8 @@ class Campaign:
             )
             found = (place / _RESULT).read_text() if (place / _RESULT).exists() else ''
             if mutation is None:
+                if not (place / _MODULES).is_file():
+                    raise RuntimeError(f'{reader.name}, undamaged: {outcome or "refused"}: {words}')
                 _import_all((place / _MODULES).read_text().splitlines())
             if not outcome and not all(p.is_file() and p.read_bytes() == kept[p] for p in kept):
                 outcome = LOST
