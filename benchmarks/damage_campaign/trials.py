@@ -143,7 +143,8 @@ class Campaign:
             found = (place / _RESULT).read_text() if (place / _RESULT).exists() else ''
             if mutation is None:
                 if not (place / _MODULES).is_file():
-                    raise RuntimeError(f'{reader.name}, undamaged: {outcome or "refused"}: {words}')
+                    how = outcome or 'refused'
+                    raise RuntimeError(f'{reader.name}, undamaged: {how}: {words}')
                 _import_all((place / _MODULES).read_text().splitlines())
             if not outcome and not all(p.is_file() and p.read_bytes() == kept[p] for p in kept):
                 outcome = LOST
