@@ -25,6 +25,11 @@ def reported(values: Array | None, row: int) -> Array | None:
     return None if values is None or np.isnan(values[row]).any() else values[row]
 
 
+def nowhere(values: Array | None) -> bool:
+    """Whether a file has such values (T, J), but reports them in no row."""
+    return values is not None and bool(np.isnan(values).any(axis=1).all())
+
+
 class Reported:
     """What became of one of these columns in the rows so far."""
 

@@ -198,6 +198,15 @@ def test_efforts_that_are_nan_cost_no_positions(
     notes = imported(lerobot_set, tmp_path / 'out')
     told = "'/observations/effort' is left out: not reported in 1 of 9 rows, the first is row 2"
     assert [told in note for note in notes].count(True) == 1
+    for name, became in (('velocity', 'zero'), ('effort', 'left out')):
+        change_column(
+            lerobot_set,
+            f'observation.{name}',
+            lambda rows: pa.array([[float('nan')] * 14 for _ in rows], pa.list_(pa.float32(), 14)),
+        )
+        notes = imported(lerobot_set, tmp_path / name)
+        told = f'observation.{name} is {became}: NaN in all rows of 3 of 3 episodes'
+        assert [told in note for note in notes].count(True) == 1
     for ours, theirs in zip(positions(lerobot_episodes), positions(tmp_path / 'out'), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     efforts = positions(tmp_path / 'out', 'effort')

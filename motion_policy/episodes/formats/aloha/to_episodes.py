@@ -30,7 +30,7 @@ from motion_policy.episodes.formats.match_robot import (
 )
 from motion_policy.episodes.formats.untimed import UntimedEpisodes
 from motion_policy.episodes.images import is_jpeg
-from motion_policy.episodes.reported import reported
+from motion_policy.episodes.reported import nowhere, reported
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.units import UnitConversion, unit_conversion
 from motion_policy.streams import Observation
@@ -191,9 +191,9 @@ def _check_files(
             for name, misfit in file.misfits.items():
                 names.append(f"'/{name}'")
                 why.setdefault(f"'/{name}'", f' (in {path.name} it {misfit})')
-            if file.qvel is None or np.isnan(file.qvel).any(axis=1).all():
+            if file.qvel is None or nowhere(file.qvel):
                 note(f'{path}: has no qvel, velocities are zero')
-            if file.effort is not None and np.isnan(file.effort).any(axis=1).all():
+            if nowhere(file.effort):
                 names.append(f"'/{layout.EFFORT}' (NaN)")
             for name in dict.fromkeys(names):
                 left_out[name] = left_out.get(name, 0) + 1

@@ -37,7 +37,7 @@ from motion_policy.episodes.formats.match_robot import (
 )
 from motion_policy.episodes.formats.rosbag.to_episodes import SHORTEST_STRETCH_S
 from motion_policy.episodes.formats.untimed import UntimedEpisodes
-from motion_policy.episodes.reported import reported
+from motion_policy.episodes.reported import nowhere, reported
 from motion_policy.robot import RobotSpec, StreamSpec
 from motion_policy.robot.joint_order import joint_order, plain_name, say_nothing
 from motion_policy.robot.spec import NANOSECONDS_PER_S
@@ -103,10 +103,11 @@ def import_lerobot(
     created_ns = (Path(source) / INFO).stat().st_mtime_ns
     # Who says that the numbers are rad has looked at them.
     options |= {'created_ns': created_ns, 'any_place': units == 'rad'}
+    absent = dict.fromkeys((VELOCITY, EFFORT), 0)
     with UntimedEpisodes(recorded, Path(source), on_row, note, options) as new:
         pairs = []
         for each in data.episodes:
-            rows = _rows(data, each, chosen, columns)
+            rows = _rows(data, each, chosen, columns, absent)
             named = f'{each.data}: episode {each.number}'
             said = {
                 'task': task or _task(data, each, note),
@@ -128,6 +129,10 @@ def import_lerobot(
                 sampled = _resampled(each, times_there_s, recorded, some)
                 path = new.write_sampled(Path(out_dir), named, sampled, **said)
                 pairs.append((path, each.data))
+        for name in filter(absent.get, absent):
+            became = 'zero' if name == VELOCITY else 'left out'
+            count = f'{absent[name]} of {len(data.episodes)} episodes'
+            note(f'{data.path}: {name} is {became}: NaN in all rows of {count}')
         if not pairs:
             raise EpisodeError(
                 f'{data.path}: holds no stretch of {SHORTEST_STRETCH_S:g} s without a gap'
@@ -278,9 +283,16 @@ def _task(data: LerobotSet, episode: LerobotEpisode, note: Callable[[str], None]
 
 
 def _rows(
-    data: LerobotSet, episode: LerobotEpisode, cameras: Mapping[str, str], columns: _Columns
+    data: LerobotSet,
+    episode: LerobotEpisode,
+    cameras: Mapping[str, str],
+    columns: _Columns,
+    absent: dict[str, int],
 ) -> Iterator[Observation]:
+    """Yield the rows of an episode; `absent` counts episodes that report a vector in no row."""
     vectors = columns.vectors(data, episode)
+    for name in absent:
+        absent[name] += nowhere(vectors.get(name))
     qvel = vectors.get(VELOCITY, np.zeros_like(vectors[STATE]))
     streams = {ours: data.images(episode, theirs) for ours, theirs in cameras.items()}
     for row in range(episode.length):
