@@ -12,7 +12,6 @@ import mmap
 import struct
 from pathlib import Path
 
-PORTS = Path('/dev/shm')
 RECEIVING = 'dds.shm.'  # the threads of Fast DDS that receive there, with the number of the port
 WORDS = struct.Struct('=5i')  # pthread_mutex_t: lock, count, owner, users, kind
 SHARED = 128  # the kind of one for several processes
@@ -23,8 +22,9 @@ def ports_of(pid: int) -> list[Path]:
     """The ports at which a process receives through shared memory."""
     names = [path.read_text().strip() for path in Path(f'/proc/{pid}/task').glob('*/comm')]
     numbers = [name.removeprefix(RECEIVING) for name in names if name.startswith(RECEIVING)]
-    paths = [PORTS / f'fastdds_port{number}' for number in numbers if number.isdecimal()]
-    return [path for path in paths if path.exists()]
+    maps = Path(f'/proc/{pid}/maps').read_text().split()
+    # fastrtps_port7411 up to Jazzy, fastdds_port7411 from Kilted on.
+    return [Path(word) for word in sorted({*maps}) if word.partition('_port')[2] in numbers]
 
 
 def hold_ports(pid: int) -> int:

@@ -134,6 +134,7 @@ def test_a_required_emergency_stop_must_be_there(
     arm.enable_when_ready()
 
 
+@pytest.mark.skipif(not endpoints.TELLS_PUBLISHERS, reason='nobody says who published')
 def test_a_button_that_is_pressed_counts_though_another_says_that_it_is_not(
     bench: Bench, arm: FakeArm, make_node: MakeNode
 ) -> None:
