@@ -445,7 +445,7 @@ class ArmDriver:
             if self.controller.state == 'disabled':
                 self._defect = ''
         if command is not None:
-            self._publish(command)
+            self._send(command)
         self._note_state()
 
     def _follow(self, now_ns: int) -> None:
@@ -485,11 +485,8 @@ class ArmDriver:
         self._note_events(faults)
 
     def _send(self, command: Command) -> None:
-        self._foreign.sent(command.position)
-        self._publish(command)
-
-    def _publish(self, command: Command) -> None:
         """Send it; when it left is known only as well as this thread is not held up."""
+        self._foreign.sent(command.position)
         first_ns = self._steady_ns()
         self._publishers.send(command.position)
         last_ns = self._steady_ns()

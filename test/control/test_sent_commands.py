@@ -38,6 +38,25 @@ def test_own_messages_are_known_however_late_they_come() -> None:
     assert not sent.is_ours(message(10 * KEPT))
 
 
+def test_a_position_is_ours_as_often_as_it_was_sent() -> None:
+    sent = watch(1, 1, 2)
+    assert sent.is_ours(message(1)) and sent.is_ours(message(1))
+    assert not sent.is_ours(message(1))  # another node repeats it
+    sent.sent((1).to_bytes(8, 'little'))
+    assert sent.is_ours(message(1))
+    assert not sent.is_ours(message(1))
+    assert sent.is_ours(message(2))
+
+
+def test_a_position_that_is_sent_again_and_again_among_others_stays_ours() -> None:
+    sent = watch()
+    for number in range(1, 5 * KEPT):
+        sent.sent((0).to_bytes(8, 'little'))
+        sent.sent(number.to_bytes(8, 'little'))
+        if number > KEPT // 2:  # what comes back is half a generation late
+            assert sent.is_ours(message(0)) and sent.is_ours(message(number - KEPT // 2))
+
+
 def test_a_node_that_plays_the_same_is_foreign_where_messages_name_their_publisher() -> None:
     sent = watch(1, 2)
     assert sent.is_ours(message(1), US)
@@ -51,9 +70,11 @@ def test_every_position_is_found_by_another_thread_while_more_are_sent() -> None
     newest = [0]
 
     def look() -> None:
+        looked = 0
         while newest[0] < 20 * KEPT:
             number = newest[0]
-            found = not number or sent.is_ours(message(number))
+            found = number == looked or sent.is_ours(message(number))
+            looked = number
             # On a busy machine so many may have been sent meanwhile that it is kept no more.
             if not found and newest[0] + 1 - number < KEPT:
                 lost.append(number)

@@ -281,8 +281,9 @@ def _matched(driver: Driver, count: int) -> bool:
 
 
 def test_a_foreign_command_disables_and_a_foreign_stream_refuses_to_be_enabled(
-    bench: Bench, arm: FakeArm, make_node: MakeNode
+    bench: Bench, arm: FakeArm, make_node: MakeNode, telling: None
 ) -> None:
+    # It says what we said last: nothing but who sent it, or how often it came, tells that.
     make_node()
     arm.enable_when_ready()
     arm.hear(30)
