@@ -293,7 +293,7 @@ def test_demo_launch_lets_the_policy_drive_the_simulated_arm(
         assert parameter(bench, 'sim_node', 'cube') == 'B'
         arm.enable_when_ready()
         arm.hear(60)
-    # In true time the commands come when /clock does, and on a busy machine some step of it is missed.
+    # In true time commands come when /clock does; a busy machine misses some steps of it.
     simulated = use_sim_time == 'True'
     first, commands = arm.commands[0], arm.commands
     assert_safe(commands, robot, first, simulated_time=simulated, steps_only=simulated)
