@@ -97,6 +97,7 @@ class _Section:
         late = not named and fault.must == 'disable' and self._late_since(evidence.injected_ns)
         if not recovered:
             self._interventions += 1
+        if not recovered or fault.leads_away:
             self._restart()
         self._injections.append(
             Injection(

@@ -42,7 +42,10 @@ CHUNK_FAULTS = (
     disables('chunks: joint state stalls', 'chunks', STALE_STATE, joints(stalled)),
     Fault('chunks: NaN', 'chunks', 'hold', r'hold: finite: ', policy('nan', 2)),
     # The arm may be led into the table, and is disabled then.
-    Fault('chunks: huge steps', 'chunks', 'limits', CLAMPED, policy('huge', 2), 'either'),
+    Fault(
+        'chunks: huge steps', 'chunks', 'limits', CLAMPED, policy('huge', 2), 'either',
+        leads_away=True,
+    ),
     Fault('chunks: wrong width', 'chunks', 'hold', r'hold: width: ', policy('width', 2)),
     Fault('chunks: inference raises', 'chunks', 'hold', RAISED, policy('raise', 2)),
     Fault(

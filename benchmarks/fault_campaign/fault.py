@@ -49,6 +49,7 @@ class Fault:
         recovery: who lets the arm go on: 'itself', 'operator' by `~/enable`, or 'either'.
         every: it comes in each so many-th round, for it takes long.
         holds_s: how long the arm may hold before the commands end, if it must 'disable'.
+        leads_away: whether the arm may be anywhere afterwards, and is put back.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Fault:
     recovery: Recovery = 'itself'
     every: int = 1
     holds_s: float = 0.0
+    leads_away: bool = False
 
 
 Inject = Callable[[Rig, np.random.Generator], Evidence]

@@ -103,7 +103,10 @@ POLICY_FAULTS = (
     Fault('policy: NaN', 'policy', 'hold', r'hold: finite: ', policy('nan', 3)),
     Fault('policy: infinity', 'policy', 'hold', r'hold: finite: ', policy('infinite', 3)),
     # The arm may be led into the table, and is disabled then.
-    Fault('policy: huge steps', 'policy', 'limits', CLAMPED, policy('huge', 3), 'either'),
+    Fault(
+        'policy: huge steps', 'policy', 'limits', CLAMPED, policy('huge', 3), 'either',
+        leads_away=True,
+    ),
     Fault('policy: wrong width', 'policy', 'hold', r'hold: width: ', policy('width', 3)),
     Fault('inference: raises', 'policy', 'hold', RAISED, policy('raise', 3)),
     Fault('inference: hangs 0.7 s', 'policy', 'hold', SLOW, policy('hang', 1, by_silence=True)),
