@@ -16,6 +16,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from fault_campaign.wire import (
     JITTER_NS,
+    OUTSIDE_TOLERANCE,
     ROUNDING,
     BoolArray,
     CommandLog,
@@ -262,7 +263,7 @@ class PlayedWire(Wire):
         after = np.concatenate((velocity[1:], np.zeros_like(velocity[:1])))
         spacing = (dt + np.concatenate((dt[1:], dt[-1:]))) / 2
         slack = 1 + RELATIVE_ROUNDING
-        low, high = limits.position.T
+        low, high = _widened(limits.position, points[0])
         unlike = np.abs(message.velocities[1:] - velocity) > limits.acceleration * dt * slack
         found = {
             'non-finite': not (
@@ -277,3 +278,12 @@ class PlayedWire(Wire):
             'unlike': unlike.any() or message.velocities[-1].any(),
         }
         return [name for name, broken in found.items() if broken]
+
+
+def _widened(limits: Float64Array, start: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """Limits (J, 2) that hold where an arm stands a little outside them when it is enabled."""
+    low, high = limits.T
+    slack = OUTSIDE_TOLERANCE * (high - low)
+    return np.minimum(low, np.maximum(start, low - slack)), np.maximum(
+        high, np.minimum(start, high + slack)
+    )

@@ -287,6 +287,20 @@ def test_a_doctored_point_is_caught_even_if_it_was_replaced_before_it_was_played
     assert breach in broken(first, second)
 
 
+@pytest.mark.parametrize(('beyond', 'expected'), [(0.009, set()), (0.015, {'start', 'position'})])
+def test_a_trajectory_may_begin_a_little_outside_the_limits(
+    beyond: float, expected: set[str]
+) -> None:
+    low, high = ROBOT.joints.limits.position[0]
+    outside = np.array([high + beyond * (high - low), 0, 0, 0, 0])
+    log = TrajectoryLog(5, PERIOD_NS)
+    log.add(
+        trajectory(np.tile(outside, (5, 1)), START_NS + PERIOD_NS, START_NS), START_NS, outside
+    )
+    found = log.wire(ROBOT, 10**9).breaches
+    assert {name for name, mask in found.items() if mask.any()} == expected
+
+
 def test_a_turn_between_two_points_is_caught() -> None:
     first, second = two_pieces(late_ns=5_000_000)
     for point in second.points:
