@@ -15,8 +15,11 @@ there everything goes through shared memory.
 from __future__ import annotations
 
 import os
+import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Literal
 from xml.sax.saxutils import escape
@@ -39,6 +42,9 @@ RANGE, LOCAL_ONLY, PEERS = (
     'ROS_LOCALHOST_ONLY',
     'ROS_STATIC_PEERS',
 )
+SHARED_MEMORY = Path('/dev/shm')
+PORT = re.compile(r'fast(dds|rtps)_port\d+')
+UNFILLED_S = 5.0  # a port is filled within milliseconds
 PEER = '<locator><udpv4><address>{}</address></udpv4></locator>'
 
 
@@ -96,6 +102,7 @@ _intakes: list[ImageIntake] = []  # at most one: of the node that this process r
 @contextmanager
 def transports(images: Images, args: Sequence[str] | None = None) -> Iterator[None]:
     """Choose the transports of the node that is made inside; `images` says which way they go."""
+    _remove_unfilled_ports()
     with ExitStack() as stack:
         if _left_to_user():
             yield
@@ -121,6 +128,19 @@ def transports(images: Images, args: Sequence[str] | None = None) -> Iterator[No
                 stack.callback(intake.close)
                 stack.callback(_intakes.remove, intake)
             yield
+
+
+def _remove_unfilled_ports(folder: Path = SHARED_MEMORY) -> None:
+    """Remove ports of Fast DDS that were never filled: who opens one waits for that for ever.
+
+    A process that was killed between making such a file and filling it, a moment later, left it.
+    """
+    for path in folder.glob('fast*_port*'):
+        with suppress(OSError):  # gone meanwhile, or somebody else's
+            found = path.stat()
+            unfilled = PORT.fullmatch(path.name) and not found.st_size
+            if unfilled and time.time() - found.st_mtime > UNFILLED_S:
+                path.unlink()
 
 
 @contextmanager

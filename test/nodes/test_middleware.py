@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from repository import python_path
@@ -83,3 +84,22 @@ def test_raw_images_are_not_lost_with_the_profile(ros_domain: int) -> None:
     assert 'XMLPARSER' not in done.stderr + done.stdout
     # Without the profile it is a few in a hundred.
     assert float(done.stdout) > 0.5
+
+
+def test_a_port_that_a_killed_process_never_filled_holds_no_node_up(ros_domain: int) -> None:
+    old = Path(f'/dev/shm/fastdds_port{7400 + 250 * ros_domain + 11}')  # of the first participant
+    old.touch()
+    os.utime(old, (0, 0))
+    try:
+        code = (
+            'import rclpy\n'
+            'from rclpy.node import Node\n'
+            'from motion_policy.nodes.transports import transports\n'
+            "with transports('out'):\n"
+            '    rclpy.init()\n'
+            "    Node('begun')\n"
+        )
+        environment = {**os.environ, 'PYTHONPATH': python_path()}
+        subprocess.run([sys.executable, '-c', code], env=environment, check=True, timeout=60)
+    finally:
+        old.unlink(missing_ok=True)
