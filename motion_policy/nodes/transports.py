@@ -44,7 +44,7 @@ RANGE, LOCAL_ONLY, PEERS = (
 )
 SHARED_MEMORY = Path('/dev/shm')
 PORT = re.compile(r'fast(dds|rtps)_port\d+')
-UNFILLED_S = 5.0  # a port is filled within milliseconds
+UNFILLED_S = 1.0  # a port that lives is filled within milliseconds
 PEER = '<locator><udpv4><address>{}</address></udpv4></locator>'
 
 
@@ -137,10 +137,12 @@ def _remove_unfilled_ports(folder: Path = SHARED_MEMORY) -> None:
     """
     for path in folder.glob('fast*_port*'):
         with suppress(OSError):  # gone meanwhile, or somebody else's
-            found = path.stat()
-            unfilled = PORT.fullmatch(path.name) and not found.st_size
-            if unfilled and time.time() - found.st_mtime > UNFILLED_S:
-                path.unlink()
+            if PORT.fullmatch(path.name) and not path.stat().st_size:
+                time.sleep(
+                    min(max(path.stat().st_mtime + UNFILLED_S - time.time(), 0), UNFILLED_S)
+                )
+                if not path.stat().st_size:
+                    path.unlink()
 
 
 @contextmanager

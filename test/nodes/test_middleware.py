@@ -86,10 +86,14 @@ def test_raw_images_are_not_lost_with_the_profile(ros_domain: int) -> None:
     assert float(done.stdout) > 0.5
 
 
-def test_a_port_that_a_killed_process_never_filled_holds_no_node_up(ros_domain: int) -> None:
+@pytest.mark.parametrize('long_ago', [True, False])
+def test_a_port_that_a_killed_process_never_filled_holds_no_node_up(
+    ros_domain: int, long_ago: bool
+) -> None:
     old = Path(f'/dev/shm/fastdds_port{7400 + 250 * ros_domain + 11}')  # of the first participant
     old.touch()
-    os.utime(old, (0, 0))
+    if long_ago:
+        os.utime(old, (0, 0))
     try:
         code = (
             'import rclpy\n'
