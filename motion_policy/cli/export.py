@@ -16,7 +16,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from motion_policy.cli.kind_options import foreign_option, listed
+from motion_policy.cli.kind_options import refuse_foreign_options
 from motion_policy.cli.literal import escape
 from motion_policy.episodes.formats.aloha.from_episodes import export_aloha
 from motion_policy.episodes.formats.bair.from_episodes import bair_parts, export_bair
@@ -101,7 +101,9 @@ class Arguments(ToEipl, ToBair, ToLerobot, ToAloha):
 
 def run(arguments: Arguments) -> int:
     """Export everything; what is wrong is one line, and no folder is left then."""
-    _refuse_foreign_options(arguments)
+    refuse_foreign_options(
+        arguments, {kind: exporter.options for kind, exporter in EXPORTS.items()}, 'export', '--to'
+    )
     if not 0 <= arguments.crf <= 51:
         raise UserError(f'export: --crf is {arguments.crf}, expected 0 to 51')
     console = Console()
@@ -112,17 +114,6 @@ def run(arguments: Arguments) -> int:
     for line in lines:
         console.print(line, soft_wrap=True, highlight=False)
     return 0
-
-
-def _refuse_foreign_options(arguments: Arguments) -> None:
-    options = {kind: exporter.options for kind, exporter in EXPORTS.items()}
-    found = foreign_option(arguments, arguments.kind, options)
-    if found is not None:
-        option, kinds = found
-        raise UserError(
-            f'export: {option} means nothing for --to {arguments.kind}, '
-            f'expected it with --to {listed(kinds)} only'
-        )
 
 
 def _to_aloha(options: ToAloha, progress: Progress) -> list[str]:

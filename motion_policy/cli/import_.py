@@ -16,7 +16,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from motion_policy.cli.kind_options import foreign_option, listed
+from motion_policy.cli.kind_options import refuse_foreign_options
 from motion_policy.cli.literal import escape
 from motion_policy.cli.pairs import named_pairs
 from motion_policy.episodes import EpisodeReader, import_bag
@@ -192,7 +192,12 @@ def run(arguments: Arguments) -> int:
     """Import every source; stops at the first that is wrong, keeping the episodes before it."""
     if not arguments.sources:
         raise UserError('import: no source was given, expected rosbag2 folders or files')
-    _refuse_foreign_options(arguments)
+    refuse_foreign_options(
+        arguments,
+        {kind: importer.options for kind, importer in IMPORTS.items()},
+        'import',
+        '--from',
+    )
     console = Console()
     robot = _robot(arguments, console)
     importer = IMPORTS[arguments.kind]
@@ -203,17 +208,6 @@ def run(arguments: Arguments) -> int:
                 line = f'{episode}: {reader.length} rows, {seconds:.1f} s, from {origin}'
             console.print(escape(line), soft_wrap=True, highlight=False)
     return 0
-
-
-def _refuse_foreign_options(arguments: Arguments) -> None:
-    options = {kind: importer.options for kind, importer in IMPORTS.items()}
-    found = foreign_option(arguments, arguments.kind, options)
-    if found is not None:
-        option, kinds = found
-        raise UserError(
-            f'import: {option} means nothing for --from {arguments.kind}, '
-            f'expected it with --from {listed(kinds)} only'
-        )
 
 
 def _robot(arguments: Arguments, console: Console) -> RobotSpec:

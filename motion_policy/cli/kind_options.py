@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from motion_policy.errors import UserError
+
 K = TypeVar('K')
 
 
@@ -33,7 +35,20 @@ def foreign_option(
     return None
 
 
-def listed(kinds: Sequence[str]) -> str:
+def refuse_foreign_options(
+    arguments: Any, options: Mapping[str, type[Any]], command: str, flag: str
+) -> None:
+    """UserError if an option was given that the kind, chosen by `flag`, does not have."""
+    found = foreign_option(arguments, arguments.kind, options)
+    if found is not None:
+        option, kinds = found
+        raise UserError(
+            f'{command}: {option} means nothing for {flag} {arguments.kind}, '
+            f'expected it with {flag} {_listed(kinds)} only'
+        )
+
+
+def _listed(kinds: Sequence[str]) -> str:
     """Such as 'eipl', 'eipl or bair', 'eipl, aloha or bair'."""
     *others, last = kinds
     return f'{", ".join(others)} or {last}' if others else last
