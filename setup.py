@@ -64,6 +64,7 @@ EXTRAS = {
         'hypothesis>=6.100',
         'mypy>=1.10',
         'pytest>=7,<9',
+        'pytest-timeout>=2.3',
         'pytest-xdist>=3.5',
         'ruff>=0.6',
         'types-pyyaml',
