@@ -43,7 +43,11 @@ from motion_policy.nodes.parameters.arm import (
     SwitchParameters,
 )
 from motion_policy.nodes.parameters.declaring import declare_group, read_group
-from motion_policy.nodes.realtime import prepare_tick_thread, realtime_settings
+from motion_policy.nodes.realtime import (
+    prepare_thread_beside_tick,
+    prepare_tick_thread,
+    realtime_settings,
+)
 from motion_policy.nodes.stop_switches import StopSwitches
 from motion_policy.nodes.stream_check import StreamCheck
 from motion_policy.nodes.stream_rates import StreamRates
@@ -153,6 +157,7 @@ class ArmDriver:
             self._ahead = ChunkOutput(
                 node, controller, self._publishers, guard, ahead_ns,
                 lambda positions: self._foreign.sent_trajectory(positions),
+                lambda: prepare_thread_beside_tick(self._realtime),
             )  # fmt: skip
         self.subscriptions = StreamSubscriptions(
             node,

@@ -15,6 +15,8 @@ from collections.abc import Callable
 
 import numpy as np
 from rclpy.node import Node
+from rclpy.publisher import Publisher
+from trajectory_msgs.msg import JointTrajectory
 
 from motion_policy.control import Command, Controller, GuardChain
 from motion_policy.control.lookahead import Lookahead, Plan, Trajectory
@@ -71,7 +73,8 @@ class ChunkOutput:
 
     `guard` is a chain of its own, in which nothing is counted for the diagnostics. No trajectory
     reaches further than `ahead_ns` from when it is sent; what lies beyond is sent in time.
-    `before_sending(positions)` sees each one (n, J) before it goes out.
+    `before_sending(positions)` sees each one (n, J) before it goes out. `prepare_thread` is called
+    in the thread that computes and sends them.
     """
 
     def __init__(
@@ -82,12 +85,14 @@ class ChunkOutput:
         guard: GuardChain,
         ahead_ns: int | None = None,
         before_sending: Callable[[Float64Array], None] = lambda positions: None,
+        prepare_thread: Callable[[], None] = lambda: None,
     ) -> None:
         self._node = node
         self._controller = controller
         self._publishers = publishers
         self._ahead_ns = ahead_ns
         self._before_sending = before_sending
+        self._prepare_thread = prepare_thread
         playing = [t.joints for t in controller.robot.joints.command if t.send == 'chunk']
         played = {joint for joints in playing for joint in joints}
         self._plays = np.array([name in played for name in controller.robot.joints.names])
@@ -187,11 +192,23 @@ class ChunkOutput:
         # Its controller counts from when it gets it, which is later than the tick's own time.
         now_ns = max(now_ns, self._node.get_clock().now().nanoseconds)
         whole = self._lookahead.take(self._lookahead.braked(now_ns), now_ns)
-        self._send(whole, now_ns, at_once=at_once, stays=True)
+        for publisher, message in self._messages(whole, now_ns, at_once=at_once, stays=True):
+            publisher.publish(message)
 
-    def _send(
+    def _send_in_time(self, new: Trajectory, now_ns: int) -> bool:
+        """Send a trajectory, but not when its beginning is over: the arm is elsewhere by then."""
+        before = self._lookahead.sent
+        messages = self._messages(self._lookahead.take(new, now_ns), now_ns)
+        if self._node.get_clock().now().nanoseconds > new.start_ns:
+            self._lookahead.sent = before
+            return False
+        for publisher, message in messages:
+            publisher.publish(message)
+        return True
+
+    def _messages(
         self, whole: Trajectory, now_ns: int, *, at_once: bool = False, stays: bool = False
-    ) -> None:
+    ) -> list[tuple[Publisher, JointTrajectory]]:
         since_ns = now_ns if at_once else self._lookahead.back_ns(now_ns)
         times_ns, positions, velocities = whole.points_after(since_ns)
         until_ns = now_ns + (self._ahead_ns or STAYS_NS)
@@ -201,9 +218,12 @@ class ChunkOutput:
                 np.concatenate((rows, rows[-1:])) for rows in (positions, velocities)
             )
         self._before_sending(positions)
-        self._publishers.send_ahead(positions, velocities, times_ns, since_ns, at_once=at_once)
+        return self._publishers.trajectories(
+            positions, velocities, times_ns, since_ns, at_once=at_once
+        )
 
     def _run(self) -> None:
+        self._prepare_thread()
         while True:
             with self._changed:
                 while self._asked is None and not self._closed:
@@ -229,20 +249,19 @@ class ChunkOutput:
         more often than one is computed, and the arm would never be sent any.
         """
         clock = self._node.get_clock()
-        while request > self._dropped:
+        while request > self._dropped and not self._closed:
             begin_ns = clock.now().nanoseconds
             end_ns = None if self._ahead_ns is None else begin_ns + self._ahead_ns
             trajectory = self._lookahead.planned(
                 plan, begin_ns + self._lead_ns, lambda: time.sleep(0), end_ns
             )
             with self._changed:
-                now_ns = clock.now().nanoseconds
-                took_ns = max(0, now_ns - begin_ns)
-                self._lead_ns = max(self._period_ns, round(LEAD_MARGIN * took_ns))
                 if request <= self._dropped:
                     return
-                if now_ns <= trajectory.start_ns:
-                    self._send(self._lookahead.take(trajectory, now_ns), now_ns)
+                in_time = self._send_in_time(trajectory, clock.now().nanoseconds)
+                took_ns = max(0, clock.now().nanoseconds - begin_ns)
+                self._lead_ns = max(self._period_ns, round(LEAD_MARGIN * took_ns))
+                if in_time:
                     self._answered = request
                     return
                 if self._asked is not None:

@@ -14,6 +14,7 @@ from typing import Any
 from builtin_interfaces.msg import Duration, Time
 from rclpy.clock import Clock
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSHistoryPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import JointState
@@ -143,7 +144,7 @@ class CommandPublishers:
         for publisher, message in messages:
             publisher.publish(message)
 
-    def send_ahead(
+    def trajectories(
         self,
         positions: Float64Array,
         velocities: Float64Array,
@@ -151,13 +152,14 @@ class CommandPublishers:
         since_ns: int,
         *,
         at_once: bool,
-    ) -> None:
-        """Publish positions and velocities (n, J), reached at `times_ns` (n,), as plans.
+    ) -> list[tuple[Publisher, JointTrajectory]]:
+        """What to publish so that positions and velocities (n, J) are reached at `times_ns` (n,).
 
         They are played by the controller's clock, which counts from `since_ns`; `at_once`: from
         their reception on, whatever that clock says.
         """
         after_ns = (times_ns - since_ns).tolist()
+        messages = []
         for topic, columns, publisher in self._outputs:
             if topic.send == 'chunk':
                 message = trajectory_message(
@@ -165,7 +167,8 @@ class CommandPublishers:
                 )
                 if not at_once:
                     message.header.stamp = time_message(since_ns)
-                publisher.publish(message)
+                messages.append((publisher, message))
+        return messages
 
     def unheard(self) -> list[str]:
         """Describe each command topic that nobody listens to."""

@@ -100,7 +100,9 @@ def test_plans_go_to_every_controller_that_wants_them_and_to_no_other(bench: Ben
     times_ns = np.array([7_020_000_100, 8_500_000_100])
 
     def all_heard() -> bool:
-        publishers.send_ahead(positions, 0 * positions, times_ns, now_ns, at_once=False)
+        plans = publishers.trajectories(positions, 0 * positions, times_ns, now_ns, at_once=False)
+        for publisher, message in plans:
+            publisher.publish(message)
         return len(heard) == 3
 
     bench.spin_until(all_heard, 'three messages')

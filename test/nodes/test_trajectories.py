@@ -460,6 +460,7 @@ class OtherPlanAllTheTime:
         self.numbers = 0
         self.sent: list[bool] = []  # whether each was one that brakes
         self.holds = False
+        self.writing_lasts: list[float] = []  # [s], the messages of the next trajectories
 
     def plan(self) -> Plan | None:
         self.numbers += 1
@@ -474,11 +475,12 @@ class OtherPlanAllTheTime:
         self.output.follow(now_ns, Command(still, 0 * still, 'run'), clocks_agree=False)
 
     def get_clock(self) -> Any:
-        now = SimpleNamespace(nanoseconds=time.time_ns())
-        return SimpleNamespace(now=lambda: now)
+        return SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=time.time_ns()))
 
-    def send_ahead(self, *_: Any, at_once: bool) -> None:
-        self.sent.append(at_once)
+    def trajectories(self, *_: Any, at_once: bool) -> list[tuple[Any, Any]]:
+        if self.writing_lasts:
+            time.sleep(self.writing_lasts.pop())
+        return [(SimpleNamespace(publish=self.sent.append), at_once)]
 
 
 @pytest.mark.parametrize('holds', [False, True])
@@ -506,3 +508,27 @@ def test_a_plan_that_changes_faster_than_it_is_computed_is_sent_and_one_before_a
     fake.output.close()
     assert computed
     assert fake.sent[:3] == ([True] if holds else [False] * 3)
+
+
+def test_a_trajectory_whose_beginning_is_over_when_it_is_written_is_computed_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = OtherPlanAllTheTime()
+    planned = Lookahead.planned
+    computed = []
+
+    def plan(*args: Any) -> Any:
+        computed.append(planned(*args))
+        return computed[-1]
+
+    monkeypatch.setattr(Lookahead, 'planned', plan)
+    fake.writing_lasts = [0.3]
+    robot: Any = fake
+    fake.output = ChunkOutput(robot, robot, robot, GuardChain(ROBOT), 1_000_000_000)
+    fake.follow()
+    end = time.monotonic() + PATIENCE_S
+    while not fake.sent and time.monotonic() < end:
+        time.sleep(0.01)
+    fake.output.close()
+    assert len(fake.sent) == 1 and len(computed) > 1
+    assert computed[-1].start_ns > computed[0].start_ns + 300_000_000
