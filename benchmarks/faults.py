@@ -11,6 +11,7 @@ promise: 0.
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,8 @@ def lines(seconds: float, device: str) -> list[Line]:
 
 
 def _section(where: Where, seconds: float) -> Iterator[Measurement]:
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # by nohup; the node would inherit that
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)
     section = run_section(where, FAULTS, ROUNDS, seconds)
     kinds = [fault for fault in FAULTS if fault.where == where]
     show([section], injections_in_full(kinds, ROUNDS))
