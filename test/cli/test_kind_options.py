@@ -10,7 +10,8 @@ from typing import Any, get_args
 import pytest
 
 from motion_policy.cli import convert_checkpoint, export, import_
-from motion_policy.cli.kind_options import foreign_option, listed
+from motion_policy.cli.kind_options import foreign_option, refuse_foreign_options
+from motion_policy.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,44 @@ def test_an_option_that_the_kind_does_not_have_is_found(
     assert foreign_option(All(**given), kind, OPTIONS) == found
 
 
-def test_kinds_are_listed_as_one_says_them() -> None:
-    assert listed(['a']) == 'a'
-    assert listed(['a', 'b']) == 'a or b'
-    assert listed(['a', 'b', 'c']) == 'a, b or c'
+@pytest.mark.parametrize(
+    ('kind', 'given', 'words'),
+    [
+        (
+            'second',
+            {'size': 4},
+            '--size means nothing for --from second, expected it with --from first only',
+        ),
+        ('third', {'frame_rate': 1.0}, '--frame-rate means .* --from first or second only'),
+        (
+            'third',
+            {'out': 'x', 'name': 'x', 'rank': 1},
+            '--rank means .* first, second or fourth only',
+        ),
+    ],
+)
+def test_an_option_of_other_kinds_is_refused_with_their_names(
+    kind: str, given: dict[str, Any], words: str
+) -> None:
+    @dataclass(frozen=True)
+    class Ranked(Shared):
+        rank: int = 0
+
+    @dataclass(frozen=True)
+    class Given(All, Ranked):
+        kind: str = ''
+
+    @dataclass(frozen=True)
+    class FirstRanked(First, Ranked):
+        pass
+
+    @dataclass(frozen=True)
+    class SecondRanked(Second, Ranked):
+        pass
+
+    options = {'first': FirstRanked, 'second': SecondRanked, 'third': Third, 'fourth': Ranked}
+    with pytest.raises(UserError, match=f'^import: {words}$'):
+        refuse_foreign_options(Given(kind=kind, **given), options, 'import', '--from')
 
 
 @pytest.mark.parametrize(
