@@ -30,6 +30,7 @@ from motion_policy.robot import RobotSpec
 # after it, when the arm may still be on its way, and later, when somebody may have moved it.
 NEAR_SOON, NEAR_LATER, SOON_NS = 2.0, 0.25, 1_000_000_000
 LEAD_MARGIN = 1.5  # times what the last computation took, the next one may take
+SPARE_PERIODS = 0.5  # before its beginning a trajectory is sent: its way takes time, too
 ERROR_PERIOD_S = 5.0
 STAYS_NS = 1_000_000_000  # a late message that ends in the past would be refused: it stays there
 # Beyond the way to rest, so that there is time to send what follows: at least, and usually.
@@ -98,6 +99,7 @@ class ChunkOutput:
         self._plays = np.array([name in played for name in controller.robot.joints.names])
         self._lookahead = Lookahead(controller.robot, guard)
         self._period_ns = controller.control_period_ns
+        self._spare_ns = round(SPARE_PERIODS * self._period_ns)
         self._lead_ns = self._period_ns
         self._reach = guard.limiter.max_velocity * self._period_ns * 1e-9
         self._changed = threading.Condition()
@@ -196,10 +198,12 @@ class ChunkOutput:
             publisher.publish(message)
 
     def _send_in_time(self, new: Trajectory, now_ns: int) -> bool:
-        """Send a trajectory, but not when its beginning is over: the arm is elsewhere by then."""
+        """Send a trajectory, but not when its beginning is near or over: the controller would be
+        beyond it when it hears of it, and hurry to the next point.
+        """
         before = self._lookahead.sent
         messages = self._messages(self._lookahead.take(new, now_ns), now_ns)
-        if self._node.get_clock().now().nanoseconds > new.start_ns:
+        if self._node.get_clock().now().nanoseconds + self._spare_ns > new.start_ns:
             self._lookahead.sent = before
             return False
         for publisher, message in messages:
@@ -243,7 +247,7 @@ class ChunkOutput:
                 )
 
     def _look_ahead(self, plan: Plan, request: int) -> None:
-        """Compute and send; again if it took so long that the arm is beyond its beginning.
+        """Compute and send; again if it took so long that the arm is at its beginning.
 
         A plan that changed meanwhile is sent all the same, and the new one next: plans may change
         more often than one is computed, and the arm would never be sent any.
@@ -260,7 +264,7 @@ class ChunkOutput:
                     return
                 in_time = self._send_in_time(trajectory, clock.now().nanoseconds)
                 took_ns = max(0, clock.now().nanoseconds - begin_ns)
-                self._lead_ns = max(self._period_ns, round(LEAD_MARGIN * took_ns))
+                self._lead_ns = max(self._period_ns, self._spare_ns + round(LEAD_MARGIN * took_ns))
                 if in_time:
                     self._answered = request
                     return

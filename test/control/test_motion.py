@@ -159,12 +159,28 @@ def test_over_limit_masks_name_the_joint() -> None:
     assert motion.over_acceleration.tolist() == [False, True, False]
 
 
-def test_braking_goes_the_way_that_was_foretold() -> None:
+def moving_limiter() -> MotionLimiter:
     limiter = MotionLimiter(formula_arm().joints.limits)
     limiter.start(np.zeros(3))
     for _ in range(15):
         limiter.step(np.array([0.9, -1.0, 0.4]), PERIOD_NS)
+    return limiter
+
+
+def test_braking_goes_the_way_that_was_foretold() -> None:
+    limiter, fine = moving_limiter(), 2000
     foretold = limiter.braking_positions(PERIOD_NS)
     for position in foretold:
-        np.testing.assert_allclose(limiter.stop(PERIOD_NS).position, position, atol=1e-12)
+        for _ in range(fine):
+            limiter.stop(PERIOD_NS // fine)
+        np.testing.assert_allclose(limiter.position, position, atol=1e-5)
     assert limiter.stop(PERIOD_NS).velocity.tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_braking_by_steps_of_any_length_ends_no_further_than_foretold(seed: int) -> None:
+    limiter, random = moving_limiter(), np.random.default_rng(seed)
+    begin, end = limiter.position, limiter.braking_positions(PERIOD_NS)[-1]
+    while not limiter.at_rest:
+        limiter.stop(round(PERIOD_NS * random.uniform(0.01, 2.0)))
+    assert (np.abs(limiter.position - begin) <= np.abs(end - begin) + 1e-12).all()
