@@ -59,7 +59,15 @@ def ros_domain() -> Iterator[int]:
 
 
 @pytest.fixture
-def bench(ros_domain: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def waits_for_switches() -> bool:
+    """Whether nodes look as long for an emergency stop before an enable as they do elsewhere."""
+    return False
+
+
+@pytest.fixture
+def bench(
+    ros_domain: int, monkeypatch: pytest.MonkeyPatch, waits_for_switches: bool
+) -> Iterator[Bench]:
     """Give a context with a client node, for this test alone.
 
     A tick that is late by a tenth of a second stops the arm, as `control/test_stops.py` tests. On
@@ -67,9 +75,11 @@ def bench(ros_domain: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """
     from ros_testing import ros_bench
 
-    from motion_policy.control import controller
+    from motion_policy.control import controller, switches
 
     monkeypatch.setattr(controller, 'LATE_NS', 5_000_000_000)
+    if not waits_for_switches:
+        monkeypatch.setattr(switches, 'DISCOVERY_NS', 50_000_000)
     with ros_bench() as bench:
         yield bench
 

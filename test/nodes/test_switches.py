@@ -35,6 +35,7 @@ from motion_policy.nodes.policy_node import PolicyNode
 pytestmark = pytest.mark.slow
 
 ROBOT = formula_arm()
+
 STOP = 'emergency_stop'
 BUTTON = """
 import sys, threading, time
@@ -66,6 +67,11 @@ for line in sys.stdin:
                 publisher = node.create_publisher(Bool, 'emergency_stop', 1)
         print(publisher.get_subscription_count() if publisher else 0, flush=True)
 """
+
+
+@pytest.fixture
+def waits_for_switches() -> bool:
+    return True
 
 
 @contextmanager

@@ -98,7 +98,14 @@ class FakeArm:
 
     def enable_when_ready(self) -> None:
         """Call `~/enable` until it succeeds; the streams need a moment to be discovered."""
-        self.bench.spin_until(lambda: self.enable().success, 'a successful enable')
+
+        def enabled() -> bool:
+            if self.enable().success:
+                return True
+            self.bench.spin_for(0.03)
+            return False
+
+        self.bench.spin_until(enabled, 'a successful enable')
 
     def reset(self) -> Any:
         """Call `~/reset`."""

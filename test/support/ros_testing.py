@@ -29,7 +29,7 @@ class Bench:
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
-        self.client = Node('test_client', context=self.context)
+        self.client = Node('test_client', context=self.context, start_parameter_services=False)
         self.executor.add_node(self.client)
         self._threads: list[tuple[threading.Thread, Stop]] = []
 
@@ -62,6 +62,12 @@ class Bench:
         while not condition():
             assert time.monotonic() < end, f'waited {PATIENCE_S:.0f} s for {what}; {instead()}'
             self.executor.spin_once(timeout_sec=0.02)
+
+    def spin_for(self, seconds: float) -> None:
+        """Serve callbacks for so long."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.executor.spin_once(timeout_sec=max(0.0, end - time.monotonic()))
 
     def call(self, kind: Any, service: str, request: Any | None = None) -> Any:
         """Call a service and return its response."""
