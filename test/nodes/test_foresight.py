@@ -265,6 +265,9 @@ def test_an_arm_that_is_to_hold_at_a_surprise_does_not_move_unwatched(
     wait_for_line(bench, log, 'hold: foresight: nobody watches: RuntimeError: the foresight')
     wait_for_line(bench, log, 'foresight: watches again')
     arm.diagnostics.clear()
+    bench.spin_until(lambda: arm.diagnostics, 'diagnostics')
+    if arm.diagnostic('control', 'state') == 'disabled':
+        arm.enable_when_ready()  # a busy machine took longer to watch again than `auto_resume`
     arm.wait_for_diagnostic('control', 'state', 'run')
     assert_safe(arm.commands, ROBOT)
 
