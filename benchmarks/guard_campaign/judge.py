@@ -111,6 +111,24 @@ def broken(
     return {name: mask.any(axis=1) for name, mask in found.items()}
 
 
+@dataclass(frozen=True)
+class Box:
+    """Where the tip of a planar chain of `links` [m] (J,) stays: x and y, `middle` +- `half`."""
+
+    links: Float64Array
+    middle: complex
+    half: complex
+
+    def outside(self, positions: Float64Array) -> BoolArray:
+        """Which of the joint positions (N, J) have the tip outside."""
+        angles = np.cumsum(positions, axis=1)
+        away = (self.links * np.exp(1j * angles)).sum(axis=1) - self.middle
+        far = (np.abs(away.real) > self.half.real + SLACK) | (
+            np.abs(away.imag) > self.half.imag + SLACK
+        )
+        return np.asarray(far)
+
+
 def ends_at_rest(drive: Drive) -> bool:
     """Whether the last two commands are the same position: the arm was told to stand."""
     if len(drive.positions) < 2:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from guard_campaign.judge import (
+    Box,
     Drive,
     Float64Array,
     Limits,
@@ -26,6 +29,7 @@ from guard_campaign.judge import (
 )
 from motion_policy.control import INTERPOLATIONS, ChunkExecution, Controller, GuardChain
 from motion_policy.control.monitors import LAG_S
+from motion_policy.control.workspace import Workspace
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
 
@@ -84,6 +88,35 @@ def random_robot(rng: np.random.Generator) -> RobotSpec:
     return robot_spec_from_yaml(_yaml(values), 'random.yaml')
 
 
+def random_box(rng: np.random.Generator, around: Float64Array) -> Box:
+    """A box around the tip of a planar chain with these joint positions (J,)."""
+    links = rng.uniform(0.05, 0.4, len(around))
+    tip = complex((links * np.exp(1j * np.cumsum(around))).sum())
+    return Box(links, tip, complex(*rng.uniform(0.01, 0.4, 2)))
+
+
+def workspace_of(box: Box, names: tuple[str, ...]) -> Workspace:
+    """The guard's own idea of the box, by the URDF of the chain."""
+    text, parent, before = '<link name="base"/>', 'base', 0.0
+    for name, length in zip(names, box.links, strict=True):
+        text += (
+            f'<link name="at_{name}"/><joint name="{name}" type="continuous"><axis xyz="0 0 1"/>'
+            f'<parent link="{parent}"/><child link="at_{name}"/>'
+            f'<origin xyz="{before!r} 0 0"/></joint>'
+        )
+        parent, before = f'at_{name}', float(length)
+    text += (
+        f'<link name="tip"/><joint name="to_tip" type="fixed"><parent link="{parent}"/>'
+        f'<child link="tip"/><origin xyz="{before!r} 0 0"/></joint>'
+    )
+    low, high = box.middle - box.half, box.middle + box.half
+    sides = (low.real, high.real, low.imag, high.imag, -1.0, 1.0)
+    with TemporaryDirectory() as folder:
+        urdf = Path(folder) / 'chain.urdf'
+        urdf.write_text(f'<robot name="chain">{text}</robot>', encoding='utf-8')
+        return Workspace(urdf, 'tip', sides, names)
+
+
 def _yaml(values: dict[str, Any]) -> str:
     import yaml
 
@@ -108,12 +141,15 @@ class ControllerMachine(RuleBasedStateMachine):
         chunks = ChunkExecution(timeout_s=0.5) if rng.random() < 0.5 else None
         low, high = self.limits.position.T
         margin = float(rng.choice((0.0, 0.0, 0.2 * (high - low).min())))
+        self.measured = rng.uniform(low, high)
+        self.box = random_box(rng, self.measured) if rng.random() < 0.25 else None
         guard = GuardChain(
             robot,
             max_following_error=float(rng.uniform(0.05, 0.5)) if rng.random() < 0.3 else None,
             on_violation={'velocity': 'stop'} if rng.random() < 0.1 else None,
             position_margin=margin,
             max_jerk=float(rng.uniform(10, 1000)) if rng.random() < 0.25 else None,
+            workspace=workspace_of(self.box, robot.joints.names) if self.box else None,
         )
         self.auto_resume_s = float(rng.choice((0.0, 0.3, 1.0)))
         policy_period_ns = robot.period_ns * int(rng.choice((1, 1, 5)))
@@ -131,7 +167,6 @@ class ControllerMachine(RuleBasedStateMachine):
         self.now_ns, self.steady_ns = START_NS, 10**9
         self.latency = float(rng.choice((0.0, rng.uniform(0.01, 0.3))))  # in periods
         self.late_ns, self.sent_ns = 0, 0
-        self.measured = rng.uniform(low, high)
         self.follows, self.away = True, np.zeros(len(self.measured))
         self.faults: dict[str, str] = {}
         self.fault_since_ns: int | None = None
@@ -419,4 +454,8 @@ class ControllerMachine(RuleBasedStateMachine):
         COUNTS['drives'] += 1
         unsure_ns = send_time_known_to_ns(self.robot.period_ns) if self.latency else 0
         found = breaches(drive, self.limits, unsure_ns)
+        if self.box is not None and drive.positions:
+            COUNTS['drives in a box'] += 1
+            outside = int(self.box.outside(np.array(drive.positions)).sum())
+            found |= {'workspace': outside} if outside else {}
         assert not found, found
