@@ -141,8 +141,9 @@ class ControllerMachine(RuleBasedStateMachine):
         chunks = ChunkExecution(timeout_s=0.5) if rng.random() < 0.5 else None
         low, high = self.limits.position.T
         margin = float(rng.choice((0.0, 0.0, 0.2 * (high - low).min())))
-        self.measured = rng.uniform(low, high)
-        self.box = random_box(rng, self.measured) if rng.random() < 0.25 else None
+        apart = np.random.default_rng((seed, 1))
+        inside = apart.uniform(low, high)
+        self.box = random_box(apart, inside) if apart.random() < 0.25 else None
         guard = GuardChain(
             robot,
             max_following_error=float(rng.uniform(0.05, 0.5)) if rng.random() < 0.3 else None,
@@ -167,6 +168,7 @@ class ControllerMachine(RuleBasedStateMachine):
         self.now_ns, self.steady_ns = START_NS, 10**9
         self.latency = float(rng.choice((0.0, rng.uniform(0.01, 0.3))))  # in periods
         self.late_ns, self.sent_ns = 0, 0
+        self.measured = rng.uniform(low, high) if self.box is None else inside
         self.follows, self.away = True, np.zeros(len(self.measured))
         self.faults: dict[str, str] = {}
         self.fault_since_ns: int | None = None

@@ -104,9 +104,11 @@ class GuardedStep:
         """What is wrong with the step from `before` (J,), and with braking after it; or ''."""
         limiter = self._limiter
         dt_ns = min(dt_ns, self._period_ns)
-        braking = limiter.braking_positions(dt_ns)
-        if self.workspace is not None and not self._stays_in(self.workspace, braking):
-            return OUTSIDE
+        braking = limiter.longest_braking_positions(dt_ns)
+        if self.workspace is not None:
+            on_time = limiter.braking_positions(dt_ns)
+            if not all(self._stays_in(self.workspace, way) for way in (on_time, braking)):
+                return OUTSIDE
         if self.tool_speed is not None and self.tool_speed.exceeds(
             before, limiter.position, limiter.velocity, limiter.max_acceleration, dt_ns * 1e-9
         ):

@@ -97,14 +97,19 @@ class MotionLimiter:
         self._last_target = within(target, self.lower, self.upper)
 
     def braking_positions(self, dt_ns: int) -> Float64Array:
-        """Where it would be (n, J) each `dt_ns` if it braked from now on, at last at rest; n >= 1.
-
-        As in steps without end: those of any length, which are not known, end sooner on that way.
-        """
+        """Where it would be (n, J) after each step of `dt_ns` if it braked from now on; n >= 1."""
         dt = dt_ns * 1e-9
+        unit = self.max_acceleration * dt
+        steps = np.arange(1, max(1, int(np.ceil(np.abs(self.velocity / unit).max()))) + 1)
+        speeds = np.maximum(np.abs(self.velocity) - steps[:, None] * unit, 0.0)
+        way: Float64Array = np.cumsum(speeds, axis=0) * dt
+        return self.position + np.sign(self.velocity) * way
+
+    def longest_braking_positions(self, dt_ns: int) -> Float64Array:
+        """The same in steps without end: those of any length, which are not known, end sooner."""
         lasts = np.abs(self.velocity) / self.max_acceleration
-        steps = np.arange(1, max(1, int(np.ceil(lasts.max() / dt))) + 1)
-        times = np.minimum(steps[:, None] * dt, lasts)
+        steps = np.arange(1, max(1, int(np.ceil(lasts.max() / (dt_ns * 1e-9)))) + 1)
+        times = np.minimum(steps[:, None] * dt_ns * 1e-9, lasts)
         slower = np.sign(self.velocity) * self.max_acceleration * times
         way: Float64Array = (self.velocity - slower / 2) * times
         return self.position + way

@@ -168,8 +168,16 @@ def moving_limiter() -> MotionLimiter:
 
 
 def test_braking_goes_the_way_that_was_foretold() -> None:
-    limiter, fine = moving_limiter(), 2000
+    limiter = moving_limiter()
     foretold = limiter.braking_positions(PERIOD_NS)
+    for position in foretold:
+        np.testing.assert_allclose(limiter.stop(PERIOD_NS).position, position, atol=1e-12)
+    assert limiter.stop(PERIOD_NS).velocity.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_braking_by_the_shortest_steps_goes_the_longest_way() -> None:
+    limiter, fine = moving_limiter(), 2000
+    foretold = limiter.longest_braking_positions(PERIOD_NS)
     for position in foretold:
         for _ in range(fine):
             limiter.stop(PERIOD_NS // fine)
@@ -180,7 +188,7 @@ def test_braking_goes_the_way_that_was_foretold() -> None:
 @pytest.mark.parametrize('seed', range(5))
 def test_braking_by_steps_of_any_length_ends_no_further_than_foretold(seed: int) -> None:
     limiter, random = moving_limiter(), np.random.default_rng(seed)
-    begin, end = limiter.position, limiter.braking_positions(PERIOD_NS)[-1]
+    begin, end = limiter.position, limiter.longest_braking_positions(PERIOD_NS)[-1]
     while not limiter.at_rest:
         limiter.stop(round(PERIOD_NS * random.uniform(0.01, 2.0)))
     assert (np.abs(limiter.position - begin) <= np.abs(end - begin) + 1e-12).all()
