@@ -17,6 +17,7 @@ from pathlib import Path
 import judged_policies
 import pytest
 import torch
+from killed_at_last import killed_at_last
 
 pytest.importorskip('rclpy')
 
@@ -108,7 +109,7 @@ def test_no_process_outlives_the_demo(
     arguments = ['demo', '--checkpoint', str(checkpoint), '--out', str(film), '--timeout', '600']
     # A shell lets its background jobs ignore SIGINT, and the demo would inherit that.
     heeding = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen(
+    with killed_at_last(
         [*COMMAND, *arguments], stdout=subprocess.DEVNULL, preexec_fn=heeding
     ) as demo:
         wait_for(lambda: len(processes(mark)) == 4, 'the demo with two nodes and the film')
@@ -132,7 +133,7 @@ def test_a_node_that_dies_is_told_with_its_last_words(
 ) -> None:
     """The demo ends with exit code 1, names the node and keeps its log."""
     arguments = ['demo', '--checkpoint', str(checkpoint), '--no-film', '--timeout', '600']
-    with subprocess.Popen(
+    with killed_at_last(
         [*COMMAND, *arguments], stdout=subprocess.PIPE, text=True, env={**os.environ,
         'TMPDIR': str(tmp_path)},
     ) as demo:  # fmt: skip

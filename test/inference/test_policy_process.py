@@ -23,6 +23,7 @@ pytest.importorskip('rclpy')
 
 import torch
 from fake_arm import FakeArm, MakeNode, assert_safe
+from killed_at_last import killed_at_last
 from policy_examples import small_policy
 from rcl_interfaces.msg import Log
 from rclpy.lifecycle import TransitionCallbackReturn
@@ -140,7 +141,7 @@ def test_a_process_that_dies_or_hangs_is_a_named_fault_and_is_begun_anew(
 
 def test_the_process_ends_with_its_user_even_when_that_is_killed(setup: PolicySetup) -> None:
     words = [sys.executable, '-c', OWNER, setup.checkpoint.name]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as owner:
+    with killed_at_last(words, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout is not None
         pid = int(owner.stdout.readline())
         assert alive(pid)

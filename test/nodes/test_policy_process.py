@@ -18,6 +18,7 @@ from control_robots import formula_arm
 pytest.importorskip('rclpy')
 
 from fake_arm import LOSSLESS, FakeArm, SimulatedArm, assert_safe, end_on_the_way
+from killed_at_last import killed_at_last
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from ros_testing import Bench
@@ -107,11 +108,11 @@ def test_a_full_pipe_costs_lines_and_nothing_else(
     for name, value in parameters.items():
         command += ['-p', f'{name}:={value}']
     environment = {**os.environ, 'ROS_LOG_DIR': str(tmp_path)}
-    with subprocess.Popen(command, env=environment, stdout=writing, stderr=writing) as process:
+    with killed_at_last(command, env=environment, stdout=writing, stderr=writing) as process:
         arm.enable_when_ready()
         arm.hear(50)
         arm.camera_works = False  # which is said, too
-        arm.wait_for_diagnostic('control', 'state', 'hold')
+        arm.wait_for_diagnostic('control', 'state', 'disabled')
         arm.camera_works = True
         arm.enable_when_ready()
         arm.hear(50)
