@@ -18,13 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from motion_policy.policies.cpu.layers import Convolutions
-from motion_policy.policies.cpu.winograd import (
-    convolve,
-    convolve_doubled,
-    doubling_kernels_of,
-    kernels_of,
-    pays,
-)
 
 Form = Callable[[Tensor], Tensor]
 
@@ -90,8 +83,6 @@ def convolved(layer: nn.Conv2d | nn.ConvTranspose2d, maps: Tensor) -> Tensor:
 def convolved_by(weight: Tensor, maps: Tensor, channels: slice, bias: Tensor | None) -> Tensor:
     """Maps by those channels of a 3x3 weight, with padding 1."""
     part = weight[:, channels]
-    if pays(maps, part):
-        return convolve(maps, made(weight, kernels_of, channels), bias)
     if part.shape != weight.shape:
         part = made(weight, _itself, channels)
     return F.conv2d(maps, part, bias, padding=1)
@@ -101,8 +92,6 @@ def doubled_by(weight: Tensor, maps: Tensor, channels: slice) -> Tensor:
     """As `convolved_by`, of maps in which each value is repeated to 2x2."""
     if maps.device.type != 'cpu':
         return convolved_by(weight, F.interpolate(maps, scale_factor=2.0), channels, None)
-    if pays(maps, weight[:, channels], doubling=True):
-        return convolve_doubled(maps, made(weight, doubling_kernels_of, channels), None)
     up = made(weight, doubling, channels)
     return F.conv_transpose2d(maps, up, None, 2, 1)
 
