@@ -1,9 +1,10 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""From two cameras to an arm's commands, while ACT of full size thinks on one thread.
+"""Latency from camera image to command with a full-size ACT.
 
 Two cameras of 640x480 at 30 Hz, the arm and the policy node are processes of their own that speak
-over DDS. The policy is asked again as soon as it has answered, so that it never rests.
+over DDS. The policy computes on one thread and is asked again as soon as it has answered, so that
+it never rests.
 
 Lateness of the ticks at 50 and 200 Hz: the reference is a process that only sleeps until the next
 absolute deadline, half of the time before and half after, with nothing beside it, the same

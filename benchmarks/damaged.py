@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Damaged and hostile inputs: every command that reads files, against every way to spoil one.
+"""Damaged and hostile inputs: each command that reads files against each way to damage one.
 
 Each is read by a process of its own. It may read the right numbers or refuse in one line;
 a line's figure is how many inputs led to anything else (a traceback, a crash, a hang, too much

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the policy node holds in memory while it drives an arm for long.
+"""Memory of the policy node while it drives an arm for long.
 
 Cameras, arm, node and its policy as in the benchmark `control`, at 50 Hz. The reference is what
 was resident at the beginning; a node that kept every image would grow by gigabytes.

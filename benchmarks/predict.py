@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A frame predictor's training step, prediction and ranking against the loop over the frames.
+"""Training step, prediction and ranking of a frame predictor against the loop over the frames.
 
 The reference runs the same modules in default memory order, float32, one frame after the other,
 the decoder on concatenated maps; it encodes no frame of which it needs nothing. Both sides begin

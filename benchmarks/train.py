@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Training from recorded episodes against training again and again on one batch at hand.
+"""Training from recorded episodes against training on one batch in memory.
 
 This shows what the way from the files to the device costs: images that workers read, decode and
 resize, or that are picked up where they are held in memory. Both take the same steps: forward,

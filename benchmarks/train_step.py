@@ -1,7 +1,8 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""One training step of each recurrent policy against the plain loop over the frames, and of ACT
-against its plain implementation.
+"""One training step of each policy against its plain implementation.
+
+Recurrent policies run against the plain loop over the frames, ACT against `reference.plain_act`.
 
 Both take the same batch from uint8 frames to updated weights: forward, all terms of the loss over
 all frames, back-propagation through time, Adam as in training; both give the same loss. The

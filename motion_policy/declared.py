@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The base of everything that is declared in YAML: known keys only, and numbers are numbers."""
+"""Base of everything declared in YAML: unknown keys are refused, numbers are numbers."""
 
 from __future__ import annotations
 

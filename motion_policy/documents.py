@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""YAML and JSON from outside: the one place where they are parsed.
+"""Parses YAML and JSON from outside: the one place for it.
 
 Size, depth and the number of values, those of repeated aliases counted, are bounded before
 anything is built. A key that stands twice is refused; a mistake is one line with file and line.

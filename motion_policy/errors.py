@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The one error that means "the input is wrong", so that every door reports it in one line.
+"""`UserError`: the input is wrong; every command and node reports it in one line.
 
 Its message names the file, key, topic or joint, what was found and what was expected.
 """

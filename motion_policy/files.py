@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How files are read, and how they and folders get their names.
+"""Reading of files, and atomic naming of files and folders.
 
 Read are regular files of a bounded size: nothing that waits or never ends. What is written goes to
 a temporary name on the same file system, is brought to the disk and then renamed; after an error

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where config/, models/ and launch/ lie: beside the code, or in an installed share/motion_policy.
+"""Finds config/, models/ and launch/: beside the code, or in an installed share/motion_policy.
 
 A checkout wins, so that code and its data always come from the same place.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""An arm in a process of its own: it tells its joints, goes where it is told, notes when.
+"""Process of the arm: publishes joint states, obeys commands, logs when they came.
 
 `enable SECONDS` on its input: it has itself enabled, obeys so long and prints when commands came,
 a JSON list of nanoseconds of the monotonic clock. It ends with its input. It has a priority where

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Two cameras in a process of their own: images of noise with the time of their sending.
+"""Process of two cameras: images of noise, stamped when they are sent.
 
 They are published as they go over the wire, as cheaply as the C++ driver of a camera does it. It
 runs until it is ended.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The policy node driving the arm at one rate, as it was measured from inside and from outside."""
+"""Measurements of the policy node driving the arm at one rate, from inside and from outside."""
 
 from __future__ import annotations
 

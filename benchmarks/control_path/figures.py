@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the notes of a run mean: how late ticks came, how long an image takes to be a command.
+"""Statistics of a run's log: lateness of ticks, latency from image to command.
 
 All arrays are in nanoseconds of one clock, all results in milliseconds.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The policy of this benchmark: ACT with random weights, full size unless told otherwise."""
+"""The policy of this benchmark: ACT with random weights, full size by default."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the policy node is compared with: one timer that publishes, and infers when its queue of
-actions is empty. It does no more than that.
-"""
+"""Reference node: one timer that publishes, and infers when its queue of actions is empty."""
 
 from __future__ import annotations
 

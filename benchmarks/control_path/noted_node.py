@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The policy node, all of it real, which notes when things happen and writes that at its end.
+"""The policy node, instrumented: it logs when things happen and writes the log at its end.
 
 Times are nanoseconds of the monotonic clock; those of the system clock are converted.
 """

@@ -1,7 +1,9 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Starts cameras, arm and the node under test, each a process of its own, and measures the node
-from outside: what it costs, what it holds in memory, when its commands came.
+"""Starts cameras, arm and node under test, and measures the node from outside.
+
+Each is a process of its own. Measured are what the node costs, what it holds in memory and when
+its commands came.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What every process of this benchmark agrees on: the robot and its cameras.
+"""Robot and cameras that all processes of this benchmark share.
 
 Nothing here needs a node, or PyTorch.
 """

@@ -1,3 +1,3 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Damaged and hostile inputs, and what becomes of the commands that read them."""
+"""Parts of `motion-policy bench damaged`: inputs, ways to damage them, commands that read them."""

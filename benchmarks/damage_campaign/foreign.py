@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Readers of what other tools write, with the small files that our tests make of each kind.
+"""Readers of other tools' files, with the small files that our tests make of each kind.
 
 Only the source tree has these; `MADE_BY_TESTS` is empty in an installation.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a reader is: a command with a small input that it reads, and how its results compare."""
+"""Type of a reader: a command, a small input for it, and the comparison of its results."""
 
 from __future__ import annotations
 

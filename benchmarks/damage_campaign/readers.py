@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The commands that read what people give them, each with a small input that it reads.
+"""Registry of readers: the commands that read files, each with a small input.
 
 A new reader is one entry of `READERS`; its input is made of the same two episodes.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""One damaged input after the other, each read by a process of its own, and how that ended.
+"""Trials: one damaged input after the other, each read in a process of its own.
 
 The processes are forks of this one, which has imported all that the readers need, so one takes a
 few tenths of a second. A process that takes longer than `TIME_LIMIT_S` is ended.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Processes that listen to the node beside the arm: viewers that are stopped, and a controller.
+"""Processes that listen beside the arm: viewers that are stopped, and a controller.
 
 The controller notes when commands really come. It takes part in nobody's shared memory, so that a
 viewer can hold it up only through the node. Run as a module: `view TYPE TOPIC` or

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Runs faults, one kind after the other, round after round, while the arm follows its policy.
+"""Campaign of faults: one kind after the other, in rounds, while the arm follows its policy.
 
 Nothing is judged here: what was done is kept, and judged when the section is over.
 """

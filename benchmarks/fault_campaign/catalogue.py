@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""All kinds of faults, in the order in which a round of their section has them."""
+"""Registry of all kinds of faults, in the order of a round of their section."""
 
 from __future__ import annotations
 

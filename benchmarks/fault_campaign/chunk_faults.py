@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Faults while the arm is sent whole chunks."""
+"""Faults while the arm is sent whole action chunks."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a kind of fault is, and what is known of one that was injected."""
+"""Types of a kind of fault and of a fault that was injected."""
 
 from __future__ import annotations
 

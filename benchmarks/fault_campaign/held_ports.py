@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A process in the state of one that was stopped while it took a message from shared memory.
+"""Imitates a process that was stopped while it took a message from shared memory.
 
 A stop has to come within some microseconds for that, which no test can wait for. What is left
 then is a lock that stays taken, in the memory of the process's ports.

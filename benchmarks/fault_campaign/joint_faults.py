@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Faults of the joint state's messages, of the arm itself and of who commands it."""
+"""Faults of joint state messages, of the arm itself and of other commanders."""
 
 from __future__ import annotations
 

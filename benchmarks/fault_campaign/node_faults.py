@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What happens to the node's process, and what people ask of it while the arm moves."""
+"""Faults of the node's process, and requests of people while the arm moves."""
 
 from __future__ import annotations
 

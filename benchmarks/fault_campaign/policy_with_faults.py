@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The policy node with a policy that fails when it is told to; all else of the node is real.
+"""The policy node with a policy that fails on request; all else of the node is real.
 
 What is asked for comes on `fault` as JSON, {"kind", "count"}; a count of 0 takes it back. Every
 step of the policy is told on `fault/steps`, so that the bench knows when a fault could be known.

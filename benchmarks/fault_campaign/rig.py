@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A policy node as a process of its own, the arm that it drives, and the operator of both.
+"""Policy node in a process of its own, the arm that it drives, and the operator of both.
 
 The rig sees of the node what any other program sees: commands, log, `/diagnostics`, services.
 """

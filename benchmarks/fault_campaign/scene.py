@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated tabletop arm on real topics, in this process: it obeys, shows, and can be spoilt.
+"""The simulated tabletop arm on real topics, in this process; its messages can be corrupted.
 
 A fault stands between a message and its topic: it gets the message and returns what is published.
 Commands are noted by a node of its own that could command as well, so that it counts as no arm.

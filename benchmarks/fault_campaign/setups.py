@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which node drives the simulated arm with which policy, and how the arm takes its commands.
+"""Set-ups of a section: node, policy, and the type of commands that the arm takes.
 
 The policies that answer chunks have random weights and a place in every chunk for waves instead.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""An arm with a home, a gripper that is open or closed, and limits of effort."""
+"""Faults of an arm with a home pose, a two-state gripper and effort limits."""
 
 from __future__ import annotations
 

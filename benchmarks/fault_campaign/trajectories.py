@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Trajectories that went over the wire, what an arm that plays them goes through, and verdicts.
+"""Verdicts on trajectories as sent, and on the motion of an arm that plays them.
 
 Between two points the arm goes straight here; the velocities at the points are judged as such. One
 without a stamp is played from when it was sent.

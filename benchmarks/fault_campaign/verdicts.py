@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What every injected fault came to, as a table for people and as measurements.
+"""Verdicts on every injected fault, as a table and as measurements.
 
 A promise that a fault does not touch ('-' in the table) is neither kept nor broken by it.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What one arm was sent, and the verdicts on it: limits in true time, braking, silence.
+"""Verdicts on what one arm was sent: limits in true time, braking, silence.
 
 Times are those at which the sender handed a command to the middleware, so that what the way and
 this process take changes no verdict. Limits are judged by `guard_campaign.judge`.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The process of a policy that fails when it is told to; all else of the process is real.
+"""Worker process of a policy that fails on request; all else of the process is real.
 
 What is asked for stands in a file until it is done.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Tell what this machine is (a file to write), or draw one frame of the scene (--draw)."""
+"""Description of this machine as a file, or one frame of the scene (--draw)."""
 
 from __future__ import annotations
 

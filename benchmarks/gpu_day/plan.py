@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the stages of the GPU day call, in full size and in the tiny one of a dry run."""
+"""Commands of the stages of the GPU day, in full size and in the tiny one of a dry run."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`motion-policy bench` with the lines of a GPU, on a CPU and in tiny sizes: for dry runs alone.
+"""`motion-policy bench` with its GPU code on a CPU and in tiny sizes: for dry runs alone.
 
 The figures mean nothing; every line of code that measures on a GPU is run.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How long one training step of ACT takes in the size of the configuration: JSON into a file."""
+"""Duration of one training step of ACT in the size of the configuration: JSON into a file."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The parts of `motion-policy bench guards`: random robots, operators and clocks, and a judge."""
+"""Parts of `motion-policy bench guards`: random robots, operators and clocks, and a judge."""

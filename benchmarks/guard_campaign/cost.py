@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the guard chain costs in a tick, with each of its optional stages: an arm of six joints.
+"""Cost of the guard chain per tick, with each of its optional stages: an arm of six joints.
 
 The arm has the size of a UR5e; its links are cylinders. It follows targets that change once a
 second, above a table and beside a wall, so that most are near something and some behind it.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A random robot, its operator, its clock and its policy against one controller (Hypothesis).
+"""State machine (Hypothesis) of a random robot, operator, clock and policy on one controller.
 
 Nothing here looks into the controller: a drive is judged by what was sent and when, and whether
 anybody had given leave. Every rule may come at any moment.

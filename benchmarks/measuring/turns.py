@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A process of its own for one side of a comparison, so that memory and caches are its own.
+"""Process for one side of a comparison, so that memory and caches are its own.
 
 It does nothing but what it is asked for, one line after the other, and answers with numbers.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""One training step of ACT as `motion-policy train` does it, and as it is written plainly.
+"""One training step of ACT as in `motion-policy train`, and one in plain PyTorch.
 
 Both take the same batch from uint8 frames to updated weights, with dropout, the style's loss and
 AdamW; from the same weights, without dropout, both have the same loss.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""ACT as it is written straightforwardly in PyTorch: the reference of the benchmarks.
+"""ACT in plain PyTorch: the reference of the benchmarks.
 
 The weights are those of a network of ours, so both give the same chunk.
 """

@@ -1,7 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`motion-policy calibrate CHECKPOINT DATA...`: limits of prediction errors, by conformal
-prediction.
+"""`motion-policy calibrate CHECKPOINT DATA...`: conformal limits of prediction errors.
 
 The limits go into the checkpoint's policy.yaml; its weights stay as they are.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`motion-policy check`: are these episodes sound? With --repair, finish what a crash left."""
+"""`motion-policy check`: checks episode files; --repair recovers what a crash left."""
 
 from __future__ import annotations
 

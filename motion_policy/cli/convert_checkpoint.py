@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`motion-policy convert-checkpoint`: models of other projects become ours, and ours theirs.
+"""`motion-policy convert-checkpoint`: checkpoints of EIPL, ACT and LeRobot to ours, and back.
 
 What the source does not say is assumed aloud, and nothing in it is executed.
 """

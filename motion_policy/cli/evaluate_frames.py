@@ -1,8 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`motion-policy evaluate CHECKPOINT DATA...` of a frame predictor, which moves no arm: how well
-it foretells the frames of recordings.
-"""
+"""`motion-policy evaluate CHECKPOINT DATA...` of a frame predictor: prediction scores on clips."""
 
 from __future__ import annotations
 

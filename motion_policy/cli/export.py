@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`motion-policy export`: episodes become data sets of other tools.
+"""`motion-policy export`: writes episodes as data sets of other tools.
 
 An option that means nothing for a kind of set is refused, never ignored; nothing is overwritten.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`motion-policy export-policy CHECKPOINT --to FORMAT`: a policy's step for other run times.
+"""`motion-policy export-policy CHECKPOINT --to FORMAT`: writes its step for other run times.
 
 A file gets its name only when it is whole, and its numbers are held against the policy's own.
 """

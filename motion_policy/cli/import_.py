@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`motion-policy import`: recordings of other kinds become episodes.
+"""`motion-policy import`: turns recordings of other formats into episodes.
 
 An option that means nothing for a kind of source is refused, never ignored.
 """

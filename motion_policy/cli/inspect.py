@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`motion-policy inspect`: what is in an episode, a bag or a checkpoint."""
+"""`motion-policy inspect`: shows what is in an episode, a bag or a checkpoint."""
 
 from __future__ import annotations
 

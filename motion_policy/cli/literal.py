@@ -1,6 +1,9 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Names from files on a terminal: neither markup, nor line breaks, nor control characters."""
+"""Escapes file-supplied names for terminal output.
+
+Neither markup, nor line breaks, nor control characters come through.
+"""
 
 from __future__ import annotations
 

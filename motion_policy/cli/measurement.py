@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Ours against a named reference, measured in the same run: what every benchmark returns."""
+"""Result of a benchmark: ours against a named reference, measured in the same run."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Options that say what a file calls what the robot calls otherwise: `NAME=NAME_IN_FILE,...`."""
+"""Options that map names of the robot to names in a file: `NAME=NAME_IN_FILE,...`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes as processes of their own, on a ROS domain of their own, that never outlive the command.
+"""Starts nodes as child processes on their own ROS domain; they never outlive the command.
 
 Their output goes to log files, which are kept only when something went wrong.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`motion-policy teach`: let the scripted teacher of a simulated task demonstrate, and record it.
+"""`motion-policy teach`: records demonstrations of the scripted expert of a simulated task.
 
 A teacher that is a node is recorded over ROS topics, as in life; any other without ROS and
 without waiting for the clock.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`motion-policy train`: from a configuration file to a policy; the same call again goes on."""
+"""`motion-policy train`: trains a policy from a configuration file; called again, it resumes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a control tick reads of a row: measured joint positions and the faults of streams."""
+"""Measured joint positions and stream faults of a row, for a control tick."""
 
 from __future__ import annotations
 

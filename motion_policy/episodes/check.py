@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Say what is wrong with an episode: layout, numbers, grid, images, ages, motion.
+"""Checks of an episode: layout, numbers, grid, images, ages, motion.
 
 Every problem is one line that names the dataset, what was found and what was expected. What is
 odd, and may well be right, is a note.

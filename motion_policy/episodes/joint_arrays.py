@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What an episode of ours and one of ALOHA have in common: an open file and its joint arrays.
+"""Base of the readers of our episodes and of ALOHA's: an open file and its joint arrays.
 
 Rule: whoever derives from it has checked the shapes of the arrays when the file was opened.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Say where imported joint positions leave the bounds that they should keep.
+"""Check of imported joint positions against the bounds that they should keep.
 
 Data beyond a bound is told about: a leader may well be moved beyond a limit. What is far beyond,
 or no position of any joint, is refused.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Where episodes lie: `episode_000000.hdf5`, `episode_000001.hdf5`, ... in one folder.
+"""Episode file names and numbering in a folder.
 
 A number is never given twice, also not that of an unfinished recording.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Velocities and efforts that a robot reports for a part of an episode only.
+"""Optional velocity and effort columns that a robot reports only in part.
 
 Rule: an episode has them of every row or not at all; a row without never costs its positions and
 images. Until the file is finished, rows without hold NaN.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What is in an episode or a bag, in numbers that JSON can hold; every key carries its unit."""
+"""Summary of an episode or a bag in numbers that JSON can hold; every key carries its unit."""
 
 from __future__ import annotations
 

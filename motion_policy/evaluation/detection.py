@@ -1,7 +1,8 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What foresight notices: of disturbed trials how many and how soon, of undisturbed ones how many
-wrongly. A trial with an alarm before its disturbance began counts as not detected.
+"""Detection rate, delay and false alarms of prediction-error monitoring.
+
+A trial with an alarm before its disturbance began counts as not detected.
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Clips of recordings to judge a frame predictor on: the frames, actions and positions of some
-rows that follow each other at its rate.
-"""
+"""Clips for the evaluation of a frame predictor: consecutive frames, actions and positions."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A frame predictor judged on clips: many futures of each, from the prior alone, held against
-what came.
+"""Evaluation of a frame predictor on clips: many futures sampled from the prior for each.
 
 The last frame seen, repeated, is judged beside it by the same scores. Every number says how it
 was made.

@@ -1,8 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The report of a frame predictor: its scores with how they were made, curves, and a film of what
-came beside what was predicted.
-"""
+"""Report of a frame predictor: scores, curves, video of recorded and predicted frames."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A policy judged on recordings: every number that comes of it."""
+"""Offline evaluation of a policy on recordings: all its metrics."""
 
 from __future__ import annotations
 

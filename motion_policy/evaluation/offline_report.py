@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The report of a policy judged on recordings: every number, and the images that explain it."""
+"""Report of an offline evaluation: metrics, and the images that explain them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A policy steps over recorded data, and what it asks for is held against what was recorded.
+"""Open-loop rollout: a policy steps over recorded data; its actions against those recorded.
 
 It sees the recorded observations, or, as its runner is set, a mixture of them with its own
 predictions; nothing that it says moves the recorded arm.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What was judged: enough to find the same policy again."""
+"""Identification of the evaluated policy (path, fingerprint, version)."""
 
 from __future__ import annotations
 

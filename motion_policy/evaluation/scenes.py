@@ -1,6 +1,8 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated tasks that `sim:SCENE:TASK` names. A new task adds one entry here.
+"""Registry of the simulated tasks that `sim:SCENE:TASK` names.
+
+A new task adds one entry here.
 
 Simulators are imported only when a scene is made, so that judging recordings needs none.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A policy judged on a simulated task: success per position, and the report that shows it."""
+"""Evaluation of a policy on a simulated task: success per position, and its report."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Moments of one recording in a row: what the policy saw and looked at, and what it had expected.
+"""Figure of selected rows: camera image, attention, predicted image.
 
 An expected image stands below the image of the moment that it was expected for.
 """

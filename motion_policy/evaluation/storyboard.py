@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The frames of an evaluation video: what the policy saw | what it predicted | its joints.
+"""Frames of an evaluation video: camera image, predicted image, joint curves.
 
 Everything that stands still is drawn once by matplotlib; a frame pastes the images in, marks
 the attention points and uncovers the curves up to now, so that it costs milliseconds.

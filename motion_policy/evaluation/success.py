@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Success per position: what many trials add up to, as plain numbers.
+"""Success rates of many trials, per position, as plain numbers.
 
 Only simulated quantities stand here, so that one seed gives one result on every run.
 """

@@ -1,6 +1,9 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Steps of one frame are judged on one thread: more would wait for one another, not help."""
+"""Limits PyTorch to one thread while single steps are evaluated.
+
+More would wait for one another, not help.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The film of a demonstration run: the arm redrawn large, with what the policy sees beside it.
+"""Video of a demonstration run: the arm redrawn large, with what the policy sees beside it.
 
 It is drawn from what was heard over ROS (joints, cube, attention images), after the fact, so the
 images are smooth whatever the machine was busy with.

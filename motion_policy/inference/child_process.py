@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The signals that end a node, and processes of a node that are deaf to them.
+"""Child processes that ignore the signals which end a node.
 
 A terminal, a service manager and `ros2 launch` signal whole groups of processes; what a node
 started must live until the node has braked.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""On which cores a thread runs, and what became of a request to the operating system.
+"""CPU affinity of threads, and whether the operating system granted a change.
 
 Nothing here needs ROS: the process of a policy asks for its cores itself.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Variables with which our nodes run better; for launch files and for commands that start nodes.
+"""Environment variables of the middleware and of child processes.
 
 What the user has set is left as it is.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a frame predictor watches a policy, as plain data; whoever has it begins the watch."""
+"""Picklable settings of prediction-error monitoring by a frame predictor."""
 
 from __future__ import annotations
 

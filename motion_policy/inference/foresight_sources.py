@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Who watches a running policy: the policy itself, or a frame predictor in a process of its own.
+"""Sources of online prediction errors: the policy itself or a frame predictor.
 
 The control tick hands over what it has and waits for nobody.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A policy in a process of its own, which looks to its user like a runner in this one.
+"""`Runner` whose policy computes in a worker process.
 
 What becomes of the process is a failure of the step that waited for it.
 """

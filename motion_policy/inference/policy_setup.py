@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a policy is to run, as plain data: every process that has it makes the same runner of it."""
+"""Picklable settings of a policy runner, from which every process makes the same one."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The thread in which the policy thinks: loading, warming up and every step happen here.
+"""Inference thread: loads, warms up and steps the policy; the newest request counts.
 
 It decodes only the frames that it uses, and only the newest request counts.
 """

@@ -1,8 +1,14 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The process in which a network thinks apart from the node: `python -m` this module.
+"""Worker process of a policy or frame predictor: main loop and protocol.
 
-It ends when the node does, however that ends: with the connection, or by the kernel's signal.
+`python -m` this module; it ends when the node does, however that ends: with the connection, or by
+the kernel's signal.
+
+One loop serves two sockets. A pipe (`Connection`) carries pickled messages of any size: the job,
+questions, resets, results and errors. A datagram socket carries small questions in bytes: the
+control tick sends one at once without ever waiting, and no array is pickled. A quick question is
+answered there; its error comes through the pipe.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A process of its own for a job that must not hold the node up, seen from the node.
+"""Client of a worker process: starts it, sends requests, reports its end.
 
 Images go there in shared memory. A process that died or hangs is a failure of the question that
 waited for it; the next question begins it anew, and is a failure too: what it is about is old by

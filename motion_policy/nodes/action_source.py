@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What an arm driver asks of, and tells, the node that wants its arm moved.
+"""Interface between an arm driver and the node that commands it.
 
 No call may wait: most come from the thread of the control tick.
 """

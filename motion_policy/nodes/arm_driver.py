@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Everything between the topics of one arm and its controller; policy and replay node share it.
+"""Arm driver: streams in, control tick, commands out; shared by policy and replay node.
 
 The controller decides; here its inputs are gathered, its commands sent and its events told.
 """

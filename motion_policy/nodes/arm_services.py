@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`~/enable`, `~/home` and `~/reset` of a node that moves an arm: what an operator may ask it for.
+"""Services `~/enable`, `~/home` and `~/reset` of a node that moves an arm.
 
 One rule: each answer says in one line what happened, or why not.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether ros2_control's controllers at the command topics are set as our commands need it.
+"""Checks that ros2_control's controllers at the command topics are set as our commands need it.
 
 Their parameters are asked for while the node works, so nobody waits for an answer; who is no
 joint_trajectory_controller, or does not answer, is not complained of.

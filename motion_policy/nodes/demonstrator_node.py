@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The scripted expert as a leader arm, so that teaching in simulation is teaching as in life.
+"""Node of the scripted expert: publishes leader joint commands in simulation.
 
 It publishes the leader's joints at the robot's rate all the time, and sends them to the follower
 as commands only while a demonstration is played.

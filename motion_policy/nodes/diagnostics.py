@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What `/diagnostics` says of a node that drives an arm; every number has its unit in its key."""
+"""Messages on `/diagnostics` of a node that drives an arm; every key carries its unit."""
 
 from __future__ import annotations
 

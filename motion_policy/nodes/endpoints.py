@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Who is at the other end of a topic: which node publishes a message, which listens.
+"""Publishers and subscribers of a topic by node name.
 
 The graph knows all endpoints of a topic. Which of them sent a message, rclpy says from Kilted on.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Listens on a node's own command topics for the commands of others: two drive no arm.
+"""Detects commands of other nodes on a node's own command topics.
 
 Messages are compared as they come over the wire; none is deserialised.
 """

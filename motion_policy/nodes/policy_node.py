@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The policy at the arm: a lifecycle node around a checkpoint, a controller and an arm driver.
+"""Lifecycle node that runs a policy: a checkpoint, a controller and an arm driver.
 
 The executor's thread stores messages and serves requests, the inference thread thinks, the tick
 thread commands; none of them waits for another.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What every node of this package shares: its `main()` and its clean end.
+"""`main()` and shutdown shared by all nodes.
 
 A signal only asks the loop to end: the context stays valid until the node has sent its last
 message, which rclpy's own signal handlers would prevent.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated arm as a ROS node: obeys joint commands, publishes joint states and cameras.
+"""Node of the simulated arm: obeys joint commands, publishes joint states and cameras.
 
 Everything runs in one thread (an OpenGL context belongs to the thread that made it): callbacks
 are served between the steps of the physics, whose deadlines are absolute.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Every stream of a robot as a subscription that stores the newest message and does no more.
+"""Subscriptions to every stream of a robot, which store the newest message and do no more.
 
 Callbacks never decode: a message goes undecoded into the sampler, with both of its times. Where
 few images are used, that of a camera stays as it came until somebody looks at it. One that is

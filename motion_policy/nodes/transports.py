@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How messages of our nodes travel in Fast DDS: out by UDP, images in through shared memory.
+"""Transports of our nodes in Fast DDS: data out by UDP, images in through shared memory.
 
 A process that is stopped or killed while it takes a message out of shared memory holds a lock
 there. Whoever sends to it waits for that lock, up to a second each time, and rclpy holds the

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps what is heard of the scene during one trial, as arrays over time."""
+"""Records topics of the scene during one trial as arrays over time."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A checkpoint is a folder with `policy.yaml` and `weights.safetensors`; nothing in it can run
-code, and it appears under its name only when it is whole.
+"""Checkpoint folders: `policy.yaml` and `weights.safetensors`.
+
+Nothing in one can run code, and it appears under its name only when it is whole.
 """
 
 from __future__ import annotations

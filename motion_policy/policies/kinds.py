@@ -1,6 +1,9 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Which kinds of model there are, by name. A class says itself how it learns: see `Model`."""
+"""Registry of model kinds.
+
+A class says itself how it learns: see `Model`.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A stand-in for the robot of data that does not say which robot it was.
+"""Placeholder robot spec for data that does not say which robot it was.
 
 It has joints and cameras of the right number and size, and names that no arm has; it is to be
 replaced before anything moves.

@@ -1,7 +1,8 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What happens to a simulated arm that nobody foresaw: the cube is gone, the camera is covered,
-the arm is pushed. A seed fixes the moment and everything that is drawn.
+"""Disturbances of a simulated trial: cube removed, camera covered, arm pushed.
+
+A seed fixes the moment and everything that is drawn.
 """
 
 from __future__ import annotations

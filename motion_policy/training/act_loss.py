@@ -1,7 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The loss of ACT: L1 distance to the demonstrated action chunk, and the KL divergence of the
-latent.
+"""The loss of ACT: L1 error of the action chunk and KL divergence of the CVAE latent.
 
 Steps after the end of an episode count for nothing.
 """

@@ -1,7 +1,8 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What changes while a frame predictor is trained: the weight of the KL divergence, and how often
-it sees what was recorded. Pure functions of the epoch, so a resumed run needs no counters.
+"""Schedules of a frame predictor: weight of the KL divergence, scheduled sampling.
+
+Pure functions of the epoch, so a resumed run needs no counters.
 """
 
 from __future__ import annotations

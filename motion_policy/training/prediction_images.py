@@ -1,7 +1,8 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a frame predictor makes of the beginning of an episode, as one image of three rows: what
-was recorded, what it drew of that with the posterior, and what it predicted with the prior.
+"""Image of recorded, posterior and prior frames of an episode, for TensorBoard.
+
+One row each: the frames as recorded, reconstructed with the posterior, predicted with the prior.
 """
 
 from __future__ import annotations

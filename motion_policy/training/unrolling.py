@@ -1,7 +1,8 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a recurrent network runs over sequences in training: on what was recorded (teacher
-forcing), or on a mixture of that and of what it predicted itself (scheduled sampling).
+"""Recurrent networks over sequences in training: teacher forcing and scheduled sampling.
+
+The latter runs on a mixture of what was recorded and of what the network predicted itself.
 
 With `bptt_steps` = N the sequence is cut after every N steps: the state, and what was predicted,
 pass the cut as numbers without a gradient. A gradient thus reaches back to the last cut, N steps

@@ -1,7 +1,9 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Promise: no order of ticks, faults and buttons breaks a limit in true time or moves an arm
-without leave. A short form of `motion-policy bench guards`; and its judge sees what is broken.
+"""Promise: no order of ticks, faults and buttons breaks a limit or moves an arm without leave.
+
+Limits hold in true time. A short form of `motion-policy bench guards`; and its judge sees what is
+broken.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Promise: a joint_trajectory_controller takes our trajectories and keeps the limits with them,
-whichever way it is set, as late as messages come and as far as clocks may disagree.
+"""Promise: a joint_trajectory_controller keeps the limits with every trajectory that we send.
+
+It takes them whichever way it is set, as late as messages come and as far as clocks may disagree.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Promise: a pressed, a released, a silent and a lost switch each stop the arm, and say which
-they are; no word of one publisher, old or late, hides what another has said.
+"""Promise: a pressed, a released, a silent and a lost switch each stop the arm.
+
+They say which they are; no word of one publisher, old or late, hides what another has said.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Promise: nodes join their enclave, never start unprotected where security is enforced, and ask
-for no more than the policy of docs/howto/sros2.md allows.
+"""Promise: nodes join their enclave, and never start unprotected where security is enforced.
+
+They ask for no more than the policy of docs/howto/sros2.md allows.
 """
 
 from __future__ import annotations

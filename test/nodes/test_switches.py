@@ -1,7 +1,9 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Over real DDS: an emergency stop ends all motion until somebody enables again, a dead-man switch
-lets the arm hold until it is held again, and the optional stages of the guard chain are at work.
+"""Emergency stop, dead-man switch and optional guards over real DDS.
+
+An emergency stop ends all motion until somebody enables again, a dead-man switch lets the arm hold
+until it is held again, and the optional stages of the guard chain are at work.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whole chunks over real DDS: a controller that plays trajectories never leaves the limits, and
-whatever goes wrong, a braking trajectory is the last it hears.
+"""Whole action chunks over real DDS: a controller that plays them never leaves the limits.
+
+Whatever goes wrong, a braking trajectory is the last it hears.
 """
 
 from __future__ import annotations

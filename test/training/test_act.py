@@ -1,7 +1,8 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""ACT is trained by steps: a stopped run ends as one that never stopped, and what cannot be done
-is one line.
+"""ACT is trained by steps: a stopped run ends as one that never stopped.
+
+What cannot be done is one line.
 """
 
 from __future__ import annotations

@@ -1,3 +1,3 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Other people's recordings: read, turned into episodes, and written from episodes."""
+"""File formats of other projects: import into episodes and export from episodes."""

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The bytes of HDF5 files, as h5py's driver for Python files asks for them.
+"""File objects through which h5py reads the bytes of HDF5 files.
 
 Everything that HDF5 reads comes through here: what would let it wait or loop for ever in a
 damaged file is given so that it fails at once. A file on disk is never changed by being read.

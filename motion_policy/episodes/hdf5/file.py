@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The one door for HDF5 that is read: every dataset and attribute is checked before it is.
+"""Validated reading of HDF5 datasets and attributes.
 
 Rule: nothing is reached through a link and nothing outside the file is opened, no type, rank,
 length or size is believed before it was compared with what was declared and with the file itself.

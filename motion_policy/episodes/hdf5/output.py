@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""HDF5 files that are written: a full or failing disk is an OSError, never a crash.
+"""Writing of HDF5 files: a full or failing disk is an OSError, never a crash.
 
 HDF5 cannot go on after a failed write: it raises at every later call and crashes when it closes.
 So it writes to a `_Sink`, which never fails. After the first error the sink keeps what HDF5

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Read the HDF5 file that a killed process left, as if it had been closed.
+"""Reading of the HDF5 file that a killed process left, as if it had been closed.
 
 HDF5 opens it only as one that is still being written, and then waits and tries again wherever a
 checksum is wrong: for minutes in a damaged file. Here the first block is given to HDF5 as a

@@ -1,3 +1,3 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Who computes a policy's step: PyTorch, ONNX Runtime or OpenVINO; and its export to a file."""
+"""Back ends of policy inference (PyTorch, ONNX Runtime, OpenVINO) and export."""

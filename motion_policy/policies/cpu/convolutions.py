@@ -1,7 +1,8 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How the convolutions of frame predictors are computed on a CPU while they learn: in whichever
-form takes the least time, same weights, same numbers but for the order of sums.
+"""Convolutions of frame predictors in training on a CPU, in the fastest of equal forms.
+
+The weights are the same, and the numbers but for the order of sums.
 
 What a form needs of a weight is made once for all frames of a batch; a gradient goes through it.
 """

@@ -1,7 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a frame predictor runs over recorded clips: on the recorded frames (teacher forcing), or
-on those that it predicted itself.
+"""Frame predictors over clips: on recorded frames (teacher forcing) or on their own predictions.
 
 Whatever depends on recorded frames alone is computed for all steps at once; a skip that stays
 passes its half of the decoder's convolutions once.

@@ -1,7 +1,8 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""ACT's point backbone: it finds a small object from few images, and tells where to a fraction of
-a pixel, whatever the batch and the precision.
+"""ACT's point backbone finds a small object from few images.
+
+It tells where to a fraction of a pixel, whatever the batch and the precision.
 """
 
 from __future__ import annotations

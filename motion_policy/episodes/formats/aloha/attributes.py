@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What other tools say in attributes of an ALOHA file: its rate, its task, whether it succeeded.
+"""Attributes that other tools add to an ALOHA file: rate, task, success.
 
 ALOHA's own tools write `sim` and `compress` only. What is not understood is named, never guessed.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a data set of LeRobot says of itself in `meta/`, checked once: types, sizes, names, paths.
+"""Metadata of a LeRobot data set (`meta/`), validated once: types, sizes, names, paths.
 
 What passed here is trusted after. No text from it becomes a path outside of the set, and every
 number is bounded before anything is made of that size.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the footer of a Parquet file claims: read in a process of its own, which it may end.
+"""Reads Parquet footers in a separate process, which it may end: the client.
 
 pyarrow aborts the whole process on some damaged footers; `parquet_footers` is the program.
 """

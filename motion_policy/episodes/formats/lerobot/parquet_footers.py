@@ -1,6 +1,8 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A program that says what footers of Parquet files claim, and may end over a damaged one.
+"""Reads Parquet footers in a separate process: the program.
+
+It may end over a damaged footer.
 
 Every line of the input is a path, its bytes in hexadecimal; it is answered by a line of JSON. The
 program needs pyarrow and nothing of this package, so that it begins at once.

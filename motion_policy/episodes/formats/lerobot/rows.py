@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of a data set of LeRobot: numbers of an episode from a Parquet file, held together.
+"""Rows of a LeRobot data set: the numbers of an episode from a Parquet file.
 
 Every column has as many values in every row as the set says, and the rows of an episode are
 numbered as they stand: otherwise values would move from one row or joint to another.
