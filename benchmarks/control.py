@@ -30,7 +30,7 @@ import numpy as np
 from control_path import figures
 from control_path.driving import Run, measure_ours
 from control_path.full_size import FULL_SIZE, Size, save_act
-from control_path.rig import NAMESPACE, Rig, Usage
+from control_path.harness import NAMESPACE, Harness, Usage
 from control_path.scenario import robot_at
 
 from motion_policy.cli.main import main
@@ -90,8 +90,8 @@ def _checkpoint(rate: float, size: Size) -> Iterator[Path]:
 
 def _in_tick(checkpoint: Path, seconds: float) -> figures.Float64Array:
     arguments = [str(checkpoint), NAMESPACE]
-    with Rig('control_path.in_tick_node', arguments, 'in_tick') as rig:
-        return np.diff(rig.drive(seconds)[0]) / 1e6
+    with Harness('control_path.in_tick_node', arguments, 'in_tick') as harness:
+        return np.diff(harness.drive(seconds)[0]) / 1e6
 
 
 def _lateness(rate: int, ours: Run, bare: figures.Float64Array, where: str = '') -> Measurement:

@@ -29,7 +29,7 @@ ROUNDS = 10  # more than 700 faults in all
 
 
 def lines(seconds: float, device: str) -> list[Line]:
-    """One part for each rig: its kinds of faults in turn, `seconds` for each."""
+    """One part for each harness: its kinds of faults in turn, `seconds` for each."""
     return [lambda where=where: _section(where, seconds) for where in sections_of(FAULTS)]
 
 

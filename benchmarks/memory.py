@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from control_path.full_size import FULL_SIZE, Size, save_act
-from control_path.rig import NAMESPACE, Rig
+from control_path.harness import NAMESPACE, Harness
 from control_path.scenario import robot_at
 
 from motion_policy.cli.main import main
@@ -37,10 +37,10 @@ def _drive(seconds: float, size: Size) -> list[Measurement]:
         values = (f'checkpoint:={checkpoint}', 'autostart:=true', 'backend:=eager')
         arguments = ['--ros-args', '-r', f'__ns:=/{NAMESPACE}']
         arguments += [word for value in values for word in ('-p', value)]
-        with Rig('motion_policy.nodes.policy_node', arguments, 'policy_node') as rig:
-            rig.wait_for_log('drives')
-            rig.drive(min(seconds, 10.0))  # until everything was needed once
-            _, usage = rig.drive(seconds)
+        with Harness('motion_policy.nodes.policy_node', arguments, 'policy_node') as harness:
+            harness.wait_for_log('drives')
+            harness.drive(min(seconds, 10.0))  # until everything was needed once
+            _, usage = harness.drive(seconds)
     mib = np.array(usage.memory)[:, 1]
     tenth = max(1, len(mib) // SHARE)
     first, last = float(np.median(mib[:tenth])), float(np.median(mib[-tenth:]))

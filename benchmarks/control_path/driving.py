@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from control_path import figures
-from control_path.rig import NAMESPACE, SETTLING_S, Int64Array, Rig, Usage
+from control_path.harness import NAMESPACE, SETTLING_S, Harness, Int64Array, Usage
 
 PLAYED_ROWS = 1  # of each chunk before the next is asked for: inference without pause
 
@@ -55,8 +55,8 @@ def measure_ours(
     )
     arguments = ['--ros-args', '-r', f'__ns:=/{NAMESPACE}']
     arguments += [word for value in values for word in ('-p', value)]
-    with Rig('control_path.noted_node', arguments, 'policy_node') as rig:
-        rig.wait_for_log('drives')
-        resting = rig.usage(seconds) if idle else None
-        commands_ns, driving = rig.drive(seconds)
-        return Run(round(1e9 / rate), commands_ns, resting, driving, dict(rig.notes()))
+    with Harness('control_path.instrumented_node', arguments, 'policy_node') as harness:
+        harness.wait_for_log('drives')
+        resting = harness.usage(seconds) if idle else None
+        commands_ns, driving = harness.drive(seconds)
+        return Run(round(1e9 / rate), commands_ns, resting, driving, dict(harness.notes()))

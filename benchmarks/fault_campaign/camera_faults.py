@@ -9,11 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fault_campaign.fault import HOLDS_S, Evidence, Fault, Inject, disables, lasting_ns
-from fault_campaign.policy_with_faults import REJECTED
-from fault_campaign.rig import START_PATIENCE_S, Rig
-from fault_campaign.scene import ImageFault
-from fault_campaign.spoilt import (
+from fault_campaign.corrupted_messages import (
     JUMP_NS,
     RARE_NS,
     black,
@@ -28,6 +24,10 @@ from fault_campaign.spoilt import (
     stamped,
     with_images,
 )
+from fault_campaign.fault import HOLDS_S, Evidence, Fault, Inject, disables, lasting_ns
+from fault_campaign.harness import START_PATIENCE_S, Harness
+from fault_campaign.policy_with_faults import REJECTED
+from fault_campaign.scene import ImageFault
 from motion_policy.control.camera_monitor import FROZEN_AT_REST_S
 
 FROZEN_PATIENCE_S = 3.0  # longer than the node's, for the arm must move meanwhile
@@ -44,7 +44,7 @@ BAD_TOP = r'top unusable messages='
 
 
 def camera(
-    make: Callable[[Rig], ImageFault],
+    make: Callable[[Harness], ImageFault],
     *,
     at_once: bool = False,
     lasts_s: float | None = None,
@@ -54,97 +54,99 @@ def camera(
     `at_once`: it can be known from the first bad message, else when the last good one is too old.
     """
 
-    def inject(rig: Rig, rng: np.random.Generator) -> Evidence:
-        scene, good_ns = rig.scene, rig.scene.last_stamps_ns['camera']
+    def inject(harness: Harness, rng: np.random.Generator) -> Evidence:
+        scene, good_ns = harness.scene, harness.scene.last_stamps_ns['camera']
         begin_ns = time.time_ns()
-        scene.image_fault = make(rig)
+        scene.image_fault = make(harness)
         known_ns = good_ns + round(scene.robot.cameras[scene.camera].max_age * 1e9)
         if at_once:
             scene.publish_image()
             known_ns = time.time_ns()
-        rig.spin_to(known_ns + (lasting_ns(rng) if lasts_s is None else round(lasts_s * 1e9)))
-        return Evidence(begin_ns, known_ns, _mend(rig))
+        harness.spin_to(known_ns + (lasting_ns(rng) if lasts_s is None else round(lasts_s * 1e9)))
+        return Evidence(begin_ns, known_ns, _mend(harness))
 
     return inject
 
 
-def _beside(make: Callable[[Rig], ImageFault]) -> Inject:
+def _beside(make: Callable[[Harness], ImageFault]) -> Inject:
     """Bad messages among good ones."""
 
-    def inject(rig: Rig, rng: np.random.Generator) -> Evidence:
+    def inject(harness: Harness, rng: np.random.Generator) -> Evidence:
         begin_ns = time.time_ns()
-        rig.scene.image_fault = make(rig)
-        rig.spin_to(begin_ns + lasting_ns(rng))
-        return Evidence(begin_ns, begin_ns, _mend(rig))
+        harness.scene.image_fault = make(harness)
+        harness.spin_to(begin_ns + lasting_ns(rng))
+        return Evidence(begin_ns, begin_ns, _mend(harness))
 
     return inject
 
 
-def _image(make: Callable[[Rig], ImageFault], patience_s: float) -> Inject:
+def _image(make: Callable[[Harness], ImageFault], patience_s: float) -> Inject:
     """A camera whose messages are in order while its images are not.
 
     To be known when the inference thread has looked at one, which the node tells.
     """
 
-    def inject(rig: Rig, rng: np.random.Generator) -> Evidence:
-        begin_ns, first = time.time_ns(), len(rig.steps)
-        rig.scene.image_fault = make(rig)
+    def inject(harness: Harness, rng: np.random.Generator) -> Evidence:
+        begin_ns, first = time.time_ns(), len(harness.steps)
+        harness.scene.image_fault = make(harness)
 
         def rejected() -> list[int]:
-            return [step.end_ns for step in rig.steps[first:] if step.kind == REJECTED]
+            return [step.end_ns for step in harness.steps[first:] if step.kind == REJECTED]
 
-        known = rig.spin_until(lambda: rejected() or not rig.alive, patience_s) and rejected()
+        known = (
+            harness.spin_until(lambda: rejected() or not harness.alive, patience_s) and rejected()
+        )
         if known:
-            rig.spin_to(known[0] + lasting_ns(rng))
-        return Evidence(begin_ns, known[0] if known else None, _mend(rig))
+            harness.spin_to(known[0] + lasting_ns(rng))
+        return Evidence(begin_ns, known[0] if known else None, _mend(harness))
 
     return inject
 
 
-def _freeze(rig: Rig, rng: np.random.Generator) -> Evidence:
+def _freeze(harness: Harness, rng: np.random.Generator) -> Evidence:
     """The image stays, the stamps go on, while the arm reaches for the cube anew."""
-    rig.new_trial()
-    rig.get_moving()
-    return _image(same_image, FROZEN_PATIENCE_S)(rig, rng)
+    harness.new_trial()
+    harness.get_moving()
+    return _image(same_image, FROZEN_PATIENCE_S)(harness, rng)
 
 
-def _freeze_at_rest(rig: Rig, rng: np.random.Generator) -> Evidence:
+def _freeze_at_rest(harness: Harness, rng: np.random.Generator) -> Evidence:
     """The camera, which has noise, freezes while the policy lets the arm stand."""
-    rig.ask_policy('stay', STANDING_STEPS)
-    rig.spin(REST_S)
-    evidence = _image(same_image, FROZEN_PATIENCE_S + FROZEN_AT_REST_S)(rig, rng)
-    rig.ask_policy('', 0)
+    harness.ask_policy('stay', STANDING_STEPS)
+    harness.spin(REST_S)
+    evidence = _image(same_image, FROZEN_PATIENCE_S + FROZEN_AT_REST_S)(harness, rng)
+    harness.ask_policy('', 0)
     return evidence
 
 
-def _capped(rig: Rig, _rng: np.random.Generator) -> Evidence:
+def _capped(harness: Harness, _rng: np.random.Generator) -> Evidence:
     """A node comes up before a camera that wears its cap, and is asked to move the arm."""
     begin_ns = time.time_ns()
-    rig.scene.image_fault = black(rig)
-    dead_ns = rig.kill_node()
-    rig.start_node()
+    harness.scene.image_fault = black(harness)
+    dead_ns = harness.kill_node()
+    harness.start_node()
     end = time.monotonic() + START_PATIENCE_S
-    while not rig.journal.names(CAPPED, begin_ns) and time.monotonic() < end:
-        rig.switch(True)
-        rig.spin(0.5)
-    return Evidence(begin_ns, dead_ns, _mend(rig))
+    while not harness.journal.names(CAPPED, begin_ns) and time.monotonic() < end:
+        harness.switch(True)
+        harness.spin(0.5)
+    return Evidence(begin_ns, dead_ns, _mend(harness))
 
 
-def _at_2_hz(rig: Rig, _rng: np.random.Generator) -> Evidence:
+def _at_2_hz(harness: Harness, _rng: np.random.Generator) -> Evidence:
     """Gone, there, gone, there: to be disabled at the first of them after `auto_resume`."""
     begin_ns = time.time_ns()
-    rig.scene.image_fault = rare(rig)
-    max_age_ns = round(rig.scene.robot.cameras[rig.scene.camera].max_age * 1e9)
+    harness.scene.image_fault = rare(harness)
+    max_age_ns = round(harness.scene.robot.cameras[harness.scene.camera].max_age * 1e9)
     known_ns = begin_ns + 2 * max_age_ns + round(HOLDS_S * 1e9) + RARE_NS
-    rig.spin_to(known_ns + round(LONG_S * 1e9))
-    return Evidence(begin_ns, known_ns, _mend(rig))
+    harness.spin_to(known_ns + round(LONG_S * 1e9))
+    return Evidence(begin_ns, known_ns, _mend(harness))
 
 
-def _mend(rig: Rig) -> int:
+def _mend(harness: Harness) -> int:
     """End the fault; return when."""
-    rig.scene.image_fault = None
+    harness.scene.image_fault = None
     over_ns = time.time_ns()
-    rig.scene.publish_image()
+    harness.scene.publish_image()
     return over_ns
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from rich.progress import Progress
 
 from fault_campaign.fault import HOLDS_S, Evidence, Fault
-from fault_campaign.rig import LATE, Rig, RigError
+from fault_campaign.harness import LATE, Harness, HarnessError
 from fault_campaign.setups import SETUPS, Where
 from fault_campaign.verdicts import QUIET_S, Injection, Section
 from motion_policy.cli.processes import NodeProcesses
@@ -39,8 +39,8 @@ def run_section(
     with Progress(transient=True) as progress, NodeProcesses() as processes:
         total = injections_in_full(kinds, rounds)
         task = progress.add_task(f'faults of the {where}', total=total)
-        rig = Rig(processes, SETUPS[where])
-        section = _Section(rig, where, np.random.default_rng(seed))
+        harness = Harness(processes, SETUPS[where])
+        section = _Section(harness, where, np.random.default_rng(seed))
         try:
             section.begin()
             end = time.monotonic() + seconds * len(kinds)
@@ -53,7 +53,7 @@ def run_section(
         except (KeyboardInterrupt, SystemExit) as stop:
             section.interrupted = stop
         finally:
-            rig.close()
+            harness.close()
         return section.result()
 
 
@@ -68,10 +68,10 @@ def injections_in_full(faults: Sequence[Fault], rounds: int) -> int:
 
 
 class _Section:
-    """The faults that one rig bears."""
+    """The faults that one harness bears."""
 
-    def __init__(self, rig: Rig, where: str, rng: np.random.Generator) -> None:
-        self._rig = rig
+    def __init__(self, harness: Harness, where: str, rng: np.random.Generator) -> None:
+        self._harness = harness
         self._where = where
         self._rng = rng
         self._injections: list[Injection] = []
@@ -83,15 +83,15 @@ class _Section:
 
     def begin(self) -> None:
         """Let the arm run for the first time."""
-        self._rig.new_trial()
+        self._harness.new_trial()
 
     def inject(self, fault: Fault) -> None:
         """Inject one fault into a moving arm, and see whether the arm goes on afterwards."""
-        rig = self._rig
+        harness = self._harness
         moving = self._prepare()
-        self._lost_ns = rig.scene.lost_ns
-        rig.spin(float(self._rng.uniform(0.0, 0.05)))
-        evidence = fault.inject(rig, self._rng)
+        self._lost_ns = harness.scene.lost_ns
+        harness.spin(float(self._rng.uniform(0.0, 0.05)))
+        evidence = fault.inject(harness, self._rng)
         recovered, leave_ns = self._recover(fault, evidence)
         named = self._wait_for_name(fault, evidence)
         late = not named and fault.must == 'disable' and self._late_since(evidence.injected_ns)
@@ -106,7 +106,7 @@ class _Section:
                 moving=moving,
                 named=named or late,
                 recovered=recovered,
-                said=rig.journal.lines_since(evidence.injected_ns)[:12],
+                said=harness.journal.lines_since(evidence.injected_ns)[:12],
                 leave_ns=leave_ns,
                 by_machine=late or (fault.recovery == 'itself' and leave_ns is not None),
             )
@@ -115,84 +115,84 @@ class _Section:
 
     def result(self) -> Section:
         """Everything that was done, and what went over the wire meanwhile."""
-        rig = self._rig
-        missed = [values.get('missed ticks', '0') for _, values in rig.journal.diagnostics]
+        harness = self._harness
+        missed = [values.get('missed ticks', '0') for _, values in harness.journal.diagnostics]
         return Section(
             where=self._where,
-            robot=rig.scene.robot,
-            log=rig.scene.log,
+            robot=harness.scene.robot,
+            log=harness.scene.log,
             injections=self._injections,
             seconds=time.monotonic() - self._begun,
             loads=self._loads,
-            trials=rig.trials,
+            trials=harness.trials,
             interventions=self._interventions,
             missed_ticks=max(map(int, missed), default=0),
-            scene_lost_s=rig.scene.lost_ns * 1e-9,
+            scene_lost_s=harness.scene.lost_ns * 1e-9,
             interrupted=self.interrupted,
         )
 
     def _prepare(self) -> bool:
         try:
-            return self._rig.get_moving()
-        except RigError:
+            return self._harness.get_moving()
+        except HarnessError:
             self._interventions += 1
             self._restart()
-            return self._rig.get_moving()
+            return self._harness.get_moving()
 
     def _restart(self) -> None:
         """Begin anew, with a new process if the old one does not do its work any more."""
         try:
-            self._rig.new_trial()
-        except RigError:
-            self._rig.kill_node()
-            self._rig.start_node()
-            self._rig.new_trial()
+            self._harness.new_trial()
+        except HarnessError:
+            self._harness.kill_node()
+            self._harness.start_node()
+            self._harness.new_trial()
 
     def _recover(self, fault: Fault, evidence: Evidence) -> tuple[bool, int | None]:
         """Whether the arm goes on, and when the operator asked for it."""
-        rig = self._rig
+        harness = self._harness
         if fault.recovery != 'operator' and self._goes_on(fault, evidence):
             return True, None
         if fault.recovery == 'itself' and not self._disabled_by_machine():
             return False, None
-        if rig.journal.state == 'disabled' and fault.must != 'disable':
-            rig.spin(SETTLES_S)
+        if harness.journal.state == 'disabled' and fault.must != 'disable':
+            harness.spin(SETTLES_S)
         if fault.must == 'disable':
             known_ns = evidence.known_ns or evidence.over_ns
             wait_ns = round((fault.holds_s + QUIET_S + WATCHED_S) * 1e9)
-            rig.spin_to(max(known_ns + wait_ns, evidence.over_ns + round(WATCHED_S * 1e9)))
+            harness.spin_to(max(known_ns + wait_ns, evidence.over_ns + round(WATCHED_S * 1e9)))
         leave_ns = time.time_ns()
-        return rig.enable(), leave_ns
+        return harness.enable(), leave_ns
 
     def _disabled_by_machine(self) -> bool:
         """Also by an arm that stood still, for nobody computed it."""
-        journal, lost_ns = self._rig.journal, self._rig.scene.lost_ns - self._lost_ns
+        journal, lost_ns = self._harness.journal, self._harness.scene.lost_ns - self._lost_ns
         stood = lost_ns > STOOD_NS and journal.disabled_by('disabled: tracking error')
         return stood or journal.disabled_by_machine(HOLDS_S)
 
     def _late_since(self, time_ns: int) -> bool:
         """Whether messages that came late, for want of a core, disabled the arm before."""
-        lost_ns = self._rig.scene.lost_ns - self._lost_ns
-        return lost_ns > STOOD_NS and self._rig.journal.names(rf'{LATE}|{STALE}', time_ns)
+        lost_ns = self._harness.scene.lost_ns - self._lost_ns
+        return lost_ns > STOOD_NS and self._harness.journal.names(rf'{LATE}|{STALE}', time_ns)
 
     def _goes_on(self, fault: Fault, evidence: Evidence) -> bool:
-        rig, journal, begin_ns = self._rig, self._rig.journal, time.time_ns()
+        harness, journal, begin_ns = self._harness, self._harness.journal, time.time_ns()
         since_ns = evidence.known_ns or 0 if fault.must == 'hold' else 0
 
         def decided() -> bool:
             follows = journal.state == 'run' and journal.state_since_ns >= since_ns
             # Commands may be waiting for this process, which waits for a core.
-            speaks = fault.must == 'hold' or rig.scene.log.since(begin_ns) > 0
+            speaks = fault.must == 'hold' or harness.scene.log.since(begin_ns) > 0
             return (follows and speaks) or journal.state == 'disabled'
 
-        return rig.spin_until(decided, GOES_ON_S) and journal.state == 'run'
+        return harness.spin_until(decided, GOES_ON_S) and journal.state == 'run'
 
     def _wait_for_name(self, fault: Fault, evidence: Evidence) -> bool:
         if not fault.named:
             return True
-        journal, since_ns = self._rig.journal, evidence.injected_ns
+        journal, since_ns = self._harness.journal, evidence.injected_ns
 
         def named() -> bool:
             return journal.names(fault.named, since_ns) or journal.shows(fault.named, since_ns)
 
-        return self._rig.spin_until(named, AFTERWARDS_S)
+        return self._harness.spin_until(named, AFTERWARDS_S)

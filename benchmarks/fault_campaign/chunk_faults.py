@@ -10,12 +10,12 @@ import time
 import numpy as np
 
 from fault_campaign.camera_faults import STALE_TOP, camera
+from fault_campaign.corrupted_messages import joints_stamped, silent, stalled
 from fault_campaign.fault import Evidence, Fault, Inject, disables
+from fault_campaign.harness import Harness
 from fault_campaign.joint_faults import NO_LISTENER, STALE_STATE, joints, nobody_listens
 from fault_campaign.node_faults import STATED, killed, toggled
 from fault_campaign.policy_faults import CLAMPED, ENDED, RAISED, policy, worker
-from fault_campaign.rig import Rig
-from fault_campaign.spoilt import joints_stamped, silent, stalled
 
 # The skew is the least delay of the last 100 joint states that ticks at 50 Hz have seen.
 SKEW_S = 3.0  # where some ticks come late
@@ -25,11 +25,11 @@ SKEWED = r'(brake|disabled): .*clock skew: '
 def _skewed(by_s: float, after_s: float) -> Inject:
     """The controller's clock is off; to be known `after_s` later."""
 
-    def inject(rig: Rig, rng: np.random.Generator) -> Evidence:
+    def inject(harness: Harness, rng: np.random.Generator) -> Evidence:
         begin_ns = time.time_ns()
-        rig.scene.joint_fault = joints_stamped(round(by_s * 1e9))(rng)
-        rig.spin(after_s + 0.4)
-        rig.scene.joint_fault = None
+        harness.scene.joint_fault = joints_stamped(round(by_s * 1e9))(rng)
+        harness.spin(after_s + 0.4)
+        harness.scene.joint_fault = None
         # So long it takes until the node believes that the clocks agree again.
         over_ns = time.time_ns()
         return Evidence(begin_ns, begin_ns + round(after_s * 1e9), over_ns)

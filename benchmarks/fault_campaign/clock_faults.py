@@ -9,33 +9,33 @@ import time
 import numpy as np
 
 from fault_campaign.fault import Evidence, Fault, Inject, disables
-from fault_campaign.rig import Rig
+from fault_campaign.harness import Harness
 
 DIAGNOSED_S = 6.0
 TICKS_CEASED = r'tick rate \[Hz\]=[0-5]\.'
 
 
 def _jumps(by_s: float) -> Inject:
-    def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
+    def inject(harness: Harness, _rng: np.random.Generator) -> Evidence:
         begin_ns = time.time_ns()
-        known_ns = rig.scene.jump(round(by_s * 1e9))
-        rig.spin(0.05)
+        known_ns = harness.scene.jump(round(by_s * 1e9))
+        harness.spin(0.05)
         return Evidence(begin_ns, known_ns, known_ns)
 
     return inject
 
 
-def _stands(rig: Rig, _rng: np.random.Generator) -> Evidence:
+def _stands(harness: Harness, _rng: np.random.Generator) -> Evidence:
     # The last halt of the clock may be told still.
-    rig.spin_until(lambda: not rig.journal.shows_now(TICKS_CEASED), DIAGNOSED_S)
+    harness.spin_until(lambda: not harness.journal.shows_now(TICKS_CEASED), DIAGNOSED_S)
     begin_ns = time.time_ns()
-    rig.scene.clock_stands = True
-    rig.spin(0.05)
+    harness.scene.clock_stands = True
+    harness.spin(0.05)
     known_ns = time.time_ns()
     # Diagnostics come once a second, and tell the mean over that second.
-    rig.spin_until(lambda: rig.journal.shows(TICKS_CEASED, begin_ns), DIAGNOSED_S)
+    harness.spin_until(lambda: harness.journal.shows(TICKS_CEASED, begin_ns), DIAGNOSED_S)
     over_ns = time.time_ns()
-    rig.scene.clock_stands = False
+    harness.scene.clock_stands = False
     return Evidence(begin_ns, known_ns, over_ns)
 
 

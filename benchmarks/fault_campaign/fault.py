@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from fault_campaign.rig import Rig
+from fault_campaign.harness import Harness
 from fault_campaign.setups import Where
 
 Must = Literal['hold', 'disable', 'go on', 'silence', 'limits']
@@ -39,7 +39,7 @@ class Fault:
 
     Attributes:
         name: what is said of it in tables.
-        where: which rig it needs.
+        where: which harness it needs.
         must: 'hold': brake in time, stand while it lasts. 'disable': the same, then silence until
             `~/enable`, although the fault is over. 'go on': stay within all limits, and run.
             'silence': no command while it lasts. 'limits': stay within all limits.
@@ -56,14 +56,14 @@ class Fault:
     where: Where
     must: Must
     named: str
-    inject: Callable[[Rig, np.random.Generator], Evidence]
+    inject: Callable[[Harness, np.random.Generator], Evidence]
     recovery: Recovery = 'itself'
     every: int = 1
     holds_s: float = 0.0
     leads_away: bool = False
 
 
-Inject = Callable[[Rig, np.random.Generator], Evidence]
+Inject = Callable[[Harness, np.random.Generator], Evidence]
 
 
 def disables(

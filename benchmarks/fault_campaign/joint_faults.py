@@ -11,10 +11,7 @@ import numpy as np
 from rclpy.node import Node
 from std_msgs.msg import Float64MultiArray
 
-from fault_campaign.fault import Evidence, Fault, Inject, disables, lasting_ns
-from fault_campaign.rig import Rig
-from fault_campaign.scene import JointFault
-from fault_campaign.spoilt import (
+from fault_campaign.corrupted_messages import (
     JUMP_NS,
     few_bytes,
     in_two_parts,
@@ -29,6 +26,9 @@ from fault_campaign.spoilt import (
     without_a_joint,
     without_names,
 )
+from fault_campaign.fault import Evidence, Fault, Inject, disables, lasting_ns
+from fault_campaign.harness import Harness
+from fault_campaign.scene import JointFault
 
 BRIEF_S = 0.08  # less than the joint state's max_age
 SUNK_RAD = 0.8  # of joint 2, beyond what its tracking error may be
@@ -51,16 +51,16 @@ NO_LISTENER = r'(brake|disabled): .*nobody listens on'
 def joints(make: Callable[[np.random.Generator], JointFault], *, at_once: bool = False) -> Inject:
     """Joint states that are spoilt; `at_once`: to be known from the first bad message."""
 
-    def inject(rig: Rig, rng: np.random.Generator) -> Evidence:
-        scene, good_ns = rig.scene, rig.scene.last_stamps_ns['state']
+    def inject(harness: Harness, rng: np.random.Generator) -> Evidence:
+        scene, good_ns = harness.scene, harness.scene.last_stamps_ns['state']
         begin_ns = time.time_ns()
         scene.joint_fault = make(rng)
         known_ns = good_ns + round(scene.robot.joints.state[0].max_age * 1e9)
         if at_once:
             scene.publish_joints()
             known_ns = time.time_ns()
-        rig.spin_to(known_ns + lasting_ns(rng))
-        return Evidence(begin_ns, known_ns, _mend(rig))
+        harness.spin_to(known_ns + lasting_ns(rng))
+        return Evidence(begin_ns, known_ns, _mend(harness))
 
     return inject
 
@@ -70,19 +70,19 @@ def _briefly(
 ) -> Inject:
     """Joint states that are spoilt for less than they may be old."""
 
-    def inject(rig: Rig, rng: np.random.Generator) -> Evidence:
+    def inject(harness: Harness, rng: np.random.Generator) -> Evidence:
         begin_ns = time.time_ns()
-        rig.scene.joint_fault = make(rng)
-        rig.spin_to(begin_ns + (lasting_ns(rng) if lasts_s is None else round(lasts_s * 1e9)))
-        return Evidence(begin_ns, begin_ns, _mend(rig))
+        harness.scene.joint_fault = make(rng)
+        harness.spin_to(begin_ns + (lasting_ns(rng) if lasts_s is None else round(lasts_s * 1e9)))
+        return Evidence(begin_ns, begin_ns, _mend(harness))
 
     return inject
 
 
-def _mend(rig: Rig) -> int:
-    rig.scene.joint_fault = None
+def _mend(harness: Harness) -> int:
+    harness.scene.joint_fault = None
     over_ns = time.time_ns()
-    rig.scene.publish_joints()
+    harness.scene.publish_joints()
     return over_ns
 
 
@@ -91,14 +91,14 @@ def _ahead(seconds: float) -> Fault:
     return disables(f'joint state: stamps {seconds:g} s ahead', 'arm', AHEAD_STATE, shifted)
 
 
-def driver_restarts(rig: Rig, rng: np.random.Generator) -> Evidence:
+def driver_restarts(harness: Harness, rng: np.random.Generator) -> Evidence:
     """The driver is gone, the arm sinks meanwhile, and it comes back."""
-    scene, good_ns = rig.scene, rig.scene.last_stamps_ns['state']
+    scene, good_ns = harness.scene, harness.scene.last_stamps_ns['state']
     begin_ns = time.time_ns()
     scene.fall_silent()
     scene.turn_deaf()
     known_ns = good_ns + round(scene.robot.joints.state[0].max_age * 1e9)
-    rig.spin_to(known_ns + 2 * lasting_ns(rng))
+    harness.spin_to(known_ns + 2 * lasting_ns(rng))
     sunk = scene.sim.qpos
     sunk[1] += SUNK_RAD if sunk[1] < 0 else -SUNK_RAD
     scene.put(sunk)
@@ -107,139 +107,141 @@ def driver_restarts(rig: Rig, rng: np.random.Generator) -> Evidence:
     return Evidence(begin_ns, known_ns, time.time_ns())
 
 
-def _off_course(begin: Callable[[Rig], None], end: Callable[[Rig], None]) -> Inject:
+def _off_course(begin: Callable[[Harness], None], end: Callable[[Harness], None]) -> Inject:
     """An arm that is not where it is told to be.
 
     To be known when it is measured further from its last commands than it may be.
     """
 
-    def inject(rig: Rig, rng: np.random.Generator) -> Evidence:
+    def inject(harness: Harness, rng: np.random.Generator) -> Evidence:
         begin_ns = time.time_ns()
-        begin(rig)
-        log = rig.scene.log
+        begin(harness)
+        log = harness.scene.log
         known_ns: int | None = None
 
         def away() -> bool:
-            if rig.journal.state in ('brake', 'disabled'):
+            if harness.journal.state in ('brake', 'disabled'):
                 return True
             now_ns = time.time_ns()
             if now_ns - log.last_ns > HEARD_NS:  # later commands are still on their way to us
                 return False
             recent = np.array(log.positions[-max(2, log.since(now_ns - LAG_NS)) :])
-            seen = rig.scene.sim.qpos if rig.scene.encoder is None else rig.scene.encoder
+            seen = (
+                harness.scene.sim.qpos if harness.scene.encoder is None else harness.scene.encoder
+            )
             low, high = recent.min(axis=0), recent.max(axis=0)
             error = np.maximum(np.maximum(low - seen, seen - high), 0.0)
             return bool((error[:4] > AT_LEAST_AWAY).any())
 
-        if rig.spin_until(away, TRACKING_PATIENCE_S):
+        if harness.spin_until(away, TRACKING_PATIENCE_S):
             known_ns = time.time_ns()
-        rig.spin(0.3)
-        end(rig)
+        harness.spin(0.3)
+        end(harness)
         return Evidence(begin_ns, known_ns, time.time_ns())
 
     return inject
 
 
-def _block(rig: Rig) -> None:
-    rig.scene.blocked = True
-    _lead_away(rig)
+def _block(harness: Harness) -> None:
+    harness.scene.blocked = True
+    _lead_away(harness)
 
 
-def _unblock(rig: Rig) -> None:
-    rig.scene.blocked = False
-    rig.ask_policy('', 0)
+def _unblock(harness: Harness) -> None:
+    harness.scene.blocked = False
+    harness.ask_policy('', 0)
 
 
-def _freeze_encoder(rig: Rig) -> None:
-    rig.scene.encoder = rig.scene.sim.qpos
-    _lead_away(rig)
+def _freeze_encoder(harness: Harness) -> None:
+    harness.scene.encoder = harness.scene.sim.qpos
+    _lead_away(harness)
 
 
-def _mend_encoder(rig: Rig) -> None:
-    rig.scene.encoder = None
-    rig.ask_policy('', 0)
+def _mend_encoder(harness: Harness) -> None:
+    harness.scene.encoder = None
+    harness.ask_policy('', 0)
 
 
-def _lead_away(rig: Rig) -> None:
+def _lead_away(harness: Harness) -> None:
     """The policy wants the arm far away, so that one which stays is seen to."""
-    rig.ask_policy('far', 200)
+    harness.ask_policy('far', 200)
 
 
-def _sink(rig: Rig) -> None:
+def _sink(harness: Harness) -> None:
     # The camera lets the arm hold; then it sinks.
-    rig.scene.image_fault = lambda message: []
-    rig.spin(0.35)
-    rig.scene.sinks_by[1] = SUNK_RAD if rig.scene.sim.qpos[1] < 0 else -SUNK_RAD
+    harness.scene.image_fault = lambda message: []
+    harness.spin(0.35)
+    harness.scene.sinks_by[1] = SUNK_RAD if harness.scene.sim.qpos[1] < 0 else -SUNK_RAD
 
 
-def _lift(rig: Rig) -> None:
-    rig.scene.image_fault = None
-    rig.scene.sinks_by[1] = 0.0
+def _lift(harness: Harness) -> None:
+    harness.scene.image_fault = None
+    harness.scene.sinks_by[1] = 0.0
 
 
-def at_the_edge(rig: Rig, rng: np.random.Generator) -> Evidence:
+def at_the_edge(harness: Harness, rng: np.random.Generator) -> Evidence:
     """A joint stands a little outside its limits when the arm is enabled."""
-    rig.disable()
+    harness.disable()
     begin_ns = time.time_ns()
-    limits = rig.scene.robot.joints.limits.position_array()
-    position = rig.scene.sim.qpos
+    limits = harness.scene.robot.joints.limits.position_array()
+    position = harness.scene.sim.qpos
     joint, side = 0, int(rng.integers(2))
     span = limits[joint, 1] - limits[joint, 0]
     position[joint] = limits[joint, side] + EDGE * span * (1 if side else -1)
-    rig.scene.put(position)
-    rig.spin(0.2)
-    problem = '' if rig.enable() else 'not enabled at the edge'
+    harness.scene.put(position)
+    harness.spin(0.2)
+    problem = '' if harness.enable() else 'not enabled at the edge'
     return Evidence(begin_ns, None, time.time_ns(), problem)
 
 
-def _commands_of_another(rig: Rig, node: Node, count: int, period_s: float = 0.02) -> int:
+def _commands_of_another(harness: Harness, node: Node, count: int, period_s: float = 0.02) -> int:
     """Send marked copies of the last command; return when the first was sent."""
     publisher = node.create_publisher(
-        Float64MultiArray, rig.scene.robot.joints.command[0].topic, 10
+        Float64MultiArray, harness.scene.robot.joints.command[0].topic, 10
     )
-    rig.spin(0.3)  # until the endpoints know each other
-    last = np.array(rig.scene.log.positions[-1])
+    harness.spin(0.3)  # until the endpoints know each other
+    last = np.array(harness.scene.log.positions[-1])
     first_ns = 0
     for number in range(count):
         marked = last + 1e-6 * (number + 1)
-        rig.scene.foreign.add(marked.tobytes())
+        harness.scene.foreign.add(marked.tobytes())
         first_ns = first_ns or time.time_ns()
         publisher.publish(Float64MultiArray(data=marked.tolist()))
-        rig.spin(period_s)
+        harness.spin(period_s)
     return first_ns
 
 
 def another_commands(count: int) -> Inject:
     """Another node commands the arm, too."""
 
-    def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
-        begin_ns, node = time.time_ns(), rig.new_node(OTHER)
-        known_ns = _commands_of_another(rig, node, count)
+    def inject(harness: Harness, _rng: np.random.Generator) -> Evidence:
+        begin_ns, node = time.time_ns(), harness.new_node(OTHER)
+        known_ns = _commands_of_another(harness, node, count)
         over_ns = time.time_ns()
-        rig.remove_node(node)
+        harness.remove_node(node)
         return Evidence(begin_ns, known_ns, over_ns)
 
     return inject
 
 
-def enabled_beside_another(rig: Rig, _rng: np.random.Generator) -> Evidence:
+def enabled_beside_another(harness: Harness, _rng: np.random.Generator) -> Evidence:
     """The arm is to be enabled while another node commands it."""
-    rig.disable()
-    begin_ns, node = time.time_ns(), rig.new_node(OTHER)
-    _commands_of_another(rig, node, round(STREAM_S / 0.02))
-    problem = rig.granted()
+    harness.disable()
+    begin_ns, node = time.time_ns(), harness.new_node(OTHER)
+    _commands_of_another(harness, node, round(STREAM_S / 0.02))
+    problem = harness.granted()
     over_ns = time.time_ns()
-    rig.remove_node(node)
+    harness.remove_node(node)
     return Evidence(begin_ns, begin_ns, over_ns, problem)
 
 
-def nobody_listens(rig: Rig, rng: np.random.Generator) -> Evidence:
+def nobody_listens(harness: Harness, rng: np.random.Generator) -> Evidence:
     """The arm's subscription goes, and comes back."""
     begin_ns = time.time_ns()
-    rig.scene.turn_deaf()
+    harness.scene.turn_deaf()
     known_ns = begin_ns + LOOK_NS
-    rig.spin_to(known_ns + lasting_ns(rng))
-    rig.scene.listen()
+    harness.spin_to(known_ns + lasting_ns(rng))
+    harness.scene.listen()
     return Evidence(begin_ns, known_ns, time.time_ns())
 
 

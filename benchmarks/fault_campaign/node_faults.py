@@ -22,10 +22,10 @@ from std_msgs.msg import Float64
 
 from fault_campaign.bystanders import LISTEN, VIEW, Bystander
 from fault_campaign.camera_faults import STALE_TOP, camera
+from fault_campaign.corrupted_messages import silent
 from fault_campaign.fault import HOLDS_S, Evidence, Fault, Inject, disables
+from fault_campaign.harness import Harness
 from fault_campaign.policy_with_faults import TALKS, TICK_ENDS, TICK_HANGS, TICK_RAISES
-from fault_campaign.rig import Rig
-from fault_campaign.spoilt import silent
 
 ENDS_S = 20.0  # a node that ends is given so long
 SERVED_NS = 80_000_000  # until a node that was idle sees a signal or a call: it looks each 50 ms
@@ -49,26 +49,26 @@ STATED = r'disabled: the arm brakes'
 DROPPED = r'dropped log lines=[1-9]'
 
 
-def killed(rig: Rig, _rng: np.random.Generator) -> Evidence:
+def killed(harness: Harness, _rng: np.random.Generator) -> Evidence:
     begin_ns = time.time_ns()
-    dead_ns = rig.kill_node()
-    rig.start_node()
-    rig.spin(1.0)
+    dead_ns = harness.kill_node()
+    harness.start_node()
+    harness.spin(1.0)
     return Evidence(begin_ns, dead_ns, time.time_ns())
 
 
 def _ends_by(number: signal.Signals) -> Inject:
     """A signal that ends the node, which has to brake first."""
 
-    def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
-        sent_ns = rig.signal_node(number)
-        ended = rig.spin_until(lambda: not rig.alive, ENDS_S)
-        code = rig.process.returncode if rig.process is not None else None
+    def inject(harness: Harness, _rng: np.random.Generator) -> Evidence:
+        sent_ns = harness.signal_node(number)
+        ended = harness.spin_until(lambda: not harness.alive, ENDS_S)
+        code = harness.process.returncode if harness.process is not None else None
         problem = '' if ended and code == 0 else f'exit code {code}'
-        rig.spin(0.2)
+        harness.spin(0.2)
         over_ns = time.time_ns()
-        rig.kill_node()
-        rig.start_node()
+        harness.kill_node()
+        harness.start_node()
         return Evidence(sent_ns, sent_ns + SERVED_NS, over_ns, problem)
 
     return inject
@@ -77,23 +77,23 @@ def _ends_by(number: signal.Signals) -> Inject:
 def _stands_still(milliseconds: int) -> Inject:
     """The process is stopped and goes on."""
 
-    def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
-        begin_ns = rig.signal_node(signal.SIGSTOP)
-        rig.spin(milliseconds * 1e-3)
-        over_ns = rig.signal_node(signal.SIGCONT)
-        rig.spin(0.3)
+    def inject(harness: Harness, _rng: np.random.Generator) -> Evidence:
+        begin_ns = harness.signal_node(signal.SIGSTOP)
+        harness.spin(milliseconds * 1e-3)
+        over_ns = harness.signal_node(signal.SIGCONT)
+        harness.spin(0.3)
         return Evidence(begin_ns, over_ns, over_ns)
 
     return inject
 
 
-def _busy(rig: Rig, _rng: np.random.Generator) -> Evidence:
+def _busy(harness: Harness, _rng: np.random.Generator) -> Evidence:
     """Other programs take every core."""
     begin_ns = time.time_ns()
     words = [sys.executable, '-c', 'while True: pass']
     others = [subprocess.Popen(words) for _ in range(BUSY_PROCESSES)]
     try:
-        rig.spin(BUSY_S)
+        harness.spin(BUSY_S)
     finally:
         for other in others:
             other.kill()
@@ -104,28 +104,28 @@ def _busy(rig: Rig, _rng: np.random.Generator) -> Evidence:
 def _viewers(end: Callable[[Bystander], None]) -> Inject:
     """Who looks at what the node shows is stopped while it takes an image, and maybe killed."""
 
-    def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
-        command = rig.scene.robot.joints.command[0]
+    def inject(harness: Harness, _rng: np.random.Generator) -> Evidence:
+        command = harness.scene.robot.joints.command[0]
         controller = Bystander(LISTEN, command.type, command.topic, *DIAGNOSTICS)
         viewers = [Bystander(VIEW, *VIEWED) for _ in range(VIEWERS)]
         everybody = [controller, *viewers]
         try:
-            there = _all_there(rig, everybody)
+            there = _all_there(harness, everybody)
             begin_ns = time.time_ns()
             if not there:
                 return Evidence(begin_ns, None, begin_ns, 'somebody sees nothing of the node')
             controller.read()
-            _waits(rig, controller)  # what was before is no matter
+            _waits(harness, controller)  # what was before is no matter
             held = all([viewer.stop() for viewer in viewers])
             for viewer in viewers:
                 end(viewer)
-            rig.spin(WATCHED_S)
-            waits_s = _waits(rig, controller)
+            harness.spin(WATCHED_S)
+            waits_s = _waits(harness, controller)
         finally:
             for bystander in everybody:
                 bystander.kill()
         # An arm that the busy machine disabled gets no commands, but its node still speaks.
-        speaks = 'disabled' in rig.journal.states_since(begin_ns)
+        speaks = 'disabled' in harness.journal.states_since(begin_ns)
         late_s = waits_s[1] - DIAGNOSTICS_PERIOD_S if speaks else waits_s[0]
         problem = f'held up for {late_s:.1f} s' if late_s > HELD_UP_S else ''
         return Evidence(
@@ -135,22 +135,22 @@ def _viewers(end: Callable[[Bystander], None]) -> Inject:
     return inject
 
 
-def _all_there(rig: Rig, everybody: Sequence[Bystander]) -> bool:
+def _all_there(harness: Harness, everybody: Sequence[Bystander]) -> bool:
     """Wait until each has seen a message; an arm that was disabled meanwhile is enabled again."""
     for _ in range(2):
-        if rig.spin_until(lambda: all(b.answered() for b in everybody), BYSTANDER_PATIENCE_S):
+        if harness.spin_until(lambda: all(b.answered() for b in everybody), BYSTANDER_PATIENCE_S):
             return True
-        rig.get_moving()
+        harness.get_moving()
     return False
 
 
-def _waits(rig: Rig, controller: Bystander) -> list[float]:
+def _waits(harness: Harness, controller: Bystander) -> list[float]:
     controller.ask()
-    rig.spin_until(controller.answered, BYSTANDER_PATIENCE_S)
+    harness.spin_until(controller.answered, BYSTANDER_PATIENCE_S)
     return [float(word) for word in controller.read().split()]
 
 
-def _full_pipe(rig: Rig, rng: np.random.Generator) -> Evidence:
+def _full_pipe(harness: Harness, rng: np.random.Generator) -> Evidence:
     """Nobody reads what the node says; a camera that dies makes it say more."""
     begin_ns = time.time_ns()
     reading, writing = os.pipe()
@@ -160,81 +160,81 @@ def _full_pipe(rig: Rig, rng: np.random.Generator) -> Evidence:
         while True:
             os.write(writing, b'.' * PIPE_BYTES)
     fcntl.fcntl(writing, fcntl.F_SETFL, flags)
-    rig.kill_node()
-    rig.start_node(writing)
+    harness.kill_node()
+    harness.start_node(writing)
     os.close(writing)
-    problem = '' if rig.enable() and rig.get_moving() else 'the arm does not run'
-    evidence = camera(silent)(rig, rng)
-    goes_on = rig.wait_for_run(evidence.over_ns, STEP_PATIENCE_S)
-    if not goes_on and not (rig.journal.disabled_by_machine(HOLDS_S) and rig.enable()):
+    problem = '' if harness.enable() and harness.get_moving() else 'the arm does not run'
+    evidence = camera(silent)(harness, rng)
+    goes_on = harness.wait_for_run(evidence.over_ns, STEP_PATIENCE_S)
+    if not goes_on and not (harness.journal.disabled_by_machine(HOLDS_S) and harness.enable()):
         problem = problem or 'the arm does not go on'
-    sent_ns = rig.signal_node(signal.SIGTERM)
-    if not rig.spin_until(lambda: not rig.alive, ENDS_S):
+    sent_ns = harness.signal_node(signal.SIGTERM)
+    if not harness.spin_until(lambda: not harness.alive, ENDS_S):
         problem = problem or f'deaf to SIGTERM for {(time.time_ns() - sent_ns) / 1e9:.0f} s'
     os.close(reading)
-    rig.kill_node()
-    rig.start_node()
+    harness.kill_node()
+    harness.start_node()
     return Evidence(begin_ns, evidence.known_ns, evidence.over_ns, problem)
 
 
-def _drain_stopped(rig: Rig, _rng: np.random.Generator) -> Evidence:
+def _drain_stopped(harness: Harness, _rng: np.random.Generator) -> Evidence:
     """The process that takes what the node says is stopped, and the node says 2.5 MB."""
-    begin_ns, first = time.time_ns(), len(rig.steps)
-    drain = rig.log_drain()
+    begin_ns, first = time.time_ns(), len(harness.steps)
+    drain = harness.log_drain()
     os.kill(drain, signal.SIGSTOP)
-    rig.ask_policy(TALKS, 1)
+    harness.ask_policy(TALKS, 1)
 
     def said() -> bool:
-        return any(step.kind == TALKS for step in rig.steps[first:])
+        return any(step.kind == TALKS for step in harness.steps[first:])
 
-    problem = '' if rig.spin_until(said, ENDS_S) else 'the node was held up'
+    problem = '' if harness.spin_until(said, ENDS_S) else 'the node was held up'
     os.kill(drain, signal.SIGCONT)
     over_ns = time.time_ns()
     return Evidence(begin_ns, over_ns, over_ns, problem)
 
 
-def toggled(rig: Rig, rng: np.random.Generator) -> Evidence:
+def toggled(harness: Harness, rng: np.random.Generator) -> Evidence:
     """Enable and disable in quick turns; in the end it is disabled."""
     begin_ns = time.time_ns()
     answers = []
     for turn in range(TOGGLES):
-        answers.append(rig.switch(turn % 2 == 1))
-        rig.spin(rng.uniform(0.005, 0.12))
-    last = rig.switch(False)
-    rig.spin_until(last.done, STEP_PATIENCE_S)
+        answers.append(harness.switch(turn % 2 == 1))
+        harness.spin(rng.uniform(0.005, 0.12))
+    last = harness.switch(False)
+    harness.spin_until(last.done, STEP_PATIENCE_S)
     known_ns = time.time_ns()
-    rig.spin(0.6)
+    harness.spin(0.6)
     return Evidence(begin_ns, known_ns, time.time_ns())
 
 
-def _enable_twice(rig: Rig, _rng: np.random.Generator) -> Evidence:
+def _enable_twice(harness: Harness, _rng: np.random.Generator) -> Evidence:
     """Two people enable the arm at once."""
-    rig.disable()
+    harness.disable()
     begin_ns = time.time_ns()
-    both = rig.switch(True), rig.switch(True)
-    rig.spin_until(lambda: all(answer.done() for answer in both), STEP_PATIENCE_S)
-    rig.wait_for_run(begin_ns)
+    both = harness.switch(True), harness.switch(True)
+    harness.spin_until(lambda: all(answer.done() for answer in both), STEP_PATIENCE_S)
+    harness.wait_for_run(begin_ns)
     return Evidence(begin_ns, None, time.time_ns())
 
 
-def _resets(rig: Rig, rng: np.random.Generator) -> Evidence:
+def _resets(harness: Harness, rng: np.random.Generator) -> Evidence:
     """`~/reset` again and again."""
     begin_ns = time.time_ns()
     for _ in range(RESETS):
-        rig.ask('reset')
-        rig.spin(rng.uniform(0.002, 0.06))
-    rig.spin(0.3)
+        harness.ask('reset')
+        harness.spin(rng.uniform(0.002, 0.06))
+    harness.spin(0.3)
     return Evidence(begin_ns, None, time.time_ns())
 
 
-def _nonsense(rig: Rig, rng: np.random.Generator) -> Evidence:
+def _nonsense(harness: Harness, rng: np.random.Generator) -> Evidence:
     """`ros2 param set` with what makes no sense, while the arm moves."""
     begin_ns = time.time_ns()
     taken = []
     for place in rng.permutation(len(NONSENSE))[:4]:
         name, value = NONSENSE[place]
         request = SetParameters.Request(parameters=[_parameter(name, value)])
-        answer = rig.call('set_parameters', request)
+        answer = harness.call('set_parameters', request)
         if answer is not None and answer.results[0].successful:
             taken.append(f'{name} {value}')
     problem = f'taken: {", ".join(taken)}' if taken else ''
@@ -254,25 +254,25 @@ def _parameter(name: str, value: object) -> Parameter:
 def _speeds(*speeds: float) -> Inject:
     """The speed override changes while the arm moves, and is 1 in the end."""
 
-    def inject(rig: Rig, rng: np.random.Generator) -> Evidence:
+    def inject(harness: Harness, rng: np.random.Generator) -> Evidence:
         begin_ns = time.time_ns()
         for speed in (*speeds, 1.0):
-            rig.speed.publish(Float64(data=speed))
-            rig.spin(rng.uniform(0.3, 0.6))
+            harness.speed.publish(Float64(data=speed))
+            harness.spin(rng.uniform(0.3, 0.6))
         return Evidence(begin_ns, None, time.time_ns())
 
     return inject
 
 
-def _deactivate(rig: Rig, _rng: np.random.Generator) -> Evidence:
+def _deactivate(harness: Harness, _rng: np.random.Generator) -> Evidence:
     """The lifecycle node is deactivated while the arm moves, and activated again."""
     begin_ns = time.time_ns()
     off, on = Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE
-    answer = rig.call('change_state', _change(off), ENDS_S)
+    answer = harness.call('change_state', _change(off), ENDS_S)
     over_ns = time.time_ns()
     problem = '' if answer is not None and answer.success else 'not deactivated'
-    rig.spin(0.3)
-    again = rig.call('change_state', _change(on), ENDS_S)
+    harness.spin(0.3)
+    again = harness.call('change_state', _change(on), ENDS_S)
     if again is None or not again.success:
         problem = problem or 'not activated'
     return Evidence(begin_ns, begin_ns + SERVED_NS, over_ns, problem)
@@ -282,38 +282,40 @@ def _change(transition: int) -> ChangeState.Request:
     return ChangeState.Request(transition=Transition(id=transition))
 
 
-def _tick(kind: str, after_ns: int, end: Callable[[Rig], None] = lambda rig: None) -> Inject:
+def _tick(
+    kind: str, after_ns: int, end: Callable[[Harness], None] = lambda harness: None
+) -> Inject:
     """A defect in the control tick, at once or noticed by another thread."""
 
-    def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
+    def inject(harness: Harness, _rng: np.random.Generator) -> Evidence:
         begin_ns = time.time_ns()
-        rig.ask_policy(kind, 1)
-        rig.spin(0.5 + after_ns * 1e-9)
+        harness.ask_policy(kind, 1)
+        harness.spin(0.5 + after_ns * 1e-9)
         over_ns = time.time_ns()
-        end(rig)
+        end(harness)
         return Evidence(begin_ns, begin_ns + after_ns, over_ns)
 
     return inject
 
 
-def _tick_hangs(rig: Rig, _rng: np.random.Generator) -> Evidence:
+def _tick_hangs(harness: Harness, _rng: np.random.Generator) -> Evidence:
     """A tick that takes long, and the node's lock with it; nothing can brake before it is over."""
-    begin_ns, first = time.time_ns(), len(rig.steps)
+    begin_ns, first = time.time_ns(), len(harness.steps)
 
     def over() -> list[int]:
-        return [step.end_ns for step in rig.steps[first:] if step.kind == TICK_HANGS]
+        return [step.end_ns for step in harness.steps[first:] if step.kind == TICK_HANGS]
 
-    rig.ask_policy(TICK_HANGS, 1)
-    went_on = rig.spin_until(over, ENDS_S)
+    harness.ask_policy(TICK_HANGS, 1)
+    went_on = harness.spin_until(over, ENDS_S)
     known_ns = over()[0] if went_on else None
-    rig.spin(0.5)
+    harness.spin(0.5)
     return Evidence(begin_ns, known_ns, time.time_ns(), '' if went_on else 'no tick hung')
 
 
-def _start_anew(rig: Rig) -> None:
-    rig.spin(1.0)
-    rig.kill_node()
-    rig.start_node()
+def _start_anew(harness: Harness) -> None:
+    harness.spin(1.0)
+    harness.kill_node()
+    harness.start_node()
 
 
 NODE_FAULTS = (

@@ -10,8 +10,8 @@ import time
 import numpy as np
 
 from fault_campaign.fault import Evidence, Fault, Inject
+from fault_campaign.harness import Harness, Step
 from fault_campaign.policy_with_faults import REJECTED
-from fault_campaign.rig import Rig, Step
 
 FRESH_PERIODS = 2
 STEP_PATIENCE_S = 5.0
@@ -31,26 +31,26 @@ def policy(kind: str, count: int, *, by_silence: bool = False) -> Inject:
     saw, else when the first bad step ends.
     """
 
-    def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
-        first, begin_ns = len(rig.steps), time.time_ns()
-        rig.ask_policy(kind, count)
+    def inject(harness: Harness, _rng: np.random.Generator) -> Evidence:
+        first, begin_ns = len(harness.steps), time.time_ns()
+        harness.ask_policy(kind, count)
 
         def bad() -> list[Step]:
-            return [step for step in rig.steps[first:] if step.kind == kind]
+            return [step for step in harness.steps[first:] if step.kind == kind]
 
         def good_again() -> bool:
-            return len(bad()) == count and rig.steps[-1].kind == ''
+            return len(bad()) == count and harness.steps[-1].kind == ''
 
-        rig.spin_until(lambda: good_again() or not rig.alive, STEP_PATIENCE_S)
+        harness.spin_until(lambda: good_again() or not harness.alive, STEP_PATIENCE_S)
         if not bad() or not good_again():
-            rig.ask_policy('', 0)
+            harness.ask_policy('', 0)
             return Evidence(begin_ns, None, time.time_ns())
-        begun = rig.steps.index(bad()[0])
+        begun = harness.steps.index(bad()[0])
         if by_silence:
-            known_ns = rig.steps[begun - 1].seen_ns + FRESH_PERIODS * rig.policy_period_ns
+            known_ns = harness.steps[begun - 1].seen_ns + FRESH_PERIODS * harness.policy_period_ns
             return Evidence(begin_ns, known_ns, bad()[0].end_ns)
-        last = rig.steps.index(bad()[-1])
-        return Evidence(begin_ns, bad()[0].end_ns, rig.steps[last + 1].end_ns)
+        last = harness.steps.index(bad()[-1])
+        return Evidence(begin_ns, bad()[0].end_ns, harness.steps[last + 1].end_ns)
 
     return inject
 
@@ -62,14 +62,14 @@ def worker(number: signal.Signals) -> Inject:
     anew and says so.
     """
 
-    def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
-        first, begin_ns = len(rig.steps), time.time_ns()
-        rig.signal_worker(number)
+    def inject(harness: Harness, _rng: np.random.Generator) -> Evidence:
+        first, begin_ns = len(harness.steps), time.time_ns()
+        harness.signal_worker(number)
 
         def rejected() -> list[int]:
-            return [step.end_ns for step in rig.steps[first:] if step.kind == REJECTED]
+            return [step.end_ns for step in harness.steps[first:] if step.kind == REJECTED]
 
-        rig.spin_until(lambda: len(rejected()) > 1 or not rig.alive, WORKER_PATIENCE_S)
+        harness.spin_until(lambda: len(rejected()) > 1 or not harness.alive, WORKER_PATIENCE_S)
         known = rejected()
         over_ns = known[1] if len(known) > 1 else time.time_ns()
         return Evidence(begin_ns, known[0] if known else None, over_ns)
@@ -77,25 +77,25 @@ def worker(number: signal.Signals) -> Inject:
     return inject
 
 
-def _answers_late(rig: Rig, rng: np.random.Generator) -> Evidence:
+def _answers_late(harness: Harness, rng: np.random.Generator) -> Evidence:
     """The policy answers when the arm was disabled meanwhile."""
     begin_ns = time.time_ns()
-    rig.ask_policy('hang', 1)
-    rig.spin(rng.uniform(0.15, 0.3))
-    rig.disable()
+    harness.ask_policy('hang', 1)
+    harness.spin(rng.uniform(0.15, 0.3))
+    harness.disable()
     known_ns = time.time_ns()
-    rig.spin(LATE_ANSWER_S)
+    harness.spin(LATE_ANSWER_S)
     return Evidence(begin_ns, known_ns, time.time_ns())
 
 
-def _answers_late_after_enable(rig: Rig, rng: np.random.Generator) -> Evidence:
+def _answers_late_after_enable(harness: Harness, rng: np.random.Generator) -> Evidence:
     """The policy answers when the arm was disabled and enabled again meanwhile."""
     begin_ns = time.time_ns()
-    rig.ask_policy('hang', 1)
-    rig.spin(rng.uniform(0.15, 0.3))
-    off, on = rig.switch(False), rig.switch(True)
-    rig.spin_until(lambda: off.done() and on.done(), STEP_PATIENCE_S)
-    rig.spin(LATE_ANSWER_S)
+    harness.ask_policy('hang', 1)
+    harness.spin(rng.uniform(0.15, 0.3))
+    off, on = harness.switch(False), harness.switch(True)
+    harness.spin_until(lambda: off.done() and on.done(), STEP_PATIENCE_S)
+    harness.spin(LATE_ANSWER_S)
     return Evidence(begin_ns, None, time.time_ns())
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fault_campaign.fault import HOLDS_S, Evidence, Fault, Inject, disables, lasting_ns
-from fault_campaign.rig import Rig
+from fault_campaign.harness import Harness
 from fault_campaign.setups import DEAD_MAN_TIMEOUT_S, STOP_TIMEOUT_S
 from fault_campaign.switches import NAMES, Switches
 
@@ -36,18 +36,18 @@ def _switch(
     `refused`: meanwhile the arm must not be enabled.
     """
 
-    def inject(rig: Rig, rng: np.random.Generator) -> Evidence:
-        switches = rig.switches
+    def inject(harness: Harness, rng: np.random.Generator) -> Evidence:
+        switches = harness.switches
         assert switches is not None
         switches.tell()
         begin_ns = time.time_ns()
         change(switches)
         switches.tell()
         known_ns = time.time_ns() if not after_s else begin_ns + round(after_s * 1e9)
-        rig.spin_to(known_ns + (lasting_ns(rng) if lasts_s is None else round(lasts_s * 1e9)))
+        harness.spin_to(known_ns + (lasting_ns(rng) if lasts_s is None else round(lasts_s * 1e9)))
         problem = ''
         if refused:
-            problem = rig.granted()
+            problem = harness.granted()
         over_ns = time.time_ns()
         switches.make_safe()
         return Evidence(begin_ns, known_ns, over_ns, problem)
@@ -85,32 +85,32 @@ def _lose(switches: Switches) -> None:
     switches.lost = True
 
 
-def _stuck(rig: Rig, _rng: np.random.Generator) -> Evidence:
+def _stuck(harness: Harness, _rng: np.random.Generator) -> Evidence:
     """The joystick comes back with its button held down: it may be taped."""
-    switches = rig.switches
+    switches = harness.switches
     assert switches is not None
-    rig.disable()
+    harness.disable()
     begin_ns = time.time_ns()
     switches.lost = True
-    rig.spin(2 * DEAD_MAN_TIMEOUT_S)
+    harness.spin(2 * DEAD_MAN_TIMEOUT_S)
     switches.lost = False
-    rig.spin(0.2)
-    problem = rig.granted()
+    harness.spin(0.2)
+    problem = harness.granted()
     over_ns = time.time_ns()
     switches.make_safe()
     return Evidence(begin_ns, begin_ns, over_ns, problem)
 
 
-def _one_of_two(rig: Rig, rng: np.random.Generator) -> Evidence:
+def _one_of_two(harness: Harness, rng: np.random.Generator) -> Evidence:
     """One button is pressed and says so once; the other goes on saying that it is not."""
-    switches = rig.switches
+    switches = harness.switches
     assert switches is not None
     begin_ns = time.time_ns()
     switches.pressed[LEFT] = True
     switches.tell()
     known_ns = time.time_ns()
-    rig.spin(lasting_ns(rng) * 1e-9)
-    problem = rig.granted()
+    harness.spin(lasting_ns(rng) * 1e-9)
+    problem = harness.granted()
     over_ns = time.time_ns()
     switches.make_safe()
     return Evidence(begin_ns, known_ns, over_ns, problem)

@@ -14,7 +14,7 @@ from sensor_msgs.msg import Joy
 from std_msgs.msg import Bool
 
 if TYPE_CHECKING:
-    from fault_campaign.rig import Rig
+    from fault_campaign.harness import Harness
 
 STEPS_PER_MESSAGE = 5  # of the scene, 10 ms each
 NAMES = ('left_button', 'right_button')
@@ -23,8 +23,8 @@ NAMES = ('left_button', 'right_button')
 class Switches:
     """What the people beside the arm hold; safe, and held, from the beginning."""
 
-    def __init__(self, rig: Rig) -> None:
-        self._rig = rig
+    def __init__(self, harness: Harness) -> None:
+        self._harness = harness
         self.pressed = dict.fromkeys(NAMES, False)
         self.silent: set[str] = set()
         self.held = True
@@ -33,20 +33,20 @@ class Switches:
         self._nodes: dict[str, tuple[Any, Any]] = {}
         for name in NAMES:
             self.come(name)
-        self._joy = rig.node.create_publisher(Joy, 'joy', 10)
+        self._joy = harness.node.create_publisher(Joy, 'joy', 10)
         self._message = Joy(axes=[], buttons=[0])
         self.lost = False  # the joystick says nothing
-        rig.scene.each_step = self.step
+        harness.scene.each_step = self.step
 
     def come(self, name: str) -> None:
         """A button's node begins to publish."""
-        node = self._rig.new_node(name)
+        node = self._harness.new_node(name)
         self._nodes[name] = node, node.create_publisher(Bool, 'emergency_stop', 10)
 
     def go(self, name: str) -> None:
         """A button's node ends."""
         node, _ = self._nodes.pop(name)
-        self._rig.remove_node(node)
+        self._harness.remove_node(node)
 
     def make_safe(self) -> None:
         """All is well again, and the dead-man button was let go and is held."""
@@ -57,13 +57,13 @@ class Switches:
         self.silent.clear()
         self.held = self.repeats = self.lost = False
         self.tell()
-        self._rig.spin(0.15)
+        self._harness.spin(0.15)
         self.held = True
         self.tell()
 
     def step(self) -> None:
         """Repeat what was said, twenty times a second."""
-        if self._rig.scene.steps % STEPS_PER_MESSAGE == 0:
+        if self._harness.scene.steps % STEPS_PER_MESSAGE == 0:
             self.tell()
 
     def tell(self) -> None:

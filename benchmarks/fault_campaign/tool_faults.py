@@ -10,7 +10,7 @@ import numpy as np
 
 from fault_campaign.camera_faults import STALE_TOP
 from fault_campaign.fault import Evidence, Fault, Inject, disables, lasting_ns
-from fault_campaign.rig import Rig
+from fault_campaign.harness import Harness
 from fault_campaign.setups import EFFORT_LIMITS, GRIPPER, HOME
 
 HOME_PATIENCE_S = 20.0
@@ -22,57 +22,57 @@ MOVED = 0.0008  # m: more than a gripper that is held sags
 def _home(*, blind: bool) -> Inject:
     """`~/home`, also when nobody sees."""
 
-    def inject(rig: Rig, _rng: np.random.Generator) -> Evidence:
+    def inject(harness: Harness, _rng: np.random.Generator) -> Evidence:
         begin_ns = time.time_ns()
         if blind:
-            rig.scene.image_fault = lambda message: []
-            rig.spin(0.5)
-        answer = rig.call('home')
+            harness.scene.image_fault = lambda message: []
+            harness.spin(0.5)
+        answer = harness.call('home')
         problem = '' if answer is not None and answer.success else f'not driven home: {answer}'
-        rig.spin_until(lambda: rig.journal.state == 'disabled', HOME_PATIENCE_S)
-        rig.spin(0.2)
-        away = np.abs(rig.scene.log.positions[-1] - np.array(HOME))  # type: ignore[union-attr]
+        harness.spin_until(lambda: harness.journal.state == 'disabled', HOME_PATIENCE_S)
+        harness.spin(0.2)
+        away = np.abs(harness.scene.log.positions[-1] - np.array(HOME))  # type: ignore[union-attr]
         if not (away <= NEAR_HOME).all():
             problem = problem or f'{float(away.max()):.3f} from home'
         over_ns = time.time_ns()
         if blind and not problem:
-            problem = rig.granted()
-        rig.scene.image_fault = None
+            problem = harness.granted()
+        harness.scene.image_fault = None
         return Evidence(begin_ns, begin_ns if blind else None, over_ns, problem)
 
     return inject
 
 
-def _effort(rig: Rig, rng: np.random.Generator) -> Evidence:
+def _effort(harness: Harness, rng: np.random.Generator) -> Evidence:
     """A joint meets something."""
     begin_ns = time.time_ns()
-    rig.scene.more_effort = 2 * EFFORT_LIMITS[1]
-    rig.scene.publish_joints()
+    harness.scene.more_effort = 2 * EFFORT_LIMITS[1]
+    harness.scene.publish_joints()
     known_ns = time.time_ns()
-    rig.spin_to(known_ns + lasting_ns(rng))
-    rig.scene.more_effort = 0.0
+    harness.spin_to(known_ns + lasting_ns(rng))
+    harness.scene.more_effort = 0.0
     return Evidence(begin_ns, known_ns, time.time_ns())
 
 
-def _holds_an_object(rig: Rig, _rng: np.random.Generator) -> Evidence:
+def _holds_an_object(harness: Harness, _rng: np.random.Generator) -> Evidence:
     """The arm is enabled while its gripper holds something, and its policy says neither."""
-    rig.scene.object_m = HELD_AT
-    rig.ask_policy('grip', 200)
-    rig.spin(1.0)
-    rig.disable()
+    harness.scene.object_m = HELD_AT
+    harness.ask_policy('grip', 200)
+    harness.spin(1.0)
+    harness.disable()
     begin_ns = time.time_ns()
-    rig.ask_policy('', 0)
-    rig.ask_policy('undecided', 200)
-    rig.spin(0.3)  # until the node has heard that
-    first = len(rig.scene.log)
-    problem = '' if rig.enable() else 'not enabled'
-    rig.spin(0.4)
-    sent = np.array(rig.scene.log.positions[first:])  # type: ignore[union-attr]
+    harness.ask_policy('', 0)
+    harness.ask_policy('undecided', 200)
+    harness.spin(0.3)  # until the node has heard that
+    first = len(harness.scene.log)
+    problem = '' if harness.enable() else 'not enabled'
+    harness.spin(0.4)
+    sent = np.array(harness.scene.log.positions[first:])  # type: ignore[union-attr]
     opened = float((sent[:, 4] - HELD_AT).max()) if len(sent) else 0.0
     if opened > MOVED:
         problem = problem or f'the gripper was opened by {opened:.4f} m'
-    rig.ask_policy('', 0)
-    rig.scene.object_m = None
+    harness.ask_policy('', 0)
+    harness.scene.object_m = None
     return Evidence(begin_ns, None, time.time_ns(), problem)
 
 

@@ -55,7 +55,7 @@ class Injection:
 
 @dataclass(frozen=True)
 class Section:
-    """All injections into one rig, and what the machine was like."""
+    """All injections into one harness, and what the machine was like."""
 
     where: str
     robot: RobotSpec

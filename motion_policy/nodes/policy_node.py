@@ -47,7 +47,7 @@ from motion_policy.nodes.parameters.policy import (
     PolicyParameters,
 )
 from motion_policy.nodes.realtime import (
-    cores,
+    cpus_named,
     prepare_thread_beside_tick,
     realtime_settings,
 )
@@ -194,7 +194,7 @@ class PolicyNode(LifecycleNode, ActionSource):
 
         setup = PolicySetup(
             checkpoint, robot, device, parameters.threads, mix, chunks, back_end,
-            cores(parameters.inference.cpus, 'inference.cpus'),
+            cpus_named(parameters.inference.cpus, 'inference.cpus'),
         )  # fmt: skip
         make_runner = self._runner_maker(setup, parameters.inference)
         watch = CameraMonitor(

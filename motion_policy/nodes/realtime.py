@@ -39,11 +39,11 @@ def realtime_settings(parameters: RealtimeParameters) -> RealTime:
     return RealTime(
         priority=parameters.priority,
         lock_memory=parameters.lock_memory,
-        cpus=cores(parameters.cpus, 'realtime.cpus'),
+        cpus=cpus_named(parameters.cpus, 'realtime.cpus'),
     )
 
 
-def cores(text: str, name: str) -> frozenset[int]:
+def cpus_named(text: str, name: str) -> frozenset[int]:
     """Return the cores that a text like `2-3,5` names; UserError for those that are not there."""
     found: set[int] = set()
     there = os.sched_getaffinity(0) if hasattr(os, 'sched_getaffinity') else set()

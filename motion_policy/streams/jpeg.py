@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from motion_policy.streams.decoder_words import heard
+from motion_policy.streams.decoder_warnings import captured_warnings
 from motion_policy.streams.errors import StreamError
 
 Pixels = npt.NDArray[np.uint8]
@@ -100,7 +100,7 @@ def decode_strictly(data: bytes) -> Pixels:
     Raises:
         StreamError: as `decode_whole`, or libjpeg has found damage.
     """
-    with heard() as lines:
+    with captured_warnings() as lines:
         pixels = decode_whole(data)
     if lines:
         raise StreamError(f'JPEG is damaged: libjpeg says: {lines[0]}')

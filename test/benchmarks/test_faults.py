@@ -370,7 +370,7 @@ def test_a_section_that_is_stopped_tells_what_it_has(monkeypatch: pytest.MonkeyP
     assert told[0] == 'camera: dies' and len(told) == 4
 
 
-def on_one_rig(names: list[str]) -> list[Fault]:
+def on_one_harness(names: list[str]) -> list[Fault]:
     return [dataclasses.replace(BY_NAME[name], where='policy') for name in names]
 
 
@@ -379,7 +379,7 @@ def test_real_faults_of_a_real_node_are_held_named_and_recovered_from() -> None:
         'policy: NaN', 'policy: huge steps', 'camera: dies', 'joint state: stalls',
         'node: a tick hangs', 'node: its log drain is stopped',
     ]  # fmt: skip
-    lines = measurements([run_section('policy', on_one_rig(names), rounds=1, seconds=0.0)])
+    lines = measurements([run_section('policy', on_one_harness(names), rounds=1, seconds=0.0)])
     assert [line.what for line in lines[: len(names)]] == names
     for line in lines[: len(names)]:
         told = line.details

@@ -21,7 +21,7 @@ from sensor_msgs.msg import Image
 
 from motion_policy.errors import UserError
 from motion_policy.nodes import realtime
-from motion_policy.nodes.realtime import RealTime, cores, prepare_tick_thread, use_fifo
+from motion_policy.nodes.realtime import RealTime, cpus_named, prepare_tick_thread, use_fifo
 from motion_policy.nodes.subscriptions import SerializedMessage
 
 LOCKING = """
@@ -122,19 +122,19 @@ def test_a_thread_runs_on_the_cores_that_it_was_given() -> None:
     there = sorted(os.sched_getaffinity(0))
 
     def work() -> set[int]:
-        prepare_tick_thread(RealTime(0, False, cores(str(there[-1]), 'realtime.cpus')))
+        prepare_tick_thread(RealTime(0, False, cpus_named(str(there[-1]), 'realtime.cpus')))
         return os.sched_getaffinity(0)
 
     assert in_a_thread(work) == {there[-1]}
     assert sorted(os.sched_getaffinity(0)) == there
-    assert cores('', 'x') == frozenset()
-    assert cores(f'{there[0]}-{there[0]}, {there[0]}', 'x') == {there[0]}
+    assert cpus_named('', 'x') == frozenset()
+    assert cpus_named(f'{there[0]}-{there[0]}, {there[0]}', 'x') == {there[0]}
 
 
 @pytest.mark.parametrize('text', ['a', '0-', '1-b', '-1', '4096', '0;1'])
 def test_cores_that_are_not_there_are_one_line(text: str) -> None:
     with pytest.raises(UserError, match=r"parameter 'realtime.cpus' is '.*', expected") as error:
-        cores(text, 'realtime.cpus')
+        cpus_named(text, 'realtime.cpus')
     assert '\n' not in str(error.value)
 
 

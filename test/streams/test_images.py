@@ -19,7 +19,7 @@ import recordings
 
 from motion_policy.robot import CameraSpec
 from motion_policy.streams import StreamError, bridge, image_to_rgb, images, jpeg
-from motion_policy.streams.decoder_words import heard
+from motion_policy.streams.decoder_warnings import captured_warnings
 
 HEIGHT, WIDTH = 6, 8
 
@@ -373,7 +373,7 @@ def test_what_libjpeg_says_of_damage_is_an_error(capfd: pytest.CaptureFixture[st
     """It decodes without a table that cannot be found, and says on stderr only that bytes are."""
     data = bytearray(JPEGS['scene, 420'])
     data[data.index(b'\xff\xc4') + 1] ^= 16
-    with heard() as lines:
+    with captured_warnings() as lines:
         assert jpeg.decode_whole(bytes(data)).any()
         libc = ctypes.CDLL(None)
         libc.fputs(b'of another library\n', ctypes.c_void_p.in_dll(libc, 'stderr'))

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages of cameras and joints, spoilt: each function returns what becomes of a message.
 
-A camera's fault may look at the rig first, a joint state's gets a random generator.
+A camera's fault may look at the harness first, a joint state's gets a random generator.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from sensor_msgs.msg import Image, JointState
 
-from fault_campaign.rig import Rig
+from fault_campaign.harness import Harness
 from fault_campaign.scene import ImageFault, JointFault, image_message, time_message
 from motion_policy.streams import stamp_ns
 
@@ -22,9 +22,9 @@ RARE_NS = 500_000_000
 REORDERED = 3  # joint states at a time
 
 
-def same_image(rig: Rig) -> ImageFault:
+def same_image(harness: Harness) -> ImageFault:
     """The last image, with new stamps."""
-    frozen = rig.scene.last_image
+    frozen = harness.scene.last_image
     assert frozen is not None
 
     def repeat(message: Image) -> list[Image]:
@@ -34,19 +34,19 @@ def same_image(rig: Rig) -> ImageFault:
     return repeat
 
 
-def silent(_rig: Rig) -> ImageFault:
+def silent(_harness: Harness) -> ImageFault:
     """Nothing."""
     return lambda message: []
 
 
-def same_again(rig: Rig) -> ImageFault:
+def same_again(harness: Harness) -> ImageFault:
     """The last message, again and again."""
-    frozen = rig.scene.last_image
+    frozen = harness.scene.last_image
     assert frozen is not None
     return lambda message: [frozen]
 
 
-def rare(_rig: Rig) -> ImageFault:
+def rare(_harness: Harness) -> ImageFault:
     """Two images a second: each of them is there for a moment, and then too old."""
     last_ns = 0
 
@@ -60,7 +60,7 @@ def rare(_rig: Rig) -> ImageFault:
     return thin_out
 
 
-def black(_rig: Rig) -> ImageFault:
+def black(_harness: Harness) -> ImageFault:
     """Images of a covered camera."""
 
     def blacken(message: Image) -> list[Image]:
@@ -70,7 +70,7 @@ def black(_rig: Rig) -> ImageFault:
     return blacken
 
 
-def small(_rig: Rig) -> ImageFault:
+def small(_harness: Harness) -> ImageFault:
     """Images of half the size."""
 
     def shrink(message: Image) -> list[Image]:
@@ -80,23 +80,23 @@ def small(_rig: Rig) -> ImageFault:
     return shrink
 
 
-def late(rig: Rig) -> ImageFault:
+def late(harness: Harness) -> ImageFault:
     """Every image, but too late."""
     waiting: list[Image] = []
 
     def delay(message: Image) -> list[Image]:
         waiting.append(message)
-        due = [m for m in waiting if stamp_ns(m) + LATE_NS <= rig.scene.now_ns]
+        due = [m for m in waiting if stamp_ns(m) + LATE_NS <= harness.scene.now_ns]
         del waiting[: len(due)]
         return due
 
     return delay
 
 
-def stamped(by_ns: int) -> Callable[[Rig], ImageFault]:
+def stamped(by_ns: int) -> Callable[[Harness], ImageFault]:
     """Images from another time."""
 
-    def make(_rig: Rig) -> ImageFault:
+    def make(_harness: Harness) -> ImageFault:
         def shift(message: Image) -> list[Image]:
             message.header.stamp = time_message(stamp_ns(message) + by_ns)
             return [message]
@@ -222,6 +222,8 @@ def no_joints(make: Callable[[np.random.Generator], bytes]) -> Callable[..., Joi
     return lambda rng: lambda message: [make(rng)]
 
 
-def with_images(make: Callable[[np.random.Generator], bytes]) -> Callable[[Rig], ImageFault]:
+def with_images(make: Callable[[np.random.Generator], bytes]) -> Callable[[Harness], ImageFault]:
     """Damaged messages beside images that are in order."""
-    return lambda rig: lambda message: [make(np.random.default_rng(rig.scene.steps)), message]
+    return lambda harness: (
+        lambda message: [make(np.random.default_rng(harness.scene.steps)), message]
+    )

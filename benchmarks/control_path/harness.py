@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from control_path.noted_node import NOTES
+from control_path.instrumented_node import NOTES
 from motion_policy.cli.processes import NodeProcesses
 
 Int64Array = npt.NDArray[np.int64]
@@ -50,7 +50,7 @@ class Usage:
         return float(np.polyfit(seconds, mib, 1)[0] * 60) if len(seconds) > 1 else 0.0
 
 
-class Rig:
+class Harness:
     """One node with its surroundings; use it as a context manager."""
 
     def __init__(self, module: str, arguments: list[str], name: str) -> None:
@@ -58,7 +58,7 @@ class Rig:
         self._processes = NodeProcesses()
         self._notes = Path()
 
-    def __enter__(self) -> Rig:
+    def __enter__(self) -> Harness:
         self._processes.__enter__()
         paths = (FOLDER, os.environ.get('PYTHONPATH', ''))
         self._notes = self._processes.log_dir / 'notes.json'

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Policy node in a process of its own, the arm that it drives, and the operator of both.
 
-The rig sees of the node what any other program sees: commands, log, `/diagnostics`, services.
+The harness sees of the node what any other program sees: commands, log, `/diagnostics`, services.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
-from control_path.rig import children
+from control_path.harness import children
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import Log
@@ -59,8 +59,8 @@ SERVICES: dict[str, Any] = {
 PLACES = ('A', 'B', 'C', 'D', 'E')
 
 
-class RigError(RuntimeError):
-    """The rig cannot go on; the message says why."""
+class HarnessError(RuntimeError):
+    """The harness cannot go on; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class Journal:
         return [text for _, text in self._lines[bisect_left(self._lines, (time_ns, '')) :]]
 
 
-class Rig:
+class Harness:
     """Starts the node of a setup, spins it together with the scene, enables and disables it."""
 
     def __init__(self, processes: NodeProcesses, setup: Setup) -> None:
@@ -348,7 +348,7 @@ class Rig:
     def new_trial(self) -> None:
         """Stop, put arm and cube back, and let the policy begin anew."""
         if not self.alive:
-            raise RigError(f'the node died: {self.last_words()}')
+            raise HarnessError(f'the node died: {self.last_words()}')
         if self.journal.state != 'disabled':
             self.disable()
         else:  # commands may be waiting for this process, which waits for a core
@@ -358,7 +358,7 @@ class Rig:
         self.scene.reset(place, seed=self.trials)
         self.spin(0.2)
         if not self.enable():
-            raise RigError(f'the arm does not run: {self.last_words()}')
+            raise HarnessError(f'the arm does not run: {self.last_words()}')
 
     def get_moving(self) -> bool:
         """Bring about a running arm, moving if it can be; return whether it moves."""

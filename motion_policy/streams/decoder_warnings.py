@@ -3,7 +3,7 @@
 """Captures libjpeg warnings about corrupt data.
 
 It decodes them all the same, and nothing else tells. Only where C's `stderr` can be turned to
-another file, which glibc lets us; elsewhere nothing is heard.
+another file, which glibc lets us; elsewhere nothing is captured.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _one_at_a_time = threading.Lock()
 
 
 @contextmanager
-def heard() -> Iterator[list[str]]:
+def captured_warnings() -> Iterator[list[str]]:
     """Give a list that holds, after the block, what libjpeg said of damage; others are printed."""
     lines: list[str] = []
-    ear = _ear()
-    if ear is None:
+    captured = _captured_stderr()
+    if captured is None:
         yield lines
         return
-    descriptor, stream, stderr = ear
+    descriptor, stream, stderr = captured
     with _one_at_a_time:
         before, stderr.value = stderr.value, stream
         try:
@@ -51,7 +51,7 @@ def heard() -> Iterator[list[str]]:
 
 
 @cache
-def _ear() -> tuple[int, int, ctypes.c_void_p] | None:
+def _captured_stderr() -> tuple[int, int, ctypes.c_void_p] | None:
     """A file in memory: its descriptor, C's handle of it, and C's variable `stderr`."""
     try:
         libc = ctypes.CDLL(None)

@@ -45,7 +45,7 @@ class Notes:
 NOTES_HERE = Notes()
 
 
-class NotedDeadlines(Deadlines):
+class InstrumentedDeadlines(Deadlines):
     """Notes every tick."""
 
     def arrive(self, now_ns: int) -> int | None:
@@ -56,7 +56,7 @@ class NotedDeadlines(Deadlines):
         return late_ns
 
 
-class NotedPublishers(CommandPublishers):
+class InstrumentedPublishers(CommandPublishers):
     """Notes when a command is out."""
 
     def send(self, position: Any) -> None:
@@ -65,7 +65,7 @@ class NotedPublishers(CommandPublishers):
         NOTES_HERE.sends.append(time.monotonic_ns())
 
 
-class NotedRunner(PolicyRunner):
+class InstrumentedRunner(PolicyRunner):
     """Notes when the policy begins to think and when it is done."""
 
     def infer(self, observation: Any, *args: Any, **named: Any) -> Any:
@@ -77,7 +77,7 @@ class NotedRunner(PolicyRunner):
         return answer
 
 
-class NotedProcess(InferenceProcess):
+class InstrumentedProcess(InferenceProcess):
     """Notes the same of a policy in a process of its own; what is not thinking is handling."""
 
     _begun_ns = 0  # the row's time
@@ -101,7 +101,7 @@ class NotedProcess(InferenceProcess):
         return answer
 
 
-class NotedController(Controller):
+class InstrumentedController(Controller):
     """Notes when it has a chunk."""
 
     def add_chunk(self, chunk: Any, observation_ns: int) -> bool:
@@ -111,7 +111,7 @@ class NotedController(Controller):
         return used
 
 
-class NotedPolicyNode(PolicyNode):
+class InstrumentedPolicyNode(PolicyNode):
     """Notes what is asked for."""
 
     def before_command(self, row: Row) -> None:
@@ -133,13 +133,13 @@ class NotedPolicyNode(PolicyNode):
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node."""
-    control_loop.Deadlines = NotedDeadlines  # type: ignore[misc]
-    arm_driver.Controller = NotedController  # type: ignore[misc]
-    arm_driver.CommandPublishers = NotedPublishers  # type: ignore[misc]
-    policy_setup.PolicyRunner = NotedRunner  # type: ignore[misc]
-    policy_node.InferenceProcess = NotedProcess  # type: ignore[misc]
+    control_loop.Deadlines = InstrumentedDeadlines  # type: ignore[misc]
+    arm_driver.Controller = InstrumentedController  # type: ignore[misc]
+    arm_driver.CommandPublishers = InstrumentedPublishers  # type: ignore[misc]
+    policy_setup.PolicyRunner = InstrumentedRunner  # type: ignore[misc]
+    policy_node.InferenceProcess = InstrumentedProcess  # type: ignore[misc]
     keep_freed_memory()
-    return run_node(NotedPolicyNode, args, images='in')
+    return run_node(InstrumentedPolicyNode, args, images='in')
 
 
 if __name__ == '__main__':
