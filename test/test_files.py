@@ -89,17 +89,17 @@ def test_a_full_disk_leaves_the_older_folder_and_nothing_else(small_disk: Path) 
     assert names_in(small_disk) == ['model']
 
 
-@pytest.mark.parametrize('name', ['film.mp4', 'film.gif'])
+@pytest.mark.parametrize('name', ['video.mp4', 'video.gif'])
 def test_a_video_on_a_full_disk_is_one_line_and_leaves_no_file(
     small_disk: Path, name: str
 ) -> None:
     generator = np.random.default_rng(0)
     with (
         pytest.raises(FileError, match=f'{name}: cannot be written: No space left'),
-        VideoFile(small_disk / name, 10) as film,
+        VideoFile(small_disk / name, 10) as video,
     ):
         for _ in range(40):
-            film.write(generator.integers(0, 256, (120, 160, 3), dtype=np.uint8))
+            video.write(generator.integers(0, 256, (120, 160, 3), dtype=np.uint8))
     assert names_in(small_disk) == []
 
 

@@ -3,7 +3,7 @@
 """`motion-policy demo`: the simulated arm under a shipped policy, over real ROS topics.
 
 sim_node and policy_node run as processes of their own; this one only sets the scene, listens,
-counts, and lets the film be drawn from what it heard.
+counts, and lets the video be drawn from what it heard.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from motion_policy.robot import load_robot_spec
 from motion_policy.simulation.tabletop import POSITION_NAMES, TAUGHT_POSITIONS
 
 ROBOT = 'tabletop_sim'
-AFTER_SUCCESS_S = 0.6  # simulated; the film shows the end of the motion
-FILM_PATIENCE_S = 600.0
+AFTER_SUCCESS_S = 0.6  # simulated; the video shows the end of the motion
+VIDEO_PATIENCE_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class Arguments:
     """Checkpoint folder, or a name in models/."""
 
     out: Path = Path('demo.mp4')
-    """Where the film goes (.mp4 or .gif)."""
+    """Where the video goes (.mp4 or .gif)."""
 
     no_film: bool = False
-    """Draw no film."""
+    """Draw no video."""
 
     json: Path | None = None
     """Write the results as JSON."""
@@ -97,7 +97,7 @@ def run(arguments: Arguments) -> int:
         write_json(arguments.json, summary)
     _print_table(summary, console)
     if not arguments.no_film:
-        console.print(f'film: {arguments.out}', markup=False, soft_wrap=True)
+        console.print(f'video: {arguments.out}', markup=False, soft_wrap=True)
     console.print(f'success {summary["successes"]}/{summary["trials"]}', highlight=False)
     return 0 if summary['met'] else 1
 
@@ -111,7 +111,7 @@ def _check(arguments: Arguments) -> None:
     if not arguments.no_film:
         check_output(check_video_path(arguments.out))
         if find_spec('av') is None:
-            raise UserError("the film needs PyAV: pip install 'motion_policy[sim]', or --no-film")
+            raise UserError("the video needs PyAV: pip install 'motion_policy[sim]', or --no-film")
     robot = load_robot_spec(ROBOT)
     spec = read_policy_spec(find_checkpoint(arguments.checkpoint))
     if spec.robot.joints.names != robot.joints.names or set(spec.cameras) - set(robot.cameras):
@@ -123,7 +123,7 @@ def _check(arguments: Arguments) -> None:
 
 def _run_trials(processes: NodeProcesses, arguments: Arguments, console: Console) -> list[Outcome]:
     _start_nodes(processes, arguments)
-    film = None if arguments.no_film else _Film(processes, arguments.out)
+    video = None if arguments.no_film else _VideoProcess(processes, arguments.out)
     outcomes = []
     with SceneClient(load_robot_spec(ROBOT), processes.check) as scene:
         listener = TrialListener(scene, 'policy_node/attention')
@@ -135,11 +135,11 @@ def _run_trials(processes: NodeProcesses, arguments: Arguments, console: Console
                 outcome = _run_trial(scene, listener, position, arguments)
             outcomes.append(outcome)
             _print_outcome(outcome, number, arguments, console)
-            if film is not None:
-                film.add(_record(outcome, number, arguments, listener))
-    if film is not None:
-        with console.status('finishing the film'):
-            film.finish()
+            if video is not None:
+                video.add(_record(outcome, number, arguments, listener))
+    if video is not None:
+        with console.status('finishing the video'):
+            video.finish()
     return outcomes
 
 
@@ -193,14 +193,17 @@ def _record(
     )
 
 
-class _Film:
-    """The process that draws the film."""
+class _VideoProcess:
+    """The process that draws the video."""
 
     def __init__(self, processes: NodeProcesses, out: Path) -> None:
         self._processes = processes
         self._folder = TemporaryDirectory(prefix='motion_policy_trials_')
         self._process = processes.start(
-            'film', 'motion_policy.cli.film_process', [str(out.absolute())], stdin=subprocess.PIPE
+            'video',
+            'motion_policy.cli.video_process',
+            [str(out.absolute())],
+            stdin=subprocess.PIPE,
         )
 
     def add(self, record: TrialRecord) -> None:
@@ -212,20 +215,20 @@ class _Film:
             self._process.stdin.write(os.fsencode(path) + b'\n')
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise NodeDiedError(f'film: {self._processes.last_words("film")}') from None
+            raise NodeDiedError(f'video: {self._processes.last_words("video")}') from None
 
     def finish(self) -> None:
-        """Wait for the end of the film."""
+        """Wait for the end of the video."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # then its exit code tells
             self._process.stdin.write(b'\n')
             self._process.stdin.close()
         try:
-            code = self._process.wait(FILM_PATIENCE_S)
+            code = self._process.wait(VIDEO_PATIENCE_S)
         except subprocess.TimeoutExpired:
             code = None
         if code != 0:
-            raise NodeDiedError(f'film: {self._processes.last_words("film")}')
+            raise NodeDiedError(f'video: {self._processes.last_words("video")}')
 
 
 def _summary(outcomes: list[Outcome], arguments: Arguments) -> dict[str, Any]:

@@ -231,7 +231,7 @@ def _run_scene(arguments: Arguments) -> int:
         f'{_computed_by(runner.policy, _back_end(arguments))}'
     )
     if arguments.video is not None:
-        with console.status('filming the first trial of each position'):
+        with console.status('recording the first trial of each position'):
             write_success_video(evaluation, arguments.video)
     write_numbers(arguments, evaluation.summary)
     if arguments.out is not None:

@@ -21,8 +21,8 @@ from motion_policy.evaluation.frame_clips import clips_of
 from motion_policy.evaluation.frame_judging import judge_clips
 from motion_policy.evaluation.frame_report import (
     score_table,
-    write_frame_film,
     write_frame_report,
+    write_frame_video,
 )
 from motion_policy.evaluation.recordings import find_recordings
 from motion_policy.evaluation.threads import one_thread
@@ -59,7 +59,7 @@ def run_frames(arguments: Arguments) -> int:
     write_numbers(arguments, evaluation.to_json())
     with console.status('writing the report'):
         if arguments.video is not None:
-            write_frame_film(evaluation, arguments.video)
+            write_frame_video(evaluation, arguments.video)
         if arguments.out is not None:
             write_frame_report(evaluation, arguments.out)
     say_where(console, arguments, arguments.video)

@@ -39,8 +39,8 @@ RgbImage = npt.NDArray[np.uint8]
 
 UNITS = {'psnr': 'PSNR (dB)', 'ssim': 'SSIM'}
 COLOURS = {BEST: POLICY, MEAN: UNTAUGHT, POSTERIOR: FREE, COPY: GREY}
-FILM = 'predicted.gif'
-FILMED_CLIPS = 3
+VIDEO = 'predicted.gif'
+VIDEO_CLIPS = 3
 TILE, GAP, BAND = 160, 8, 22  # pixels
 INK, PAPER, SEEN, PREDICTED = (31, 41, 51), 255, (154, 165, 177), (11, 132, 87)
 
@@ -89,8 +89,8 @@ def write_frame_report(evaluation: FrameEvaluation, folder: Path) -> Path:
     for score in SCORES:
         report.table(_step_table(evaluation, score))
     report.section('What came, and what was predicted')
-    write_frame_film(evaluation, folder / FILM)
-    report.video(folder / FILM)
+    write_frame_video(evaluation, folder / VIDEO)
+    report.video(folder / VIDEO)
     report.caption(
         'From left to right: what came; what the posterior makes of it, which sees the future; '
         'the best sample; the first sample. A grey bar: frames that were seen; green: predicted.'
@@ -147,10 +147,10 @@ def curves_figure(evaluation: FrameEvaluation) -> Figure:
     return figure
 
 
-def write_frame_film(evaluation: FrameEvaluation, path: Path) -> None:
+def write_frame_video(evaluation: FrameEvaluation, path: Path) -> None:
     """Truth, posterior, best and first sample side by side, a few clips below each other."""
     model, past = evaluation.model, evaluation.model.config.past
-    count = min(FILMED_CLIPS, len(evaluation.clips))
+    count = min(VIDEO_CLIPS, len(evaluation.clips))
     rows = []
     for number in np.linspace(0, len(evaluation.clips) - 1, count).astype(int).tolist():
         one = evaluation.clips[number]
@@ -160,10 +160,10 @@ def write_frame_film(evaluation: FrameEvaluation, path: Path) -> None:
             futures.truth, futures.posterior, futures.samples[one.best], futures.samples[0],
         )  # fmt: skip
         rows.append([[*seen, *frames] for frames in columns])
-    with VideoFile(path, min(model.spec.rate, 10.0)) as film:
+    with VideoFile(path, min(model.spec.rate, 10.0)) as video:
         for frame in range(past + evaluation.future):
             colour = SEEN if frame < past else PREDICTED
-            film.write(_sheet([[column[frame] for column in row] for row in rows], colour))
+            video.write(_sheet([[column[frame] for column in row] for row in rows], colour))
 
 
 def _sheet(rows: list[list[Tensor]], colour: tuple[int, int, int]) -> RgbImage:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from motion_policy.evaluation.hidden_state_plots import DRAWN_PER_GROUP, group, hidden_figure
-from motion_policy.evaluation.hidden_state_video import write_hidden_film
+from motion_policy.evaluation.hidden_state_video import write_hidden_state_video
 from motion_policy.evaluation.hidden_states import HiddenStates
 from motion_policy.evaluation.plots import png_bytes
 from motion_policy.evaluation.report import Report
@@ -27,12 +27,12 @@ def add_hidden_states(
     title = f'Hidden states of {name}'
     png = png_bytes(hidden_figure(hidden, groups, title))
     write_bytes(folder / 'hidden_pca.png', png)
-    film = folder / 'hidden_pca.gif'
-    write_hidden_film(film, hidden, groups, title)
+    video = folder / 'hidden_pca.gif'
+    write_hidden_state_video(video, hidden, groups, title)
     shares = [100 * share for share in hidden.components.explained]
     report.section('Hidden states')
     report.image(png, 'hidden states along their principal components')
-    report.video(film)
+    report.video(video)
     report.caption(
         f'The {hidden.components.states} hidden states of all {len(hidden.trajectories)} runs, '
         f'{hidden.trajectories[0].states.shape[1]} values each, along their three principal '

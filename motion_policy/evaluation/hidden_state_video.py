@@ -33,11 +33,11 @@ FIRST_AZIMUTH = np.radians(30.0)
 ELEVATION = np.radians(24.0)
 EYE_DISTANCE = 6.0  # in half edges of the box
 FLOOR_LINES = 7
-RUN_SHARE = 0.9  # of the film in which the dots reach the end, where they then rest
+RUN_SHARE = 0.9  # of the video in which the dots reach the end, where they then rest
 SHADOW = '#dfe3e8'
 
 
-def write_hidden_film(
+def write_hidden_state_video(
     path: Path,
     hidden: HiddenStates,
     groups: Sequence[Group],
@@ -45,7 +45,7 @@ def write_hidden_film(
     frames: int = FRAMES,
 ) -> None:
     """One turn about the trajectories, while a dot runs along each from its start to its end."""
-    with matplotlib.rc_context(STYLE), VideoFile(path, FPS, hold_s=0) as film:
+    with matplotlib.rc_context(STYLE), VideoFile(path, FPS, hold_s=0) as video:
         figure = Figure(figsize=SIZE, dpi=100)
         canvas: Any = FigureCanvasAgg(figure)
         axis = figure.add_axes((0.01, 0.01, 0.98, 0.9))
@@ -61,7 +61,7 @@ def write_hidden_film(
         for index in range(frames):
             canvas.restore_region(still)
             stage.show(index / frames)
-            film.write(np.array(canvas.buffer_rgba())[..., :3])
+            video.write(np.array(canvas.buffer_rgba())[..., :3])
 
 
 class _Stage:

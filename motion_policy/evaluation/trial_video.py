@@ -25,14 +25,14 @@ Array = np.ndarray[Any, Any]
 Colour = tuple[int, int, int]
 
 FPS = 25
-SPEED = 2.0  # simulated seconds per second of film
+SPEED = 2.0  # simulated seconds per second of video
 WIDTH, HEIGHT = 960, 540
 MARGIN = 20
 INSET = 212
 STRIP_HEIGHT = 92
 CLOSING_S = 4.0
 AFTER_END_S = 0.6
-HOLD_S = 0.8  # of film, so that the result of a trial can be read
+HOLD_S = 0.8  # of video, so that the result of a trial can be read
 
 WHITE: Colour = (255, 255, 255)
 FAINT: Colour = (190, 198, 208)
@@ -88,7 +88,7 @@ class TrialRecord:
         return cls(**{**values, **scalars})
 
 
-class TrialFilm:
+class TrialVideo:
     """Draws frames, (HEIGHT, WIDTH, 3) uint8 RGB each; the scene is rendered in this thread."""
 
     def __init__(self, speed: float = SPEED) -> None:

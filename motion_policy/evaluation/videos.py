@@ -79,20 +79,20 @@ def write_replay_video(
 
 
 def write_trials_video(path: Path, runner: TrialRunner, trials: Sequence[Trial]) -> None:
-    """Run the trials once more and film them, one after the other."""
+    """Run the trials once more and write a video of them, one after the other."""
     with VideoFile(path, SIM_VIDEO_FPS) as video:
         for trial in trials:
             every = max(1, round(runner.robot.rate / SIM_VIDEO_FPS))
-            film = _Film(runner.sim, runner.scene.overview, every)
-            result = runner.run(trial, watch=film.watch)
+            seen = _TrialFrames(runner.sim, runner.scene.overview, every)
+            result = runner.run(trial, watch=seen.watch)
             verdict = 'success' if result.rollout.success else 'no success'
             title = f'{policy_label(runner.policy)}, position {trial.position}: {verdict}'
-            for frame in film.frames(title, runner):
+            for frame in seen.frames(title, runner):
                 video.write(frame)
 
 
 @dataclass
-class _Film:
+class _TrialFrames:
     """Collects what a rollout looked like, every `every` ticks."""
 
     sim: Simulation
@@ -110,7 +110,7 @@ class _Film:
         self.ticks.append(tick)
 
     def frames(self, title: str, runner: TrialRunner) -> Any:
-        """The frames of the film."""
+        """The frames of the video."""
         curves = self._curves(runner.robot.joints.names)
         board: Storyboard | None = None
         for tick, shot in self.shots:

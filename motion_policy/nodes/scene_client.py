@@ -108,7 +108,7 @@ class SceneClient:
         return 0 if self.state is None else stamp_ns(self.state)
 
     def subscribe(self, kind: Any, topic: str, callback: Callable[[Any], None]) -> None:
-        """Hear a topic; reliable, so that a film has no gaps."""
+        """Hear a topic; reliable, so that a video has no gaps."""
         self.node.create_subscription(kind, topic, callback, QoSProfile(depth=50))
 
     def latch(self, topic: str) -> Latch:

@@ -71,13 +71,13 @@ def wait_for(condition: object, what: str) -> None:
 def test_trials_run_over_ros_and_are_counted(
     checkpoint: Path, mark: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Each trial has its line, the last line counts, and the film shows every trial."""
+    """Each trial has its line, the last line counts, and the video shows every trial."""
     import av
 
-    film, numbers = tmp_path / 'demo.mp4', tmp_path / 'demo.json'
+    video, numbers = tmp_path / 'demo.mp4', tmp_path / 'demo.json'
     code = main(
         ['demo', '--trials', '2', '--timeout', '1', '--speed', '2', '--checkpoint',
-         str(checkpoint), '--out', str(film), '--json', str(numbers)]
+         str(checkpoint), '--out', str(video), '--json', str(numbers)]
     )  # fmt: skip
     lines = capfd.readouterr().out.strip().splitlines()
     assert code == 1
@@ -89,7 +89,7 @@ def test_trials_run_over_ros_and_are_counted(
     assert report['positions']['B'] == {
         'successes': 0, 'trials': 1, 'mean_time_to_success_s': None, 'taught': False,
     }  # fmt: skip
-    with av.open(str(film)) as container:
+    with av.open(str(video)) as container:
         stream = container.streams.video[0]
         frames = sum(1 for _ in container.decode(video=0))
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ('h264', 'yuv420p')
@@ -104,28 +104,28 @@ def test_trials_run_over_ros_and_are_counted(
 def test_no_process_outlives_the_demo(
     checkpoint: Path, mark: str, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """Whatever ends the demo ends its nodes and the film, and no film is left half drawn."""
-    film = tmp_path / 'demo.mp4'
-    arguments = ['demo', '--checkpoint', str(checkpoint), '--out', str(film), '--timeout', '600']
+    """Whatever ends the demo ends its nodes and the video, and no video is left half drawn."""
+    video = tmp_path / 'demo.mp4'
+    arguments = ['demo', '--checkpoint', str(checkpoint), '--out', str(video), '--timeout', '600']
     # A shell lets its background jobs ignore SIGINT, and the demo would inherit that.
     heeding = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with killed_at_last(
         [*COMMAND, *arguments], stdout=subprocess.DEVNULL, preexec_fn=heeding
     ) as demo:
-        wait_for(lambda: len(processes(mark)) == 4, 'the demo with two nodes and the film')
+        wait_for(lambda: len(processes(mark)) == 4, 'the demo with two nodes and the video')
         demo.send_signal(number)
         demo.wait(PATIENCE_S)
     wait_for(lambda: not processes(mark), f'the end of {processes(mark)}')
-    assert not film.exists()
+    assert not video.exists()
 
 
-def test_a_film_whose_demo_is_gone_gets_no_name(tmp_path: Path) -> None:
-    film = tmp_path / 'demo.mp4'
-    words = [sys.executable, '-m', 'motion_policy.cli.film_process', str(film)]
+def test_a_video_whose_demo_is_gone_gets_no_name(tmp_path: Path) -> None:
+    video = tmp_path / 'demo.mp4'
+    words = [sys.executable, '-m', 'motion_policy.cli.video_process', str(video)]
     assert subprocess.run(words, input=b'').returncode == 1
     assert list(tmp_path.iterdir()) == []
     assert subprocess.run(words, input=b'\n').returncode == 0
-    assert film.stat().st_size > 0
+    assert video.stat().st_size > 0
 
 
 def test_a_node_that_dies_is_told_with_its_last_words(

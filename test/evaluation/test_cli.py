@@ -89,10 +89,10 @@ def test_episodes_give_numbers_plots_video_and_report(
 
 
 def test_a_video_alone_may_be_a_gif(checkpoint: str, episodes: Path, tmp_path: Path) -> None:
-    film = tmp_path / 'film.gif'
+    video = tmp_path / 'video.gif'
     one = str(episodes / 'episode_000001.hdf5')
-    assert main(['evaluate', checkpoint, one, '--video', str(film)]) == 0
-    assert film.read_bytes().startswith(b'GIF8')
+    assert main(['evaluate', checkpoint, one, '--video', str(video)]) == 0
+    assert video.read_bytes().startswith(b'GIF8')
 
 
 @pytest.mark.usefixtures('short_scene')
@@ -100,9 +100,9 @@ def test_a_scene_gives_success_per_position(
     checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / 'out'
-    film = tmp_path / 'film.mp4'
+    video = tmp_path / 'video.mp4'
     arguments = ['sim:tabletop:grasp', '--trials', '2', '--positions', 'A', 'B', '--seed', '4']
-    files = ['--out', str(out), '--video', str(film), '--mix', '0.9', '--mix-image', '0.5']
+    files = ['--out', str(out), '--video', str(video), '--mix', '0.9', '--mix-image', '0.5']
     assert main(['evaluate', checkpoint, *arguments, *files]) == 0
     content = json.loads((out / 'evaluation.json').read_text())
     assert set(content) <= NUMBERS
@@ -124,7 +124,7 @@ def test_a_scene_gives_success_per_position(
     report = (out / 'report.html').read_text()
     assert base64.b64encode((out / 'hidden_pca.gif').read_bytes()).decode() in report
     assert 'joint 0.9, image 0.5' in report
-    assert film.stat().st_size > 1000
+    assert video.stat().st_size > 1000
     assert 's each' in capsys.readouterr().out
 
 
@@ -141,7 +141,7 @@ def test_a_scene_gives_success_per_position(
         (['EPISODES', '--trials', '3'], '--trials'),
         (['EPISODES', '--mix', '2'], '--mix'),
         (['EPISODES', '--mix-image', 'nan'], '--mix-image'),
-        (['EPISODES', '--video', 'film.avi'], 'film.avi'),
+        (['EPISODES', '--video', 'video.avi'], 'video.avi'),
         (['EPISODES', '--device', 'abacus'], 'abacus'),
         (['/nowhere/at/all'], '/nowhere/at/all'),
         ([], 'DATA'),

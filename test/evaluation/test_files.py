@@ -45,7 +45,7 @@ def curves(joints: int = 2) -> JointCurves:
     return JointCurves(names, time_s, truth, time_s, truth + 0.5)
 
 
-@pytest.mark.parametrize('name', ['film.mp4', 'film.gif', 'deep/er/film.MP4'])
+@pytest.mark.parametrize('name', ['video.mp4', 'video.gif', 'deep/er/video.MP4'])
 def test_a_video_holds_every_frame_at_its_rate(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     with VideoFile(path, 10) as video:
@@ -61,7 +61,7 @@ def test_a_video_holds_every_frame_at_its_rate(tmp_path: Path, name: str) -> Non
 
 
 def test_a_gif_plays_at_its_rate_and_repeats(tmp_path: Path) -> None:
-    path = tmp_path / 'film.gif'
+    path = tmp_path / 'video.gif'
     with VideoFile(path, 10) as video:
         for frame in frames(5):
             video.write(frame)
@@ -71,7 +71,7 @@ def test_a_gif_plays_at_its_rate_and_repeats(tmp_path: Path) -> None:
 
 
 def test_an_error_leaves_no_video(tmp_path: Path) -> None:
-    path = tmp_path / 'film.mp4'
+    path = tmp_path / 'video.mp4'
     with pytest.raises(RuntimeError, match='half way'), VideoFile(path, 10) as video:
         video.write(frames(1)[0])
         raise RuntimeError('half way')
@@ -79,8 +79,8 @@ def test_an_error_leaves_no_video(tmp_path: Path) -> None:
 
 
 def test_other_endings_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"film\.avi: .*\.mp4 or \.gif.*'\.avi'"):
-        VideoFile(tmp_path / 'film.avi', 10)
+    with pytest.raises(UserError, match=r"video\.avi: .*\.mp4 or \.gif.*'\.avi'"):
+        VideoFile(tmp_path / 'video.avi', 10)
 
 
 def test_a_frame_shows_images_points_and_curves_up_to_now() -> None:
@@ -128,7 +128,7 @@ def test_a_joint_that_never_moves_is_drawn() -> None:
 
 
 def test_the_report_stands_alone(tmp_path: Path) -> None:
-    video = tmp_path / 'film.mp4'
+    video = tmp_path / 'video.mp4'
     with VideoFile(video, 10) as sink:
         for frame in frames(3):
             sink.write(frame)

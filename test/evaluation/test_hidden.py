@@ -18,7 +18,7 @@ from motion_policy.evaluation.hidden_state_plots import (
     group,
     hidden_figure,
 )
-from motion_policy.evaluation.hidden_state_video import project, write_hidden_film
+from motion_policy.evaluation.hidden_state_video import project, write_hidden_state_video
 from motion_policy.evaluation.hidden_states import (
     HiddenStates,
     HiddenTrajectory,
@@ -169,10 +169,10 @@ def test_many_conditions_have_room() -> None:
     assert 'and 17 more' in texts and len(texts) < 20
 
 
-def test_the_film_turns_once_and_repeats_at_once(tmp_path: Path) -> None:
+def test_the_video_turns_once_and_repeats_at_once(tmp_path: Path) -> None:
     hidden = five_positions(1)
     path = tmp_path / 'turn.gif'
-    write_hidden_film(path, hidden, group(hidden), 'title', frames=8)
+    write_hidden_state_video(path, hidden, group(hidden), 'title', frames=8)
     with av.open(str(path)) as container:
         frames = [frame.to_ndarray(format='rgb24') for frame in container.decode(video=0)]
         stamps = container.streams.video[0].duration
@@ -198,4 +198,4 @@ def test_a_policy_that_never_changes_its_mind_is_drawn(tmp_path: Path) -> None:
     assert hidden is not None
     assert hidden.components.explained.tolist() == [0, 0, 0]
     assert png_bytes(hidden_figure(hidden, group(hidden), 'still'))
-    write_hidden_film(tmp_path / 'still.gif', hidden, group(hidden), 'still', frames=2)
+    write_hidden_state_video(tmp_path / 'still.gif', hidden, group(hidden), 'still', frames=2)

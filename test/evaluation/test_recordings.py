@@ -143,8 +143,8 @@ def test_every_camera_is_judged_and_shown(tmp_path: Path) -> None:
     content = evaluation.to_json()['all']
     errors = [content['cameras'][camera]['image_mse'] for camera in ('top', 'side')]
     assert content['image_mse'] == pytest.approx(np.mean(errors))
-    write_first_video(evaluation, tmp_path / 'film.mp4')
-    write_recorded_report(evaluation, tmp_path / 'out', tmp_path / 'film.mp4')
+    write_first_video(evaluation, tmp_path / 'video.mp4')
+    write_recorded_report(evaluation, tmp_path / 'out', tmp_path / 'video.mp4')
     report = (tmp_path / 'out' / 'report.html').read_text()
     assert 'next image of &#x27;side&#x27;' in report
 

@@ -21,12 +21,12 @@ from motion_policy.errors import UserError
 image = np.zeros((48, 64, 3), np.uint8)
 folder = Path({folder!r})
 """
-FILM = """
+VIDEO = """
 from motion_policy.evaluation.video_file import VideoFile
 try:
-    with largest_file(16), VideoFile(folder / 'film.mp4', 10) as film:
+    with largest_file(16), VideoFile(folder / 'video.mp4', 10) as video:
         for _ in range(80):
-            film.write(image)
+            video.write(image)
 except UserError as error:
     print(error)
 """
@@ -42,7 +42,7 @@ except OSError as error:
 """
 
 
-@pytest.mark.parametrize('code', [FILM, DATA_SET])
+@pytest.mark.parametrize('code', [VIDEO, DATA_SET])
 def test_a_video_without_room_is_one_error(tmp_path: Path, code: str) -> None:
     given = {'tests': str(SUPPORT), 'folder': str(tmp_path)}
     program = (BEGIN + code).format(**given)

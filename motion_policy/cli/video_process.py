@@ -3,8 +3,8 @@
 """Renders the video of a demo in a low-priority process while the next trials run.
 
 Reads the paths of finished trials (.npz) from standard input, one a line, and answers each with
-a line. At an empty line it sums up and finishes the film; without one the demo is gone, and so
-is the film.
+a line. At an empty line it sums up and finishes the video; without one the demo is gone, and so
+is the video.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
-from motion_policy.evaluation.trial_video import FPS, TrialFilm, TrialRecord
+from motion_policy.evaluation.trial_video import FPS, TrialRecord, TrialVideo
 from motion_policy.evaluation.video_file import VideoFile
 
 LEAST_PRIORITY = 19
 
 
 def draw(out: Path, records: Iterable[Path]) -> None:
-    """Write the film of all trials to `out`."""
+    """Write the video of all trials to `out`."""
     results = []
-    film = TrialFilm()
+    video = TrialVideo()
     try:
-        with VideoFile(out, FPS) as video:
+        with VideoFile(out, FPS) as file:
             for path in records:
                 record = TrialRecord.load(path)
                 path.unlink()
-                for frame in film.frames(record):
-                    video.write(frame)
+                for frame in video.frames(record):
+                    file.write(frame)
                 results.append((record.position, record.taught, record.success))
                 print(path.name, flush=True)
-            for frame in film.closing(results):
-                video.write(frame)
+            for frame in video.closing(results):
+                file.write(frame)
     finally:
-        film.close()
+        video.close()
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The film of a demo shows the arm where it was, what the policy saw, and what came of it."""
+"""The video of a demo shows the arm where it was, what the policy saw, and what came of it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from motion_policy.evaluation.trial_video import (
     HEIGHT,
     HOLD_S,
     WIDTH,
-    TrialFilm,
     TrialRecord,
+    TrialVideo,
 )
 from motion_policy.simulation.tabletop import HOME
 
@@ -40,11 +40,11 @@ def record_of(seconds: float = 0.8, turn_rad: float = 1.0) -> TrialRecord:
 
 
 @pytest.fixture(scope='module')
-def film() -> Iterator[TrialFilm]:
-    """One film, whose renderer serves all tests."""
-    film = TrialFilm(speed=2.0)
-    yield film
-    film.close()
+def video() -> Iterator[TrialVideo]:
+    """One video, whose renderer serves all tests."""
+    video = TrialVideo(speed=2.0)
+    yield video
+    video.close()
 
 
 def test_a_record_survives_its_file(tmp_path: Path) -> None:
@@ -57,9 +57,9 @@ def test_a_record_survives_its_file(tmp_path: Path) -> None:
     assert isinstance(loaded.position, str) and loaded.taught is False and loaded.success
 
 
-def test_frames_follow_the_trial(film: TrialFilm) -> None:
+def test_frames_follow_the_trial(video: TrialVideo) -> None:
     """Twice as fast as life, the arm moves, the inset is what was seen, the badge comes last."""
-    frames = list(film.frames(record_of()))
+    frames = list(video.frames(record_of()))
     assert len(frames) == round(0.8 / 2 * FPS) + round(HOLD_S * FPS)
     assert all(frame.shape == (HEIGHT, WIDTH, 3) and frame.dtype == np.uint8 for frame in frames)
     arm = (slice(60, 260), slice(330, 640))
@@ -71,20 +71,20 @@ def test_frames_follow_the_trial(film: TrialFilm) -> None:
     assert after[1] > after[0] + 40 and not before[1] > before[0] + 40
 
 
-def test_without_attention_there_is_no_inset(film: TrialFilm) -> None:
+def test_without_attention_there_is_no_inset(video: TrialVideo) -> None:
     """A policy that explains nothing leaves the view free."""
     record = record_of(0.1)
     empty = replace(record, attention_s=np.empty(0), attention=np.empty((0, 0, 0, 3), np.uint8))
-    [frame, *_] = film.frames(empty)
-    [with_inset, *_] = film.frames(record)
+    [frame, *_] = video.frames(empty)
+    [with_inset, *_] = video.frames(record)
     assert np.abs(frame[40:240, 720:900].astype(int) - with_inset[40:240, 720:900]).mean() > 20
 
 
-def test_the_closing_shows_every_trial(film: TrialFilm) -> None:
+def test_the_closing_shows_every_trial(video: TrialVideo) -> None:
     """A failed trial leaves a red dot."""
-    list(film.frames(record_of(0.1)))
-    good = next(film.closing([('A', True, True), ('B', False, True)]))
-    bad = next(film.closing([('A', True, True), ('B', False, False)]))
+    list(video.frames(record_of(0.1)))
+    good = next(video.closing([('A', True, True), ('B', False, True)]))
+    bad = next(video.closing([('A', True, True), ('B', False, False)]))
     # Below the words: the dots.
     changed = np.argwhere((good[270:] != bad[270:]).any(axis=2)) + [270, 0]
     y, x = changed.mean(axis=0).astype(int)
