@@ -111,7 +111,7 @@ class CollisionGuard:
         return self._geometry.distances(joints, range(len(self.pairs)))
 
     def describe(self, joints: Float64Array, share: float = 0.5) -> str:
-        """Say what is nearer there than that share of the margin; '' if nothing is.
+        """Say what is nearer than that share of the margin at joints (J,); '' if nothing is.
 
         Where half of it is left one may begin, and with all of it arrive.
         """

@@ -179,7 +179,7 @@ class Controller:
         self._begin(now_ns, measured)
 
     def go_home(self, now_ns: int, measured: Float64Array) -> None:
-        """Drive to the robot spec's `home` with the speed of a ramp, then be disabled.
+        """Drive from the measured position (J,) to the spec's `home` as in a ramp, then disable.
 
         An arm that is enabled leaves its plan for that. UserError as of `enable`, without a home,
         or for one where a guard would not let the arm be.
@@ -394,7 +394,15 @@ class Controller:
         steady_ns: int | None = None,
         age_ns: int = 0,
     ) -> Command | None:
-        """Return the command of a tick: its second part. `age_ns` is that of `measured`."""
+        """Return the command of a tick: its second part.
+
+        Args:
+            now_ns: of the tick.
+            measured: joint positions (J,) [rad or m], `age_ns` old.
+            effort: joint efforts (J,) [N m or N].
+            steady_ns: the monotonic clock; None: it is `now_ns`.
+            age_ns: of `measured`.
+        """
         self._rest.look(measured)
         if self.state == 'disabled':
             return None

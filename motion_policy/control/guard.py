@@ -67,19 +67,22 @@ class GuardResult:
 
 
 def all_finite(values: Float64Array) -> bool:
-    """Stage finite: no NaN and no infinity. For as few numbers NumPy's calls cost more."""
+    """Stage finite: no NaN and no infinity in values (...) of any shape.
+
+    For as few numbers NumPy's calls cost more.
+    """
     return all(map(math.isfinite, values.ravel().tolist()))
 
 
 def right_width(values: Float64Array, joints: int) -> bool:
-    """Stage width: one value per joint in the last axis."""
+    """Stage width: whether values are (..., J), one per joint in the last axis."""
     return values.ndim >= 1 and values.size > 0 and values.shape[-1] == joints
 
 
 def clamp_position(
     target: Float64Array, lower: Float64Array, upper: Float64Array
 ) -> tuple[Float64Array, BoolArray]:
-    """Stage position: the target inside the limits, and the joints that were outside."""
+    """Stage position: the target inside the limits, and the joints that were outside; all (J,)."""
     return within(target, lower, upper), (target < lower) | (target > upper)
 
 
@@ -90,7 +93,7 @@ def clamp_following(
     reach: Float64Array,
     max_error: Float64Array,
 ) -> tuple[Float64Array, BoolArray]:
-    """Stage following_error: the target within `max_error` of the measured position.
+    """Stage following_error: the target within `max_error` of the measured position; all (J,).
 
     A joint counts as violating when the next command, at most `reach` from the one `sent` last,
     would be further away than that: the arm does not follow, or is held.

@@ -232,7 +232,7 @@ def _load(pinocchio: Any, urdf: str | Path, key: str) -> Any:
 
 
 def checked_box(box: Sequence[float], key: str) -> tuple[Float64Array, Float64Array]:
-    """Return the lowest and highest corner of x min, x max, y min, y max, z min, z max [m]."""
+    """Return lowest and highest corner (3,) of x min, x max, y min, y max, z min, z max [m]."""
     values = np.asarray(box, dtype=np.float64)
     if values.shape != (6,) or not np.isfinite(values).all():
         raise UserError(

@@ -73,7 +73,10 @@ class Mixer:
         self._due_ns: int | None = None
 
     def remember(self, chunk: Tensor, extras: Mapping[str, Tensor], time_ns: int | None) -> None:
-        """Keep what the policy expects one period after `time_ns`."""
+        """Keep what the policy expects one period after `time_ns`: row 0 of a chunk (1, k, J).
+
+        The extras are those of `Policy.act_and_explain`, as far as they are `wanted`.
+        """
         self._joints = chunk[:, 0]
         self._extras = extras
         self._due_ns = None if time_ns is None else time_ns + self._policy.period_ns
@@ -107,5 +110,5 @@ class Mixer:
 
 
 def blend(sensor: Tensor, predicted: Tensor, share: float) -> Tensor:
-    """share * sensor + (1 - share) * predicted, where `predicted` lies."""
+    """share * sensor + (1 - share) * predicted, (...) all three, where `predicted` lies."""
     return share * sensor.to(predicted.device) + (1 - share) * predicted

@@ -29,7 +29,10 @@ ROUNDING_MARGIN = 1e-6
 
 
 def within(values: Float64Array, lower: Float64Array, upper: Float64Array) -> Float64Array:
-    """`numpy.clip` without the calls around it, which cost a control tick more than the work."""
+    """`numpy.clip` of values (..., J) to limits (J,), without the calls around it.
+
+    These cost a control tick more than the work.
+    """
     inside: Float64Array = np.minimum(np.maximum(values, lower), upper)
     return inside
 
@@ -106,7 +109,7 @@ class MotionLimiter:
         return self.position + np.sign(self.velocity) * way
 
     def longest_braking_positions(self, dt_ns: int) -> Float64Array:
-        """The same in steps without end: those of any length, which are not known, end sooner."""
+        """As `braking_positions` (n, J), in steps without end: those of any length end sooner."""
         lasts = np.abs(self.velocity) / self.max_acceleration
         steps = np.arange(1, max(1, int(np.ceil(lasts.max() / (dt_ns * 1e-9)))) + 1)
         times = np.minimum(steps[:, None] * dt_ns * 1e-9, lasts)

@@ -63,7 +63,7 @@ class JerkLimiter:
         return None if self._proposed is None else self._motion
 
     def resume(self, motion: Float64Array | None) -> None:
-        """Go on from where the limiter is, with the `motion` that there was then."""
+        """Go on from where the limiter is, with the `motion` (2, J) that there was then."""
         self.forget()
         if motion is not None:
             self._proposed, self._motion = self._limiter.position, motion

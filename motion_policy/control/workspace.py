@@ -41,12 +41,12 @@ class Workspace:
         return self._kinematics.position(self._link, joints)
 
     def contains(self, joints: Float64Array) -> bool:
-        """Whether the tool is inside."""
+        """Whether the tool is inside when the joints (J,) are there."""
         position = self.tool_position(joints)
         return bool(((position >= self._low) & (position <= self._high)).all())
 
     def describe(self, joints: Float64Array) -> str:
-        """What is wrong with where the tool would be; '' if nothing is."""
+        """What is wrong with where the tool would be with joints (J,); '' if nothing is."""
         position = self.tool_position(joints)
         for axis, value, low, high in zip(AXES, position, self._low, self._high, strict=True):
             if not low <= value <= high:

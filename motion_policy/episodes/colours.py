@@ -50,7 +50,10 @@ class ColourCount:
         self._last: dict[str, tuple[Image, bool]] = {}
 
     def add(self, camera: str, row: int, image: Image) -> None:
-        """Take in the image of a row; a slow camera's, the same array again, is looked at once."""
+        """Take in the image of a row, as of `has_colours`: (H, W, 3) uint8, or a JPEG (n,) uint8.
+
+        A slow camera's, the same array again, is looked at once.
+        """
         last, coloured = self._last.get(camera, (None, True))
         if last is not image:
             coloured = has_colours(image)

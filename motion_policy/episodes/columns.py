@@ -89,7 +89,7 @@ class ImageColumn:
         )
 
     def add(self, value: Array) -> None:
-        """Write the next image, or the bytes of its JPEG."""
+        """Write the next image (H, W, 3), or the bytes of its JPEG (n,), uint8."""
         dataset = self._dataset
         if self._count >= dataset.shape[0]:
             dataset.resize(self._count + IMAGE_ROWS_PER_RESIZE, axis=0)

@@ -128,7 +128,8 @@ def impossible_steps(qpos: Array, times_ns: Array, robot: RobotSpec) -> list[tup
 def stepping_grippers(qpos: Array, times_ns: Array, robot: RobotSpec) -> list[tuple[int, str]]:
     """Joints that step as only a gripper does, or tells: the row, and a line.
 
-    They have two values only, or such a name.
+    They have two values only, or such a name. `qpos` (T, J) are positions, `times_ns` (T, J) the
+    times of the samples that they are of.
     """
     found = []
     steps, beyond = _beyond(qpos, times_ns, robot)

@@ -99,7 +99,7 @@ class PlanWatch:
     def look(
         self, time_ns: int, observation: Observation, sent: Float64Array, plan: Plan | None
     ) -> None:
-        """Take what the camera shows; `time_ns` is that of the plan."""
+        """Take what the camera shows and the command `sent` (J,); `time_ns` is of the plan."""
         image = observation.images[self.cameras[0]]
         surprise = self._foresight.look(time_ns, image, observation.qpos, sent, plan)
         if surprise is not None:

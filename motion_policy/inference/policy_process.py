@@ -59,7 +59,10 @@ class InferenceProcess(WorkerProcess):
     def infer(
         self, observation: Observation, explain: bool, time_ns: int, since_ns: int
     ) -> tuple[Float64Array, dict[str, Any]]:
-        """As `PolicyRunner.infer`. RuntimeError names what became of the process."""
+        """As `PolicyRunner.infer`: chunk (k, J) and extras.
+
+        RuntimeError names what became of the process.
+        """
         joints = packed_joints(observation.qpos, observation.qvel, observation.effort)
         packed, extras = self.ask(observation.images, joints, explain, time_ns, since_ns)
         return unpacked_chunk(packed), extras
@@ -67,9 +70,9 @@ class InferenceProcess(WorkerProcess):
     def begin(self, row: Row, joints: JointArrays, explain: bool, since_ns: int) -> bool:
         """Begin the step that `infer` would take on this row, if its images are ready.
 
-        `joints` are those of the row. Any thread may do so while no step is under way; `finish`
-        is to follow. A policy that remembers what it saw must not see an image before that was
-        looked at, so that it begins no step this way.
+        `joints`, (J,) each, are those of the row. Any thread may do so while no step is under way;
+        `finish` is to follow. A policy that remembers what it saw must not see an image before it
+        was looked at, so that it begins no step this way.
         """
         if self.facts.chunk_rows == 1 or row.faults:
             return False
@@ -87,7 +90,7 @@ class InferenceProcess(WorkerProcess):
         self._wait_for_news(seconds)
 
     def finish(self) -> tuple[Float64Array, dict[str, Any]]:
-        """The result of the step that was begun, as of `infer`."""
+        """The result of the step that was begun, as of `infer`: chunk (k, J) and extras."""
         answer = self._take_answer()
         packed, extras = (answer, {}) if isinstance(answer, bytes) else answer
         return unpacked_chunk(packed), extras

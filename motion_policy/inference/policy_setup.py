@@ -131,19 +131,22 @@ def packed_joints(
 def packed_question(
     places: Mapping[str, int], joints: JointArrays, time_ns: int, since_ns: int
 ) -> bytes:
-    """A step in bytes, for `PolicyWork.quick_answer`; the places are in the cameras' order."""
+    """A step in bytes, for `PolicyWork.quick_answer`; the places are in the cameras' order.
+
+    `joints` are positions, velocities and efforts (J,) float32, the latter None without.
+    """
     head = QUESTION.pack(time_ns, since_ns, len(places)) + bytes(places.values())
     return head + b''.join(values.tobytes() for values in joints if values is not None)
 
 
 def packed_chunk(chunk: Float64Array) -> bytes:
-    """A chunk in bytes, whatever its shape: that is looked at by who takes it."""
+    """A chunk (k, J) in bytes, whatever its shape: that is looked at by who takes it."""
     shape = np.array((chunk.ndim, *chunk.shape), dtype=np.int64)
     return shape.tobytes() + np.asarray(chunk, dtype=np.float64).tobytes()
 
 
 def unpacked_chunk(packed: bytes) -> Float64Array:
-    """The chunk of `packed_chunk`, read-only."""
+    """The chunk (k, J) of `packed_chunk`, read-only."""
     (dimensions,) = np.frombuffer(packed, np.int64, 1)
     shape = np.frombuffer(packed, np.int64, dimensions, NUMBER_BYTES)
     numbers = np.frombuffer(packed[(1 + dimensions) * NUMBER_BYTES :])

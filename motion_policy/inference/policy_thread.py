@@ -61,7 +61,7 @@ class Runner(Protocol):
     def infer(
         self, observation: Observation, explain: bool, time_ns: int, since_ns: int
     ) -> tuple[Float64Array, dict[str, Any]]:
-        """Return chunk and extras."""
+        """Return chunk (k, J) in robot units and extras, as of `PolicyRunner.infer`."""
 
     def close(self) -> None:
         """End what was begun; a step that is under way may fail."""
@@ -75,13 +75,13 @@ class EarlyRunner(Protocol):
     """
 
     def begin(self, row: Row, joints: JointArrays, explain: bool, since_ns: int) -> bool:
-        """Begin it, if that can be done at once."""
+        """Begin a step on a row and its joint values (J,), if that can be done at once."""
 
     def wait(self, seconds: float) -> None:
         """Wait for its end, but not longer."""
 
     def finish(self) -> tuple[Float64Array, dict[str, Any]]:
-        """Wait for its chunk and extras."""
+        """Wait for its chunk (k, J) and extras."""
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,8 @@ class InferenceThread:
     def request(self, row: Row, since_ns: int = 0, joints: JointArrays | None = None) -> None:
         """Ask for a step on `row`, before `wake`; a request that still waits is replaced.
 
-        An early runner begins at once, if it knows the row's `joints` and images. What was
-        predicted from observations before `since_ns` no longer counts; a row from then is not
+        An early runner begins at once, if it knows the row's `joints`, (J,) each, and images. What
+        was predicted from observations before `since_ns` no longer counts; a row from then is not
         worth a step.
         """
         if row.time_ns < since_ns:

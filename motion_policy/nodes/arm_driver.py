@@ -327,7 +327,7 @@ class ArmDriver:
         return 'reset: plan and faults are forgotten'
 
     def joints(self) -> JointArrays:
-        """Those of the last tick's row; called in its thread."""
+        """Joint values (J,) of the last tick's row; called in its thread."""
         return self._measured.joints()
 
     def _check_observation(self, row: Row) -> None:

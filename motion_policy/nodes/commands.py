@@ -89,7 +89,7 @@ _ENCODERS: dict[str, Callable[[JointTopic, Float64Array, int, Clock], Any]] = {
 
 
 def encode_command(topic: JointTopic, position: Float64Array, period_ns: int, clock: Clock) -> Any:
-    """Return the message for `topic` with its own joints' positions, in the topic's order."""
+    """Return the message for `topic` with its own joints' positions (n,), in the topic's order."""
     return _ENCODERS[topic.type](topic, position, period_ns, clock)
 
 

@@ -60,7 +60,7 @@ class BackEnd(Protocol):
     def act(
         self, observation: ObservationBatch, state: Any, explain: bool
     ) -> tuple[Tensor, Any, dict[str, Tensor]]:
-        """One step -> chunk (1, k, A) in robot units, next state, extras."""
+        """One step -> chunk (B, k, A) in robot units, next state, extras."""
 
 
 class PolicySpec(Declared):
@@ -215,11 +215,14 @@ class Policy(Model, ABC):
     def act_and_explain(
         self, observation: ObservationBatch, state: Any
     ) -> tuple[Tensor, Any, dict[str, Tensor]]:
-        """`act`, and what the policy attended to and expects to see, from the same forward."""
+        """`act`, and what the policy attended to and expects to see, from the same forward.
+
+        Chunk (B, k, A) in robot units, next state, and extras as the family's `infer` names them.
+        """
         return self._act(observation, state, explain=True)
 
     def explain(self, observation: ObservationBatch, state: Any) -> dict[str, Tensor]:
-        """The extras alone; `state` is the one before this observation and stays as it is."""
+        """The extras alone, (B, ...) each; `state` is from before this observation and stays."""
         return self.act_and_explain(observation, state)[2]
 
     def _act(

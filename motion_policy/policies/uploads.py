@@ -29,7 +29,7 @@ class Upload:
         self._left = torch.cuda.Event() if value.is_cuda else None
 
     def fits(self, array: npt.NDArray[Any]) -> bool:
-        """Whether it has the shape and type that this one is made for."""
+        """Whether an array (...) has the shape and type that this one is made for."""
         return self._array.shape == array.shape and self._array.dtype == array.dtype
 
     def __call__(self, array: npt.NDArray[Any]) -> Tensor:

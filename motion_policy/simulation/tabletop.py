@@ -163,7 +163,10 @@ class TabletopSim:
         return float(self.data.qpos[self._cube_qpos + 2]) - 0.015
 
     def show(self, qpos: Array, cube_pose: Array) -> None:
-        """Pose the scene without physics, for drawing a recorded moment."""
+        """Pose joints (5,) and cube (7,), as of `cube_pose`, without physics.
+
+        This draws a recorded moment.
+        """
         self.data.qpos[self._qpos_index] = qpos
         self.data.qpos[self._mimic_qpos] = qpos[4]
         self.data.qpos[self._cube_qpos : self._cube_qpos + 7] = cube_pose

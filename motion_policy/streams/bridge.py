@@ -30,7 +30,10 @@ Convert = Callable[[Any], npt.NDArray[np.uint8]]
 
 
 def bridge_for(encoding: str) -> Convert | None:
-    """Return how cv_bridge makes RGB of this encoding; None: it is not asked for, or not equal."""
+    """Return how cv_bridge makes RGB (H, W, 3) of this encoding.
+
+    None: it is not asked for, or its arrays are not ours.
+    """
     return _by_cv_bridge if encoding in _equal_encodings() else None
 
 

@@ -50,7 +50,7 @@ class JointValues:
                 self._read(name, topic, sample)
 
     def arrays(self) -> JointArrays:
-        """Positions, velocities or zeros, and efforts or None, as an observation has them."""
+        """Positions, velocities or zeros, and efforts or None, (J,) each, as in an observation."""
         velocity, effort = self.velocity, self.effort
         position = self.position.astype(np.float32)
         return (

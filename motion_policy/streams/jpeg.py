@@ -95,7 +95,9 @@ def decode_whole(data: bytes, *, quickly: bool = False) -> Pixels:
 
 
 def decode_strictly(data: bytes) -> Pixels:
-    """As `decode_whole`, and whatever libjpeg has to say is an error; one image at a time.
+    """As `decode_whole`, (H, W, 3) uint8, and whatever libjpeg has to say is an error.
+
+    One image at a time.
 
     Raises:
         StreamError: as `decode_whole`, or libjpeg has found damage.

@@ -23,7 +23,7 @@ def act_terms(
     generator: torch.Generator | None,
     legacy_padding_mean: bool = False,
 ) -> dict[str, Tensor]:
-    """`action`, the mean absolute error, and `kl`, where the style is learnt.
+    """`action`, the mean absolute error, and `kl`, where the style is learnt; each a scalar.
 
     Without a generator nothing is varied and the latent is zero, as when the policy acts: then
     there is no `kl`.
@@ -62,7 +62,7 @@ def chunk_error(
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Of N(mean, exp(log_variance)) from N(0, 1): the sum over the latent, mean of the batch."""
+    """Of N(mean, exp(log_variance)), (B, Z) each, from N(0, 1): sum over Z, mean over B."""
     mean, log_variance = mean.float(), log_variance.float()
     each = -0.5 * (1 + log_variance - mean.square() - log_variance.exp())
     return each.sum(-1).mean()

@@ -19,7 +19,10 @@ def autoencoder_terms(
     augmentation: FrameAugmentation,
     generator: torch.Generator | None,
 ) -> dict[str, Tensor]:
-    """The mean squared error `image` over frames and cameras; nothing varied without generator."""
+    """The mean squared error `image`, a scalar, over frames and cameras.
+
+    Nothing is varied without a generator.
+    """
     targets = [to_unit_images(batch.images[camera]) for camera in model.cameras]
     seen = targets
     if generator is not None:

@@ -94,5 +94,5 @@ class FrameSampler(Sampler[Frame]):
 
 
 def collate_frames(frames: Sequence[dict[str, Tensor]]) -> FrameBatch:
-    """Stacks frames into one batch."""
+    """Stacks frames {camera: (h, w, 3) uint8} into one batch."""
     return FrameBatch({name: torch.stack([frame[name] for frame in frames]) for name in frames[0]})

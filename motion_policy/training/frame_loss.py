@@ -29,7 +29,7 @@ def frame_terms(
     generator: torch.Generator,
 ) -> dict[str, Tensor]:
     """`image`, the mean squared error; `kl`, the divergence per step; `psnr` in dB, with no
-    gradient.
+    gradient; each a scalar.
 
     Args:
         model: the frame predictor.
@@ -57,7 +57,7 @@ def frame_terms(
 
 @torch.no_grad()
 def judged_terms(model: FramePredictorModel, batch: Batch, seed: int) -> dict[str, Tensor]:
-    """`image` and `psnr` of the frames predicted from those of the past, and `kl`."""
+    """`image` and `psnr` of the frames predicted from those of the past, and `kl`; scalars."""
     past = model.config.past
     frames, conditions = _clips(model, batch)
     generator = generator_for(seed, device=frames.device)
@@ -78,7 +78,7 @@ def judged_terms(model: FramePredictorModel, batch: Batch, seed: int) -> dict[st
 
 
 def mean_psnr(errors: Tensor) -> Tensor:
-    """The mean over frames of their PSNR in dB, from mean squared errors in [0, 1]."""
+    """The mean over frames of their PSNR in dB, from mean squared errors (...) in [0, 1]."""
     return (-10 * errors.detach().clamp(min=LEAST_ERROR).log10()).mean()
 
 

@@ -147,7 +147,10 @@ class Learning(ABC, Generic[M, B, C]):
     def terms(
         self, model: M, batch: B, epoch: int, generator: torch.Generator | None
     ) -> dict[str, Tensor]:
-        """The terms of the loss; those to judge by, with nothing varied, without a generator."""
+        """The terms of the loss, each a scalar.
+
+        Those to judge by, with nothing varied, without a generator.
+        """
 
     @abstractmethod
     def image(self, model: M, episode: Demonstration) -> RgbImage:

@@ -47,6 +47,7 @@ class PolicyModule(pl.LightningModule):
         return self.learning.weight(term, self.current_epoch)
 
     def training_step(self, batch: AnyBatch, batch_index: int) -> Tensor:
+        """The weighted loss of a batch, a scalar, logged with its terms."""
         generator = generator_for(
             self.config.seed, self.current_epoch, batch_index, self.global_rank, device=self.device
         )
@@ -62,8 +63,9 @@ class PolicyModule(pl.LightningModule):
         self._log('validation', {'loss': self.fixed_loss(terms), **terms}, batch)
 
     def fixed_loss(self, terms: dict[str, Tensor]) -> Tensor:
-        """The loss that epochs are compared by: weights that do not change, and only terms whose
-        target does not change either.
+        """The loss that epochs are compared by, of terms that are each a scalar.
+
+        Its weights do not change, and only terms count whose target does not change either.
         """
         learning = self.learning
         others = (*learning.self_made, *learning.only_told)

@@ -42,7 +42,7 @@ def recurrent_terms(
     augmentation: EpisodeAugmentation | None = None,
     generator: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
-    """The mean squared errors over the valid steps of a batch.
+    """The mean squared errors over the valid steps of a batch, each a scalar.
 
     `joint` always; `effort` where the policy predicts efforts; `image`, the mean over the
     cameras, where the batch has images; and the network's `feature_term`: the features predicted
@@ -117,7 +117,10 @@ def normalised_vector(policy: RecurrentPolicy, batch: Batch) -> Tensor:
 def vector_errors(
     policy: RecurrentPolicy, batch: Batch, predicted: Tensor, valid: Tensor
 ) -> dict[str, Tensor]:
-    """The terms `joint` and `effort` of what was predicted (B, T - 1, V')."""
+    """The terms `joint` and `effort`, each a scalar, of what was predicted (B, T - 1, V').
+
+    `valid` (B, T - 1) is true where the row that a step predicts exists.
+    """
     target = batch.qpos if policy.spec.target == 'qpos' else batch.action
     joints = predicted[..., : target.shape[-1]]
     wanted = policy.normalise_target(target[:, 1:])
@@ -165,7 +168,7 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 def chosen_steps(
     valid: Tensor, per_episode: int | None, generator: torch.Generator | None
 ) -> Tensor:
-    """Which of the valid steps, counted in row order, the image term is taken on."""
+    """Which of the valid steps (B, T), counted in row order, the image term is taken on: (n,)."""
     count = int(valid.sum())
     wanted = count if per_episode is None else min(count, per_episode * len(valid))
     if wanted == count:

@@ -209,7 +209,7 @@ class HdfFile:
             return self._checked[name][place]
 
     def floats(self, name: str, joints: Sequence[str] = (), *, nan: bool = False) -> Float32Array:
-        """Return a dataset of numbers as float32; `joints` are the names of its columns.
+        """Return a dataset of numbers (T, J) as float32; `joints` are the names of its columns.
 
         `nan`: NaN is taken, too.
 

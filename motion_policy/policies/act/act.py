@@ -241,7 +241,7 @@ class ACTNetwork(nn.Module):
         return self.backbones[camera if len(self.backbones) > 1 else 0]
 
     def scaled(self, image: Tensor, camera: int) -> Tensor:
-        """An image in [0, 1] in units of the spread of its colours."""
+        """Images (B, 3, H, W) in [0, 1] in units of the spread of their colours."""
         of = camera if len(self.image_mean) > 1 else 0
         scaled: Tensor = (image - self.image_mean[of]) / self.image_std[of]
         return scaled

@@ -81,7 +81,10 @@ def _attend(
 
 
 def dropped(values: Tensor, rate: float) -> Tensor:
-    """`F.dropout`; on a CPU at a third of its cost, as 16 random bits per value are enough."""
+    """`F.dropout` of values (...); on a CPU at a third of its cost.
+
+    16 random bits per value are enough.
+    """
     if not rate or values.device.type != 'cpu':
         return F.dropout(values, rate)
     count = values.numel()
@@ -92,7 +95,7 @@ def dropped(values: Tensor, rate: float) -> Tensor:
 
 
 class Dropout(nn.Module):
-    """`nn.Dropout` by `dropped`."""
+    """`nn.Dropout` by `dropped`: (...) -> (...)."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -103,7 +106,7 @@ class Dropout(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """linear2(dropout(relu(linear1(x))))."""
+    """linear2(dropout(relu(linear1(x)))): (B, T, D) -> (B, T, D)."""
 
     def __init__(self, width: int, inner: int, dropout: float) -> None:
         super().__init__()
@@ -166,16 +169,17 @@ class DecoderLayer(nn.Module):
         return self.norm3(targets + self.dropout(self.feed_forward(targets)))
 
     def attend_each_other(self, targets: Tensor, query_positions: Tensor) -> Tensor:
-        """The first part: what the queries ask the memory with."""
+        """The first part: what the queries (B, Q, D) ask the memory with."""
         placed = targets + query_positions
         attended = self.self_attn(placed, placed, targets)
         return self.norm1(targets + self.dropout(attended))
 
 
 def sine_positions(count: int, width: int) -> Tensor:
-    """Positions in a sequence, (count, width): sine and cosine in turns.
+    """Positions in a sequence -> (count, D), D = width: sine and cosine in turns.
 
-    Entry (p, j) has the angle p / 10000^(2 floor(j / 2) / width).
+    Entry (p, j) has the angle p / 10000^(2 floor(j / 2) / width) (Vaswani et al.,
+    arXiv:1706.03762).
     """
     columns = torch.arange(width)
     angles = torch.arange(count, dtype=torch.float64)[:, None] / _divisors(width)
@@ -183,9 +187,10 @@ def sine_positions(count: int, width: int) -> Tensor:
 
 
 def sine_positions_2d(height: int, width: int, channels: int) -> Tensor:
-    """Positions in a feature map, (height * width, channels): half tell the row, half the column.
+    """Positions in a feature map -> (height * width, C), C = channels.
 
-    Rows and columns are counted from 1 and scaled so that the last is at 2 pi.
+    The first half of the channels tells the row, the other the column. Both are counted from 1 and
+    scaled so that the last is at 2 pi (Carion et al., arXiv:2005.12872).
     """
     halves = []
     for size in (height, width):

@@ -55,6 +55,7 @@ class PackedACT:
     def act(
         self, observation: ObservationBatch, state: None, explain: bool
     ) -> tuple[Tensor, None, dict[str, Tensor]]:
+        """As `Policy.act`: chunk (1, k, A) in robot units, None, and explained `attention/CAM`."""
         policy, network = self.policy, self.policy.network
         inputs = step_inputs(policy, observation, None)
         vector = policy.normalise_qpos(inputs[0])

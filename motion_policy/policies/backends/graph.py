@@ -66,7 +66,8 @@ def explains(policy: Policy) -> bool:
 def step_inputs(policy: Policy, observation: ObservationBatch, state: Any) -> list[Tensor]:
     """The tensors that an observation of batch size 1 and a state become, in order.
 
-    Images are resized to what the network sees. ValueError for a tensor of a wrong shape.
+    Joints and efforts (1, J), images (1, h, w, 3) resized to what the network sees, the state's
+    tensors. ValueError for a tensor of a wrong shape.
     """
     qpos = observation['qpos']
     parts = [policy.joint_values('qpos', qpos)]
@@ -83,7 +84,7 @@ def step_inputs(policy: Policy, observation: ObservationBatch, state: Any) -> li
 
 
 class Step(nn.Module):
-    """`policy` as a function of the tensors that `StepNames` tells of."""
+    """`policy` as a function of the tensors that `StepNames` tells of: `qpos` (1, J), ..."""
 
     def __init__(self, policy: Policy) -> None:
         super().__init__()
@@ -172,7 +173,7 @@ def step_facts(policy: Policy) -> dict[str, str]:
 
 @torch.no_grad()
 def prepared(policy: Policy) -> tuple[Step, Sequence[Tensor]]:
-    """The step in eval mode, and inputs to trace it with.
+    """The step in eval mode, and inputs to trace it with, as of `StepNames`: `qpos` (1, J), ...
 
     It has run once, so that what it keeps for the next step is no part of the trace.
     """

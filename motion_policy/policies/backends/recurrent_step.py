@@ -53,6 +53,7 @@ class PackedRecurrent:
     def act(
         self, observation: ObservationBatch, state: State | None, explain: bool
     ) -> tuple[Tensor, State, dict[str, Tensor]]:
+        """As `Policy.act`: chunk (1, 1, A) in robot units, state (h, c), (1, R) each, {}."""
         *sensors, h, c = step_inputs(self.policy, observation, state)
         images = [to_unit_images(image) for image in sensors[len(self.told) :]]
         pairs = zip(self.told, sensors, strict=False)

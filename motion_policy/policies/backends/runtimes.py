@@ -89,7 +89,10 @@ def versions_of(name: str) -> tuple[str, ...]:
 
 
 def run_onnx(model: bytes, names: StepNames) -> Compute:
-    """A function that runs an ONNX model in ONNX Runtime, in float32."""
+    """A function that runs an ONNX model in ONNX Runtime, in float32.
+
+    It takes and returns what `names` tells, in order: `qpos` (1, J), ...; `chunk` (1, k, A), ...
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -128,7 +131,8 @@ def openvino_core() -> Any:
 def run_openvino(model: bytes | Path, names: StepNames, precision: str) -> tuple[Compute, str]:
     """A function that runs an ONNX model, or a file, in OpenVINO on the CPU; and its precision.
 
-    That is float32, whatever was asked for, on a processor without bf16.
+    That is float32, whatever was asked for, on a processor without bf16. The function takes and
+    returns what `names` tells, in its order: `qpos` (1, J), ...; `chunk` (1, k, A), ...
     """
     import openvino
 

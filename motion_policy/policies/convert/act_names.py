@@ -100,7 +100,7 @@ def as_ours(key: str, weight: Tensor) -> Tensor:
 
 
 def as_theirs(key: str, weight: Tensor) -> Tensor:
-    """A weight of ours in the shape that it has in the other projects."""
+    """A weight of ours in the shape of the other projects: the summary token is (1, D) there."""
     return weight[0] if key == SUMMARY else weight
 
 

@@ -36,7 +36,10 @@ def made_once() -> Iterator[None]:
 
 
 def made(weight: Tensor, form: Form, channels: slice = slice(None)) -> Tensor:
-    """The form of those input channels (axis 1) of a parameter, cast as autocast does."""
+    """The form of those channels (axis 1) of a weight (O, I, h, w), cast as autocast does.
+
+    A weight of a transposed convolution is (I, O, h, w).
+    """
     kept = _made.get()
     device = weight.device.type
     cast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
@@ -53,7 +56,10 @@ def made(weight: Tensor, form: Form, channels: slice = slice(None)) -> Tensor:
 
 
 class Layers(Convolutions):
-    """Convolutions and what is between them; on a CPU each as `convolved` computes it."""
+    """Convolutions and what is between them, of maps (N, C, H, W).
+
+    On a CPU, but not in inference mode, each is computed as `convolved` does.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         if input.device.type != 'cpu' or torch.is_inference_mode_enabled():
@@ -68,7 +74,7 @@ class Layers(Convolutions):
 
 
 def convolved(layer: nn.Conv2d | nn.ConvTranspose2d, maps: Tensor) -> Tensor:
-    """What the layer gives; it has the same stride and padding in height and width."""
+    """What a layer gives of maps (N, C, H, W); it has the same stride and padding in both axes."""
     weight, sides = layer.weight, tuple(maps.shape[2:])
     whole = (1, 1) if isinstance(layer, nn.ConvTranspose2d) else layer.kernel_size
     if sides == whole and layer.padding == (0, 0):
@@ -82,7 +88,7 @@ def convolved(layer: nn.Conv2d | nn.ConvTranspose2d, maps: Tensor) -> Tensor:
 
 
 def convolved_by(weight: Tensor, maps: Tensor, channels: slice, bias: Tensor | None) -> Tensor:
-    """Maps by those channels of a 3x3 weight, with padding 1."""
+    """Maps (N, I', H, W) by those I' channels of a weight (O, I, 3, 3), with padding 1."""
     part = weight[:, channels]
     if part.shape != weight.shape:
         part = made(weight, _itself, channels)
@@ -90,7 +96,7 @@ def convolved_by(weight: Tensor, maps: Tensor, channels: slice, bias: Tensor | N
 
 
 def doubled_by(weight: Tensor, maps: Tensor, channels: slice) -> Tensor:
-    """As `convolved_by`, of maps in which each value is repeated to 2x2."""
+    """As `convolved_by`, of maps (N, I', H, W) in which each value is repeated to 2x2."""
     if maps.device.type != 'cpu':
         return convolved_by(weight, F.interpolate(maps, scale_factor=2.0), channels, None)
     up = made(weight, doubling, channels)
@@ -98,7 +104,10 @@ def doubled_by(weight: Tensor, maps: Tensor, channels: slice) -> Tensor:
 
 
 def turned(weight: Tensor) -> Tensor:
-    """The weight of a convolution as of its transposition without stride, or back."""
+    """The weight (O, I, h, w) of a convolution as (I, O, h, w) of its transposition, or back.
+
+    That is without stride; a transposition with padding 1 and a 3x3 kernel keeps the size.
+    """
     return weight.flip(2, 3).transpose(0, 1)
 
 

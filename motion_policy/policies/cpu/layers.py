@@ -23,7 +23,10 @@ MANY = 8192
 
 
 class Tanh(nn.Module):
-    """tanh, in place. PyTorch's own takes several times as long as its sigmoid on a CPU."""
+    """tanh of values (...), in place.
+
+    PyTorch's own takes several times as long as its sigmoid on a CPU.
+    """
 
     def forward(self, values: Tensor) -> Tensor:
         if values.device.type != 'cpu' or values.dtype != torch.float32 or values.numel() < MANY:
@@ -35,10 +38,11 @@ class Tanh(nn.Module):
 
 
 class MapNorm(nn.LayerNorm):
-    """Layer normalisation of whole maps (channels, height, width), in channels_last memory order.
+    """Layer normalisation of whole maps (N, C, H, W), in channels_last memory order.
 
     Mean and variance know no order of the values, so with weights that lie in the order of the
     maps nothing is copied; convolutions are a third faster in it.
+    Layer normalisation: Ba et al., arXiv:1607.06450.
     """
 
     def __init__(self, channels: int, height: int, width: int) -> None:
@@ -60,7 +64,7 @@ class MapNorm(nn.LayerNorm):
 
 
 class UpConvolution(nn.ConvTranspose2d):
-    """A transposed convolution that adds its bias itself.
+    """A transposed convolution (N, I, H, W) -> (N, O, H', W') that adds its bias itself.
 
     The gradient of the bias costs oneDNN more than those of image and weight together.
     """
@@ -82,7 +86,8 @@ class UpConvolution(nn.ConvTranspose2d):
 
 
 class Convolutions(nn.Sequential):
-    """Layers in order. In inference mode on a CPU, activations are part of what they follow.
+    """Layers in order, of images (N, C, H, W). In inference mode on a CPU, activations are part of
+    what they follow.
 
     That saves a pass over the largest maps, and for a single small image PyTorch's detour of
     unfolding it into a matrix, which between two steps leaves the cache with all its code. Layers

@@ -93,7 +93,13 @@ def transposed_convolution(
     geometry: Geometry,
     activation: Activation = NONE,
 ) -> Tensor:
-    """activation(transposed convolution(images)); `weight` by `ordered_transposed_convolution`."""
+    """activation(transposed convolution(images)) -> (N, O, H', W').
+
+    Args:
+        images: (N, I, H, W).
+        weight: (I, O, h, w), in the order of `ordered_transposed_convolution`.
+        bias: (O,).
+    """
     convolve = torch.ops.mkldnn._convolution_transpose_pointwise
     padding, *rest = geometry
     return convolve(  # type: ignore[no-any-return]

@@ -21,7 +21,7 @@ MANY = 2**22  # multiplications from which on it pays
 
 
 class Linear(nn.Linear):
-    """`nn.Linear` by `linear`."""
+    """`nn.Linear` by `linear`: (..., I) -> (..., O)."""
 
     def forward(self, input: Tensor) -> Tensor:
         return linear(input, self.weight, self.bias)

@@ -36,7 +36,7 @@ class RecurrentNetwork(nn.Module, ABC):
 
     @abstractmethod
     def initial_state(self, batch_size: int) -> State:
-        """Zeros, on the network's device."""
+        """Zeros, (batch_size, n) each, on the network's device."""
 
     @abstractmethod
     def encode_images(self, images: Images) -> Tensor:
@@ -61,7 +61,10 @@ class RecurrentNetwork(nn.Module, ABC):
     def forward(
         self, images: Images, vector: Tensor, state: State | None = None
     ) -> tuple[tuple[Tensor, ...], Tensor, State]:
-        """One step -> next images, next vector (B, V'), state. No state means zeros."""
+        """One step -> next images, next vector (B, V'), state. No state means zeros.
+
+        `images` are (B, 3, H, W) in [0, 1] per camera, `vector` is (B, V).
+        """
         hidden, state = self.step(self.encode_images(images)[:, None], vector[:, None], state)
         return self.decode_images(hidden[:, 0], images), self.decode_joints(hidden[:, 0]), state
 
@@ -88,6 +91,7 @@ class RecurrentPolicy(Policy):
     network: RecurrentNetwork
 
     def initial_state(self, batch_size: int) -> State:
+        """The network's zeros, (batch_size, n) each."""
         return self.network.initial_state(batch_size)
 
     def infer(
@@ -111,5 +115,8 @@ class RecurrentPolicy(Policy):
         return targets, state, extras
 
     def attention(self, features: Tensor, hidden: Tensor) -> dict[str, Tensor]:
-        """What the policy looks at, per camera; nothing unless the family says otherwise."""
+        """What the policy looks at, by camera, from features (B, F) and hidden (B, R).
+
+        Nothing unless the family says otherwise.
+        """
         return {}

@@ -117,11 +117,11 @@ class SequenceModel(nn.Module):
         return (features - self.feature_low) / self.feature_span
 
     def denormalise(self, features: Tensor) -> Tensor:
-        """The inverse of `normalise`."""
+        """The inverse of `normalise`: (..., F) -> features of the autoencoders (..., F)."""
         return features * self.feature_span + self.feature_low
 
     def initial_state(self, batch_size: int) -> State:
-        """Zeros: (h, c) of the LSTM, (h_fast, h_slow, u_fast, u_slow) of the MTRNN."""
+        """Zeros (B, n): (h, c) of the LSTM, (h_fast, h_slow, u_fast, u_slow) of the MTRNN."""
         if isinstance(self.rec, nn.LSTM):
             return zero_lstm_state(self.rec, batch_size)
         return self.rec.initial_state(batch_size)
@@ -191,7 +191,7 @@ class CAERNN(RecurrentNetwork):
             return torch.cat([eye.encoder(image) for eye, image in pairs], dim=-1)
 
     def set_feature_range(self, low: Tensor | float, high: Tensor | float) -> None:
-        """As `SequenceModel.set_feature_range`, from what `encode` says of the training split."""
+        """As `SequenceModel.set_feature_range`, (F,) each, from `encode` of the training split."""
         self.sequence.set_feature_range(low, high)
 
     def encode_images(self, images: Images) -> Tensor:

@@ -122,7 +122,7 @@ class Decoder(nn.Module):
 
 
 class DecoderLevel(nn.Module):
-    """Maps and the skip of their size -> maps of twice the size, with fewer channels.
+    """Maps (N, C, h, w) and the skip of their size -> maps of twice the size, with fewer channels.
 
     Args:
         joint: the convolution of maps and skip, or its transposition, which doubles the size.

@@ -132,12 +132,12 @@ class PackedDecoder:
         self.levels = [_PackedLevel(level) for level in folded.levels]
 
     def halves(self, skips: Maps) -> Maps:
-        """As `Decoder.halves`."""
+        """As `Decoder.halves`: skips (N, C, h, w) per level -> what they add, smallest first."""
         pairs = zip(self.levels, reversed(skips), strict=True)
         return tuple(level.of_skip(skip) for level, skip in pairs)
 
     def decode(self, code: Tensor, halves: Maps) -> Tensor:
-        """As `Decoder.decode`."""
+        """As `Decoder.decode`: codes (K * N, code_dim) -> frames (K * N, 3, S, S) in [0, 1]."""
         rows = F.leaky_relu_(F.linear(code, self.weight, self.bias), SLOPE)
         maps = rows.view(-1, SMALLEST, SMALLEST, self.channels).permute(0, 3, 1, 2)
         for level, half in zip(self.levels, halves, strict=True):

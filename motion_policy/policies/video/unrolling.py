@@ -46,7 +46,9 @@ class _Seen(NamedTuple):
 
 
 def faster_at_once(network: FrameNetwork, frames: Tensor) -> bool:
-    """Whether learning takes less time if convolutions take the frames of all steps at once."""
+    """Whether learning takes less time if convolutions take the frames (T, B, ...) of all steps at
+    once.
+    """
     # The large maps of VGG leave the cache of a CPU; a GPU waits for each kernel to be launched.
     return frames.device.type != 'cpu' or network.config.coder == 'dcgan'
 
@@ -100,7 +102,8 @@ def on_its_own(
     """After the frames of the past, every step sees the frame that was predicted before it.
 
     The posterior goes on to see the recorded frames; gradients flow through the predictions.
-    Arguments as of `teacher_forced_clip`; with `forced` it computes what that does, step by step.
+    Arguments as of `teacher_forced_clip`: frames (T, B, 3, S, S), conditions (T - 1, B, C), noise
+    (T - 1, B, Z); with `forced` it computes what that does, step by step.
     """
     past = network.config.past
     seen = _look(network, frames, at_once)

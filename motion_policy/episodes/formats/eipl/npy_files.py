@@ -40,7 +40,7 @@ class StoredArray:
 
 
 def map_array(path: Path) -> Array:
-    """The array in an `.npy` file, left on the disk. Raises EpisodeError."""
+    """The array (...) in an `.npy` file, of any shape, left on the disk. Raises EpisodeError."""
     try:
         regular_file(path, 'an .npy file')
         with path.open('rb') as file:
@@ -108,7 +108,10 @@ class Archive:
         return header
 
     def array(self, name: str) -> Array:
-        """An array; its CRC-32 is right. Raises EpisodeError."""
+        """An array (...) of the shape that its header says, its CRC-32 checked.
+
+        Raises EpisodeError.
+        """
         header = self.header(name)
         try:
             data = self._file.read(f'{name}.npy')

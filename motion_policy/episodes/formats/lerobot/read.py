@@ -161,7 +161,7 @@ class LerobotSet:
         return np.asarray(stamps, dtype=np.float64)
 
     def on_grid(self, times_s: Array) -> bool:
-        """Whether stamps stand at the set's rate."""
+        """Whether stamps (T,) [s] stand at the set's rate."""
         grid = times_s[0] + np.arange(len(times_s)) / self.rate
         return bool(np.abs(times_s - grid).max() <= ON_GRID / self.rate)
 
