@@ -394,15 +394,7 @@ class Controller:
         steady_ns: int | None = None,
         age_ns: int = 0,
     ) -> Command | None:
-        """Return the command of a tick: its second part.
-
-        Args:
-            now_ns: of the tick.
-            measured: joint positions (J,) [rad or m], `age_ns` old.
-            effort: joint efforts (J,) [N m or N].
-            steady_ns: the monotonic clock; None: it is `now_ns`.
-            age_ns: of `measured`.
-        """
+        """Return the command of a tick: its second part. `measured` (J,) is `age_ns` old."""
         self._rest.look(measured)
         if self.state == 'disabled':
             return None
