@@ -26,7 +26,12 @@ from motion_policy.control import ChunkExecution
 from motion_policy.control.foresight import OwnForesight
 from motion_policy.control.foresight_calibration import calibrated
 from motion_policy.errors import UserError
-from motion_policy.evaluation.calibration import Surprises, held_out, of_recordings, of_trials
+from motion_policy.evaluation.calibration import (
+    PredictionErrors,
+    held_out,
+    of_recordings,
+    of_trials,
+)
 from motion_policy.evaluation.monitoring import OWN, Foresight
 from motion_policy.evaluation.report import Table
 from motion_policy.evaluation.scenes import SCENES, find_scene, is_scene
@@ -114,7 +119,7 @@ def run(arguments: Arguments) -> int:
 
 def _from_trials(
     arguments: Arguments, model: Model, console: Console
-) -> tuple[list[Surprises], str]:
+) -> tuple[list[PredictionErrors], str]:
     if len(arguments.data) > 1:
         raise UserError('calibrate: one simulated task at a time, without recordings beside it')
     policy, watcher = arguments.policy, arguments.checkpoint
@@ -150,7 +155,7 @@ def _from_trials(
 
 def _from_recordings(
     arguments: Arguments, model: Model, console: Console
-) -> tuple[list[Surprises], str]:
+) -> tuple[list[PredictionErrors], str]:
     refuse('calibrate', arguments, FOR_SCENES, 'a simulated task, found recordings')
     recordings = held_out(arguments.data, model)
     with progress(console, 'recordings', len(recordings)) as advance:

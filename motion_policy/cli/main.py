@@ -43,7 +43,7 @@ SUBCOMMANDS = {
     'export-policy': ('export_policy', "write a policy's step for other run times"),
     'train': ('train', 'train a policy from a configuration file'),
     'evaluate': ('evaluate', 'judge a policy on episodes, a bag or the simulated arm'),
-    'calibrate': ('calibrate', 'say how wrong foresight may be before it is a surprise'),
+    'calibrate': ('calibrate', 'say how wrong foresight may be before that is an alarm'),
     'bench': ('bench', 'measure against a named reference'),
 }
 

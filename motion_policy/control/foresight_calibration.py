@@ -30,13 +30,14 @@ def calibrated(
     """The limits that a share `alpha` of episodes like these may exceed.
 
     Args:
-        episodes: the surprises of each, which the model did not learn from and which succeeded.
+        episodes: the prediction errors of each; the model did not learn from them, and they
+            succeeded.
         alpha: between 0 and 1.
         source: what the episodes were, for the checkpoint.
         floor: with which their errors were made.
 
     Raises:
-        UserError: there are too few of them for this alpha, or none has a surprise.
+        UserError: there are too few of them for this alpha, or none has a prediction error.
     """
     if not 0 < alpha < 1:
         raise UserError(f'alpha is {alpha:g}, expected a number between 0 and 1')
@@ -57,20 +58,20 @@ def calibrated(
 
 
 def episode_score(episode: Episode, limits: ForesightLimits) -> float:
-    """The greatest score of an episode; 0 for one without a surprise."""
+    """The greatest score of an episode; 0 for one without a prediction error."""
     scores = (judged(s.time_ns, s.step, s.errors, limits).score for s in episode)
     return max((score for score in scores if score is not None), default=0.0)
 
 
 def _scales(episodes: Sequence[Episode], alpha: float) -> dict[str, tuple[float, ...]]:
     """Usual errors by channel and step, so that the greatest of episodes are alike in channels."""
-    surprises = [surprise for episode in episodes for surprise in episode]
-    if not surprises:
+    found = [error for episode in episodes for error in episode]
+    if not found:
         raise UserError('foresight: no prediction could be held against what came')
-    steps = range(1, max(surprise.step for surprise in surprises) + 1)
+    steps = range(1, max(error.step for error in found) + 1)
     scales: dict[str, tuple[float, ...]] = {}
-    for channel in surprises[0].errors:
-        by_step = [[s.errors[channel] for s in surprises if s.step == step] for step in steps]
+    for channel in found[0].errors:
+        by_step = [[one.errors[channel] for one in found if one.step == step] for step in steps]
         usual = [float(np.quantile(errors, USUAL)) if errors else 0.0 for errors in by_step]
         filled = [max(value, LEAST_SCALE) for value in _filled(usual, by_step)]
         peaks = [

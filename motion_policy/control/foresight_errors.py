@@ -40,7 +40,7 @@ class FrameErrors:
     patches, over the change that was foreseen there: what moves is hard to foresee. `colour`: of
     the worst patch, brightness left out: an object differs from arm and table in colour. `sudden`:
     of the worst patch too, of what the error of colours is more than one look before, over the
-    motion that was foreseen: what is drawn wrongly all the time is no surprise, and an arm that
+    motion that was foreseen: what is drawn wrongly all the time is not sudden, and an arm that
     moves fast hides things and shows them. 0 where there was no look just before.
 
     Args:

@@ -24,7 +24,7 @@ from motion_policy.policies import Model, Policy
 from motion_policy.policies.video.predictor import FramePredictorModel
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 
-Surprises = tuple[PredictionError, ...]
+PredictionErrors = tuple[PredictionError, ...]
 
 
 def of_trials(
@@ -35,11 +35,11 @@ def of_trials(
     *,
     jobs: int = 1,
     on_result: Callable[[TrialResult], None] = lambda result: None,
-) -> list[Surprises]:
-    """What watched `trials` trials at every position was surprised by, in those that succeeded."""
+) -> list[PredictionErrors]:
+    """The prediction errors of `trials` trials at every position, of those that succeeded."""
     planned = plan_trials(positions, trials, seed)
     results = run_trials(runner, planned, jobs=jobs, on_result=on_result)
-    return [result.surprises for result in results if result.rollout.success]
+    return [result.prediction_errors for result in results if result.rollout.success]
 
 
 def held_out(paths: Sequence[str | Path], model: Model) -> list[RecordedRun]:
@@ -62,8 +62,8 @@ def of_recordings(
     recordings: Sequence[RecordedRun],
     rows_per_plan: int = 0,
     on_result: Callable[[Any], None] = lambda result: None,
-) -> list[Surprises]:
-    """What surprises it in recordings.
+) -> list[PredictionErrors]:
+    """The prediction errors over recordings.
 
     Args:
         model: a frame predictor, told the recorded actions as plans; or a policy that foresees.
@@ -95,7 +95,7 @@ def _of_policy(policy: Policy, recording: RecordedRun) -> list[PredictionError]:
 
     runner = PolicyRunner(policy, policy.spec.robot)
     replay(runner, recording.rows(), recording.rate_hz, source=recording.name, watch=take)
-    return watch.surprises
+    return watch.prediction_errors
 
 
 def _failed(recording: RecordedRun) -> bool:

@@ -29,10 +29,10 @@ def disturbed(trials: Sequence[Trial], names: Sequence[str]) -> list[Trial]:
 
 
 def first_alarm(result: TrialResult, from_ns: int = 0) -> PredictionError | None:
-    """The first surprise beyond the limits, at `from_ns` or later."""
-    for surprise in result.surprises:
-        if surprise.time_ns >= from_ns and surprise.alarming:
-            return surprise
+    """The first prediction error beyond its limit, at `from_ns` or later."""
+    for error in result.prediction_errors:
+        if error.time_ns >= from_ns and error.alarming:
+            return error
     return None
 
 
@@ -94,7 +94,9 @@ def _rate(alarms: Sequence[PredictionError], runs: int) -> dict[str, Any]:
 
 def _to_json(result: TrialResult, from_ns: int) -> dict[str, Any]:
     alarm = first_alarm(result)
-    scores = [s.score for s in result.surprises if s.time_ns >= from_ns and s.score is not None]
+    scores = [
+        s.score for s in result.prediction_errors if s.time_ns >= from_ns and s.score is not None
+    ]
     return {
         'position': result.trial.position,
         'trial': result.trial.index,

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prediction-error monitoring beside a simulated or recorded run.
 
-The surprise is found by the classes that the policy node uses; times are since the start.
+Prediction errors are found by the classes that the policy node uses; times are since the start.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ class OwnWatch:
     def __init__(self, policy: Policy, limits: ForesightLimits | None = None) -> None:
         self.limits = limits
         self.source = policy.source
-        self.surprises: list[PredictionError] = []
+        self.prediction_errors: list[PredictionError] = []
         self._foresight = OwnForesight(policy.spec, self.limits)
         self._last: SimulatedStep | None = None
 
     def reset(self) -> None:
         """Begin anew."""
-        self.surprises = []
+        self.prediction_errors = []
         self._foresight.reset()
         self._last = None
 
@@ -73,9 +73,9 @@ class OwnWatch:
 
     def take(self, step: SimulatedStep) -> None:
         """Take one step of the policy."""
-        surprise = self._foresight.look(step.time_ns, step.observation, step.chunk, step.extras)
-        if surprise is not None:
-            self.surprises.append(surprise)
+        error = self._foresight.look(step.time_ns, step.observation, step.chunk, step.extras)
+        if error is not None:
+            self.prediction_errors.append(error)
 
 
 class PlanWatch:
@@ -88,12 +88,12 @@ class PlanWatch:
         self.source = model.source
         self.cameras = model.cameras
         self.period_ns = model.period_ns
-        self.surprises: list[PredictionError] = []
+        self.prediction_errors: list[PredictionError] = []
         self._foresight = PlanForesight(model, robot, self.limits)
 
     def reset(self) -> None:
         """Begin anew."""
-        self.surprises = []
+        self.prediction_errors = []
         self._foresight.reset()
 
     def look(
@@ -101,9 +101,9 @@ class PlanWatch:
     ) -> None:
         """Take what the camera shows and the command `sent` (J,); `time_ns` is of the plan."""
         image = observation.images[self.cameras[0]]
-        surprise = self._foresight.look(time_ns, image, observation.qpos, sent, plan)
-        if surprise is not None:
-            self.surprises.append(replace(surprise, time_ns=surprise.time_ns - START_NS))
+        error = self._foresight.look(time_ns, image, observation.qpos, sent, plan)
+        if error is not None:
+            self.prediction_errors.append(replace(error, time_ns=error.time_ns - START_NS))
 
 
 def make_watch(
@@ -136,7 +136,7 @@ def _limits(model: Model, judged: bool) -> ForesightLimits | None:
 def watch_recording(
     watch: PlanWatch, recording: RecordedRun, rows_per_plan: int
 ) -> list[PredictionError]:
-    """The surprises of a frame predictor over a recording whose actions are the plan.
+    """The prediction errors of a frame predictor over a recording whose actions are the plan.
 
     Args:
         watch: the predictor's; it is reset here.
@@ -163,7 +163,7 @@ def watch_recording(
         if index % stride == 0:
             time_ns = START_NS + index * period_ns
             watch.look(time_ns, row.observe(), actions[index].astype(np.float64), plan)
-    return watch.surprises
+    return watch.prediction_errors
 
 
 def _actions(recording: RecordedRun) -> npt.NDArray[np.float32]:

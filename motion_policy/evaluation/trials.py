@@ -65,14 +65,14 @@ class TrialResult:
 
     Attributes:
         hidden: the hidden states (N, R) float32, if it was traced.
-        surprises: what foresight, if there was any, made of it; times since the start.
+        prediction_errors: of foresight, if there was any; times since the start.
         disturbed_ns: when the disturbance began; None without.
     """
 
     trial: Trial
     rollout: RolloutResult
     hidden: Float32Array | None = None
-    surprises: tuple[PredictionError, ...] = ()
+    prediction_errors: tuple[PredictionError, ...] = ()
     disturbed_ns: int | None = None
 
 
@@ -187,7 +187,7 @@ class TrialRunner:
             trial,
             result,
             None if trace is None else trace.hidden(),
-            () if watcher is None else tuple(watcher.surprises),
+            () if watcher is None else tuple(watcher.prediction_errors),
             None if disturbance is None else disturbance.begin_ns,
         )
 

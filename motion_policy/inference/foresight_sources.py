@@ -42,7 +42,7 @@ class Watch(Protocol):
 
     skipped: int
 
-    def take(self, surprise: PredictionError | None, duration_ns: int) -> None:
+    def take(self, error: PredictionError | None, duration_ns: int) -> None:
         """Take the answer of one look; None where there was nothing to compare."""
 
     def take_failure(self, reason: str) -> None:
@@ -59,7 +59,7 @@ class Watch(Protocol):
 
 
 class Source(Protocol):
-    """What makes surprises, and the `watch` that takes them.
+    """What makes prediction errors, and the `watch` that takes them.
 
     Attributes:
         needs_extras: whether the policy has to explain its steps.

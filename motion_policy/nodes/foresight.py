@@ -40,12 +40,12 @@ def make_foresight(
 
     Args:
         node: who tells of it.
-        parameters: who watches, and what a surprise leads to.
+        parameters: who watches, and what an error over its limit leads to.
         realtime: what the threads beside the tick get.
         policy: what is watched.
         controller: what follows it.
         current_plan: says what the controller follows now; called in the tick thread.
-        publish: takes the score of every surprise.
+        publish: takes the score of every prediction error.
     """
     asked = parameters.foresight
     checkpoint = asked.checkpoint
@@ -84,8 +84,8 @@ def _make_watch(
     if spec.foresight is None:
         lacks = f'{source} has no limits, which `motion-policy calibrate` finds'
         if reaction == 'hold':
-            raise UserError(f'{lacks}: without them the arm cannot hold at a surprise')
-        node.get_logger().warning(f'foresight: {lacks}: nothing is a surprise, errors are told')
+            raise UserError(f'{lacks}: without them the arm cannot hold at a prediction error')
+        node.get_logger().warning(f'foresight: {lacks}: nothing is an alarm, errors are told')
     return ForesightWatch(node.get_logger(), controller, publish, source, reaction)
 
 

@@ -3,7 +3,7 @@
 """Reaction of a node to prediction errors: a warning, or the arm holds.
 
 An alarm stands until `~/reset` or the next `~/enable`. That nobody watches is told too, and
-whoever wants the arm to hold at a surprise does not want it to move unwatched either.
+whoever wants the arm to hold at a prediction error does not want it to move unwatched either.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class ForesightWatch:
     Args:
         log: of the node.
         controller: says since when what was seen counts.
-        publish: takes the score of every surprise.
+        publish: takes the score of every prediction error.
         source: who looks, in words.
-        reaction: what a surprise leads to.
+        reaction: what an error over its limit leads to.
     """
 
     def __init__(
@@ -59,26 +59,26 @@ class ForesightWatch:
         self._newest: PredictionError | None = None
         self._greatest = 0.0
 
-    def take(self, surprise: PredictionError | None, duration_ns: int) -> None:
+    def take(self, error: PredictionError | None, duration_ns: int) -> None:
         """Take the answer of one look; None where there was nothing to compare."""
         self._latency.add(duration_ns)
         if self._blind:
             self._blind = ''
             self._log.info('foresight: watches again')
         controller = self._controller
-        if surprise is None or not controller.enabled:
+        if error is None or not controller.enabled:
             return
-        if surprise.time_ns < controller.valid_since_ns:
+        if error.time_ns < controller.valid_since_ns:
             return
-        self._newest = surprise
-        if surprise.score is None:
+        self._newest = error
+        if error.score is None:
             return
-        self._greatest = max(self._greatest, surprise.score)
-        self._publish(Float64(data=surprise.score))
-        if surprise.alarming:
+        self._greatest = max(self._greatest, error.score)
+        self._publish(Float64(data=error.score))
+        if error.alarming:
             self._alarms += 1
             if not self._alarm:
-                self._alarm = alarm_text(surprise)
+                self._alarm = alarm_text(error)
                 goes_on = 'holds' if self._reaction == 'hold' else 'goes on'
                 self._log.warning(f'foresight: {self._alarm}; the arm {goes_on}')
 
@@ -118,12 +118,12 @@ class ForesightWatch:
         return self._alarm or (f'nobody watches: {self._blind}' if self._blind else '')
 
 
-def alarm_text(surprise: PredictionError) -> str:
+def alarm_text(error: PredictionError) -> str:
     """Say what was not foreseen."""
-    kind, _, camera = surprise.worst.partition('/')
+    kind, _, camera = error.worst.partition('/')
     what = f"camera '{camera}' shows" if camera else 'the arm does'
-    steps = 'one step' if surprise.step == 1 else f'{surprise.step} steps'
+    steps = 'one step' if error.step == 1 else f'{error.step} steps'
     return (
-        f'{what} what was not foreseen: {kind} error is {surprise.score:.2f} times its limit, '
+        f'{what} what was not foreseen: {kind} error is {error.score:.2f} times its limit, '
         f'{steps} after the prediction'
     )

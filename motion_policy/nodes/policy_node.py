@@ -80,7 +80,7 @@ class PolicyNode(LifecycleNode, ActionSource):
         self._cameras: tuple[str, ...] = ()
         self._plan = self.create_publisher(JointTrajectory, '~/plan', 1)
         self._attention = self.create_publisher(Image, '~/attention', 1)
-        self._surprise = self.create_publisher(Float64, '~/surprise', 10)
+        self._prediction_error = self.create_publisher(Float64, '~/surprise', 10)
         ArmServices(self, self._enable, self._disable, self._reset, self._home)
         if parameters.autostart and self._configured_now():
             self.trigger_activate()
@@ -208,7 +208,7 @@ class PolicyNode(LifecycleNode, ActionSource):
         controller = self._make_controller(robot, runner.facts, chunks)
         self._foresight = make_foresight(
             self, parameters, read_group(self, ControlParameters).realtime, setup, controller,
-            self._current_plan, self._surprise.publish,
+            self._current_plan, self._prediction_error.publish,
         )  # fmt: skip
         self._frames = runner.ready if isinstance(runner, InferenceProcess) else None
         self._driver = ArmDriver(self, robot, controller, self, spec.cameras)
@@ -277,7 +277,7 @@ class PolicyNode(LifecycleNode, ActionSource):
             self._frames.put(camera, message)
 
     def faults(self) -> dict[str, str]:
-        """A surprise that lets the arm hold."""
+        """A prediction error that lets the arm hold."""
         return {} if self._foresight is None else self._foresight.watch.faults()
 
     def check_observation(self, observation: Observation) -> None:
@@ -300,7 +300,7 @@ class PolicyNode(LifecycleNode, ActionSource):
         if not driver.controller.enabled:
             with driver.lock_in_time():
                 inference.reset()
-                self._forget_surprise()
+                self._forget_prediction_errors()
         return driver.enable()
 
     def _disable(self) -> str:
@@ -314,10 +314,10 @@ class PolicyNode(LifecycleNode, ActionSource):
         with driver.lock_in_time():
             inference.reset()
             done = driver.reset()
-            self._forget_surprise()  # what is still looked at is from before the reset
+            self._forget_prediction_errors()  # what is still looked at is from before the reset
             return done
 
-    def _forget_surprise(self) -> None:
+    def _forget_prediction_errors(self) -> None:
         if self._foresight is not None:
             self._foresight.reset()
 

@@ -87,7 +87,7 @@ class PolicySpec(Declared):
     training: dict[str, Any] = Field(default_factory=dict)
     metrics: dict[str, float] = Field(default_factory=dict)
     foresight: ForesightLimits | None = Field(
-        default=None, description='how wrong its predicted frames may be before that is a surprise'
+        default=None, description='how wrong its predicted frames may be before that is an alarm'
     )
     software: dict[str, str] = Field(default_factory=dict)
 

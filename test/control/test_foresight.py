@@ -232,11 +232,11 @@ def test_every_frame_is_held_against_the_newest_prediction_for_it(
     # Predicted at looks 1, 3 (another plan) and 6 (over).
     assert [None if f is None else f.step for f in found] == [None, None, 1, 2, 1, 2, 3]
     assert len(predicting.asked) == 3
-    for surprise in found[2:]:
-        assert surprise is not None and surprise.time_ns % PERIOD_NS == 0
-        grey = surprise.step / 10  # of the prediction; the images are black
-        assert surprise.errors['image/top'] == pytest.approx(grey**2)
-        assert surprise.errors['image ratio/top'] == pytest.approx(grey**2 / FLOOR, rel=1e-5)
+    for error in found[2:]:
+        assert error is not None and error.time_ns % PERIOD_NS == 0
+        grey = error.step / 10  # of the prediction; the images are black
+        assert error.errors['image/top'] == pytest.approx(grey**2)
+        assert error.errors['image ratio/top'] == pytest.approx(grey**2 / FLOOR, rel=1e-5)
 
 
 def test_joints_are_foreseen_half_a_period_behind_the_plan(
@@ -282,7 +282,7 @@ def test_after_a_gap_and_a_reset_all_begins_anew(monkeypatch: pytest.MonkeyPatch
     assert looks(foresight, [plan()], first=0) == [None]  # the clock went back
 
 
-def test_a_real_predictor_gives_the_same_surprises_after_a_reset_and_a_warm_up() -> None:
+def test_a_real_predictor_gives_the_same_errors_after_a_reset_and_a_warm_up() -> None:
     foresight = PlanForesight(small_predictor(hyper={'condition': 'action'}), small_robot())
 
     def errors() -> list[dict[str, float]]:
@@ -290,7 +290,7 @@ def test_a_real_predictor_gives_the_same_surprises_after_a_reset_and_a_warm_up()
             foresight.look(START_NS + step * PERIOD_NS, frame(step), HALF, HALF, plan())
             for step in range(6)
         ]
-        return [dict(surprise.errors) for surprise in found if surprise is not None]
+        return [dict(error.errors) for error in found if error is not None]
 
     first = errors()
     assert len(first) == 4 and all(found['patch/top'] > 0 for found in first)
@@ -300,7 +300,7 @@ def test_a_real_predictor_gives_the_same_surprises_after_a_reset_and_a_warm_up()
     assert errors() == first
 
 
-def test_a_prediction_that_is_not_finite_is_no_surprise_but_a_failure() -> None:
+def test_a_prediction_that_is_not_finite_is_no_error_but_a_failure() -> None:
     model = small_predictor()
     with torch.no_grad():
         for weight in model.network.decoder.parameters():

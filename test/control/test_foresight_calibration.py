@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Limits of surprise: of new episodes that go well, no more than was said alarm."""
+"""Limits of prediction errors: of new episodes that go well, no more than was said alarm."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def episodes(
     made = []
     for _ in range(count):
         hard = random.uniform(0.5, 2)  # episodes differ, frames of one are alike
-        surprises = []
+        episode = []
         for frame in range(frames):
             step = frame % STEPS + 1
             small = unlike * hard * step * random.uniform(0.5, 1) * 1e-3
             long_tailed = hard * random.lognormal(0, 1.5)
             errors = {'image/top': small, 'tail/top': long_tailed}
-            surprises.append(PredictionError(frame, step, errors))
-        made.append(surprises)
+            episode.append(PredictionError(frame, step, errors))
+        made.append(episode)
     return made
 
 

@@ -125,19 +125,19 @@ def test_a_disturbance_changes_what_is_seen_from_its_moment_on() -> None:
     assert white == [(ms, ms // 40 * 40 >= 500) for ms, _ in white]
 
 
-def surprise(time_ms: int, score: float, worst: str = 'image/top') -> PredictionError:
-    """A surprise of a trial."""
+def prediction_error(time_ms: int, score: float, worst: str = 'image/top') -> PredictionError:
+    """A prediction error of a trial."""
     return PredictionError(time_ms * MS, 1, {worst: score}, score, worst)
 
 
 def trial(
     scores: dict[int, float], disturbance: str = '', begin_ms: int = 1000, success: bool = True
 ) -> TrialResult:
-    """A trial whose surprises had these scores at these times [ms]."""
+    """A trial whose prediction errors had these scores at these times [ms]."""
     return TrialResult(
         Trial('A', 0, 1, disturbance),
         RolloutResult(success, 5.0, 1, 1, {}, 'run'),
-        surprises=tuple(surprise(ms, score) for ms, score in scores.items()),
+        prediction_errors=tuple(prediction_error(ms, score) for ms, score in scores.items()),
         disturbed_ns=begin_ms * MS if disturbance else None,
     )
 
@@ -223,7 +223,7 @@ def test_limits_come_from_recordings_that_were_held_out_and_succeeded(
         held_out([episodes], greedy)
 
 
-def test_a_policy_is_surprised_by_recordings_too(episodes: Path) -> None:
+def test_a_policy_is_watched_over_recordings_too(episodes: Path) -> None:
     policy = small_policy(robot=ROBOT)
     [found] = of_recordings(policy, find_recordings([episodes / 'episode_000000.hdf5'], policy))
     assert [s.time_ns // MS for s in found] == list(range(100, 1300, 100))

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A watched policy over real DDS: a surprise is named, and whoever watches holds nobody up."""
+"""A watched policy over real DDS: an alarm is named, and whoever watches holds nobody up."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def log(bench: Bench) -> list[str]:
 
 
 @pytest.fixture
-def surprises(bench: Bench) -> list[float]:
+def errors(bench: Bench) -> list[float]:
     heard: list[float] = []
     topic = 'policy_node/surprise'
     bench.client.create_subscription(Float64, topic, lambda m: heard.append(m.data), 100)
@@ -129,13 +129,13 @@ def pid_of(node: PolicyNode) -> int:
     return pid
 
 
-def test_a_surprise_is_published_and_told_once_and_the_arm_goes_on(
-    bench: Bench, arm: FakeArm, make_node: MakeNode, log: list[str], surprises: list[float]
+def test_a_prediction_error_is_published_and_told_once_and_the_arm_goes_on(
+    bench: Bench, arm: FakeArm, make_node: MakeNode, log: list[str], errors: list[float]
 ) -> None:
     make_node()
     arm.enable_when_ready()
-    bench.spin_until(lambda: len(surprises) >= 8, 'surprises')
-    np.testing.assert_allclose(surprises, GREY_ERROR / LIMIT, rtol=0.05)
+    bench.spin_until(lambda: len(errors) >= 8, 'prediction errors')
+    np.testing.assert_allclose(errors, GREY_ERROR / LIMIT, rtol=0.05)
     wait_for_status(arm, DiagnosticStatus.OK, 'as foreseen')
     arm.wait_for_diagnostic('foresight', 'error of patch/top', '.')
     assert not any('foresight:' in line for line in log)
@@ -144,7 +144,7 @@ def test_a_surprise_is_published_and_told_once_and_the_arm_goes_on(
     wait_for_status(arm, DiagnosticStatus.WARN, ALARM)
     assert arm.diagnostic('foresight', 'of channel') == 'image/top'
     alarming = pytest.approx([WHITE_ERROR / LIMIT] * 3, rel=0.05)
-    bench.spin_until(lambda: surprises[-3:] == alarming, 'more of them')
+    bench.spin_until(lambda: errors[-3:] == alarming, 'more of them')
     arm.diagnostics.clear()
     arm.wait_for_diagnostic('control', 'state', 'run')
     assert sum(ALARM in line for line in log) == 1
@@ -154,15 +154,15 @@ def test_a_surprise_is_published_and_told_once_and_the_arm_goes_on(
     assert_safe(arm.commands, ROBOT)
 
 
-def test_the_arm_holds_at_a_surprise_until_somebody_has_looked(
-    bench: Bench, arm: FakeArm, make_node: MakeNode, log: list[str], surprises: list[float]
+def test_the_arm_holds_at_a_prediction_error_until_somebody_has_looked(
+    bench: Bench, arm: FakeArm, make_node: MakeNode, log: list[str], errors: list[float]
 ) -> None:
     make_node(**{'foresight.reaction': 'hold', 'auto_resume': 60.0})
     for release in (arm.reset, lambda: (arm.enable(False), arm.wait_for_idle(), arm.enable())[2]):
         if not arm.commands:
             arm.enable_when_ready()
-        surprises.clear()
-        bench.spin_until(lambda: len(surprises) >= 3, 'surprises')
+        errors.clear()
+        bench.spin_until(lambda: len(errors) >= 3, 'prediction errors')
         log.clear()
         arm.grey = 255
         wait_for_line(bench, log, f'hold: foresight: {ALARM}')
@@ -176,12 +176,12 @@ def test_the_arm_holds_at_a_surprise_until_somebody_has_looked(
     assert_safe(arm.commands, ROBOT)
 
 
-def test_a_surprise_keeps_no_arm_from_its_home(
+def test_a_prediction_error_keeps_no_arm_from_its_home(
     bench: Bench,
     arm: FakeArm,
     make_node: MakeNode,
     log: list[str],
-    surprises: list[float],
+    errors: list[float],
     tmp_path: Path,
 ) -> None:
     home = (0.4, 0.3, 0.2)
@@ -189,7 +189,7 @@ def test_a_surprise_keeps_no_arm_from_its_home(
     spec.write_text(ROBOT.model_copy(update={'home': home}).to_yaml())
     make_node(robot=str(spec), **{'foresight.reaction': 'hold'})
     arm.enable_when_ready()
-    bench.spin_until(lambda: len(surprises) >= 3, 'surprises')
+    bench.spin_until(lambda: len(errors) >= 3, 'prediction errors')
     arm.grey = 255
     arm.wait_for_idle()
     assert 'foresight' in arm.diagnostic('control', 'reason')
@@ -200,21 +200,21 @@ def test_a_surprise_keeps_no_arm_from_its_home(
 
 
 def test_a_predictor_that_hangs_takes_no_command_from_the_arm(
-    bench: Bench, arm: FakeArm, make_node: MakeNode, surprises: list[float]
+    bench: Bench, arm: FakeArm, make_node: MakeNode, errors: list[float]
 ) -> None:
     node = make_node()
     arm.enable_when_ready()
-    bench.spin_until(lambda: len(surprises) >= 3, 'surprises')
+    bench.spin_until(lambda: len(errors) >= 3, 'prediction errors')
     pid = pid_of(node)
     os.kill(pid, signal.SIGSTOP)
-    heard = len(surprises)
+    heard = len(errors)
     arm.hear(150)  # in the time of 30 looks; four of them may wait
-    assert len(surprises) <= heard + 1
+    assert len(errors) <= heard + 1
     arm.diagnostics.clear()
     arm.wait_for_diagnostic('control', 'state', 'run')
     assert int(arm.diagnostic('foresight', 'skipped looks')) > 0
     os.kill(pid, signal.SIGCONT)
-    bench.spin_until(lambda: len(surprises) > heard + 5, 'surprises again')
+    bench.spin_until(lambda: len(errors) > heard + 5, 'prediction errors again')
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_that_nobody_watches_is_told_and_the_arm_goes_on_until_somebody_does(
     arm: FakeArm,
     make_node: MakeNode,
     log: list[str],
-    surprises: list[float],
+    errors: list[float],
     monkeypatch: pytest.MonkeyPatch,
     sent: signal.Signals,
     named: str,
@@ -233,7 +233,7 @@ def test_that_nobody_watches_is_told_and_the_arm_goes_on_until_somebody_does(
     monkeypatch.setattr(foresight_sources, 'RESTART_S', 0.1)
     node = make_node()
     arm.enable_when_ready()
-    bench.spin_until(lambda: len(surprises) >= 3, 'surprises')
+    bench.spin_until(lambda: len(errors) >= 3, 'prediction errors')
     pid = pid_of(node)
     process = process_of(node)
     patience_s = process._timeout_s
@@ -247,20 +247,20 @@ def test_that_nobody_watches_is_told_and_the_arm_goes_on_until_somebody_does(
     driver = node._driver
     assert driver is not None and driver.controller.enabled
     bench.spin_until(lambda: driver.controller.state == 'run', 'the arm to go on')
-    surprises.clear()
+    errors.clear()
     wait_for_line(bench, log, 'foresight: watches again')
-    bench.spin_until(lambda: surprises, 'surprises again')
+    bench.spin_until(lambda: errors, 'prediction errors again')
     assert pid_of(node) != pid
     assert not any('hold: foresight' in line for line in log)
     assert_safe(arm.commands, ROBOT)
 
 
-def test_an_arm_that_is_to_hold_at_a_surprise_does_not_move_unwatched(
-    bench: Bench, arm: FakeArm, make_node: MakeNode, log: list[str], surprises: list[float]
+def test_an_arm_that_is_to_hold_at_a_prediction_error_does_not_move_unwatched(
+    bench: Bench, arm: FakeArm, make_node: MakeNode, log: list[str], errors: list[float]
 ) -> None:
     node = make_node(**{'foresight.reaction': 'hold', 'auto_resume': 60.0})
     arm.enable_when_ready()
-    bench.spin_until(lambda: len(surprises) >= 3, 'surprises')
+    bench.spin_until(lambda: len(errors) >= 3, 'prediction errors')
     os.kill(pid_of(node), signal.SIGKILL)
     wait_for_line(bench, log, 'hold: foresight: nobody watches: RuntimeError: the foresight')
     wait_for_line(bench, log, 'foresight: watches again')
@@ -277,7 +277,7 @@ def test_a_recurrent_policy_watches_itself(
     arm: FakeArm,
     make_node: MakeNode,
     log: list[str],
-    surprises: list[float],
+    errors: list[float],
     tmp_path: Path,
 ) -> None:
     folder = save_random_policy(tmp_path / 'sarnn', ROBOT)
@@ -289,8 +289,8 @@ def test_a_recurrent_policy_watches_itself(
     parameters['robot'] = str(unwatched)
     make_node(**parameters, **{'foresight.reaction': 'hold', 'auto_resume': 60.0})
     arm.enable_when_ready()
-    bench.spin_until(lambda: len(surprises) >= 5, 'surprises')
-    assert max(surprises) < 1
+    bench.spin_until(lambda: len(errors) >= 5, 'prediction errors')
+    assert max(errors) < 1
     arm.wait_for_diagnostic('control', 'state', 'run')
     arm.obeys = False  # somebody leans on it
     arm.position = arm.position + np.array([0.0, 0.9, 0.0])
@@ -302,15 +302,15 @@ def test_a_recurrent_policy_watches_itself(
     arm.wait_for_diagnostic('control', 'state', 'run')
 
 
-def test_without_limits_errors_are_told_and_nothing_is_a_surprise(
-    bench: Bench, arm: FakeArm, make_node: MakeNode, log: list[str], surprises: list[float],
+def test_without_limits_errors_are_told_and_nothing_is_an_alarm(
+    bench: Bench, arm: FakeArm, make_node: MakeNode, log: list[str], errors: list[float],
     tmp_path: Path,
 ) -> None:  # fmt: skip
     folder = save_random_policy(tmp_path / 'sarnn', ROBOT)
     make_node(**{'checkpoint': str(folder), 'foresight.checkpoint': 'own'})
     arm.enable_when_ready()
     arm.wait_for_diagnostic('foresight', 'error of joint joint2', '.')
-    assert surprises == []
+    assert errors == []
     wait_for_line(bench, log, 'itself has no limits, which `motion-policy calibrate` finds')
 
 
@@ -326,7 +326,7 @@ def test_a_watch_that_cannot_be_is_refused_in_one_line(
     wrong = {
         'own': "foresight: a policy of kind 'act' predicts no next image of its own",
         str(bare): f"foresight: '{bare}' has no limits, which `motion-policy calibrate` finds: "
-        'without them the arm cannot hold at a surprise',
+        'without them the arm cannot hold at a prediction error',
         str(foreign): f'foresight: {foreign}: was trained for joints [joint1, joint2, joint3, ',
         str(policy): f"foresight: {policy}: holds a 'sarnn', expected a frame_predictor",
         'no_such_model': 'foresight: no_such_model: no such checkpoint folder',

@@ -46,8 +46,8 @@ class Watched:
             self.log, self.controller, lambda m: self.scores.append(m.data), 'test', reaction
         )
 
-    def take(self, surprise: PredictionError | None) -> None:
-        self.watch.take(surprise, 1_000_000)
+    def take(self, error: PredictionError | None) -> None:
+        self.watch.take(error, 1_000_000)
 
     def status(self) -> Any:
         return self.watch.status('node', 'arm')
@@ -57,8 +57,8 @@ def test_an_alarm_is_told_once_and_stands_until_it_is_reset() -> None:
     watched = Watched('hold')
     watched.take(CALM)
     assert watched.watch.faults() == {}
-    for surprise in (ALARM, replace(ALARM, score=9.0), CALM):
-        watched.take(surprise)
+    for error in (ALARM, replace(ALARM, score=9.0), CALM):
+        watched.take(error)
     assert watched.watch.faults() == {'foresight': WORDS}
     assert watched.log.lines == [f'foresight: {WORDS}; the arm holds']
     assert watched.scores == [0.4, 2.5, 9.0, 0.4]

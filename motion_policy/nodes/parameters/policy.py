@@ -92,7 +92,7 @@ class ChunkParameters(Declared):
 
 
 class ForesightParameters(Declared):
-    """Who watches the policy, and what a surprise leads to."""
+    """Who watches the policy, and what an error over its limit leads to."""
 
     checkpoint: str = Field(
         default='',
@@ -101,8 +101,8 @@ class ForesightParameters(Declared):
     )
     reaction: Reaction = Field(
         default='warn',
-        description='What a surprise leads to: a warning, or the arm holds and is disabled after '
-        'auto_resume',
+        description='What a prediction error over its limit leads to: a warning, or the arm holds '
+        'and is disabled after auto_resume',
     )
     threads: int = Field(
         default=1, ge=1, le=64, description='Threads of the frame predictor on a CPU'
