@@ -136,11 +136,12 @@ class FromLerobot(Cameras, Foreign):
 
     units: Units | None = None
     """lerobot: what it counts positions in: rad (and m, as they are), degrees, or normalized: -100
-    to 100 of the range of each joint's limits; with both of these grippers from 0 to 100."""
+    to 100 of the range of each joint's limits; with both of these grippers from 0 to 100. Default:
+    as they are, refused where they cannot be."""
 
     grippers: tuple[float, float] | None = None
     """lerobot: the positions in m that 0 (closed) and 1 (open) of a gripper stand for, where the
-    robot's joints named *gripper count metres; with --units, 0 and 100."""
+    robot's joints named *gripper count metres; with --units, 0 and 100. Default: 0 and 1 stay."""
 
 
 @dataclass(frozen=True)

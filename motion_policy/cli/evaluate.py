@@ -84,11 +84,11 @@ class Arguments:
     mix: float = 1.0
     """the policy sees MIX * sensor + (1 - MIX) * its own last prediction; 0: free running"""
     mix_joint: float | None = None
-    """the same for the joint positions alone"""
+    """the same for the joint positions alone; default: as --mix"""
     mix_image: float | None = None
-    """the same for the images alone"""
+    """the same for the images alone; default: as --mix"""
     mix_effort: float | None = None
-    """the same for the joint efforts alone"""
+    """the same for the joint efforts alone; default: as --mix"""
     trials: int = 50
     """sim: trials per position"""
     seed: int = 0

@@ -94,7 +94,8 @@ class Names:
 
     grippers: tuple[float, float] | None = None
     """aloha, lerobot: the positions in m that 0 (closed) and 1 (open) of a gripper stand for,
-    where the robot's joints named *gripper count metres; with --units, 0 and 100."""
+    where the robot's joints named *gripper count metres; with --units, 0 and 100. Default: 0 and
+    1 stay."""
 
 
 @dataclass(frozen=True)

@@ -5,38 +5,19 @@
 from __future__ import annotations
 
 import ast
-import contextlib
-import dataclasses
-import importlib
 import re
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 import yaml
-from pydantic import BaseModel
 from reference_tables import page, row_names, section
 from repository import ROOT
 
-from motion_policy.cli.main import SUBCOMMANDS
 from motion_policy.control.command import State
 from motion_policy.control.foresight_errors import image_channels
 from motion_policy.episodes import check_episode, layout
-from motion_policy.policies import MODEL_KINDS
-from motion_policy.policies.base import PolicySpec
 from motion_policy.robot import load_robot_spec, robot_spec_from_yaml
-from motion_policy.robot.spec import (
-    CAMERA_TYPES,
-    CameraSpec,
-    GripperSpec,
-    JointsSpec,
-    JointTopic,
-    LimitsSpec,
-    RobotSpec,
-)
-from motion_policy.training.backbone_weights import KEY
-from motion_policy.training.config import WAYS
-from motion_policy.training.schedule import Curve
 
 PAGES = sorted([*(ROOT / 'docs').rglob('*.md'), *ROOT.glob('*.md')])
 NODES = ('policy_node', 'recorder_node', 'replay_node', 'sim_node', 'demonstrator_node')
@@ -68,23 +49,6 @@ def test_every_example_in_python_and_yaml_parses(path: Path) -> None:
         yaml.safe_load(block)
 
 
-@pytest.mark.parametrize(
-    ('heading', 'expected'),
-    [
-        ('Top level', [*RobotSpec.model_fields]),
-        ('`joints`', [*JointsSpec.model_fields, *JointTopic.model_fields]),
-        ('`joints.grippers`', [*GripperSpec.model_fields]),
-        ('`limits`', [*LimitsSpec.model_fields, 'urdf']),
-        (
-            '`cameras`',
-            [*CameraSpec.model_fields, *(name.split('/')[-1] for name in CAMERA_TYPES)],
-        ),
-    ],
-)
-def test_the_robot_spec_page_has_a_row_for_every_key(heading: str, expected: list[str]) -> None:
-    assert row_names(section(page('robot_spec.md'), heading)) == sorted(expected)
-
-
 def test_the_robot_spec_example_is_the_shipped_arm() -> None:
     example, _ = code_blocks(page('robot_spec.md'), 'yaml')
     written, shipped = robot_spec_from_yaml(example, 'the page'), load_robot_spec('tabletop_sim')
@@ -96,11 +60,6 @@ def test_the_gripper_of_the_robot_spec_page_is_one_of_the_shipped_arm() -> None:
     whole, grippers = code_blocks(page('robot_spec.md'), 'yaml')
     written = robot_spec_from_yaml(whole.replace('  limits:', f'{grippers}  limits:', 1), 'page')
     assert set(written.joints.grippers) == {'gripper'}
-
-
-def test_the_policies_page_has_every_kind_and_every_hyper_parameter() -> None:
-    keys = {key for kind in MODEL_KINDS.values() for key in kind.Config.model_fields}
-    assert absent({*MODEL_KINDS, *keys}, page('policies.md')) == set()
 
 
 def test_the_episode_page_has_every_name() -> None:
@@ -117,81 +76,6 @@ def test_the_example_of_the_writer_makes_a_sound_episode(
     monkeypatch.chdir(tmp_path)
     exec(compile(example, 'my_data.md', 'exec'), {})
     assert check_episode(tmp_path / 'data' / 'episode_000000.hdf5') == []
-
-
-def test_the_checkpoint_page_has_every_key() -> None:
-    assert absent(set(PolicySpec.model_fields), page('checkpoint.md')) == set()
-
-
-def test_the_policies_page_says_what_each_kind_learns_from() -> None:
-    told = dict(re.findall(r'^\| `(\w+)` \| [^|]+ \| (?:`(\w+)` )?\|', page('policies.md'), re.M))
-    assert told == {name: model.learns_from or '' for name, model in MODEL_KINDS.items()}
-
-
-def test_the_training_page_has_every_key_with_its_default_and_the_ways_that_have_it() -> None:
-    text = page('training_config.md')
-    assert absent(set(get_args(Curve)), text) == set()
-    rows = re.findall(r'^\| (`.+`) \| (.*?) ?\| (.*?) ?\| .*\|$', text, re.M)
-    told = {
-        key: (set(re.findall(r'`(\w+)`', ways)) or set(WAYS), default)
-        for keys, ways, default in rows
-        for key in re.findall('`([^`]+)`', keys)
-        if not key.startswith('policy.')
-    }
-    declared = {way: declared_keys(configuration) for way, configuration in WAYS.items()}
-    assert {key: ways for key, (ways, _) in told.items()} == {
-        key: {way for way, keys in declared.items() if key in keys}
-        for key in {key for keys in declared.values() for key in keys}
-    }
-    for key, (ways, default) in told.items():
-        with contextlib.suppress(ValueError):
-            expected = False if default == 'false' else float(default)
-            assert {declared[way][key] for way in ways} == {expected}, key
-
-
-def test_the_training_page_has_a_row_for_every_weight_that_a_policy_begins_with() -> None:
-    rows = [key for key in row_names(page('training_config.md')) if key.startswith('policy.')]
-    keys = {model.autoencoder_key for model in MODEL_KINDS.values() if model.autoencoder_key}
-    assert rows == sorted({KEY, *(f'policy.{key}' for key in keys)})
-
-
-def test_the_training_page_has_a_row_for_every_way_of_learning() -> None:
-    ways = page('training_config.md').partition('| key |')[0]
-    assert row_names(ways) == sorted(WAYS)
-
-
-def declared_keys(model: type[BaseModel], before: str = '') -> dict[str, Any]:
-    """Return the dotted keys of a model and of its sections, with their defaults."""
-    keys: dict[str, Any] = {}
-    for name, field in model.model_fields.items():
-        # All terms of a schedule have the same keys.
-        key = 'loss_schedule.TERM' if before == 'loss_schedule.' else before + name
-        parts = (field.annotation, *get_args(field.annotation))
-        sections = [part for part in parts if isinstance(part, type(BaseModel))]
-        if not (before and sections):
-            keys[key] = field.default
-        for part in sections:
-            keys |= declared_keys(part, f'{key}.')
-    return keys
-
-
-@pytest.mark.parametrize('subcommand', sorted(SUBCOMMANDS))
-def test_the_command_line_page_has_a_row_for_every_option(subcommand: str) -> None:
-    module = importlib.import_module(f'motion_policy.cli.{SUBCOMMANDS[subcommand][0]}')
-    source = Path(module.__file__ or '').read_text(encoding='utf-8')
-    options = [
-        _option_name(field.name, source)
-        for field in dataclasses.fields(module.Arguments)
-        if 'Positional' not in str(field.type)
-    ]
-    rows = row_names(section(page('command_line.md'), subcommand))
-    assert [name for name in rows if name.startswith('--')] == sorted(options)
-
-
-def _option_name(field: str, source: str) -> str:
-    """Return `--name` of a field, as tyro makes it or as the field renames it."""
-    renamed = re.search(rf"^    {field}: Annotated\[.*?arg\(name='([\w-]+)'", source, re.M)
-    return '--' + (renamed[1] if renamed else field.replace('_', '-'))
 
 
 @pytest.mark.parametrize('node', NODES)
@@ -238,3 +122,21 @@ def test_contributing_names_files_that_are_there() -> None:
     examples = {'utils.py', 'helpers.py', 'common.py'}
     missing = {name for name in named - examples if 'NAME' not in name and 'ROOM' not in name}
     assert {name for name in missing if not (ROOT / name).is_file()} == set()
+
+
+def test_contributing_lists_as_many_files_as_it_says() -> None:
+    text = (ROOT / 'CONTRIBUTING.md').read_text(encoding='utf-8')
+    numbers = (
+        '', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten',
+        'eleven',
+    )  # fmt: skip
+    recipes = 0
+    for recipe in re.split('^## Add a', text, flags=re.MULTILINE)[1:]:
+        lines = re.split('^## ', recipe, flags=re.MULTILINE)[0].splitlines()
+        said = re.findall(r'(\w+) (?:files|more)\b', lines[2])
+        items = [line for line in lines if re.match(r'\d+\. ', line)]
+        if said:
+            recipes += 1
+            assert sum(numbers.index(word.lower()) for word in said) == len(items), lines[0]
+            assert [int(item.partition('.')[0]) for item in items] == [*range(1, len(items) + 1)]
+    assert recipes == 4

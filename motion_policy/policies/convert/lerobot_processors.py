@@ -96,7 +96,7 @@ def _take(step: Mapping[str, Any], found: Pipeline, side: str) -> None:
     where = f"{found.file}: step '{_shown(name)}'"
     if 'registry_name' in step and name in NOTHING:
         return
-    take = _TAKEN[side].get(name) if 'registry_name' in step else None
+    take = TAKEN[side].get(name) if 'registry_name' in step else None
     if take is not None:
         take(step, found, where)
     elif config.get('enabled') is False:
@@ -104,7 +104,7 @@ def _take(step: Mapping[str, Any], found: Pipeline, side: str) -> None:
     else:
         raise UserError(
             f'{where} is none that can be carried over: without it the policy would give other '
-            f'actions; expected {", ".join(sorted({*NOTHING, *_TAKEN[side]}))}'
+            f'actions; expected {", ".join(sorted({*NOTHING, *TAKEN[side]}))}'
         )
 
 
@@ -183,7 +183,7 @@ def _relative(step: Mapping[str, Any], found: Pipeline, where: str) -> None:
 
 
 Take = Callable[[Mapping[str, Any], Pipeline, str], None]
-_TAKEN: dict[str, dict[str, Take]] = {
+TAKEN: dict[str, dict[str, Take]] = {
     INPUT_STEP: {
         'rename_observations_processor': _rename,
         'device_processor': _device,
