@@ -18,7 +18,7 @@ from motion_policy.nodes.parameters.arm import (
     SwitchParameters,
 )
 from motion_policy.nodes.parameters.episodes import RecorderParameters, ReplayParameters
-from motion_policy.nodes.parameters.fields import Entry, entries
+from motion_policy.nodes.parameters.fields import ParameterEntry, entries
 from motion_policy.nodes.parameters.policy import PolicyParameters
 from motion_policy.nodes.parameters.simulation import (
     DemonstratorParameters,
@@ -79,7 +79,7 @@ def table(node: str) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def _default(entry: Entry) -> str:
+def _default(entry: ParameterEntry) -> str:
     default = entry.default
     if default is None:
         return ', '.join(f'`{getattr(scene, OF_SCENE[entry.name])}`' for scene in SCENES.values())
@@ -90,7 +90,7 @@ def _default(entry: Entry) -> str:
     return f'`{default}`' if default and isinstance(default, str) else str(default)
 
 
-def _may_be(entry: Entry) -> str:
+def _may_be(entry: ParameterEntry) -> str:
     if entry.choices:
         return ', '.join(f'`{word}`' for word in entry.choices)
     if entry.length is not None:

@@ -69,6 +69,14 @@ CLOCKS = {
 # YAML and JSON from outside are parsed in one place, which bounds them.
 PARSERS = {'yaml.safe_load', 'yaml.load', 'yaml.parse', 'json.load', 'json.loads'}
 UNSAFE = {'yaml.unsafe_load', 'yaml.full_load', 'pickle.load', 'pickle.loads'}
+# Public names that several modules of these folders may define: all of them are called alike.
+INTERFACES = {
+    'Arguments': ('cli',),  # the options of a subcommand
+    'run': ('cli',),  # a subcommand
+    'main': ('cli', 'episodes', 'inference', 'nodes'),  # a process begins here
+    'placeholder_for': ('episodes/formats',),  # the robot of data that bring none
+    'rows_of': ('episodes/formats',),  # the rows of an episode of a format
+}
 VAGUE = {'utils.py', 'helpers.py', 'common.py', 'manager.py', 'misc.py'}
 
 
@@ -253,6 +261,27 @@ def test_nothing_that_is_read_can_execute_code() -> None:
             if not safe:
                 wrong.append(f'{name_of(path)}:{line}: {called}')
     assert wrong == []
+
+
+def test_a_public_name_means_one_thing() -> None:
+    places: dict[str, list[Path]] = {}
+    aliases: dict[str, list[Path]] = {}
+    for path in python_files(PACKAGE):
+        for node in nodes_of(path)[0].body:  # type: ignore[attr-defined]
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                places.setdefault(node.name, []).append(path)
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                aliases.setdefault(node.targets[0].id, []).append(path)
+    wrong = []
+    for name in sorted(name for name in places if not name.startswith('_')):
+        folders = [PACKAGE / folder for folder in INTERFACES.get(name, ())]
+        strays = [p for p in places[name] if not any(folder in p.parents for folder in folders)]
+        found = [*strays, *aliases.get(name, [])]
+        if len(found) > 1 or (found and folders):
+            wrong.append(f'{name}: {", ".join(map(name_of, found))}')
+    assert wrong == []
+    unused = {name for name in INTERFACES if len(places.get(name, [])) < 2}
+    assert unused == set()
 
 
 @pytest.mark.parametrize('path', OURS, ids=name_of)

@@ -17,7 +17,7 @@ from motion_policy.cli.judging import (
     check_device,
     check_latency,
     check_least,
-    chunk_execution,
+    execution_of_options,
     print_table,
     progress,
     refuse,
@@ -130,7 +130,7 @@ def _from_trials(
         policy, watcher = arguments.checkpoint, OWN
     runner = TrialRunner(
         policy, find_scene(arguments.data[0]), arguments.device,
-        chunks=chunk_execution(arguments), latency_s=arguments.latency,
+        chunks=execution_of_options(arguments), latency_s=arguments.latency,
         foresight=Foresight(watcher, judged=False),
     )  # fmt: skip
     positions = arguments.positions or runner.scene.positions

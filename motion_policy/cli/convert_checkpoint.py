@@ -57,7 +57,7 @@ class Conversions:
 
 
 @dataclass(frozen=True)
-class Foreign(Conversions):
+class ForeignModelOptions(Conversions):
     """What every model of another project has."""
 
     robot: str = ''
@@ -69,7 +69,7 @@ class Foreign(Conversions):
 
 
 @dataclass(frozen=True)
-class Cameras:
+class CameraOptions:
     """For what may have several cameras."""
 
     cameras: str = ''
@@ -78,7 +78,7 @@ class Cameras:
 
 
 @dataclass(frozen=True)
-class FromEipl(Foreign):
+class EiplModelOptions(ForeignModelOptions):
     """Options of eipl."""
 
     joint_bounds: Path | None = None
@@ -110,7 +110,7 @@ class FromEipl(Foreign):
 
 
 @dataclass(frozen=True)
-class FromAct(Cameras, Foreign):
+class ActModelOptions(CameraOptions, ForeignModelOptions):
     """Options of act."""
 
     stats: Path | None = None
@@ -127,7 +127,7 @@ class FromAct(Cameras, Foreign):
 
 
 @dataclass(frozen=True)
-class FromLerobot(Cameras, Foreign):
+class LerobotModelOptions(CameraOptions, ForeignModelOptions):
     """Options of lerobot."""
 
     joints: str = ''
@@ -145,7 +145,7 @@ class FromLerobot(Cameras, Foreign):
 
 
 @dataclass(frozen=True)
-class Arguments(FromEipl, FromLerobot, FromAct):
+class Arguments(EiplModelOptions, LerobotModelOptions, ActModelOptions):
     """Turn a model that another project trained into a checkpoint that gives the same numbers.
 
     From EIPL (MODEL.pth), tonyzhaozh/act and act-plus-plus (policy_best.ckpt) and LeRobot's ACT (a
@@ -191,7 +191,7 @@ def _refuse_what_does_not_fit(arguments: Arguments) -> None:
         raise UserError(f'{option}: means something only with --from {meant}')
 
 
-def _from_eipl(arguments: FromEipl, robot: RobotSpec | None) -> tuple[Conversion, str]:
+def _from_eipl(arguments: EiplModelOptions, robot: RobotSpec | None) -> tuple[Conversion, str]:
     # torch is slow to load, and a mistyped path need not wait for it.
     if arguments.joint_bounds is None:
         raise UserError(
@@ -221,7 +221,7 @@ def _from_eipl(arguments: FromEipl, robot: RobotSpec | None) -> tuple[Conversion
     return convert_eipl(source, options, cae), f'{source.family} in {arguments.source}'
 
 
-def _from_act(arguments: FromAct, robot: RobotSpec | None) -> tuple[Conversion, str]:
+def _from_act(arguments: ActModelOptions, robot: RobotSpec | None) -> tuple[Conversion, str]:
     if arguments.stats is None:
         raise UserError(
             'convert-checkpoint: --stats is missing, expected the dataset_stats.pkl beside '
@@ -262,7 +262,9 @@ def _from_act(arguments: FromAct, robot: RobotSpec | None) -> tuple[Conversion, 
     return converted, f'ACT in {arguments.source}'
 
 
-def _from_lerobot(arguments: FromLerobot, robot: RobotSpec | None) -> tuple[Conversion, str]:
+def _from_lerobot(
+    arguments: LerobotModelOptions, robot: RobotSpec | None
+) -> tuple[Conversion, str]:
     from motion_policy.policies.convert.lerobot import LeRobotOptions, from_lerobot
 
     options = LeRobotOptions(
@@ -285,14 +287,14 @@ class Converter:
         convert: returns the model, and what it came from.
     """
 
-    options: type[Foreign]
+    options: type[ForeignModelOptions]
     convert: Callable[[Arguments, RobotSpec | None], tuple[Conversion, str]]
 
 
 CONVERTERS: dict[Kind, Converter] = {
-    'eipl': Converter(FromEipl, _from_eipl),
-    'act': Converter(FromAct, _from_act),
-    'lerobot': Converter(FromLerobot, _from_lerobot),
+    'eipl': Converter(EiplModelOptions, _from_eipl),
+    'act': Converter(ActModelOptions, _from_act),
+    'lerobot': Converter(LerobotModelOptions, _from_lerobot),
 }
 
 

@@ -70,7 +70,7 @@ class Arguments:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrialOutcome:
     """What came of one trial; `success_s` is simulated time from enabling the policy."""
 
     position: str
@@ -121,7 +121,9 @@ def _check(arguments: Arguments) -> None:
         )
 
 
-def _run_trials(processes: NodeProcesses, arguments: Arguments, console: Console) -> list[Outcome]:
+def _run_trials(
+    processes: NodeProcesses, arguments: Arguments, console: Console
+) -> list[TrialOutcome]:
     _start_nodes(processes, arguments)
     video = None if arguments.no_film else _VideoProcess(processes, arguments.out)
     outcomes = []
@@ -164,7 +166,7 @@ def _start_nodes(processes: NodeProcesses, arguments: Arguments) -> None:
 
 def _run_trial(
     scene: SceneClient, listener: TrialListener, position: str, arguments: Arguments
-) -> Outcome:
+) -> TrialOutcome:
     """Set the scene, let the policy move until success or time-out, and take it off again."""
     scene.reset_scene(position)
     scene.trigger('policy_node/reset')
@@ -177,11 +179,11 @@ def _run_trial(
     scene.switch('policy_node/enable', False)
     listener.end()
     taught = position in TAUGHT_POSITIONS
-    return Outcome(position, taught, success, success_s if success else None)
+    return TrialOutcome(position, taught, success, success_s if success else None)
 
 
 def _record(
-    outcome: Outcome, number: int, arguments: Arguments, listener: TrialListener
+    outcome: TrialOutcome, number: int, arguments: Arguments, listener: TrialListener
 ) -> TrialRecord:
     return TrialRecord(
         number=number,
@@ -231,7 +233,7 @@ class _VideoProcess:
             raise NodeDiedError(f'video: {self._processes.last_words("video")}')
 
 
-def _summary(outcomes: list[Outcome], arguments: Arguments) -> dict[str, Any]:
+def _summary(outcomes: list[TrialOutcome], arguments: Arguments) -> dict[str, Any]:
     """Counts and mean times per position, over taught and untaught ones, and over all."""
     positions = dict.fromkeys(outcome.position for outcome in outcomes)
     total = _counts(outcomes)
@@ -256,7 +258,7 @@ def _summary(outcomes: list[Outcome], arguments: Arguments) -> dict[str, Any]:
     }
 
 
-def _counts(outcomes: list[Outcome]) -> dict[str, Any]:
+def _counts(outcomes: list[TrialOutcome]) -> dict[str, Any]:
     times_s = [outcome.success_s for outcome in outcomes if outcome.success_s is not None]
     return {
         'successes': len(times_s),
@@ -265,7 +267,9 @@ def _counts(outcomes: list[Outcome]) -> dict[str, Any]:
     }
 
 
-def _print_outcome(outcome: Outcome, number: int, arguments: Arguments, console: Console) -> None:
+def _print_outcome(
+    outcome: TrialOutcome, number: int, arguments: Arguments, console: Console
+) -> None:
     kind = 'taught' if outcome.taught else 'not taught'
     result = (
         f'[red]not lifted in {arguments.timeout:g} s[/]'

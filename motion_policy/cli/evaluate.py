@@ -18,7 +18,7 @@ from motion_policy.cli.judging import (
     check_device,
     check_latency,
     check_least,
-    chunk_execution,
+    execution_of_options,
     print_table,
     progress,
     refuse,
@@ -203,8 +203,8 @@ def _run_scene(arguments: Arguments) -> int:
     with console.status('choosing the back end'):
         runner = TrialRunner(
             arguments.checkpoint, find_scene(arguments.data[0]), arguments.device,
-            _mix(arguments), trace=arguments.out is not None, chunks=chunk_execution(arguments),
-            latency_s=arguments.latency, back_end=_back_end(arguments),
+            _mix(arguments), trace=arguments.out is not None, latency_s=arguments.latency,
+            chunks=execution_of_options(arguments), back_end=_back_end(arguments),
             foresight=Foresight(arguments.foresight) if arguments.foresight else None,
         )  # fmt: skip
     if runner.policy.chunk_rows == 1:

@@ -44,7 +44,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Camera:
+class ExportCamera:
     """For what has the images of one camera."""
 
     camera: str = ''
@@ -71,7 +71,7 @@ class ToLerobot(Target):
 
 
 @dataclass(frozen=True)
-class ToEipl(Camera, Target):
+class ToEipl(ExportCamera, Target):
     """Options of eipl."""
 
     channels: Literal['bgr', 'rgb'] = 'bgr'
@@ -79,7 +79,7 @@ class ToEipl(Camera, Target):
 
 
 @dataclass(frozen=True)
-class ToBair(Camera, Target):
+class ToBair(ExportCamera, Target):
     """Options of bair."""
 
 

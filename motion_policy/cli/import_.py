@@ -38,7 +38,7 @@ Imported = tuple[Path, Path]  # an episode, and what it was made from
 
 
 @dataclass(frozen=True)
-class Source:
+class ImportSource:
     """What every kind of source has."""
 
     sources: tyro.conf.Positional[tuple[Path, ...]]
@@ -72,7 +72,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Gaps:
+class ImportGaps:
     """For what may end in the middle."""
 
     split_at_gaps: bool = False
@@ -81,7 +81,7 @@ class Gaps:
 
 
 @dataclass(frozen=True)
-class Names:
+class ImportNames:
     """For what has names of its own for cameras and joints."""
 
     cameras: str = ''
@@ -99,7 +99,7 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Camera:
+class ImportCamera:
     """For what has the images of one camera."""
 
     camera: str = ''
@@ -107,7 +107,7 @@ class Camera:
 
 
 @dataclass(frozen=True)
-class Rate:
+class ImportRate:
     """For what may not say its rate."""
 
     rate: float | None = None
@@ -116,7 +116,7 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Channels:
+class ImportChannels:
     """For what does not say the order of its colours."""
 
     channels: Literal['bgr', 'rgb'] | None = None
@@ -125,7 +125,7 @@ class Channels:
 
 
 @dataclass(frozen=True)
-class FromBag(Gaps, Source):
+class FromBag(ImportGaps, ImportSource):
     """Options of rosbag2."""
 
     namespace: str = ''
@@ -133,12 +133,12 @@ class FromBag(Gaps, Source):
 
 
 @dataclass(frozen=True)
-class FromAloha(Names, Rate, Channels, Source):
+class FromAloha(ImportNames, ImportRate, ImportChannels, ImportSource):
     """Options of aloha."""
 
 
 @dataclass(frozen=True)
-class FromLerobot(Names, Gaps, Source):
+class FromLerobot(ImportNames, ImportGaps, ImportSource):
     """Options of lerobot."""
 
     units: Units | None = None
@@ -148,7 +148,7 @@ class FromLerobot(Names, Gaps, Source):
 
 
 @dataclass(frozen=True)
-class FromEipl(Camera, Rate, Channels, Source):
+class FromEipl(ImportCamera, ImportRate, ImportChannels, ImportSource):
     """Options of eipl."""
 
     keep_padding: bool = False
@@ -156,7 +156,7 @@ class FromEipl(Camera, Rate, Channels, Source):
 
 
 @dataclass(frozen=True)
-class FromBair(Camera, Rate, Source):
+class FromBair(ImportCamera, ImportRate, ImportSource):
     """Options of bair."""
 
 
@@ -223,7 +223,7 @@ def _robot(arguments: Arguments, console: Console) -> RobotSpec:
     return robot
 
 
-def _no_placeholder(options: Source) -> RobotSpec:
+def _no_placeholder(options: ImportSource) -> RobotSpec:
     raise UserError('import: --robot is missing, expected a robot spec (YAML file or name)')
 
 
@@ -308,7 +308,7 @@ def _import_bair(
 
 def _told(
     parts: Sequence[SplitEpisodes],
-    options: Source,
+    options: ImportSource,
     console: Console,
 ) -> Iterator[Imported]:
     """Say where the splits of a set are."""
@@ -360,7 +360,7 @@ def _import_lerobot(
         )
 
 
-def _writing(options: Source, console: Console) -> dict[str, Any]:
+def _writing(options: ImportSource, console: Console) -> dict[str, Any]:
     """How every kind of import writes its episodes, and tells what is worth a line."""
     return {
         'note': lambda line: _note(console, line),
@@ -392,7 +392,7 @@ class Importer:
         placeholder: the robot where none is named; UserError where one has to be.
     """
 
-    options: type[Source]
+    options: type[ImportSource]
     episodes: Callable[[Path, RobotSpec, Arguments, Console], Iterator[Imported]]
     placeholder: Callable[[Arguments], RobotSpec] = _no_placeholder
 

@@ -54,7 +54,7 @@ def check_device(command: str, name: str) -> None:
         raise UserError(f"{command}: --device '{name}' cannot be used: {first}") from None
 
 
-def chunk_execution(arguments: Any) -> ChunkExecution:
+def execution_of_options(arguments: Any) -> ChunkExecution:
     """How --execute, --crossfade and --ensemble say that chunks are to be played."""
     return ChunkExecution(arguments.execute, arguments.crossfade, arguments.ensemble)
 

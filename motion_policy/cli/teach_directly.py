@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from motion_policy.episodes import EpisodeWriter, next_episode_path
-from motion_policy.evaluation.scenes import Demonstration, Scene, Simulation, Teacher
+from motion_policy.evaluation.scenes import Scene, ScriptedDemonstration, Simulation, Teacher
 from motion_policy.robot import RobotSpec, load_robot_spec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 from motion_policy.streams import Observation, Row, Sample, StreamCounters
@@ -117,7 +117,7 @@ def _record(
 
 
 def _demonstrate(
-    sim: Simulation, demonstration: Demonstration, robot: RobotSpec, writer: EpisodeWriter
+    sim: Simulation, demonstration: ScriptedDemonstration, robot: RobotSpec, writer: EpisodeWriter
 ) -> None:
     """Play a demonstration to its end; a row holds what was measured before its command."""
     period_s = robot.period_ns / NANOSECONDS_PER_S

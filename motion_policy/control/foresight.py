@@ -23,7 +23,7 @@ from motion_policy.control.foresight_errors import (
     foreseen_motion,
     image_channels,
     joint_channels,
-    joint_errors,
+    joint_prediction_errors,
 )
 from motion_policy.control.lookahead import Plan
 from motion_policy.control.motion_limiter import Float64Array
@@ -146,7 +146,7 @@ class OwnForesight:
         return found
 
     def _errors_of(self, seen: Mapping[str, Tensor], position: Any) -> dict[str, float]:
-        errors = joint_errors(self._spec, self._joints, position)
+        errors = joint_prediction_errors(self._spec, self._joints, position)
         for name, frame in seen.items():
             predicted, last = self._images[name], self._seen[name]
             errors |= self._errors[name].of(predicted, frame, last, self._motion)
@@ -285,7 +285,7 @@ class PlanForesight:
         motion = foreseen_motion(spec, joints[step], joints[step - 1])
         predicted, last = foreseen.frames[step - 1], foreseen.last
         errors = self._errors.of(predicted, _unit(frame), last, motion)
-        errors |= joint_errors(spec, joints[step], position)
+        errors |= joint_prediction_errors(spec, joints[step], position)
         return judged(time_ns, step, errors, self._limits)
 
     def _predicted(self, time_ns: int, plan: Plan, frames: int) -> _Foreseen:

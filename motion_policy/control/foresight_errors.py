@@ -28,7 +28,7 @@ def image_channels(camera: str) -> tuple[str, ...]:
 
 
 def joint_channels(spec: PolicySpec) -> tuple[str, ...]:
-    """The channels of `joint_errors`."""
+    """The channels of `joint_prediction_errors`."""
     return tuple(f'joint {name}' for name in spec.robot.joints.names)
 
 
@@ -86,7 +86,9 @@ def _patches(error: Tensor) -> Tensor:
     return F.adaptive_avg_pool2d(error[None], PATCHES)
 
 
-def joint_errors(spec: PolicySpec, foreseen: Float64Array, measured: Any) -> dict[str, float]:
+def joint_prediction_errors(
+    spec: PolicySpec, foreseen: Float64Array, measured: Any
+) -> dict[str, float]:
     """How far each joint (J,) is from where it was foreseen, by channel."""
     off = np.abs(foreseen - measured) / np.array(spec.normalisation.qpos.scale)
     return dict(zip(joint_channels(spec), off.tolist(), strict=True))

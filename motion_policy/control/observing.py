@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Row
-from motion_policy.streams.joint_values import JointArrays, JointValues
+from motion_policy.streams.joint_values import JointValues, JointVectors
 
 
 def robot_as_seen(robot: RobotSpec, cameras: Iterable[str]) -> RobotSpec:
@@ -38,7 +38,7 @@ class MeasuredJoints:
             return None, faults
         return self._state.position, faults
 
-    def joints(self) -> JointArrays:
+    def joints(self) -> JointVectors:
         """Positions, velocities and efforts (J,) as the observation of that row has them."""
         return self._state.arrays()
 

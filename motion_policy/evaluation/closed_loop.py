@@ -11,17 +11,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from motion_policy.control import Command, Controller
 from motion_policy.control.lookahead import Plan
-from motion_policy.evaluation.scenes import Disturbance, Simulation
+from motion_policy.evaluation.scenes import Simulation
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 from motion_policy.streams import Observation, Sample, Sampler, observation_from_row
+
+if TYPE_CHECKING:
+    from motion_policy.simulation.disturbances import Disturbance
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -30,7 +33,7 @@ START_NS = NANOSECONDS_PER_S
 NEVER_NS = 2**62
 
 
-class TrialRunner(Protocol):
+class Actor(Protocol):
     """What acts: `control.PolicyRunner`, or whatever stands in for it."""
 
     def reset(self) -> None:
@@ -66,7 +69,7 @@ class Tick:
     step: SimulatedStep | None
 
 
-Watch = Callable[[Tick], None]
+TickWatch = Callable[[Tick], None]
 
 
 class Onlooker(Protocol):
@@ -130,7 +133,7 @@ class ImageMessage:
 def rollout(
     sim: Simulation,
     controller: Controller,
-    runner: TrialRunner,
+    runner: Actor,
     robot: RobotSpec,
     *,
     cameras: tuple[str, ...],
@@ -138,7 +141,7 @@ def rollout(
     camera_rate_hz: float,
     camera_phase_ns: int = 0,
     latency_ns: int = 0,
-    watch: Watch | None = None,
+    watch: TickWatch | None = None,
     onlooker: Onlooker | None = None,
     disturbance: Disturbance | None = None,
 ) -> RolloutResult:
@@ -219,7 +222,7 @@ class _Looks:
 class _Thought:
     """The inference thread on simulated time: one step at a time, and the newest request waits."""
 
-    def __init__(self, runner: TrialRunner, latency_ns: int, *, explain: bool) -> None:
+    def __init__(self, runner: Actor, latency_ns: int, *, explain: bool) -> None:
         self._runner = runner
         self._latency_ns = latency_ns
         self._explain = explain

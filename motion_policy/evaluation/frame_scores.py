@@ -10,15 +10,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-LEAST_ERROR = 1e-10  # frames that are the same have 100 dB, not infinitely many
+from motion_policy.policies.video.psnr import psnr_of_error
+
 WINDOW, SIGMA = 11, 1.5
 K1, K2 = 0.01, 0.03
 
 
 def psnr(frames: Tensor, truth: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio [dB]: (..., 3, H, W) twice -> (...), of each colour by itself."""
-    errors = (frames - truth).square().mean((-2, -1)).clamp(min=LEAST_ERROR)
-    return -10 * errors.log10().mean(-1)
+    """Peak signal-to-noise ratio [dB]: (..., 3, H, W) twice -> (...), the mean of its colours'."""
+    return psnr_of_error((frames - truth).square().mean((-2, -1))).mean(-1)
 
 
 def ssim(frames: Tensor, truth: Tensor) -> Tensor:

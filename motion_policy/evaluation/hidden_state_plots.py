@@ -34,7 +34,7 @@ COLOUR_MAP, COLOUR_FROM, COLOUR_TO = 'plasma', 0.02, 0.82
 
 
 @dataclass(frozen=True)
-class Group:
+class TrajectoryGroup:
     """Trajectories of one condition that look alike: projected, each (N, 3)."""
 
     label: str
@@ -51,7 +51,9 @@ class Group:
         return {'color': self.colour, 'lw': 1.5, 'ls': (0, (3.2, 1.8)), 'zorder': 3}
 
 
-def group(hidden: HiddenStates, words: tuple[str, str] = ('taught', 'not taught')) -> list[Group]:
+def group(
+    hidden: HiddenStates, words: tuple[str, str] = ('taught', 'not taught')
+) -> list[TrajectoryGroup]:
     """One group per condition, and per taught and not; the first few trajectories of each.
 
     `words` are those of the legend for what was taught and what was not.
@@ -67,7 +69,7 @@ def group(hidden: HiddenStates, words: tuple[str, str] = ('taught', 'not taught'
     for condition, taught in keys:
         here = [one for one in trajectories if (one.condition, one.taught) == (condition, taught)]
         groups.append(
-            Group(
+            TrajectoryGroup(
                 _label(condition, taught, words, len(conditions) > 1),
                 colours[condition if len(conditions) > 1 else taught],
                 taught is False,
@@ -86,7 +88,7 @@ def condition_colours(count: int) -> list[str]:
     return [to_hex(matplotlib.colormaps[COLOUR_MAP](place)) for place in places]
 
 
-def hidden_figure(hidden: HiddenStates, groups: Sequence[Group], title: str) -> Figure:
+def hidden_figure(hidden: HiddenStates, groups: Sequence[TrajectoryGroup], title: str) -> Figure:
     """Two views of the same trajectories, from the front and from above."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 4.6), layout='constrained')
@@ -102,7 +104,7 @@ def hidden_figure(hidden: HiddenStates, groups: Sequence[Group], title: str) -> 
     return figure
 
 
-def _draw_view(axis: Axes, groups: Sequence[Group], vertical: int) -> None:
+def _draw_view(axis: Axes, groups: Sequence[TrajectoryGroup], vertical: int) -> None:
     for group in groups:
         for path in group.paths:
             axis.plot(path[:, 0], path[:, vertical], **group.line)
@@ -120,7 +122,7 @@ def axis_label(hidden: HiddenStates, place: int) -> str:
     return f'PC {place + 1} ({100 * hidden.components.explained[place]:.0f} %)'
 
 
-def legend(groups: Sequence[Group], present: str = 'end') -> list[Line2D]:
+def legend(groups: Sequence[TrajectoryGroup], present: str = 'end') -> list[Line2D]:
     """Handles for the groups, for the ring and for the dot, which means `present`."""
     shown = groups if len(groups) <= LEGEND_ROWS else groups[: LEGEND_ROWS - 1]
     handles = [Line2D([], [], label=group.label, **group.line) for group in shown]

@@ -19,7 +19,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from motion_policy.evaluation.hidden_state_plots import Group, axis_label, dot, legend, ring
+from motion_policy.evaluation.hidden_state_plots import (
+    TrajectoryGroup,
+    axis_label,
+    dot,
+    legend,
+    ring,
+)
 from motion_policy.evaluation.hidden_states import HiddenStates
 from motion_policy.evaluation.plots import FAINT_INK, RULE, STYLE
 from motion_policy.evaluation.video_file import VideoFile
@@ -40,7 +46,7 @@ SHADOW = '#dfe3e8'
 def write_hidden_state_video(
     path: Path,
     hidden: HiddenStates,
-    groups: Sequence[Group],
+    groups: Sequence[TrajectoryGroup],
     title: str,
     frames: int = FRAMES,
 ) -> None:
@@ -67,7 +73,9 @@ def write_hidden_state_video(
 class _Stage:
     """The box around all trajectories, scaled alike in all directions, and what stands in it."""
 
-    def __init__(self, axis: Axes, hidden: HiddenStates, groups: Sequence[Group]) -> None:
+    def __init__(
+        self, axis: Axes, hidden: HiddenStates, groups: Sequence[TrajectoryGroup]
+    ) -> None:
         self._axis = axis
         points = np.concatenate([path for group in groups for path in group.paths])
         low, high = points.min(axis=0), points.max(axis=0)

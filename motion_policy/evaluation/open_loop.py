@@ -42,7 +42,7 @@ class ReplayStep:
     extras: Mapping[str, Any]
 
 
-Watch = Callable[[ReplayStep], None]
+StepWatch = Callable[[ReplayStep], None]
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def replay(
     rate_hz: float,
     *,
     source: str = 'recording',
-    watch: Watch | None = None,
+    watch: StepWatch | None = None,
 ) -> OpenLoopResult:
     """Step the policy over recorded rows, once per policy period.
 

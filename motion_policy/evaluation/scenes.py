@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from motion_policy.errors import UserError
+
+if TYPE_CHECKING:
+    from motion_policy.simulation.disturbances import Disturbance
 
 PREFIX = 'sim:'
 # What may happen to an arm while it reaches for the object.
@@ -71,7 +74,7 @@ class Simulation(Protocol):
         """Free what rendering took."""
 
 
-class Demonstration(Protocol):
+class ScriptedDemonstration(Protocol):
     """Joint targets (J,) over time, from the start of the trial."""
 
     @property
@@ -83,18 +86,6 @@ class Demonstration(Protocol):
 
     def follower(self, time_s: float) -> Float64Array:
         """Where the follower is sent, which may be nudged off the leader's way."""
-
-
-class Disturbance(Protocol):
-    """What happens to the scene from `begin_ns` (since the reset) on."""
-
-    begin_ns: int
-
-    def act(self, time_ns: int) -> None:
-        """Do what is due; called once per control tick."""
-
-    def seen(self, time_ns: int, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """What a camera gives in place of an image (H, W, 3)."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +101,7 @@ class Reach:
     pushes: tuple[tuple[str, float], ...]
 
 
-Teacher = Callable[[Simulation, int], Demonstration]
+Teacher = Callable[[Simulation, int], ScriptedDemonstration]
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from motion_policy.evaluation.closed_loop import (
     RolloutResult,
     SimulatedStep,
     Tick,
-    Watch,
+    TickWatch,
     rollout,
 )
 from motion_policy.evaluation.monitoring import Foresight, OwnWatch, PlanWatch, make_watch
@@ -152,7 +152,7 @@ class TrialRunner:
         for position in positions:
             self.sim.reset(position, seed=0)
 
-    def run(self, trial: Trial, watch: Watch | None = None) -> TrialResult:
+    def run(self, trial: Trial, watch: TickWatch | None = None) -> TrialResult:
         """One trial."""
         self.sim.reset(trial.position, seed=trial.seed)
         period_ns = round(NANOSECONDS_PER_S / self.scene.camera_rate_hz)
@@ -209,7 +209,7 @@ class TrialRunner:
         )
 
 
-def _both(first: Watch, second: Watch | None) -> Watch:
+def _both(first: TickWatch, second: TickWatch | None) -> TickWatch:
     """Call one after the other."""
 
     def watch(tick: Tick) -> None:
@@ -223,7 +223,7 @@ def _both(first: Watch, second: Watch | None) -> Watch:
 class _Trace:
     """Collects the hidden state of every policy step of one trial."""
 
-    def __init__(self, watch: Watch | None) -> None:
+    def __init__(self, watch: TickWatch | None) -> None:
         self._then = watch
         self._last: SimulatedStep | None = None
         self._states: list[Float32Array] = []

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SchedulingRequest:
     """One request: `what` was asked for, and why it was refused ('' if it was not)."""
 
     what: str
@@ -23,12 +23,12 @@ class Outcome:
         return f'{self.what} not permitted: {self.problem}' if self.problem else self.what
 
 
-def use_cores(cpus: Iterable[int]) -> Outcome:
+def use_cores(cpus: Iterable[int]) -> SchedulingRequest:
     """Let the calling thread, and those that it starts, run on these cores only."""
     cpus = sorted(cpus)
     what = f'cores {", ".join(map(str, cpus))}'
     try:
         os.sched_setaffinity(0, cpus)
     except (OSError, AttributeError) as error:
-        return Outcome(what, str(error))
-    return Outcome(what)
+        return SchedulingRequest(what, str(error))
+    return SchedulingRequest(what)

@@ -33,7 +33,7 @@ RESTART_S = (
 WAITING = 4  # looks that may wait: the one at which frames are predicted takes longest
 
 
-class Watch(Protocol):
+class ErrorWatch(Protocol):
     """Who takes what a source finds, in any thread, and says what follows from it.
 
     Attributes:
@@ -58,14 +58,14 @@ class Watch(Protocol):
         """One line for `/diagnostics`."""
 
 
-class Source(Protocol):
+class ForesightSource(Protocol):
     """What makes prediction errors, and the `watch` that takes them.
 
     Attributes:
         needs_extras: whether the policy has to explain its steps.
     """
 
-    watch: Watch
+    watch: ErrorWatch
     needs_extras: bool
 
     def take_step(self, step: PolicyStep) -> None:
@@ -86,7 +86,7 @@ class OwnSource:
 
     needs_extras = True
 
-    def __init__(self, foresight: OwnForesight, watch: Watch) -> None:
+    def __init__(self, foresight: OwnForesight, watch: ErrorWatch) -> None:
         self.watch = watch
         self._foresight = foresight
         self._reset = False
@@ -138,7 +138,7 @@ class PlanSource:
     def __init__(
         self,
         setup: ForesightSetup,
-        watch: Watch,
+        watch: ErrorWatch,
         current_plan: Callable[[], Plan | None],
         start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:

@@ -23,7 +23,7 @@ from motion_policy.inference.shared_frames import ReadyFrames
 from motion_policy.inference.worker import QUICK_BYTES
 from motion_policy.inference.worker_process import START_TIMEOUT_S, WorkerProcess
 from motion_policy.streams import Observation, Row
-from motion_policy.streams.joint_values import JointArrays
+from motion_policy.streams.joint_values import JointVectors
 
 SHORT_BYTES = QUICK_BYTES // 2  # of a chunk that is answered in bytes
 
@@ -67,7 +67,7 @@ class InferenceProcess(WorkerProcess):
         packed, extras = self.ask(observation.images, joints, explain, time_ns, since_ns)
         return unpacked_chunk(packed), extras
 
-    def begin(self, row: Row, joints: JointArrays, explain: bool, since_ns: int) -> bool:
+    def begin(self, row: Row, joints: JointVectors, explain: bool, since_ns: int) -> bool:
         """Begin the step that `infer` would take on this row, if its images are ready.
 
         `joints`, (J,) each, are those of the row. Any thread may do so while no step is under way;

@@ -26,7 +26,7 @@ from motion_policy.policies.kinds import model_class
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation
 from motion_policy.streams.images import RgbImage
-from motion_policy.streams.joint_values import JointArrays
+from motion_policy.streams.joint_values import JointVectors
 from motion_policy.streams.messages import Float32Array
 
 QUESTION = struct.Struct('qqq')  # time, since when predictions count, cameras
@@ -129,7 +129,7 @@ def packed_joints(
 
 
 def packed_question(
-    places: Mapping[str, int], joints: JointArrays, time_ns: int, since_ns: int
+    places: Mapping[str, int], joints: JointVectors, time_ns: int, since_ns: int
 ) -> bytes:
     """A step in bytes, for `PolicyWork.quick_answer`; the places are in the cameras' order.
 

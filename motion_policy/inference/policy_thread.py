@@ -21,7 +21,7 @@ from motion_policy.control.timing import RecentDurations
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation, Row, UnusableFrameError, observation_from_row
-from motion_policy.streams.joint_values import JointArrays
+from motion_policy.streams.joint_values import JointVectors
 
 if TYPE_CHECKING:
     # It loads torch, which a replay does without.
@@ -74,7 +74,7 @@ class EarlyRunner(Protocol):
     What is begun is looked at meanwhile, and may be rejected: then nobody takes its result.
     """
 
-    def begin(self, row: Row, joints: JointArrays, explain: bool, since_ns: int) -> bool:
+    def begin(self, row: Row, joints: JointVectors, explain: bool, since_ns: int) -> bool:
         """Begin a step on a row and its joint values (J,), if that can be done at once."""
 
     def wait(self, seconds: float) -> None:
@@ -160,7 +160,7 @@ class InferenceThread:
         if self._watch is not None:
             self._watch.check_light(observation)
 
-    def request(self, row: Row, since_ns: int = 0, joints: JointArrays | None = None) -> None:
+    def request(self, row: Row, since_ns: int = 0, joints: JointVectors | None = None) -> None:
         """Ask for a step on `row`, before `wake`; a request that still waits is replaced.
 
         An early runner begins at once, if it knows the row's `joints`, (J,) each, and images. What

@@ -27,7 +27,7 @@ from motion_policy.control.clock_skew import SkewMonitor
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.observing import MeasuredJoints, robot_as_seen
 from motion_policy.errors import UserError
-from motion_policy.inference.cpu_affinity import Outcome
+from motion_policy.inference.cpu_affinity import SchedulingRequest
 from motion_policy.inference.policy_thread import failure_text
 from motion_policy.nodes import diagnostics
 from motion_policy.nodes.action_source import ActionSource
@@ -54,7 +54,7 @@ from motion_policy.nodes.stream_rates import StreamRates
 from motion_policy.nodes.subscriptions import ONLY_NEW, StreamSubscriptions, subscribe_to_all
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Row, Sampler, observation_from_row
-from motion_policy.streams.joint_values import JointArrays
+from motion_policy.streams.joint_values import JointVectors
 
 INSPECTION_PERIOD_S = 1.0  # of the rates of the streams and of the endpoints of topics
 TELL_PERIOD_S = 0.1
@@ -147,7 +147,7 @@ class ArmDriver:
         self._rate_mark = (0, time.monotonic_ns())
         self._created_ns = time.monotonic_ns()
         self._realtime = realtime_settings(parameters.realtime)
-        self._scheduling: list[Outcome] = []
+        self._scheduling: list[SchedulingRequest] = []
         self._publishers = CommandPublishers(node, robot)
         self._ahead: ChunkOutput | None = None
         self._guards = [controller.guard]
@@ -326,7 +326,7 @@ class ArmDriver:
             self.controller.reset()
         return 'reset: plan and faults are forgotten'
 
-    def joints(self) -> JointArrays:
+    def joints(self) -> JointVectors:
         """Joint values (J,) of the last tick's row; called in its thread."""
         return self._measured.joints()
 

@@ -29,7 +29,7 @@ from motion_policy.nodes.parameters.simulation import (
 from motion_policy.nodes.shell import run_node
 from motion_policy.nodes.subscriptions import sensor_qos
 from motion_policy.robot import load_robot_spec
-from motion_policy.simulation import SCENES, check_robot
+from motion_policy.simulation import SCENES, check_scene_robot
 from motion_policy.simulation.leader import LeaderArm
 from motion_policy.streams.messages import read_joints
 
@@ -50,7 +50,7 @@ class DemonstratorNode(Node):
         joints = self._robot.joints
         if not joints.leader:
             raise UserError(f"robot '{self._robot.name}': joints.leader is missing, expected one")
-        check_robot(scene_name, self._robot)
+        check_scene_robot(scene_name, self._robot)
         self._arm = LeaderArm(parameters.seed, scene_name, scene.grippers)
         self._cube_xy: np.ndarray | None = None
         self._qpos: np.ndarray | None = None

@@ -17,7 +17,7 @@ from motion_policy.control.foresight import OwnForesight
 from motion_policy.control.lookahead import Plan
 from motion_policy.errors import UserError
 from motion_policy.inference.foresight_setup import ForesightSetup
-from motion_policy.inference.foresight_sources import OwnSource, PlanSource, Source
+from motion_policy.inference.foresight_sources import ForesightSource, OwnSource, PlanSource
 from motion_policy.inference.policy_setup import PolicySetup
 from motion_policy.nodes.foresight_watch import ForesightWatch
 from motion_policy.nodes.parameters.arm import RealtimeParameters
@@ -35,7 +35,7 @@ def make_foresight(
     controller: Controller,
     current_plan: Callable[[], Plan | None],
     publish: Callable[[Float64], None],
-) -> Source | None:
+) -> ForesightSource | None:
     """Begin the watch that the parameters ask for; UserError says why it cannot be.
 
     Args:

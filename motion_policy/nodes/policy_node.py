@@ -24,7 +24,7 @@ from motion_policy.control.camera_monitor import CameraMonitor
 from motion_policy.control.lookahead import Plan
 from motion_policy.control.policy_runner import PolicyFacts
 from motion_policy.errors import UserError
-from motion_policy.inference.foresight_sources import Source
+from motion_policy.inference.foresight_sources import ForesightSource
 from motion_policy.inference.policy_process import InferenceProcess
 from motion_policy.inference.policy_setup import PolicySetup
 from motion_policy.inference.policy_thread import InferenceThread, PolicyStep, Runner
@@ -74,7 +74,7 @@ class PolicyNode(LifecycleNode, ActionSource):
             named_checkpoint(parameters)  # nobody is there to name one and configure again
         self._driver: ArmDriver | None = None
         self._inference: InferenceThread | None = None
-        self._foresight: Source | None = None
+        self._foresight: ForesightSource | None = None
         self._frames: ReadyFrames | None = None
         self._robot: RobotSpec | None = None
         self._cameras: tuple[str, ...] = ()
@@ -189,7 +189,7 @@ class PolicyNode(LifecycleNode, ActionSource):
         robot = load_robot_spec(parameters.robot) if parameters.robot else spec.robot
         self._robot, self._cameras = robot, spec.cameras
         mix = Mix(**dict(parameters.mix))
-        chunks = chunk_execution(parameters.chunk)
+        chunks = execution_of_parameters(parameters.chunk)
         back_end = BackEndChoice(parameters.backend, parameters.precision)
 
         setup = PolicySetup(
@@ -368,7 +368,7 @@ def named_checkpoint(parameters: PolicyParameters) -> str:
     return parameters.checkpoint
 
 
-def chunk_execution(parameters: ChunkParameters) -> ChunkExecution:
+def execution_of_parameters(parameters: ChunkParameters) -> ChunkExecution:
     """What the parameters say of chunks."""
     return ChunkExecution(
         execute=parameters.execute,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from motion_policy.errors import UserError
-from motion_policy.inference.cpu_affinity import Outcome, use_cores
+from motion_policy.inference.cpu_affinity import SchedulingRequest, use_cores
 from motion_policy.nodes.parameters.arm import PRIORITY, RealtimeParameters
 
 # A thread waits so long for the interpreter before it asks another one to let go of it.
@@ -60,7 +60,7 @@ def cpus_named(text: str, name: str) -> frozenset[int]:
     return frozenset(found)
 
 
-def prepare_tick_thread(wanted: RealTime) -> list[Outcome]:
+def prepare_tick_thread(wanted: RealTime) -> list[SchedulingRequest]:
     """Give the calling thread what it wants; the memory of the whole process is locked."""
     outcomes = [use_fifo(wanted.priority)] if wanted.priority else []
     if wanted.lock_memory:
@@ -97,23 +97,23 @@ def middleware_threads() -> list[int]:
     return found
 
 
-def use_fifo(priority: int, thread: int = 0) -> Outcome:
+def use_fifo(priority: int, thread: int = 0) -> SchedulingRequest:
     """Schedule a thread (0: the calling one) first in, first out; those it starts are as usual."""
     what = f'SCHED_FIFO {priority}'
     if not hasattr(os, 'sched_setscheduler'):
-        return Outcome(what, f'{sys.platform} has no such call')
+        return SchedulingRequest(what, f'{sys.platform} has no such call')
     policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
     try:
         os.sched_setscheduler(thread, policy, os.sched_param(priority))
     except OSError as error:
         limit = resource.getrlimit(resource.RLIMIT_RTPRIO)[0]
         if _has_capability(CAP_SYS_NICE):
-            return Outcome(what, f'{error.strerror}, although CAP_SYS_NICE is there')
-        return Outcome(what, f'the limit rtprio is {limit} and CAP_SYS_NICE is missing')
-    return Outcome(what)
+            return SchedulingRequest(what, f'{error.strerror}, although CAP_SYS_NICE is there')
+        return SchedulingRequest(what, f'the limit rtprio is {limit} and CAP_SYS_NICE is missing')
+    return SchedulingRequest(what)
 
 
-def lock_memory() -> Outcome:
+def lock_memory() -> SchedulingRequest:
     """Keep every page that is or comes into memory there.
 
     Only without a limit: under one, a later allocation would fail.
@@ -122,13 +122,15 @@ def lock_memory() -> Outcome:
     limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
     if limit != resource.RLIM_INFINITY and not _has_capability(CAP_IPC_LOCK):
         kib = limit // 1024
-        return Outcome(what, f'the limit memlock is {kib} kB and CAP_IPC_LOCK is missing')
+        return SchedulingRequest(
+            what, f'the limit memlock is {kib} kB and CAP_IPC_LOCK is missing'
+        )
     lock = getattr(ctypes.CDLL(None, use_errno=True), 'mlockall', None)
     if lock is None or not sys.platform.startswith('linux'):
-        return Outcome(what, f'{sys.platform} has no such call')
+        return SchedulingRequest(what, f'{sys.platform} has no such call')
     if lock(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
-        return Outcome(what, os.strerror(ctypes.get_errno()))
-    return Outcome(what)
+        return SchedulingRequest(what, os.strerror(ctypes.get_errno()))
+    return SchedulingRequest(what)
 
 
 def _has_capability(number: int) -> bool:

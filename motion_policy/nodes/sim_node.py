@@ -28,7 +28,7 @@ from motion_policy.nodes.parameters.declaring import declare_group, read_group
 from motion_policy.nodes.parameters.simulation import SceneParameters, SimParameters
 from motion_policy.nodes.shell import run_node
 from motion_policy.robot import load_robot_spec
-from motion_policy.simulation import SCENES, check_robot, make_simulation
+from motion_policy.simulation import SCENES, check_scene_robot, make_simulation
 from motion_policy.simulation.pacing import Divider, Pacer
 
 NANOSECONDS_PER_S = 1_000_000_000
@@ -60,7 +60,7 @@ class SimNode(Node):
             )
         }
         self._seed = parameters.seed
-        check_robot(scene_name, self._robot)
+        check_scene_robot(scene_name, self._robot)
         self._sim = make_simulation(scene_name, self._seed)
         self._period_ns = round(NANOSECONDS_PER_S / self._rate_hz)
         self.pacer = self._make_pacer()

@@ -19,7 +19,7 @@ __all__ = [
     'TabletopSim',
     'TransferCubeSim',
     'TransferExpert',
-    'check_robot',
+    'check_scene_robot',
     'make_simulation',
 ]
 
@@ -40,7 +40,7 @@ def make_simulation(scene: str, seed: int = 0) -> TabletopSim | TransferCubeSim:
     return SCENES[scene](seed)
 
 
-def check_robot(scene: str, robot: RobotSpec) -> None:
+def check_scene_robot(scene: str, robot: RobotSpec) -> None:
     """UserError if `robot` has other joints than the arm of `scene`."""
     names, expected = robot.joints.names, SCENES[scene].joint_names
     if names != expected:

@@ -17,16 +17,16 @@ from motion_policy.simulation.expert import GraspExpert, ScriptedMotion
 from motion_policy.simulation.transfer_expert import BothArms, TransferExpert
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-Plan = Callable[[Array, Array], ScriptedMotion | BothArms]
+Planner = Callable[[Array, Array], ScriptedMotion | BothArms]
 
 LEFT_BEHIND_RAD = 0.2  # more than a follower lags, far less than a reset moves it
 
 
-def _plan_grasps(seed: int) -> Plan:
+def _plan_grasps(seed: int) -> Planner:
     return GraspExpert(seed).plan
 
 
-def _plan_transfers(seed: int) -> Plan:
+def _plan_transfers(seed: int) -> Planner:
     expert = TransferExpert()
     seeds = np.random.default_rng(seed)
     return lambda cube_xy, qpos: expert.plan(cube_xy, qpos, int(seeds.integers(2**32)))

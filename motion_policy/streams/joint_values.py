@@ -20,7 +20,7 @@ from motion_policy.streams.sampler import Sample
 
 Float32Array = npt.NDArray[np.float32]
 # Positions, velocities and efforts (J,); without efforts where not every joint has one.
-JointArrays = tuple[Float32Array, Float32Array, Float32Array | None]
+JointVectors = tuple[Float32Array, Float32Array, Float32Array | None]
 
 
 class JointValues:
@@ -49,7 +49,7 @@ class JointValues:
                 self._samples[name] = sample
                 self._read(name, topic, sample)
 
-    def arrays(self) -> JointArrays:
+    def arrays(self) -> JointVectors:
         """Positions, velocities or zeros, and efforts or None, (J,) each, as in an observation."""
         velocity, effort = self.velocity, self.effort
         position = self.position.astype(np.float32)

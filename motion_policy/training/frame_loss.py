@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 
 from motion_policy.policies.video.predictor import FramePredictorModel
+from motion_policy.policies.video.psnr import psnr_of_error
 from motion_policy.policies.video.unrolling import (
     faster_at_once,
     on_its_own,
     teacher_forced_clip,
 )
 from motion_policy.training.sequence_dataset import Batch, generator_for
-
-LEAST_ERROR = 1e-10  # of a frame, so that its PSNR is a number
 
 
 def frame_terms(
@@ -78,8 +77,8 @@ def judged_terms(model: FramePredictorModel, batch: Batch, seed: int) -> dict[st
 
 
 def mean_psnr(errors: Tensor) -> Tensor:
-    """The mean over frames of their PSNR in dB, from mean squared errors (...) in [0, 1]."""
-    return (-10 * errors.detach().clamp(min=LEAST_ERROR).log10()).mean()
+    """The mean PSNR of frames [dB], from their mean squared errors (...) over all colours."""
+    return psnr_of_error(errors.detach()).mean()
 
 
 def _clips(model: FramePredictorModel, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ from motion_policy.control.foresight_errors import (
     FrameErrors,
     foreseen_motion,
     image_channels,
-    joint_errors,
+    joint_prediction_errors,
 )
 from motion_policy.control.lookahead import Plan
 from motion_policy.errors import UserError
@@ -320,5 +320,5 @@ def test_motion_and_joint_errors_are_distances_in_units_of_the_normalisation() -
     scale = np.array(spec.normalisation.qpos.scale)
     before, way = HALF + 0.1 * scale, scale * np.array([0.2, -0.7, 0.0, 0.3, 0.1])
     assert foreseen_motion(spec, before + way, before) == pytest.approx(0.7)
-    found = joint_errors(spec, before + way, before)
+    found = joint_prediction_errors(spec, before + way, before)
     assert list(found.values()) == pytest.approx([0.2, 0.7, 0.0, 0.3, 0.1])

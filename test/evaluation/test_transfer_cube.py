@@ -11,7 +11,7 @@ import pytest
 
 from motion_policy.control import ChunkExecution, Controller
 from motion_policy.evaluation.closed_loop import rollout
-from motion_policy.evaluation.scenes import Demonstration, find_scene
+from motion_policy.evaluation.scenes import ScriptedDemonstration, find_scene
 from motion_policy.robot import load_robot_spec
 from motion_policy.streams import Observation
 
@@ -21,7 +21,7 @@ CHUNK, PERIOD_S = 100, 0.02
 class TeacherRunner:
     """The scripted teacher in the place of a policy that answers with chunks."""
 
-    def __init__(self, demonstration: Demonstration) -> None:
+    def __init__(self, demonstration: ScriptedDemonstration) -> None:
         self.demonstration = demonstration
         self.seen: list[Observation] = []
         self.start_ns: int | None = None

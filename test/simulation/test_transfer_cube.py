@@ -12,7 +12,7 @@ import pytest
 
 from motion_policy.errors import UserError
 from motion_policy.robot import load_robot_spec
-from motion_policy.simulation import TransferCubeSim, TransferExpert, check_robot
+from motion_policy.simulation import TransferCubeSim, TransferExpert, check_scene_robot
 from motion_policy.simulation.transfer_cube import JOINT_NAMES
 from motion_policy.simulation.transfer_expert import GripperKinematics
 
@@ -264,6 +264,6 @@ def test_a_missing_gym_aloha_is_one_line_that_says_what_to_install(
 
 
 def test_a_robot_with_other_joints_is_refused() -> None:
-    check_robot('transfer_cube', load_robot_spec('aloha_sim'))
+    check_scene_robot('transfer_cube', load_robot_spec('aloha_sim'))
     with pytest.raises(UserError, match=r"robot 'tabletop_sim': its joints.*left_waist"):
-        check_robot('transfer_cube', load_robot_spec('tabletop_sim'))
+        check_scene_robot('transfer_cube', load_robot_spec('tabletop_sim'))

@@ -27,7 +27,7 @@ LEAST_SPAN = 0.1
 
 
 @dataclass(frozen=True)
-class Foreign:
+class ForeignData:
     """What a file or a set holds: number of joints, and (height, width) of every camera."""
 
     source: Path
@@ -47,7 +47,7 @@ class Foreign:
 
 
 def chosen_cameras(
-    data: Foreign, robot: RobotSpec, cameras: Mapping[str, str] | None
+    data: ForeignData, robot: RobotSpec, cameras: Mapping[str, str] | None
 ) -> dict[str, str]:
     """Return the robot's name of every camera to import, in its order, to its name in the data.
 
@@ -108,7 +108,7 @@ def recorded_robot(
     )
 
 
-def check_fit(data: Foreign, robot: RobotSpec, cameras: Mapping[str, str]) -> None:
+def check_fit(data: ForeignData, robot: RobotSpec, cameras: Mapping[str, str]) -> None:
     """Compare the number of joints and the sizes of images.
 
     Raises:
@@ -131,8 +131,8 @@ def check_fit(data: Foreign, robot: RobotSpec, cameras: Mapping[str, str]) -> No
             )
 
 
-def stand_in(
-    data: Foreign,
+def placeholder_for_data(
+    data: ForeignData,
     low: Array,
     high: Array,
     cameras: Mapping[str, str] | None,

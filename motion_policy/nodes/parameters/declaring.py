@@ -28,7 +28,7 @@ from rclpy.parameter import Parameter
 
 from motion_policy.declared import Declared
 from motion_policy.errors import UserError
-from motion_policy.nodes.parameters.fields import Change, Entry, entries, group_within
+from motion_policy.nodes.parameters.fields import Change, ParameterEntry, entries, group_within
 
 Group = TypeVar('Group', bound=Declared)
 
@@ -84,7 +84,7 @@ def _read(node: Node, group: type[Group], prefix: str) -> Group:
     return group.model_construct(**values)  # each was checked when it was set
 
 
-def _declare(node: Node, entry: Entry, on_change: Callable[[Any], None] | None) -> None:
+def _declare(node: Node, entry: ParameterEntry, on_change: Callable[[Any], None] | None) -> None:
     name, default = entry.name, entry.default
     descriptor = ParameterDescriptor(
         name=name, description=entry.text, read_only=entry.change is Change.READ_ONLY

@@ -39,7 +39,7 @@ class OneOf:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ParameterEntry:
     """One parameter as its group describes it.
 
     Attributes:
@@ -64,7 +64,7 @@ class Entry:
     change: Change
 
 
-def entries(group: type[Declared], prefix: str = '') -> Iterator[Entry]:
+def entries(group: type[Declared], prefix: str = '') -> Iterator[ParameterEntry]:
     """The parameters of a group and of those within it, in their order."""
     for key, field in group.model_fields.items():
         name = prefix + (field.alias or key)
@@ -81,7 +81,7 @@ def group_within(field: FieldInfo) -> type[Declared] | None:
     return kind if isinstance(kind, type) and issubclass(kind, Declared) else None
 
 
-def _entry(name: str, field: FieldInfo) -> Entry:
+def _entry(name: str, field: FieldInfo) -> ParameterEntry:
     kind: Any = field.annotation
     default = None if field.is_required() else field.default
     words = get_args(kind) if get_origin(kind) is Literal else ()
@@ -102,7 +102,7 @@ def _entry(name: str, field: FieldInfo) -> Entry:
             raise TypeError(f'{name}: a parameter cannot have {mark}')
     if (minimum is None) != (maximum is None):
         raise TypeError(f'{name}: ROS 2 knows no range with one bound, expected ge and le')
-    return Entry(
+    return ParameterEntry(
         name=name,
         type=_type_name(kind),
         default=list(default) if isinstance(default, tuple) else default,

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from motion_policy.policies.cpu.products import Linear, linear
+from motion_policy.policies.cpu.products import Linear, differentiable_linear
 
 TEMPERATURE = 10000.0  # of the sine positions
 
@@ -40,7 +40,9 @@ class Attention(nn.Module):
     ) -> Tensor:
         width = query.shape[-1]
         if query is key:  # one product instead of two
-            both = linear(query, self.in_proj_weight[: 2 * width], self.in_proj_bias[: 2 * width])
+            both = differentiable_linear(
+                query, self.in_proj_weight[: 2 * width], self.in_proj_bias[: 2 * width]
+            )
             q, k = both.chunk(2, dim=-1)
         else:
             q, k = self._projected(query, 0), self._projected(key, 1)
@@ -59,7 +61,7 @@ class Attention(nn.Module):
     def _projected(self, tokens: Tensor, part: int) -> Tensor:
         width = tokens.shape[-1]
         rows = slice(part * width, (part + 1) * width)
-        return linear(tokens, self.in_proj_weight[rows], self.in_proj_bias[rows])
+        return differentiable_linear(tokens, self.in_proj_weight[rows], self.in_proj_bias[rows])
 
     def _split(self, tokens: Tensor) -> Tensor:
         return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)

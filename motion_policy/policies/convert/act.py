@@ -21,7 +21,7 @@ from motion_policy import __version__
 from motion_policy.errors import UserError
 from motion_policy.files import shown
 from motion_policy.policies.base import PolicySpec
-from motion_policy.policies.convert.act_names import Names, act_names, as_ours
+from motion_policy.policies.convert.act_names import WeightNames, act_names, as_ours
 from motion_policy.policies.convert.act_stats import ActStats
 from motion_policy.policies.convert.conversion import (
     Conversion,
@@ -150,7 +150,7 @@ def _robot(
     return options.robot, held_against(options.robot, *args)
 
 
-def _named(source: _Source, names: Names) -> Named:
+def _named(source: _Source, names: WeightNames) -> Named:
     """The weights under our keys."""
     named: Named = {}
     for key, weight in source.weights.items():

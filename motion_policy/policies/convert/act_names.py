@@ -27,7 +27,7 @@ _IN_LAYER = re.compile(r'^((?:posterior\.layers|encoder|decoder)\.\d+\.)(.*)$')
 
 
 @dataclass(frozen=True)
-class Names:
+class WeightNames:
     """The names of one project: `pairs` of key beginnings, below `prefix`."""
 
     prefix: str
@@ -47,10 +47,10 @@ class Names:
         return self.prefix + (plain if found is None else found)
 
 
-def act_names(backbones: int) -> Names:
+def act_names(backbones: int) -> WeightNames:
     """The names of tonyzhaozh/act, and of act-plus-plus with its backbone for each camera."""
     eyes = [(f'backbones.{i}.0.body.', f'backbones.{i}.body.') for i in range(backbones)]
-    return Names(
+    return WeightNames(
         'model.',
         (
             *eyes,
@@ -72,7 +72,7 @@ def act_names(backbones: int) -> Names:
     )
 
 
-LEROBOT = Names(
+LEROBOT = WeightNames(
     'model.',
     (
         ('backbone.', 'backbones.0.body.'),

@@ -51,7 +51,7 @@ from motion_policy.policies.convert.lerobot_folder import (
     STATE,
     Affine,
     LeRobotFolder,
-    Statistics,
+    SideNormalisation,
     read_lerobot_folder,
     write_lerobot_folder,
 )
@@ -239,7 +239,7 @@ def _as_ours(theirs: Normalisation, order: list[int], units: UnitConversion) -> 
     return Normalisation(qpos=converted(theirs.qpos), action=converted(theirs.action))
 
 
-def _spread(statistics: Statistics, feature: str, kind: str, joints: int) -> MeanStd:
+def _spread(statistics: SideNormalisation, feature: str, kind: str, joints: int) -> MeanStd:
     values = statistics.of(feature, kind, joints)
     content = {'mean': values.offset, 'std': values.scale}
     try:

@@ -64,7 +64,7 @@ class Affine:
 
 
 @dataclass(frozen=True)
-class Statistics:
+class SideNormalisation:
     """How one side of a policy normalises: modes by type of feature, numbers by feature.
 
     `types` has the features that are normalised, `only` observations that are; None: all.
@@ -142,8 +142,8 @@ class LeRobotFolder:
     path: Path
     config: dict[str, Any]
     weights: dict[str, Tensor]
-    inputs: Statistics
-    outputs: Statistics
+    inputs: SideNormalisation
+    outputs: SideNormalisation
     renamed: dict[str, str]
     rate: float | None = None
     resized: tuple[int, int] | None = None
@@ -271,7 +271,7 @@ def _statistics(
     step: str,
     pipeline: Pipeline | None,
     old: dict[str, Tensor],
-) -> Statistics:
+) -> SideNormalisation:
     """The statistics of one side."""
     if pipeline is None:
         if not old:
@@ -286,10 +286,14 @@ def _statistics(
         feature, _, name = key.rpartition('.')
         values.setdefault(feature, {})[name] = value
     modes = pipeline.modes or _names(config.get('normalization_mapping', MEAN_STD))
-    return Statistics(str(state), modes, values, pipeline.epsilon, pipeline.types, pipeline.only)
+    return SideNormalisation(
+        str(state), modes, values, pipeline.epsilon, pipeline.types, pipeline.only
+    )
 
 
-def _old_statistics(folder: Path, config: dict[str, Any], old: dict[str, Tensor]) -> Statistics:
+def _old_statistics(
+    folder: Path, config: dict[str, Any], old: dict[str, Tensor]
+) -> SideNormalisation:
     """Buffers such as `normalize_inputs.buffer_observation_state.mean`, dots as underscores."""
     features = [STATE, ACTION]
     for key in ('input_features', 'input_shapes'):
@@ -306,7 +310,7 @@ def _old_statistics(folder: Path, config: dict[str, Any], old: dict[str, Tensor]
     modes = dict(_names(config.get('normalization_mapping', default)))
     for key in earlier:
         modes |= _names(config.get(key))
-    return Statistics(str(folder / WEIGHTS_FILE), modes, values)
+    return SideNormalisation(str(folder / WEIGHTS_FILE), modes, values)
 
 
 def _rate(folder: Path) -> float | None:

@@ -21,13 +21,13 @@ MANY = 2**22  # multiplications from which on it pays
 
 
 class Linear(nn.Linear):
-    """`nn.Linear` by `linear`: (..., I) -> (..., O)."""
+    """`nn.Linear` by `differentiable_linear`: (..., I) -> (..., O)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return linear(input, self.weight, self.bias)
+        return differentiable_linear(input, self.weight, self.bias)
 
 
-def linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def differentiable_linear(values: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`F.linear`: values (..., I), weight (O, I), bias (O,) -> (..., O)."""
     if not (_learns(values, weight) and onednn.works()):
         return F.linear(values, weight, bias)

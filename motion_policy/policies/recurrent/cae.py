@@ -70,7 +70,7 @@ class Autoencoder(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config = config or AutoencoderConfig()
-        check_image_size(image_size, config)
+        check_autoencoder_size(image_size, config)
         make = _basic if config.size == 'basic' else _big
         self.encoder, self.decoder = make(image_size, config)
         if not config.reference:
@@ -112,10 +112,10 @@ class CAEModel(Model):
         return tuple(eye(image) for eye, image in zip(self.eyes, images, strict=True))
 
 
-def check_image_size(image_size: tuple[int, int], config: AutoencoderConfig) -> None:
+def check_autoencoder_size(image_size: tuple[int, int], config: AutoencoderConfig) -> None:
     """UserError unless both sides come back from the decoder as they went into the encoder."""
     if config.size == 'basic':
-        conv_trunk.check_image_size(image_size, 'a basic autoencoder')
+        conv_trunk.check_trunk_size(image_size, 'a basic autoencoder')
     elif any(side < BIG_SMALLEST or side % BIG_STEP for side in image_size):
         fitting = tuple(
             max(BIG_SMALLEST, round(side / BIG_STEP) * BIG_STEP) for side in image_size

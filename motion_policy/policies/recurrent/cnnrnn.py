@@ -29,7 +29,7 @@ from motion_policy.policies.recurrent.conv_trunk import (
     Norm,
     basic_deconvolutions,
     basic_encoder,
-    check_image_size,
+    check_trunk_size,
     linear_block,
     smallest_map,
 )
@@ -129,7 +129,7 @@ class CNNRNNPolicy(RecurrentPolicy):
     def __init__(self, spec: PolicySpec) -> None:
         super().__init__(spec)
         assert isinstance(self.config, CNNRNNConfig)
-        check_image_size(spec.image_size, self.kind)
+        check_trunk_size(spec.image_size, self.kind)
         self.network: CNNRNN = CNNRNN(
             self.vector_dim,
             spec.image_size,

@@ -22,7 +22,7 @@ STRIDE = 2 ** len(CHANNELS)
 LATENT_WIDTH = 50  # of the linear layer between the convolutions and the feature
 
 
-def check_image_size(image_size: tuple[int, int], kind: str) -> None:
+def check_trunk_size(image_size: tuple[int, int], kind: str) -> None:
     """UserError unless both sides can be halved five times and doubled back."""
     if any(side < STRIDE or side % STRIDE for side in image_size):
         fitting = tuple(max(STRIDE, round(side / STRIDE) * STRIDE) for side in image_size)

@@ -33,7 +33,7 @@ SLOPE = 0.2  # of every LeakyReLU
 Maps = tuple[Tensor, ...]  # one per level, the largest first
 
 
-def check_image_size(image_size: tuple[int, int]) -> None:
+def check_coder_size(image_size: tuple[int, int]) -> None:
     """UserError for a size that the coders do not come down from."""
     height, width = image_size
     if height != width or height not in LEVELS:

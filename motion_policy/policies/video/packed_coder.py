@@ -30,7 +30,7 @@ from motion_policy.policies.video.coder import (
 
 SHAPES = 4  # of the maps for which a layer keeps its weights in order
 
-Step = Callable[[Tensor], Tensor]
+LayerFunction = Callable[[Tensor], Tensor]
 
 
 class PackedLayer:
@@ -170,7 +170,7 @@ class _PackedLevel:
         return joined
 
 
-def _packed(layers: nn.Sequential) -> list[Step]:
+def _packed(layers: nn.Sequential) -> list[LayerFunction]:
     """Folded layers, LeakyReLUs as part of what they follow."""
     all_layers = list(layers)
     return [

@@ -25,7 +25,7 @@ from motion_policy.policies.video.coder import (
     Decoder,
     Encoder,
     Maps,
-    check_image_size,
+    check_coder_size,
 )
 from motion_policy.policies.video.lstm import CodeLSTM, GaussianLSTM, State
 from motion_policy.policies.video.packed_coder import PackedDecoder, PackedEncoder
@@ -182,7 +182,7 @@ class FramePredictorModel(Model):
         if len(spec.cameras) != 1:
             found = ', '.join(spec.cameras) or 'none'
             raise UserError(f'cameras: found {found}, a frame_predictor looks through one')
-        check_image_size(spec.image_size)
+        check_coder_size(spec.image_size)
         joints = len(self.joint_names)
         told = {'both': 2 * joints, 'none': 0}.get(self.config.condition, joints)
         self.network = FrameNetwork(spec.image_size[0], told, self.config)

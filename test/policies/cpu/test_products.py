@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from motion_policy.policies.cpu import onednn
-from motion_policy.policies.cpu.products import MANY, Linear, linear
+from motion_policy.policies.cpu.products import MANY, Linear, differentiable_linear
 
 WIDTHS = (96, 160)
 
@@ -47,7 +47,7 @@ def test_values_that_lie_across_memory_and_rows_of_a_weight_are_no_trap() -> Non
     layer, values = layer_and_values(8, 40)
     across, rows = values.transpose(0, 1), slice(32, 128)
     weight, bias = layer.weight[rows], layer.bias[rows]
-    ours, plain = linear(across, weight, bias), F.linear(across, weight, bias)
+    ours, plain = differentiable_linear(across, weight, bias), F.linear(across, weight, bias)
     torch.testing.assert_close(ours, plain, atol=1e-5, rtol=1e-5)
     (mine,), (right,) = gradients(ours, layer.weight), gradients(plain, layer.weight)
     torch.testing.assert_close(mine, right, atol=1e-4, rtol=1e-4)
@@ -57,7 +57,7 @@ def test_a_layer_without_bias_and_frozen_values_learn_too() -> None:
     layer, values = layer_and_values(320)
     seen = values.detach()
     torch.testing.assert_close(
-        gradients(linear(seen, layer.weight), layer.weight)[0],
+        gradients(differentiable_linear(seen, layer.weight), layer.weight)[0],
         gradients(F.linear(seen, layer.weight), layer.weight)[0],
         atol=1e-4,
         rtol=1e-4,

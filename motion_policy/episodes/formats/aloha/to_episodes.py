@@ -22,11 +22,11 @@ from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.formats.aloha.attributes import AlohaAttributes
 from motion_policy.episodes.formats.aloha.read import BASE_ACTION, AlohaFile, aloha_files
 from motion_policy.episodes.formats.match_robot import (
-    Foreign,
+    ForeignData,
     check_fit,
     chosen_cameras,
+    placeholder_for_data,
     recorded_robot,
-    stand_in,
 )
 from motion_policy.episodes.formats.untimed import UntimedEpisodes
 from motion_policy.episodes.images import is_jpeg
@@ -134,7 +134,9 @@ def placeholder_for(
     with AlohaFile(files[0]) as first:
         low, high = np.min(least, axis=0), np.max(greatest, axis=0)
         hertz = (first.said.rate or ALOHA_HZ) if rate is None else rate
-        return stand_in(_foreign(first), low, high, cameras, hertz, first.joint_names or None)
+        return placeholder_for_data(
+            _foreign(first), low, high, cameras, hertz, first.joint_names or None
+        )
 
 
 def rows_of(source: str | Path) -> int:
@@ -238,8 +240,8 @@ def _kinds(names: Iterable[str]) -> list[str]:
     ]
 
 
-def _foreign(file: AlohaFile) -> Foreign:
-    return Foreign(file.path, file.joints, file.cameras)
+def _foreign(file: AlohaFile) -> ForeignData:
+    return ForeignData(file.path, file.joints, file.cameras)
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,10 @@ from motion_policy.episodes.formats.bair.read import (
     read_bair,
 )
 from motion_policy.episodes.formats.match_robot import (
-    Foreign,
+    ForeignData,
     check_fit,
+    placeholder_for_data,
     recorded_robot,
-    stand_in,
     the_camera,
 )
 from motion_policy.episodes.formats.untimed import SplitEpisodes, UntimedEpisodes
@@ -109,7 +109,7 @@ def placeholder_for(sources: Iterable[str | Path], *, rate: float | None = None)
     places = np.concatenate([np.concatenate(_joints(one, joints)) for one in sequences])
     low, high = places.min(axis=0).astype(np.float64), places.max(axis=0).astype(np.float64)
     foreign = _foreign(sequences[0], joints)
-    return stand_in(foreign, low, high, None, BAIR_HZ if rate is None else rate)
+    return placeholder_for_data(foreign, low, high, None, BAIR_HZ if rate is None else rate)
 
 
 def rows_of(source: str | Path) -> int:
@@ -135,9 +135,9 @@ def _check(parts: list[BairPart], robot: RobotSpec, camera: str) -> None:
                 )
 
 
-def _foreign(sequence: BairSequence, joints: int) -> Foreign:
+def _foreign(sequence: BairSequence, joints: int) -> ForeignData:
     height, width = sequence.frame(0).shape[:2]
-    return Foreign(sequence.folder, joints, {CAMERA: (height, width)})
+    return ForeignData(sequence.folder, joints, {CAMERA: (height, width)})
 
 
 def _says_more(sequence: BairSequence) -> bool:

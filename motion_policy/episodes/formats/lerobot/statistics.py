@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-Statistics = dict[str, list[Any]]
+FeatureStatistics = dict[str, list[Any]]
 
 QUANTILES = {'q01': 0.01, 'q10': 0.1, 'q50': 0.5, 'q90': 0.9, 'q99': 0.99}
 
@@ -24,7 +24,7 @@ GRID = 120
 LEVELS = 256
 
 
-def vector_statistics(values: Array) -> Statistics:
+def vector_statistics(values: Array) -> FeatureStatistics:
     """Return the statistics of a feature (N,) or (N, D), as lists of one or of D numbers."""
     columns = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
     return {
@@ -54,7 +54,7 @@ class ImageCounts:
             self._counts[channel] += np.bincount(pixels[:, channel], minlength=LEVELS)
         self.frames += 1
 
-    def statistics(self) -> Statistics:
+    def statistics(self) -> FeatureStatistics:
         """Return the statistics, as lists of shape (3, 1, 1)."""
         levels = np.arange(LEVELS) / (LEVELS - 1)
         shares = self._counts / self._counts.sum(axis=1, keepdims=True)

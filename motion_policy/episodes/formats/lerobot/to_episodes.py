@@ -29,11 +29,11 @@ from motion_policy.episodes.formats.lerobot.read import (
     LerobotSet,
 )
 from motion_policy.episodes.formats.match_robot import (
-    Foreign,
+    ForeignData,
     check_fit,
     chosen_cameras,
+    placeholder_for_data,
     recorded_robot,
-    stand_in,
 )
 from motion_policy.episodes.formats.rosbag.to_episodes import SHORTEST_STRETCH_S
 from motion_policy.episodes.formats.untimed import UntimedEpisodes
@@ -175,7 +175,7 @@ def placeholder_for(
         }
         for values in _positions(each, orders):
             low, high = np.minimum(low, values.min(axis=0)), np.maximum(high, values.max(axis=0))
-    return stand_in(_foreign(sets[0]), low, high, cameras, sets[0].rate, names)
+    return placeholder_for_data(_foreign(sets[0]), low, high, cameras, sets[0].rate, names)
 
 
 def rows_of(source: str | Path) -> int:
@@ -187,8 +187,8 @@ def rows_of(source: str | Path) -> int:
     return sum(episode.length for episode in LerobotSet(source).episodes)
 
 
-def _foreign(data: LerobotSet) -> Foreign:
-    return Foreign(data.path, data.joints, data.cameras)
+def _foreign(data: LerobotSet) -> ForeignData:
+    return ForeignData(data.path, data.joints, data.cameras)
 
 
 def _where(data: LerobotSet, name: str) -> str:
