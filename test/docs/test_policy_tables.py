@@ -150,7 +150,7 @@ def test_a_checkpoint_has_the_files_and_keys_that_are_told() -> None:
     [keys] = tables(section(text, '`policy.yaml`'))
     assert [codes(row[0]) for row in keys.rows] == [[name] for name in PolicySpec.model_fields]
     assert keys.by_name('meaning')['format'] == f'`{FORMAT}`'
-    [limits] = tables(section(text, 'Limits of surprise'))
+    [limits] = tables(section(text, 'Limits of prediction errors'))
     assert sorted(limits.by_name('meaning')) == sorted(ForesightLimits.model_fields)
 
 
