@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Monotone cubic interpolation (Fritsch and Carlson) between rows of a plan, without overshoot.
 
-The slopes are Fritsch and Butland's (SIAM J. Sci. Stat. Comput. 5, 1984): between two rows the
-curve rises or falls as they do, so a limit that the rows keep is kept by every point between.
+Fritsch and Carlson: doi:10.1137/0717021. The slopes are those of Fritsch and Butland,
+doi:10.1137/0905021: between two rows the curve rises or falls as they do, so a limit that the rows
+keep is kept by every point between.
 """
 
 from __future__ import annotations

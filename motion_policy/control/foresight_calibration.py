@@ -3,7 +3,8 @@
 """Limits of prediction errors from nominal episodes: split conformal prediction.
 
 One half of the episodes says how great errors usually are, the other half how great an episode's
-greatest may be; so of new ones that go as well, at most a share alpha alarms.
+greatest may be; so of new ones that go as well, at most a share alpha alarms (Lei et al.,
+"Distribution-Free Predictive Inference for Regression", arXiv:1604.04173).
 """
 
 from __future__ import annotations

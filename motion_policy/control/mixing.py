@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Closed-loop mixing: a policy sees p * sensor + (1 - p) * what it predicted one step before.
 
+That is `input_param` of EIPL's test programs (https://github.com/ogata-lab/eipl).
+
 A prediction is mixed only into the observation of the moment that it was made for: after a reset
 or a gap the policy sees the sensor alone. Images are mixed as a camera could have shown them, in
 grey levels from 0 to 255 and in the size that the policy sees.

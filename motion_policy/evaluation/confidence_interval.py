@@ -9,9 +9,10 @@ from statistics import NormalDist
 
 
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The Wilson score interval of a proportion (Wilson, 1927), both ends in [0, 1].
+    """The Wilson score interval of a proportion, both ends in [0, 1].
 
-    Unlike the textbook interval it stays sensible at 0 and at all successes.
+    Wilson, 1927, doi:10.1080/01621459.1927.10502953. Unlike the textbook interval it stays
+    sensible at 0 and at all successes.
     """
     if not 0 <= successes <= trials or trials < 1:
         raise ValueError(f'{successes} successes of {trials} trials')

@@ -22,9 +22,10 @@ def psnr(frames: Tensor, truth: Tensor) -> Tensor:
 
 
 def ssim(frames: Tensor, truth: Tensor) -> Tensor:
-    """Structural similarity (Wang et al., 2004): (..., 3, H, W) twice -> (...).
+    """Structural similarity: (..., 3, H, W) twice -> (...).
 
-    A Gaussian window of 11x11 pixels, sigma 1.5, only where it lies inside of the frame.
+    Wang et al., 2004, doi:10.1109/TIP.2003.819861. A Gaussian window of 11x11 pixels, sigma 1.5,
+    only where it lies inside of the frame.
     """
     height, width = frames.shape[-2:]
     down, across = _window(height, frames.device), _window(width, frames.device)

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Principal component analysis of the hidden states of a recurrent policy.
 
-One analysis is made over all judged states, so that what looks near in a plot is near for all.
+One analysis (Pearson, 1901, doi:10.1080/14786440109462720) is made over all judged states, so that
+what looks near in a plot is near for all.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 """Scripted expert of the tabletop arm: the leader pose at any time.
 
 Waypoints of the tool in space become joint targets by damped least squares on the MuJoCo
-Jacobian; between waypoints the joints follow minimum-jerk curves (Flash and Hogan, 1985).
+Jacobian; between waypoints the joints follow minimum-jerk curves (Flash and Hogan, 1985,
+doi:10.1523/JNEUROSCI.05-07-01688.1985).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Nudge:
     """A smooth push on the follower while the leader stays on its way.
 
     So the recorded actions show how to come back, which an undisturbed demonstration never does
-    (DART: Laskey et al., CoRL 2017). It fades before the gripper closes.
+    (DART: Laskey et al., CoRL 2017, arXiv:1703.09327). It fades before the gripper closes.
 
     Attributes:
         sway_rad: (2, 4) amplitudes of two sines per joint.

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loss of ACT: L1 error of the action chunk and KL divergence of the CVAE latent.
 
-Steps after the end of an episode count for nothing.
+ACT: Zhao et al., arXiv:2304.13705. Steps after the end of an episode count for nothing.
 """
 
 from __future__ import annotations
@@ -62,7 +62,10 @@ def chunk_error(
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Of N(mean, exp(log_variance)), (B, Z) each, from N(0, 1): sum over Z, mean over B."""
+    """Of N(mean, exp(log_variance)), (B, Z) each, from N(0, 1): sum over Z, mean over B.
+
+    Kingma and Welling, "Auto-Encoding Variational Bayes", arXiv:1312.6114, appendix B.
+    """
     mean, log_variance = mean.float(), log_variance.float()
     each = -0.5 * (1 + log_variance - mean.square() - log_variance.exp())
     return each.sum(-1).mean()

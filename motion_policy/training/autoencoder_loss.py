@@ -1,6 +1,10 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The loss of a denoising autoencoder: the clean frame from an augmented one."""
+"""The loss of a denoising autoencoder: the clean frame from an augmented one.
+
+Vincent et al., "Extracting and Composing Robust Features with Denoising Autoencoders", ICML 2008,
+doi:10.1145/1390156.1390294; here the error is the mean square.
+"""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loss of a frame predictor: reconstruction error and KL divergence to the prior.
 
-It is judged as it will be used: after the frames of the past it sees its own, its latents come
-from the prior.
+That of SVG (Denton and Fergus, arXiv:1802.07687). It is judged as it will be used: after the
+frames of the past it sees its own, its latents come from the prior.
 """
 
 from __future__ import annotations

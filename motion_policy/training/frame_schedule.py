@@ -41,7 +41,10 @@ class KLConfig(Declared):
 
 
 class TeacherForcingConfig(Declared):
-    """The share of batches in which every step sees the recorded frame before it."""
+    """The share of batches in which every step sees the recorded frame before it.
+
+    Scheduled sampling (Bengio et al., arXiv:1506.03099), drawn once for a whole batch.
+    """
 
     ratio: float = Field(default=1.0, ge=0, le=1, description='at first')
     decay_from: int | None = Field(

@@ -4,6 +4,8 @@
 
 Inputs are rows 0 ... T-2 of every episode, targets rows 1 ... T-1. Teacher forced, only the
 recurrent part runs step by step; everything else sees many frames at once.
+Images, joints and points are as in EIPL's trainers (https://github.com/ogata-lab/eipl); efforts,
+and frames that are drawn for the image term, are additions.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Schedules of learning rate and loss weights as pure functions of epoch or step.
 
-Having no counter, they cannot run ahead in validation and need not be saved for a resume.
+Having no counter, they cannot run ahead in validation and need not be saved for a resume. The
+curves of loss weights are those of EIPL (https://github.com/ogata-lab/eipl).
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def learning_rate_share(
 ) -> float:
     """The share of the learning rate: a linear rise, then constant or half a cosine.
 
+    The cosine is that of SGDR without restarts (Loshchilov and Hutter, arXiv:1608.03983).
     `done`, `total` and `warmup` are all epochs, or all steps.
     """
     if done < warmup:

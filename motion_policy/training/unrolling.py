@@ -2,11 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Recurrent networks over sequences in training: teacher forcing and scheduled sampling.
 
-The latter runs on a mixture of what was recorded and of what the network predicted itself.
+Teacher forcing (Williams and Zipser, doi:10.1162/neco.1989.1.2.270) runs on what was recorded;
+scheduled sampling (after Bengio et al., arXiv:1506.03099) on a mixture of that and of what the
+network predicted itself, where the original draws one of the two.
 
 With `bptt_steps` = N the sequence is cut after every N steps: the state, and what was predicted,
 pass the cut as numbers without a gradient. A gradient thus reaches back to the last cut, N steps
 at most; the loss is still that of the whole sequence, followed by one step of the optimiser.
+(Truncated back-propagation through time: Williams and Peng, doi:10.1162/neco.1990.2.4.490.)
 """
 
 from __future__ import annotations

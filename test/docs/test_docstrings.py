@@ -7,8 +7,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
+import pytest
 from repository import ROOT
 
 FOLDERS = ('benchmarks', 'launch', 'motion_policy', 'scripts', 'test')
@@ -20,8 +22,16 @@ def modules(*folders: str) -> dict[str, ast.Module]:
     return {path.relative_to(ROOT).as_posix(): parsed(path) for path in files}
 
 
+@cache
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding='utf-8'))
+
+
+@pytest.fixture(scope='module', autouse=True)
+def trees() -> Iterator[None]:
+    """Give the memory of all the syntax trees back."""
+    yield
+    parsed.cache_clear()
 
 
 def test_the_first_line_of_a_module_is_one_whole_sentence() -> None:
@@ -146,3 +156,47 @@ def test_who_takes_or_gives_an_array_says_its_shape() -> None:
             if not (told or tells_a_shape(ast.get_docstring(function))):
                 wrong.add(f'{path}: {place}')
     assert wrong == WITHOUT_SHAPES
+
+
+SOURCE = re.compile(r'arXiv:\d{4}\.\d{4,5}|doi:10\.\d{4,}/\S+|https://\S+')
+# What computes nothing that anybody published: what all models share, what is around a policy,
+# the layers of PyTorch computed faster, and the trainer's module.
+WITHOUT_SOURCE = {
+    'motion_policy/policies/backends/graph.py: Step',
+    'motion_policy/policies/base.py: Model',
+    'motion_policy/policies/base.py: Policy',
+    'motion_policy/policies/cpu/convolutions.py: Layers',
+    'motion_policy/policies/cpu/layers.py: Convolutions',
+    'motion_policy/policies/cpu/layers.py: Tanh',
+    'motion_policy/policies/cpu/layers.py: UpConvolution',
+    'motion_policy/policies/cpu/products.py: Linear',
+    'motion_policy/policies/normalisation.py: Scaling',
+}
+
+
+def is_network(node: ast.ClassDef, networks: set[str]) -> bool:
+    """Whether a class is an nn.Module: by a name of PyTorch, or by that of another network."""
+    bases = {ast.unparse(base).partition('[')[0] for base in node.bases}
+    return any(base.startswith('nn.') or base in networks for base in bases)
+
+
+def test_every_network_and_loss_names_its_source() -> None:
+    trees = modules('motion_policy')
+    classes = [
+        (path, node) for path, tree in trees.items() for node in tree.body
+        if isinstance(node, ast.ClassDef)
+    ]  # fmt: skip
+    networks = set[str]()
+    while more := {node.name for _, node in classes if is_network(node, networks)} - networks:
+        networks |= more
+    wrong = set()
+    for path, tree in trees.items():
+        if SOURCE.search(ast.get_docstring(tree) or ''):
+            continue
+        if path.endswith('_loss.py'):
+            wrong.add(path)
+        own = (node for node in tree.body if isinstance(node, ast.ClassDef))
+        for node in (node for node in own if node.name in networks):
+            if not SOURCE.search(ast.get_docstring(node) or ''):
+                wrong.add(f'{path}: {node.name}')
+    assert wrong == WITHOUT_SOURCE

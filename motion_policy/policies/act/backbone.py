@@ -31,6 +31,7 @@ class ResNetBackbone(nn.Module):
     """torchvision's ResNet up to its last feature map: (N, 3, H, W) -> (N, C, H / 32, W / 32).
 
     `body` has torchvision's own names. Its weights are random; UserError without torchvision.
+    ResNet: He et al., "Deep Residual Learning for Image Recognition", arXiv:1512.03385.
     """
 
     def __init__(self, name: str) -> None:
@@ -170,7 +171,8 @@ class RunningSpread(nn.Module):
     """Values (N, C) in units of their own spread, which is followed while training.
 
     A small object moves a point by little: only so does what it moves outweigh the rest of the
-    network's input, and is learnt within hundreds of steps.
+    network's input, and is learnt within hundreds of steps. Like batch normalisation (Ioffe and
+    Szegedy, arXiv:1502.03167), but by the running statistics in training too, and not learned.
     """
 
     mean: Tensor

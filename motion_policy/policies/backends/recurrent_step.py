@@ -64,7 +64,10 @@ class PackedRecurrent:
         return torch.addmm(bias, h, weight)[:, None], (h, c), {}
 
     def _cell(self, inputs: Tensor, c: Tensor) -> State:
-        """The LSTM (Hochreiter and Schmidhuber, 1997), its gates in PyTorch's order."""
+        """The LSTM (Hochreiter and Schmidhuber, doi:10.1162/neco.1997.9.8.1735).
+
+        Its gates are in PyTorch's order.
+        """
         weight, bias = self.into_gates
         enter, keep, new, show = torch.addmm(bias, inputs, weight).chunk(4, dim=1)
         c = torch.addcmul(keep.sigmoid_().mul_(c), enter.sigmoid_(), new.tanh_())

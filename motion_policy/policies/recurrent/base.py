@@ -4,6 +4,8 @@
 
 Only `step` is sequential. Everything else works on any number of frames at once, so training
 can batch it, and a robot that nobody watches never draws an image.
+Deep predictive learning: Suzuki et al., arXiv:2306.14714; networks of this kind: EIPL,
+https://github.com/ogata-lab/eipl.
 """
 
 from __future__ import annotations
@@ -70,7 +72,10 @@ class RecurrentNetwork(nn.Module, ABC):
 
 
 def lstm_over(rec: nn.LSTM, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-    """Inputs (B, T, D), state (h, c) each (B, R) -> hidden (B, T, R), state."""
+    """Inputs (B, T, D), state (h, c) each (B, R) -> hidden (B, T, R), state.
+
+    The LSTM of PyTorch (Hochreiter and Schmidhuber, doi:10.1162/neco.1997.9.8.1735).
+    """
     if inputs.shape[1] == 1 and not torch.is_grad_enabled():  # one cell costs half of one layer
         weights = (rec.weight_ih_l0, rec.weight_hh_l0, rec.bias_ih_l0, rec.bias_hh_l0)
         h, c = torch.lstm_cell(inputs[:, 0], (state[0], state[1]), *weights)

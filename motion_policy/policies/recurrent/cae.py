@@ -4,6 +4,8 @@
 
 They learn from single frames and move no robot; CAE-RNN sees through their encoders, and CNNRNN
 may begin with their weights. One autoencoder per camera, each with weights of its own.
+Layers, sizes and, with `reference`, activations are those of BasicCAE, BasicCAEBN, CAE and CAEBN
+of EIPL (https://github.com/ogata-lab/eipl); layer normalisation is an addition.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@
 
 The autoencoders are part of the policy and of its checkpoint, but nothing here trains them: they
 get no gradient and always run as in evaluation.
+With `reference` the sequence model is BasicLSTM or BasicMTRNN of EIPL
+(https://github.com/ogata-lab/eipl).
 """
 
 from __future__ import annotations

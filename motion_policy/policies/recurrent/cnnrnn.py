@@ -1,9 +1,10 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""CNNRNN and CNNRNNLN: convolutions and an LSTM trained end to end (EIPL's models of that name).
+"""CNNRNN and CNNRNNLN: convolutions and an LSTM trained end to end.
 
 The next image is drawn from the hidden state alone. CNNRNNLN normalises every layer (Ba et al.,
-arXiv:1607.06450); otherwise the two are the same network.
+arXiv:1607.06450); otherwise the two are the same network. Both are models of EIPL
+(https://github.com/ogata-lab/eipl).
 """
 
 from __future__ import annotations

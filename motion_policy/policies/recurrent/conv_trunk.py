@@ -3,7 +3,8 @@
 """Convolutional encoder and decoder shared by the basic autoencoder and CNNRNN.
 
 Built as `Sequential`s of convolution, normalisation, activation, in that order. Without a
-normalisation the activation is Tanh, with one ReLU, as in the published models.
+normalisation the activation is Tanh, with one ReLU, as in the published models: BasicCAE,
+BasicCAEBN, CNNRNN and CNNRNNLN of EIPL (https://github.com/ogata-lab/eipl).
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""MTRNN: fast and slow leaky integrators (Yamashita and Tani, PLoS Comput. Biol. 4(11), 2008).
+"""MTRNN: fast and slow leaky integrators (Yamashita and Tani, 2008).
 
+doi:10.1371/journal.pcbi.1000220; equations and sizes are those of EIPL's BasicMTRNN
+(https://github.com/ogata-lab/eipl).
 `cell` states the equations; `forward` gives the same numbers and gradients over a whole sequence
 in about three small kernels per step, because only the recurrence itself runs step by step.
 """

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """SARNN: a recurrent policy that looks at a few attention points (Ichiwara et al., ICRA 2022).
 
+doi:10.1109/ICRA46639.2022.9811940; the network is that of EIPL
+(https://github.com/ogata-lab/eipl).
 One step sees the images and joints of now and predicts the images, joints and attention points
 of the next step. Every camera has an eye of its own; one LSTM sees the points of all of them.
 """

@@ -59,7 +59,10 @@ class SpatialSoftmax(nn.Module):
 
 
 class InverseSpatialSoftmax(nn.Module):
-    """Points (B, K, 2) -> heat maps (B, K, height, width) = exp(-|position - point|^2 / size)."""
+    """Points (B, K, 2) -> heat maps (B, K, height, width) = exp(-|position - point|^2 / size).
+
+    As in SARNN of EIPL (https://github.com/ogata-lab/eipl).
+    """
 
     x: Tensor
     y: Tensor

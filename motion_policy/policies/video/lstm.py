@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """LSTMs of the frame predictor: deterministic and Gaussian, time first.
 
-Each is a function of its inputs and the state before them, over any number of steps at once.
+Those of SVG (Denton and Fergus, arXiv:1802.07687). Each is a function of its inputs and the state
+before them, over any number of steps at once.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ class Gaussian(NamedTuple):
         return torch.addcmul(self.mean, (0.5 * self.log_variance).exp(), noise)
 
     def kl_from_standard(self) -> Tensor:
-        """KL(this || N(0, 1)), summed over Z: (...)."""
+        """KL(this || N(0, 1)), summed over Z: (...).
+
+        Kingma and Welling, arXiv:1312.6114, appendix B.
+        """
         mean, log_variance = self
         each = mean.square() + log_variance.exp() - log_variance - 1
         return 0.5 * each.sum(-1)

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frame predictors over clips: on recorded frames (teacher forcing) or on their own predictions.
 
+Teacher forced as SVG is trained (Denton and Fergus, arXiv:1802.07687): the posterior sees the
+frame to come.
 Whatever depends on recorded frames alone is computed for all steps at once; a skip that stays
 passes its half of the decoder's convolutions once.
 """
