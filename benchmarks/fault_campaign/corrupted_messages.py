@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Messages of cameras and joints, spoilt: each function returns what becomes of a message.
+"""Corrupted messages of cameras and joints: each function returns what becomes of a message.
 
 A camera's fault may look at the harness first, a joint state's gets a random generator.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Emergency stops and the dead-man switch: pressed, silent, gone, stuck."""
+"""Faults of emergency stops and of the dead-man switch: pressed, silent, gone, stuck."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What the robot is: cameras, joints, limits, rates and topics, read from one YAML file.
+"""Robot specs: cameras, joints, limits, rates and topics, read from one YAML file.
 
 Nothing here needs torch, a file of data or ROS.
 """

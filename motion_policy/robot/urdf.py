@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What a URDF says about joints: limits, and which of them follow another.
+"""Joint limits of a URDF, and joints that follow another.
 
 What the robot spec itself says goes first. A continuous joint has no position limits here: how
 far it may turn is for the spec to say.

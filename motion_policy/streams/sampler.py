@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The one sampler: which sample of each stream stands in the row of time t.
+"""Sampler: which sample of each stream stands in the row of time t.
 
 Rule: the newest usable sample, by its stamp, that was received by t; a joint state is put together
 of the newest value of each joint. So a row never depends on what comes later, and a bag gives the

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""How a group of parameters is described: by a `Declared`, as all that is declared in YAML.
+"""Declaration of a group of parameters as a `Declared`, as of all that is declared in YAML.
 
 A field's `Field(default=, ge=, le=, description=)`, its `Literal` and its type say what the
 parameter may be; `LIVE`, `READ_ONLY` and `OneOf` in its `Annotated` what pydantic has no word for.

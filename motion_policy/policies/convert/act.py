@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Turn a policy that tonyzhaozh/act or act-plus-plus trained into one of ours: the same numbers.
+"""Converter of policies trained by tonyzhaozh/act or act-plus-plus; the numbers stay the same.
 
 Sizes follow from the shapes; what the file does not hold (heads, cameras, image size) is given.
 What the original computes and never uses is left out: it does not change the answer by a bit.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Turn a model that EIPL trained into one of ours that gives the same numbers.
+"""Converter of models trained by EIPL; the numbers stay the same.
 
 EIPL's images are BGR, ours RGB, so the weights of the colours change places where an image enters
 and where one is drawn. SARNN turns the colours of its images instead: its small temperature would

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What each model of EIPL is here: our kind, hyper-parameters and keys for its weights.
+"""Mapping of EIPL's models to ours: kind, hyper-parameters and keys of the weights.
 
 Sizes are read from the shapes of the weights; only what no shape tells is taken from the
 arguments of the training run, or assumed.

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Read what EIPL's trainers leave: `MODEL.pth`, and `args.json` beside it.
+"""Reader of weights that EIPL's trainers leave: `MODEL.pth`, and `args.json` beside it.
 
 Nothing in either is executed: of a pickle only tensors, numbers and text are taken, any other
 content is refused with one line.

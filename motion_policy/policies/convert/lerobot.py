@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Turn an ACT policy of LeRobot into one of ours, and one of ours into one of LeRobot.
+"""Converter of ACT policies of LeRobot to ours, and of ours to LeRobot's.
 
 Nothing is rounded on the way: there and back again gives the same bits. What LeRobot has no
 place for (robot, rate) lies beside its files in our own `policy.yaml`.

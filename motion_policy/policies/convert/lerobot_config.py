@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`config.json` of LeRobot's ACT: which of them our ACT can be, and how large they are.
+"""Reader of `config.json` of LeRobot's ACT: which of them our ACT can be, and their sizes.
 
 Sizes are held against the weights before anything of that size is made.
 """

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The folder in which LeRobot keeps a policy: read it, and write one that LeRobot loads.
+"""Reader and writer of the folder in which LeRobot keeps a policy.
 
 `config.json`, `model.safetensors`, and the statistics: since 0.4 in the files of a pre- and a
 postprocessor, before that among the weights. All of it is JSON and tensors; nothing is executed.

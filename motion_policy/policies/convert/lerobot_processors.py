@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The saved pre- and postprocessor of a policy of LeRobot: what each of their steps does here.
+"""Saved pre- and postprocessors of LeRobot's policies: what each of their steps does here.
 
 A step is carried over, or does nothing to the numbers; any other that is switched on is refused by
 its name, since the policy would give other answers without it.

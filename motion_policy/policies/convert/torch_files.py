@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Read the files that `torch.save` of another project wrote.
+"""Reader of files that `torch.save` of another project wrote.
 
 Nothing in them is executed: only tensors, numbers and text are taken, and anything else in the
 pickle is refused with one line.
