@@ -87,7 +87,7 @@ def python_files(*folders: Path) -> list[Path]:
 
 OURS = [
     ROOT / 'setup.py',
-    *python_files(PACKAGE, ROOT / 'test', ROOT / 'launch', ROOT / 'benchmarks'),
+    *python_files(PACKAGE, ROOT / 'test', ROOT / 'launch', ROOT / 'benchmarks', ROOT / 'scripts'),
 ]
 
 
@@ -288,7 +288,9 @@ def test_a_public_name_means_one_thing() -> None:
 def test_a_file_names_its_licence_and_says_what_lives_in_it(path: Path) -> None:
     text = path.read_text(encoding='utf-8')
     assert text.removeprefix('#!/usr/bin/env python3\n').startswith(HEADER)
-    assert ast.get_docstring(ast.parse(text)), 'no module docstring'
+    first, *others = (ast.get_docstring(ast.parse(text)) or '').split('\n')
+    assert first.endswith('.'), f'no sentence in the first line of the docstring: {first}'
+    assert not others or not others[0], f'no end in the first line of the docstring: {first}'
     assert path.name not in VAGUE
     assert len(text.splitlines()) < 700
 

@@ -102,7 +102,10 @@ class Kinematics:
         return ''
 
     def position(self, link: int, joints: Float64Array) -> Float64Array:
-        """Return where the origin of a link is: x, y, z [m] in the frame of the root link."""
+        """Return where the origin of a link is when the joints (J,) are there.
+
+        That is (3,): x, y, z [m] in the frame of the root link.
+        """
         pinocchio, data = self.pinocchio, self.data
         pinocchio.framesForwardKinematics(self.model, data, self.configuration(joints))
         position: Float64Array = data.oMf[link].translation.copy()

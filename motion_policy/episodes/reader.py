@@ -28,7 +28,7 @@ from motion_policy.robot import RobotSpec, RobotSpecError, robot_spec_from_yaml
 from motion_policy.streams import StreamCounters, StreamError
 
 Int64Array = npt.NDArray[np.int64]
-RgbImage = npt.NDArray[np.uint8]
+RgbImage = npt.NDArray[np.uint8]  # (H, W, 3)
 
 
 @dataclass(frozen=True)

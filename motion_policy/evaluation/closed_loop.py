@@ -51,7 +51,10 @@ class Actor(Protocol):
 
 @dataclass(frozen=True)
 class SimulatedStep:
-    """What the policy saw at `time_ns` (since the start), answered, and explains of it."""
+    """What the policy saw at `time_ns` (since the start), answered, and explains of it.
+
+    `chunk` is (k, J) in robot units.
+    """
 
     time_ns: int
     observation: Observation
@@ -107,7 +110,7 @@ class RolloutResult:
 
 @dataclass(frozen=True)
 class JointStateMessage:
-    """A joint state as the robot would publish it."""
+    """A joint state of n joints as the robot would publish it; all arrays are (n,)."""
 
     name: tuple[str, ...]
     position: Float64Array
@@ -117,7 +120,7 @@ class JointStateMessage:
 
 @dataclass(frozen=True)
 class ImageMessage:
-    """A raw rgb8 image as a camera would publish it."""
+    """A raw rgb8 image as a camera would publish it; `data` (H * W * 3,) are its bytes."""
 
     height: int
     width: int

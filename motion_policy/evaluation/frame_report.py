@@ -35,7 +35,7 @@ from motion_policy.evaluation.report import Report, Table
 from motion_policy.evaluation.video_file import VideoFile
 from motion_policy.files import make_folder, write_bytes
 
-RgbImage = npt.NDArray[np.uint8]
+RgbImage = npt.NDArray[np.uint8]  # (H, W, 3)
 
 UNITS = {'psnr': 'PSNR (dB)', 'ssim': 'SSIM'}
 COLOURS = {BEST: POLICY, MEAN: UNTAUGHT, POSTERIOR: FREE, COPY: GREY}

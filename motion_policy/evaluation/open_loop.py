@@ -29,12 +29,15 @@ from motion_policy.streams import Observation
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 Int64Array = npt.NDArray[np.int64]
-RgbImage = npt.NDArray[np.uint8]
+RgbImage = npt.NDArray[np.uint8]  # (H, W, 3)
 
 
 @dataclass(frozen=True)
 class ReplayStep:
-    """One step: seconds since the first row, what was recorded, the policy's chunk and extras."""
+    """One step: seconds since the first row, what was recorded, the policy's chunk and extras.
+
+    `chunk` is (k, J) in robot units.
+    """
 
     time_s: float
     observation: Observation

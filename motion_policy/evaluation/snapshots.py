@@ -31,7 +31,10 @@ LABEL_WIDTH = 1.1
 
 @dataclass(frozen=True)
 class Glimpse:
-    """One moment: what the policy saw, its extras, and its extras of the step before."""
+    """One moment: what the policy saw, its extras, and its extras of the step before.
+
+    `images` are (H, W, 3) uint8 by camera.
+    """
 
     time_s: float
     images: Mapping[str, Array]

@@ -14,7 +14,7 @@ import numpy as np
 from motion_policy.errors import UserError
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
-RgbImage = np.ndarray[Any, np.dtype[np.uint8]]
+RgbImage = np.ndarray[Any, np.dtype[np.uint8]]  # (H, W, 3)
 
 NANOSECONDS_PER_S = 1_000_000_000
 PUSH_S = 0.3

@@ -19,7 +19,7 @@ from motion_policy.streams.bridge import bridge_for
 from motion_policy.streams.errors import StreamError
 from motion_policy.streams.jpeg import ImageHeader, check_colours, decode_whole, image_header
 
-RgbImage = npt.NDArray[np.uint8]
+RgbImage = npt.NDArray[np.uint8]  # (H, W, 3)
 
 # What stands in a compressed image's format where its numbers are distances.
 _DEPTH_FORMATS = ('compressedDepth', '16UC1', '32FC1', '16SC1', '64FC1')

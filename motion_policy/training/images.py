@@ -28,7 +28,7 @@ RADIUS = 4  # pixels of the enlarged image
 ENCODER_COLOUR = (30, 110, 255)
 DECODER_COLOUR = (235, 50, 40)
 
-RgbImage = npt.NDArray[np.uint8]
+RgbImage = npt.NDArray[np.uint8]  # (H, W, 3)
 
 
 def storyboard(policy: Policy, episode: Demonstration, columns: int = COLUMNS) -> RgbImage:

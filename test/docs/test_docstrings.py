@@ -1,46 +1,23 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Docstrings say what stands in a module, the shapes of arrays, and where formulas come from."""
+"""Docstrings give the shapes of arrays and the sources of networks and losses."""
 
 from __future__ import annotations
 
 import ast
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
-from pathlib import Path
 
 import pytest
 from repository import ROOT
 
-FOLDERS = ('benchmarks', 'launch', 'motion_policy', 'scripts', 'test')
 
-
-def modules(*folders: str) -> dict[str, ast.Module]:
-    """Return the syntax tree of every module below `folders` by its path from the root."""
-    files = sorted(path for folder in folders for path in (ROOT / folder).rglob('*.py'))
-    return {path.relative_to(ROOT).as_posix(): parsed(path) for path in files}
-
-
-@cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding='utf-8'))
-
-
-@pytest.fixture(scope='module', autouse=True)
-def trees() -> Iterator[None]:
-    """Give the memory of all the syntax trees back."""
-    yield
-    parsed.cache_clear()
-
-
-def test_the_first_line_of_a_module_is_one_whole_sentence() -> None:
-    wrong = []
-    for name, tree in modules(*FOLDERS).items():
-        first, *others = (ast.get_docstring(tree) or '').split('\n')
-        if not first.endswith('.') or (others and others[0]):
-            wrong.append(f'{name}: {first}')
-    assert wrong == []
+@pytest.fixture(scope='module')
+def trees() -> dict[str, ast.Module]:
+    """The syntax tree of every module of the package by its path from the root."""
+    files = sorted((ROOT / 'motion_policy').rglob('*.py'))
+    read = {path.relative_to(ROOT).as_posix(): path.read_text(encoding='utf-8') for path in files}
+    return {name: ast.parse(text) for name, text in read.items()}
 
 
 # (J,), (B, T, V'), (..., 3), (2 * J,), (n,), (...): one of them is no word of prose.
@@ -97,6 +74,7 @@ def array_types(trees: Mapping[str, ast.Module]) -> dict[str, set[str]]:
 NAMED_BY_SHAPE = {'RgbImage'}  # (H, W, 3) uint8, wherever it stands
 # Weights by name, each of the shape that its layer has.
 WITHOUT_SHAPES = {
+    'motion_policy/policies/convert/lerobot_folder.py: LeRobotFolder',
     'motion_policy/policies/checkpoint.py: checked_weights',
     'motion_policy/policies/convert/conversion.py: fill',
     'motion_policy/policies/convert/lerobot_folder.py: write_lerobot_folder',
@@ -127,8 +105,7 @@ def takes_or_gives(function: ast.FunctionDef, types: set[str]) -> bool:
     return any(names_in(annotation) & types for annotation in [*found, function.returns])
 
 
-def test_who_takes_or_gives_an_array_says_its_shape() -> None:
-    trees = modules('motion_policy')
+def test_who_takes_gives_or_holds_an_array_says_its_shape(trees: dict[str, ast.Module]) -> None:
     types = array_types(trees)
     classes = {
         node.name: node
@@ -148,6 +125,12 @@ def test_who_takes_or_gives_an_array_says_its_shape() -> None:
 
     wrong = set()
     for path, tree in trees.items():
+        for owner in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+            fields = [node.annotation for node in owner.body if isinstance(node, ast.AnnAssign)]
+            holds = any(names_in(field) & types[path] - NAMED_BY_SHAPE for field in fields)
+            public = not owner.name.startswith('_')
+            if public and holds and not tells_a_shape(ast.get_docstring(owner)):
+                wrong.add(f'{path}: {owner.name}')
         for owner, function in public_functions(tree):
             if not takes_or_gives(function, types[path] - NAMED_BY_SHAPE):
                 continue
@@ -180,8 +163,7 @@ def is_network(node: ast.ClassDef, networks: set[str]) -> bool:
     return any(base.startswith('nn.') or base in networks for base in bases)
 
 
-def test_every_network_and_loss_names_its_source() -> None:
-    trees = modules('motion_policy')
+def test_every_network_and_loss_names_its_source(trees: dict[str, ast.Module]) -> None:
     classes = [
         (path, node) for path, tree in trees.items() for node in tree.body
         if isinstance(node, ast.ClassDef)

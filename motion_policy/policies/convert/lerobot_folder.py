@@ -67,7 +67,8 @@ class Affine:
 class SideNormalisation:
     """How one side of a policy normalises: modes by type of feature, numbers by feature.
 
-    `types` has the features that are normalised, `only` observations that are; None: all.
+    `types` has the features that are normalised, `only` observations that are; None: all. The
+    numbers are tensors (...) of any shape, with as many values as the feature has.
     """
 
     where: str

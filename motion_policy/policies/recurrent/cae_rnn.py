@@ -62,7 +62,7 @@ class SequenceModel(nn.Module):
     """Features and a vector of joints (and efforts) of now -> those of the next step.
 
     Both are normalised to about [0, 1], and concatenated in that order in and out. The range of
-    the features stands among the weights, as `feature_low` and `feature_span`.
+    the features stands among the weights, as `feature_low` (F,) and `feature_span` (F,).
 
     Args:
         feature_dim: F, the features of all cameras together.

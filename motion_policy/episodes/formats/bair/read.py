@@ -26,7 +26,7 @@ from motion_policy.streams import StreamError
 from motion_policy.streams.jpeg import decode_whole
 
 Float64Array = npt.NDArray[np.float64]
-RgbImage = npt.NDArray[np.uint8]
+RgbImage = npt.NDArray[np.uint8]  # (H, W, 3)
 
 SPLITS = ('train', 'validate', 'test')
 ACTIONS, POSITIONS = 'actions.csv', 'endeffector_positions.csv'

@@ -23,7 +23,7 @@ from motion_policy.streams import StreamError
 from motion_policy.streams.jpeg import decode_strictly, image_header
 
 Array = npt.NDArray[Any]
-RgbImage = npt.NDArray[np.uint8]
+RgbImage = npt.NDArray[np.uint8]  # (H, W, 3)
 
 
 def video_frames(

@@ -35,7 +35,7 @@ from motion_policy.streams.jpeg import image_header
 
 Array = npt.NDArray[Any]
 Float32Array = npt.NDArray[np.float32]
-RgbImage = npt.NDArray[np.uint8]
+RgbImage = npt.NDArray[np.uint8]  # (H, W, 3)
 
 STATE, VELOCITY, EFFORT, ACTION = VECTORS
 IMAGES = 'observation.images.'
