@@ -182,15 +182,15 @@ def _kind(name: str, outcomes: Sequence[Outcome]) -> Measurement:
             'commands_outside_limits': sum(o.outside_limits for o in outcomes),
             'commands_non_finite': sum(o.non_finite for o in outcomes),
             'commands_without_leave': sum(o.without_leave for o in outcomes),
-            'brakes_after_ms': _spread([hold.after_ms for hold in holds]),
-            'known_after_ms': _spread(
+            'brakes_after_ms': _median_and_worst([hold.after_ms for hold in holds]),
+            'known_after_ms': _median_and_worst(
                 [
                     (o.injection.evidence.known_ns - o.injection.evidence.injected_ns) / 1e6
                     for o in outcomes
                     if o.injection.evidence.known_ns is not None
                 ]
             ),
-            'brakes_after_periods': _spread([float(hold.periods) for hold in holds]),
+            'brakes_after_periods': _median_and_worst([float(hold.periods) for hold in holds]),
             'broken_promises': dict(broken),
             'examples': [
                 {
@@ -287,5 +287,5 @@ def _share(verdicts: Sequence[bool | None]) -> str:
     return f'{sum(judged)}/{len(judged)}' if judged else ''
 
 
-def _spread(values: Sequence[float]) -> dict[str, float]:
+def _median_and_worst(values: Sequence[float]) -> dict[str, float]:
     return {'median': statistics.median(values), 'worst': max(values)} if values else {}

@@ -74,7 +74,7 @@ class Mixer:
         self._extras: Mapping[str, Tensor] = {}
         self._due_ns: int | None = None
 
-    def remember(self, chunk: Tensor, extras: Mapping[str, Tensor], time_ns: int | None) -> None:
+    def keep(self, chunk: Tensor, extras: Mapping[str, Tensor], time_ns: int | None) -> None:
         """Keep what the policy expects one period after `time_ns`: row 0 of a chunk (1, k, J).
 
         The extras are those of `Policy.act_and_explain`, as far as they are `wanted`.

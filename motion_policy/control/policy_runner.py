@@ -152,7 +152,7 @@ class PolicyRunner:
         rows: Float64Array = chunk[0].cpu().numpy().astype(np.float64)
         if np.isfinite(rows).all():
             self._state = state
-            self._mixer.remember(chunk, extras, time_ns)
+            self._mixer.keep(chunk, extras, time_ns)
         else:
             self.reset()
         told = {**extras, **_mixed_images(sensor, seen)} if explain else {}

@@ -67,8 +67,8 @@ class RecentDurations:
         """Add one duration."""
         self._durations_ns.append(duration_ns)
 
-    def spread(self) -> Percentiles | None:
-        """Return their spread; None when there are none."""
+    def percentiles(self) -> Percentiles | None:
+        """Return their percentiles; None when there are none."""
         durations = np.array(self._durations_ns.copy(), dtype=np.float64) * 1e-6
         if not len(durations):
             return None

@@ -38,13 +38,13 @@ def status(
 
 def durations(what: str, recent: RecentDurations) -> Values:
     """Return median, 95th percentile and maximum over the sliding window, in ms."""
-    spread = recent.spread()
-    if spread is None:
+    percentiles = recent.percentiles()
+    if percentiles is None:
         return {}
     return {
-        f'{what} p50 [ms]': spread.p50_ms,
-        f'{what} p95 [ms]': spread.p95_ms,
-        f'{what} max [ms]': spread.max_ms,
+        f'{what} p50 [ms]': percentiles.p50_ms,
+        f'{what} p95 [ms]': percentiles.p95_ms,
+        f'{what} max [ms]': percentiles.max_ms,
     }
 
 

@@ -144,7 +144,7 @@ class RunConfig(Declared):
 
     @property
     def backbone_weights(self) -> str | None:
-        """What its eyes begin with: 'imagenet', 'none' or a file; None: as suits them."""
+        """What its encoders begin with: 'imagenet', 'none' or a file; None: as suits them."""
         return _take_backbone_weights(dict(self.policy), self.model)
 
     @property

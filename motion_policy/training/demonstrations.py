@@ -83,7 +83,7 @@ class Demonstrations:
     validation: tuple[Demonstration, ...]
     stride: int  # rows of the robot per step of the policy
 
-    def normalisation(self) -> Normalisation:
+    def range_normalisation(self) -> Normalisation:
         """Ranges of joints and efforts, from the training episodes alone."""
         ranges = {}
         for name, values in self._columns().items():
@@ -91,17 +91,17 @@ class Demonstrations:
             ranges[name] = value_range(low, high, self._still(name).tolist())
         return Normalisation(**ranges)
 
-    def spread(self) -> Normalisation:
+    def mean_std_normalisation(self) -> Normalisation:
         """Means and standard deviations instead of ranges.
 
         The least deviation is that of an even movement over what counts as still.
         """
-        spreads = {}
+        columns = {}
         for name, values in self._columns().items():
             least = self._still(name) / math.sqrt(12)
             std = torch.maximum(values.std(0, correction=0), least)
-            spreads[name] = MeanStd(mean=tuple(values.mean(0).tolist()), std=tuple(std.tolist()))
-        return Normalisation(**spreads)
+            columns[name] = MeanStd(mean=tuple(values.mean(0).tolist()), std=tuple(std.tolist()))
+        return Normalisation(**columns)
 
     def _columns(self) -> dict[str, Tensor]:
         """All training rows of each column, (N, J) float64."""

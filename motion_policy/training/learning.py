@@ -114,7 +114,7 @@ class Learning(ABC, Generic[M, B, C]):
 
     def normalisation(self, data: Demonstrations) -> Normalisation:
         """How robot units are scaled, from the training episodes alone."""
-        return data.normalisation()
+        return data.range_normalisation()
 
     def begin(self, model: M, autoencoders: Sequence[Model]) -> None:
         """Gives a new model the weights of trained autoencoders; UserError if they do not fit."""
@@ -326,7 +326,7 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch, ChunkConfig]):
             )
 
     def normalisation(self, data: Demonstrations) -> Normalisation:
-        return data.spread()
+        return data.mean_std_normalisation()
 
     def full_weight(self, term: str) -> float:
         return {'action': self.config.loss.action, 'kl': self.config.loss.kl}[term]
@@ -426,7 +426,7 @@ class ClipLearning(Learning[FramePredictorModel, Batch, ClipConfig]):
             ClipDataset(episodes, self._frames, data.stride)
 
     def normalisation(self, data: Demonstrations) -> Normalisation:
-        return data.spread()
+        return data.mean_std_normalisation()
 
     def full_weight(self, term: str) -> float:
         return self.config.prediction.kl.weight if term == 'kl' else 1.0

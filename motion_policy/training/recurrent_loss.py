@@ -79,9 +79,9 @@ def recurrent_terms(
     else:
         images = [seen_images(frames[:, :-1], valid, noise) for frames in cameras(policy, batch)]
         if own.image:
-            seen = [spread(image, valid) for image in images]
+            seen = [scatter_to_steps(image, valid) for image in images]
         else:
-            seen = spread(encode_frames(network, images).float(), valid)
+            seen = scatter_to_steps(encode_frames(network, images).float(), valid)
 
     if own != TEACHER_FORCING:
         hidden, features, drawn = mixed(policy, seen, vector, own, bptt_steps)
@@ -154,11 +154,11 @@ def images_error(drawn: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
     return torch.stack(errors).mean()
 
 
-def spread(values: Tensor, valid: Tensor) -> Tensor:
+def scatter_to_steps(values: Tensor, valid: Tensor) -> Tensor:
     """Values (N, ...) of the N valid steps -> (B, T, ...), zero elsewhere."""
-    spread_out = values.new_zeros(*valid.shape, *values.shape[1:])
-    spread_out[valid] = values
-    return spread_out
+    scattered = values.new_zeros(*valid.shape, *values.shape[1:])
+    scattered[valid] = values
+    return scattered
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -44,13 +44,13 @@ def test_a_clock_that_goes_back_starts_the_deadlines_anew() -> None:
 
 def test_spread_is_over_the_newest_durations() -> None:
     recent = RecentDurations(100)
-    assert recent.spread() is None
+    assert recent.percentiles() is None
     for duration_ms in range(1, 201):
         recent.add(duration_ms * 1_000_000)
-    spread = recent.spread()
-    assert spread is not None
-    assert (spread.p50_ms, spread.max_ms) == (150.5, 200.0)
-    assert spread.p95_ms == pytest.approx(195.05)
+    percentiles = recent.percentiles()
+    assert percentiles is not None
+    assert (percentiles.p50_ms, percentiles.max_ms) == (150.5, 200.0)
+    assert percentiles.p95_ms == pytest.approx(195.05)
 
 
 def joint_message(**positions: float) -> SimpleNamespace:

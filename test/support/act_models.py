@@ -71,7 +71,7 @@ def shapes(sizes: Sizes) -> Shapes:
         'additional_pos_embed.weight': (2, wide),
     }
     for index in range(sizes.backbones):
-        for key, value in _eye().state_dict().items():
+        for key, value in _backbone().state_dict().items():
             if not key.startswith('fc.'):
                 found[f'backbones.{index}.0.body.{key}'] = tuple(value.shape)
     return {f'model.{key}': shape for key, shape in found.items()}
@@ -106,8 +106,8 @@ def chunk(own: Weights, sizes: Sizes, joints: Tensor, images: Sequence[Tensor]) 
     w = {key.removeprefix('model.'): value for key, value in own.items()}
     batch, maps = len(joints), []
     for index, image in enumerate(images):
-        eye = index if sizes.backbones > 1 else 0
-        features = _look(w, eye, (image - MEAN) / STD)
+        backbone = index if sizes.backbones > 1 else 0
+        features = _extract_features(w, backbone, (image - MEAN) / STD)
         maps.append(F.conv2d(features, w['input_proj.weight'], w['input_proj.bias']))
     places = _places(maps[0].shape[2], maps[0].shape[3], sizes.hidden)
     source = torch.cat(maps, dim=3).flatten(2).permute(2, 0, 1)
@@ -202,17 +202,17 @@ def _layer(key: str, sizes: Sizes, cross: bool) -> Shapes:
     return found
 
 
-def _eye() -> torch.nn.Module:
+def _backbone() -> torch.nn.Module:
     with torch.device('meta'):
         return resnet18(norm_layer=FrozenBatchNorm2d)
 
 
-def _look(w: Weights, index: int, image: Tensor) -> Tensor:
-    eye = resnet18(norm_layer=FrozenBatchNorm2d)
+def _extract_features(w: Weights, index: int, image: Tensor) -> Tensor:
+    backbone = resnet18(norm_layer=FrozenBatchNorm2d)
     prefix = f'backbones.{index}.0.body.'
     own = {k.removeprefix(prefix): v for k, v in w.items() if k.startswith(prefix)}
-    eye.load_state_dict({**own, 'fc.weight': eye.fc.weight, 'fc.bias': eye.fc.bias})
-    for name, part in eye.eval().named_children():
+    backbone.load_state_dict({**own, 'fc.weight': backbone.fc.weight, 'fc.bias': backbone.fc.bias})
+    for name, part in backbone.eval().named_children():
         if name not in ('avgpool', 'fc'):
             image = part(image)
     return image

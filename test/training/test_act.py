@@ -190,7 +190,7 @@ def test_means_and_deviations_are_those_of_what_is_learnt_from(
     given = config(demonstrations, tmp_path)
     data = load_demonstrations(given, no_progress)
     seen = torch.cat([episode.action for episode in data.train]).double()
-    spread: Any = data.spread().action
+    spread: Any = data.mean_std_normalisation().action
     assert torch.allclose(torch.tensor(spread.mean).double(), seen.mean(0))
     still = 0.01 * torch.from_numpy(data.robot.joints.limits.position_array()).diff(dim=1)[:, 0]
     expected = torch.maximum(seen.std(0, correction=0), still / 12**0.5)
@@ -203,7 +203,7 @@ def test_a_joint_at_rest_is_not_blown_up(demonstrations: Path, tmp_path: Path) -
     for episode in data.train:
         episode.action[:, 2] = 0.3
     low, high = data.robot.joints.limits.position_array()[2]
-    spread: Any = data.spread().action
+    spread: Any = data.mean_std_normalisation().action
     assert spread.mean[2] == pytest.approx(0.3)
     assert spread.std[2] == pytest.approx(0.01 * (high - low) / 12**0.5)
 

@@ -79,11 +79,11 @@ def test_the_range_comes_from_the_training_episodes_and_covers_joints_at_rest(
 ) -> None:
     data = load(str(folder), validation=0.25)
     qpos = torch.cat([episode.qpos for episode in data.train])
-    given = data.normalisation().qpos
+    given = data.range_normalisation().qpos
     assert given.min == pytest.approx(qpos.amin(0).tolist())
     still = Demonstrations(data.robot, data.train[:1], (), 5)
     still.train[0].qpos[:] = 0.5
-    ranges = still.normalisation().qpos
+    ranges = still.range_normalisation().qpos
     spans = [high - low for low, high in zip(ranges.min, ranges.max, strict=True)]
     assert spans == pytest.approx([0.056, 0.034, 0.032, 0.038, 0.00029], rel=1e-3)
 
@@ -208,11 +208,11 @@ def test_a_number_that_is_none_is_named_with_its_row_and_joint(
 
 def test_efforts_are_read_where_they_are_asked_for(folder: Path, tmp_path: Path) -> None:
     assert load(str(folder)).train[0].effort is None
-    assert load(str(folder)).normalisation().effort is None
+    assert load(str(folder)).range_normalisation().effort is None
     data = load(str(folder), effort=True, validation=0.25)
     episode = data.train[0]
     assert np.allclose(episode.effort[7].numpy(), 2 * joint_values(7))
-    given = data.normalisation().effort
+    given = data.range_normalisation().effort
     efforts = torch.cat([episode.effort for episode in data.train])
     assert given.min == pytest.approx(efforts.amin(0).tolist())
     assert data.fingerprint()['sha256'] != load(str(folder), validation=0.25).fingerprint()

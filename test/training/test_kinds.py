@@ -166,11 +166,11 @@ def test_cae_rnn_sees_through_the_autoencoder_and_stands_alone(
     shutil.copytree(autoencoder, used)
     policy = {'kind': 'cae_rnn', 'rec_dim': 8, 'cae': str(used)}
     best = train(config(demonstrations, tmp_path / 'run', policy, pictures_every=1))
-    eyes = load_model(used).eyes.state_dict()
+    autoencoder_weights = load_model(used).eyes.state_dict()
     shutil.rmtree(used)
     trained = load_policy(best)
     for key, value in trained.network.eyes.state_dict().items():
-        assert torch.equal(value, eyes[key])
+        assert torch.equal(value, autoencoder_weights[key])
     assert trained.spec.hyper['cae']['feat_dim'] == 3
     [told] = trained.spec.training['began_with']
     assert told['path'] == str(used)
@@ -186,16 +186,16 @@ def test_features_are_found_once_and_their_range_is_that_of_the_training_episode
 ) -> None:
     given = config(demonstrations, tmp_path, {'kind': 'cae_rnn', 'cae': str(autoencoder)})
     data = load_demonstrations(given, no_progress)
-    eyes = load_model(autoencoder)
+    model = load_model(autoencoder)
     for episode in (*data.train, *data.validation):
         frames = episode.images['top']
         shades = torch.linspace(0.1, 1, len(frames)).view(-1, 1, 1, 1)
         frames.copy_((shades * frames).byte())
     data.validation[0].images['top'].fill_(255)  # unlike anything in the training episodes
     policy: Any = small_policy(
-        kind='cae_rnn', image_size=SIZE, hyper={'cae': dict(eyes.spec.hyper)}
+        kind='cae_rnn', image_size=SIZE, hyper={'cae': dict(model.spec.hyper)}
     )
-    policy.adopt_autoencoders([eyes])
+    policy.adopt_autoencoders([model])
     told = with_features(policy, data, torch.device('cpu'))
     seen = torch.cat([encoded(policy.network, episode, ('top',)) for episode in data.train])
     sequence = policy.network.sequence

@@ -112,7 +112,7 @@ def test_mixing_in_training_is_mixing_on_the_arm(joint: float, image: float, tar
         observation: Any = {'qpos': qpos[:, step], 'images': {'top': frames[:, step]}}
         observation = mixer.mixed(observation, None)
         chunk, state, extras = policy.act_and_explain(observation, state)
-        mixer.remember(chunk, extras, None)
+        mixer.keep(chunk, extras, None)
         # The arm's images are whole grey levels.
         tolerance = 0.01 if image else 1e-5
         assert torch.allclose(chunk[:, 0], targets[:, step], atol=tolerance)

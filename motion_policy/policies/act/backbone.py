@@ -143,7 +143,7 @@ class PointBackbone(nn.Module):
         self.convolutions = nn.Sequential(*layers[:-1])
         self.convolutions.to(memory_format=torch.channels_last)
         self.log_temperature = nn.Parameter(torch.zeros(POINTS, 1))
-        self.spread = RunningSpread(self.channels)
+        self.spread = RunningMeanStd(self.channels)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.spread(torch.cat(self.find(images), dim=1))[..., None, None]
@@ -167,7 +167,7 @@ class PointBackbone(nn.Module):
         return x, y
 
 
-class RunningSpread(nn.Module):
+class RunningMeanStd(nn.Module):
     """Values (N, C) in units of their own spread, which is followed while training.
 
     A small object moves a point by little: only so does what it moves outweigh the rest of the

@@ -41,9 +41,12 @@ class PackedACT:
         self.policy, self.precision = policy, precision
         dtype = torch.bfloat16 if precision == 'bf16' else torch.float32
         network = policy.network
-        self.eyes = [_Eye(network, at, policy.spec.image_size, dtype) for at in _cameras(policy)]
-        tokens, positions = _positions(network, self.eyes)
-        self.start, self.sizes = tokens, [eye.shape for eye in self.eyes]
+        self.camera_networks = [
+            _CameraNetwork(network, at, policy.spec.image_size, dtype) for at in _cameras(policy)
+        ]
+        tokens, positions = _positions(network, self.camera_networks)
+        self.start = tokens
+        self.sizes = [camera_network.shape for camera_network in self.camera_networks]
         self.layers = [_EncoderStep(layer, positions, dtype) for layer in _encoder(network)]
         self.answer = _Answer(network, positions, dtype)
         self.positions, self.dtype = positions, dtype
@@ -61,9 +64,12 @@ class PackedACT:
         vector = policy.normalise_qpos(inputs[0])
         if policy.normalise_effort is not None:
             vector = torch.cat((vector, policy.normalise_effort(inputs[1])), dim=-1)
-        seen = inputs[len(inputs) - len(self.eyes) :]
+        seen = inputs[len(inputs) - len(self.camera_networks) :]
         tokens = [*self.start, network.state_proj(vector)[:, None].to(self.dtype)]
-        tokens += [eye(image) for eye, image in zip(self.eyes, seen, strict=True)]
+        tokens += [
+            camera_network(image)
+            for camera_network, image in zip(self.camera_networks, seen, strict=True)
+        ]
         memory = torch.cat(tokens, dim=1)
         for layer in self.layers:
             memory = layer(memory)
@@ -72,7 +78,7 @@ class PackedACT:
         return chunk, None, extras
 
 
-class _Eye:
+class _CameraNetwork:
     """Pixels (1, H, W, 3) uint8 -> tokens (1, h w, D) of one camera."""
 
     def __init__(
@@ -210,15 +216,17 @@ def _placed(attention: Attention, positions: Tensor) -> Tensor:
     return table
 
 
-def _positions(network: ACTNetwork, eyes: Sequence[_Eye]) -> tuple[list[Tensor], Tensor]:
+def _positions(
+    network: ACTNetwork, camera_networks: Sequence[_CameraNetwork]
+) -> tuple[list[Tensor], Tensor]:
     """The tokens that are always the same, and the positions (1, T, D) of all tokens."""
     tokens, places = [], [network.token_positions]
     if network.latent_proj is not None:
         latent = torch.zeros(1, network.config.latent_dim)
-        dtype = eyes[0].dtype if eyes else torch.float32
+        dtype = camera_networks[0].dtype if camera_networks else torch.float32
         tokens.append(network.latent_proj(latent)[:, None].to(dtype))
-    for camera, eye in enumerate(eyes):
-        place = network.map_positions(*eye.shape)
+    for camera, camera_network in enumerate(camera_networks):
+        place = network.map_positions(*camera_network.shape)
         if network.camera_embedding is not None:
             place = place + network.camera_embedding[camera]
         places.append(place)

@@ -41,7 +41,7 @@ def policy_digest(policy: Policy, *versions: str) -> str:
     return digest.hexdigest()
 
 
-def remembered(key: str, build: Callable[[], bytes], *, anew: bool = False) -> bytes:
+def cached(key: str, build: Callable[[], bytes], *, anew: bool = False) -> bytes:
     """The entry of `key`, or what `build` returns, which then becomes the entry.
 
     Where nothing can be kept (a full or read-only disk), it is built every time.

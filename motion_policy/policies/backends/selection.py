@@ -18,7 +18,7 @@ from torch import Tensor
 from motion_policy.errors import UserError
 from motion_policy.policies.act.act import ACTPolicy
 from motion_policy.policies.backends.act_step import PackedACT
-from motion_policy.policies.backends.cache import policy_digest, remembered
+from motion_policy.policies.backends.cache import cached, policy_digest
 from motion_policy.policies.backends.cuda_graph import StaticStep
 from motion_policy.policies.backends.graph import export_onnx, random_observation, step_names
 from motion_policy.policies.backends.recurrent_step import PackedRecurrent, packs
@@ -214,7 +214,7 @@ def _sound(checks: Checks, name: str, precision: str, say: Say) -> BackEnd | Non
 def _checked(checks: Checks, name: str, precision: str, say: Say) -> BackEnd | None:
     """A back end that gave the right numbers; None where the policy itself is meant.
 
-    One that was built from a remembered graph that is wrong is built once more.
+    One that was built from a cached graph that is wrong is built once more.
     """
     policy = checks.policy
     difference = allowed = math.nan
@@ -248,7 +248,7 @@ def _make(
         say(f'{policy.source}: making its graph for this machine, once; it takes some seconds')
         return export_onnx(policy)
 
-    model = remembered(policy_digest(policy, *versions_of('onnx')[:1]), build, anew=anew)
+    model = cached(policy_digest(policy, *versions_of('onnx')[:1]), build, anew=anew)
     names = step_names(policy)
     if name == 'onnx':
         return GraphStep(policy, name, precision, run_onnx(model, names))

@@ -49,11 +49,11 @@ class WeightNames:
 
 def act_names(backbones: int) -> WeightNames:
     """The names of tonyzhaozh/act, and of act-plus-plus with its backbone for each camera."""
-    eyes = [(f'backbones.{i}.0.body.', f'backbones.{i}.body.') for i in range(backbones)]
+    backbone_pairs = [(f'backbones.{i}.0.body.', f'backbones.{i}.body.') for i in range(backbones)]
     return WeightNames(
         'model.',
         (
-            *eyes,
+            *backbone_pairs,
             ('transformer.encoder.layers.', 'encoder.'),
             ('transformer.decoder.layers.', 'decoder.'),
             ('transformer.decoder.norm.', 'decoder_norm.'),

@@ -59,8 +59,8 @@ def read_act_stats(path: str | Path) -> ActStats:
         ends = [_numbers(source, content, name) for name in ('action_min', 'action_max')]
         if ends[0].shape == ends[1].shape == values['action_mean'].shape:
             bounds = np.stack(ends)
-    qpos = _spread(source, 'qpos', values['qpos_mean'], values['qpos_std'])
-    action = _spread(source, 'action', values['action_mean'], values['action_std'])
+    qpos = _mean_std(source, 'qpos', values['qpos_mean'], values['qpos_std'])
+    action = _mean_std(source, 'action', values['action_mean'], values['action_std'])
     return ActStats(source, qpos, action, bounds)
 
 
@@ -151,7 +151,7 @@ def _numbers(path: Path, content: dict[Any, Any], name: str) -> Array:
     return numbers
 
 
-def _spread(path: Path, name: str, mean: Array, std: Array) -> MeanStd:
+def _mean_std(path: Path, name: str, mean: Array, std: Array) -> MeanStd:
     content = {'mean': tuple(mean.tolist()), 'std': tuple(std.tolist())}
     try:
         return MeanStd(**content)

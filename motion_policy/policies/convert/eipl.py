@@ -126,18 +126,18 @@ def _layouts(eipl: EiplWeights, options: EiplOptions, cae: EiplWeights | None) -
         return [(eipl, replace(layout, joints=layout.joints or _joints_of_bounds(options)))]
     if cae is not None and 'CAE' not in cae.family:
         raise UserError(f'{cae.path}: is a {cae.family}, expected an autoencoder')
-    eyes = None if cae is None else layout_of(cae)
+    cae_layout = None if cae is None else layout_of(cae)
     layout = layout_of_rnn(
         eipl,
         _joints_of_bounds(options),
-        eyes,
+        cae_layout,
         fast_tau=options.fast_tau,
         slow_tau=options.slow_tau,
     )
-    if cae is None or eyes is None:
+    if cae is None or cae_layout is None:
         return [(eipl, layout)]
-    prefixes = tuple((theirs, f'network.{ours}') for theirs, ours in eyes.prefixes)
-    return [(eipl, layout), (cae, replace(eyes, prefixes=prefixes))]
+    prefixes = tuple((theirs, f'network.{ours}') for theirs, ours in cae_layout.prefixes)
+    return [(eipl, layout), (cae, replace(cae_layout, prefixes=prefixes))]
 
 
 def _joints_of_bounds(options: EiplOptions) -> int:

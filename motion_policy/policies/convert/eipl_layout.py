@@ -49,7 +49,7 @@ class Layout:
 
 
 def layout_of(eipl: EiplWeights, leaky_slope: float | None = None) -> Layout:
-    """The layout of a model with eyes; `leaky_slope` None: EIPL's of today.
+    """The layout of a model with image encoders; `leaky_slope` None: EIPL's of today.
 
     Raises:
         UserError: weights that such a model cannot have.
@@ -79,14 +79,14 @@ def _sarnn(eipl: EiplWeights, leaky_slope: float | None) -> Layout:
         'leaky_slope': SLOPE if leaky_slope is None else leaky_slope,
         'reference': True,
     }
-    eye = ('pos_encoder.', 'im_encoder.', 'decoder_image.')
+    camera_layers = ('pos_encoder.', 'im_encoder.', 'decoder_image.')
     return Layout(
         kind='sarnn',
         hyper=hyper,
         image_size=size,
         joints=eipl.size('decoder_joint.0.weight'),
         prefixes=(
-            *((name, f'network.eyes.0.{name}') for name in eye),
+            *((name, f'network.eyes.0.{name}') for name in camera_layers),
             *((name, f'network.{name}') for name in ('decoder_joint.', 'decoder_point.')),
             *lstm('rec.', 'network.rec.'),
         ),

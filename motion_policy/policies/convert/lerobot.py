@@ -111,8 +111,8 @@ def from_lerobot(path: str | Path, options: LeRobotOptions) -> Conversion:
     origin = _origin(folder, cameras, joints, notes)
     rate = _rate(folder, options, origin, notes)
     theirs = Normalisation(
-        qpos=_spread(folder.inputs, STATE, 'STATE', joints),
-        action=_spread(folder.outputs, ACTION, 'ACTION', joints),
+        qpos=_mean_std(folder.inputs, STATE, 'STATE', joints),
+        action=_mean_std(folder.outputs, ACTION, 'ACTION', joints),
     )
     robot = options.robot or (origin.robot if origin else None)
     order = _order(folder, options, origin, robot, joints, notes)
@@ -239,7 +239,7 @@ def _as_ours(theirs: Normalisation, order: list[int], units: UnitConversion) -> 
     return Normalisation(qpos=converted(theirs.qpos), action=converted(theirs.action))
 
 
-def _spread(statistics: SideNormalisation, feature: str, kind: str, joints: int) -> MeanStd:
+def _mean_std(statistics: SideNormalisation, feature: str, kind: str, joints: int) -> MeanStd:
     values = statistics.of(feature, kind, joints)
     content = {'mean': values.offset, 'std': values.scale}
     try:

@@ -23,7 +23,7 @@ from motion_policy.policies.base import Model, PolicySpec
 from motion_policy.policies.limits import MOST_UNITS
 from motion_policy.policies.recurrent import conv_trunk
 from motion_policy.policies.recurrent.base import Images
-from motion_policy.policies.recurrent.cnnrnn import CNNEye, CNNRNNPolicy
+from motion_policy.policies.recurrent.cnnrnn import CNNCameraNetwork, CNNRNNPolicy
 from motion_policy.policies.recurrent.conv_trunk import Norm
 
 BIG_CHANNELS = (32, 64, 128)
@@ -111,7 +111,9 @@ class CAEModel(Model):
     def forward(self, images: Images) -> tuple[Tensor, ...]:
         if self.training and self.spec.hyper['norm'] == 'batch' and len(images[0]) < 2:
             raise UserError('batch_size: found 1 frame, batch normalisation learns from 2 or more')
-        return tuple(eye(image) for eye, image in zip(self.eyes, images, strict=True))
+        return tuple(
+            autoencoder(image) for autoencoder, image in zip(self.eyes, images, strict=True)
+        )
 
 
 def check_autoencoder_size(image_size: tuple[int, int], config: AutoencoderConfig) -> None:
@@ -128,7 +130,7 @@ def check_autoencoder_size(image_size: tuple[int, int], config: AutoencoderConfi
         )
 
 
-def eyes_for(policy: Model, models: Sequence[Model]) -> list[Autoencoder]:
+def autoencoders_for(policy: Model, models: Sequence[Model]) -> list[Autoencoder]:
     """The trained autoencoder of each of the policy's cameras, found by the camera's name.
 
     Args:
@@ -148,14 +150,14 @@ def eyes_for(policy: Model, models: Sequence[Model]) -> list[Autoencoder]:
                 f'{model.source}: image_size is {model.spec.image_size}, '
                 f'the {policy.kind} has {policy.spec.image_size}'
             )
-        for camera, eye in zip(model.cameras, model.eyes, strict=True):
+        for camera, autoencoder in zip(model.cameras, model.eyes, strict=True):
             if camera in found and camera in policy.cameras:
                 raise UserError(
                     f"camera '{camera}': found an autoencoder in {found[camera][0]} and in "
                     f'{model.source}, expected one'
                 )
-            assert isinstance(eye, Autoencoder)
-            found[camera] = (model.source, eye)
+            assert isinstance(autoencoder, Autoencoder)
+            found[camera] = (model.source, autoencoder)
     for camera in policy.cameras:
         if camera not in found:
             known = ', '.join(found) or 'none'
@@ -169,9 +171,9 @@ def adopt_pretrained(policy: CNNRNNPolicy, models: Sequence[Model]) -> int:
     Taken are the whole encoder and, of the decoder, the transposed convolutions and their
     normalisations; the decoder's linear layers differ, since CNNRNN draws from its hidden state.
 
-    Raises UserError as `eyes_for` does, and for an autoencoder of another make.
+    Raises UserError as `autoencoders_for` does, and for an autoencoder of another make.
     """
-    eyes = eyes_for(policy, models)
+    autoencoders = autoencoders_for(policy, models)
     wanted = {'size': 'basic', 'norm': policy.norm, 'feat_dim': policy.spec.hyper['feat_dim']}
     for model in models:
         for key, expected in wanted.items():
@@ -181,8 +183,8 @@ def adopt_pretrained(policy: CNNRNNPolicy, models: Sequence[Model]) -> int:
                     f'{policy.kind} needs {expected!r}'
                 )
     taken = 0
-    for mine, trained in zip(policy.network.eyes, eyes, strict=True):
-        assert isinstance(mine, CNNEye)
+    for mine, trained in zip(policy.network.eyes, autoencoders, strict=True):
+        assert isinstance(mine, CNNCameraNetwork)
         mine.encoder.load_state_dict(trained.encoder.state_dict())
         taken += len(trained.encoder.state_dict())
         pairs = zip(_drawing(mine.decoder), _drawing(trained.decoder), strict=True)

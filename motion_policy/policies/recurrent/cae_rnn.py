@@ -29,7 +29,12 @@ from motion_policy.policies.recurrent.base import (
     lstm_over,
     zero_lstm_state,
 )
-from motion_policy.policies.recurrent.cae import Autoencoder, AutoencoderConfig, CAEModel, eyes_for
+from motion_policy.policies.recurrent.cae import (
+    Autoencoder,
+    AutoencoderConfig,
+    CAEModel,
+    autoencoders_for,
+)
 from motion_policy.policies.recurrent.mtrnn import MTRNN, Activation
 
 SMALLEST_SPAN = 1e-3  # of a feature's range, if no feature ever moved
@@ -151,12 +156,12 @@ class SequenceModel(nn.Module):
 
 
 class CAERNN(RecurrentNetwork):
-    """The network: eyes that stay as they are, and a sequence model that learns.
+    """The network: autoencoders that stay as they are, and a sequence model that learns.
 
     Args:
         vector_dim: values per step beside the images, V.
         image_size: (height, width) of every camera, as the autoencoders take it.
-        cameras: how many; each has an eye of its own.
+        cameras: how many; each has an autoencoder of its own.
     """
 
     feature_term: ClassVar[str | None] = 'feature'
@@ -178,7 +183,7 @@ class CAERNN(RecurrentNetwork):
         self.sequence = SequenceModel(cameras * self.feat_dim, vector_dim, config)
 
     def train(self, mode: bool = True) -> CAERNN:
-        """The sequence model to training or evaluation; the eyes stay in evaluation."""
+        """The sequence model to training or evaluation; the autoencoders stay in evaluation."""
         super().train(mode)
         self.eyes.eval()  # batch normalisation would learn from what it sees
         return self
@@ -190,7 +195,7 @@ class CAERNN(RecurrentNetwork):
         """Images -> the autoencoders' features (N, F) as they are, without gradient."""
         with torch.no_grad():
             pairs = zip(self.eyes, images, strict=True)
-            return torch.cat([eye.encoder(image) for eye, image in pairs], dim=-1)
+            return torch.cat([autoencoder.encoder(image) for autoencoder, image in pairs], dim=-1)
 
     def set_feature_range(self, low: Tensor | float, high: Tensor | float) -> None:
         """As `SequenceModel.set_feature_range`, (F,) each, from `encode` of the training split."""
@@ -211,7 +216,9 @@ class CAERNN(RecurrentNetwork):
     def decode_images(self, hidden: Tensor, images: Images) -> tuple[Tensor, ...]:
         features = self.sequence.denormalise(self.decode_features(hidden))
         parts = features.split(self.feat_dim, dim=-1)
-        return tuple(eye.decoder(part) for eye, part in zip(self.eyes, parts, strict=True))
+        return tuple(
+            autoencoder.decoder(part) for autoencoder, part in zip(self.eyes, parts, strict=True)
+        )
 
 
 class CAERNNPolicy(RecurrentPolicy):
@@ -236,15 +243,15 @@ class CAERNNPolicy(RecurrentPolicy):
     def adopt_autoencoders(self, models: Sequence[Model]) -> int:
         """Takes the weights of trained autoencoders; returns how many tensors it took.
 
-        The feature range stays as it is: it is to be found anew, from what these eyes see.
+        The feature range stays as it is: it is to be found anew, from what these encode.
 
         Args:
             models: loaded 'cae' checkpoints, that together hold every camera of this policy.
 
         Raises:
-            UserError: as `eyes_for`, or an autoencoder of other hyper-parameters than `cae`.
+            UserError: as `autoencoders_for`, or one of other hyper-parameters than `cae`.
         """
-        eyes = eyes_for(self, models)
+        autoencoders = autoencoders_for(self, models)
         hyper = self.spec.hyper['cae']
         for model in models:
             for key, expected in hyper.items():
@@ -253,9 +260,9 @@ class CAERNNPolicy(RecurrentPolicy):
                         f'{model.source}: {key} is {model.spec.hyper[key]!r}, '
                         f'cae.{key} of this policy is {expected!r}'
                     )
-        for mine, trained in zip(self.network.eyes, eyes, strict=True):
+        for mine, trained in zip(self.network.eyes, autoencoders, strict=True):
             mine.load_state_dict(trained.state_dict())
-        return sum(len(eye.state_dict()) for eye in eyes)
+        return sum(len(autoencoder.state_dict()) for autoencoder in autoencoders)
 
 
 class RNNModel(Model):

@@ -48,7 +48,7 @@ class CNNRNNConfig(Declared):
     )
 
 
-class CNNEye(nn.Module):
+class CNNCameraNetwork(nn.Module):
     """What CNNRNN has per camera: an encoder to a feature, a decoder from the hidden state."""
 
     def __init__(self, image_size: tuple[int, int], config: CNNRNNConfig, norm: Norm) -> None:
@@ -90,7 +90,9 @@ class CNNRNN(RecurrentNetwork):
         super().__init__()
         config = config or CNNRNNConfig()
         self.norm = norm
-        self.eyes = nn.ModuleList(CNNEye(image_size, config, norm) for _ in range(cameras))
+        self.eyes = nn.ModuleList(
+            CNNCameraNetwork(image_size, config, norm) for _ in range(cameras)
+        )
         inputs = cameras * config.feat_dim + vector_dim
         self.rec = nn.LSTM(inputs, config.rec_dim, batch_first=True)
         bend: nn.Module = nn.Tanh() if norm == 'none' else nn.ReLU(inplace=True)
@@ -103,7 +105,10 @@ class CNNRNN(RecurrentNetwork):
         return zero_lstm_state(self.rec, batch_size)
 
     def encode_images(self, images: Images) -> Tensor:
-        features = [eye.encoder(image) for eye, image in zip(self.eyes, images, strict=True)]
+        features = [
+            camera_network.encoder(image)
+            for camera_network, image in zip(self.eyes, images, strict=True)
+        ]
         return torch.cat(features, dim=-1) if len(features) > 1 else features[0]
 
     def step(self, features: Tensor, vector: Tensor, state: State | None) -> tuple[Tensor, State]:
@@ -115,7 +120,7 @@ class CNNRNN(RecurrentNetwork):
         return vector
 
     def decode_images(self, hidden: Tensor, images: Images) -> tuple[Tensor, ...]:
-        return tuple(eye.decoder(hidden) for eye in self.eyes)
+        return tuple(camera_network.decoder(hidden) for camera_network in self.eyes)
 
 
 class CNNRNNPolicy(RecurrentPolicy):

@@ -5,7 +5,8 @@
 doi:10.1109/ICRA46639.2022.9811940; the network is that of EIPL
 (https://github.com/ogata-lab/eipl).
 One step sees the images and joints of now and predicts the images, joints and attention points
-of the next step. Every camera has an eye of its own; one LSTM sees the points of all of them.
+of the next step. Every camera has an encoder and a decoder of its own; one LSTM sees the points
+of all of them.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class SARNNConfig(Declared):
     )
 
 
-class SARNNEye(nn.Module):
+class SARNNCameraNetwork(nn.Module):
     """What SARNN has per camera: where to look, what is there, and how to draw it."""
 
     def __init__(self, image_size: tuple[int, int], config: SARNNConfig) -> None:
@@ -126,7 +127,7 @@ class SARNN(RecurrentNetwork):
         super().__init__()
         self.config = config = config or SARNNConfig()
         points = 2 * config.k_dim * cameras
-        self.eyes = nn.ModuleList(SARNNEye(image_size, config) for _ in range(cameras))
+        self.eyes = nn.ModuleList(SARNNCameraNetwork(image_size, config) for _ in range(cameras))
         self.rec = nn.LSTM(points + vector_dim, config.rec_dim, batch_first=True)
         self.decoder_joint = nn.Sequential(
             nn.Linear(config.rec_dim, out_dim or vector_dim), _out(config)
@@ -153,7 +154,10 @@ class SARNN(RecurrentNetwork):
         return zero_lstm_state(self.rec, batch_size)
 
     def encode_images(self, images: Images) -> Tensor:
-        points = [eye.encode(image) for eye, image in zip(self.eyes, images, strict=True)]
+        points = [
+            camera_network.encode(image)
+            for camera_network, image in zip(self.eyes, images, strict=True)
+        ]
         return torch.cat(points, dim=1).flatten(1)
 
     def step(self, features: Tensor, vector: Tensor, state: State | None) -> tuple[Tensor, State]:
@@ -171,8 +175,8 @@ class SARNN(RecurrentNetwork):
     def decode_images(self, hidden: Tensor, images: Images) -> tuple[Tensor, ...]:
         points = self.split_points(self.decode_features(hidden))
         return tuple(
-            eye.decode(mine, image)
-            for eye, mine, image in zip(self.eyes, points, images, strict=True)
+            camera_network.decode(mine, image)
+            for camera_network, mine, image in zip(self.eyes, points, images, strict=True)
         )
 
     def split_points(self, features: Tensor) -> tuple[Tensor, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from motion_policy.policies.act.backbone import POINTS, PointBackbone, RunningSpread
+from motion_policy.policies.act.backbone import POINTS, PointBackbone, RunningMeanStd
 
 torch.set_num_threads(1)
 
@@ -35,33 +35,37 @@ def scenes(count: int, seed: int) -> tuple[Tensor, Tensor]:
 
 def test_a_small_object_is_found_within_hundreds_of_steps() -> None:
     torch.manual_seed(0)
-    eye, head = PointBackbone(), nn.Linear(2 * POINTS, 2)
+    backbone, head = PointBackbone(), nn.Linear(2 * POINTS, 2)
     images, places = scenes(64, seed=0)
-    optimiser = torch.optim.AdamW([*eye.parameters(), *head.parameters()], lr=3e-3)
+    optimiser = torch.optim.AdamW([*backbone.parameters(), *head.parameters()], lr=3e-3)
     for step in range(150):
         chosen = torch.arange(8 * step, 8 * step + 8) % 64
-        error = (head(eye(images[chosen]).flatten(1)) - places[chosen]).abs().mean()
+        error = (head(backbone(images[chosen]).flatten(1)) - places[chosen]).abs().mean()
         optimiser.zero_grad()
         error.backward()
         optimiser.step()
     unseen, truth = scenes(40, seed=1)
-    eye.eval()
+    backbone.eval()
     with torch.no_grad():
-        missed = 16 * (head(eye(unseen).flatten(1)) - truth).abs().mean()
+        missed = 16 * (head(backbone(unseen).flatten(1)) - truth).abs().mean()
     assert missed < 4, 'pixels; without looking it would be 11'
 
 
 def test_points_are_told_in_the_image_they_were_found_in() -> None:
-    eye = PointBackbone().eval()
+    backbone = PointBackbone().eval()
     with torch.no_grad():
-        for parameter in eye.convolutions.parameters():
+        for parameter in backbone.convolutions.parameters():
             parameter.zero_()
-        for layer in (eye.convolutions[0], eye.convolutions[2], eye.convolutions[4]):
+        for layer in (
+            backbone.convolutions[0],
+            backbone.convolutions[2],
+            backbone.convolutions[4],
+        ):
             layer.weight[:, 0, 1, 1] = 1.0  # what is red goes through, at its place
-        eye.log_temperature.fill_(-4.0)
+        backbone.log_temperature.fill_(-4.0)
         image = torch.zeros(1, 3, 48, 64)
         image[0, 0, 10, 30] = 1.0
-        points = eye.points_in_image(image)[0]
+        points = backbone.points_in_image(image)[0]
     assert points.shape == (POINTS, 2)
     expected = torch.tensor([30 / 63, 10 / 47]).expand(POINTS, 2)
     torch.testing.assert_close(points, expected, rtol=0, atol=1e-4)
@@ -69,33 +73,33 @@ def test_points_are_told_in_the_image_they_were_found_in() -> None:
 
 def test_one_image_is_seen_alike_alone_and_among_others() -> None:
     torch.manual_seed(1)
-    eye = PointBackbone()
+    backbone = PointBackbone()
     images, _ = scenes(6, seed=2)
-    eye(images)
-    eye.eval()
+    backbone(images)
+    backbone.eval()
     with torch.no_grad():
-        together = eye(images)
-        alone = torch.cat([eye(image[None]) for image in images])
+        together = backbone(images)
+        alone = torch.cat([backbone(image[None]) for image in images])
     assert together.shape == (6, 2 * POINTS, 1, 1)
     torch.testing.assert_close(alone, together, rtol=1e-3, atol=1e-3)
 
 
 def test_half_precision_does_not_round_positions() -> None:
     torch.manual_seed(2)
-    eye = PointBackbone().eval()
+    backbone = PointBackbone().eval()
     images, _ = scenes(4, seed=3)
     with torch.no_grad():
-        exact = eye(images)
+        exact = backbone(images)
         with torch.autocast('cpu', torch.bfloat16):
-            coarse = eye(images)
+            coarse = backbone(images)
     assert coarse.dtype == torch.float32
     assert (coarse - exact).abs().max() < 1 / 64, 'a quarter of a place of the map'
 
 
 def test_a_blank_image_has_its_points_in_the_middle() -> None:
-    eye = PointBackbone().eval()
+    backbone = PointBackbone().eval()
     with torch.no_grad():
-        points = eye(torch.zeros(1, 3, 32, 48)).flatten()
+        points = backbone(torch.zeros(1, 3, 32, 48)).flatten()
     # The border of the image is not zero: it is padded.
     assert torch.isfinite(points).all() and points.abs().max() < 1
 
@@ -103,7 +107,7 @@ def test_a_blank_image_has_its_points_in_the_middle() -> None:
 def test_the_spread_is_that_of_what_was_seen() -> None:
     values = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0))
     values = values * torch.tensor([1.0, 0.01, 5.0]) + torch.tensor([0.0, 0.3, -2.0])
-    spread = RunningSpread(3)
+    spread = RunningMeanStd(3)
     for part in values.split(20):
         spread(part)
     spread.eval()
@@ -116,5 +120,5 @@ def test_the_spread_is_that_of_what_was_seen() -> None:
 
 
 def test_a_single_moment_can_be_learnt_from() -> None:
-    spread = RunningSpread(2)
+    spread = RunningMeanStd(2)
     assert torch.isfinite(spread(torch.tensor([[3.0, 4.0]]))).all()

@@ -23,7 +23,7 @@ from motion_policy.errors import UserError
 from motion_policy.policies import Policy, save_policy
 from motion_policy.policies.act.act import ACTPolicy
 from motion_policy.policies.backends import selection
-from motion_policy.policies.backends.cache import KEPT, cache_dir, remembered
+from motion_policy.policies.backends.cache import KEPT, cache_dir, cached
 from motion_policy.policies.backends.cuda_graph import StaticStep
 from motion_policy.policies.backends.selection import BackEndChoice, Checks, chosen, use_back_end
 from motion_policy.policies.base import BackEnd, ObservationBatch
@@ -416,13 +416,13 @@ def test_a_graph_is_made_once_for_the_same_weights_and_never_put_into_the_checkp
 @pytest.mark.parametrize('damage', ['cut', 'flip', 'empty'])
 def test_a_damaged_entry_is_made_anew(damage: str, cache: Path) -> None:
     content = bytes(range(200))
-    remembered('00', lambda: content)
+    cached('00', lambda: content)
     (entry,) = cache.iterdir()
     whole = entry.read_bytes()
     flipped = whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:]
     entry.write_bytes({'cut': whole[:-100], 'flip': flipped, 'empty': b''}[damage])
-    assert remembered('00', lambda: content[::-1]) == content[::-1]
-    assert remembered('00', lambda: b'never asked') == content[::-1]
+    assert cached('00', lambda: content[::-1]) == content[::-1]
+    assert cached('00', lambda: b'never asked') == content[::-1]
 
 
 def test_a_sound_graph_of_other_weights_is_made_anew(cache: Path) -> None:
@@ -442,17 +442,17 @@ def test_a_sound_graph_of_other_weights_is_made_anew(cache: Path) -> None:
 
 def test_a_cache_keeps_the_newest_and_does_without_a_disk(cache: Path, tmp_path: Path) -> None:
     for index in range(KEPT + 3):
-        assert remembered(f'{index:02d}', lambda index=index: b'%d' % index) == b'%d' % index
+        assert cached(f'{index:02d}', lambda index=index: b'%d' % index) == b'%d' % index
         time.sleep(0.01)  # the entries are told apart by their time
     assert sorted(path.name for path in cache.iterdir()) == [
         f'{i:02d}' for i in range(3, KEPT + 3)
     ]
-    assert remembered('05', lambda: b'new') == b'5'
+    assert cached('05', lambda: b'new') == b'5'
     for path in cache.iterdir():
         path.unlink()
     cache.rmdir()
     cache.write_text('a file where the folder should be')
-    assert remembered('05', lambda: b'new') == b'new'
+    assert cached('05', lambda: b'new') == b'new'
 
 
 @pytest.mark.parametrize('variant', ['resnet18', 'two cameras'])

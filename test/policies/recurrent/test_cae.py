@@ -24,7 +24,7 @@ from motion_policy.policies.recurrent.cae import (
     AutoencoderConfig,
     CAEModel,
     adopt_pretrained,
-    eyes_for,
+    autoencoders_for,
 )
 from motion_policy.policies.recurrent.cnnrnn import CNNRNNPolicy
 
@@ -259,9 +259,9 @@ def test_it_needs_a_camera() -> None:
 def test_eyes_are_found_by_the_cameras_name_in_one_checkpoint_or_in_several() -> None:
     both, top, wrist = trained('wrist', 'top'), trained('top'), trained('wrist')
     policy = seeing('top', 'wrist')
-    assert eyes_for(policy, [both]) == [both.eyes[1], both.eyes[0]]
-    assert eyes_for(policy, [wrist, top]) == [top.eyes[0], wrist.eyes[0]]
-    assert eyes_for(seeing('wrist'), [both]) == [both.eyes[0]]
+    assert autoencoders_for(policy, [both]) == [both.eyes[1], both.eyes[0]]
+    assert autoencoders_for(policy, [wrist, top]) == [top.eyes[0], wrist.eyes[0]]
+    assert autoencoders_for(seeing('wrist'), [both]) == [both.eyes[0]]
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_eyes_are_found_by_the_cameras_name_in_one_checkpoint_or_in_several() ->
 def test_eyes_that_do_not_fit_are_refused_with_one_line(models: Any, line: str) -> None:
     given: list[Model] = models()
     with pytest.raises(UserError, match=line):
-        eyes_for(seeing('top', 'wrist'), given)
+        autoencoders_for(seeing('top', 'wrist'), given)
 
 
 @pytest.mark.parametrize(
@@ -297,13 +297,13 @@ def test_cnnrnn_begins_with_the_weights_of_trained_autoencoders(
     model = trained('wrist', 'top', hyper={'feat_dim': 4, 'norm': norm})
     assert adopt_pretrained(policy, [model]) == count * len(cameras)
     image = torch.rand(2, 3, 32, 64)
-    for name, eye in zip(cameras, policy.network.eyes, strict=True):
+    for name, camera_network in zip(cameras, policy.network.eyes, strict=True):
         source = model.eyes[model.cameras.index(name)]
-        assert torch.allclose(eye.encoder(image), source.encode(image), atol=1e-6)
+        assert torch.allclose(camera_network.encoder(image), source.encode(image), atol=1e-6)
         maps = torch.rand(2, 8, 1, 2)
         mine, theirs = (
             nn.Sequential(*decoder[[type(part) for part in decoder].index(nn.Unflatten) + 1 :])
-            for decoder in (eye.decoder, source.decoder)
+            for decoder in (camera_network.decoder, source.decoder)
         )
         assert torch.allclose(mine(maps), theirs(maps), atol=1e-6)
     assert torch.equal(policy.network.eyes[0].decoder[0].weight, linear)

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""CAE-RNN: a sequence model learns on eyes that stay, and its checkpoint stands alone."""
+"""CAE-RNN: a sequence model learns on autoencoders that stay, and its checkpoint stands alone."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def made(kind: str, cameras: tuple[str, ...] = ('top',), seed: int = 0, **change
     }
     torch.manual_seed(seed)
     model = make_model(spec(**{**given, **changes})).eval()
-    for eye in getattr(model, 'eyes', ()):
-        _move_statistics(eye, model.spec.image_size)
+    for autoencoder in getattr(model, 'eyes', ()):
+        _move_statistics(autoencoder, model.spec.image_size)
     return model
 
 
@@ -61,10 +61,10 @@ def small_network(cameras: int = 1, **hyper: Any) -> CAERNN:
     return CAERNN(4, (32, 64), CAERNNConfig(**{**SMALL, **hyper}), cameras=cameras)
 
 
-def _move_statistics(eye: nn.Module, size: tuple[int, int]) -> None:
+def _move_statistics(autoencoder: nn.Module, size: tuple[int, int]) -> None:
     """Let batch normalisation see frames, so that its statistics are no longer those it had."""
-    eye.train()(torch.rand(6, 3, *size))
-    eye.eval()
+    autoencoder.train()(torch.rand(6, 3, *size))
+    autoencoder.eval()
 
 
 def two_cameras(effort: bool = False, seed: int = 0) -> ObservationBatch:
