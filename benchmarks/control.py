@@ -42,7 +42,7 @@ ALLOWED_MS = 2.0  # how much later than the bare loop's a tick may come, at the 
 ALLOWED_MISSED = 0.005  # of all ticks, beyond those that the bare loop misses
 ALLOWED_MEDIAN_MS, ALLOWED_P99_MS = 3.0, 10.0  # what the node adds to inference
 ALLOWED_IDLE = 0.25  # of one core
-OTHERS = ('thread',)  # where else the policy may think
+OTHERS = ('thread',)  # where else the policy may compute
 # It answers in milliseconds, so that a minute has thousands of images that become commands.
 QUICK_SIZE = Size(
     120, 160, (('chunk', 100), ('hidden_dim', 64), ('feedforward_dim', 128), ('backbone', 'small'))

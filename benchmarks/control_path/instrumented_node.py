@@ -66,7 +66,7 @@ class InstrumentedPublishers(CommandPublishers):
 
 
 class InstrumentedRunner(PolicyRunner):
-    """Notes when the policy begins to think and when it is done."""
+    """Notes when the policy begins to infer and when it is done."""
 
     def infer(self, observation: Any, *args: Any, **named: Any) -> Any:
         """As always."""

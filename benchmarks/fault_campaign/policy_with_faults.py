@@ -4,7 +4,7 @@
 
 What is asked for comes on `fault` as JSON, {"kind", "count"}; a count of 0 takes it back. Every
 step of the policy is told on `fault/steps`, so that the bench knows when a fault could be known.
-A policy that thinks in a process of its own gets its faults by a file.
+A policy that computes in a process of its own gets its faults by a file.
 """
 
 from __future__ import annotations

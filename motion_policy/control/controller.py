@@ -559,7 +559,7 @@ class Controller:
 
     @property
     def _patience_ns(self) -> int:
-        """How long a policy may think while there is no plan."""
+        """How long a policy may infer while there is no plan."""
         if self.schedule is None:
             return FRESH_PERIODS * self.policy_period_ns
         return self.schedule.execution.timeout_ns

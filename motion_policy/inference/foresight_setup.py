@@ -20,7 +20,7 @@ from motion_policy.policies.video.predictor import FramePredictorModel
 from motion_policy.robot import RobotSpec
 from motion_policy.streams.images import RgbImage
 
-NICENESS = 5  # the policy thinks first
+NICENESS = 5  # the policy computes first
 
 
 @dataclass(frozen=True)

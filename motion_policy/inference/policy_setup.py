@@ -50,7 +50,7 @@ class PolicySetup:
 
     @property
     def answers_chunks(self) -> bool:
-        """Whether policies of this kind answer many rows, for which they think long."""
+        """Whether policies of this kind answer many rows, for which they compute long."""
         kind = model_class(self.checkpoint.spec.kind)
         return issubclass(kind, Policy) and kind.chunk_rows is not Policy.chunk_rows
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lifecycle node that runs a policy: a checkpoint, a controller and an arm driver.
 
-The executor's thread stores messages and serves requests, the inference thread thinks, the tick
+The executor's thread stores messages and serves requests, the inference thread infers, the tick
 thread commands; none of them waits for another.
 """
 

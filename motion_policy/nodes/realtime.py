@@ -75,7 +75,7 @@ def prepare_thread_beside_tick(wanted: RealTime) -> None:
 
     A thread that holds the interpreter while others have its core would keep the tick waiting.
     Those of the middleware, which bring the messages, get its priority too: else an image waits
-    for the core on which a policy thinks.
+    for the core on which a policy computes.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     if wanted.priority > 1:

@@ -27,7 +27,11 @@ AnyBatch = Batch | FrameBatch | ChunkBatch
 
 
 class PolicyModule(pl.LightningModule):
-    """Trains `policy`; `result` is the policy to judge and to keep."""
+    """Trains `policy`; `result` is the policy to judge and to keep.
+
+    The running mean of the weights decays by min(average, (1 + steps) / (10 + steps)), as
+    https://www.tensorflow.org/api_docs/python/tf/train/ExponentialMovingAverage does.
+    """
 
     def __init__(self, policy: Model, config: TrainConfig, learning: AnyLearning) -> None:
         super().__init__()

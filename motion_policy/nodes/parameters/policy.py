@@ -29,11 +29,11 @@ OWN = 'own'  # in place of a predictor's checkpoint: what the policy itself pred
 
 
 class InferenceParameters(Declared):
-    """Where the policy thinks, and for how long it may."""
+    """Where the policy computes, and for how long it may."""
 
     isolation: Literal['auto', 'thread', 'process'] = Field(
         default='auto',
-        description='Where the policy thinks: in a thread of the node, or in a process of its '
+        description='Where the policy computes: in a thread of the node, or in a process of its '
         'own; auto: that for policies which predict many rows',
     )
     timeout: float = Field(
