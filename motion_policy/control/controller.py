@@ -45,13 +45,13 @@ NOTHING: Mapping[str, str] = {}
 class Controller:
     """disabled -> `enable` -> ramp -> run; hold, brake and disabled when something is wrong.
 
-    | state    | commands                        | left for                                      |
-    |----------|---------------------------------|-----------------------------------------------|
-    | disabled | none                            | ramp by `enable` or `go_home`                 |
-    | ramp     | to the first target, or home    | run there; home: brake; brake if it is stuck  |
-    | run      | follow the plan                 | hold, brake                                   |
-    | hold     | brake, then the held point      | ramp, by itself; brake after `auto_resume_s`  |
-    | brake    | brake, then twice where it is   | disabled                                      |
+    | state    | commands                          | left for                                     |
+    |----------|-----------------------------------|----------------------------------------------|
+    | disabled | none                              | ramp by `enable` or `go_home`                |
+    | ramp     | to the first target, or home      | run there; home: brake; brake if it is stuck |
+    | run      | follow the plan                   | hold, brake                                  |
+    | hold     | brake, then the held point        | ramp, by itself; brake after `auto_resume_s` |
+    | brake    | brake, then twice where it stands | disabled                                     |
 
     `faults`, by name, are what may heal by itself (a camera, a late policy): hold, and within
     `auto_resume_s` on again with a ramp. That time counts from the first of holds that follow

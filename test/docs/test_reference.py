@@ -7,16 +7,13 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import yaml
-from reference_tables import page, row_names, section
+from reference_tables import page
 from repository import ROOT
 
-from motion_policy.control.command import State
-from motion_policy.control.foresight_errors import image_channels
-from motion_policy.episodes import check_episode, layout
+from motion_policy.episodes import check_episode
 from motion_policy.robot import load_robot_spec, robot_spec_from_yaml
 
 PAGES = sorted([*(ROOT / 'docs').rglob('*.md'), *ROOT.glob('*.md')])
@@ -62,12 +59,6 @@ def test_the_gripper_of_the_robot_spec_page_is_one_of_the_shipped_arm() -> None:
     assert set(written.joints.grippers) == {'gripper'}
 
 
-def test_the_episode_page_has_every_name() -> None:
-    datasets = {layout.QPOS, layout.QVEL, layout.EFFORT, layout.ACTION, layout.TIME_NS}
-    names = {*datasets, layout.COMPRESS_LEN, *layout.ATTRIBUTES, *layout.COUNTERS}
-    assert absent({*names, *layout.STAMP_FIELDS}, page('episode_file.md')) == set()
-
-
 def test_the_example_of_the_writer_makes_a_sound_episode(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,43 +67,6 @@ def test_the_example_of_the_writer_makes_a_sound_episode(
     monkeypatch.chdir(tmp_path)
     exec(compile(example, 'my_data.md', 'exec'), {})
     assert check_episode(tmp_path / 'data' / 'episode_000000.hdf5') == []
-
-
-@pytest.mark.parametrize('node', NODES)
-def test_the_nodes_page_has_a_row_for_every_topic_and_service_of_its_own(node: str) -> None:
-    files = [f'{node}.py']
-    if node in ('policy_node', 'replay_node'):
-        files += ['arm_driver.py', 'arm_services.py']
-    codes = [(ROOT / 'motion_policy' / 'nodes' / name).read_text('utf-8') for name in files]
-    names = {name for code in codes for name in re.findall(r"'(~?/\w+|cube_pose)'", code)}
-    rows = re.findall(
-        r'^\| (?:in|out|service) \| (.*?) \|', section(page('nodes.md'), node), re.MULTILINE
-    )
-    told = [name for row in rows for name in re.findall(r'`(~?/\w+|cube_pose)`', row)]
-    assert sorted(told) == sorted(names)
-
-
-def test_the_nodes_page_has_a_row_for_every_state_of_the_arm() -> None:
-    states = section(page('nodes.md'), 'When the arm moves')
-    assert row_names(states.partition('\n\n- ')[0]) == sorted(get_args(State))
-
-
-def test_the_nodes_page_has_a_row_for_every_channel_of_foresight() -> None:
-    channels = [*image_channels('CAM'), 'joint NAME']
-    rows = row_names(section(page('nodes.md'), 'Foresight'))
-    assert rows == sorted(name.split()[0] for name in channels)
-
-
-def test_the_nodes_page_has_a_row_for_every_launch_file_and_argument() -> None:
-    files = {path.name: path.read_text('utf-8') for path in (ROOT / 'launch').glob('*.launch.py')}
-    shared = (ROOT / 'motion_policy' / 'nodes' / 'launch_arguments.py').read_text('utf-8')
-    usual = re.findall(r"DeclareLaunchArgument\(\s*'(\w+)'", shared)
-    assert {'namespace', 'log_level'} <= {*usual}
-    text = section(page('nodes.md'), 'Launch files')
-    assert row_names(text) == sorted([*files, *usual])
-    own = {name for code in files.values() for name in re.findall(r"'(\w+)': \(", code)}
-    assert 'checkpoint' in own
-    assert absent(own, text) == set()
 
 
 def test_contributing_names_files_that_are_there() -> None:
