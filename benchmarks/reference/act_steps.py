@@ -18,7 +18,7 @@ from motion_policy.policies.act.act import ACTPolicy
 from motion_policy.policies.normalisation import MeanStd, Normalisation
 from motion_policy.robot import load_robot_spec
 from motion_policy.training.act_loss import act_terms
-from motion_policy.training.action_chunk_augmentation import MomentAugmentation
+from motion_policy.training.action_chunk_augmentation import ActionChunkAugmentation
 from motion_policy.training.action_chunk_dataset import ChunkBatch
 from motion_policy.training.config_sections import ChunkAugmentationConfig
 from motion_policy.training.optimiser import FUSED_EVERYWHERE
@@ -51,7 +51,7 @@ def act_policy(size: tuple[int, int] = SIZE, **hyper: object) -> ACTPolicy:
 
 
 def act_batch(policy: ACTPolicy, batch: int) -> ChunkBatch:
-    """Moments of noise; the last quarter of every chunk is after the end of its episode."""
+    """Rows of noise; the last quarter of every chunk is after the end of its episode."""
     torch.manual_seed(SEED)
     joints, chunk = len(policy.joint_names), policy.config.chunk
     valid = (torch.arange(chunk) < chunk - chunk // 4).expand(batch, -1)
@@ -69,7 +69,7 @@ def our_act_step(policy: ACTPolicy, batch: ChunkBatch, mixed: torch.dtype | None
 
     With `mixed`, the forward pass is in automatic mixed precision of that type.
     """
-    still = MomentAugmentation(ChunkAugmentationConfig(image_noise=0, joint_noise=0))
+    still = ActionChunkAugmentation(ChunkAugmentationConfig(image_noise=0, joint_noise=0))
     optimizer = torch.optim.AdamW(
         policy.parameters(), lr=RATE, weight_decay=WEIGHT_DECAY, fused=FUSED_EVERYWHERE
     )

@@ -18,7 +18,7 @@ from motion_policy.evaluation.offline import (
 from motion_policy.evaluation.plots import joints_figure, png_bytes
 from motion_policy.evaluation.provenance import policy_label, provenance
 from motion_policy.evaluation.report import Report, Table
-from motion_policy.evaluation.snapshots import glimpses, moments_figure
+from motion_policy.evaluation.snapshots import snapshots, snapshots_figure
 from motion_policy.evaluation.videos import attends, replay_curves
 from motion_policy.files import make_folder, write_bytes
 
@@ -80,16 +80,16 @@ def _add_images(
             'green the policy.'
         )
     steps = len(evaluation.results[0].predicted)
-    seen = glimpses(evaluation.runner, recording, steps)
-    free = glimpses(evaluation.free_runner, recording, steps)
-    png = png_bytes(moments_figure(seen, free, 'step by step'))
+    seen = snapshots(evaluation.runner, recording, steps)
+    free = snapshots(evaluation.free_runner, recording, steps)
+    png = png_bytes(snapshots_figure(seen, free, 'step by step'))
     write_bytes(folder / 'moments.png', png)
-    report.image(png, 'what the policy saw and expected at some moments')
+    report.image(png, 'what the policy saw and expected at some times')
     words = 'Top: what it saw'
     if attends(seen[0].extras):
         words += f'; {POINT_WORDS}'
     if evaluation.results[0].image_mse:
-        words += '. Below: the images that it had expected of these moments, one step before'
+        words += '. Below: the images that it had expected of these times, one step before'
     report.caption(f'{words}.')
 
 

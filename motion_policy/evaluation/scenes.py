@@ -93,11 +93,11 @@ class Reach:
     """How a scene is disturbed.
 
     Attributes:
-        moments_s: between these times after the start the arm reaches for the object.
+        window_s: between these times after the start the arm reaches for the object.
         pushes: joints that may be pushed, each with the torque [N m] of a push.
     """
 
-    moments_s: tuple[float, float]
+    window_s: tuple[float, float]
     pushes: tuple[tuple[str, float], ...]
 
 
@@ -146,7 +146,7 @@ class Scene:
         from motion_policy.simulation.disturbances import Disturbable, make_disturbance
 
         reached = cast(Disturbable, sim)
-        return make_disturbance(name, reached, self.reach.moments_s, self.reach.pushes, seed)
+        return make_disturbance(name, reached, self.reach.window_s, self.reach.pushes, seed)
 
 
 def _make_tabletop() -> Simulation:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figure of selected rows: camera image, attention, predicted image.
 
-An expected image stands below the image of the moment that it was expected for.
+An expected image stands below the image of the row that it was expected for.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ LABEL_WIDTH = 1.1
 
 
 @dataclass(frozen=True)
-class Glimpse:
-    """One moment: what the policy saw, its extras, and its extras of the step before.
+class Snapshot:
+    """One row: what the policy saw, its extras, and its extras of the step before.
 
     `images` are (H, W, 3) uint8 by camera.
     """
@@ -42,12 +42,12 @@ class Glimpse:
     before: Mapping[str, Any]
 
 
-def glimpses(
+def snapshots(
     runner: PolicyRunner, recording: RecordedRun, steps: int, count: int = COLUMNS
-) -> list[Glimpse]:
-    """Replay a recording of so many steps, and keep `count` moments from the second step on."""
+) -> list[Snapshot]:
+    """Replay a recording of so many steps, and keep `count` steps from the second on."""
     wanted = set(np.linspace(min(1, steps - 1), steps - 1, count).round().astype(int).tolist())
-    kept: list[Glimpse] = []
+    kept: list[Snapshot] = []
     before: Mapping[str, Any] = {}
     index = 0
 
@@ -58,7 +58,7 @@ def glimpses(
                 camera: step.extras.get(f'seen/{camera}', step.observation.images[camera])
                 for camera in runner.policy.cameras
             }
-            kept.append(Glimpse(step.time_s, images, step.extras, before))
+            kept.append(Snapshot(step.time_s, images, step.extras, before))
         before = step.extras
         index += 1
 
@@ -66,16 +66,16 @@ def glimpses(
     return kept
 
 
-def moments_figure(seen: Sequence[Glimpse], free: Sequence[Glimpse], mix_words: str) -> Figure:
+def snapshots_figure(seen: Sequence[Snapshot], free: Sequence[Snapshot], mix_words: str) -> Figure:
     """What was seen, what was expected, and what was expected `free` of the recording.
 
     One row each, for every camera; a policy that predicts no image has the first row alone.
     """
     rows: list[tuple[str, list[Array | None]]] = []
     for camera in seen[0].images:
-        rows.append((f"camera '{camera}'", [_attended(glimpse, camera) for glimpse in seen]))
+        rows.append((f"camera '{camera}'", [_attended(snapshot, camera) for snapshot in seen]))
         for words, source in ((mix_words, seen), ('running\nfreely', free)):
-            expected = [glimpse.before.get(f'image/{camera}') for glimpse in source]
+            expected = [snapshot.before.get(f'image/{camera}') for snapshot in source]
             if any(image is not None for image in expected):
                 rows.append((f'expected,\n{words}', expected))
     height, width = next(iter(seen[0].images.values())).shape[:2]
@@ -100,11 +100,11 @@ def moments_figure(seen: Sequence[Glimpse], free: Sequence[Glimpse], mix_words: 
     return figure
 
 
-def _attended(glimpse: Glimpse, camera: str) -> Array:
+def _attended(snapshot: Snapshot, camera: str) -> Array:
     return draw_attention(
-        glimpse.images[camera],
-        glimpse.extras.get(f'encoder_points/{camera}'),
-        glimpse.extras.get(f'decoder_points/{camera}'),
+        snapshot.images[camera],
+        snapshot.extras.get(f'encoder_points/{camera}'),
+        snapshot.extras.get(f'decoder_points/{camera}'),
         min_height=180,
     )
 

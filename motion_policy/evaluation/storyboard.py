@@ -48,7 +48,7 @@ GAP, CAPTION = 16, 30
 
 @dataclass(frozen=True)
 class MarkedImage:
-    """One image panel at one moment.
+    """One image panel at one time.
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
@@ -70,7 +70,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Moment:
+class VideoFrame:
     """What all panels show at `time_s`: one image each, column after column."""
 
     time_s: float
@@ -137,16 +137,16 @@ class Storyboard:
                 bbox_to_anchor=(MARGIN / WIDTH, 8 / HEIGHT), borderaxespad=0, handletextpad=0.1,
             )  # fmt: skip
 
-    def frame(self, moment: Moment) -> Array:
-        """The frame that shows `moment`, all curves up to then."""
+    def frame(self, shown: VideoFrame) -> Array:
+        """The frame (HEIGHT, WIDTH, 3) uint8 RGB at its time, all curves up to then."""
         frame = self._bare.copy()
         for left, right, top, bottom, end_s in self._spans:
-            now = left + round((right - left) * min(moment.time_s / end_s, 1.0))
+            now = left + round((right - left) * min(shown.time_s / end_s, 1.0))
             frame[top:bottom, left : now + 1] = self._full[top:bottom, left : now + 1]
             cv2.line(frame, (now, top), (now, bottom), _bytes(FAINT_INK), 1)
-        for box, marked in zip(self._boxes, moment.images, strict=True):
+        for box, marked in zip(self._boxes, shown.images, strict=True):
             _paste(frame, box, marked)
-        return self._with_clock(frame, f'{moment.time_s:.1f} s / {self.curves.end_s:.1f} s')
+        return self._with_clock(frame, f'{shown.time_s:.1f} s / {self.curves.end_s:.1f} s')
 
     def _with_clock(self, frame: Array, words: str) -> Array:
         image = Image.fromarray(frame)
@@ -155,10 +155,10 @@ class Storyboard:
         )
         return np.asarray(image)
 
-    def frames(self, moments: Sequence[Moment]) -> Iterator[Array]:
-        """Every moment's frame in turn."""
-        for moment in moments:
-            yield self.frame(moment)
+    def frames(self, shown: Sequence[VideoFrame]) -> Iterator[Array]:
+        """Every frame in turn."""
+        for one in shown:
+            yield self.frame(one)
 
 
 def _image_boxes(columns: Sequence[Sequence[Panel]]) -> list[tuple[int, int, int, int]]:

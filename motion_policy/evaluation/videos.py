@@ -22,9 +22,9 @@ from motion_policy.evaluation.scenes import Simulation
 from motion_policy.evaluation.storyboard import (
     PANEL_HEIGHT,
     MarkedImage,
-    Moment,
     Panel,
     Storyboard,
+    VideoFrame,
 )
 from motion_policy.evaluation.trials import Trial, TrialRunner
 from motion_policy.evaluation.video_file import VideoFile
@@ -73,7 +73,7 @@ def write_replay_video(
                 panels = [[_panel(*panel) for panel in column] for column in columns]
                 board = Storyboard(title, panels, curves, attention=attends(step.extras))
             shown = tuple(marked for column in columns for _, marked in column)
-            video.write(board.frame(Moment(step.time_s, shown)))
+            video.write(board.frame(VideoFrame(step.time_s, shown)))
 
         replay(runner, recording.rows(), recording.rate_hz, watch=show)
 
@@ -125,7 +125,7 @@ class _TrialFrames:
             shown = [marked for column in columns for _, marked in column]
             if shot is not None:
                 shown.insert(0, MarkedImage(shot))
-            yield board.frame(Moment(tick.time_ns / NANOSECONDS_PER_S, tuple(shown)))
+            yield board.frame(VideoFrame(tick.time_ns / NANOSECONDS_PER_S, tuple(shown)))
 
     def _curves(self, names: Sequence[str]) -> JointCurves:
         time_s = np.array([tick.time_ns for tick in self.ticks]) / NANOSECONDS_PER_S

@@ -32,7 +32,7 @@ from motion_policy.robot.spec import SLOWEST_HZ
 FORMAT: Literal['motion_policy/policy/1'] = 'motion_policy/policy/1'
 
 # In what form a model gets the demonstrations: whole episodes as they were seen, episodes of image
-# features that stay, single frames, single moments with the actions that followed, or short clips.
+# features that stay, single frames, single rows with the actions that followed, or short clips.
 LearnsFrom = Literal['sequences', 'features', 'frames', 'chunks', 'clips']
 
 Edge = Annotated[int, Field(ge=1, le=MOST_PIXELS)]

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from motion_policy.policies.act.act import ACTPolicy
 from motion_policy.policies.normalisation import to_unit_images
-from motion_policy.training.action_chunk_augmentation import MomentAugmentation
+from motion_policy.training.action_chunk_augmentation import ActionChunkAugmentation
 from motion_policy.training.action_chunk_dataset import ChunkBatch
 
 
 def act_terms(
     policy: ACTPolicy,
     batch: ChunkBatch,
-    augmentation: MomentAugmentation,
+    augmentation: ActionChunkAugmentation,
     generator: torch.Generator | None,
     legacy_padding_mean: bool = False,
 ) -> dict[str, Tensor]:
@@ -53,7 +53,7 @@ def chunk_error(
 ) -> Tensor:
     """Mean absolute error of (B, k, A) over the valid steps (B, k).
 
-    With `legacy_padding_mean` the sum is divided by all steps: moments near the end of an episode
+    With `legacy_padding_mean` the sum is divided by all steps: rows near the end of an episode
     weigh less then, as in the original ACT.
     """
     errors = (predicted.float() - targets).abs().mean(-1) * valid

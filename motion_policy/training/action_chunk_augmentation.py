@@ -18,7 +18,7 @@ from motion_policy.training.config_sections import ChunkAugmentationConfig
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
-class MomentAugmentation:
+class ActionChunkAugmentation:
     """All values come from the generator that is given, which is of the device of the data."""
 
     def __init__(self, config: ChunkAugmentationConfig) -> None:

@@ -22,7 +22,7 @@ from motion_policy.training.sequence_dataset import generator_for
 
 @dataclass(frozen=True)
 class ChunkBatch:
-    """B moments, and the k targets that followed each.
+    """B rows of episodes, and the k targets that followed each.
 
     images {camera: (B, h, w, 3) uint8}, qpos (B, J), targets (B, k, A) in robot units, valid
     (B, k) bool: false where the episode was over; effort (B, J) where the policy sees it.
@@ -55,13 +55,13 @@ class ChunkBatch:
 
 
 class ActionChunkDataset(Dataset[ChunkBatch]):
-    """item [moment, ...] -> ChunkBatch; moments are numbered through all rows of all episodes.
+    """item [row, ...] -> ChunkBatch; rows are numbered through all episodes.
 
     Args:
         demonstrations: what to draw from.
-        chunk: targets k per moment.
+        chunk: targets k per row.
         stride: rows between one target and the next.
-        target: the actions from the moment on, or the joint positions from a period later on.
+        target: the actions from the row on, or the joint positions from a period later on.
     """
 
     def __init__(
@@ -87,8 +87,8 @@ class ActionChunkDataset(Dataset[ChunkBatch]):
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def __getitem__(self, moments: Sequence[int]) -> ChunkBatch:
-        rows = torch.as_tensor(moments)
+    def __getitem__(self, chosen: Sequence[int]) -> ChunkBatch:
+        rows = torch.as_tensor(chosen)
         episodes = torch.searchsorted(self._ends, rows, right=True)
         wanted, ends = rows[:, None] + self._ahead, self._ends[episodes][:, None]
         places = zip(episodes.tolist(), (rows - self._starts[episodes]).tolist(), strict=True)
@@ -110,15 +110,15 @@ class ActionChunkDataset(Dataset[ChunkBatch]):
 
 
 class ActionChunkSampler(Sampler[list[int]]):
-    """The moments of each step; an epoch of the trainer is `round_steps` steps.
+    """The rows of each step; an epoch of the trainer is `round_steps` steps.
 
-    Passes through all moments, each in an order of its own, follow each other without a gap. With
+    Passes through all rows, each in an order of its own, follow each other without a gap. With
     several processes each takes its share of every step.
     """
 
     def __init__(
         self,
-        moments: int,
+        rows: int,
         batch_size: int,
         round_steps: int,
         seed: int,
@@ -126,7 +126,7 @@ class ActionChunkSampler(Sampler[list[int]]):
         rank: int = 0,
         processes: int = 1,
     ) -> None:
-        self.moments, self.batch_size, self.round_steps = moments, batch_size, round_steps
+        self.rows, self.batch_size, self.round_steps = rows, batch_size, round_steps
         self.seed, self.rank, self.processes = seed, rank, processes
         self.epoch = 0
         self._known: tuple[int, list[int]] = (-1, [])
@@ -145,16 +145,16 @@ class ActionChunkSampler(Sampler[list[int]]):
             yield [self._drawn(number) for number in range(begin, begin + self.batch_size)]
 
     def _drawn(self, number: int) -> int:
-        """The moment that is drawn as the `number`-th of the whole run."""
-        run_through, place = divmod(number, self.moments)
+        """The row that is drawn as the `number`-th of the whole run."""
+        run_through, place = divmod(number, self.rows)
         if self._known[0] != run_through:
             generator = generator_for(self.seed, run_through)
-            order = torch.randperm(self.moments, generator=generator).tolist()
+            order = torch.randperm(self.rows, generator=generator).tolist()
             self._known = (run_through, order)
         return self._known[1][place]
 
 
-def evenly_spread(moments: int, count: int, batch_size: int) -> list[list[int]]:
-    """At most `count` of the moments, always the same ones, in batches."""
-    chosen = torch.linspace(0, moments - 1, min(count, moments)).round().long().tolist()
+def evenly_spread(rows: int, count: int, batch_size: int) -> list[list[int]]:
+    """At most `count` of the rows, always the same ones, in batches."""
+    chosen = torch.linspace(0, rows - 1, min(count, rows)).round().long().tolist()
     return [chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size)]

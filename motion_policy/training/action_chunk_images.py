@@ -12,12 +12,12 @@ from motion_policy.policies.act.act import ACTPolicy
 from motion_policy.training.demonstrations import Demonstration
 from motion_policy.training.images import RgbImage
 
-MOMENTS = 6
+STARTS = 6
 COLUMNS = 4
 DEMONSTRATED, PREDICTED = '0.6', '#1e6eff'
 
 
-def chunk_plot(policy: ACTPolicy, episode: Demonstration, moments: int = MOMENTS) -> RgbImage:
+def chunk_plot(policy: ACTPolicy, episode: Demonstration, starts: int = STARTS) -> RgbImage:
     """One field per joint -> (H, W, 3) RGB: demonstrated in grey, predicted chunks in blue.
 
     The rows of `episode` are at the policy's rate.
@@ -26,7 +26,7 @@ def chunk_plot(policy: ACTPolicy, episode: Demonstration, moments: int = MOMENTS
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    rows = np.linspace(0, episode.length - 1, moments + 1)[:-1].round().astype(int)
+    rows = np.linspace(0, episode.length - 1, starts + 1)[:-1].round().astype(int)
     chunks = [_chunk(policy, episode, int(row)) for row in dict.fromkeys(rows)]
     target = (episode.action if policy.spec.target == 'action' else episode.qpos).numpy()
     lines = -(-target.shape[1] // COLUMNS)

@@ -306,7 +306,7 @@ class FrameConfig(TermsConfig):
 
 
 class ChunkConfig(EffortKey, TargetKey, StepsConfig):
-    """Of a policy that learns from single moments and the actions that followed."""
+    """Of a policy that learns from single rows and the actions that followed."""
 
     learns_from = 'chunks'
     needs_camera = False

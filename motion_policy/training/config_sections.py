@@ -166,4 +166,4 @@ class FrameAugmentationConfig(ImageVariation, Translation):
 
 
 class ChunkAugmentationConfig(ImageVariation, Translation, JointNoise):
-    """What is varied in single moments."""
+    """What is varied in single rows."""

@@ -23,7 +23,7 @@ Frame = tuple[int, int]  # episode, row
 
 @dataclass(frozen=True)
 class FrameBatch:
-    """N moments as all cameras saw them: images {camera: (N, h, w, 3) uint8}."""
+    """N rows as all cameras saw them: images {camera: (N, h, w, 3) uint8}."""
 
     images: dict[str, Tensor]
 

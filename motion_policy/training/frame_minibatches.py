@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Gradient accumulation over minibatches of frames, so that activations stay small.
 
-On a CPU a chunk's activations stay in the cache. A term of the loss that judges each frame by
-itself goes further: its gradient is found chunk by chunk too, and no activation is kept at all.
+On a CPU a minibatch's activations stay in the cache. A term of the loss that judges each frame by
+itself goes further: its gradient is found for one minibatch after the other too, and no activation
+is kept at all.
 """
 
 from __future__ import annotations
@@ -15,40 +16,40 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-# Frames per chunk. On a CPU more would leave the cache, fewer cost calls.
+# Frames per minibatch. On a CPU more would leave the cache, fewer cost calls.
 CPU_FRAMES = 16
 GPU_FRAMES = 1024
 
 Term = Callable[..., Tensor]
 
 
-def chunks(*frames: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Tensors (N, ...) of equal N -> the same chunk of each, one after the other."""
+def minibatches(*frames: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Tensors (N, ...) of equal N -> the same minibatch of each, one after the other."""
     size = GPU_FRAMES if frames[0].is_cuda else CPU_FRAMES
-    for start in range(0, max(len(frames[0]), 1), size):  # one empty chunk of no frames
+    for start in range(0, max(len(frames[0]), 1), size):  # one empty minibatch of no frames
         yield tuple(tensor[start : start + size] for tensor in frames)
 
 
 def over_frames(call: Term, *frames: Tensor) -> Tensor:
-    """`call(*frames)` in chunks: (N, ...) each -> (N, ...). Activations are kept for backward."""
-    return torch.cat([call(*chunk) for chunk in chunks(*frames)])
+    """`call(*frames)` in minibatches: (N, ...) each -> (N, ...). Backward has the activations."""
+    return torch.cat([call(*minibatch) for minibatch in minibatches(*frames)])
 
 
 def sum_over_frames(term: Term, *frames: Tensor, weights: Iterable[nn.Parameter]) -> Tensor:
-    """The sum of `term(*chunk)` over all chunks, a scalar; equal to `term(*frames)`.
+    """The sum of `term(*minibatch)` over all minibatches, a scalar; equal to `term(*frames)`.
 
     Gradients are found at once with the value, so there is none of a gradient.
 
     Args:
-        term: of a chunk, the sum (not the mean) over its frames of what each frame adds; a
-            scalar. It must have a gradient into nothing but the chunk and `weights`.
+        term: of a minibatch, the sum (not the mean) over its frames of what each frame adds; a
+            scalar. It must have a gradient into nothing but the minibatch and `weights`.
         frames: (N, ...) each, of equal N.
         weights: what `term` uses of the network, or more.
     """
     learned = [weight for weight in weights if weight.requires_grad]
     wanted = any(tensor.requires_grad for tensor in (*frames, *learned))
     if not (wanted and torch.is_grad_enabled()) or _scaled_later():
-        return torch.stack([term(*chunk) for chunk in chunks(*frames)]).sum()
+        return torch.stack([term(*minibatch) for minibatch in minibatches(*frames)]).sum()
     total: Tensor = _SumOverFrames.apply(term, len(frames), *frames, *learned)
     return total
 
@@ -63,8 +64,8 @@ class _SumOverFrames(torch.autograd.Function):
         parts: list[list[Tensor]] = [[] for _ in followed]
         sums: list[Tensor | None] = [None] * len(weights)
         values = []
-        for chunk in chunks(*frames):
-            inputs = [tensor.detach() for tensor in chunk]
+        for minibatch in minibatches(*frames):
+            inputs = [tensor.detach() for tensor in minibatch]
             leaves = [inputs[index].requires_grad_() for index in followed]
             with torch.enable_grad():
                 value = term(*inputs)

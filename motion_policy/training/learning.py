@@ -24,7 +24,7 @@ from motion_policy.policies.recurrent.cae_rnn import CAERNNPolicy, with_autoenco
 from motion_policy.policies.recurrent.cnnrnn import CNNRNNPolicy
 from motion_policy.policies.video.predictor import FramePredictorConfig, FramePredictorModel
 from motion_policy.training.act_loss import act_terms
-from motion_policy.training.action_chunk_augmentation import MomentAugmentation
+from motion_policy.training.action_chunk_augmentation import ActionChunkAugmentation
 from motion_policy.training.action_chunk_dataset import (
     ActionChunkDataset,
     ActionChunkSampler,
@@ -305,13 +305,13 @@ class FrameLearning(ScheduledLearning[CAEModel, FrameBatch, FrameConfig]):
 
 
 class ChunkLearning(Learning[ACTPolicy, ChunkBatch, ChunkConfig]):
-    """From single moments and the actions that followed, counted in steps."""
+    """From single rows and the actions that followed, counted in steps."""
 
     image_name = 'chunks'
 
     def __init__(self, config: ChunkConfig) -> None:
         super().__init__(config)
-        self.augmentation = MomentAugmentation(config.augmentation)
+        self.augmentation = ActionChunkAugmentation(config.augmentation)
 
     @property
     def _chunk(self) -> int:
@@ -360,23 +360,23 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch, ChunkConfig]):
 
     def train_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
         config = self.config
-        moments = self._moments(data.train, data.stride)
+        dataset = self._dataset(data.train, data.stride)
         order = ActionChunkSampler(
-            len(moments),
+            len(dataset),
             config.batch_size,
             config.round_length,
             config.seed,
             rank=rank,
             processes=processes,
         )
-        return self._loader(moments, order)
+        return self._loader(dataset, order)
 
     def validation_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
-        moments = self._moments(data.validation, data.stride)
+        dataset = self._dataset(data.validation, data.stride)
         batches = evenly_spread(
-            len(moments), self.config.validation_frames, self.config.batch_size
+            len(dataset), self.config.validation_frames, self.config.batch_size
         )
-        return self._loader(moments, batches[rank::processes])
+        return self._loader(dataset, batches[rank::processes])
 
     def terms(
         self, model: ACTPolicy, batch: ChunkBatch, epoch: int, generator: torch.Generator | None
@@ -390,15 +390,15 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch, ChunkConfig]):
     def image(self, model: ACTPolicy, episode: Demonstration) -> RgbImage:
         return chunk_plot(model, episode)
 
-    def _moments(self, episodes: Sequence[Demonstration], stride: int) -> ActionChunkDataset:
+    def _dataset(self, episodes: Sequence[Demonstration], stride: int) -> ActionChunkDataset:
         return ActionChunkDataset(episodes, self._chunk, stride, self.config.target)
 
-    def _loader(self, moments: ActionChunkDataset, order: Any) -> Loader:
-        images = [image for e in moments.demonstrations for image in e.images.values()]
+    def _loader(self, dataset: ActionChunkDataset, order: Any) -> Loader:
+        images = [image for e in dataset.demonstrations for image in e.images.values()]
         cuda = torch.cuda.is_available() and self.config.device != 'cpu'
         workers = worker_count(self.config, images, cuda)
         return DataLoader(
-            moments,
+            dataset,
             batch_size=None,
             sampler=order,
             num_workers=workers,

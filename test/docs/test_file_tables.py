@@ -265,7 +265,7 @@ def test_the_scenes_page_tells_every_disturbance_and_what_it_draws() -> None:
     assert 'gone' in words(told['cube-removed'])
     for scene in SCENES.values():
         if scene.reach is not None:
-            begin, end = scene.reach.moments_s
+            begin, end = scene.reach.window_s
             assert f'{begin} to {end} s' in ' '.join(text.split())
             for joint, torque in scene.reach.pushes:
                 assert f'`{joint}`' in told['arm-pushed']

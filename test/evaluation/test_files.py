@@ -20,9 +20,9 @@ from motion_policy.evaluation.storyboard import (
     HEIGHT,
     WIDTH,
     MarkedImage,
-    Moment,
     Panel,
     Storyboard,
+    VideoFrame,
 )
 from motion_policy.evaluation.video_file import VideoFile
 
@@ -87,9 +87,9 @@ def test_a_frame_shows_images_points_and_curves_up_to_now() -> None:
     board = Storyboard('title', [[Panel('camera', 1.5)]], curves(), attention=True)
     image = np.full((64, 96, 3), (200, 180, 10), np.uint8)
     points = np.array([[0.5, 0.5]])
-    plain = board.frame(Moment(0.0, (MarkedImage(image),)))
-    early = board.frame(Moment(2.0, (MarkedImage(image, points),)))
-    late = board.frame(Moment(9.0, (MarkedImage(image, points),)))
+    plain = board.frame(VideoFrame(0.0, (MarkedImage(image),)))
+    early = board.frame(VideoFrame(2.0, (MarkedImage(image, points),)))
+    late = board.frame(VideoFrame(9.0, (MarkedImage(image, points),)))
     assert plain.shape == (HEIGHT, WIDTH, 3)
     assert plain.dtype == np.uint8
     assert 0 < green_pixels(early) < green_pixels(late)
@@ -112,7 +112,7 @@ def test_any_number_of_joints_and_images_has_room(joints: int, images: int) -> N
     columns = [[Panel(f'camera {index}', 4 / 3)] for index in range(images)]
     board = Storyboard('title', columns, curves(joints), attention=False)
     image = np.zeros((48, 64, 3), np.uint8)
-    frame = board.frame(Moment(3.0, (MarkedImage(image),) * images))
+    frame = board.frame(VideoFrame(3.0, (MarkedImage(image),) * images))
     assert frame.shape == (HEIGHT, WIDTH, 3)
 
 

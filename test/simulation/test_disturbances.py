@@ -112,7 +112,7 @@ def test_a_covered_camera_shows_nothing_of_the_scene_and_is_not_black(
 
 def test_the_seed_fixes_the_moment_which_lies_within_the_reach(scene: Scene, sim: Any) -> None:
     assert scene.reach is not None
-    low, high = scene.reach.moments_s
+    low, high = scene.reach.window_s
     moments = []
     for seed in range(20):
         begun = {scene.disturbance(name, sim, seed).begin_ns / S for name in DISTURBANCES}

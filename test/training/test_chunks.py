@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Moments with the actions that followed: which are drawn, what they hold, and what they cost."""
+"""Rows with the actions that followed: which are drawn, what they hold, and what they cost."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ import pytest
 import torch
 
 from motion_policy.training.act_loss import chunk_error, kl_divergence
-from motion_policy.training.action_chunk_augmentation import MomentAugmentation, turned_about_grey
+from motion_policy.training.action_chunk_augmentation import (
+    ActionChunkAugmentation,
+    turned_about_grey,
+)
 from motion_policy.training.action_chunk_dataset import (
     ActionChunkDataset,
     ActionChunkSampler,
@@ -33,20 +36,20 @@ def episode(length: int, start: float, **columns: Any) -> Demonstration:
 
 
 def drawn(order: ActionChunkSampler, rounds: range) -> list[int]:
-    moments = []
+    rows = []
     for number in rounds:
         order.set_epoch(number)
-        moments += [moment for step in order for moment in step]
-    return moments
+        rows += [row for step in order for row in step]
+    return rows
 
 
-def test_every_moment_is_drawn_once_before_any_is_drawn_again() -> None:
-    moments = drawn(ActionChunkSampler(23, 4, 5, seed=3), range(7))
-    passes = [moments[start : start + 23] for start in range(0, 138, 23)]
+def test_every_row_is_drawn_once_before_any_is_drawn_again() -> None:
+    rows = drawn(ActionChunkSampler(23, 4, 5, seed=3), range(7))
+    passes = [rows[start : start + 23] for start in range(0, 138, 23)]
     assert all(sorted(run) == list(range(23)) for run in passes)
     assert len({tuple(run) for run in passes}) == 6
-    assert moments == drawn(ActionChunkSampler(23, 4, 7, seed=3), range(5))
-    assert moments != drawn(ActionChunkSampler(23, 4, 5, seed=4), range(7))
+    assert rows == drawn(ActionChunkSampler(23, 4, 7, seed=3), range(5))
+    assert rows != drawn(ActionChunkSampler(23, 4, 5, seed=4), range(7))
 
 
 def test_what_a_step_shows_depends_on_its_number_only() -> None:
@@ -60,10 +63,10 @@ def test_processes_share_every_step() -> None:
     assert together == list(ActionChunkSampler(23, 6, 4, 0))
 
 
-def test_a_moment_holds_what_followed_and_where_the_episode_ended() -> None:
-    moments = ActionChunkDataset([episode(5, 10), episode(1, 50), episode(3, 70)], chunk=4)
-    assert len(moments) == 9
-    batch = moments[[0, 3, 5, 7]]
+def test_a_row_holds_what_followed_and_where_the_episode_ended() -> None:
+    rows = ActionChunkDataset([episode(5, 10), episode(1, 50), episode(3, 70)], chunk=4)
+    assert len(rows) == 9
+    batch = rows[[0, 3, 5, 7]]
     assert batch.size == 4
     assert batch.targets[0, :, 0].tolist() == [10, 11, 12, 13]
     assert batch.targets[1, :2].tolist() == [[13, -13], [14, -14]]
@@ -90,11 +93,11 @@ def test_targets_are_a_period_apart_and_those_of_the_follower_a_period_late() ->
 
 
 def test_efforts_are_there_when_they_are_seen() -> None:
-    moments = ActionChunkDataset([episode(3, 0, effort=torch.full((3, 2), 7.0))], chunk=2)
-    assert moments[[0, 2]].effort.tolist() == [[7.0, 7.0], [7.0, 7.0]]
+    rows = ActionChunkDataset([episode(3, 0, effort=torch.full((3, 2), 7.0))], chunk=2)
+    assert rows[[0, 2]].effort.tolist() == [[7.0, 7.0], [7.0, 7.0]]
 
 
-def test_validation_is_spread_over_all_moments() -> None:
+def test_validation_is_spread_over_all_rows() -> None:
     assert evenly_spread(101, 6, 4) == [[0, 20, 40, 60], [80, 100]]
     assert evenly_spread(3, 6, 2) == [[0, 1], [2]]
 
@@ -125,7 +128,7 @@ def test_the_style_costs_its_distance_from_the_standard_normal() -> None:
 def varied(seed: int = 0, frames: torch.Tensor | None = None, **changes: float) -> torch.Tensor:
     config = ChunkAugmentationConfig(**{'image_noise': 0, 'joint_noise': 0, **changes})
     generator = torch.Generator().manual_seed(seed)
-    return MomentAugmentation(config).images(
+    return ActionChunkAugmentation(config).images(
         grey_images() if frames is None else frames, generator
     )
 

@@ -119,6 +119,6 @@ def test_the_spread_is_that_of_what_was_seen() -> None:
     assert torch.equal(spread.mean, kept), 'it follows in training only'
 
 
-def test_a_single_moment_can_be_learnt_from() -> None:
+def test_a_single_row_can_be_learnt_from() -> None:
     spread = RunningMeanStd(2)
     assert torch.isfinite(spread(torch.tensor([[3.0, 4.0]]))).all()

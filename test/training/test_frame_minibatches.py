@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Chunks change neither a value nor a gradient, and what they compute is not kept."""
+"""Minibatches change neither a value nor a gradient, and what they compute is not kept."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def painting(dtype: torch.dtype = torch.float64) -> tuple[Painter, Tensor, Tenso
 
 
 def squared_error(network: Painter) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """Return the term of a chunk."""
+    """Return the term of a minibatch."""
 
     def term(hidden: Tensor, images: Tensor, target: Tensor) -> Tensor:
         drawn = network(hidden, images).to(images)
@@ -106,7 +106,7 @@ def test_weights_alone_or_frames_alone_may_want_a_gradient(
                 torch.testing.assert_close(found[name], value)
 
 
-def test_nothing_of_a_chunk_outlives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_a_minibatch_outlives_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frame_minibatches, 'CPU_FRAMES', 3)
     network, hidden, images, target = painting()
     inner = squared_error(network)
@@ -116,9 +116,9 @@ def test_nothing_of_a_chunk_outlives_it(monkeypatch: pytest.MonkeyPatch) -> None
     def watch(module: nn.Module, inputs: object, output: Tensor) -> None:
         drawn.append(weakref.ref(output))
 
-    def term(*chunk: Tensor) -> Tensor:
+    def term(*minibatch: Tensor) -> Tensor:
         alive.append(sum(reference() is not None for reference in drawn))
-        return inner(*chunk)
+        return inner(*minibatch)
 
     network.blend.register_forward_hook(watch)
     total = sum_over_frames(term, hidden, images, target, weights=network.parameters())
@@ -140,8 +140,8 @@ def test_without_gradients_only_the_value_is_found(monkeypatch: pytest.MonkeyPat
 def test_what_no_weight_has_a_part_in_has_a_value_and_no_gradient() -> None:
     network, hidden, images, target = painting()
 
-    def term(*chunk: Tensor) -> Tensor:
-        return chunk[-1].double().square().sum()
+    def term(*minibatch: Tensor) -> Tensor:
+        return minibatch[-1].double().square().sum()
 
     total = sum_over_frames(term, hidden, images, target, weights=network.parameters())
     torch.testing.assert_close(total, target.double().square().sum())
