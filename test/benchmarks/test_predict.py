@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from known_times import know_the_times
 from pretended_gpu import GPU, on_gpu
 
 from motion_policy.cli.bench import benchmark_files
@@ -77,8 +78,12 @@ def test_the_step_convolves_as_training_does(
     assert found == [where == GPU or coder == 'dcgan'] * 2
 
 
-def test_every_line_is_measured(bench: ModuleType) -> None:
+def test_every_line_is_measured(bench: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    know_the_times(bench, monkeypatch)
     lines = [result for line in bench.lines(0.01, 'cpu') for result in line()]
     assert [line.target for line in lines] == [0.7, 0.45] * 2 + [0.5] * 4
-    assert all(line.ours > 0 and line.reference > 0 for line in lines)
+    # The reference, then ours in float32 and bf16; one prediction, and each of 2 plans.
+    training, single = [(2.0, 1.0), (3.0, 1.0)] * 2, [(2.0, 1.0)] * 2
+    ranked = [(2.0 / 2, 1.0)] * 2
+    assert [(line.ours, line.reference) for line in lines] == [*training, *single, *ranked]
     assert {line.what.partition(' ')[0] for line in lines} == {'dcgan', 'vgg'}
