@@ -264,7 +264,7 @@ def _hostile_text(path: Path, random: np.random.Generator) -> None:
 # Rows and weights
 
 
-def _spoil_rows(path: Path, random: np.random.Generator) -> None:
+def _corrupt_rows(path: Path, random: np.random.Generator) -> None:
     table = pq.read_table(path)
     place = int(random.integers(table.num_columns))
     name, column = table.column_names[place], table.column(place)
@@ -297,7 +297,7 @@ def _weights_of(path: Path) -> dict[str, Any]:
     return content.get('model_state_dict', content)
 
 
-def _spoil_weights(path: Path, random: np.random.Generator) -> None:
+def _corrupt_weights(path: Path, random: np.random.Generator) -> None:
     weights = _weights_of(path)
     key = str(random.choice(list(weights)))
     value = weights[key]
@@ -325,7 +325,7 @@ class _Hostile:
         return os.abort, ()
 
 
-def _spoil_pickle(path: Path, random: np.random.Generator) -> None:
+def _corrupt_pickle(path: Path, random: np.random.Generator) -> None:
     content = pickle.loads(path.read_bytes())
     key = str(random.choice([name for name in content if not name.startswith('example')]))
     value = content[key]
@@ -337,7 +337,7 @@ def _spoil_pickle(path: Path, random: np.random.Generator) -> None:
     path.write_bytes(pickle.dumps(content))
 
 
-def _spoil_array(path: Path, random: np.random.Generator) -> None:
+def _corrupt_array(path: Path, random: np.random.Generator) -> None:
     value = np.load(path)
     others = [
         value.astype('c8'), value[..., None], value[..., :1], value[:0], np.float32(1),
@@ -426,11 +426,11 @@ MUTATIONS = (
     Mutation('HDF5: huge claim', _replaced(_put_claim), _is_hdf5),
     Mutation('HDF5: not finite', _not_finite, _is_hdf5),
     Mutation('HDF5: attribute', _wrong_attribute, _is_ours),
-    Mutation('rows: spoilt', _spoil_rows, _suffix('.parquet'), detectable=False),
+    Mutation('rows: corrupted', _corrupt_rows, _suffix('.parquet'), detectable=False),
     Mutation('rows: not finite', _infinite_rows, _is_rows),
-    Mutation('weights: spoilt', _spoil_weights, _suffix('.safetensors', '.ckpt', '.pth')),
-    Mutation('pickle: spoilt', _spoil_pickle, _suffix('.pkl')),
-    Mutation('array: spoilt', _spoil_array, _suffix('.npy'), detectable=False),
+    Mutation('weights: corrupted', _corrupt_weights, _suffix('.safetensors', '.ckpt', '.pth')),
+    Mutation('pickle: corrupted', _corrupt_pickle, _suffix('.pkl')),
+    Mutation('array: corrupted', _corrupt_array, _suffix('.npy'), detectable=False),
     Mutation('array: huge claim', _huge_array, _suffix('.npy')),
     Mutation('document: hostile value', _hostile_value, _is_document, detectable=False),
     Mutation('document: missing key', _missing_key, _is_document, detectable=False),

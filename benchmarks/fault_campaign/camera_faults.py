@@ -49,7 +49,7 @@ def camera(
     at_once: bool = False,
     lasts_s: float | None = None,
 ) -> Inject:
-    """A camera whose messages are spoilt.
+    """A camera whose messages are corrupted.
 
     `at_once`: it can be known from the first bad message, else when the last good one is too old.
     """

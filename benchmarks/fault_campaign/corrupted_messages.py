@@ -143,11 +143,11 @@ def not_a_number(rng: np.random.Generator) -> JointFault:
     """Joint states with NaN or infinity."""
     joint, value = int(rng.integers(5)), float(rng.choice((np.nan, np.inf, -np.inf)))
 
-    def spoil(message: JointState) -> list[JointState]:
+    def corrupt(message: JointState) -> list[JointState]:
         message.position[joint] = value
         return [message]
 
-    return spoil
+    return corrupt
 
 
 def joints_stamped(by_ns: int) -> Callable[[np.random.Generator], JointFault]:

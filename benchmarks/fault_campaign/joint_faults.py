@@ -49,7 +49,7 @@ NO_LISTENER = r'(brake|disabled): .*nobody listens on'
 
 
 def joints(make: Callable[[np.random.Generator], JointFault], *, at_once: bool = False) -> Inject:
-    """Joint states that are spoilt; `at_once`: to be known from the first bad message."""
+    """Joint states that are corrupted; `at_once`: to be known from the first bad message."""
 
     def inject(harness: Harness, rng: np.random.Generator) -> Evidence:
         scene, good_ns = harness.scene, harness.scene.last_stamps_ns['state']
@@ -68,7 +68,7 @@ def joints(make: Callable[[np.random.Generator], JointFault], *, at_once: bool =
 def _briefly(
     make: Callable[[np.random.Generator], JointFault], lasts_s: float | None = BRIEF_S
 ) -> Inject:
-    """Joint states that are spoilt for less than they may be old."""
+    """Joint states that are corrupted for less than they may be old."""
 
     def inject(harness: Harness, rng: np.random.Generator) -> Evidence:
         begin_ns = time.time_ns()

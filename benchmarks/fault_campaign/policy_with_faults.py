@@ -113,26 +113,31 @@ class FaultyPolicyNode(PolicyNode):
         self.tell(TALKS, 0, begin_ns)
 
 
-def spoil(kind: str, chunk: Chunk, number: int) -> Chunk:
+def corrupt(kind: str, chunk: Chunk, number: int) -> Chunk:
     """Return the chunk (k, J) with the fault in it; variants take turns by `number`."""
-    spoilt = np.array(chunk)
-    joint = number % spoilt.shape[1]
+    corrupted = np.array(chunk)
+    joint = number % corrupted.shape[1]
     if kind == 'nan':
-        spoilt[0, joint] = np.nan
+        corrupted[0, joint] = np.nan
     elif kind == 'infinite':
-        spoilt[0, joint] = np.inf if number % 2 else -np.inf
+        corrupted[0, joint] = np.inf if number % 2 else -np.inf
     elif kind == 'huge':
-        spoilt += (-1) ** number * 10.0 ** (1, 6, 300)[number % 3]
+        corrupted += (-1) ** number * 10.0 ** (1, 6, 300)[number % 3]
     elif kind == 'far':
-        spoilt[:, 0] = FAR_RAD
+        corrupted[:, 0] = FAR_RAD
     elif kind == 'grip':
-        spoilt[:, -1] = GRIP_M
+        corrupted[:, -1] = GRIP_M
     elif kind == 'undecided':
-        spoilt[:, -1] = UNDECIDED_M
+        corrupted[:, -1] = UNDECIDED_M
     elif kind == 'width':
-        shapes = (spoilt[:, :-1], np.hstack((spoilt, spoilt[:, :1])), spoilt[0], spoilt[:0])
+        shapes = (
+            corrupted[:, :-1],
+            np.hstack((corrupted, corrupted[:, :1])),
+            corrupted[0],
+            corrupted[:0],
+        )
         return shapes[number % len(shapes)]
-    return spoilt
+    return corrupted
 
 
 def exhaust_memory(number: int) -> None:
@@ -269,7 +274,7 @@ def _step(kind: str, number: int, work: Callable[[], tuple[Chunk, Any]]) -> tupl
     taken = time.monotonic() - begin
     pauses = {'hang': HANG_S, 'beyond': BEYOND_S, 'slow': (SLOWER - 1) * taken}
     time.sleep(pauses.get(kind, 0.0))
-    return spoil(kind, chunk, number), extras
+    return corrupt(kind, chunk, number), extras
 
 
 if __name__ == '__main__':

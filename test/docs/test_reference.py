@@ -31,7 +31,7 @@ def absent(names: set[str], text: str) -> set[str]:
 
 
 @pytest.mark.parametrize('path', PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_every_link_and_picture_is_there(path: Path) -> None:
+def test_every_link_and_image_is_there(path: Path) -> None:
     links = re.findall(r'\]\(([^)#\s]+)[^)]*\)', path.read_text(encoding='utf-8'))
     local = [link for link in links if '://' not in link and not link.startswith('mailto:')]
     assert [link for link in local if not (path.parent / link).exists()] == []

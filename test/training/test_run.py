@@ -174,9 +174,9 @@ def test_what_a_run_cannot_do_is_one_line(demonstrations: Path, tmp_path: Path) 
         train(config(demonstrations, tmp_path / 'file' / 'run'))
     with pytest.raises(ConfigError, match='device: cuda:99 x 1, this machine has'):
         train(config(demonstrations, tmp_path / 'run', device='cuda:99'))
-    output = tmp_path / 'spoilt'
+    output = tmp_path / 'corrupted'
     train(config(demonstrations, output, epochs=1))
-    (output / 'resume.ckpt').write_bytes(b'spoilt')
+    (output / 'resume.ckpt').write_bytes(b'corrupted')
     with pytest.raises(ConfigError, match=r'resume\.ckpt: cannot be resumed from'):
         train(config(demonstrations, output, epochs=2))
 

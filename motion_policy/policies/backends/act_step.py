@@ -23,7 +23,7 @@ from motion_policy.policies.backends.graph import step_inputs
 from motion_policy.policies.base import ObservationBatch
 from motion_policy.policies.cpu.packed_layers import PackedConvolution, PackedLinear
 
-Look = Callable[[Tensor], Tensor]
+LayerFunction = Callable[[Tensor], Tensor]
 
 
 class PackedACT:
@@ -48,7 +48,7 @@ class PackedACT:
         self.start = tokens
         self.sizes = [camera_network.shape for camera_network in self.camera_networks]
         self.layers = [_EncoderStep(layer, positions, dtype) for layer in _encoder(network)]
-        self.answer = _Answer(network, positions, dtype)
+        self.decode = _Decoder(network, positions, dtype)
         self.positions, self.dtype = positions, dtype
 
     def takes(self, observation: ObservationBatch, explain: bool) -> bool:
@@ -73,7 +73,7 @@ class PackedACT:
         memory = torch.cat(tokens, dim=1)
         for layer in self.layers:
             memory = layer(memory)
-        chunk = policy.normalise_target.inverse(self.answer(memory))
+        chunk = policy.normalise_target.inverse(self.decode(memory))
         extras = policy.attention(memory.float(), self.positions, self.sizes) if explain else {}
         return chunk, None, extras
 
@@ -166,7 +166,7 @@ class _FeedForward:
         return self.norms[1](self.narrow(self.widen(tokens), tokens))
 
 
-class _Answer:
+class _Decoder:
     """Memory (1, T, D) -> normalised targets (1, k, A) float32."""
 
     def __init__(self, network: ACTNetwork, positions: Tensor, dtype: torch.dtype) -> None:
@@ -233,14 +233,16 @@ def _positions(
     return tokens, torch.cat(places)[None]
 
 
-def _backbone_layers(backbone: nn.Module, image: Tensor, std: Tensor) -> list[Look]:
+def _backbone_layers(backbone: nn.Module, image: Tensor, std: Tensor) -> list[LayerFunction]:
     """The layers of a backbone for pixels that are not divided by `std`, in channel order."""
     if not isinstance(backbone, ResNetBackbone):
         scale = (1 / std)[None, :, None, None]
         dtype = image.dtype
         return [lambda maps: backbone(maps.float() * scale).to(dtype)]
     body, shape, dtype = backbone.body, image.shape, image.dtype
-    layers: list[Look] = [_folded(body['conv1'], body['bn1'], shape, dtype, True, 1 / std)]
+    layers: list[LayerFunction] = [
+        _folded(body['conv1'], body['bn1'], shape, dtype, True, 1 / std)
+    ]
     layers.append(body['maxpool'])
     shape = body['maxpool'](layers[0](image)).shape
     for stage in ('layer1', 'layer2', 'layer3', 'layer4'):

@@ -40,7 +40,7 @@ class ClipPrediction(NamedTuple):
         return self.posterior.kl_from(self.prior)
 
 
-class _Seen(NamedTuple):
+class _EncodedFrames(NamedTuple):
     """Codes (T, B, code_dim) of all recorded frames; the halves that each step's skips add."""
 
     codes: Tensor
@@ -74,14 +74,14 @@ def teacher_forced_clip(
         at_once: convolutions take the frames of all steps at once; else those of one step. The
             numbers differ where batch normalisation learns, as its batches do.
     """
-    seen = _look(network, frames, at_once)
+    encoded = _encode_frames(network, frames, at_once)
     with torch.autocast(frames.device.type, enabled=False):
-        posterior, _ = network.posterior(seen.codes[1:])
-        prior = None if network.prior is None else network.prior(seen.codes[:-1])[0]
-        told = torch.cat((conditions, seen.codes[:-1], posterior.sample(noise)), dim=-1)
+        posterior, _ = network.posterior(encoded.codes[1:])
+        prior = None if network.prior is None else network.prior(encoded.codes[:-1])[0]
+        told = torch.cat((conditions, encoded.codes[:-1], posterior.sample(noise)), dim=-1)
         codes, _ = network.predictor(told)
     drawn: list[Tensor] = []
-    for first, last, halves in _groups(network, seen, len(codes)):
+    for first, last, halves in _groups(network, encoded, len(codes)):
         steps = codes[first:last]
         if at_once:
             together = network.decoder.decode(steps.flatten(0, 1), halves)
@@ -108,17 +108,17 @@ def on_its_own(
     (T - 1, B, Z); with `forced` it computes what that does, step by step.
     """
     past = network.config.past
-    seen = _look(network, frames, at_once)
+    encoded = _encode_frames(network, frames, at_once)
     with torch.autocast(frames.device.type, enabled=False):
-        posterior, _ = network.posterior(seen.codes[1:])
+        posterior, _ = network.posterior(encoded.codes[1:])
         latents = posterior.sample(noise)
     predictor: State = None
     state: State = None
     priors: list[Gaussian] = []
     drawn: list[Tensor] = []
-    for first, last, halves in _groups(network, seen, len(conditions)):
+    for first, last, halves in _groups(network, encoded, len(conditions)):
         for step in range(first, last):
-            code = seen.codes[step]
+            code = encoded.codes[step]
             if step >= past and not forced:
                 code = network.encoder(drawn[-1])[0].to(frames.dtype)
             with torch.autocast(frames.device.type, enabled=False):
@@ -134,7 +134,7 @@ def on_its_own(
     return ClipPrediction(drawn, posterior, Gaussian(*parts))
 
 
-def _look(network: FrameNetwork, frames: Tensor, at_once: bool) -> _Seen:
+def _encode_frames(network: FrameNetwork, frames: Tensor, at_once: bool) -> _EncodedFrames:
     """Codes of all frames, and what the skips of those that are kept add."""
     kept = {network.skip_frame(step, network.config.past) for step in range(1, len(frames))}
     if at_once:
@@ -143,16 +143,18 @@ def _look(network: FrameNetwork, frames: Tensor, at_once: bool) -> _Seen:
         of = {at: tuple(skip[at * batch : (at + 1) * batch] for skip in skips) for at in kept}
         codes = codes.unflatten(0, frames.shape[:2])
     else:
-        looks = [network.encoder(frame) for frame in frames]
-        codes = torch.stack([code for code, _ in looks])
-        of = {at: looks[at][1] for at in kept}
+        encoded = [network.encoder(frame) for frame in frames]
+        codes = torch.stack([code for code, _ in encoded])
+        of = {at: encoded[at][1] for at in kept}
     halves = {at: network.decoder.halves(skips) for at, skips in of.items()}
-    return _Seen(codes.to(frames.dtype), halves)
+    return _EncodedFrames(codes.to(frames.dtype), halves)
 
 
-def _groups(network: FrameNetwork, seen: _Seen, steps: int) -> list[tuple[int, int, Maps]]:
+def _groups(
+    network: FrameNetwork, encoded: _EncodedFrames, steps: int
+) -> list[tuple[int, int, Maps]]:
     """(first, last, halves) of steps, counted from 0, that share the skips of one frame."""
     frames = [network.skip_frame(step + 1, network.config.past) for step in range(steps)]
     begins = [step for step in range(steps) if step == 0 or frames[step] != frames[step - 1]]
     ends = [*begins[1:], steps]
-    return [(a, b, seen.halves[frames[a]]) for a, b in zip(begins, ends, strict=True)]
+    return [(a, b, encoded.halves[frames[a]]) for a, b in zip(begins, ends, strict=True)]

@@ -162,7 +162,7 @@ def empty(message: Any, stamp_ns: int) -> Any:
     return replace(message, data=message.data[:0])
 
 
-SPOILT = {
+CORRUPTED = {
     'names empty at the start': ('/joint_states', range(50), no_names, 'names is empty'),
     'NaN at the start': ('/joint_states', range(50), not_a_number, 'position is nan'),
     'NaN once': ('/joint_states', range(100, 101), not_a_number, 'position is nan'),
@@ -189,11 +189,11 @@ def record_live(events: Events, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
-@pytest.mark.parametrize('kind', SPOILT)
+@pytest.mark.parametrize('kind', CORRUPTED)
 def test_an_unusable_message_is_a_gap_with_a_name_in_a_bag_and_live(
     tmp_path: Path, kind: str, storage: str
 ) -> None:
-    topic, numbers, change, words = SPOILT[kind]
+    topic, numbers, change, words = CORRUPTED[kind]
     events = spoil(bag_files.demonstration(3.0, ROBOT), topic, numbers, change)
     bag = bag_files.write_bag(tmp_path / 'bag', events, storage)
     notes: list[str] = []

@@ -256,7 +256,7 @@ def test_it_needs_a_camera() -> None:
         trained()
 
 
-def test_eyes_are_found_by_the_cameras_name_in_one_checkpoint_or_in_several() -> None:
+def test_autoencoders_are_found_by_the_cameras_name_in_one_checkpoint_or_in_several() -> None:
     both, top, wrist = trained('wrist', 'top'), trained('top'), trained('wrist')
     policy = seeing('top', 'wrist')
     assert autoencoders_for(policy, [both]) == [both.eyes[1], both.eyes[0]]
@@ -279,7 +279,7 @@ def test_eyes_are_found_by_the_cameras_name_in_one_checkpoint_or_in_several() ->
         (lambda: [seeing('top')], "cnnrnn: holds a 'cnnrnn', expected a 'cae'"),
     ],
 )
-def test_eyes_that_do_not_fit_are_refused_with_one_line(models: Any, line: str) -> None:
+def test_autoencoders_that_do_not_fit_are_refused_with_one_line(models: Any, line: str) -> None:
     given: list[Model] = models()
     with pytest.raises(UserError, match=line):
         autoencoders_for(seeing('top', 'wrist'), given)

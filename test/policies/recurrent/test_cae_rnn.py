@@ -178,7 +178,7 @@ def test_a_range_that_is_none_is_refused(low: float, high: float) -> None:
         SequenceModel(3, 2).set_feature_range(low, high)
 
 
-def test_training_changes_the_sequence_model_and_nothing_of_the_eyes() -> None:
+def test_training_changes_the_sequence_model_and_nothing_of_the_autoencoders() -> None:
     policy = made('cae_rnn', ('top', 'wrist')).train()
     network = policy.network
     assert network.sequence.training
@@ -226,7 +226,7 @@ def test_a_policy_of_two_cameras_acts_and_explains_in_robot_units(rnn: str, effo
     assert {name: tuple(value.shape) for name, value in extras.items()} == expected
 
 
-def test_eyes_of_one_checkpoint_or_of_several_find_their_cameras() -> None:
+def test_autoencoders_of_one_checkpoint_or_of_several_find_their_cameras() -> None:
     both = made('cae', ('wrist', 'top'), seed=1)
     singles = [made('cae', ('top',), seed=2), made('cae', ('wrist',), seed=3)]
     images = [torch.rand(2, 3, 32, 64) for _ in range(2)]
@@ -316,7 +316,7 @@ def test_the_sequence_model_alone_is_a_model_but_no_policy(tmp_path: Path, rnn: 
         load_policy(tmp_path / 'rnn')
 
 
-def test_the_sequence_model_alone_fits_into_a_policy_with_eyes() -> None:
+def test_the_sequence_model_alone_fits_into_a_policy_with_autoencoders() -> None:
     alone, policy = made('rnn', seed=1), made('cae_rnn')
     policy.network.sequence.load_state_dict(alone.sequence.state_dict())
     features, vector = torch.rand(2, 7, 4), torch.rand(2, 7, 5)
