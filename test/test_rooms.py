@@ -72,6 +72,7 @@ UNSAFE = {'yaml.unsafe_load', 'yaml.full_load', 'pickle.load', 'pickle.loads'}
 # Public names that several modules of these folders may define: all of them are called alike.
 INTERFACES = {
     'Arguments': ('cli',),  # the options of a subcommand
+    'Kind': ('cli',),  # its kinds of sources or targets
     'run': ('cli',),  # a subcommand
     'main': ('cli', 'episodes', 'inference', 'nodes'),  # a process begins here
     'placeholder_for': ('episodes/formats',),  # the robot of data that bring none
@@ -263,25 +264,35 @@ def test_nothing_that_is_read_can_execute_code() -> None:
     assert wrong == []
 
 
+def public(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (name, meaning) of each class, function and type alias that a module defines."""
+    for node in nodes_of(path)[0].body:  # type: ignore[attr-defined]
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            name, meaning = node.name, name_of(path)
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name, meaning = node.targets[0].id, ast.unparse(node.value)
+            if name == name.upper():  # a constant
+                continue
+        else:
+            continue
+        if not name.startswith('_'):
+            yield name, meaning
+
+
 def test_a_public_name_means_one_thing() -> None:
-    places: dict[str, list[Path]] = {}
-    aliases: dict[str, list[Path]] = {}
+    meanings: dict[str, dict[str, list[Path]]] = {}
     for path in python_files(PACKAGE):
-        for node in nodes_of(path)[0].body:  # type: ignore[attr-defined]
-            if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-                places.setdefault(node.name, []).append(path)
-            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-                aliases.setdefault(node.targets[0].id, []).append(path)
+        for name, meaning in public(path):
+            meanings.setdefault(name, {}).setdefault(meaning, []).append(path)
+    several = {name: found for name, found in meanings.items() if len(found) > 1}
+    assert set(INTERFACES) <= set(several)
     wrong = []
-    for name in sorted(name for name in places if not name.startswith('_')):
-        folders = [PACKAGE / folder for folder in INTERFACES.get(name, ())]
-        strays = [p for p in places[name] if not any(folder in p.parents for folder in folders)]
-        found = [*strays, *aliases.get(name, [])]
-        if len(found) > 1 or (found and folders):
-            wrong.append(f'{name}: {", ".join(map(name_of, found))}')
+    for name, found in several.items():
+        paths = [path for paths in found.values() for path in paths]
+        folders = {PACKAGE / folder for folder in INTERFACES.get(name, ())}
+        if not all(folders & set(path.parents) for path in paths):
+            wrong.append(f'{name}: {", ".join(map(name_of, paths))}')
     assert wrong == []
-    unused = {name for name in INTERFACES if len(places.get(name, [])) < 2}
-    assert unused == set()
 
 
 @pytest.mark.parametrize('path', OURS, ids=name_of)

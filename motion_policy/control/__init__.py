@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from motion_policy.control.action_buffer import INTERPOLATIONS, ActionBuffer, Interpolation
 from motion_policy.control.chunk_execution import ChunkExecution
-from motion_policy.control.command import Command, State
+from motion_policy.control.command import Command, ControlState
 from motion_policy.control.controller import Controller
 from motion_policy.control.guard import STAGES, GuardChain, GuardResult
 from motion_policy.control.motion_limiter import Motion, MotionLimiter
@@ -26,6 +26,7 @@ __all__ = [
     'ActionBuffer',
     'ChunkExecution',
     'Command',
+    'ControlState',
     'Controller',
     'GuardChain',
     'GuardResult',
@@ -34,7 +35,6 @@ __all__ = [
     'Motion',
     'MotionLimiter',
     'PolicyRunner',
-    'State',
 ]
 
 

@@ -15,7 +15,7 @@ from motion_policy.control.motion_limiter import Float64Array
 
 # disabled: silent. ramp: to the first target. run: following the plan. hold: braking and staying,
 # for what may heal by itself. brake: braking on the way to disabled.
-State = Literal['disabled', 'ramp', 'run', 'hold', 'brake']
+ControlState = Literal['disabled', 'ramp', 'run', 'hold', 'brake']
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Command:
 
     position: Float64Array
     velocity: Float64Array
-    state: State
+    state: ControlState
     violations: Mapping[str, int] = field(default_factory=dict)
     reason: str = ''
     final: bool = False

@@ -16,7 +16,7 @@ import numpy as np
 
 from motion_policy.control.action_buffer import ActionBuffer, Interpolation
 from motion_policy.control.chunk_execution import ChunkExecution, ChunkSchedule
-from motion_policy.control.command import Command, State
+from motion_policy.control.command import Command, ControlState
 from motion_policy.control.grippers import Grippers
 from motion_policy.control.guard import GuardChain, GuardResult, Reaction, all_finite
 from motion_policy.control.lookahead import Plan
@@ -103,7 +103,7 @@ class Controller:
         self._rest = RestMonitor(robot, self._watched)
         self._turns = TurnMonitor(robot)
         self.effort = EffortMonitor(robot, effort_limit)
-        self.state: State = 'disabled'
+        self.state: ControlState = 'disabled'
         self.reason = ''
         self.policy_steps = 0
         self.skipped_periods = 0

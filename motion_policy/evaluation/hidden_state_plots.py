@@ -14,6 +14,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -22,7 +23,7 @@ from matplotlib.lines import Line2D
 from motion_policy.evaluation.hidden_states import HiddenStates
 from motion_policy.evaluation.plots import INK, RULE, STYLE
 
-Array = np.ndarray[Any, Any]
+Array = npt.NDArray[Any]
 
 DRAWN_PER_GROUP = 4  # more lines than this hide each other
 LEGEND_ROWS = 14

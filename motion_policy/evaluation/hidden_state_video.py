@@ -13,6 +13,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -30,7 +31,7 @@ from motion_policy.evaluation.hidden_states import HiddenStates
 from motion_policy.evaluation.plots import FAINT_INK, RULE, STYLE
 from motion_policy.evaluation.video_file import VideoFile
 
-Array = np.ndarray[Any, Any]
+Array = npt.NDArray[Any]
 
 SIZE = (7.0, 5.4)  # inches of 100 pixels
 FPS = 12.5

@@ -16,12 +16,13 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import MaxNLocator
 
-Array = np.ndarray[Any, Any]
+Array = npt.NDArray[Any]
 
 INK = '#1f2933'
 FAINT_INK = '#7b8794'

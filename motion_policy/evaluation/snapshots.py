@@ -13,6 +13,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -22,7 +23,7 @@ from motion_policy.evaluation.open_loop import ReplayStep, replay
 from motion_policy.evaluation.plots import FAINT_INK, STYLE
 from motion_policy.evaluation.recordings import RecordedRun
 
-Array = np.ndarray[Any, Any]
+Array = npt.NDArray[Any]
 
 COLUMNS = 8
 CELL = 1.06  # inches

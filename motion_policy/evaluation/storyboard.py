@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import matplotlib
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
@@ -36,7 +37,7 @@ from motion_policy.evaluation.plots import (
     draw_joints,
 )
 
-Array = np.ndarray[Any, Any]
+Array = npt.NDArray[Any]
 
 DPI = 100
 WIDTH, HEIGHT = 1280, 480

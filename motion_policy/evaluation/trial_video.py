@@ -15,13 +15,14 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from matplotlib.font_manager import FontProperties, findfont
 from PIL import Image, ImageDraw, ImageFont
 
 from motion_policy.control.attention_image import DECODER_COLOUR, ENCODER_COLOUR
 from motion_policy.simulation import TabletopSim
 
-Array = np.ndarray[Any, Any]
+Array = npt.NDArray[Any]
 Colour = tuple[int, int, int]
 
 FPS = 25

@@ -21,7 +21,7 @@ from motion_policy.inference.foresight_sources import ForesightSource, OwnSource
 from motion_policy.inference.policy_setup import PolicySetup
 from motion_policy.nodes.foresight_watch import ForesightWatch
 from motion_policy.nodes.parameters.arm import RealtimeParameters
-from motion_policy.nodes.parameters.policy import OWN, PolicyParameters, Reaction
+from motion_policy.nodes.parameters.policy import OWN, ForesightReaction, PolicyParameters
 from motion_policy.nodes.realtime import prepare_thread_beside_tick, realtime_settings
 from motion_policy.policies import PolicySpec
 from motion_policy.policies.checkpoint import read_checkpoint
@@ -79,7 +79,7 @@ def _make_watch(
     controller: Controller,
     publish: Callable[[Float64], None],
     source: str,
-    reaction: Reaction,
+    reaction: ForesightReaction,
 ) -> ForesightWatch:
     if spec.foresight is None:
         lacks = f'{source} has no limits, which `motion-policy calibrate` finds'

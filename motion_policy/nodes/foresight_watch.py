@@ -17,7 +17,7 @@ from motion_policy.control import Controller
 from motion_policy.control.foresight import PredictionError
 from motion_policy.control.timing import RecentDurations
 from motion_policy.nodes import diagnostics
-from motion_policy.nodes.parameters.policy import Reaction
+from motion_policy.nodes.parameters.policy import ForesightReaction
 
 LATENCY_WINDOW = 200  # looks
 FORESEEN = 'as foreseen'
@@ -40,7 +40,7 @@ class ForesightWatch:
         controller: Controller,
         publish: Callable[[Float64], None],
         source: str,
-        reaction: Reaction,
+        reaction: ForesightReaction,
     ) -> None:
         self._log = log
         self._controller = controller

@@ -28,7 +28,7 @@ from motion_policy.inference.child_process import ENDING_SIGNALS, OF_TERMINALS
 from motion_policy.nodes.executor import Stop, spin_until_stopped
 from motion_policy.nodes.log_output import patient_output
 from motion_policy.nodes.parameters.declaring import unknown_parameters
-from motion_policy.nodes.transports import Images, receiver_of_images, transports
+from motion_policy.nodes.transports import ImageDirection, receiver_of_images, transports
 
 SOURCES = re.compile(r' ?, at /\S+:\d+')  # of rcl, where it gave up
 
@@ -37,7 +37,7 @@ def run_node(
     make_node: Callable[[], Node],
     args: Sequence[str] | None = None,
     *,
-    images: Images = 'none',
+    images: ImageDirection = 'none',
 ) -> int:
     """Run one node until a signal ends it; the body of every `main()` here.
 
@@ -70,7 +70,9 @@ def _tell(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def _run(make_node: Callable[[], Node], args: Sequence[str] | None, images: Images) -> None:
+def _run(
+    make_node: Callable[[], Node], args: Sequence[str] | None, images: ImageDirection
+) -> None:
     stop = Stop()
     _heed_signals(stop)
     _init(args)

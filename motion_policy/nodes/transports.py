@@ -34,7 +34,7 @@ from rclpy.signals import SignalHandlerOptions
 from motion_policy.inference.environment import profile_is_ours, profile_setting
 from motion_policy.share import share_dir
 
-Images = Literal['in', 'out', 'none']
+ImageDirection = Literal['in', 'out', 'none']
 
 BUILTIN_TRANSPORTS = 'FASTDDS_BUILTIN_TRANSPORTS'  # read anew for each participant
 RANGE, LOCAL_ONLY, PEERS = (
@@ -100,7 +100,7 @@ _intakes: list[ImageIntake] = []  # at most one: of the node that this process r
 
 
 @contextmanager
-def transports(images: Images, args: Sequence[str] | None = None) -> Iterator[None]:
+def transports(images: ImageDirection, args: Sequence[str] | None = None) -> Iterator[None]:
     """Choose the transports of the node that is made inside; `images` says which way they go."""
     _remove_unfilled_ports()
     with ExitStack() as stack:

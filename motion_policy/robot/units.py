@@ -19,7 +19,7 @@ from motion_policy.errors import UserError
 from motion_policy.robot.placeholder import PLACEHOLDER
 from motion_policy.robot.spec import RobotSpec
 
-Array = npt.NDArray[np.float64]
+Float64Array = npt.NDArray[np.float64]
 Units = Literal['rad', 'degrees', 'normalized']
 
 CONVERTED = ('degrees', 'normalized')
@@ -48,23 +48,23 @@ class UnitConversion:
 
     robot: RobotSpec
     units: Units | None
-    scale: Array
-    offset: Array
+    scale: Float64Array
+    offset: Float64Array
 
     @property
     def changes(self) -> bool:
         """Whether any number becomes another one."""
         return bool((self.scale != 1).any() or self.offset.any())
 
-    def positions(self, values: npt.ArrayLike) -> Array:
+    def positions(self, values: npt.ArrayLike) -> Float64Array:
         """Return positions (..., J) in the robot's units."""
         return np.asarray(values, dtype=np.float64) * self.scale + self.offset
 
-    def speeds(self, values: npt.ArrayLike) -> Array:
+    def speeds(self, values: npt.ArrayLike) -> Float64Array:
         """Return velocities (..., J) in the robot's units."""
         return np.asarray(values, dtype=np.float64) * self.scale
 
-    def check(self, low: Array, high: Array, where: str) -> list[str]:
+    def check(self, low: Float64Array, high: Float64Array, where: str) -> list[str]:
         """Hold the least and greatest positions (J,), as the file has them, against the robot.
 
         Returns: what is odd, in one line each.
@@ -95,7 +95,7 @@ class UnitConversion:
             f'{self._zero_to_one_said(first, ours)}'
         )
 
-    def check_grippers(self, low: Array, high: Array, where: str) -> list[str]:
+    def check_grippers(self, low: Float64Array, high: Float64Array, where: str) -> list[str]:
         """As `check`, of grippers that are said to count from 0 to 1 only."""
         if self.units in CONVERTED:
             return []
@@ -116,7 +116,7 @@ class UnitConversion:
                 )
         return odd
 
-    def _reachable(self) -> Array:
+    def _reachable(self) -> Float64Array:
         """Least and greatest positions that data of this robot can have, (2, J)."""
         limits = self.robot.joints.limits.position_array().T
         if self.robot.name == PLACEHOLDER:
@@ -124,7 +124,7 @@ class UnitConversion:
         span = limits[1] - limits[0]
         return np.stack([limits[0] - span, limits[1] + span])
 
-    def _zero_to_one_said(self, joint: int, ours: Array) -> str:
+    def _zero_to_one_said(self, joint: int, ours: Float64Array) -> str:
         name = self.robot.joints.names[joint]
         if self.units or not name.endswith(GRIPPER) or ours[0, joint] < -1 or ours[1, joint] > 2:
             return ''

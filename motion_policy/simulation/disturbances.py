@@ -7,14 +7,15 @@ A seed fixes the moment and everything that is drawn.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from motion_policy.errors import UserError
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
-RgbImage = np.ndarray[Any, np.dtype[np.uint8]]  # (H, W, 3)
+Float64Array = npt.NDArray[np.float64]
+RgbImage = npt.NDArray[np.uint8]  # (H, W, 3)
 
 NANOSECONDS_PER_S = 1_000_000_000
 PUSH_S = 0.3
@@ -32,7 +33,7 @@ class Disturbable(Protocol):
     def remove_cube(self) -> None:
         """Take the cube away at once."""
 
-    def push(self, torque: Array) -> None:
+    def push(self, torque: Float64Array) -> None:
         """Push the joints (J,) from outside from now on [N m, N]."""
 
 
@@ -72,7 +73,7 @@ class CubeRemoved(Disturbance):
 class ArmPushed(Disturbance):
     """A torque from outside turns some joints for 0.3 s, against their servos."""
 
-    def __init__(self, begin_ns: int, sim: Disturbable, torque: Array) -> None:
+    def __init__(self, begin_ns: int, sim: Disturbable, torque: Float64Array) -> None:
         super().__init__(begin_ns)
         self._sim = sim
         self._torque = torque

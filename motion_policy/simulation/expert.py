@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from motion_policy.errors import UserError
 from motion_policy.simulation.graphics import mujoco
 from motion_policy.simulation.tabletop import SCENE_FILE
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+Float64Array = npt.NDArray[np.float64]
 
 GRIPPER_OPEN_M = 0.015
 GRIPPER_CLOSED_M = -0.004
@@ -47,12 +47,12 @@ class Nudge:
         fade_s: times at which it is full, begins to fade, is small, is gone.
     """
 
-    sway_rad: Array
-    frequency_hz: Array
-    phase_rad: Array
+    sway_rad: Float64Array
+    frequency_hz: Float64Array
+    phase_rad: Float64Array
     fade_s: tuple[float, float, float, float]
 
-    def __call__(self, time_s: float) -> Array:
+    def __call__(self, time_s: float) -> Float64Array:
         """Return the offset of the follower from the leader at `time_s`, (5,)."""
         strength = np.interp(time_s, (0.0, *self.fade_s), (0.0, 1.0, 1.0, 0.35, 0.0))
         angle = 2 * math.pi * self.frequency_hz * time_s + self.phase_rad
@@ -69,8 +69,8 @@ class ScriptedMotion:
         nudge: what pushes the follower off the leader's way.
     """
 
-    times_s: Array
-    waypoints: Array
+    times_s: Float64Array
+    waypoints: Float64Array
     nudge: Nudge
 
     @property
@@ -78,7 +78,7 @@ class ScriptedMotion:
         """Length of the demonstration [s]."""
         return float(self.times_s[-1])
 
-    def __call__(self, time_s: float) -> Array:
+    def __call__(self, time_s: float) -> Float64Array:
         """Return the joint targets (5,) at `time_s`; before and after, the ends."""
         piece = int(np.searchsorted(self.times_s, time_s, side='right')) - 1
         if piece < 0:
@@ -91,7 +91,7 @@ class ScriptedMotion:
             self.waypoints[piece] + blend * (self.waypoints[piece + 1] - self.waypoints[piece])
         )
 
-    def follower(self, time_s: float) -> Array:
+    def follower(self, time_s: float) -> Float64Array:
         """Return the joint targets (5,) of the nudged follower at `time_s`."""
         return self(time_s) + self.nudge(time_s)
 
@@ -108,7 +108,7 @@ class ToolKinematics:
         self._dof_index = np.array([joint.dofadr[0] for joint in self._joints])
         self._range = np.array([joint.range for joint in self._joints])
 
-    def solve(self, position: Array, pitch_rad: float, start: Array) -> Array:
+    def solve(self, position: Float64Array, pitch_rad: float, start: Float64Array) -> Float64Array:
         """Return the joint angles (4,) that put the tool at `position` pointing down by `pitch`.
 
         Args:
@@ -154,7 +154,7 @@ class GraspExpert:
         self._kinematics = ToolKinematics()
         self._rng = np.random.default_rng(seed)
 
-    def plan(self, cube_xy: Array, qpos: Array) -> ScriptedMotion:
+    def plan(self, cube_xy: Float64Array, qpos: Float64Array) -> ScriptedMotion:
         """Return the leader's joint targets for a cube at `cube_xy` (2,) [m].
 
         Args:
@@ -187,7 +187,7 @@ class GraspExpert:
         waypoints = np.array([[*angles, gripper] for _, angles, gripper in pose])
         return ScriptedMotion(times, waypoints, self._nudge(times))
 
-    def _nudge(self, times_s: Array) -> Nudge:
+    def _nudge(self, times_s: Float64Array) -> Nudge:
         return Nudge(
             self._rng.uniform(0.3, 1.0, (2, 4)) * NUDGE_RAD,
             self._rng.uniform(0.25, 0.8, (2, 4)),

@@ -19,6 +19,7 @@ import weakref
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from motion_policy.errors import UserError
 
@@ -73,7 +74,7 @@ class OffscreenRenderer:
 
     def render(
         self, data: mujoco.MjData, camera: str, height: int, width: int
-    ) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    ) -> npt.NDArray[np.uint8]:
         """Return the camera's image, (height, width, 3) uint8 RGB."""
         if height > self._size[0] or width > self._size[1]:
             raise UserError(

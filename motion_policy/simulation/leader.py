@@ -9,15 +9,15 @@ pose until the follower is taken away from it (a scene reset), then it stands wh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from motion_policy.simulation.expert import GraspExpert, ScriptedMotion
 from motion_policy.simulation.transfer_expert import BothArms, TransferExpert
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
-Planner = Callable[[Array, Array], ScriptedMotion | BothArms]
+Float64Array = npt.NDArray[np.float64]
+Planner = Callable[[Float64Array, Float64Array], ScriptedMotion | BothArms]
 
 LEFT_BEHIND_RAD = 0.2  # more than a follower lags, far less than a reset moves it
 
@@ -52,8 +52,8 @@ class LeaderArm:
         self._grippers = list(grippers)
         self._trajectory: ScriptedMotion | BothArms | None = None
         self._start_ns = 0
-        self._kept: Array | None = None
-        self._follower: Array | None = None
+        self._kept: Float64Array | None = None
+        self._follower: Float64Array | None = None
 
     @property
     def playing(self) -> bool:
@@ -61,11 +61,13 @@ class LeaderArm:
         return self._trajectory is not None
 
     @property
-    def follower(self) -> Array | None:
+    def follower(self) -> Float64Array | None:
         """Where the nudged follower was sent at the last `target` of a demonstration, (J,)."""
         return self._follower
 
-    def start(self, now_ns: int, cube_xy: Array, qpos: Array) -> ScriptedMotion | BothArms:
+    def start(
+        self, now_ns: int, cube_xy: Float64Array, qpos: Float64Array
+    ) -> ScriptedMotion | BothArms:
         """Plan a demonstration from the follower's `qpos` (J,) and play it from now on.
 
         Raises:
@@ -75,7 +77,7 @@ class LeaderArm:
         self._start_ns = now_ns
         return self._trajectory
 
-    def target(self, now_ns: int, qpos: Array) -> Array:
+    def target(self, now_ns: int, qpos: Float64Array) -> Float64Array:
         """Return where the leader stands now, (J,), beside a follower at `qpos`."""
         if self._trajectory is not None:
             elapsed_ns = now_ns - self._start_ns

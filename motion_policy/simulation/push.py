@@ -14,12 +14,13 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from motion_policy.errors import UserError
 from motion_policy.simulation.expert import ToolKinematics
 from motion_policy.simulation.graphics import OffscreenRenderer, mujoco
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+Float64Array = npt.NDArray[np.float64]
 
 SCENE_FILE = Path(__file__).with_name('push.xml')
 JOINT_NAMES = ('x', 'y', 'z')
@@ -42,7 +43,7 @@ SUPERSAMPLING = 3
 CAMERAS_FOR_PEOPLE = ('view',)
 
 
-def reachable(place: Array) -> Array:
+def reachable(place: Float64Array) -> Float64Array:
     """Return the nearest place (3,) that the tool may go to [m]."""
     inside = np.clip(place, LOW_M, HIGH_M)
     radius = float(np.hypot(inside[0], inside[1]))
@@ -97,7 +98,7 @@ class PushSim:
         if seed is not None:
             self._rng = np.random.default_rng(seed)
         mujoco.mj_resetData(self.model, self.data)
-        places: list[Array] = []
+        places: list[Float64Array] = []
         for address in self._objects.values():
             places.append(self._object_place(places))
             yaw = self._rng.uniform(-math.pi, math.pi)
@@ -106,7 +107,7 @@ class PushSim:
                 *places[-1], height, math.cos(yaw / 2), 0.0, 0.0, math.sin(yaw / 2),
             )  # fmt: skip
         self._command = self._tool_place(places)
-        self._angles: Array = np.array([math.atan2(*self._command[1::-1]), -0.5, 0.9, 1.1])
+        self._angles: Float64Array = np.array([math.atan2(*self._command[1::-1]), -0.5, 0.9, 1.1])
         angles = self._solve(self._command)
         self.data.qpos[self._qpos_index] = angles
         self.data.qpos[self._fingers] = CLOSED_M
@@ -115,18 +116,18 @@ class PushSim:
         self._begin = self._object_places()
         self.success = False
 
-    def _object_place(self, others: list[Array]) -> Array:
+    def _object_place(self, others: list[Float64Array]) -> Float64Array:
         middle = np.array([TRAY_X_M, 0.0])
         half = np.array(TRAY_M) - OBJECT_RADIUS_M - 0.012
         return self._draw(lambda: middle + self._rng.uniform(-half, half), others, 0.06)
 
-    def _tool_place(self, objects: list[Array]) -> Array:
+    def _tool_place(self, objects: list[Float64Array]) -> Float64Array:
         """Anywhere, or where a push of an object may begin."""
 
-        def anywhere() -> Array:
+        def anywhere() -> Float64Array:
             return self._rng.uniform(LOW_M[:2], HIGH_M[:2])
 
-        def near() -> Array:
+        def near() -> Float64Array:
             angle = self._rng.uniform(-math.pi, math.pi)
             away = self._rng.uniform(CLEARANCE_M, 1.3 * CLEARANCE_M)
             place = objects[self._rng.integers(len(objects))]
@@ -137,7 +138,7 @@ class PushSim:
         raised = not close and self._rng.random() < 0.5
         return np.append(flat, HIGH_M[2] if raised else PUSH_HEIGHT_M)
 
-    def _draw(self, place: Any, others: list[Array], apart_m: float) -> Array:
+    def _draw(self, place: Any, others: list[Float64Array], apart_m: float) -> Float64Array:
         """The first drawn place that the tool reaches and that is apart from the others."""
         for _ in range(DRAWS):
             drawn = np.asarray(place())
@@ -146,7 +147,7 @@ class PushSim:
                 return drawn
         raise RuntimeError('the tray has no room for another object')
 
-    def step(self, command: Array | None, duration_s: float) -> None:
+    def step(self, command: Float64Array | None, duration_s: float) -> None:
         """Let `duration_s` pass while the tool moves evenly to `command`, (3,) [m].
 
         What it cannot reach becomes the nearest place that it can; None keeps the last place.
@@ -170,18 +171,18 @@ class PushSim:
         lying = places[:, 2] < 2 * OBJECT_HALF_HEIGHT_M
         return max(self.moved_m.values()) >= MOVED_M and bool(inside.all() and lying.all())
 
-    def _solve(self, place: Array) -> Array:
+    def _solve(self, place: Float64Array) -> Float64Array:
         share = (math.hypot(place[0], place[1]) - NEAR_M) / (REACH_M - NEAR_M)
         pitch = NEAR_PITCH_RAD + min(max(share, 0), 1) * (FAR_PITCH_RAD - NEAR_PITCH_RAD)
         self._angles = self._kinematics.solve(place, pitch, self._angles)
         return self._angles
 
-    def _object_places(self) -> Array:
+    def _object_places(self) -> Float64Array:
         """Places of the objects, (2, 3) [m]."""
         return np.array([self.data.qpos[at : at + 3] for at in self._objects.values()])
 
     @property
-    def object_places(self) -> dict[str, Array]:
+    def object_places(self) -> dict[str, Float64Array]:
         """Where the middle of each object is, (3,) [m]."""
         return dict(zip(OBJECTS, self._object_places(), strict=True))
 
@@ -197,38 +198,38 @@ class PushSim:
         return round(self.data.time * 1e9)
 
     @property
-    def command(self) -> Array:
+    def command(self) -> Float64Array:
         """The place to which the tool was sent last, (3,) [m]."""
         return self._command.copy()
 
     @property
-    def qpos(self) -> Array:
+    def qpos(self) -> Float64Array:
         """Measured place of the tool, (3,) [m]."""
         return np.array(self.data.site_xpos[self._tool])
 
     @property
-    def qvel(self) -> Array:
+    def qvel(self) -> Float64Array:
         """Measured velocity of the tool, (3,) [m/s]."""
         return np.asarray(self._jacobian() @ self.data.qvel[self._dof_index])
 
     @property
-    def effort(self) -> Array:
+    def effort(self) -> Float64Array:
         """Force of the tool on what it touches, as the servos know it, (3,) [N]."""
         torques = self.data.actuator_force[:4]
         return np.asarray(np.linalg.lstsq(self._jacobian().T, torques, rcond=None)[0])
 
-    def _jacobian(self) -> Array:
+    def _jacobian(self) -> Float64Array:
         """How the tool moves with the joints, (3, 4)."""
         jacobian = np.zeros((3, self.model.nv))
         mujoco.mj_jacSite(self.model, self.data, jacobian, None, self._tool)
         return jacobian[:, self._dof_index]
 
     @property
-    def cube_pose(self) -> Array:
+    def cube_pose(self) -> Float64Array:
         """Position [m] and orientation quaternion (w, x, y, z) of the box, (7,)."""
         return np.array(self.data.qpos[self._objects['box'] :][:7])
 
-    def render(self, camera: str, height: int, width: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def render(self, camera: str, height: int, width: int) -> npt.NDArray[np.uint8]:
         """Return an image, (height, width, 3) uint8 RGB; cameras: front, view.
 
         `view` is for people: shadows and smooth edges, slower.

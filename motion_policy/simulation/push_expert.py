@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from motion_policy.simulation.push import (
     CLEARANCE_M,
@@ -22,7 +23,7 @@ from motion_policy.simulation.push import (
     reachable,
 )
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+Float64Array = npt.NDArray[np.float64]
 
 FRAMES, FRAME_S = 30, 0.2
 PUSH_SHARE = 0.85  # of what it does; the rest is wandering
@@ -50,12 +51,12 @@ class RandomPushes:
     def __init__(self, sim: PushSim, seed: int) -> None:
         self._sim = sim
         self._rng = np.random.default_rng(seed)
-        self._waypoints: list[Array] = []
+        self._waypoints: list[Float64Array] = []
         self._step_m = 0.0
         self._frame = -1
         self._command = sim.command
 
-    def __call__(self, time_s: float) -> Array:
+    def __call__(self, time_s: float) -> Float64Array:
         """Return where the tool is to be one frame after `time_s`, (3,) [m].
 
         Times are asked for in their order; a frame that was asked for before gives the same.
@@ -80,13 +81,13 @@ class RandomPushes:
         else:
             self._command = self._command + self._step_m / distance * way
 
-    def _wander(self) -> list[Array]:
+    def _wander(self) -> list[Float64Array]:
         raised = self._rng.random() < 0.5
         goal = np.append(self._rng.uniform(LOW_M[:2], HIGH_M[:2]), PUSH_HEIGHT_M)
         goal[2] = self._rng.uniform(PUSH_HEIGHT_M, HIGH_M[2]) if raised else PUSH_HEIGHT_M
         return [reachable(goal)]
 
-    def _push(self) -> list[Array]:
+    def _push(self) -> list[Float64Array]:
         """The way to an object's side, down, and through the object's place."""
         place = self._sim.object_places[OBJECTS[self._rng.integers(len(OBJECTS))]][:2]
         here = self._command
@@ -105,6 +106,6 @@ class RandomPushes:
                 return [over, above, start, self._end(place, way)]
         return self._wander()
 
-    def _end(self, place: Array, way: Array) -> Array:
+    def _end(self, place: Float64Array, way: Float64Array) -> Float64Array:
         far = self._rng.uniform(*PUSH_M)
         return reachable(np.append(place + far * way, PUSH_HEIGHT_M))

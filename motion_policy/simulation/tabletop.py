@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from motion_policy.errors import UserError
 from motion_policy.simulation.graphics import OffscreenRenderer, mujoco
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+Float64Array = npt.NDArray[np.float64]
 
 SCENE_FILE = Path(__file__).with_name('tabletop.xml')
 JOINT_NAMES = ('joint1', 'joint2', 'joint3', 'joint4', 'gripper')
@@ -47,7 +47,7 @@ class TabletopSim:
     def __init__(self, seed: int = 0) -> None:
         self.model = mujoco.MjModel.from_xml_path(str(SCENE_FILE))
         self.data = mujoco.MjData(self.model)
-        self.home: Array = np.array(HOME)
+        self.home: Float64Array = np.array(HOME)
         self.positions = {name: float(self.model.site(name).pos[1]) for name in POSITION_NAMES}
         self._line_x = float(self.model.site('C').pos[0])
         joints = [self.model.joint(name) for name in JOINT_NAMES]
@@ -105,11 +105,11 @@ class TabletopSim:
             )
         return place
 
-    def _set_control(self, command: Array) -> None:
+    def _set_control(self, command: Float64Array) -> None:
         self.data.ctrl[:5] = command
         self.data.ctrl[5] = command[4]
 
-    def step(self, command: Array | None, duration_s: float) -> None:
+    def step(self, command: Float64Array | None, duration_s: float) -> None:
         """Let `duration_s` pass while the servos follow `command`, (5,) joint targets.
 
         None keeps the last targets.
@@ -128,7 +128,7 @@ class TabletopSim:
         self.data.qpos[self._cube_qpos] += AWAY_M
         self.data.qvel[self._cube_dof : self._cube_dof + 6] = 0.0
 
-    def push(self, torque: Array) -> None:
+    def push(self, torque: Float64Array) -> None:
         """Push the joints from outside, (5,) [N m, N], until told otherwise or reset."""
         self.data.qfrc_applied[self._dof_index] = torque
 
@@ -138,22 +138,22 @@ class TabletopSim:
         return round(self.data.time * 1e9)
 
     @property
-    def qpos(self) -> Array:
+    def qpos(self) -> Float64Array:
         """Measured joint positions, (5,) [rad, m]."""
         return np.array(self.data.qpos[self._qpos_index])
 
     @property
-    def qvel(self) -> Array:
+    def qvel(self) -> Float64Array:
         """Measured joint velocities, (5,) [rad/s, m/s]."""
         return np.array(self.data.qvel[self._dof_index])
 
     @property
-    def effort(self) -> Array:
+    def effort(self) -> Float64Array:
         """Actuator efforts, (5,) [N m, N]."""
         return np.array(self.data.actuator_force[:5])
 
     @property
-    def cube_pose(self) -> Array:
+    def cube_pose(self) -> Float64Array:
         """Cube position [m] and orientation quaternion (w, x, y, z), (7,)."""
         return np.array(self.data.qpos[self._cube_qpos : self._cube_qpos + 7])
 
@@ -162,7 +162,7 @@ class TabletopSim:
         """Height of the cube's lower side above the table, when it lies flat [m]."""
         return float(self.data.qpos[self._cube_qpos + 2]) - 0.015
 
-    def show(self, qpos: Array, cube_pose: Array) -> None:
+    def show(self, qpos: Float64Array, cube_pose: Float64Array) -> None:
         """Pose joints (5,) and cube (7,), as of `cube_pose`, without physics.
 
         This draws a recorded moment.
@@ -172,7 +172,7 @@ class TabletopSim:
         self.data.qpos[self._cube_qpos : self._cube_qpos + 7] = cube_pose
         mujoco.mj_forward(self.model, self.data)
 
-    def render(self, camera: str, height: int, width: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def render(self, camera: str, height: int, width: int) -> npt.NDArray[np.uint8]:
         """Return an image, (height, width, 3) uint8 RGB; cameras: top, side, view.
 
         `view` is for people: shadows and smooth edges, slower.

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from motion_policy.errors import UserError
 from motion_policy.simulation.graphics import OffscreenRenderer, mujoco
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+Float64Array = npt.NDArray[np.float64]
 
 SCENE_NAME = 'bimanual_viperx_transfer_cube.xml'
 ARM_JOINTS = ('waist', 'shoulder', 'elbow', 'forearm_roll', 'wrist_angle', 'wrist_rotate')
@@ -81,8 +82,8 @@ class TransferCubeSim:
     def __init__(self, seed: int = 0) -> None:
         self.model = mujoco.MjModel.from_xml_path(str(scene_file()))
         self.data = mujoco.MjData(self.model)
-        arm: Array = np.array([*HOME, finger_to_gripper(HOME_FINGER_M)])
-        self.home: Array = np.tile(arm, 2)
+        arm: Float64Array = np.array([*HOME, finger_to_gripper(HOME_FINGER_M)])
+        self.home: Float64Array = np.tile(arm, 2)
         joints = [
             self.model.joint(f'vx300s_{side}/{joint}')
             for side in SIDES
@@ -128,7 +129,7 @@ class TransferCubeSim:
         self._held_steps = 0
         self.success = False
 
-    def _place(self, cube: str) -> Array:
+    def _place(self, cube: str) -> Float64Array:
         low = np.array([CUBE_X_M[0], CUBE_Y_M[0], CUBE_DROP_M])
         high = np.array([CUBE_X_M[1], CUBE_Y_M[1], CUBE_DROP_M])
         if cube == 'random':
@@ -145,7 +146,7 @@ class TransferCubeSim:
             )
         return place
 
-    def step(self, command: Array | None, duration_s: float) -> None:
+    def step(self, command: Float64Array | None, duration_s: float) -> None:
         """Let `duration_s` pass while the servos follow `command`, (14,) joint targets.
 
         None keeps the last targets.
@@ -161,7 +162,7 @@ class TransferCubeSim:
         # What is measured and seen belongs to the state after the last step.
         mujoco.mj_step1(self.model, self.data)
 
-    def _set_control(self, command: Array) -> None:
+    def _set_control(self, command: Float64Array) -> None:
         control = command.copy()
         control[GRIPPERS] = gripper_to_finger(command[GRIPPERS])
         self.data.ctrl[self._control_index] = control
@@ -177,7 +178,7 @@ class TransferCubeSim:
         self.data.qpos[self._cube_qpos] += AWAY_M
         self.data.qvel[self._cube_dof : self._cube_dof + 6] = 0.0
 
-    def push(self, torque: Array) -> None:
+    def push(self, torque: Float64Array) -> None:
         """Push the joints from outside, (14,) [N m; grippers N], until told otherwise or reset.
 
         A gripper is pushed at its left finger.
@@ -195,30 +196,30 @@ class TransferCubeSim:
         return round(self.data.time * 1e9)
 
     @property
-    def qpos(self) -> Array:
+    def qpos(self) -> Float64Array:
         """Measured joint positions, (14,) [rad; grippers 0 to 1]."""
         values = self.data.qpos[self._qpos_index]
         values[GRIPPERS] = finger_to_gripper(values[GRIPPERS])
         return np.asarray(values)
 
     @property
-    def qvel(self) -> Array:
+    def qvel(self) -> Float64Array:
         """Measured joint velocities, (14,) [rad/s; grippers 1/s]."""
         values = self.data.qvel[self._dof_index]
         values[GRIPPERS] /= FINGER_OPEN_M - FINGER_CLOSED_M
         return np.asarray(values)
 
     @property
-    def effort(self) -> Array:
+    def effort(self) -> Float64Array:
         """Actuator efforts, (14,) [N m; grippers N]."""
         return np.asarray(self.data.actuator_force[self._control_index])
 
     @property
-    def cube_pose(self) -> Array:
+    def cube_pose(self) -> Float64Array:
         """Cube position [m] and orientation quaternion (w, x, y, z), (7,)."""
         return np.array(self.data.qpos[self._cube_qpos : self._cube_qpos + 7])
 
-    def render(self, camera: str, height: int, width: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def render(self, camera: str, height: int, width: int) -> npt.NDArray[np.uint8]:
         """Return an image, (height, width, 3) uint8 RGB; cameras: those of gym-aloha, and view.
 
         `view` is `angle` for people: shadows and smooth edges, slower.

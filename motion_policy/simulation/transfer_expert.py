@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from motion_policy.errors import UserError
 from motion_policy.simulation.expert import Nudge, ScriptedMotion
 from motion_policy.simulation.graphics import mujoco
 from motion_policy.simulation.transfer_cube import SIDES, scene_file
 
-Array = np.ndarray[Any, np.dtype[np.float64]]
+Float64Array = npt.NDArray[np.float64]
 
 # The point between the finger tips that is to be at the cube, ahead of the gripper's frame [m].
 PINCH_M = 0.14
@@ -37,7 +37,7 @@ LEFT_FADE_S, RIGHT_FADE_S = (2.8, 3.8, 4.5, 5.0), (0.3, 1.2, 1.7, 2.0)
 
 Amplitudes = tuple[float, ...]
 Fade = tuple[float, float, float, float]
-Waypoint = tuple[float, Array, float]  # time [s], six angles [rad], opening of the gripper
+Waypoint = tuple[float, Float64Array, float]  # time [s], six angles [rad], opening of the gripper
 
 
 class GripperKinematics:
@@ -51,18 +51,20 @@ class GripperKinematics:
         self._joints = slice(first, first + 6)
         self._range = self._model.jnt_range[self._joints]
 
-    def pinch(self, angles: Array) -> Array:
+    def pinch(self, angles: Float64Array) -> Float64Array:
         """Return the pinch point (3,) at `angles` (6,)."""
         return self._forward(angles)[0]
 
-    def _forward(self, angles: Array) -> tuple[Array, Array]:
+    def _forward(self, angles: Float64Array) -> tuple[Float64Array, Float64Array]:
         self._data.qpos[self._joints] = angles
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_comPos(self._model, self._data)
         rotation = self._data.xmat[self._body].reshape(3, 3)
         return self._data.xpos[self._body] + PINCH_M * rotation[:, 0], rotation
 
-    def solve(self, position: Array, rotation: Array, start: Array) -> Array:
+    def solve(
+        self, position: Float64Array, rotation: Float64Array, start: Float64Array
+    ) -> Float64Array:
         """Return the joint angles (6,) that bring the pinch point to a pose.
 
         Args:
@@ -94,7 +96,7 @@ class GripperKinematics:
         return angles
 
 
-def _rotation_error(now: Array, wanted: Array) -> Array:
+def _rotation_error(now: Float64Array, wanted: Float64Array) -> Float64Array:
     """Return the rotation vector (3,) that turns `now` towards `wanted`, in world axes."""
     quaternion, vector = np.zeros(4), np.zeros(3)
     mujoco.mju_mat2Quat(quaternion, (wanted @ now.T).ravel())
@@ -118,11 +120,11 @@ class BothArms:
         """Length of the demonstration [s]."""
         return max(self.left.duration_s, self.right.duration_s)
 
-    def __call__(self, time_s: float) -> Array:
+    def __call__(self, time_s: float) -> Float64Array:
         """Return the joint targets (14,) at `time_s`; before and after, the ends."""
         return np.concatenate([self.left(time_s), self.right(time_s)])
 
-    def follower(self, time_s: float) -> Array:
+    def follower(self, time_s: float) -> Float64Array:
         """Return the joint targets (14,) of the nudged followers at `time_s`."""
         return np.concatenate([self.left.follower(time_s), self.right.follower(time_s)])
 
@@ -138,7 +140,7 @@ class TransferExpert:
         self._left, self._right = GripperKinematics('left'), GripperKinematics('right')
         self._strength = nudge
 
-    def plan(self, cube_xy: Array, qpos: Array, seed: int = 0) -> BothArms:
+    def plan(self, cube_xy: Float64Array, qpos: Float64Array, seed: int = 0) -> BothArms:
         """Return the leaders' joint targets for a cube at `cube_xy` (2,) [m].
 
         Args:
@@ -175,7 +177,11 @@ class TransferExpert:
         return ScriptedMotion(times, waypoints, nudge)
 
     def _right_arm(
-        self, cube_xy: Array, meeting: Array, qpos: Array, rng: np.random.Generator
+        self,
+        cube_xy: Float64Array,
+        meeting: Float64Array,
+        qpos: Float64Array,
+        rng: np.random.Generator,
     ) -> list[Waypoint]:
         grasp = np.array([*cube_xy, CUBE_HALF_M])
         above = grasp + (0.0, 0.0, 0.09) + rng.uniform(-1, 1, 3) * (0.005, 0.005, 0.01)
@@ -200,7 +206,7 @@ class TransferExpert:
             (7.2, at_away, OPEN),
         ]
 
-    def _left_arm(self, meeting: Array, qpos: Array) -> list[Waypoint]:
+    def _left_arm(self, meeting: Float64Array, qpos: Float64Array) -> list[Waypoint]:
         level = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
         before = meeting + (-0.1, 0.0, 0.0)
         at_before = self._left.solve(before, level, qpos[:6])
@@ -216,7 +222,7 @@ class TransferExpert:
         ]
 
 
-def _right_rotation(pitch_rad: float) -> Array:
+def _right_rotation(pitch_rad: float) -> Float64Array:
     """Return the gripper of the right arm looking left, and down by `pitch_rad`, (3, 3)."""
     ahead = np.array([-math.cos(pitch_rad), 0.0, -math.sin(pitch_rad)])
     across = np.array([0.0, -1.0, 0.0])

@@ -13,7 +13,7 @@ import pytest
 from reference_tables import CODE, codes, page, section, tables, words
 from repository import ROOT
 
-from motion_policy.control.command import State
+from motion_policy.control.command import ControlState
 from motion_policy.control.controller import Controller
 from motion_policy.control.foresight_errors import image_channels
 from motion_policy.robot import load_robot_spec
@@ -130,7 +130,7 @@ def test_every_node_stands_where_its_messages_travel() -> None:
 
 
 def test_every_state_of_the_arm_has_its_row_as_the_controller_says() -> None:
-    states = get_args(State)
+    states = get_args(ControlState)
     table, *_ = tables(section(page('nodes.md'), 'When the arm moves'))
     rows = re.findall(r'^ +\| (\w+) +\| (.*?) +\| (.*?) +\|$', Controller.__doc__ or '', re.M)
     of_code = {state: (commands, left) for state, commands, left in rows if state in states}

@@ -15,7 +15,7 @@ pytest.importorskip('rclpy')
 
 from motion_policy.control import Controller
 from motion_policy.control.foresight import PredictionError
-from motion_policy.nodes.foresight_watch import ForesightWatch, Reaction, alarm_text
+from motion_policy.nodes.foresight_watch import ForesightReaction, ForesightWatch, alarm_text
 
 NOW_NS = 10_000_000_000
 ALARM = PredictionError(NOW_NS + 1, 3, {'image/top': 0.5}, 2.5, 'image/top')
@@ -37,7 +37,7 @@ class Lines:
 class Watched:
     """A watch beside a controller that is enabled, with what it has said and published."""
 
-    def __init__(self, reaction: Reaction) -> None:
+    def __init__(self, reaction: ForesightReaction) -> None:
         self.log = Lines()
         self.scores: list[float] = []
         self.controller = Controller(formula_arm(), 100_000_000)

@@ -24,7 +24,7 @@ from motion_policy.policies.backends.selection import BACK_ENDS, PRECISIONS
 
 USUAL_CHUNKS = ChunkExecution()
 INFERENCE_TIMEOUT_S = 10.0
-Reaction = Literal['warn', 'hold']
+ForesightReaction = Literal['warn', 'hold']
 OWN = 'own'  # in place of a predictor's checkpoint: what the policy itself predicts
 
 
@@ -99,7 +99,7 @@ class ForesightParameters(Declared):
         description='What watches the policy: the checkpoint of a frame_predictor, or '
         f'{OWN}: the images and joints that a recurrent policy itself predicts; empty: nothing',
     )
-    reaction: Reaction = Field(
+    reaction: ForesightReaction = Field(
         default='warn',
         description='What a prediction error over its limit leads to: a warning, or the arm holds '
         'and is disabled after auto_resume',

@@ -25,7 +25,7 @@ from motion_policy.policies.convert.pickles import CostlyPickleError, check_pick
 from motion_policy.policies.normalisation import MeanStd
 from motion_policy.robot.load import first_error_line
 
-Array = npt.NDArray[np.float64]
+Float64Array = npt.NDArray[np.float64]
 
 STATS_FILE = 'dataset_stats.pkl'
 MOST_BYTES = 64 * 2**20  # ACT keeps an episode as an example in it
@@ -42,7 +42,7 @@ class ActStats:
     path: Path
     qpos: MeanStd
     action: MeanStd
-    action_bounds: Array | None = None
+    action_bounds: Float64Array | None = None
 
 
 def read_act_stats(path: str | Path) -> ActStats:
@@ -135,7 +135,7 @@ def _load(path: Path) -> dict[Any, Any]:
     return content
 
 
-def _numbers(path: Path, content: dict[Any, Any], name: str) -> Array:
+def _numbers(path: Path, content: dict[Any, Any], name: str) -> Float64Array:
     if name not in content:
         names = [key for key in content if isinstance(key, str)]
         found = shown(', '.join(names[:6]))[:200] or 'nothing'
@@ -151,7 +151,7 @@ def _numbers(path: Path, content: dict[Any, Any], name: str) -> Array:
     return numbers
 
 
-def _mean_std(path: Path, name: str, mean: Array, std: Array) -> MeanStd:
+def _mean_std(path: Path, name: str, mean: Float64Array, std: Float64Array) -> MeanStd:
     content = {'mean': tuple(mean.tolist()), 'std': tuple(std.tolist())}
     try:
         return MeanStd(**content)

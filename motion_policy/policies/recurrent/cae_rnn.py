@@ -35,7 +35,7 @@ from motion_policy.policies.recurrent.cae import (
     CAEModel,
     autoencoders_for,
 )
-from motion_policy.policies.recurrent.mtrnn import MTRNN, Activation
+from motion_policy.policies.recurrent.mtrnn import MTRNN, ActivationName
 
 SMALLEST_SPAN = 1e-3  # of a feature's range, if no feature ever moved
 STILL = 0.1  # a feature's range is at least this share of the widest one
@@ -50,7 +50,7 @@ class CAERNNConfig(Declared):
     slow_dim: int = Field(default=5, ge=1, le=MOST_UNITS, description='slow units of the MTRNN')
     fast_tau: float = Field(default=2.0, ge=1, description='time constant of the fast ones, steps')
     slow_tau: float = Field(default=12.0, ge=1, description='of the slow ones, steps')
-    activation: Activation = Field(
+    activation: ActivationName = Field(
         default='tanh', description='of the units of the MTRNN; with reference of the output too'
     )
     reference: bool = Field(

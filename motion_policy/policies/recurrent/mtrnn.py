@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-Activation = Literal['tanh', 'relu']
+ActivationName = Literal['tanh', 'relu']
 State = tuple[Tensor, ...]  # h_fast, h_slow, u_fast, u_slow: (B, fast) or (B, slow) each
 
 
@@ -43,14 +43,14 @@ class MTRNN(nn.Module):
         slow_dim: int = 5,
         fast_tau: float = 2.0,
         slow_tau: float = 12.0,
-        activation: Activation = 'tanh',
+        activation: ActivationName = 'tanh',
     ) -> None:
         super().__init__()
         if min(fast_tau, slow_tau) < 1:
             raise ValueError(f'time constants {fast_tau}, {slow_tau}: at least one step each')
         self.fast_dim, self.slow_dim = fast_dim, slow_dim
         self.fast_tau, self.slow_tau = fast_tau, slow_tau
-        self.activation: Activation = activation
+        self.activation: ActivationName = activation
         self.i2f = nn.Linear(in_dim, fast_dim, bias=False)
         self.f2f = nn.Linear(fast_dim, fast_dim, bias=False)
         self.f2s = nn.Linear(fast_dim, slow_dim, bias=False)
@@ -119,7 +119,7 @@ class _Recurrence(torch.autograd.Function):
         h: Tensor,
         u: Tensor,
         decay: Tensor,
-        activation: Activation,
+        activation: ActivationName,
     ) -> tuple[Tensor, Tensor, Tensor]:
         (batch, steps, driven), n = drive.shape, len(decay)
         # A row holds the potentials and then the outputs, so that a step is one product of it.

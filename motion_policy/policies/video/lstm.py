@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-State = tuple[Tensor, Tensor] | None  # (h, c), each (layers, N, hidden); None: zeros
+LSTMState = tuple[Tensor, Tensor] | None  # (h, c), each (layers, N, hidden); None: zeros
 
 
 class Gaussian(NamedTuple):
@@ -50,7 +50,7 @@ class EmbeddedLSTM(nn.Module):
         self.embed = nn.Linear(in_dim, hidden)
         self.lstm = nn.LSTM(hidden, hidden, layers)
 
-    def recur(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+    def recur(self, inputs: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         """Inputs and the state before them -> hidden (T, N, hidden), the state after."""
         embedded = self.embed(inputs)
         if len(inputs) == 1 and not torch.is_grad_enabled():  # cells cost a third of nn.LSTM
@@ -58,7 +58,7 @@ class EmbeddedLSTM(nn.Module):
         hidden, state = self.lstm(embedded, state)
         return hidden, state
 
-    def _step(self, values: Tensor, state: State) -> tuple[Tensor, State]:
+    def _step(self, values: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         if state is None:
             zeros = values.new_zeros(self.lstm.num_layers, *values.shape)
             state = zeros, zeros
@@ -87,7 +87,7 @@ class CodeLSTM(EmbeddedLSTM):
         self.out = nn.Linear(hidden, code_dim)
         self.norm = nn.BatchNorm1d(code_dim) if norm else None
 
-    def forward(self, inputs: Tensor, state: State = None) -> tuple[Tensor, State]:
+    def forward(self, inputs: Tensor, state: LSTMState = None) -> tuple[Tensor, LSTMState]:
         hidden, state = self.recur(inputs, state)
         codes: Tensor = self.out(hidden)
         if self.norm is not None:
@@ -103,6 +103,6 @@ class GaussianLSTM(EmbeddedLSTM):
         self.mean = nn.Linear(hidden, latent_dim)
         self.log_variance = nn.Linear(hidden, latent_dim)
 
-    def forward(self, inputs: Tensor, state: State = None) -> tuple[Gaussian, State]:
+    def forward(self, inputs: Tensor, state: LSTMState = None) -> tuple[Gaussian, LSTMState]:
         hidden, state = self.recur(inputs, state)
         return Gaussian(self.mean(hidden), self.log_variance(hidden)), state

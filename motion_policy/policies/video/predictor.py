@@ -27,7 +27,7 @@ from motion_policy.policies.video.coder import (
     Maps,
     check_coder_size,
 )
-from motion_policy.policies.video.lstm import CodeLSTM, GaussianLSTM, State
+from motion_policy.policies.video.lstm import CodeLSTM, GaussianLSTM, LSTMState
 from motion_policy.policies.video.packed_coder import PackedDecoder, PackedEncoder
 
 Coders = tuple[Encoder, Decoder] | tuple[PackedEncoder, PackedDecoder]
@@ -82,8 +82,8 @@ class Memory(NamedTuple):
     """
 
     code: Tensor
-    predictor: State
-    prior: State
+    predictor: LSTMState
+    prior: LSTMState
     halves: Maps
 
     def repeated(self, times: int) -> Memory:
@@ -131,8 +131,8 @@ class FrameNetwork(nn.Module):
         encoder, decoder = coders
         codes, skips = encoder(frames.flatten(0, 1))
         codes = codes.unflatten(0, (past, batch))
-        predictor: State = None
-        prior: State = None
+        predictor: LSTMState = None
+        prior: LSTMState = None
         if past > 1:
             latent, _ = self.posterior(codes[1:])
             told = torch.cat((conditions, codes[:-1], latent.mean), dim=-1)
@@ -387,7 +387,7 @@ def _forget_packed(model: nn.Module, _: object) -> None:
     model._packed = None
 
 
-def _repeated(state: State, times: int) -> State:
+def _repeated(state: LSTMState, times: int) -> LSTMState:
     return None if state is None else (state[0].repeat(1, times, 1), state[1].repeat(1, times, 1))
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from motion_policy.policies.cpu.convolutions import made_once
 from motion_policy.policies.video.coder import Maps
-from motion_policy.policies.video.lstm import Gaussian, State
+from motion_policy.policies.video.lstm import Gaussian, LSTMState
 from motion_policy.policies.video.predictor import FrameNetwork
 
 
@@ -112,8 +112,8 @@ def on_its_own(
     with torch.autocast(frames.device.type, enabled=False):
         posterior, _ = network.posterior(encoded.codes[1:])
         latents = posterior.sample(noise)
-    predictor: State = None
-    state: State = None
+    predictor: LSTMState = None
+    state: LSTMState = None
     priors: list[Gaussian] = []
     drawn: list[Tensor] = []
     for first, last, halves in _groups(network, encoded, len(conditions)):

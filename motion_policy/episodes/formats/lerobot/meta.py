@@ -90,7 +90,7 @@ def _one_text(text: str) -> str:
 Count = Annotated[int, Field(strict=True, ge=0, le=2**53)]
 Text = Annotated[str, Field(strict=True), AfterValidator(_one_text)]
 Template = Annotated[str, Field(strict=True, max_length=500), AfterValidator(_path_template)]
-Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+VideoSeconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
 
 class _Part(BaseModel):
@@ -226,8 +226,8 @@ class ListedEpisode(_Listed):
     first_row: Count | None = None
     end_row: Count | None = None
     places: dict[str, tuple[Count, Count]] = Field(default_factory=dict)
-    begins_s: dict[str, Seconds] = Field(default_factory=dict)
-    ends_s: dict[str, Seconds | None] = Field(default_factory=dict)
+    begins_s: dict[str, VideoSeconds] = Field(default_factory=dict)
+    ends_s: dict[str, VideoSeconds | None] = Field(default_factory=dict)
 
     @model_validator(mode='after')
     def _as_long_as_its_rows(self) -> ListedEpisode:
