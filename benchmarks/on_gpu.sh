@@ -17,7 +17,8 @@
 #
 # Everything stops by itself when the minutes are over. A stage that fails ends no other; its
 # output is kept. Into the folder OUT go summary.json, table.md and log.txt, anew after each stage.
-# Called again with the same --work folder, demonstrations and training go on where they were;
+# Called again with the same OUT, what was done before stays in the summary, unless it is done anew;
+# with the same --work folder, demonstrations and training go on where they were;
 # `--work` is in the temporary folder if not given, and too large to bring along (40 GB).
 #
 # The Python is that of .venv after `make setup`, else PYTHON, else python3, which needs PyTorch for

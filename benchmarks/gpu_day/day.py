@@ -30,11 +30,15 @@ from plan import (
     teach_calls,
     train_call,
     trials_call,
+    unused_seed,
 )
+
+from motion_policy.files import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 8.0  # from SIGINT to SIGKILL
 LOG_BYTES = 400_000  # of each stage's output
+SUMMARY = 'summary.json'
 BENCHES = ('infer', 'train-step', 'predict', 'train')
 PRESETS = {
     'benches': ('machine', 'tests', *BENCHES, 'smoke'),
@@ -112,13 +116,13 @@ class Day:
 
     def write(self) -> None:
         """The three files of OUT, as far as it has come."""
-        _write(self.out / 'summary.json', json.dumps(self.summary, indent=2) + '\n')
-        _write(self.out / 'table.md', table(self.summary))
+        write_text(self.out / SUMMARY, json.dumps(self.summary, indent=2) + '\n')
+        write_text(self.out / 'table.md', table(self.summary))
         parts = []
         for path in sorted(self.work.rglob('logs/*.log'), key=lambda p: p.stat().st_mtime):
             text = path.read_text(errors='replace')
             parts.append(f'===== {path.stem}\n{text[-LOG_BYTES:]}\n')
-        _write(self.out / 'log.txt', ''.join(parts)[-15_000_000:])
+        write_text(self.out / 'log.txt', ''.join(parts)[-15_000_000:])
 
 
 class StageError(RuntimeError):
@@ -167,6 +171,7 @@ def bench(name: str) -> Callable[[Day], dict[str, Any]]:
         if code:
             day.summary.setdefault('partial', {})[name] = found
             raise StageError(f'exit code {code}; failed: {found.get("failed")}')
+        day.summary.get('partial', {}).pop(name, None)
         return found
 
     return measure
@@ -179,8 +184,9 @@ def demonstrations(day: Day) -> dict[str, Any]:
     there = len(list(folder.glob('*.hdf5')))
     failed: dict[str, int] = {}
     if there < day.plan.episodes:
-        calls = teach_calls(day.plan, day.plan.episodes - there, first_seed=there)
-        begun = {f'teach-{seed:02d}': day.start(f'teach-{seed:02d}', c) for seed, c in calls}
+        seed = unused_seed(day.plan)
+        calls = teach_calls(day.plan, day.plan.episodes - there, first_seed=seed)
+        begun = {f'teach-{own:02d}': day.start(f'teach-{own:02d}', c) for own, c in calls}
         codes = day.wait(begun, 100)
         for path in sorted(day.plan.parts.glob('*/episode_*.hdf5')):
             path.rename(folder / f'episode_{len(list(folder.glob("*.hdf5"))):06d}.hdf5')
@@ -283,10 +289,13 @@ def table(summary: dict[str, Any]) -> str:
     return '\n'.join(lines) + '\n'
 
 
-def _write(path: Path, text: str) -> None:
-    part = path.with_suffix('.part')
-    part.write_text(text)
-    part.replace(path)
+def found_before(out: Path, dry: bool) -> dict[str, Any]:
+    """What earlier calls found, if there is anything and it is no dry run beside real ones."""
+    try:
+        earlier: dict[str, Any] = json.loads((out / SUMMARY).read_text())
+    except (OSError, ValueError):
+        return {}
+    return earlier if earlier.get('dry') == dry else {}
 
 
 def main() -> int:
@@ -318,12 +327,8 @@ def main() -> int:
         seconds=0.1 if given.dry_run else given.seconds, weights_file=given.backbone_weights,
     )  # fmt: skip
     day = Day(plan, out, work, time.monotonic() + 60 * given.minutes)
-    day.summary = {
-        'minutes': given.minutes,
-        'dry': given.dry_run,
-        'stages_asked': names,
-        'stages': {},
-    }
+    asked = {'minutes': given.minutes, 'dry': given.dry_run, 'stages_asked': names}
+    day.summary = {'stages': {}, **found_before(out, given.dry_run), **asked}
     states = [_stage(day, name) for name in names]
     print(table(day.summary))
     return 0 if all(state == 'done' for state in states) else 1
@@ -342,7 +347,11 @@ def _stage(day: Day, name: str) -> str:
             state, found = f'failed: {error}', {'traceback': traceback.format_exc()}
     taken_s = round(time.monotonic() - begin, 1)
     print(f'{name}: {state} ({taken_s} s, {day.left_s:.0f} s left)', flush=True)
-    day.summary['stages'][name] = {'state': state, 'seconds': taken_s, **found}
+    told = {'state': state, 'seconds': taken_s, **found}
+    if state != 'done' and day.summary['stages'].get(name, {}).get('state') == 'done':
+        day.summary.setdefault('not_done_again', {})[name] = told
+    else:
+        day.summary['stages'][name] = told
     day.write()
     return state
 

@@ -150,6 +150,14 @@ def teach_calls(plan: Plan, episodes: int, first_seed: int) -> list[tuple[int, l
     ]  # fmt: skip
 
 
+def unused_seed(plan: Plan) -> int:
+    """The first seed that no demonstrating process had, of this call or an earlier one.
+
+    Each leaves its folder. A seed that was used again would give the same episodes again.
+    """
+    return 1 + max((int(folder.name) for folder in plan.parts.glob('*')), default=-1)
+
+
 def plan_training(seconds: float, step_s: float) -> dict[str, int]:
     """Steps, and steps between two policies, of a training that ends by itself in `seconds`."""
     each = max(1, int(seconds / (SAFETY * step_s) / ROUNDS))
