@@ -224,6 +224,20 @@ def settle(part: Path, path: Path) -> None:
 
 
 @contextmanager
+def unnamed(path: Path, part: Path) -> Iterator[None]:
+    """Let a finished file have the name `part` while it is changed, and its own again afterwards.
+
+    Raises:
+        OSError: it cannot be renamed, or not be brought to the disk.
+    """
+    settle(path, part)
+    try:
+        yield
+    finally:
+        settle(part, path)
+
+
+@contextmanager
 def naming_errors(path: Path, part: Path | None = None) -> Iterator[None]:
     """Let what the system says of writing `path` be one line that names it.
 

@@ -31,6 +31,7 @@ from motion_policy.files import (
     new_file,
     new_folder,
     shown,
+    unnamed,
     write_bytes,
     write_json,
     write_text,
@@ -145,6 +146,19 @@ def test_content_is_on_the_disk_before_it_has_its_name_and_the_name_after(
         'sync b',
         f'sync {folder.name}',
         f'{folder.name} -> model',
+        f'sync {tmp_path.name}',
+    ]
+    done.clear()
+    (tmp_path / 'e').write_text('')
+    with pytest.raises(RuntimeError), unnamed(tmp_path / 'e', tmp_path / 'e.part'):
+        assert not (tmp_path / 'e').exists()
+        raise RuntimeError
+    assert done == [
+        'sync e',
+        'e -> e.part',
+        f'sync {tmp_path.name}',
+        'sync e.part',
+        'e.part -> e',
         f'sync {tmp_path.name}',
     ]
 

@@ -78,6 +78,11 @@ INTERFACES = {
     'placeholder_for': ('episodes/formats',),  # the robot of data that bring none
     'rows_of': ('episodes/formats',),  # the rows of an episode of a format
 }
+# Here files get their names; there a file that is damaged on purpose gets a wrong one.
+NAMING_FILES = {
+    PACKAGE / 'files.py',
+    ROOT / 'benchmarks' / 'damage_campaign' / 'mutations.py',
+}
 VAGUE = {'utils.py', 'helpers.py', 'common.py', 'manager.py', 'misc.py'}
 
 
@@ -118,6 +123,15 @@ def calls(path: Path) -> list[tuple[int, str, ast.Call]]:
     """Return (line, dotted name, node) of every call of a plain or dotted name."""
     found = (node for node in nodes_of(path) if isinstance(node, ast.Call))
     return [(node.lineno, ast.unparse(node.func), node) for node in found]
+
+
+def gives_a_name(called: str, node: ast.Call) -> bool:
+    """Whether a call gives a file its name, or brings it to the disk for that."""
+    if called in {'os.replace', 'os.rename', 'shutil.move', 'os.fsync', 'os.link'}:
+        return True
+    # `Path.replace` takes one argument, `str.replace` two or more.
+    alone = len(node.args) == 1 and not node.keywords
+    return called.endswith('.rename') or (called.endswith('.replace') and alone)
 
 
 def open_pickles(path: Path) -> Iterator[tuple[int, str]]:
@@ -183,6 +197,34 @@ def test_a_room_within_a_room_imports_only_neighbours_that_it_may() -> None:
     assert wrong == []
 
 
+def test_a_file_format_imports_no_other() -> None:
+    formats = PACKAGE / 'episodes' / 'formats'
+    names = {path.name for path in formats.iterdir() if (path / '__init__.py').is_file()}
+    assert {'aloha', 'lerobot', 'rosbag'} <= names
+    wrong = []
+    for path in python_files(formats):
+        own = path.relative_to(formats).parts[0]
+        for line, module in imports(path):
+            other = module.removeprefix('motion_policy.episodes.formats.').split('.')[0]
+            if module.startswith('motion_policy.') and other in names - {own}:
+                wrong.append(f'{name_of(path)}:{line}: {own} imports {other}')
+    assert wrong == []
+
+
+def test_what_belongs_to_the_whole_house_imports_no_room() -> None:
+    files = sorted(PACKAGE.glob('*.py'))
+    assert {'declared.py', 'documents.py', 'errors.py', 'files.py', 'share.py'} <= {
+        path.name for path in files
+    }
+    wrong = [
+        f'{name_of(path)}:{line}: {module}'
+        for path in files
+        for line, module in imports(path)
+        if module.startswith('motion_policy.') and module.split('.')[1] in LEFT_OF
+    ]
+    assert wrong == []
+
+
 def test_rclpy_is_imported_in_nodes_only() -> None:
     ros = {'rclpy', 'launch', 'launch_ros', 'ament_index_python'}
     wrong = [
@@ -227,16 +269,37 @@ def test_yaml_and_json_are_parsed_in_one_place_only() -> None:
 
 
 def test_files_get_their_names_in_one_place_only() -> None:
-    naming = {'os.replace', 'os.rename', 'shutil.move', 'os.fsync', 'os.link'}
-    # A judged episode is unnamed first, not named.
-    known = {PACKAGE / 'files.py', PACKAGE / 'episodes' / 'judgement.py'}
     wrong = [
         f'{name_of(path)}:{line}: {called}'
-        for path in python_files(PACKAGE)
-        for line, called, _ in calls(path)
-        if path not in known and (called in naming or called.endswith('.rename'))
+        for path in python_files(PACKAGE, ROOT / 'benchmarks')
+        for line, called, node in calls(path)
+        if path not in NAMING_FILES and gives_a_name(called, node)
     ]
     assert wrong == []
+    endings = [
+        f'{name_of(path)}:{node.lineno}'
+        for path in python_files(PACKAGE, ROOT / 'benchmarks')
+        for node in nodes_of(path)
+        if isinstance(node, ast.Constant) and node.value == '.part'
+    ]
+    assert [place.partition(':')[0] for place in endings] == ['motion_policy/files.py'], endings
+
+
+@pytest.mark.parametrize(
+    ('code', 'named'),
+    [
+        ('part.replace(path)', True),
+        ('os.replace(part, path)', True),
+        ('Path(part).rename(path)', True),
+        ("text.replace('a', 'b')", False),
+        ('replace(day, work=work)', False),
+        ('stamp.replace(hour=0)', False),
+    ],
+)
+def test_a_call_that_names_a_file_is_told_from_others(code: str, named: bool) -> None:
+    call = ast.parse(code, mode='eval').body
+    assert isinstance(call, ast.Call)
+    assert gives_a_name(ast.unparse(call.func), call) is named
 
 
 def test_nothing_that_is_read_can_execute_code() -> None:

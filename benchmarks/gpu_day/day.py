@@ -33,7 +33,7 @@ from plan import (
     unused_seed,
 )
 
-from motion_policy.files import write_text
+from motion_policy.files import settle, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 8.0  # from SIGINT to SIGKILL
@@ -189,7 +189,7 @@ def demonstrations(day: Day) -> dict[str, Any]:
         begun = {f'teach-{own:02d}': day.start(f'teach-{own:02d}', c) for own, c in calls}
         codes = day.wait(begun, 100)
         for path in sorted(day.plan.parts.glob('*/episode_*.hdf5')):
-            path.rename(folder / f'episode_{len(list(folder.glob("*.hdf5"))):06d}.hdf5')
+            settle(path, folder / f'episode_{len(list(folder.glob("*.hdf5"))):06d}.hdf5')
         failed = {name: code for name, code in codes.items() if code}
     episodes = len(list(folder.glob('*.hdf5')))
     if not episodes:

@@ -19,8 +19,7 @@ from motion_policy.episodes import (
     repair,
 )
 from motion_policy.episodes.check import Examined
-from motion_policy.episodes.layout import PART_SUFFIX
-from motion_policy.files import write_json
+from motion_policy.files import PART_SUFFIX, write_json
 
 
 @dataclass(frozen=True)

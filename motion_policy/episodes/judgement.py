@@ -7,13 +7,12 @@ While the file is changed it does not have its final name; where it cannot be it
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.hdf5.output import changed_hdf5
-from motion_policy.files import settle, shown
+from motion_policy.files import shown, unnamed
 
 
 def judge_episode(path: str | Path, success: bool) -> None:
@@ -25,12 +24,8 @@ def judge_episode(path: str | Path, success: bool) -> None:
     final = Path(path)
     part = layout.part_path(final)
     try:
-        os.replace(final, part)
-        try:
-            with changed_hdf5(part) as file:
-                file.attrs['success'] = success
-        finally:
-            settle(part, final)
+        with unnamed(final, part), changed_hdf5(part) as file:
+            file.attrs['success'] = success
     except OSError as error:
         reason = error.strerror or error
         raise EpisodeError(f'{shown(final)}: success cannot be noted: {reason}') from None

@@ -10,9 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from motion_policy.files import PART_SUFFIX
+
 FORMAT = 'motion_policy/1'
 SUFFIX = '.hdf5'
-PART_SUFFIX = '.part'
 
 QPOS = 'observations/qpos'
 QVEL = 'observations/qvel'

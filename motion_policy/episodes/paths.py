@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.layout import PART_SUFFIX, SUFFIX
-from motion_policy.files import FileError, regular_file
+from motion_policy.episodes.layout import SUFFIX
+from motion_policy.files import PART_SUFFIX, FileError, regular_file
 
 _NUMBERED = re.compile(rf'episode_(\d+)\{SUFFIX}.*')
 

@@ -23,7 +23,7 @@ from motion_policy.episodes.images import (
     without_padding,
 )
 from motion_policy.episodes.joint_arrays import Float32Array, JointArrays
-from motion_policy.files import shown
+from motion_policy.files import PART_SUFFIX, shown
 from motion_policy.robot import RobotSpec, RobotSpecError, robot_spec_from_yaml
 from motion_policy.streams import StreamCounters, StreamError
 
@@ -302,7 +302,7 @@ def open_episode(path: Path, *, unfinished: bool = False) -> HdfFile:
     Raises:
         EpisodeError: no such file, or not an episode of this format.
     """
-    if path.name.endswith(layout.PART_SUFFIX) and not unfinished and path.is_file():
+    if path.name.endswith(PART_SUFFIX) and not unfinished and path.is_file():
         raise EpisodeError(
             f'{path}: is unfinished, expected a finished episode; '
             f'`motion-policy check --repair {path}` finishes it'

@@ -19,7 +19,7 @@ from motion_policy.episodes.images import decode_jpeg
 from motion_policy.episodes.reader import episode_fields, open_episode
 from motion_policy.episodes.reported import Reported, leave_out
 from motion_policy.episodes.writer import FLUSH_PERIOD_NS
-from motion_policy.files import settle, shown
+from motion_policy.files import PART_SUFFIX, settle, shown
 from motion_policy.robot import RobotSpec, RobotSpecError, robot_spec_from_yaml
 
 ROWS_PER_COPY = 256
@@ -57,13 +57,13 @@ def repair(part_path: str | Path) -> Repaired:
         EpisodeError: not a `.part`, still being written, its final name is taken, or no row whole.
     """
     part = Path(part_path)
-    path = part.with_name(part.name.removesuffix(layout.PART_SUFFIX))
+    path = part.with_name(part.name.removesuffix(PART_SUFFIX))
     if path == part:
-        raise EpisodeError(f'{part}: is not unfinished, expected *{layout.PART_SUFFIX}')
+        raise EpisodeError(f'{part}: is not unfinished, expected *{PART_SUFFIX}')
     if path.exists():
         raise EpisodeError(f'{part}: cannot be finished, {path} exists already')
     _check_nobody_writes(part)
-    copy = part.with_name(f'.{path.name}.repair{layout.PART_SUFFIX}')
+    copy = part.with_name(f'.{path.name}.repair{PART_SUFFIX}')
     copy.unlink(missing_ok=True)
     try:
         with _Unfinished(part) as source:

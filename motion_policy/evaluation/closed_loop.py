@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from motion_policy.control import Command, Controller
 from motion_policy.control.lookahead import Plan
+from motion_policy.control.observing import robot_as_seen
 from motion_policy.evaluation.scenes import Simulation
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
@@ -272,13 +273,7 @@ class _Sensors:
     ) -> None:
         self._sim = sim
         self._disturbance = disturbance
-        # No leader here, and only the cameras that the policy sees.
-        self.robot = robot.model_copy(
-            update={
-                'cameras': {name: robot.cameras[name] for name in cameras},
-                'joints': robot.joints.model_copy(update={'leader': ()}),
-            }
-        )
+        self.robot = robot_as_seen(robot, cameras)
         self._sampler = Sampler(self.robot.streams())
         self._frame_period_ns = round(NANOSECONDS_PER_S / camera_rate_hz)
         self._next_frame_ns = camera_phase_ns

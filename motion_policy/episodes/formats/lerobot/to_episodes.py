@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.formats import SHORTEST_STRETCH_S
 from motion_policy.episodes.formats.lerobot.meta import INFO
 from motion_policy.episodes.formats.lerobot.read import (
     ACTION,
@@ -35,7 +36,6 @@ from motion_policy.episodes.formats.match_robot import (
     placeholder_for_data,
     recorded_robot,
 )
-from motion_policy.episodes.formats.rosbag.to_episodes import SHORTEST_STRETCH_S
 from motion_policy.episodes.formats.untimed import UntimedEpisodes
 from motion_policy.episodes.reported import nowhere, reported
 from motion_policy.robot import RobotSpec, StreamSpec

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.formats import SHORTEST_STRETCH_S
 from motion_policy.episodes.formats.rosbag.read import TIME, read_bag_rows
 from motion_policy.episodes.paths import next_episode_path
 from motion_policy.episodes.row_checks import Found, Notes, RowChecks
@@ -30,8 +31,6 @@ from motion_policy.streams import (
     observation_from_row,
 )
 
-# A stretch between two gaps that is shorter shows no motion worth learning.
-SHORTEST_STRETCH_S = 1.0
 MOST_NOTES = 5  # on single messages of a stream
 
 
