@@ -8,27 +8,16 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from control_robots import formula_arm
-
-pytest.importorskip('rclpy')
-
 import torch
-from fake_arm import FakeArm, MakeNode, assert_safe
 from killed_at_last import killed_at_last
 from policy_examples import small_policy
-from rcl_interfaces.msg import Log
-from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.parameter import Parameter
-from ros_testing import Bench
+from stopped_workers import alive, stop_workers
 
 from motion_policy.errors import UserError
 from motion_policy.inference.policy_process import InferenceProcess
@@ -75,14 +64,6 @@ def observation(step: int) -> Observation:
     joints = random.uniform(-0.01, 0.01, 5).astype(np.float32)
     image = random.integers(0, 256, (24, 32, 3), np.uint8)
     return Observation(qpos=joints, qvel=joints, effort=None, images={'top': image}, action=None)
-
-
-def alive(pid: int) -> bool:
-    """Whether it runs; one that is dead but not waited for does not."""
-    try:
-        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
-    except OSError:
-        return False
 
 
 def wait_for_the_end_of(pid: int) -> None:
@@ -158,43 +139,10 @@ def test_closing_ends_a_process_that_does_not_listen(process: InferenceProcess) 
     assert process.pid is None
 
 
-class StoppedWorkers(list[int]):
-    """The ids of processes that were stopped; until `go_on`, each that begins is."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lock = threading.Lock()  # a process may begin in another thread
-        self.stops = True
-
-    def go_on(self) -> None:
-        """Let them all go on, and those that begin from now on."""
-        with self.lock:
-            self.stops = False
-            for pid in self:
-                if alive(pid):
-                    os.kill(pid, signal.SIGCONT)
-
-
-@pytest.fixture
-def stopped_workers(monkeypatch: pytest.MonkeyPatch) -> StoppedWorkers:
-    """The ids of all processes that begin from now on, each stopped before it has loaded."""
-    pids = StoppedWorkers()
-
-    class Stopped(subprocess.Popen[bytes]):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            with pids.lock:
-                super().__init__(*arguments, **options)
-                if pids.stops:
-                    os.kill(self.pid, signal.SIGSTOP)
-                    pids.append(self.pid)
-
-    monkeypatch.setattr('motion_policy.inference.worker_process.subprocess.Popen', Stopped)
-    return pids
-
-
 def test_a_process_that_hangs_while_it_loads_is_ended_in_time(
-    setup: PolicySetup, stopped_workers: list[int]
+    setup: PolicySetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    stopped_workers = stop_workers(monkeypatch)
     said = r'inference process was not ready after 1 s \(inference.start_timeout\) and was ended$'
     with pytest.raises(UserError, match=said):
         InferenceProcess(setup, print, PATIENCE_S, 1.0)
@@ -219,79 +167,3 @@ def test_what_is_wrong_with_a_policy_is_said_as_in_this_process(
         process.infer(observation(0), False, 0, 0)  # a step that raised is no end
     finally:
         process.close()
-
-
-@pytest.fixture
-def lines(bench: Bench) -> list[str]:
-    """What the nodes log from now on."""
-    logged: list[str] = []
-    bench.client.create_subscription(Log, '/rosout', lambda m: logged.append(m.msg), 100)
-    return logged
-
-
-def driving_process(arm: FakeArm, make_node: MakeNode) -> InferenceProcess:
-    """The process of a node that drives the arm."""
-    patient = {'auto_resume': PATIENCE_S / 2}  # a process is not begun anew within a second
-    node = make_node(**{'inference.isolation': 'process', 'backend': 'eager', **patient})
-    arm.enable_when_ready()
-    arm.wait_for_diagnostic('control', 'state', 'run')
-    assert node._inference is not None
-    process = node._inference._runner
-    assert isinstance(process, InferenceProcess)
-    return process
-
-
-def test_the_arm_holds_while_the_process_is_dead_and_goes_on_by_itself(
-    bench: Bench, lines: list[str], arm: FakeArm, make_node: MakeNode
-) -> None:
-    process = driving_process(arm, make_node)
-    pid = process.pid
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    named = 'hold: policy: RuntimeError: the inference process ended: signal 9'
-    bench.spin_until(lambda: named in lines, named)
-    arm.diagnostics.clear()
-    arm.wait_for_diagnostic('control', 'state', 'run')
-    assert process.pid not in (None, pid)
-    assert_safe(arm.commands, formula_arm())
-
-
-def test_a_node_whose_process_hangs_while_it_loads_says_so_and_can_be_configured_again(
-    bench: Bench,
-    lines: list[str],
-    make_node: MakeNode,
-    stopped_workers: list[int],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    limit = {'inference.isolation': 'process', 'inference.start_timeout': 1.0}
-    node = make_node(autostart=False, backend='eager', **limit)
-    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
-    named = 'cannot configure: the inference process was not ready after 1 s'
-    bench.spin_until(lambda: any(line.startswith(named) for line in lines), named)
-    assert all('\n' not in line for line in lines)
-    assert not any(alive(pid) for pid in stopped_workers)
-    monkeypatch.undo()
-    node.set_parameters([Parameter('inference.start_timeout', value=PATIENCE_S)])
-    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
-
-
-def test_the_arm_holds_while_a_process_that_is_begun_anew_hangs(
-    bench: Bench,
-    lines: list[str],
-    arm: FakeArm,
-    make_node: MakeNode,
-    request: pytest.FixtureRequest,
-) -> None:
-    process = driving_process(arm, make_node)
-    assert process.pid is not None
-    stopped = request.getfixturevalue('stopped_workers')
-    process._start_timeout_s = 1.0
-    os.kill(process.pid, signal.SIGKILL)
-    named = 'hold: policy: the inference process was not ready after 1 s'
-    bench.spin_until(lambda: any(line.startswith(named) for line in lines), named)
-    arm.wait_for_diagnostic('control', 'state', 'hold')
-    process._start_timeout_s = PATIENCE_S
-    stopped.go_on()
-    arm.diagnostics.clear()
-    arm.wait_for_diagnostic('control', 'state', 'run')
-    assert_safe(arm.commands, formula_arm())
