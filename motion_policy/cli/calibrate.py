@@ -37,7 +37,7 @@ from motion_policy.evaluation.report import Table
 from motion_policy.evaluation.scenes import SCENES, find_scene, is_scene
 from motion_policy.evaluation.trials import TrialRunner
 from motion_policy.policies import Model, Policy, load_model
-from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec, save_spec
+from motion_policy.policies.checkpoint import read_checkpoint, save_spec
 from motion_policy.policies.foresight_limits import ForesightLimits
 from motion_policy.policies.video.predictor import FramePredictorModel
 
@@ -102,8 +102,8 @@ def run(arguments: Arguments) -> int:
     check_least('calibrate', arguments, trials=1, seed=0, jobs=1, execute=0)
     check_device('calibrate', arguments.device)
     check_latency('calibrate', arguments.latency)
-    path = find_checkpoint(arguments.checkpoint)
-    model = load_model(arguments.checkpoint, device=arguments.device)
+    checkpoint = read_checkpoint(arguments.checkpoint)
+    model = load_model(checkpoint, device=arguments.device)
     if not isinstance(model, FramePredictorModel):
         OwnForesight(model.spec)  # says so if it foresees nothing
     console = Console()
@@ -111,9 +111,10 @@ def run(arguments: Arguments) -> int:
     gather = _from_trials if simulated else _from_recordings
     episodes, source = gather(arguments, model, console)
     limits = calibrated(episodes, arguments.alpha, source)
-    save_spec(read_policy_spec(path).model_copy(update={'foresight': limits}), path)
+    spec = checkpoint.spec.model_copy(update={'foresight': limits})
+    written = save_spec(spec, checkpoint.path)
     _show(console, limits)
-    console.print(f'wrote {path / "policy.yaml"}', highlight=False)
+    console.print(f'wrote {written}', highlight=False)
     return 0
 
 

@@ -49,9 +49,9 @@ from motion_policy.evaluation.threads import one_thread
 from motion_policy.evaluation.trials import TrialRunner
 from motion_policy.evaluation.video_file import check_video_path
 from motion_policy.files import make_folder
-from motion_policy.policies import Policy, load_policy, read_policy_spec
+from motion_policy.policies import Policy, load_policy
 from motion_policy.policies.backends.selection import BackEndChoice, chosen, use_back_end
-from motion_policy.policies.checkpoint import find_checkpoint
+from motion_policy.policies.checkpoint import Checkpoint, read_checkpoint
 from motion_policy.policies.video.predictor import FramePredictorModel
 
 
@@ -152,21 +152,21 @@ def run(arguments: Arguments) -> int:
     check_device('evaluate', arguments.device)
     if any(is_scene(item) for item in arguments.data):
         return _run_scene(arguments)
-    kind = read_policy_spec(find_checkpoint(arguments.checkpoint)).kind
-    if kind == FramePredictorModel.kind:
+    checkpoint = read_checkpoint(arguments.checkpoint)
+    if checkpoint.spec.kind == FramePredictorModel.kind:
         unused = [name for name in FOR_SCENES if name != 'seed']
         mixes = [name for name in vars(arguments) if name.startswith('mix')]
         _refuse(arguments, (*unused, *mixes, 'backend', 'precision'), 'a policy')
-        return run_frames(arguments)
-    return _run_recordings(arguments)
+        return run_frames(arguments, checkpoint)
+    return _run_recordings(arguments, checkpoint)
 
 
-def _run_recordings(arguments: Arguments) -> int:
+def _run_recordings(arguments: Arguments, checkpoint: Checkpoint) -> int:
     _refuse(arguments, FOR_SCENES, 'a simulated task, found recordings')
     _refuse(arguments, FOR_FRAMES, 'a frame predictor')
     mix = _mix(arguments)
     choice = _back_end(arguments)
-    policy = load_policy(arguments.checkpoint, device=arguments.device)
+    policy = load_policy(checkpoint, device=arguments.device)
     recordings = find_recordings(arguments.data, policy)
     console = Console()
     with console.status('choosing the back end'), one_thread():

@@ -27,16 +27,17 @@ from motion_policy.evaluation.frame_report import (
 from motion_policy.evaluation.recordings import find_recordings
 from motion_policy.evaluation.threads import one_thread
 from motion_policy.policies import load_model
+from motion_policy.policies.checkpoint import Checkpoint
 from motion_policy.policies.video.predictor import FramePredictorModel
 
 if TYPE_CHECKING:
     from motion_policy.cli.evaluate import Arguments
 
 
-def run_frames(arguments: Arguments) -> int:
+def run_frames(arguments: Arguments, checkpoint: Checkpoint) -> int:
     """Judge a frame predictor on recordings, print its scores, write what was asked for."""
     check_least('evaluate', arguments, samples=1, future=0, every=0, seed=0)
-    model = load_model(arguments.checkpoint, device=arguments.device)
+    model = load_model(checkpoint, device=arguments.device)
     assert isinstance(model, FramePredictorModel)
     recordings = find_recordings(arguments.data, model)
     future = arguments.future or model.config.future

@@ -185,6 +185,8 @@ def _show_bag(entry: dict[str, Any], console: Console) -> None:
 
 
 def _show_checkpoint(entry: dict[str, Any], console: Console) -> None:
+    from motion_policy.policies.kinds import model_class
+
     height, width = entry['image_size']
     weights = entry['weights']
     kinds = ', '.join(f'{count} {dtype}' for dtype, count in weights['numbers'].items())
@@ -198,7 +200,7 @@ def _show_checkpoint(entry: dict[str, Any], console: Console) -> None:
             'rate': f'{entry["rate"]:g} Hz',
             'robot': f'{entry["robot"]["name"]} at {entry["robot"]["rate"]:g} Hz',
             'cameras': f'{", ".join(entry["cameras"])} at {width}x{height}',
-            'predicts': '' if entry['policy'] in ('cae', 'frame_predictor') else entry['target'],
+            'predicts': entry['target'] if model_class(entry['policy']).predicts_target else '',
             'converted': _origin(entry['data'].get('converted_from')),
             **{name: str(value) for name, value in entry['metrics'].items()},
         },

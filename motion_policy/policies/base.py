@@ -128,6 +128,7 @@ class Model(nn.Module):
         autoencoder_key: the key of a training's `policy` that names trained autoencoders to begin
             with; None: there is no such key.
         needs_autoencoder: whether it can begin in no other way.
+        predicts_target: whether it predicts joints, those that the spec calls `target`.
     """
 
     kind: ClassVar[str]
@@ -135,6 +136,7 @@ class Model(nn.Module):
     learns_from: ClassVar[LearnsFrom | None] = None
     autoencoder_key: ClassVar[str | None] = None
     needs_autoencoder: ClassVar[bool] = False
+    predicts_target: ClassVar[bool] = True
 
     def __init__(self, spec: PolicySpec) -> None:
         super().__init__()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -150,6 +151,7 @@ def test_time_constants_are_taken_or_assumed(tmp_path: Path, capsys: Capture) ->
     model = load_model(tmp_path / 'ours')
     assert (model.kind, model.spec.hyper['slow_tau']) == ('rnn', 30.0)
     assert main(['inspect', str(tmp_path / 'ours')]) == 0
+    assert re.search(r'predicts +(action|qpos)', capsys.readouterr().out)
 
 
 def test_an_rnn_and_its_autoencoder_make_a_policy(tmp_path: Path, capsys: Capture) -> None:
@@ -173,6 +175,9 @@ def test_an_rnn_and_its_autoencoder_make_a_policy(tmp_path: Path, capsys: Captur
     np.testing.assert_allclose(policy.normalise_qpos(torch.tensor([[-1.0] * 4])), [[0.1] * 4])
     assert convert(tmp_path, cae) == 0
     assert load_model(tmp_path / 'ours').kind == 'cae'
+    capsys.readouterr()
+    assert main(['inspect', str(tmp_path / 'ours')]) == 0
+    assert 'predicts' not in capsys.readouterr().out  # it tells no joints
 
 
 def spec_of(tmp_path: Path, joints: int, low: float = -3.0, width: int = 640) -> str:

@@ -14,6 +14,7 @@ import recordings
 import torch
 from judged_policies import sarnn_checkpoint
 from reference_tables import keys_of_evaluate
+from spec_reads import note_reads
 
 from motion_policy.cli.main import main
 from motion_policy.evaluation import scenes
@@ -48,8 +49,10 @@ def short_scene(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_episodes_give_numbers_plots_video_and_report(
-    checkpoint: str, episodes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    checkpoint: str, episodes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    reads = note_reads(monkeypatch)
     out = tmp_path / 'out'
     numbers = tmp_path / 'numbers.json'
     arguments = [checkpoint, str(episodes), '--out', str(out), '--json', str(numbers)]
@@ -65,6 +68,7 @@ def test_episodes_give_numbers_plots_video_and_report(
         'moments.png',
         'report.html',
     }
+    assert len(reads) == 1
     content = json.loads(numbers.read_text())
     assert set(content) == KEYS['']
     assert content == json.loads((out / 'evaluation.json').read_text())

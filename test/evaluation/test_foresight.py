@@ -18,6 +18,7 @@ import torch
 from judged_policies import act_checkpoint, sarnn_checkpoint
 from numbered_frames import NumberedFrames, time_of
 from policy_examples import small_policy, small_robot
+from spec_reads import note_reads
 
 from motion_policy.cli.main import main
 from motion_policy.control import Controller
@@ -232,11 +233,14 @@ def test_a_policy_is_watched_over_recordings_too(episodes: Path) -> None:
 
 
 def test_limits_are_written_into_the_checkpoint_of_a_predictor(
-    model: FramePredictorModel, episodes: Path, tmp_path: Path, capsys: Capture
-) -> None:
+    model: FramePredictorModel, episodes: Path, tmp_path: Path, capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    reads = note_reads(monkeypatch)
     folder = save_policy(model, tmp_path / 'seer')
     weights = (folder / 'weights.safetensors').read_bytes()
     assert main(['calibrate', str(folder), str(episodes), '--alpha', '0.4']) == 0
+    assert len(reads) == 2, 'once to know it, once more that what is replaced is of that model'
     limits = load_model(folder).spec.foresight
     assert limits is not None and limits.episodes == 4 and limits.alpha == 0.4
     assert 'takes' in limits.source

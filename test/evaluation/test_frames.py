@@ -15,6 +15,7 @@ import recordings
 import torch
 from policy_examples import small_policy, small_robot
 from reference_tables import keys_of_evaluate
+from spec_reads import note_reads
 
 from motion_policy.cli.main import main
 from motion_policy.episodes import EpisodeReader
@@ -196,9 +197,11 @@ def test_everything_lands_in_one_folder_with_its_protocol(
     checkpoint: Path, data: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(frame_actions, 'STEPS', 3)
+    reads = note_reads(monkeypatch)
     out = tmp_path / 'report'
     command = ['evaluate', str(checkpoint), str(data), '--samples', '3', '--out', str(out)]
     assert main([*command, '--learn-from', str(data), '--json', str(tmp_path / 'all.json')]) == 0
+    assert len(reads) == 1
     printed = capsys.readouterr().out
     for words in ('2 seen, 3 predicted at 10 Hz', '3 of each clip', 'none from frames of the'):
         assert words in printed

@@ -99,6 +99,7 @@ class CAEModel(Model):
     kind: ClassVar[str] = 'cae'
     Config: ClassVar[type[BaseModel]] = AutoencoderConfig
     learns_from = 'frames'
+    predicts_target = False
 
     def __init__(self, spec: PolicySpec) -> None:
         super().__init__(spec)

@@ -175,6 +175,7 @@ class FramePredictorModel(Model):
     kind: ClassVar[str] = 'frame_predictor'
     Config: ClassVar[type[BaseModel]] = FramePredictorConfig
     learns_from = 'clips'
+    predicts_target = False
     config: FramePredictorConfig
 
     def __init__(self, spec: PolicySpec) -> None:
