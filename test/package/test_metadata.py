@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from reference_tables import page, section
 from repository import ROOT
 
 import motion_policy
@@ -52,6 +53,20 @@ def test_the_version_stands_the_same_everywhere() -> None:
     assert citation['version'] == motion_policy.__version__
     changes = (ROOT / 'CHANGELOG.md').read_text(encoding='utf-8')
     assert f'## [{motion_policy.__version__}]' in changes
+
+
+@pytest.mark.parametrize('kind', ['`sarnn`', '`cae_rnn`', '`frame_predictor`', '`act`'])
+def test_the_paper_of_a_policy_is_cited(kind: str) -> None:
+    citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text(encoding='utf-8'))
+    cited = {reference['doi'] for reference in citation['references'] if 'doi' in reference}
+    cited |= {
+        other['value'].removeprefix('arXiv:')
+        for reference in citation['references']
+        for other in reference.get('identifiers', [])
+    }
+    text = section(page('policies.md'), kind)
+    paper = re.search(r'https://(?:doi\.org|arxiv\.org/abs)/([^)]+)', text)
+    assert paper is not None and paper[1] in cited
 
 
 def test_the_licence_is_apache_2() -> None:
