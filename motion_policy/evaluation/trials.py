@@ -264,8 +264,10 @@ _worker: TrialRunner | None = None
 def _in_processes(
     runner: TrialRunner, trials: Sequence[Trial], jobs: int
 ) -> Iterator[TrialResult]:
-    # A forked process would inherit threads and an OpenGL context that it cannot use.
-    context = multiprocessing.get_context('spawn')
+    # A copy of this process would inherit threads and an OpenGL context that it cannot use. Those
+    # of a process that has only imported this module begin at once and share its memory.
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload([__name__])
     origin = (
         runner.policy.source, runner.scene, str(runner.policy.device), runner.runner.mix,
         runner.trace, runner.chunks, runner.latency_s, chosen(runner.policy),

@@ -71,9 +71,10 @@ def model_on_paper(spec: PolicySpec) -> Model:
 
 
 class _WithoutValues(TorchFunctionMode):
-    """Leaves tensors as they are where random values would be drawn into them.
+    """Leaves tensors as they are where values would be drawn or counted into them.
 
-    There is nothing to draw into, and PyTorch would import its compiler, triton and all, for that.
+    There is nothing to fill, and PyTorch would import its compiler, triton, sympy and all, for
+    that, which takes longer than all else that is read of a checkpoint.
     """
 
     def __torch_function__(
@@ -81,6 +82,10 @@ class _WithoutValues(TorchFunctionMode):
     ) -> Any:
         if func.__name__ in DRAWING:
             return args[0] if args else kwargs['tensor']
+        if func is torch.randn:
+            return torch.empty(*args)
+        if func is torch.linspace:
+            return torch.empty(args[2])
         return func(*args, **(kwargs or {}))
 
 

@@ -7,8 +7,10 @@ The trainer asks these for data, terms of the loss and images, and knows no kind
 
 from __future__ import annotations
 
+import multiprocessing
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from multiprocessing.context import BaseContext
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import torch
@@ -404,8 +406,7 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch, ChunkConfig]):
             num_workers=workers,
             pin_memory=cuda and workers > 0,
             persistent_workers=workers > 0,
-            # A copy of a process with other threads (CUDA, OpenVINO) may crash.
-            multiprocessing_context='spawn' if workers else None,
+            multiprocessing_context=_worker_context() if workers else None,
         )
 
 
@@ -472,6 +473,16 @@ class ClipLearning(Learning[FramePredictorModel, Batch, ClipConfig]):
         return DataLoader(
             clips, batch_size=size, sampler=order, collate_fn=collate, drop_last=drop_last
         )
+
+
+def _worker_context() -> BaseContext:
+    """How workers begin: a copy of this process, with other threads (CUDA, OpenVINO), may crash.
+
+    Those of a process that has only imported the dataset begin at once and share its memory.
+    """
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload([ActionChunkDataset.__module__])
+    return context
 
 
 AnyLearning = Learning[Any, Any, Any]

@@ -4,30 +4,29 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from motion_policy.training import train_config
-from motion_policy.training.train import train
-
-KILLED_RUN = """
-import os, signal, sys, yaml
+from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Callback
+
 from motion_policy.training import train_config
 from motion_policy.training.train import train
+
 
 class Kill(Callback):
-    def on_train_batch_end(self, trainer, module, outputs, batch, index):
-        if trainer.global_step == int(sys.argv[2]):
-            os.kill(os.getpid(), signal.SIGKILL)
+    """Kills its process after so many steps."""
 
-train(train_config(yaml.safe_load(sys.argv[1])), callbacks=[Kill()])
-"""
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Be gone at once."""
+        if trainer.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def small_run(demonstrations: Path, output: Path, **changes: Any) -> dict[str, Any]:
@@ -54,9 +53,16 @@ def run_to_the_end(content: dict[str, Any]) -> Path:
 
 def run_until_killed(content: dict[str, Any], step: int) -> None:
     """Train in a process that is killed after that many steps."""
-    arguments = [yaml.safe_dump(content), str(step)]
-    killed = subprocess.run([sys.executable, '-c', KILLED_RUN, *arguments], capture_output=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    context = multiprocessing.get_context('forkserver')  # where PyTorch is imported once
+    context.set_forkserver_preload([train.__module__])
+    killed = context.Process(target=_train_until_killed, args=(content, step))
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
+
+
+def _train_until_killed(content: dict[str, Any], step: int) -> None:
+    train(train_config(content), callbacks=[Kill(step)])
 
 
 def weights(folder: Path) -> bytes:
