@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from policy_examples import random_observation, small_policy, small_robot
+from policy_examples import FAMILIES, random_observation, small_policy, small_robot, spec
 from pretended_gpu import on_gpu
 from safetensors.torch import load_file, save_file
 
@@ -230,3 +232,24 @@ def test_what_was_read_once_is_what_is_loaded(folder: Path) -> None:
     policy = load_policy(checkpoint)
     assert policy.spec == checkpoint.spec == small_policy().spec
     assert policy.source == checkpoint.name == str(folder)
+
+
+def test_what_a_checkpoint_holds_is_known_without_the_compiler_of_pytorch(tmp_path: Path) -> None:
+    # A ResNet is torchvision's, which imports it whatever for.
+    small_act = {'hidden_dim': 16, 'heads': 2, 'backbone': 'small'}
+    hyper = {**FAMILIES, 'act': small_act, 'frame_predictor': {}}
+    for kind, values in hyper.items():
+        paper = spec(kind=kind, hyper=values, image_size=(64, 64))
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / 'policy.yaml').write_text(checkpoint.spec_to_yaml(paper))
+    code = (
+        'import sys\n'
+        'from pathlib import Path\n'
+        'from motion_policy.policies.checkpoint import model_on_paper_in\n'
+        'for folder in Path(sys.argv[1]).iterdir():\n'
+        '    model_on_paper_in(folder)\n'
+        "    found = {'sympy', 'triton', 'torch._dynamo'} & set(sys.modules)\n"
+        "    assert not found, f'{folder}: {found}'\n"
+    )
+    done = subprocess.run([sys.executable, '-c', code, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

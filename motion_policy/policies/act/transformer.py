@@ -183,6 +183,8 @@ def sine_positions(count: int, width: int) -> Tensor:
     Entry (p, j) has the angle p / 10000^(2 floor(j / 2) / width) (Vaswani et al.,
     arXiv:1706.03762).
     """
+    if _on_paper():
+        return torch.empty(count, width)
     columns = torch.arange(width)
     angles = torch.arange(count, dtype=torch.float64)[:, None] / _divisors(width)
     return torch.where(columns % 2 == 0, angles.sin(), angles.cos()).float()
@@ -194,6 +196,8 @@ def sine_positions_2d(height: int, width: int, channels: int) -> Tensor:
     The first half of the channels tells the row, the other the column. Both are counted from 1 and
     scaled so that the last is at 2 pi (Carion et al., arXiv:2005.12872).
     """
+    if _on_paper():
+        return torch.empty(height * width, channels)
     halves = []
     for size in (height, width):
         place = torch.arange(1, size + 1, dtype=torch.float32)
@@ -204,6 +208,11 @@ def sine_positions_2d(height: int, width: int, channels: int) -> Tensor:
     rows = halves[0][:, None].expand(height, width, -1)
     columns = halves[1][None].expand(height, width, -1)
     return torch.cat((rows, columns), dim=-1).flatten(0, 1)
+
+
+def _on_paper() -> bool:
+    """Whether a model of shapes alone is made: to compute there, PyTorch imports its compiler."""
+    return torch.empty(0).is_meta
 
 
 def _divisors(width: int) -> Tensor:
