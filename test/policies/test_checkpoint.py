@@ -234,7 +234,7 @@ def test_what_was_read_once_is_what_is_loaded(folder: Path) -> None:
     assert policy.source == checkpoint.name == str(folder)
 
 
-def test_what_a_checkpoint_holds_is_known_without_the_compiler_of_pytorch(tmp_path: Path) -> None:
+def test_shapes_and_operators_are_tried_without_the_compiler_of_pytorch(tmp_path: Path) -> None:
     # A ResNet is torchvision's, which imports it whatever for.
     small_act = {'hidden_dim': 16, 'heads': 2, 'backbone': 'small'}
     hyper = {**FAMILIES, 'act': small_act, 'frame_predictor': {}}
@@ -246,6 +246,8 @@ def test_what_a_checkpoint_holds_is_known_without_the_compiler_of_pytorch(tmp_pa
         'import sys\n'
         'from pathlib import Path\n'
         'from motion_policy.policies.checkpoint import model_on_paper_in\n'
+        'from motion_policy.policies.cpu.onednn import works\n'
+        'works()\n'
         'for folder in Path(sys.argv[1]).iterdir():\n'
         '    model_on_paper_in(folder)\n'
         "    found = {'sympy', 'triton', 'torch._dynamo'} & set(sys.modules)\n"

@@ -146,7 +146,7 @@ def works(dtype: torch.dtype = torch.float32) -> bool:
             _try_linear(dtype)
             if dtype == torch.float32:
                 _try_transposed_convolution()
-    except (AttributeError, RuntimeError, TypeError, AssertionError):
+    except (AttributeError, RuntimeError, TypeError):
         return False
     return True
 
@@ -158,7 +158,9 @@ def _ramp(dtype: torch.dtype, *shape: int) -> Tensor:
 
 def _same(found: Tensor, expected: Tensor) -> None:
     bounds = {'rtol': 1e-4, 'atol': 1e-4} if found.dtype == torch.float32 else BF16_TOLERANCE
-    torch.testing.assert_close(found, expected, **bounds)
+    # Not torch.testing, which imports sympy and tensors of distributed training.
+    if found.shape != expected.shape or not torch.allclose(found, expected, **bounds):
+        raise RuntimeError('another result')
 
 
 def _try_convolution(dtype: torch.dtype) -> None:
