@@ -157,6 +157,8 @@ class Controller:
         if not 0.0 <= speed <= 1.0:
             raise UserError(f'speed is {speed:g}, expected a number from 0 to 1')
         self._clock.speed = speed
+        if self.state == 'disabled':
+            self._clock.restart()
 
     @property
     def pace(self) -> float:

@@ -18,8 +18,8 @@ TICKS_KEPT = 512  # for observations that are answered later
 class PlanClock:
     """Plan time at speed 1 is the clock's; `pace` follows `speed` in [0, 1] smoothly."""
 
-    def __init__(self, speed: float = 1.0) -> None:
-        self.speed = speed
+    def __init__(self) -> None:
+        self.speed = 1.0
         self.restart()
 
     def restart(self) -> None:

@@ -155,9 +155,12 @@ def test_so_many_rows_are_played_before_the_next_chunk_takes_over(execute: int, 
     assert set(gaps) == {rows * PERIOD_NS}
 
 
-@pytest.mark.parametrize('latency_ms', [0, 400])
-def test_a_whole_chunk_is_played_but_its_successor_comes_before_it_ends(latency_ms: int) -> None:
-    arm = SlowPolicy(latency_ns=lambda: latency_ms * MS, execution=ChunkExecution(execute=ROWS))
+@pytest.mark.parametrize(('latency_ms', 'crossfade_s'), [(0, 0.1), (400, 0.1), (0, 0.0)])
+def test_a_whole_chunk_is_played_but_its_successor_comes_before_it_ends(
+    latency_ms: int, crossfade_s: float
+) -> None:
+    execution = ChunkExecution(execute=ROWS, crossfade_s=crossfade_s)
+    arm = SlowPolicy(latency_ns=lambda: latency_ms * MS, execution=execution)
     arm.run(5.0)
     commands = arm.run(10.0)
     assert {command.state for _, command in commands} == {'run'}
@@ -402,6 +405,19 @@ def test_whatever_comes_every_command_is_safe(seed: int) -> None:
 def test_a_setting_out_of_range_is_named(settings: dict[str, float], named: str) -> None:
     with pytest.raises(UserError, match=named):
         ChunkExecution(**settings)  # type: ignore[arg-type]
+
+
+def test_what_becomes_of_chunks_is_told_in_words() -> None:
+    words = {
+        'half of each chunk, cross-fade 0.1 s': ChunkExecution(),
+        '20 rows of each chunk, cross-fade 0 s': ChunkExecution(20, crossfade_s=0.0),
+        'temporal ensembling with coefficient 0.01': ChunkExecution(ensemble=0.01),
+        'temporal ensembling with coefficient 0.01, asked every 5 rows': ChunkExecution(
+            5, ensemble=0.01
+        ),
+    }
+    for told, execution in words.items():
+        assert str(execution) == told
 
 
 def test_more_rows_than_a_chunk_has_cannot_be_played() -> None:

@@ -163,6 +163,10 @@ def test_what_always_touches_has_to_be_named(tmp_path: Path) -> None:
     srdf = tmp_path / 'rods.srdf'
     srdf.write_text('<robot name="r"><disable_collisions link1="rod2" link2="base"/></robot>')
     assert CollisionGuard(urdf, formula_arm(), srdf=srdf).pairs == guard.pairs
+    # No pair: it leaves rod3 with all that it may touch.
+    alone = '<disable_collisions link1="rod3" link2="rod3"/></robot>'
+    srdf.write_text(srdf.read_text().replace('</robot>', alone))
+    assert CollisionGuard(urdf, formula_arm(), srdf=srdf).pairs == guard.pairs
     around = [-9.0, 9.0] * 3
     with pytest.raises(UserError, match=r"'rod1 box:1', 'rod2 box:1', 'rod3 box:1'"):
         CollisionGuard(rods(tmp_path), formula_arm(), boxes=around)

@@ -195,6 +195,25 @@ def test_the_speed_override_slows_a_plan_down_smoothly_and_keeps_its_way() -> No
     assert np.abs(way - way[:, :1]).max() < 1e-6  # straight on, all joints alike
 
 
+def test_the_speed_override_has_its_effect_in_half_a_second_and_at_once_where_nothing_moves() -> (
+    None
+):
+    arm = Arm(speed=0.5)
+    assert arm.controller.pace == 0.5
+    arm.controller.speed = 1.0
+    assert arm.controller.pace == 1.0
+    arm.enable()
+    arm.run(40, steadily)
+    for speed in (0.0, 1.0):
+        before, arm.controller.speed = arm.controller.pace, speed
+        paces = [before]
+        for _ in range(30):
+            arm.run(1, steadily)
+            paces.append(arm.controller.pace)
+        share = np.minimum(np.arange(31) * TICK_NS / 500_000_000, 1.0)
+        np.testing.assert_allclose(paces, before + share * (speed - before), atol=1e-9)
+
+
 def test_a_speed_of_zero_stops_the_arm_where_it_is_and_keeps_its_plan() -> None:
     arm = Arm()
     arm.enable()
@@ -339,10 +358,22 @@ def test_an_arm_that_is_said_to_stand_in_two_places_is_not_enabled() -> None:
         assert controller.tick(now_ns, places[tick % 2], {}) is None
     with pytest.raises(UserError, match=r"joint 'joint2' jumped .* two nodes"):
         controller.enable(now_ns, places[1])
-    for _ in range(60):
+    for tick in range(60):
         now_ns += TICK_NS
         controller.tick(now_ns, HOME, {})
+        if tick * TICK_NS < 480_000_000:  # half a second in all
+            with pytest.raises(UserError, match='two nodes'):
+                controller.enable(now_ns, HOME)
     controller.enable(now_ns, HOME)
+
+
+def test_a_joint_that_was_not_measured_for_a_tick_neither_jumped_nor_moves() -> None:
+    controller = Controller(ROBOT, POLICY_NS)
+    for tick in range(10):
+        measured = HOME + [0.0, np.nan if tick == 5 else 0.0, 0.0]
+        controller.tick(START_NS + tick * TICK_NS, measured, {})
+    controller.enable(START_NS + 10 * TICK_NS, HOME)
+    assert controller.enabled
 
 
 @pytest.mark.parametrize('doubt', ['joint state', 'tracking error', 'others'])

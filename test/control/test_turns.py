@@ -13,8 +13,14 @@ from control_robots import formula_arm
 from motion_policy.control import Controller
 from motion_policy.control.turns import TurnMonitor, whole_turn_away
 from motion_policy.errors import UserError
+from motion_policy.robot import RobotSpec
 
 ROBOT = formula_arm()
+
+
+def arm_of_several_turns() -> RobotSpec:
+    limits = ROBOT.joints.limits.model_copy(update={'position': ((-9.0, 9.0),) * 3})
+    return ROBOT.model_copy(update={'joints': ROBOT.joints.model_copy(update={'limits': limits})})
 
 
 @pytest.mark.parametrize('jump', [2 * math.pi, -2 * math.pi + 0.05, 4 * math.pi, 6.2])
@@ -63,12 +69,18 @@ def test_the_arm_stops_for_good_when_an_encoder_begins_anew() -> None:
         controller.enable((tick + 2) * period_ns, turned)
 
 
+@pytest.mark.parametrize('end', [-9.0, 9.0])
+def test_a_joint_that_may_turn_more_than_once_starts_at_either_end(end: float) -> None:
+    controller = Controller(arm_of_several_turns(), 100_000_000)
+    controller.enable(0, np.array([0.1, end, 0.1]))
+    assert controller.enabled
+
+
 @pytest.mark.parametrize('moves', [True, False])
 def test_an_arm_a_whole_turn_from_where_it_was_is_not_enabled(moves: bool) -> None:
     # Limits over several turns, so that it may stand at both: a driver that counts on would go
     # the whole way back in one step.
-    limits = ROBOT.joints.limits.model_copy(update={'position': ((-9.0, 9.0),) * 3})
-    robot = ROBOT.model_copy(update={'joints': ROBOT.joints.model_copy(update={'limits': limits})})
+    robot = arm_of_several_turns()
     controller = Controller(robot, 100_000_000)
     measured, period_ns, tick = np.array([0.1, 3.1, 0.1]), robot.period_ns, 0
     turned = measured - np.array([0.0, 2 * math.pi - 0.05, 0.0])
