@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -19,7 +21,7 @@ from motion_policy.errors import UserError
 from motion_policy.policies import PolicySpec, make_policy
 from motion_policy.policies.backends.selection import BOUNDS
 from motion_policy.policies.cpu.processor import forbid_tf32
-from motion_policy.policies.normalisation import MinMax, Normalisation
+from motion_policy.policies.normalisation import MeanStd, MinMax, Normalisation
 from motion_policy.policies.uploads import Upload, Uploads
 from motion_policy.streams import Observation
 
@@ -75,6 +77,48 @@ def test_warming_up_leaves_no_state() -> None:
     warm, cold = runner(), runner()
     warm.warm_up()
     np.testing.assert_array_equal(warm.infer(observation(1))[0], cold.infer(observation(1))[0])
+
+
+def test_warming_up_takes_the_steps_that_are_slow_only_once() -> None:
+    one, seen = runner(), []
+    infer = one.policy.infer
+
+    def noted(*arguments: Any) -> Any:
+        seen.append(arguments)
+        return infer(*arguments)
+
+    one.policy.infer = noted  # type: ignore[method-assign]
+    one.warm_up(2)
+    assert len(seen) == 2
+
+
+def test_a_chunk_of_two_rows_is_not_mixed_into_what_the_policy_sees() -> None:
+    spread = MeanStd(mean=(0.1, 0.1, 0.1), std=(0.2, 0.2, 0.2))
+    hyper = {
+        'chunk': 2, 'hidden_dim': 16, 'heads': 2, 'feedforward_dim': 16, 'encoder_layers': 1,
+        'backbone': 'small', 'posterior': False,
+    }  # fmt: skip
+    spec = PolicySpec(
+        kind='act',
+        rate=10.0,
+        cameras=('top',),
+        image_size=(96, 128),
+        hyper=hyper,
+        normalisation=Normalisation(qpos=spread, action=spread),
+        robot=ROBOT,
+    )
+    torch.manual_seed(0)
+    policy = make_policy(spec).eval()
+    with pytest.raises(UserError, match='chunks of 2 rows, which cannot be mixed'):
+        PolicyRunner(policy, ROBOT, Mix(joint=0.5))
+    plain, image = PolicyRunner(policy, ROBOT), np.zeros((24, 32, 3), np.uint8)
+    image[:, :9] = 200
+    for step in range(2):  # nor averaged with the one before, where nobody asked for that
+        qpos = np.full(3, 0.2 * step, np.float32)
+        seen = Observation(qpos, 0 * qpos, None, {'top': image}, None)
+        chunk = plain.infer(seen, explain=False, time_ns=step * policy.period_ns)[0]
+        fresh = PolicyRunner(policy, ROBOT).infer(seen, explain=False)[0]
+        np.testing.assert_array_equal(chunk, fresh)
 
 
 def test_a_state_that_led_to_nan_is_never_used_again() -> None:

@@ -411,6 +411,25 @@ def test_after_a_doubt_an_arm_that_still_moves_is_not_enabled(doubt: str) -> Non
     np.testing.assert_array_equal(controller.guard.sent, seen)
 
 
+def test_an_arm_that_was_seen_to_move_between_two_ticks_is_not_enabled() -> None:
+    controller, speed = Controller(ROBOT, POLICY_NS), 0.9 * LIMITS.velocity_array()
+    for tick in range(2):
+        measured = HOME + tick * TICK_NS * 1e-9 * speed
+        controller.tick(START_NS + tick * TICK_NS, measured, {})
+    with pytest.raises(UserError, match='still moves at'):
+        controller.enable(START_NS + 2 * TICK_NS, measured)
+
+
+def test_an_arm_that_is_seldom_measured_and_moves_is_not_enabled() -> None:
+    """`max_age` of this arm is 1 s: between two joint states it seems to stand."""
+    controller, state_ticks = Controller(ROBOT, POLICY_NS), 25
+    for tick in range(100):
+        now_ns = START_NS + tick * TICK_NS
+        controller.tick(now_ns, HOME + 0.05 * (tick // state_ticks), {})
+    with pytest.raises(UserError, match='still moves at'):
+        controller.enable(now_ns, HOME + 0.15)
+
+
 def test_an_arm_in_doubt_is_not_enabled_before_it_stands_even_after_a_reset() -> None:
     arm = Arm()
     arm.enable()
