@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Promise: columns go to joints by their names, and by their order only where names say nothing."""
+"""Promise: columns go to joints by name, and by their order only where names say nothing."""
 
 from __future__ import annotations
 
