@@ -155,6 +155,7 @@ def test_train_step_measures_time_and_memory_of_every_family(
     module = load('train-step')
     changes = {
         'EPISODES': 2, 'ROWS': 7, 'SIZES': {'sarnn': 16},
+        'SEQUENCES': {'cae_rnn-mtrnn': 'mtrnn'},
         'ACT_SIZE': (32, 64), 'ACT_BATCH': 2, 'ACT_HYPER': SMALL_ACT,
     }  # fmt: skip
     for name, value in changes.items():
@@ -162,10 +163,10 @@ def test_train_step_measures_time_and_memory_of_every_family(
     know_the_times(module, monkeypatch)
     results = measure(module, 0.0)
     assert [result.what.partition(',')[0] for result in results] == [
-        'sarnn 16x16', 'sarnn 16x16', 'cae_rnn', 'cae_rnn', 'act 32x64',
+        'sarnn 16x16', 'sarnn 16x16', 'cae_rnn', 'act 32x64',
     ]  # fmt: skip
-    assert [(result.ours, result.reference) for result in results] == [(OURS, REFERENCE)] * 5
-    assert [result.target for result in results] == [0.9, 1.2, 0.125, 0.125, 0.85]
+    assert [(result.ours, result.reference) for result in results] == [(OURS, REFERENCE)] * 4
+    assert [result.target for result in results] == [0.9, 1.2, 0.125, 0.85]
 
 
 def small_act(module: ModuleType, seconds: float) -> list[Measurement]:
@@ -186,6 +187,9 @@ def test_control_measures_ticks_gaps_latency_and_idle_of_real_processes(
     module = load('control')
     for name, value in (('RATES', (50,)), ('OTHERS', ())):
         monkeypatch.setattr(module, name, value)
+    # The last line is the first again, of another network.
+    offered = module.lines
+    monkeypatch.setattr(module, 'lines', lambda *given: offered(*given)[:-1])
     results = {result.what: result for result in small_act(module, 1.0)}
     late = results['lateness of ticks at 50 Hz']
     assert late.details['ticks'] > 20 and late.details['inferences'] > 0
@@ -194,12 +198,10 @@ def test_control_measures_ticks_gaps_latency_and_idle_of_real_processes(
     assert (missed.target - 1) * missed.reference == pytest.approx(0.5)
     gaps = results['gaps between commands at 50 Hz']
     assert gaps.details['commands_ours'] > 50 and gaps.details['commands_reference'] > 50
-    for whose in ('', ', a quick policy'):
-        name = f'from image to command at 50 Hz without inference{whose}, median'
-        parts = results[name].details
-        assert parts['chunks'] > 0
-        for part in parts['parts_ms'].values():
-            assert 0 <= part['median'] <= part['p99'] <= part['greatest']
+    parts = results['from image to command at 50 Hz without inference, median'].details
+    assert parts['chunks'] > 0
+    for part in parts['parts_ms'].values():
+        assert 0 <= part['median'] <= part['p99'] <= part['greatest']
     idle = results['policy node at idle, two cameras, 50 Hz']
     assert idle.ours > 0 and 'control_tick' in idle.details['threads']
 

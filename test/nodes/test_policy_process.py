@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,15 +31,33 @@ pytestmark = pytest.mark.slow
 
 ROBOT = formula_arm()
 PARAMETERS = {'autostart': 'true', 'backend': 'eager'}
+# What ends or stops a process that does nothing about it (signal(7)), but for its own errors, what
+# none can handle, and the two by which a terminal says that it is another job's.
+ENDING = {
+    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGALRM, signal.SIGTERM, signal.SIGUSR1,
+    signal.SIGUSR2, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR,
+    signal.SIGXCPU, signal.SIGTSTP, *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
+}  # fmt: skip
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 
 
-@pytest.mark.parametrize('name', ['SIGTERM', 'SIGHUP', 'SIGTSTP', 'SIGVTALRM', 'SIGRTMIN'])
+def caught_by(pid: int) -> set[int]:
+    """The signals that a process handles, as the kernel says."""
+    (mask,) = re.findall(r'SigCgt:\t(\w+)', Path(f'/proc/{pid}/status').read_text())
+    return {number for number in signal.valid_signals() if int(mask, 16) >> number - 1 & 1}
+
+
+@pytest.mark.parametrize('name', ['SIGHUP', 'SIGTSTP'])
 def test_a_signal_while_moving_ends_with_a_held_position(
     arm: FakeArm, checkpoint: Path, tmp_path: Path, name: str
 ) -> None:
+    def send(process: subprocess.Popen[str]) -> None:
+        # Of all others that would end or stop it, each is handled like this one.
+        assert caught_by(process.pid) >= ENDING
+        process.send_signal(signal.Signals[name])
+
     parameters = {**PARAMETERS, 'checkpoint': checkpoint}
-    end_on_the_way(arm, parameters, signal.Signals[name], tmp_path)
+    end_on_the_way(arm, parameters, send, tmp_path)
 
 
 def test_signals_without_end_end_a_node_once(
