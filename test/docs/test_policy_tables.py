@@ -172,7 +172,8 @@ def test_the_back_ends_are_those_of_the_code_with_their_packages_and_precisions(
         assert cell == extra
     for name, cell in table.by_name('precision').items():
         told = ['float32'] if name in ONLY_FLOAT32 else [*PRECISIONS]
-        assert codes(cell) == ([] if name == 'auto' else told)
+        assert codes(cell) == ([] if name == 'auto' else told), name
+        assert bool(cell) == (name != 'auto')
     policies = table.by_name('policies')
     assert [name for name in policies if policies[name] == 'all'] == ['eager', 'onnx', 'openvino']
     assert 'ACT' in policies['torch'] and policies['auto'] == ''
