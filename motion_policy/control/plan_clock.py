@@ -34,13 +34,16 @@ class PlanClock:
             return False
         before, step = self.pace, PACE_PER_S * passed_ns / NANOSECONDS_PER_S
         self.pace = min(max(self.speed, before - step), before + step)
+        if not self._ticks:
+            self._ticks.append((now_ns - passed_ns, self.behind_ns))
         self.behind_ns += passed_ns - round(self.pace * passed_ns)
         self._ticks.append((now_ns, self.behind_ns))
         return self.pace != before
 
     def at(self, time_ns: int) -> int:
         """The plan's time at a time: now, or some ticks ago."""
+        behind_ns = 0
         for tick_ns, behind_ns in reversed(self._ticks):
             if tick_ns <= time_ns:
-                return time_ns - behind_ns
-        return time_ns - self.behind_ns
+                break
+        return time_ns - behind_ns  # of before all of them: of the oldest

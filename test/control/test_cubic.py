@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from motion_policy.control import ActionBuffer
+from motion_policy.control.cubic import piece
 
 T = 1_000_000  # policy period in ns
 STEP = 10_000  # between the points that are looked at
@@ -45,6 +46,14 @@ def test_it_passes_every_row_and_stays_between_them(seed: int) -> None:
         ).all()
         rising = np.sign(end - begin)
         assert (np.diff(points, axis=0) * rising >= -1e-12).all()  # and never turns on the way
+
+
+def test_the_speed_that_it_tells_is_that_of_its_points() -> None:
+    ends, slopes = (np.array([0.0, 1.0]), np.array([2.0, 1.5])), (np.array([1.0, 0.2]),) * 2
+    for share in (0.1, 0.3, 0.5, 0.8):
+        _, slope = piece(share, 0.4, ends, slopes)
+        before, after = (piece(share + by, 0.4, ends, slopes)[0] for by in (-1e-6, 1e-6))
+        np.testing.assert_allclose(slope, (after - before) / (2e-6 * 0.4), rtol=1e-6)
 
 
 @pytest.mark.parametrize('seed', range(5))

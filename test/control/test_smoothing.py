@@ -44,6 +44,16 @@ def test_the_jerk_stays_within_its_limit() -> None:
     assert np.abs(derivative(plain, 3)).max() > 5 * JERK
 
 
+def test_the_jerk_stays_within_its_limit_where_the_arm_is_slowed_to_a_crawl() -> None:
+    chain = GuardChain(ROBOT, max_jerk=JERK)
+    chain.start(np.zeros(3))
+    sent = [np.zeros(3)]
+    for _ in range(60):
+        sent.append(chain.apply(np.full(3, 0.5), None, PERIOD_NS, speed=0.05).position.copy())
+    assert np.abs(derivative(np.array(sent), 3)).max() <= JERK * (1 + 1e-6)
+    assert np.abs(derivative(np.array(sent), 1)[-1]).min() > 0.049
+
+
 def test_velocity_and_acceleration_limits_hold_too() -> None:
     sent = moved(jumping_targets(), max_jerk=(JERK, 1e4, 1e6))
     limits = ROBOT.joints.limits

@@ -20,9 +20,11 @@ from controlled_arm import (
     stay,
     steadily,
 )
+from control_robots import formula_arm
 from guard_campaign.judge import Drive, breaches, ends_at_rest
 
 from motion_policy.control import ChunkExecution, Controller
+from motion_policy.control.monitors import TrackingMonitor
 from motion_policy.errors import UserError
 
 
@@ -94,6 +96,24 @@ def test_an_arm_that_lags_behind_its_commands_has_no_tracking_error() -> None:
         arm.now_ns += TICK_NS
     assert arm.controller.state == 'run'
     assert not arm.controller.tracking.greatest.any()
+
+
+def test_an_arm_that_plays_trajectories_beside_a_gripper_may_lag_as_long() -> None:
+    """Of such an arm two positions are noted in each tick: the command, and its trajectory's."""
+    command = (
+        '[{topic: arm, type: trajectory_msgs/msg/JointTrajectory, send: chunk, '
+        'joints: [joint1, joint2]}, '
+        '{topic: hand, type: std_msgs/msg/Float64MultiArray, joints: [joint3]}]'
+    )
+    robot = formula_arm(command=command)
+    monitor, sent = TrackingMonitor(robot), [HOME]
+    monitor.start(HOME)
+    for _ in range(40):
+        sent.append(sent[-1] + TICK_NS * 1e-9 * LIMITS.velocity_array())
+        for _ in range(2):
+            monitor.sent(sent[-1])
+    assert monitor.check(sent[-14]) == ''
+    assert not monitor.greatest.any()
 
 
 def test_the_way_home_is_another_plan_than_the_one_that_is_left_for_it() -> None:
@@ -212,6 +232,22 @@ def test_the_speed_override_has_its_effect_in_half_a_second_and_at_once_where_no
             paces.append(arm.controller.pace)
         share = np.minimum(np.arange(31) * TICK_NS / 500_000_000, 1.0)
         np.testing.assert_allclose(paces, before + share * (speed - before), atol=1e-9)
+
+
+def test_plan_time_is_the_clock_s_until_the_override_slows_it_down() -> None:
+    """What was seen before belongs to where the plan was then, however late the answer comes."""
+    arm = Arm()
+    arm.enable()
+    arm.run(30, steadily)
+    full_ns, arm.controller.speed = arm.now_ns - TICK_NS, 0.25
+    arm.run(40, steadily)
+    slow_ns = arm.now_ns - TICK_NS
+    assert arm.controller.plan_time_ns(full_ns) == full_ns
+    assert arm.controller.plan_time_ns(START_NS) == START_NS
+    plan_ns = [arm.controller.plan_time_ns(t) for t in range(full_ns, slow_ns + 1, TICK_NS)]
+    steps = np.diff(plan_ns) / TICK_NS
+    assert (np.diff(steps) <= 1e-9).all() and 0.9 < steps[0] < 1.0
+    np.testing.assert_allclose(steps[25:], 0.25)
 
 
 def test_a_speed_of_zero_stops_the_arm_where_it_is_and_keeps_its_plan() -> None:
