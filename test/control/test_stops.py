@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from control_robots import formula_arm
 from controlled_arm import (
     HOME,
     JUDGED_LIMITS,
@@ -20,7 +21,6 @@ from controlled_arm import (
     stay,
     steadily,
 )
-from control_robots import formula_arm
 from guard_campaign.judge import Drive, breaches, ends_at_rest
 
 from motion_policy.control import ChunkExecution, Controller
