@@ -42,8 +42,8 @@ class PlanClock:
 
     def at(self, time_ns: int) -> int:
         """The plan's time at a time: now, or some ticks ago."""
-        behind_ns = 0
         for tick_ns, behind_ns in reversed(self._ticks):
             if tick_ns <= time_ns:
-                break
-        return time_ns - behind_ns  # of before all of them: of the oldest
+                return time_ns - behind_ns
+        _, behind_ns = self._ticks[0] if self._ticks else (0, 0)
+        return time_ns - behind_ns

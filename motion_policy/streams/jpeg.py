@@ -124,7 +124,7 @@ class _Jpeg:
                 (self.restart_interval,) = struct.unpack_from('>H', data, begin + 2)
             elif 0xC0 <= marker <= 0xCF and marker not in _NOT_FRAMES:
                 self._read_frame(marker, begin, length)
-            elif marker == 0xDA:
+            elif marker == 0xDA and length > 2:
                 self._scan = begin + length
                 self.components_in_scan = data[begin + 2]
                 break
@@ -146,9 +146,10 @@ class _Jpeg:
             place += 2 + length
 
     def _read_frame(self, marker: int, begin: int, length: int) -> None:
-        bits, height, width, components = struct.unpack_from('>BHHB', self.data, begin + 2)
+        components = self.data[begin + 7] if length >= 8 else 0
         if length < 8 + 3 * components or not components:
             raise StreamError('JPEG has a damaged header')
+        bits, height, width = struct.unpack_from('>BHH', self.data, begin + 2)
         self.frame = begin
         self.sequential = marker in _SEQUENTIAL
         self.header = ImageHeader(width, height, components, bits)

@@ -164,7 +164,9 @@ def test_a_broken_image_is_one_line(fields: dict[str, Any], words: list[str]) ->
         assert word in str(caught.value)
 
 
-@pytest.mark.parametrize('data', [b'', b'no image'])
+@pytest.mark.parametrize(
+    'data', [b'', b'no image', b'\xff\xd8\xff\xc0\0\2', b'\xff\xd8\xff\xda\0\2']
+)
 def test_broken_compressed_data_is_one_line(data: bytes) -> None:
     message = recordings.image_message(frame(), '')
     del message.encoding
