@@ -33,12 +33,22 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs ROS 2, and begin with slow files: the last ones are to end together."""
+    """Mark what needs ROS 2, and begin with slow files: the last ones are to end together.
+
+    Files that wait, as those of nodes do, come in turn with those that compute.
+    """
     slow = {item.path for item in items if item.get_closest_marker('slow')}
+    waiting = set()
     for item in items:
         if 'ros_domain' in getattr(item, 'fixturenames', ()):
             item.add_marker('ros')
-    items.sort(key=lambda item: item.path not in slow)
+            waiting.add(item.path)
+    files = {item.path: 0.0 for item in items}
+    for kind in (waiting, files.keys() - waiting):
+        for group in (kind & slow, kind - slow):
+            in_order = [path for path in files if path in group]
+            files |= {path: (place + 0.5) / len(group) for place, path in enumerate(in_order)}
+    items.sort(key=lambda item: (item.path not in slow, files[item.path]))
 
 
 @pytest.fixture(scope='module')
