@@ -6,8 +6,8 @@ RUN := scripts/run.sh
 ARGS ?=
 # One thread per process: the tests start many processes.
 TEST_ENV := OMP_NUM_THREADS=1 ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST
-# Test files at once: one more than processors, as tests of nodes wait, with 2 GB each; JOBS=0: one process.
-JOBS ?= $(shell nproc | awk '{ print $$1 < 5 ? $$1 + 1 : 6 }')
+# Test files at once: two more than processors, as tests of nodes wait, with 2 GB each; JOBS=0: one process.
+JOBS ?= $(shell nproc | awk '{ print $$1 < 5 ? $$1 + 2 : 6 }')
 # A process that crashes or hangs ends the run, and says in which test: replaced, xdist 3.8 waits for ever.
 PYTEST = $(TEST_ENV) ROS_DOMAIN_ID=$$(shuf -i 1-101 -n 1) $(RUN) python -m pytest -p no:randomly \
 	-n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 \
@@ -22,7 +22,7 @@ help: ## list the targets
 demo: setup ## watch the shipped policy grasp in simulation; writes demo.mp4
 	@$(RUN) motion-policy demo $(ARGS)
 
-test: lint ## check everything
+test: setup ## check everything
 	@$(PYTEST) -rs $(ARGS)
 
 test-fast: setup ## check what needs no ROS 2 and does not take long

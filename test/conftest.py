@@ -7,6 +7,8 @@ What needs rclpy or torch is imported in the fixture: other tests run without th
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import shutil
 import signal
@@ -27,6 +29,7 @@ def pytest_configure() -> None:
 
     The programs that the tests start and interrupt would inherit that.
     """
+    gc.disable()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
@@ -49,6 +52,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             in_order = [path for path in files if path in group]
             files |= {path: (place + 0.5) / len(group) for place, path in enumerate(in_order)}
     items.sort(key=lambda item: (item.path not in slow, files[item.path]))
+
+
+def pytest_collection_finish() -> None:
+    """Look for no garbage among what the imports of all tests have made: they are kept anyway."""
+    gc.enable()
+    gc.freeze()
+    atexit.register(gc.unfreeze)
 
 
 @pytest.fixture(scope='module')
