@@ -20,7 +20,7 @@ from reference.plain_act import PlainACT
 from torch import Tensor
 
 from motion_policy.errors import UserError
-from motion_policy.policies import Policy, save_policy
+from motion_policy.policies import Policy, load_policy, save_policy
 from motion_policy.policies.act.act import ACTPolicy
 from motion_policy.policies.backends import selection
 from motion_policy.policies.backends.cache import KEPT, cache_dir, cached
@@ -59,6 +59,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     'resnet50': {'hyper': {**SMALL, 'backbone': 'resnet50'}},
     'state only': {'cameras': ()},
+    'one layer': {'cameras': (), 'hyper': {**SMALL, 'encoder_layers': 1}},
 }
 CPU_BACK_ENDS = ('torch', 'onnx', 'openvino')
 
@@ -399,18 +400,32 @@ def test_a_missing_package_is_named_with_the_command_that_brings_it(
         choose(small_act(), 'onnx')
 
 
-def test_a_graph_is_made_once_for_the_same_weights_and_never_put_into_the_checkpoint(
+def making(lines: list[str]) -> bool:
+    """Whether a graph was made."""
+    return any('making' in line for line in lines)
+
+
+def test_a_graph_is_made_once_for_the_same_weights_and_anew_where_it_is_of_others(
     tmp_path: Path, cache: Path
 ) -> None:
-    folder = save_policy(small_act('state only'), tmp_path / 'checkpoint')
-    first = choose(small_act('state only'), 'onnx')
-    again = choose(small_act('state only'), 'openvino')
-    other = choose(small_act('state only', seed=1), 'onnx')
-    assert [any('making' in line for line in said) for said in (first, again, other)] == [
-        True, False, True,
-    ]  # fmt: skip
-    assert len(list(cache.iterdir())) == 2
-    assert sorted(path.name for path in folder.iterdir()) == ['policy.yaml', 'weights.safetensors']
+    folders = [
+        save_policy(small_act('one layer', seed), tmp_path / f'{seed}') for seed in range(2)
+    ]
+    assert making(choose(load_policy(folders[0]), 'onnx'))
+    (entry,) = cache.iterdir()
+    right = entry.read_bytes()
+    assert not making(choose(load_policy(folders[0]), 'openvino'))
+    assert making(choose(load_policy(folders[1]), 'onnx'))
+    (foreign,) = (path for path in cache.iterdir() if path != entry)
+    entry.write_bytes(foreign.read_bytes())
+    policy = load_policy(folders[0])
+    assert making(choose(policy, 'onnx'))
+    assert policy.back_end is not None
+    assert Checks(policy).difference(policy.back_end) <= 1e-5
+    assert len(entry.read_bytes()) == len(right)
+    assert not making(choose(load_policy(folders[0]), 'onnx'))
+    for folder in folders:  # no graph is put into a checkpoint
+        assert {path.name for path in folder.iterdir()} == {'policy.yaml', 'weights.safetensors'}
 
 
 @pytest.mark.parametrize('damage', ['cut', 'flip', 'empty'])
@@ -423,21 +438,6 @@ def test_a_damaged_entry_is_made_anew(damage: str, cache: Path) -> None:
     entry.write_bytes({'cut': whole[:-100], 'flip': flipped, 'empty': b''}[damage])
     assert cached('00', lambda: content[::-1]) == content[::-1]
     assert cached('00', lambda: b'never asked') == content[::-1]
-
-
-def test_a_sound_graph_of_other_weights_is_made_anew(cache: Path) -> None:
-    choose(small_act('state only'), 'onnx')
-    (entry,) = cache.iterdir()
-    right = entry.read_bytes()
-    choose(small_act('state only', seed=1), 'onnx')
-    (foreign,) = (path for path in cache.iterdir() if path != entry)
-    entry.write_bytes(foreign.read_bytes())
-    policy = small_act('state only')
-    assert any('making' in line for line in choose(policy, 'onnx'))
-    assert policy.back_end is not None
-    assert Checks(policy).difference(policy.back_end) <= 1e-5
-    assert len(entry.read_bytes()) == len(right)
-    assert not any('making' in line for line in choose(small_act('state only'), 'onnx'))
 
 
 def test_a_cache_keeps_the_newest_and_does_without_a_disk(cache: Path, tmp_path: Path) -> None:
