@@ -7,8 +7,6 @@ What cannot be done is one line.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from policy_examples import write_demonstrations
 from pytorch_lightning.callbacks import Callback
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torchvision.models import get_model
-from training_runs import run_to_the_end, run_until_killed, small_run, weights
+from training_runs import ACT, ACT_RUN, run_to_the_end, small_run, weights
 
 from motion_policy.cli.main import main
 from motion_policy.policies import load_policy, make_model
@@ -35,10 +33,6 @@ pytestmark = pytest.mark.slow
 torch.set_num_threads(1)
 
 LENGTHS = (40, 1, 23, 31)
-ACT = {
-    'kind': 'act', 'chunk': 6, 'hidden_dim': 16, 'heads': 2, 'feedforward_dim': 24,
-    'encoder_layers': 1, 'posterior_layers': 1, 'latent_dim': 4, 'backbone': 'small',
-}  # fmt: skip
 SARNN = {'policy': {'kind': 'sarnn'}, 'steps': None, 'warmup_steps': 0, 'epochs': 2}
 
 
@@ -48,20 +42,7 @@ def demonstrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def content(demonstrations: Path, output: Path, **changes: Any) -> dict[str, Any]:
-    given = {
-        'policy': ACT,
-        'rate': 25.0,
-        'image_size': [16, 16],
-        'batch_size': 3,
-        'steps': 16,
-        'validate_every': 4,
-        'validation_frames': 7,
-        'warmup_steps': 2,
-        'weight_decay': 1e-4,
-        'augmentation': {'translate': 0.1, 'brightness': 0.1},
-        'pictures_every': 8,
-    }
-    return small_run(demonstrations, output, **{**given, **changes})
+    return small_run(demonstrations, output, **{**ACT_RUN, **changes})
 
 
 def config(demonstrations: Path, output: Path, **changes: Any) -> TrainConfig:
@@ -101,19 +82,6 @@ def test_a_run_leaves_policies_that_act_and_say_how_they_were_made(whole: Path) 
     assert isinstance(policy.spec.normalisation.qpos, MeanStd)
 
 
-def test_a_killed_run_ends_as_one_that_was_never_killed(
-    demonstrations: Path, whole: Path, tmp_path: Path
-) -> None:
-    output = tmp_path / 'killed'
-    run_until_killed(content(demonstrations, output), step=10)
-    assert load_policy(output / 'last').spec.metrics['steps'] == 8
-    train(config(demonstrations, output))
-    for name in ('best', 'last'):
-        assert weights(output / name) == weights(whole / name)
-        metrics = load_policy(output / name).spec.metrics
-        assert metrics == load_policy(whole / name).spec.metrics
-
-
 def test_a_stopped_run_with_a_resnet_ends_as_one_that_never_stopped(
     demonstrations: Path, tmp_path: Path
 ) -> None:
@@ -132,20 +100,6 @@ def test_a_stopped_run_with_a_resnet_ends_as_one_that_never_stopped(
         train(runs[1], callbacks=[Stop()])
     first, second = (train(run).with_name('last') for run in runs)
     assert weights(first) == weights(second)
-
-
-def test_images_that_stay_in_the_files_teach_the_same(
-    demonstrations: Path, whole: Path, tmp_path: Path
-) -> None:
-    data = {'train': [str(demonstrations)], 'validation': 0.25, 'hold': 'no', 'workers': 2}
-    given = tmp_path / 'stored.yaml'
-    given.write_text(yaml.safe_dump(content(demonstrations, tmp_path / 'stored', data=data)))
-    # As a user calls it: its workers begin from a process that has loaded nothing else.
-    program = 'import sys; from motion_policy.cli.main import main; sys.exit(main(sys.argv[1:]))'
-    command = [sys.executable, '-c', program, 'train', str(given)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert weights(tmp_path / 'stored' / 'last') == weights(whole / 'last')
 
 
 def test_the_board_shows_terms_by_step_and_chunks(whole: Path) -> None:

@@ -1,14 +1,10 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A run learns, tells what it does, and after a kill ends as if it had never been killed."""
+"""A run learns, tells what it does, and goes on where it ended, or says why it does not."""
 
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +17,7 @@ from policy_examples import small_robot, write_demonstrations
 from pytorch_lightning.callbacks import Callback
 from recordings import write_episode
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from training_runs import run_to_the_end, run_until_killed, small_run, weights
+from training_runs import SARNN_RUN, run_to_the_end, small_run, weights
 
 from motion_policy.cli.main import main
 from motion_policy.policies import load_policy
@@ -40,15 +36,7 @@ def demonstrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def content(demonstrations: Path, output: Path, **changes: Any) -> dict[str, Any]:
-    given = {
-        'policy': {'kind': 'sarnn', 'rec_dim': 16, 'k_dim': 3, 'temperature': 0.05},
-        'image_size': [12, 16],
-        'batch_size': 2,
-        'epochs': 4,
-        'image_loss_frames': 3,
-        'pictures_every': 2,
-    }
-    return small_run(demonstrations, output, **{**given, **changes})
+    return small_run(demonstrations, output, **{**SARNN_RUN, **changes})
 
 
 def config(demonstrations: Path, output: Path, **changes: Any) -> TrainConfig:
@@ -110,18 +98,6 @@ def test_the_point_weight_rises_by_epoch_and_is_no_part_of_the_judged_loss(whole
     }
     first = 0.1 * train_terms['image'] + train_terms['joint']  # weight/point is 0 then
     assert train_terms['loss'] == pytest.approx(first, rel=1e-5)
-
-
-def test_a_killed_run_ends_as_one_that_was_never_killed(
-    demonstrations: Path, whole: Path, tmp_path: Path
-) -> None:
-    output = tmp_path / 'killed'
-    run_until_killed(content(demonstrations, output), step=5)
-    assert load_policy(output / 'last').spec.metrics['epoch'] == 2
-    train(config(demonstrations, output))
-    assert weights(output / 'last') == weights(whole / 'last')
-    assert weights(output / 'best') == weights(whole / 'best')
-    assert load_policy(output / 'last').spec.metrics == load_policy(whole / 'last').spec.metrics
 
 
 def test_a_finished_run_is_left_alone_and_more_epochs_go_on(
@@ -236,80 +212,12 @@ def test_the_command_trains_and_reports(
     )
 
 
-NO_BF16 = {
-    'CUDA_VISIBLE_DEVICES': '', 'ONEDNN_MAX_CPU_ISA': 'AVX2', 'ATEN_CPU_CAPABILITY': 'avx2',
-}  # fmt: skip
-
-
-TRAIN_EACH = """
-import sys
-from motion_policy.cli.main import main
-for run in sys.argv[1:]:
-    print('BEGIN', run)
-    assert main(['train', run]) == 0
-"""
-
-
-def test_a_processor_without_bf16_trains_in_float32_and_says_so(
-    demonstrations: Path, tmp_path: Path
-) -> None:
-    asked = [('bf16-mixed', 'cpu'), ('16-mixed', 'cpu'), ('16-mixed', 'auto')]
-    files = [tmp_path / f'{precision}_{device}.yaml' for precision, device in asked]
-    for file, (precision, device) in zip(files, asked, strict=True):
-        output, more = file.with_suffix(''), {'precision': precision, 'device': device}
-        file.write_text(yaml.safe_dump(content(demonstrations, output, epochs=1, **more)))
-    # What a processor can do is asked once in a process, so one that begins like this tries all.
-    done = subprocess.run(
-        [sys.executable, '-c', TRAIN_EACH, *map(str, files)],
-        env={**os.environ, **NO_BF16}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    parts = done.stdout.split('BEGIN ')[1:]
-    for file, (precision, _), said in zip(files, asked, parts, strict=True):
-        assert said.startswith(str(file))
-        assert f'precision: 32-true instead of {precision}, which this processor' in said
-        policy = load_policy(file.with_suffix('') / 'best')
-        assert policy.spec.training['precision'] == '32-true'
-
-
 def test_several_machines_need_to_be_told_of_one_another(
     demonstrations: Path, tmp_path: Path
 ) -> None:
     given = content(demonstrations, tmp_path / 'run', nodes=2)
     with pytest.raises(ConfigError, match='nodes: found 2, but MASTER_ADDR, MASTER_PORT and'):
         train(train_config(given))
-
-
-ALONE = """
-import sys, yaml
-from datetime import timedelta
-from motion_policy.errors import UserError
-from motion_policy.training import train_config
-from motion_policy.training import train as run
-
-run.PEERS_PATIENCE = timedelta(seconds=2)
-try:
-    run.train(train_config(yaml.safe_load(sys.argv[1])), say=print)
-except UserError as error:
-    sys.exit(f'error: {error}')
-"""
-
-
-def test_a_machine_that_stays_alone_ends_in_one_line(demonstrations: Path, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
-    given = content(demonstrations, tmp_path / 'run', nodes=2)
-    peers = {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(port), 'NODE_RANK': '0'}
-    done = subprocess.run(
-        [sys.executable, '-c', ALONE, yaml.safe_dump(given)],
-        env={**os.environ, **peers}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert 'waiting up to 0:00:02 for 1 other machine(s)' in done.stdout
-    line = done.stderr.splitlines()[-1]
-    assert line.startswith('error: nodes: 2 machines were expected within 0:00:02')
-    assert 'Traceback' not in done.stderr
 
 
 def test_a_policy_that_no_memory_holds_is_refused_before_it_is_made(
