@@ -36,39 +36,45 @@ class RandomArm:
     robot: RobotSpec
 
     def ends(self, joints: np.ndarray) -> np.ndarray:
-        """Where the joints and the tip are, (J + 1, 3)."""
-        rotation, points = np.eye(3), [np.zeros(3)]
-        for axis, angle, length in zip(self.axes, joints[self.order], self.lengths, strict=True):
-            rotation = rotation @ turned(AXES[axis], angle)
-            points.append(points[-1] + rotation @ np.array([length, 0.0, 0.0]))
-        return np.array(points)
+        """Where the joints and the tip are at each of (..., J) joints, (..., J + 1, 3)."""
+        rotation, points = np.eye(3), [np.zeros((*joints.shape[:-1], 3))]
+        for axis, place, length in zip(self.axes, self.order, self.lengths, strict=True):
+            rotation = rotation @ turned(AXES[axis], joints[..., place])
+            points.append(points[-1] + length * rotation[..., 0])
+        return np.stack(points, axis=-2)
 
     def links(self, joints: np.ndarray) -> np.ndarray:
-        """Points on the axes of the links, (J, POINTS, 3)."""
-        ends = self.ends(joints)
-        share = np.linspace(0, 1, POINTS)[None, :, None]
-        return ends[:-1, None] + share * (ends[1:] - ends[:-1])[:, None]
+        """Points on the axes of the links at each of (..., J) joints, (..., J, POINTS, 3)."""
+        ends = self.ends(joints)[..., None, :]
+        share = np.linspace(0, 1, POINTS)[:, None]
+        return ends[..., :-1, :, :] + share * (ends[..., 1:, :, :] - ends[..., :-1, :, :])
 
-    def touches(self, joints: np.ndarray, boxes: np.ndarray, apart: int = 2) -> bool:
-        """Whether a link is in one of the boxes (B, 6), or in one that is not its neighbour."""
+    def touches(self, joints: np.ndarray, boxes: np.ndarray, apart: int = 2) -> np.ndarray:
+        """Whether a link is in one of the boxes (B, 6), or in one that is not its neighbour.
+
+        At each of (..., J) joints, (...).
+        """
         links = self.links(joints)
+        squares = np.square(links).sum(-1)
+        found = np.zeros(joints.shape[:-1], bool)
         for box in boxes:
             outside = np.maximum(np.maximum(box[0::2] - links, links - box[1::2]), 0.0)
-            if np.linalg.norm(outside, axis=-1).min() < RADIUS:
-                return True
-        for first in range(len(links)):
-            for second in range(first + apart, len(links)):
-                between = links[first][:, None] - links[second][None]
-                if np.linalg.norm(between, axis=-1).min() < 2 * RADIUS:
-                    return True
-        return False
+            found |= (np.square(outside).sum(-1) < RADIUS**2).any((-2, -1))
+        for first in range(links.shape[-3]):
+            for second in range(first + apart, links.shape[-3]):
+                one, other = links[..., first, :, :], links[..., second, :, :]
+                apart_squared = squares[..., first, :, None] + squares[..., second, None, :]
+                apart_squared -= 2 * one @ other.swapaxes(-2, -1)
+                found |= (apart_squared < (2 * RADIUS) ** 2).any((-2, -1))
+        return found
 
 
-def turned(axis: np.ndarray, angle: float) -> np.ndarray:
-    """The rotation about an axis, by Rodrigues' formula."""
+def turned(axis: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """The rotations about an axis by angles (...), by Rodrigues' formula, (..., 3, 3)."""
     x, y, z = axis
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+    sine, cosine = np.sin(angle)[..., None, None], np.cos(angle)[..., None, None]
+    return np.eye(3) + sine * cross + (1 - cosine) * cross @ cross
 
 
 def random_arm(random: np.random.Generator, rate: float = 50.0) -> RandomArm:
