@@ -20,6 +20,7 @@ from motion_policy.control import (
     Controller,
 )
 from motion_policy.control.attention_image import HEAT_COLOUR, HEAT_OPACITY, draw_heat
+from motion_policy.control.chunk_execution import LATENCIES, SPARE_PERIODS, ChunkSchedule
 from motion_policy.errors import UserError
 
 MS = 1_000_000
@@ -431,5 +432,25 @@ def test_heat_colours_the_image_where_the_policy_looks() -> None:
     np.testing.assert_allclose(frame[24, 40], full, atol=12)
     assert (frame[40, 4] == 90).all() and (frame[2, 2] == 90).all()
     assert (image == 90).all()
+    for bad in (np.nan, np.inf, -np.inf):  # counts as 0
+        weights[0, 0] = bad
+        np.testing.assert_array_equal(draw_heat(image, weights), frame)
+    weights[0, 0] = 0.0
+    np.testing.assert_array_equal(draw_heat(image, weights), frame)
     assert (draw_heat(image, np.zeros((3, 4))) == 90).all()
     assert (draw_heat(image, np.full((3, 4), 0.1)) == 90).all()
+
+
+def test_the_next_chunk_is_asked_for_before_the_slowest_of_the_last_answers_would_be_late() -> (
+    None
+):
+    schedule = ChunkSchedule(ChunkExecution(crossfade_s=0.0), PERIOD_NS)
+    spare_ns, end_ns = SPARE_PERIODS * PERIOD_NS, 100 * PERIOD_NS
+    assert schedule.runs_out(end_ns - spare_ns, end_ns)
+    assert not schedule.runs_out(end_ns - spare_ns - 1, end_ns)
+    schedule.answered(ROWS, 50 * MS)
+    for _ in range(LATENCIES - 1):
+        schedule.answered(ROWS, 10 * MS)
+    assert schedule.latency_ns == 50 * MS
+    schedule.answered(ROWS, 10 * MS)
+    assert schedule.latency_ns == 10 * MS

@@ -103,3 +103,15 @@ def test_what_lies_beyond_every_limit_does_not_overflow() -> None:
     with np.errstate(all='raise', under='ignore'):
         buffer.add(rows(-1.7e308, 1.7e308, 1e-310, 2e-310, 3e-310), 0, T)
         assert np.isfinite(curve(buffer, 0, 5 * T)).all()
+
+
+def test_a_plan_that_is_joined_at_its_very_end_goes_on_with_the_speed_it_had_there() -> None:
+    plans = []
+    for join_ns in (3 * T - 1, 3 * T):
+        buffer = ActionBuffer('cubic')
+        buffer.add(rows(0.0, 1.0, 3.0, 6.0), 0, T)
+        end = buffer.target(join_ns)
+        assert end is not None
+        buffer.add(rows(6.0, 6.5, 7.0), 3 * T, T, join_ns=join_ns, join_position=end)
+        plans.append(curve(buffer, 3 * T, 5 * T))
+    np.testing.assert_allclose(*plans, atol=1e-4)

@@ -78,8 +78,9 @@ def test_too_few_episodes_are_refused_with_how_many_are_needed() -> None:
         calibrated(episodes(1, 0), 0.9, 'test')
     with pytest.raises(UserError, match='no prediction could be held against'):
         calibrated([[]] * 40, 0.1, 'test')
-    with pytest.raises(UserError, match=r'alpha is 1, expected a number between 0 and 1'):
-        calibrated(episodes(40, 0), 1.0, 'test')
+    for alpha in (0.0, 1.0):
+        with pytest.raises(UserError, match=f'alpha is {alpha:g}, expected a number between 0'):
+            calibrated(episodes(40, 0), alpha, 'test')
 
 
 def test_errors_that_never_differ_from_zero_give_limits_too() -> None:

@@ -34,7 +34,7 @@ def test_stage_finite() -> None:
 
 
 def test_stage_width() -> None:
-    assert right_width(np.zeros((4, 3)), 3)
+    assert right_width(np.zeros((4, 3)), 3) and right_width(np.zeros(3), 3)
     assert not right_width(np.zeros((4, 2)), 3)
     assert not right_width(np.zeros((0, 3)), 3)
     assert not right_width(np.float64(1.0), 3)  # type: ignore[arg-type]

@@ -86,6 +86,31 @@ def test_no_point_moves_further_than_its_lever(tmp_path: Path) -> None:
         assert (columns <= lever @ np.abs(arm.factors) + 1e-9).all()
 
 
+@pytest.mark.parametrize('seed', range(5))
+def test_levers_hold_for_joints_about_any_axes(tmp_path: Path, seed: int) -> None:
+    """A point goes in circles about each axis: the next one sees all of them, not a line."""
+    random = np.random.default_rng(seed)
+    urdf = urdf_file(
+        tmp_path,
+        *(
+            joint(f'j{at}', 'continuous', 'abcde'[at], 'bcdef'[at], xyz='0.3 0.1 0.2').replace(
+                '0 0 1', ' '.join(map(str, random.normal(size=3)))
+            )
+            for at in range(5)
+        ),
+    )
+    arm = Kinematics(urdf, tuple(f'j{at}' for at in range(5)), 'urdf')
+    tool, turns = arm.link('f', 'tool'), np.full(5, 3.0)
+    lever = arm.lever(arm.mover(tool), np.zeros((1, 3)), arm.slides(-turns, turns))
+    greatest = np.zeros(5)
+    for joints in random.uniform(-np.pi, np.pi, (300, 5)):
+        columns = np.linalg.norm(arm.jacobian(tool, joints), axis=0)
+        greatest = np.maximum(greatest, columns)
+    lever = lever @ np.abs(arm.factors)
+    assert (greatest <= lever + 1e-9).all()
+    assert (greatest >= lever / 2).all()  # nor are they out of all proportion
+
+
 def test_a_mimic_of_a_mimic_and_one_that_leads_nowhere(tmp_path: Path) -> None:
     urdf = branched(tmp_path, '<mimic joint="spin" multiplier="0.5"/>')
     text = urdf.read_text().replace(

@@ -167,6 +167,15 @@ def moving_limiter() -> MotionLimiter:
     return limiter
 
 
+def test_a_step_that_took_twice_as_long_was_half_as_fast() -> None:
+    limiter = moving_limiter()
+    velocity = limiter.velocity
+    limiter.took_longer(PERIOD_NS)
+    np.testing.assert_allclose(limiter.velocity, velocity / 2)
+    limiter.took_longer(PERIOD_NS)
+    np.testing.assert_allclose(limiter.velocity, velocity / 3)
+
+
 def test_braking_goes_the_way_that_was_foretold() -> None:
     limiter = moving_limiter()
     foretold = limiter.braking_positions(PERIOD_NS)

@@ -89,3 +89,11 @@ def test_every_position_is_found_by_another_thread_while_more_are_sent() -> None
         newest[0] = number
     thread.join()
     assert not lost
+
+
+def test_a_message_under_another_name_is_foreign_until_ours_told_who_we_are() -> None:
+    sent = watch(1, 2)
+    assert not sent.is_ours(message(1), THEM, named_otherwise=True)
+    assert not sent.knows_itself
+    assert sent.is_ours(message(1), US)
+    assert sent.knows_itself

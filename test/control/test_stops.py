@@ -24,7 +24,7 @@ from controlled_arm import (
 from guard_campaign.judge import Drive, breaches, ends_at_rest
 
 from motion_policy.control import ChunkExecution, Controller
-from motion_policy.control.monitors import TrackingMonitor
+from motion_policy.control.monitors import LAG_S, TrackingMonitor
 from motion_policy.errors import UserError
 
 
@@ -126,6 +126,28 @@ def test_the_way_home_is_another_plan_than_the_one_that_is_left_for_it() -> None
     controller.go_home(START_NS + TICK_NS, HOME)
     after = controller.plan()
     assert before is not None and after is not None and before.number != after.number
+
+
+def test_an_arm_that_stays_behind_a_step_of_its_commands_is_noticed_when_its_lag_is_over() -> None:
+    """The brother of an arm that plays trajectories: here one position is noted in each tick."""
+    monitor = TrackingMonitor(ROBOT)
+    monitor.start(HOME)
+    ticks = round(LAG_S * ROBOT.rate)
+    for tick in range(ticks + 1):
+        assert monitor.check(HOME) == '', tick
+        monitor.sent(HOME + 2 * monitor.tolerance)
+    assert monitor.check(HOME).startswith('tracking error: joint ')
+
+
+def test_of_a_plan_that_led_into_a_hold_nothing_is_left() -> None:
+    """The motion that goes on later begins at rest, not at the speed which that plan had."""
+    arm = Arm()
+    arm.enable()
+    arm.run(40, steadily)
+    assert arm.controller.state == 'run' and arm.controller.buffer.covers_until_ns is not None
+    arm.faults = {'top': 'missing'}
+    arm.run(1, None)
+    assert arm.controller.state == 'hold' and arm.controller.buffer.covers_until_ns is None
 
 
 @pytest.mark.parametrize('state_hz', [100, 5, 2])

@@ -74,6 +74,7 @@ def test_a_target_is_reached_on_the_straight_way(tmp_path: Path) -> None:
         aside = max(aside, float(np.abs(way - gap * (way @ gap) / (gap @ gap)).max()))
     np.testing.assert_allclose(position, target, atol=1e-6)
     assert aside < 0.05
+    assert chain.counts['tool_speed'] > 0
     assert chain.counts['velocity'] == 0  # what is slowed on purpose is no violation
 
 

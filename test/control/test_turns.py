@@ -31,6 +31,12 @@ def test_a_jump_by_a_whole_turn_is_named(jump: float) -> None:
     assert problem.startswith(f"joint 'joint2' jumped from 0.500 to {0.5 + jump:.3f}, a whole")
 
 
+def test_a_joint_that_moves_meanwhile_is_not_the_one_that_jumped() -> None:
+    monitor = TurnMonitor(ROBOT)
+    assert monitor.check(np.zeros(3)) == ''
+    assert monitor.check(np.array([0.1, 2 * math.pi, 0.1])).startswith("joint 'joint2' jumped")
+
+
 def test_motion_and_other_jumps_are_none() -> None:
     monitor = TurnMonitor(ROBOT)
     for position in np.linspace(-20, 20, 400):  # three turns either way

@@ -20,6 +20,7 @@ import recordings
 from motion_policy.robot import CameraSpec
 from motion_policy.streams import StreamError, bridge, image_to_rgb, images, jpeg
 from motion_policy.streams.decoder_warnings import captured_warnings
+from motion_policy.streams.errors import UnusableFrameError
 
 HEIGHT, WIDTH = 6, 8
 
@@ -402,3 +403,27 @@ def test_a_claim_of_a_huge_image_is_refused_before_anything_is_allocated() -> No
     camera = recordings.tabletop().cameras['top']
     with pytest.raises(StreamError, match='65500x65500'):
         images.decode_frame(compressed(huge), camera)
+
+
+def test_a_jpeg_of_one_colour_with_restart_markers_is_whole_or_not() -> None:
+    """Its units are single blocks, whatever those of colours are."""
+    grey = np.random.default_rng(0).integers(0, 256, (40, 48), np.uint8)
+    data = cv2.imencode('.jpg', grey, [cv2.IMWRITE_JPEG_RST_INTERVAL, 5])[1].tobytes()
+    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_array_equal(jpeg.decode_strictly(data), expected)
+    place = data.index(b'\xff\xd2')
+    with pytest.raises(StreamError, match='JPEG is'):
+        jpeg.decode_strictly(data[:place] + data[data.index(b'\xff\xd3') :])
+
+
+@pytest.mark.parametrize('components', [0, 4, 255])
+def test_a_header_without_room_for_its_components_is_damaged(components: int) -> None:
+    data = bytearray(JPEGS['scene, 420'])
+    data[data.index(b'\xff\xc0') + 9] = components
+    with pytest.raises(StreamError, match='JPEG has a damaged header'):
+        jpeg.image_header(bytes(data))
+
+
+def test_an_image_that_cannot_be_decoded_names_its_camera() -> None:
+    error = UnusableFrameError('no image', 'top')
+    assert (str(error), error.camera) == ('no image', 'top')

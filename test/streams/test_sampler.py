@@ -10,6 +10,7 @@ import pytest
 
 from motion_policy.robot import StreamSpec
 from motion_policy.streams import Grid, GridSampler, Row, Sample, Sampler, StreamError
+from motion_policy.streams.samples import StreamCounters
 
 MS = 1_000_000
 START_NS = 1_700_000_000_000_000_000
@@ -233,3 +234,10 @@ def test_a_bag_gives_exactly_the_rows_of_the_live_recorder(seed: int) -> None:
     assert [row.faults for row in from_live] == [row.faults for row in from_bag]
     assert len(from_bag) > 140
     assert sum(row.complete for row in from_bag) > 100
+
+
+def test_what_two_recordings_counted_adds_up_and_of_nothing_it_is_nothing() -> None:
+    first = StreamCounters(9, 8, 7, 60, 5, 4, 'early', 3, 'velocity')
+    later = StreamCounters(1, 2, 3, 40, 5, 6, '', 7, '')
+    assert first + later == StreamCounters(10, 10, 10, 60, 10, 10, 'early', 10, 'velocity')
+    assert sampler_of().counters == {'top': StreamCounters()}
