@@ -19,6 +19,7 @@ import numpy as np
 import torch
 import yaml
 
+import motion_policy.training.train  # noqa: F401  # or each process that trains would import it
 from damage_campaign.reader import ROWS, SIZE, Reader, importing, of_checkpoint, of_episodes
 
 _SUPPORT = Path(__file__).parents[2] / 'test' / 'support'

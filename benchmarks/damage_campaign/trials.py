@@ -21,7 +21,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import repeat
@@ -215,10 +215,11 @@ def _command_and_result(
 
 
 def _import_all(modules: Sequence[str]) -> None:
-    """Have what a reader imported of ours, so that its next processes begin with it."""
+    """Have what a reader imported, so that its next processes begin with it."""
     for name in modules:
-        if name.startswith('motion_policy.'):
-            import_module(name)
+        if name not in sys.modules:
+            with suppress(ImportError):  # made while it ran, as some are
+                import_module(name)
 
 
 def _in_a_fork(call: Callable[[], int], place: Path) -> tuple[str, str]:
