@@ -91,6 +91,9 @@ def _gradients(value: Tensor, leaves: Sequence[Tensor], **options: Any) -> list[
 def on_gpu() -> Iterator[None]:
     """Inside, `.to('cuda')` and all that is made there work, without numbers and `backward`."""
     with pytest.MonkeyPatch.context() as patch:
+        # Each operator asks whether there is a real one; looking for its driver takes long.
+        real = torch.cuda.is_available()
+        patch.setattr(torch.cuda, 'is_available', lambda: real)
         patch.setattr(torch, 'Generator', _Generator)
         patch.setattr(nn.Module, '_apply', _apply)
         patch.setattr(torch.autograd, 'grad', _gradients)
