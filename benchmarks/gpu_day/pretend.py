@@ -27,7 +27,7 @@ BF16 = has_bf16(torch.device(CPU))  # without it, a step takes half a minute
 TINY: dict[str, dict[str, Any]] = {
     'infer': {
         'GPU_CASES': (('sarnn', 16),), 'ACT_SIZE': (32, 64),
-        'ACT_HYPER': {**ACT, 'posterior': False},
+        'ACT_HYPER': {**ACT, 'backbone': 'small', 'posterior': False},
     },
     'train-step': {
         'EPISODES': 2, 'ROWS': 7, 'SIZES': {'sarnn': 16}, 'ACT_SIZE': (32, 64), 'ACT_GPU_BATCH': 2,

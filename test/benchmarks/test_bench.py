@@ -74,12 +74,29 @@ def test_what_cannot_be_measured_is_one_line(
     assert error.startswith('error: bench') and error.count('\n') == 1
 
 
-def test_infer_writes_every_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope='module')
+def graph_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of graphs for this module: an export is made once for the same small ACT."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('XDG_CACHE_HOME', str(tmp_path_factory.mktemp('cache')))
+        yield
+
+
+@pytest.fixture
+def gpu_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts of benchmarks/on_gpu.sh can be imported."""
+    monkeypatch.syspath_prepend(str(share_dir() / 'benchmarks' / 'gpu_day'))
+
+
+def test_infer_writes_every_field(
+    tmp_path: Path, graph_cache: None, gpu_day: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pretend
+
     path = tmp_path / 'bench.json'
-    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     module = load('infer')
     changes = {
-        'ACT_SIZE': (32, 64), 'ACT_HYPER': {**SMALL_ACT, 'backbone': 'small', 'posterior': False},
+        **{name: pretend.TINY['infer'][name] for name in ('ACT_SIZE', 'ACT_HYPER')},
         'CASES': [(kind, 32, target) for kind, _, target in module.CASES],
     }  # fmt: skip
     for name, value in changes.items():
@@ -169,9 +186,15 @@ def test_train_step_measures_time_and_memory_of_every_family(
     assert [result.target for result in results] == [0.9, 1.2, 0.125, 0.85]
 
 
-def small_act(module: ModuleType, seconds: float) -> list[Measurement]:
-    """Run a benchmark of the control path with a network that a test can wait for."""
+def small_act(
+    module: ModuleType, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> list[Measurement]:
+    """Run a benchmark of the control path with a network and times that a test can wait for."""
+    from control_path import driving, harness
     from control_path.full_size import Size
+
+    for part in (driving, harness):
+        monkeypatch.setattr(part, 'SETTLING_S', 1.0)
 
     hyper = {
         'chunk': 100, 'hidden_dim': 16, 'heads': 2, 'feedforward_dim': 16, 'encoder_layers': 1,
@@ -190,7 +213,7 @@ def test_control_measures_ticks_gaps_latency_and_idle_of_real_processes(
     # The last line is the first again, of another network.
     offered = module.lines
     monkeypatch.setattr(module, 'lines', lambda *given: offered(*given)[:-1])
-    results = {result.what: result for result in small_act(module, 1.0)}
+    results = {result.what: result for result in small_act(module, 1.0, monkeypatch)}
     late = results['lateness of ticks at 50 Hz']
     assert late.details['ticks'] > 20 and late.details['inferences'] > 0
     assert (late.target - 1) * late.reference == pytest.approx(2.0)
@@ -207,8 +230,10 @@ def test_control_measures_ticks_gaps_latency_and_idle_of_real_processes(
 
 
 @pytest.mark.ros
-def test_memory_counts_the_node_and_its_inference_process() -> None:
-    (result,) = small_act(load('memory'), 2.0)
+def test_memory_counts_the_node_and_its_inference_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (result,) = small_act(load('memory'), 1.0, monkeypatch)
     program = (
         "import torch; print(open('/proc/self/status').read().partition('VmRSS:')[2].split()[0])"
     )
@@ -252,12 +277,6 @@ def test_lateness_counts_from_every_deadline() -> None:
     np.testing.assert_allclose(lateness_ms(times, 0, 10 * ms), [0, 3, 0, 11, 1])
 
 
-@pytest.fixture
-def gpu_day(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The parts of benchmarks/on_gpu.sh can be imported."""
-    monkeypatch.syspath_prepend(str(share_dir() / 'benchmarks' / 'gpu_day'))
-
-
 @pytest.mark.parametrize(
     ('name', 'expected'),
     [
@@ -269,12 +288,11 @@ def gpu_day(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_the_lines_of_a_gpu_are_measured(
-    name: str, expected: list[tuple[float, float]], gpu_day: None,
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    name: str, expected: list[tuple[float, float]], graph_cache: None, gpu_day: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     import pretend
 
-    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     for call, answer in pretend.no_gpu().items():
         monkeypatch.setattr(torch.cuda, call, answer)
     module = pretend.pretend(load)(name)
