@@ -107,11 +107,14 @@ def test_what_lies_beyond_every_limit_does_not_overflow() -> None:
 
 def test_a_plan_that_is_joined_at_its_very_end_goes_on_with_the_speed_it_had_there() -> None:
     plans = []
-    for join_ns in (3 * T - 1, 3 * T):
+    for early_ns in (1, 0):
         buffer = ActionBuffer('cubic')
         buffer.add(rows(0.0, 1.0, 3.0, 6.0), 0, T)
+        assert buffer.covers_until_ns is not None
+        end_ns = buffer.covers_until_ns
+        join_ns = end_ns - early_ns
         end = buffer.target(join_ns)
         assert end is not None
-        buffer.add(rows(6.0, 6.5, 7.0), 3 * T, T, join_ns=join_ns, join_position=end)
-        plans.append(curve(buffer, 3 * T, 5 * T))
+        buffer.add(rows(6.5, 7.0, 7.0), end_ns, T, join_ns=join_ns, join_position=end)
+        plans.append(curve(buffer, end_ns, end_ns + 2 * T))
     np.testing.assert_allclose(*plans, atol=1e-4)

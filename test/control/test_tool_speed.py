@@ -67,14 +67,16 @@ def test_a_target_is_reached_on_the_straight_way(tmp_path: Path) -> None:
     start = np.full(len(arm.lengths), 0.2)
     target = start + np.linspace(0.3, -0.4, len(start))
     chain.start(start)
-    aside = 0.0
+    aside, slowed = 0.0, 0
     for _ in range(600):
-        position = chain.apply(target, None, arm.robot.period_ns).position
+        result = chain.apply(target, None, arm.robot.period_ns)
+        position = result.position
+        slowed += result.violations.get('tool_speed', 0) and not result.obstacle
         way, gap = position - start, target - start
         aside = max(aside, float(np.abs(way - gap * (way @ gap) / (gap @ gap)).max()))
     np.testing.assert_allclose(position, target, atol=1e-6)
     assert aside < 0.05
-    assert chain.counts['tool_speed'] > 0
+    assert slowed > 0  # and counted, where the step itself was never too fast
     assert chain.counts['velocity'] == 0  # what is slowed on purpose is no violation
 
 

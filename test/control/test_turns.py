@@ -32,9 +32,11 @@ def test_a_jump_by_a_whole_turn_is_named(jump: float) -> None:
 
 
 def test_a_joint_that_moves_meanwhile_is_not_the_one_that_jumped() -> None:
-    monitor = TurnMonitor(ROBOT)
+    limits = ROBOT.joints.limits.model_copy(update={'velocity': (0.5,) * 3})
+    joints = ROBOT.joints.model_copy(update={'limits': limits})
+    monitor = TurnMonitor(ROBOT.model_copy(update={'joints': joints}))
     assert monitor.check(np.zeros(3)) == ''
-    assert monitor.check(np.array([0.1, 2 * math.pi, 0.1])).startswith("joint 'joint2' jumped")
+    assert monitor.check(np.array([0.4, 2 * math.pi, 0.4])).startswith("joint 'joint2' jumped")
 
 
 def test_motion_and_other_jumps_are_none() -> None:
