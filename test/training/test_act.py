@@ -87,11 +87,11 @@ def test_a_stopped_run_with_a_resnet_ends_as_one_that_never_stopped(
 ) -> None:
     class Stop(Callback):
         def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
-            if trainer.global_step == 3:
+            if trainer.global_step == 2:
                 raise ConnectionError('the power is gone')
 
     resnet = {**ACT, 'backbone': 'resnet18', 'backbone_weights': 'none'}
-    changes = {'steps': 4, 'validate_every': 2, 'image_size': [32, 32], 'pictures_every': 0}
+    changes = {'steps': 2, 'validate_every': 1, 'image_size': [32, 32], 'pictures_every': 0}
     runs = [
         config(demonstrations, tmp_path / name, policy=resnet, **changes)
         for name in ('whole', 'stopped')

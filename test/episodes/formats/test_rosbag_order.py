@@ -93,7 +93,8 @@ def test_one_wrong_time_of_reception_is_named_and_nothing_hangs(
         bag = bag_files.write_bag(tmp_path / f'bag{number}', events, storage)
         with pytest.raises(EpisodeError, match=r'time goes back by .* of /joint_states'):
             import_bag(bag, ROBOT, tmp_path / 'out')
-        episodes = import_bag(bag, ROBOT, tmp_path / 'out', split_at_gaps=True)
+        options: Any = {'split_at_gaps': True, 'compress': False}
+        episodes = import_bag(bag, ROBOT, tmp_path / 'out', **options)
         assert len(episodes) == 2
         assert all(check_episode(episode) == [] for episode in episodes)
 
@@ -115,9 +116,8 @@ def test_the_order_in_which_topics_are_written_does_not_matter(
     """A converter writes one topic after the other; a recorder some messages a little late."""
     events = bag_files.demonstration(2.0, ROBOT)
     draw = random.Random(3)
-    (expected,) = import_bag(
-        bag_files.write_bag(tmp_path / 'whole', events, storage), ROBOT, tmp_path / 'out'
-    )
+    bag = bag_files.write_bag(tmp_path / 'whole', events, storage)
+    (expected,) = import_bag(bag, ROBOT, tmp_path / 'out', compress=False)
     delay = {'/joint_states': 0, '/leader/joint_states': 30, '/top/image_raw': 0,
              '/side/image_raw': 120}  # fmt: skip
     orders = {
@@ -127,7 +127,7 @@ def test_the_order_in_which_topics_are_written_does_not_matter(
     }
     for name, ordered in orders.items():
         bag = bag_files.write_bag(tmp_path / name, ordered, storage)
-        (episode,) = import_bag(bag, ROBOT, tmp_path / f'out {name}')
+        (episode,) = import_bag(bag, ROBOT, tmp_path / f'out {name}', compress=False)
         assert_same_rows(episode, expected)
 
 
@@ -180,7 +180,7 @@ def record_live(events: Events, folder: Path) -> Path:
     for receive_ns, stamp_ns, topic, message in events:
         recorder.push(NAMES[topic.lstrip('/')], Sample(stamp_ns, receive_ns, message))
         if path is None and recorder.row is not None and recorder.row.complete:
-            path = recorder.start(folder)
+            path = recorder.start(folder, compress=False)
             recorder.advance(receive_ns)
     recorder.advance(events[-1][0] + 1)
     assert path is not None
@@ -197,7 +197,7 @@ def test_an_unusable_message_is_a_gap_with_a_name_in_a_bag_and_live(
     events = spoil(bag_files.demonstration(3.0, ROBOT), topic, numbers, change)
     bag = bag_files.write_bag(tmp_path / 'bag', events, storage)
     notes: list[str] = []
-    (episode,) = import_bag(bag, ROBOT, tmp_path / 'out', note=notes.append)
+    (episode,) = import_bag(bag, ROBOT, tmp_path / 'out', note=notes.append, compress=False)
     live = record_live(events, tmp_path / 'live')
     assert check_episode(episode) == check_episode(live) == []
     with EpisodeReader(episode) as found, EpisodeReader(live) as wanted:
@@ -358,7 +358,8 @@ def test_an_episode_counts_its_own_messages_only(tmp_path: Path) -> None:
             events.append((receive_ns, stamp_ns, topic, message))
     bag = bag_files.write_bag(tmp_path / 'bag', events)
     notes: list[str] = []
-    episodes = import_bag(bag, ROBOT, tmp_path / 'out', split_at_gaps=True, note=notes.append)
+    options: Any = {'split_at_gaps': True, 'note': notes.append, 'compress': False}
+    episodes = import_bag(bag, ROBOT, tmp_path / 'out', **options)
     assert len(episodes) == 2
     rates = [episode_summary(episode)['streams']['state']['rate_hz'] for episode in episodes]
     assert 80 < rates[0] < 105 and 95 < rates[1] < 105  # the first ends with rows of its gap
