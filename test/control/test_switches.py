@@ -235,11 +235,13 @@ def test_the_dead_man_switch_must_be_held_and_heard_of() -> None:
     assert switch.problem(2 * SECOND) == 'the dead-man switch is released (/joy, button 1)'
 
 
-def test_a_button_that_is_held_from_the_first_must_be_let_go_first() -> None:
+@pytest.mark.parametrize('begin_ns', [0, SECOND])  # a simulation's clock begins at 0
+def test_a_button_that_is_held_from_the_first_must_be_let_go_first(begin_ns: int) -> None:
     switch = dead_man()
     for number in range(10):
-        switch.tell(DOWN, SECOND + number * 100 * MS)
-        assert 'held before it was seen released' in switch.problem(SECOND + number * 100 * MS)
+        now_ns = begin_ns + number * 100 * MS
+        switch.tell(DOWN, now_ns)
+        assert 'held before it was seen released' in switch.problem(now_ns)
     switch.tell(UP, 2 * SECOND)
     switch.tell(DOWN, 2 * SECOND)
     assert switch.problem(2 * SECOND) == ''
