@@ -137,7 +137,7 @@ class MessagesFirst(Unendable):
     def _serve_messages(self, timeout_s: float) -> None:
         with ExitStack() as held:
             there = (*self._node.subscriptions, *subscriptions_of_images())
-            subscriptions = [s for s in there if _usable(s, held)]
+            subscriptions = [s for s in there if usable(s, held)]
             if not subscriptions:
                 time.sleep(timeout_s)
                 return
@@ -152,7 +152,7 @@ class MessagesFirst(Unendable):
 
     def _serve_message(self, subscription: Any) -> None:
         try:
-            _take(subscription)
+            take(subscription)
         except Exception as error:
             self._drop(subscription, error)
 
@@ -165,18 +165,18 @@ class MessagesFirst(Unendable):
         return self._wait_set
 
 
-def _usable(subscription: Any, held: ExitStack) -> bool:
+def usable(entity: Any, held: ExitStack) -> bool:
     """Whether it can be waited for; if so it is not destroyed while it is held."""
-    if inspect.iscoroutinefunction(subscription.callback):
+    if inspect.iscoroutinefunction(getattr(entity, 'callback', None)):
         return False
     try:
-        held.enter_context(subscription.handle)
+        held.enter_context(entity.handle)
     except InvalidHandle:
         return False
     return True
 
 
-def _take(subscription: Any) -> None:
+def take(subscription: Any) -> None:
     """Hand its next message to its callback, with what is known of it where that is wanted."""
     taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
     if taken is None:

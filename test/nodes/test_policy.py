@@ -156,11 +156,9 @@ def test_an_arm_that_is_behind_its_last_command_is_not_enabled_yet(
         arm.position = arm.position - 0.1
         arm.hear(3)
         arm.enable(False)
-        arm.bench.spin_until(lambda: (arm.commands[-1] == arm.commands[-2]).all(), 'rest')
+        arm.diagnostics.clear()
+        arm.wait_for_diagnostic('control', 'state', 'disabled')
         answer = arm.enable()
-        while answer.success:  # it was still braking
-            arm.enable(False)
-            answer = arm.enable()
         arm.enable(False)
         return 'is on its way' in answer.message
 
