@@ -117,10 +117,17 @@ def process(shared_process: InferenceProcess) -> InferenceProcess:
 
 @pytest.fixture
 def own_process(checkpoint: Path) -> Iterator[InferenceProcess]:
-    """A process that a test, or an inference thread, ends."""
+    """A process that a test ends."""
     made = begun_process(checkpoint)
     yield made
     made.close()
+
+
+@pytest.fixture
+def served_process(process: InferenceProcess, monkeypatch: pytest.MonkeyPatch) -> InferenceProcess:
+    """A process for an inference thread, which would close it at its end."""
+    monkeypatch.setattr(process, 'close', lambda: None)
+    return process
 
 
 def begin(process: InferenceProcess, row: Row, explain: bool = False) -> bool:
@@ -289,9 +296,9 @@ class Listener:
 
 
 def test_a_rejected_image_is_a_failure_whose_step_is_never_taken(
-    own_process: InferenceProcess,
+    served_process: InferenceProcess,
 ) -> None:
-    process = own_process
+    process = served_process
     listener = Listener()
     thread = InferenceThread(ROBOT, listener, CameraMonitor(ROBOT))
     thread.start(lambda: process)
@@ -324,9 +331,9 @@ def test_a_rejected_image_is_a_failure_whose_step_is_never_taken(
 
 
 def test_a_damaged_frame_leaves_the_one_before_to_the_policy(
-    own_process: InferenceProcess,
+    served_process: InferenceProcess,
 ) -> None:
-    process = own_process
+    process = served_process
     sampler = Sampler(ROBOT.streams())
     told: list[str] = []
 
@@ -347,9 +354,7 @@ def test_a_damaged_frame_leaves_the_one_before_to_the_policy(
             thread.request(sampler.observe(now_ns))
             thread.wake()
             listener.wait_for(step + 1, 0)
-        np.testing.assert_array_equal(
-            listener.steps[1].observation.images['top'], random_image(0)
-        )
+        np.testing.assert_array_equal(listener.steps[1].observation.images['top'], random_image(0))
         assert len(told) == 1 and 'JPEG is damaged' in told[0]
         assert sampler.counters['top'].unusable == 1
     finally:

@@ -48,8 +48,12 @@ def driving_process(arm: FakeArm, make_node: MakeNode) -> InferenceProcess:
     return process
 
 
-def test_the_arm_holds_while_the_process_is_dead_and_goes_on_by_itself(
-    bench: Bench, lines: list[str], arm: FakeArm, make_node: MakeNode
+def test_the_arm_holds_while_the_process_is_dead_or_hangs_anew_and_goes_on_by_itself(
+    bench: Bench,
+    lines: list[str],
+    arm: FakeArm,
+    make_node: MakeNode,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     process = driving_process(arm, make_node)
     pid = process.pid
@@ -60,6 +64,18 @@ def test_the_arm_holds_while_the_process_is_dead_and_goes_on_by_itself(
     arm.diagnostics.clear()
     arm.wait_for_diagnostic('control', 'state', 'run')
     assert process.pid not in (None, pid)
+    assert_safe(arm.commands, formula_arm())
+
+    stopped = stop_workers(monkeypatch)
+    process._start_timeout_s = 1.0
+    os.kill(process.pid, signal.SIGKILL)
+    named = 'hold: policy: the inference process was not ready after 1 s'
+    bench.spin_until(lambda: any(line.startswith(named) for line in lines), named)
+    arm.wait_for_diagnostic('control', 'state', 'hold')
+    process._start_timeout_s = PATIENCE_S
+    stopped.go_on()
+    arm.diagnostics.clear()
+    arm.wait_for_diagnostic('control', 'state', 'run')
     assert_safe(arm.commands, formula_arm())
 
 
@@ -80,25 +96,3 @@ def test_a_node_whose_process_hangs_while_it_loads_says_so_and_can_be_configured
     monkeypatch.undo()
     node.set_parameters([Parameter('inference.start_timeout', value=PATIENCE_S)])
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
-
-
-def test_the_arm_holds_while_a_process_that_is_begun_anew_hangs(
-    bench: Bench,
-    lines: list[str],
-    arm: FakeArm,
-    make_node: MakeNode,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    process = driving_process(arm, make_node)
-    assert process.pid is not None
-    stopped = stop_workers(monkeypatch)
-    process._start_timeout_s = 1.0
-    os.kill(process.pid, signal.SIGKILL)
-    named = 'hold: policy: the inference process was not ready after 1 s'
-    bench.spin_until(lambda: any(line.startswith(named) for line in lines), named)
-    arm.wait_for_diagnostic('control', 'state', 'hold')
-    process._start_timeout_s = PATIENCE_S
-    stopped.go_on()
-    arm.diagnostics.clear()
-    arm.wait_for_diagnostic('control', 'state', 'run')
-    assert_safe(arm.commands, formula_arm())

@@ -45,7 +45,7 @@ THEN_COUNT = """\
 """
 FLOOD = """
 with patient_output():
-    for index in range(200_000):
+    for index in range(80_000):
         os.write(2, b'%07d %s\\n' % (index, b'x' * 92))
 """
 WITHOUT_DRAIN = """
@@ -66,16 +66,17 @@ with patient_output():
     for thread in threads: thread.join()
     os.write(2, b'L' * 1_000_000 + b'\\n')
 """
+# More than a drain and the pipes before and behind it take, 5 MB.
 LOUD = """
 with patient_output():
-    for index in range(100_000):
+    for index in range(60_000):
         os.write(1, b'o' * 99 + b'\\n')
         os.write(2, b'e' * 99 + b'\\n')
 """
 CHILD = """
 import subprocess
 with patient_output():
-    loud = 'import os\\nfor _ in range(100_000): os.write(2, b"c" * 99 + b"\\\\n")'
+    loud = 'import os\\nfor _ in range(60_000): os.write(2, b"c" * 99 + b"\\\\n")'
     subprocess.run([sys.executable, '-c', loud], check=True)
 """
 
@@ -130,7 +131,7 @@ def test_lines_that_nobody_took_are_dropped_counted_and_told(tmp_path: Path) -> 
     assert dropped > 0 and int((tmp_path / 'count').read_text()) == dropped
     # One line may be torn where the drain was full.
     assert len(lines) - 1 - len(whole) <= 1
-    assert 200_000 - 1 <= len(whole) + dropped <= 200_000
+    assert 80_000 - 1 <= len(whole) + dropped <= 80_000
     assert whole == sorted(whole)
 
 

@@ -47,19 +47,6 @@ def caught_by(pid: int) -> set[int]:
     return {number for number in signal.valid_signals() if int(mask, 16) >> number - 1 & 1}
 
 
-@pytest.mark.parametrize('name', ['SIGHUP', 'SIGTSTP'])
-def test_a_signal_while_moving_ends_with_a_held_position(
-    arm: FakeArm, checkpoint: Path, tmp_path: Path, name: str
-) -> None:
-    def send(process: subprocess.Popen[str]) -> None:
-        # Of all others that would end or stop it, each is handled like this one.
-        assert caught_by(process.pid) >= ENDING
-        process.send_signal(signal.Signals[name])
-
-    parameters = {**PARAMETERS, 'checkpoint': checkpoint}
-    end_on_the_way(arm, parameters, send, tmp_path)
-
-
 def test_signals_without_end_end_a_node_once(
     arm: FakeArm, checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -88,7 +75,7 @@ def family_of(ancestor: int) -> dict[int, str]:
     return {pid: Path(f'/proc/{pid}/cmdline').read_bytes().decode() for pid in found}
 
 
-def test_the_policys_process_outlives_signals_to_all_and_ends_with_its_node(
+def test_a_hangup_ends_with_a_held_position_and_the_policys_process_which_outlives_all_signals(
     arm: FakeArm, checkpoint: Path, tmp_path: Path
 ) -> None:
     seen: list[int] = []
@@ -97,20 +84,22 @@ def test_the_policys_process_outlives_signals_to_all_and_ends_with_its_node(
         processes = family_of(process.pid)
         workers = [pid for pid, words in processes.items() if 'inference.worker' in words]
         assert len(workers) == 1
+        # Of all others that would end or stop the node, each is handled like SIGHUP below.
+        assert caught_by(process.pid) >= ENDING
         seen.extend(processes)
         for name in ('SIGINT', 'SIGHUP', 'SIGTERM'):
             for pid in set(processes) - {process.pid}:
                 os.kill(pid, signal.Signals[name])
             arm.hear(50)
             assert family_of(process.pid).keys() == processes.keys()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGHUP)
 
     parameters = {**PARAMETERS, 'checkpoint': checkpoint, 'inference.isolation': 'process'}
     end_on_the_way(arm, parameters, send_to_all, tmp_path)
     assert [pid for pid in seen if Path(f'/proc/{pid}').exists()] == []
 
 
-def test_a_full_pipe_costs_lines_and_nothing_else(
+def test_a_full_pipe_costs_lines_and_nothing_else_also_at_the_end(
     arm: FakeArm, checkpoint: Path, tmp_path: Path
 ) -> None:
     reading, writing = os.pipe()
@@ -123,7 +112,7 @@ def test_a_full_pipe_costs_lines_and_nothing_else(
     stop.publish(Bool(data=False))
     command = [sys.executable, '-m', 'motion_policy.nodes.policy_node', '--ros-args']
     command += ['--log-level', 'debug']
-    parameters = {**PARAMETERS, 'checkpoint': checkpoint, **LOSSLESS}
+    parameters = {**PARAMETERS, 'checkpoint': checkpoint, 'diagnostics_period': 0.2, **LOSSLESS}
     for name, value in parameters.items():
         command += ['-p', f'{name}:={value}']
     environment = {**os.environ, 'ROS_LOG_DIR': str(tmp_path)}
@@ -141,7 +130,7 @@ def test_a_full_pipe_costs_lines_and_nothing_else(
         arm.enable_when_ready()
         arm.hear(50)
         assert process.poll() is None
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTSTP)  # a terminal's, which would stop it where it stands
         arm.bench.spin_until(lambda: process.poll() is not None, 'the end of the node')
         arm.wait_for_silence()
         assert process.returncode == 0
