@@ -186,10 +186,10 @@ def model() -> FramePredictorModel:
     return frame_predictors.small_predictor(robot=ROBOT)
 
 
-@pytest.fixture
-def episodes(tmp_path: Path) -> Path:
-    """Five episodes of 50 Hz, one of which failed."""
-    folder = tmp_path / 'takes'
+@pytest.fixture(scope='module')
+def episodes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five episodes of 50 Hz, one of which failed; they are only read."""
+    folder = tmp_path_factory.mktemp('episodes') / 'takes'
     folder.mkdir()
     for number in range(5):
         path = folder / f'episode_{number:06d}.hdf5'
@@ -276,13 +276,13 @@ def test_what_cannot_be_calibrated_is_one_line(
 def test_a_policy_is_calibrated_on_trials_and_its_detections_are_told(
     tmp_path: Path, capsys: Capture
 ) -> None:
-    """The shipped policy in its own words: three trials for limits, one per disturbance."""
+    """The shipped policy in its own words: two trials for limits, one per disturbance."""
     folder = tmp_path / 'sarnn'
     shutil.copytree(share_dir() / 'models' / 'sarnn_tabletop', folder)
     given = ['sim:tabletop:grasp', '--positions', 'C']
-    assert main(['calibrate', str(folder), *given, '--trials', '3', '--alpha', '0.5']) == 0
+    assert main(['calibrate', str(folder), *given, '--trials', '2', '--alpha', '0.5']) == 0
     limits = load_model(folder).spec.foresight
-    assert limits is not None and limits.episodes == 3
+    assert limits is not None and limits.episodes == 2
     assert 'sim:tabletop:grasp' in limits.source and 'seed 1000' in limits.source
     out = tmp_path / 'out'
     watch = ['--foresight', 'own', '--disturb', 'camera-covered,arm-pushed', '--out', str(out)]
