@@ -101,10 +101,10 @@ def usable_weight(where: str, weight: Tensor, like: Tensor | None = None) -> Ten
         raise UserError(f'{where} is of {weight.dtype}, expected {like.dtype}')
     if not floats:
         return weight if like is None else weight.to(like.dtype)
-    if not torch.isfinite(weight).all():
+    if not _all_finite(weight):
         raise UserError(f'{where} holds values that are not finite')
     single = weight.float()
-    if weight.dtype == torch.float64 and not torch.isfinite(single).all():
+    if weight.dtype == torch.float64 and not _all_finite(single):
         greatest = float(weight.abs().max())
         raise UserError(f'{where} goes up to {greatest:g}, float32 to {torch.finfo().max:g}')
     if where.rstrip("'").endswith(VARIANCE) and bool((single < 0).any()):
@@ -130,3 +130,11 @@ def check_claim(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 def _one_line(error: Any) -> str:
     return shown(' '.join(str(error).split()))[:200]
+
+
+def _all_finite(values: Tensor) -> bool:
+    """Whether none of some floating-point values (any shape) is infinite or NaN."""
+    if values.dtype != torch.float32 or not values.numel():
+        return bool(torch.isfinite(values).all())
+    # A NaN is the least and the greatest of all, and this makes no mask as large as the values.
+    return all(math.isfinite(end) for end in values.aminmax())

@@ -25,6 +25,7 @@ from motion_policy.errors import UserError
 from motion_policy.policies import CheckpointError, load_policy, save_policy
 from motion_policy.policies.convert.act_stats import read_act_stats
 from motion_policy.policies.convert.torch_files import float_weights, read_torch_file
+from motion_policy.policies.weights_file import usable_weight
 
 KEY = 'cell.weight_ih'
 MOST_MEMORY_KB = 200 * 1024
@@ -291,3 +292,15 @@ def test_inspect_names_the_file_that_a_checkpoint_lacks(
     (folder / name).unlink()
     assert main(['inspect', str(folder)]) == 2
     assert capsys.readouterr().err == f'error: {folder}: not a checkpoint, it has no {name}\n'
+
+
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_one_value_that_is_not_finite_is_found_wherever_it_is(dtype: torch.dtype) -> None:
+    for sound in (torch.zeros(0), torch.full((3, 67), torch.finfo(torch.float16).max)):
+        assert torch.equal(usable_weight('w', sound.to(dtype)), sound.to(dtype).float())
+    for wrong in (float('nan'), float('inf'), -float('inf')):
+        for place in range(67):
+            values = torch.linspace(-2, 2, 67, dtype=dtype)
+            values[place] = wrong
+            with pytest.raises(UserError, match='w holds values that are not finite'):
+                usable_weight('w', values)
