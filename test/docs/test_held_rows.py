@@ -210,7 +210,7 @@ ROWS: dict[tuple[str, str, int], dict[str, tuple[str, ...]]] = {
         ),
         'the process of the frame predictor dies or hangs': (
             'nodes/test_foresight.py::'
-            'test_that_nobody_watches_is_told_and_the_arm_goes_on_until_somebody_does',
+            'test_a_predictor_that_hangs_or_is_gone_is_told_and_takes_no_command_from_the_arm',
         ),
         'a control tick is late, or the process stood still': (
             'node: stopped for 50 ms', 'node: stopped for 150 ms', 'node: stopped for 600 ms',
