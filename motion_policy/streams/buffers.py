@@ -17,7 +17,7 @@ import numpy as np
 from motion_policy.robot.spec import NANOSECONDS_PER_S, CameraSpec, JointTopic, StreamSpec
 from motion_policy.streams.errors import StreamError
 from motion_policy.streams.images import check_frame, decode_frame
-from motion_policy.streams.joints import Float64Array, JointReading, read_joint_part
+from motion_policy.streams.joints import Float64Array, JointReading, columns_in, read_joint_part
 from motion_policy.streams.samples import Sample, StreamCounters
 
 # Samples are kept this much longer than they count, for a caller that asks for rows late.
@@ -28,7 +28,7 @@ PERIODS_KEPT = 50
 PERIODS_NEEDED = 4
 GAP_FACTOR = 1.5
 
-# Sets of joints that the messages of one topic carry; more is no driver's doing.
+# Sets of joints that the messages of one topic carry, or twice as many as it has joints.
 MOST_PARTS = 32
 MOST_NAMES = 12  # of a message that are told
 
@@ -67,7 +67,6 @@ class StreamBuffer:
         self._reason = ''
         self._left_out: dict[str, str] = {}  # by field
         self._counters: StreamCounters | None = None
-        self.oldest_joint = ''  # where a joint is older than others
         self.reset_counters()
 
     def reset_counters(self) -> None:
@@ -127,6 +126,10 @@ class StreamBuffer:
     def since(self) -> str:
         """Say what became of the messages since the last that was taken, if that is known."""
         return f', its newest message is unusable: {self._reason}' if self._unusable_since else ''
+
+    def older_than(self, limit_ns: int) -> tuple[str, ...]:
+        """Name the joints in what was picked last that are older, where others are not as old."""
+        return ()
 
     def conflict(self, t_ns: int) -> str:
         """Say what makes the stream unusable though messages come; empty if nothing does."""
@@ -197,14 +200,17 @@ class JointBuffer(StreamBuffer):
         self._parts: dict[tuple[int, ...], _Series] = {}
         self._sources: tuple[Entry, ...] = ()  # of each joint, of which `_assembled` was made
         self._assembled: Entry | None = None
-        self._missing = ''  # a joint, when others are there
+        self._is_assembled = False  # what was picked last
+        self._missing: tuple[str, ...] = ()  # joints, when others are there
+        self._unusable_columns: tuple[int, ...] = ()  # not heard of since an unusable message
         self._found: tuple[str, ...] = ()  # names in the newest message
         self._jumps = _Jumps(self._names)
         self._whole_readings: dict[tuple[int, ...], tuple[int, JointReading]] = {}
         super().__init__(spec)
 
     def pick(self, t_ns: int) -> Entry | None:
-        self._missing = self.oldest_joint = ''
+        self._missing = ()
+        self._is_assembled = False
         if len(self._parts) == 1 and self._whole in self._parts:
             return self._parts[self._whole].pick(t_ns)
         newest: dict[int, Entry] = {}
@@ -217,10 +223,9 @@ class JointBuffer(StreamBuffer):
                     newest[column] = entry
         if not newest:
             return None
-        for column, name in enumerate(self._names):
-            if column not in newest:
-                self._missing = name
-                return None
+        if len(newest) < len(self._names):
+            self._missing = tuple(self._names[c] for c in self._whole if c not in newest)
+            return None
         return self._put_together(tuple(newest[column] for column in self._whole))
 
     def absence(self) -> str:
@@ -228,8 +233,15 @@ class JointBuffer(StreamBuffer):
         if self._unusable_since or not self._found:
             return super().absence()
         found = ', '.join(self._found[:MOST_NAMES])
-        joint = f"joint '{self._missing}'" if self._missing else 'every joint'
-        return f'{joint} missing, the newest message has: {found}'
+        joints = named_joints(self._missing) or 'every joint'
+        return f'{joints} missing, the newest message has: {found}'
+
+    def older_than(self, limit_ns: int) -> tuple[str, ...]:
+        """Name the joints in what was picked last that are older, where others are not as old."""
+        if not self._is_assembled or len(set(map(id, self._sources))) == 1:
+            return ()
+        pairs = zip(self._names, self._sources, strict=True)
+        return tuple(name for name, entry in pairs if entry.time_ns < limit_ns)
 
     def conflict(self, t_ns: int) -> str:
         """Say which joint has several senders that disagree; empty if none has."""
@@ -243,7 +255,11 @@ class JointBuffer(StreamBuffer):
     def _take(self, sample: Sample) -> None:
         columns = self._whole
         if self._topic is not None and sample.value is not None:
-            part = read_joint_part(sample.value, self._topic)
+            try:
+                part = read_joint_part(sample.value, self._topic)
+            except Exception:
+                self._unusable_columns = columns_in(sample.value, self._topic)
+                raise
             self._found = part.names
             if part.reading is None:
                 self._foreign += 1
@@ -255,7 +271,10 @@ class JointBuffer(StreamBuffer):
         if columns not in self._parts:
             self._add_part(columns)
         self._parts[columns].add(self._stamp(sample), sample, columns)
-        self._unusable_since = False
+        # Messages of another driver say nothing of the joints in one that could not be used.
+        if self._unusable_since:
+            left = [column for column in self._unusable_columns if column not in columns]
+            self._unusable_columns, self._unusable_since = tuple(left), bool(left)
 
     def _completed(
         self, reading: JointReading, columns: tuple[int, ...], receive_ns: int
@@ -279,8 +298,8 @@ class JointBuffer(StreamBuffer):
         return replace(reading, velocity=velocity, effort=effort, held=held)
 
     def _add_part(self, columns: tuple[int, ...]) -> None:
-        if len(self._parts) == MOST_PARTS:
-            oldest = next(iter(self._parts))
+        if len(self._parts) >= max(MOST_PARTS, 2 * len(self._names)):
+            oldest = min(self._parts, key=lambda part: self._parts[part].received_ns)
             del self._parts[oldest]
             self._whole_readings.pop(oldest, None)
         self._parts[columns] = _Series(self.spec)
@@ -289,13 +308,18 @@ class JointBuffer(StreamBuffer):
         """One entry with the joint of each source, as old as the oldest of them."""
         if self._assembled is None or sources != self._sources:
             self._sources, self._assembled = sources, _assembled(sources)
-        oldest = min(sources, key=lambda entry: entry.time_ns)
-        if any(entry is not oldest for entry in sources):
-            self.oldest_joint = self._names[sources.index(oldest)]
+        self._is_assembled = True
         return self._assembled
 
     def _all_series(self) -> tuple[_Series, ...]:
         return tuple(self._parts.values())
+
+
+def named_joints(names: tuple[str, ...]) -> str:
+    """Name joints in a line; '' for none."""
+    told = ', '.join(f"'{name}'" for name in names[:MOST_NAMES])
+    more = f' and {len(names) - MOST_NAMES} more' if len(names) > MOST_NAMES else ''
+    return f'joint{"s" * (len(names) > 1)} {told}{more}' if names else ''
 
 
 class _Jumps:
@@ -342,6 +366,7 @@ class _Series:
         self._entries: list[Entry] = []
         self._newest_stamp_ns: int | None = None
         self._periods: deque[int] = deque(maxlen=PERIODS_KEPT)
+        self.received_ns = 0  # the newest
         self.reset_counters()
 
     def reset_counters(self) -> None:
@@ -354,7 +379,7 @@ class _Series:
             # The sender's clock was set back; a sample that is merely late is put in its place.
             self.clear()
             newest_ns = None
-        receive_ns = sample.receive_ns
+        receive_ns = self.received_ns = sample.receive_ns
         time_ns = min(stamp_ns, receive_ns)
         place = bisect_left(self._times, time_ns)
         known = self._entries[place].stamp_ns if place < len(self._entries) else None

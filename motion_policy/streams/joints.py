@@ -110,6 +110,15 @@ def read_joint_part(message: Any, topic: JointTopic) -> JointPart:
     return JointPart(found, columns, _converted(reading, topic, columns))
 
 
+def columns_in(message: Any, topic: JointTopic) -> tuple[int, ...]:
+    """Which joints of `topic` a message that cannot be used speaks of; () if that is unknown."""
+    try:
+        found = _names_in(message, topic)
+    except Exception:  # bytes that are no such message
+        return ()
+    return tuple(c for c, name in enumerate(topic.message_names) if name in found)
+
+
 @lru_cache(maxsize=LAYOUTS)
 def _layout(found: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[tuple[int, ...], Places]:
     """Which of the wanted joints a message has, and where; mostly the same again."""

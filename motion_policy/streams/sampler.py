@@ -14,7 +14,13 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from motion_policy.robot.spec import NANOSECONDS_PER_S, StreamSpec
-from motion_policy.streams.buffers import CameraBuffer, Entry, JointBuffer, StreamBuffer
+from motion_policy.streams.buffers import (
+    CameraBuffer,
+    Entry,
+    JointBuffer,
+    StreamBuffer,
+    named_joints,
+)
 from motion_policy.streams.errors import StreamError
 from motion_policy.streams.grid import Grid
 from motion_policy.streams.samples import Sample, StreamCounters
@@ -169,12 +175,13 @@ def _put(row: Row, buffer: StreamBuffer, standing: Entry | None) -> None:
             'chrony or PTP, or stamp: receive'
         )
     if age_ns > spec.max_age_ns:
-        joint = f"joint '{buffer.oldest_joint}': " if buffer.oldest_joint else ''
+        joints = named_joints(buffer.older_than(row.time_ns - spec.max_age_ns))
+        whose = f'{joints}: ' if joints else ''
         age_s = age_ns / NANOSECONDS_PER_S
         late_ns = standing.sample.receive_ns - standing.time_ns
         late = ', as it came: late, or its clock is behind' if late_ns > spec.max_age_ns else ''
         row.faults[spec.name] = (
-            f'{joint}stale ({age_s:.2f} s old{late}, limit {spec.max_age:g} s){buffer.since()}'
+            f'{whose}stale ({age_s:.2f} s old{late}, limit {spec.max_age:g} s){buffer.since()}'
         )
     conflict = buffer.conflict(row.time_ns)
     if conflict:

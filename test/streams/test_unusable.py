@@ -75,6 +75,110 @@ def test_the_joint_whose_publisher_fell_silent_is_named() -> None:
     )  # fmt: skip
 
 
+def test_every_joint_that_is_missing_or_stale_is_named() -> None:
+    arm = Arm()
+    arm.push(0, joint2=2.0)
+    assert arm.read(5)[1] == {
+        'state': "joints 'joint1', 'joint3' missing, the newest message has: joint2"
+    }
+    for t_ms in range(0, 302, 2):
+        arm.push(t_ms, joint2=2.0)
+        if t_ms in (10, 20):
+            arm.push(t_ms, **{f'joint{t_ms // 10 * 2 - 1}': 1.0})
+    assert arm.read(205)[1] == {}
+    assert arm.read(215) == (
+        None, {'state': "joint 'joint1': stale (0.20 s old, limit 0.2 s)"}
+    )  # fmt: skip
+    assert arm.read(300) == (
+        None, {'state': "joints 'joint1', 'joint3': stale (0.29 s old, limit 0.2 s)"}
+    )  # fmt: skip
+    arm.push(310, joint1=1.0, joint3=3.0)
+    assert arm.read(315) == ([1, 2, 3], {})
+
+
+def test_what_was_wrong_with_one_driver_is_told_whatever_the_others_say() -> None:
+    arm = Arm()
+    for t_ms in range(0, 400, 10):
+        arm.push(t_ms, joint1=1.0, joint2=2.0)
+        if t_ms % 50 == 0:
+            arm.push(t_ms + 1, joint3=NAN if t_ms != 100 else 3.0)
+        fault = arm.read(t_ms + 2)[1].get('state', '')
+        if t_ms < 100:
+            assert fault.startswith('missing, its messages cannot be used: ')
+        elif t_ms < 300:
+            assert not fault
+        else:
+            assert fault.startswith("joint 'joint3': stale (0.2")
+        assert ("'joint3': position is nan" in fault) == bool(fault)
+    arm.push(400, joint3=3.0)
+    arm.push(400, joint1=1.0, joint2=2.0)
+    arm.push(405, joint1=NAN, joint2=2.0, joint3=3.0)
+    arm.push(410, joint1=1.0, joint2=2.0)
+    arm.push(410, joint3=3.0)
+    assert 'nan' not in arm.read(650)[1]['state']  # each joint was heard of since
+
+
+@pytest.mark.parametrize('count', [6, 46])
+def test_joints_may_come_one_by_one(count: int) -> None:
+    """As many as two arms with hands have, each in a message of its own."""
+    names = [f'joint{i}' for i in range(count)]
+    robot = recordings.robot_with_leader('hands', names, ['top'], 8, 8, 50.0)
+    arm = Arm(robot_as_seen(robot, ()))
+    for t_ms in range(3 * count):
+        arm.push(t_ms, **{names[t_ms % count]: float(t_ms)})
+        position = arm.read(t_ms)[0]
+        assert (position is None) == (t_ms < count - 1)
+        if position is not None:
+            assert sorted(position) == list(range(t_ms - count + 1, t_ms + 1))
+
+
+def test_however_joints_are_spread_over_messages_each_has_its_newest_value() -> None:
+    """Against the rule itself: the newest value of each, as old as the oldest of them."""
+    names = [f'joint{i}' for i in range(8)]
+    robot = robot_as_seen(recordings.robot_with_leader('r', names, ['top'], 8, 8, 50.0), ())
+    random = np.random.default_rng(1)
+    arm = Arm(robot)
+    stamps, values = np.full(8, -1_000_000), np.full(8, np.nan)
+    faults = 0
+    for t_ms in range(0, 4_000, 4):
+        columns = np.flatnonzero(random.random(8) < (0.3 if t_ms % 1_000 < 700 else 0.01))
+        if len(columns):
+            late_ms = int(random.integers(0, 3))  # less than a period: in the order of stamps
+            position = 1e-4 * t_ms + 1e-3 * columns
+            message = recordings.joint_message([names[c] for c in columns], position)
+            arm.sampler.push('state', Sample(at_ms(t_ms - late_ms), at_ms(t_ms), message))
+            stamps[columns], values[columns] = t_ms - late_ms, position
+        found, fault = arm.read(t_ms)
+        age_ms = t_ms - stamps
+        faults += bool(fault)
+        if age_ms.max() > 200:
+            assert found is None
+            line = fault['state']
+            old = [f"'{name}'" for name, age in zip(names, age_ms, strict=True) if age > 200]
+            assert all(name in line.partition(' (')[0] for name in old), line
+        else:
+            assert found == values.tolist()
+    assert 50 < faults < 500
+
+
+@pytest.mark.parametrize('behind_ms', [0, 150, 300])
+def test_a_fast_arm_and_a_slow_gripper_whose_clock_is_behind(behind_ms: int) -> None:
+    arm = Arm()
+    for t_ms in range(0, 1_000, 2):
+        arm.push(t_ms, joint1=1.0, joint2=2.0)
+        if t_ms % 100 == 0:
+            arm.sampler.push('state', Sample(
+                at_ms(t_ms - behind_ms), at_ms(t_ms), recordings.joint_message(['joint3'], [3.0])
+            ))  # fmt: skip
+        found, faults = arm.read(t_ms)
+        old_ms = t_ms % 100 + behind_ms
+        assert (found is None) == (old_ms > 200)
+        assert bool(faults) == (old_ms > 200)
+        if behind_ms == 300:
+            assert faults['state'].startswith("joint 'joint3': stale")
+            assert 'its clock is behind' in faults['state']
+
+
 def test_of_a_joint_in_two_messages_the_newest_value_stands() -> None:
     arm = Arm()
     arm.push(0, joint1=1.0, joint2=2.0, joint3=3.0)
