@@ -334,3 +334,12 @@ class SimulatedArm(FakeArm):
             self.publish_image()
         for _ in range(5):
             self.bench.executor.spin_once(timeout_sec=0.0005)
+
+
+def set_out_again(arm: FakeArm) -> bool:
+    """Whether a disabled arm gets commands without anybody's leave."""
+    before = len(arm.commands)
+    arm.diagnostics.clear()
+    arm.wait_for_diagnostic('control', 'state', 'disabled')
+    arm.bench.spin_until(lambda: len(arm.diagnostics) > 3, 'some time')
+    return len(arm.commands) > before
