@@ -25,7 +25,10 @@ apt_install() {
 }
 
 fits() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; }
-real() { "$1" -c 'import sys; print(getattr(sys, "_base_executable", sys.executable))'; }
+# The same for all names of one Python, and for a virtual environment that is made of it.
+real() {
+    "$1" -c 'import os, sys; print(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))'
+}
 
 # Prints "system PATH" for the Python of a sourced ROS 2, else "wheels PATH".
 choose_python() {

@@ -178,7 +178,6 @@ class EpisodeLearning(ScheduledLearning[RecurrentPolicy, Batch, E]):
         image_frames: frames per episode for the image term; None: all, 0: no such term.
     """
 
-    self_made = ('point',)
     image_name = 'storyboard'
     augmentation: EpisodeAugmentation
     image_frames: int | None
@@ -231,7 +230,9 @@ class EpisodeLearning(ScheduledLearning[RecurrentPolicy, Batch, E]):
 
 
 class SequenceLearning(EpisodeLearning[SequenceConfig]):
-    """From episodes as they were seen."""
+    """From episodes as they were seen: what encodes images learns, too, so features move."""
+
+    self_made = ('point', 'feature')
 
     def __init__(self, config: SequenceConfig) -> None:
         super().__init__(config)

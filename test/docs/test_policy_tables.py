@@ -65,7 +65,7 @@ def numbers(cell: str) -> list[int]:
 def test_every_kind_has_a_section_and_a_row_that_says_what_it_learns_from() -> None:
     assert {kind for heading in SECTIONS for kind in codes(heading)} | WITHOUT_SECTION == {
         *MODEL_KINDS
-    }
+    }, 'a kind with keys needs its heading in docs/reference/policies.md and in SECTIONS'
     told = {kind: row['learns from'] for kind, row in kinds_table().items()}
     assert told == {
         name: f'`{model.learns_from}`' if model.learns_from else ''
@@ -98,7 +98,7 @@ def test_the_counts_of_parameters_are_those_of_the_networks() -> None:
         for posterior in (True, False)
     ]
     told = {kind: numbers(row['parameters (1)']) for kind, row in kinds_table().items()}
-    assert told == counts
+    assert told == counts, 'each kind needs its row in docs/reference/policies.md and in counts'
     big = count(on_paper('cae', 128, 128, size='big'))
     assert f'{big / 1e6:.0f} million' in kinds_table()['cae']['parameters (1)']
 

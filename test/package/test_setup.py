@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import venv
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -84,19 +85,29 @@ def test_a_python_that_is_too_old_is_refused(checkout: Path) -> None:
 
 
 @pytest.mark.skipif(platform.machine() != 'x86_64', reason='rclpy wheels exist for x86_64 only')
+@pytest.mark.parametrize('name', ['itself', 'link', 'activated'])
 @pytest.mark.parametrize('more', [(), ('docs',)], ids=['usual', 'docs'])
-def test_what_is_set_up_is_left_alone(checkout: Path, more: tuple[str, ...]) -> None:
-    """The second run compares one line and installs nothing."""
+def test_what_is_set_up_is_left_alone(
+    checkout: Path, tmp_path_factory: pytest.TempPathFactory, more: tuple[str, ...], name: str
+) -> None:
+    """The second run compares one line and installs nothing, by whatever name Python is found."""
+    python = os.path.realpath(getattr(sys, '_base_executable', sys.executable))
+    named = tmp_path_factory.mktemp('pythons') / 'bin' / 'python3'
+    if name == 'activated':
+        venv.create(named.parent.parent, symlinks=True)
+    elif name == 'link':
+        named.parent.mkdir()
+        named.symlink_to(python)
     (checkout / '.venv').mkdir()
-    python = getattr(sys, '_base_executable', sys.executable)
     files = ['setup.py', 'setup.cfg', 'requirements/constraints.txt', 'scripts/setup.sh']
     summed = run(checkout, ['bash', '-c', f'cat {" ".join(files)} | sha256sum']).stdout.strip()
     stamp = f'wheels {python} {checkout.resolve()} {summed}'
-    name = '-'.join(('set-up', *more))
-    (checkout / '.venv' / name).write_text(stamp + '\n')
-    done = run(checkout, ['scripts/setup.sh', *more], PYTHON=python)
+    file = '-'.join(('set-up', *more))
+    (checkout / '.venv' / file).write_text(stamp + '\n')
+    path = python if name == 'itself' else str(named)
+    done = run(checkout, ['scripts/setup.sh', *more], PYTHON=path)
     assert (done.returncode, done.stderr) == (0, '')
-    assert [entry.name for entry in (checkout / '.venv').iterdir()] == [name]
+    assert [entry.name for entry in (checkout / '.venv').iterdir()] == [file]
 
 
 def test_every_target_is_explained(checkout: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from policy_examples import small_policy, spec
+from repository import ROOT
 from torch import Tensor
 
 from motion_policy.policies.normalisation import to_unit_images
@@ -21,7 +22,7 @@ from motion_policy.training.augmentation import (
     ImageAugmentation,
     SequenceAugmentation,
 )
-from motion_policy.training.config import ConfigError
+from motion_policy.training.config import ConfigError, load_train_config
 from motion_policy.training.config_sections import (
     EpisodeNoise,
     FeatureAugmentationConfig,
@@ -29,6 +30,8 @@ from motion_policy.training.config_sections import (
     ImageVariation,
     SequenceAugmentationConfig,
 )
+from motion_policy.training.learning import learning_of
+from motion_policy.training.module import PolicyModule
 from motion_policy.training.recurrent_loss import masked_mean, recurrent_terms
 from motion_policy.training.sequence_dataset import Batch, generator_for
 
@@ -306,3 +309,25 @@ def test_without_colours_torchvision_is_not_needed(monkeypatch: pytest.MonkeyPat
     for change in ({'hue': 0.1}, {'translate': 0.1}):
         with pytest.raises(ConfigError, match='need torchvision, which cannot be imported'):
             FrameAugmentation(FrameAugmentationConfig(**change))
+
+
+@pytest.mark.parametrize(
+    ('name', 'judged'), [('sarnn', ('image', 'joint')), ('cae_rnn', ('image', 'joint', 'feature'))]
+)
+def test_a_run_is_judged_by_terms_whose_target_stands_still(
+    name: str, judged: tuple[str, ...]
+) -> None:
+    """Features of a network that learns to encode images move; those of a fixed one do not."""
+    path = ROOT / 'config' / 'train' / f'{name}_tabletop.yaml'
+    config = load_train_config(path, ['loss.image=0.5', 'loss.feature=3.0'])
+    learning = learning_of(config)
+    module = PolicyModule(small_policy(**KINDS['sarnn']), config, learning)
+    terms = {'image': 1.0, 'joint': 10.0, 'feature': 100.0, 'point': 1000.0, 'effort': 1e4}
+    seen = {term: torch.tensor(terms[term]) for term in (*judged, 'point', 'effort')}
+    weights = {'image': 0.5, 'joint': 1.0, 'feature': 3.0, 'effort': 1.0}
+    if name == 'sarnn':
+        seen['feature'] = torch.tensor(100.0)
+    else:
+        del seen['point']
+    expected = sum(weights[term] * terms[term] for term in (*judged, 'effort'))
+    assert float(module.fixed_loss(seen)) == pytest.approx(expected)
