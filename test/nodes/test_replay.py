@@ -93,7 +93,9 @@ def test_every_action_is_played_in_time_after_a_ramp(
             running = running[running[:, 2] < CURVE[-2, 2]]
             assert len(running) > 10  # a busy machine misses ticks, but not the curve
             assert_on_the_curve(running)
-            np.testing.assert_allclose(played[-1], CURVE[-1], atol=0.02)
+            end = arm.commands.sent_ns[-SETTLED:]
+            caught_up = (np.diff(end) <= 2 * ROBOT.period_ns).all()  # or the end came before
+            np.testing.assert_allclose(played[-1], CURVE[-1], atol=0.02 if caught_up else 0.1)
             np.testing.assert_array_equal(played[-1], played[-2])
     finally:
         node.close()
