@@ -8,6 +8,7 @@ Both get the number of threads that torch has when they are made, and never wait
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -136,6 +137,12 @@ def run_openvino(model: bytes | Path, names: StepNames, precision: str) -> tuple
     """
     import openvino
 
+    limit = os.environ.get('ONEDNN_MAX_CPU_ISA', '')
+    if limit.upper() not in ('', 'ALL', 'DEFAULT'):  # SIGSEGV in a step of 2026.4
+        raise UserError(
+            f"OpenVINO crashes under it: environment variable ONEDNN_MAX_CPU_ISA is '{limit}', "
+            'expected no such variable'
+        )
     core = openvino_core()
     settings = {
         'PERFORMANCE_HINT': 'LATENCY',

@@ -176,6 +176,15 @@ def signal_stack_is_there() -> bool:
     return not stack.start or any(start <= stack.start < end for start, end in starts_ends)
 
 
+def test_openvino_is_refused_where_a_variable_would_make_it_crash(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv('ONEDNN_MAX_CPU_ISA', 'AVX2')
+    with pytest.raises(UserError, match="ONEDNN_MAX_CPU_ISA is 'AVX2', expected no such variable"):
+        choose(family('sarnn'), 'openvino')
+    assert 'openvino' not in choose(family('sarnn'), 'auto')[-1]
+
+
 @pytest.mark.parametrize('how', ['in another thread', 'one after the other'])
 def test_a_signal_finds_its_stack_after_policies_of_openvino_are_gone(how: str) -> None:
     policies = [family('sarnn'), family('sarnn')]
