@@ -140,8 +140,8 @@ def run_openvino(model: bytes | Path, names: StepNames, precision: str) -> tuple
     limit = os.environ.get('ONEDNN_MAX_CPU_ISA', '')
     if limit.upper() not in ('', 'ALL', 'DEFAULT'):  # SIGSEGV in a step of 2026.4
         raise UserError(
-            f"OpenVINO crashes under it: environment variable ONEDNN_MAX_CPU_ISA is '{limit}', "
-            'expected no such variable'
+            f"environment variable ONEDNN_MAX_CPU_ISA is '{limit}', expected no such variable: "
+            'OpenVINO would crash'
         )
     core = openvino_core()
     settings = {
