@@ -22,6 +22,7 @@ from killed_at_last import killed_at_last
 pytest.importorskip('rclpy')
 
 from motion_policy.cli.main import main
+from motion_policy.cli.processes import NodeProcesses
 from motion_policy.episodes import EpisodeReader, check_episode
 
 pytestmark = [pytest.mark.slow, pytest.mark.ros]
@@ -117,6 +118,28 @@ def test_no_process_outlives_the_demo(
         demo.wait(PATIENCE_S)
     wait_for(lambda: not processes(mark), f'the end of {processes(mark)}')
     assert not video.exists()
+
+
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
+@pytest.mark.parametrize(
+    ('number', 'ending'), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_a_signal_that_python_swallows_ends_the_command_at_its_next_check(
+    number: signal.Signals, ending: type[BaseException]
+) -> None:
+    """What a handler raises within a destructor is lost; the wish to end is not."""
+
+    class Destroyed:
+        def __del__(self) -> None:
+            signal.raise_signal(number)
+
+    former = signal.getsignal(number)
+    with NodeProcesses() as processes:
+        processes.check()
+        Destroyed()
+        with pytest.raises(ending):
+            processes.check()
+    assert signal.getsignal(number) is former
 
 
 def test_a_video_whose_demo_is_gone_gets_no_name(tmp_path: Path) -> None:
