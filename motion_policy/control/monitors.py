@@ -102,7 +102,7 @@ class EffortMonitor:
         self.watches = bool(np.isfinite(self._limits).any())
 
     def check(self, effort: Float64Array | None) -> str:
-        """What is wrong with the measured efforts (J,); '' if nothing is."""
+        """What is wrong with the measured efforts (J,), NaN: not reported; '' if nothing is."""
         if not self.watches:
             return ''
         if effort is None:
@@ -112,6 +112,11 @@ class EffortMonitor:
         if not beyond.any():
             return ''
         joint = int(beyond.argmax())
+        if np.isnan(effort[joint]):
+            return (
+                f"effort: the joint state reports none of joint '{self._names[joint]}', which has "
+                'a limit'
+            )
         return (
             f"effort: joint '{self._names[joint]}' has {effort[joint]:.2f}, "
             f'limit {self._limits[joint]:g}'

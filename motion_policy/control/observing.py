@@ -43,5 +43,5 @@ class MeasuredJoints:
         return self._state.arrays()
 
     def effort(self) -> Float64Array | None:
-        """Efforts (J,) [N m or N]; None without one per joint."""
-        return self._state.effort
+        """Efforts (J,) [N m or N], NaN for joints without one; None where no joint has one."""
+        return self._state.efforts

@@ -242,7 +242,9 @@ class EpisodeWriter:
     def _add(self, time_ns: int, observation: Observation, row: Row) -> None:
         columns = self._columns
         columns[layout.QPOS].add(observation.qpos)
-        qvel, held = observation.qvel, observation.held
+        qvel, held, lacking = observation.qvel, observation.held, observation.lacking
+        self._qvel.lacking |= dict.fromkeys(lacking.get('velocity', ()))
+        self._effort.lacking |= dict.fromkeys(lacking.get('effort', ()))
         columns[layout.QVEL].add(
             self._qvel.stored(qvel, observation.has_qvel, 'velocity' in held)
         )

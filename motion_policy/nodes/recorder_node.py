@@ -171,6 +171,8 @@ class RecorderNode(Node):
             counters = row.counters[name]
             values |= {'received': counters.received, 'dropped': counters.dropped}
             values['max_gap_ms'] = f'{counters.max_gap_ns * 1e-6:.1f}'
+            if counters.dropped_of:
+                values['dropped_of'] = counters.dropped_of
             if counters.unusable:
                 values |= {'unusable': counters.unusable, 'newest_unusable': counters.reason}
             if counters.partial:

@@ -8,7 +8,8 @@ A joint that a message lacks is an error, never a zero.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from motion_policy.robot.spec import NANOSECONDS_PER_S, RobotSpec
@@ -38,7 +39,8 @@ class Observation:
     `images` are (H, W, 3) uint8 RGB by camera. `qvel` is zero where the robot does not report
     velocities, and `has_qvel` is False then; `effort` is None where not every joint has one;
     `action` is the leader's position, None without a leader. `held` are those of 'velocity' and
-    'effort' that stand from an earlier message.
+    'effort' that stand from an earlier message; `lacking` are, for each of them, the joints that
+    do not report it though others do.
     """
 
     qpos: Float32Array
@@ -48,6 +50,7 @@ class Observation:
     action: Float32Array | None
     has_qvel: bool = True
     held: frozenset[str] = frozenset()
+    lacking: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def stamp_ns(message: Any) -> int:
@@ -85,6 +88,7 @@ def observation_from_row(row: Row, robot: RobotSpec) -> Observation:
         action=_joint_values('leader', row, robot).arrays()[0] if leader else None,
         has_qvel=state.velocity is not None,
         held=state.held,
+        lacking=state.lacking,
     )
 
 
