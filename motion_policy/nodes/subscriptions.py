@@ -23,8 +23,10 @@ from sensor_msgs.msg import Image
 
 from motion_policy.errors import UserError
 from motion_policy.nodes.bad_messages import BadMessages
+from motion_policy.nodes.endpoints import Origin, with_origin
+from motion_policy.nodes.joint_publishers import JointPublishers
 from motion_policy.nodes.transports import subscribe_to_images
-from motion_policy.robot import RobotSpec
+from motion_policy.robot import JointTopic, RobotSpec
 from motion_policy.robot.spec import COMPRESSED_IMAGE, IMAGE, StreamSpec
 from motion_policy.streams import Row, Sample, StreamCounters
 from motion_policy.streams.messages import stamp_ns
@@ -37,6 +39,7 @@ except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
 QUEUE_DEPTH = 5  # of each subscription; a callback takes microseconds, so it never fills up
+UNKNOWN = Origin()
 
 _RELIABILITY, _DURABILITY = QoSReliabilityPolicy, QoSDurabilityPolicy
 # A publisher is heard by each of these that asks for no more than it offers. What one of them
@@ -158,6 +161,11 @@ class StreamSubscriptions:
         self.streams = {s.name: s for s in robot.streams() if s.role in wanted}
         self.received = dict.fromkeys(self.streams, 0)
         self._told: set[tuple[str, str]] = set()
+        self._joint_publishers = {
+            name: JointPublishers(node, stream.source)
+            for name, stream in self.streams.items()
+            if isinstance(stream.source, JointTopic)
+        }
         self._subscriptions = {
             name: self._subscribe(
                 stream,
@@ -179,12 +187,13 @@ class StreamSubscriptions:
             **options,
         )
 
-    def _store_in(self, stream: StreamSpec) -> Callable[[bytes], None]:
+    def _store_in(self, stream: StreamSpec) -> Callable[..., None]:
         clock = self._node.get_clock()
         name, type_of_it = stream.name, message_class(stream.type)
         as_it_came = self._serialized_images and stream.role == 'camera'
+        senders = self._joint_publishers.get(name)
 
-        def store(data: bytes) -> None:
+        def store(data: bytes, publisher: bytes | None) -> None:
             receive_ns = clock.now().nanoseconds
             message: Any
             if as_it_came:
@@ -195,20 +204,22 @@ class StreamSubscriptions:
             else:
                 message = deserialized(data, type_of_it)
                 header_ns = stamp_ns(message)
+            if senders is not None and publisher is not None:
+                senders.heard(publisher, message)
             with self.lock:
                 self._sampler.push(name, Sample(header_ns, receive_ns, message))
                 self.received[name] += 1
 
-        def store_if_usable(data: bytes) -> None:
+        def store_if_usable(data: bytes, origin: Origin = UNKNOWN) -> None:
             try:
-                store(data)
+                store(data, origin.publisher)
             except Exception as error:
                 self.bad_messages.add(name, error, f"stream '{name}' on topic {stream.topic}")
                 unreadable = Sample(0, clock.now().nanoseconds, Unreadable(str(error)))
                 with self.lock:
                     self._sampler.push(name, unreadable)
 
-        return store_if_usable
+        return store_if_usable if senders is None else with_origin(store_if_usable)
 
     def describe(self, name: str) -> str:
         """One line on the stream's topic: its full name, its type and who publishes there."""
@@ -236,6 +247,10 @@ class StreamSubscriptions:
         """Match what publishers offer, and log once what cannot be taken; to be called often."""
         for name, stream in self.streams.items():
             self._match_offers(name, stream)
+        for name, senders in self._joint_publishers.items():
+            for line in senders.look():
+                topic = self._node.resolve_topic_name(self.streams[name].topic)
+                self._node.get_logger().warning(f"stream '{name}' on topic {topic}: {line}")
         self._tell_left_out({} if row is None else row.counters)
 
     def _match_offers(self, name: str, stream: StreamSpec) -> None:

@@ -14,10 +14,13 @@ from control_robots import formula_arm
 pytest.importorskip('rclpy')
 
 from fake_arm import HOME, FakeArm, MakeNode, assert_safe, set_out_again
+from rcl_interfaces.msg import Log
 from rclpy.duration import Duration
 from ros_testing import Bench
 from sensor_msgs.msg import JointState
 from trajectory_arm import CHUNKS, TrajectoryArm
+
+from motion_policy.nodes.endpoints import TELLS_PUBLISHERS
 
 ROBOT = formula_arm()
 
@@ -27,6 +30,7 @@ class Driver:
 
     def __init__(self, arm: FakeArm, period_s: float, *places: int) -> None:
         self.behind_ms = 0.0
+        self.beside = 0.0  # where the joints are
         self._arm, self._places, self._node = arm, places, arm.bench.client
         self._publisher = self._node.create_publisher(JointState, 'joint_states', 10)
         self._timer = self._node.create_timer(period_s, self._publish)
@@ -38,7 +42,8 @@ class Driver:
 
     def _publish(self) -> None:
         message = JointState(name=[ROBOT.joints.names[place] for place in self._places])
-        message.position = [float(self._arm.position[place]) for place in self._places]
+        position = self._arm.position + self.beside
+        message.position = [float(position[place]) for place in self._places]
         now = self._node.get_clock().now() - Duration(nanoseconds=round(self.behind_ms * 1e6))
         message.header.stamp = now.to_msg()
         self._publisher.publish(message)
@@ -67,6 +72,36 @@ def test_of_two_drivers_on_one_topic_the_dead_one_disables_the_arm_and_its_joint
     arm.enable_when_ready()
     arm.hear(20)
     assert_safe(arm.commands, ROBOT)
+
+
+@pytest.mark.skipif(not TELLS_PUBLISHERS, reason='messages do not say who sent them')
+def test_a_joint_that_two_nodes_publish_is_told_however_little_they_differ(
+    bench: Bench, arm: FakeArm, make_node: MakeNode
+) -> None:
+    """Another gripper driver, 0.02 rad beside, as after a start that somebody forgot."""
+    logs: list[str] = []
+    bench.client.create_subscription(Log, '/rosout', lambda log: logs.append(log.msg), 100)
+
+    def told() -> list[str]:
+        return [line for line in logs if 'comes from several publishers' in line]
+
+    arm.joints_work = False
+    make_node()
+    Driver(arm, 0.01, 0, 1)
+    gripper = Driver(arm, 0.04, 2)
+    arm.enable_when_ready()
+    arm.hear(20)
+    gripper.die()
+    gripper = Driver(arm, 0.04, 2)
+    arm.hear(120)
+    assert not told()
+    Driver(arm, 0.04, 2, 1).beside = 0.02
+    # Those of joint2 are of the second driver and the first.
+    bench.spin_until(lambda: len(told()) == 2, 'both joints')
+    assert {line.split("joint '")[1][:6] for line in told()} == {'joint2', 'joint3'}
+    assert all(len(re.findall(r'/test_client \([-\d.]+\)', line)) == 2 for line in told())
+    arm.hear(100)
+    assert len(told()) == 2 and arm.diagnostic('control', 'state') in ('run', 'ramp')
 
 
 def test_of_two_drivers_the_one_whose_clock_is_behind_is_named_and_sent_no_trajectory(
