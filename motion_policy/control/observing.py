@@ -13,10 +13,11 @@ from motion_policy.streams.joint_values import JointValues, JointVectors
 
 
 def robot_as_seen(robot: RobotSpec, cameras: Iterable[str]) -> RobotSpec:
-    """Return the robot with only these cameras and without a leader: what a policy watches."""
+    """Return the robot with only these cameras, no leader and no vectors: what a policy sees."""
     return robot.model_copy(
         update={
             'cameras': {name: robot.cameras[name] for name in cameras},
+            'vectors': {},
             'joints': robot.joints.model_copy(update={'leader': ()}),
         }
     )

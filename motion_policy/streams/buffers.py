@@ -15,11 +15,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from motion_policy.robot.spec import NANOSECONDS_PER_S, CameraSpec, JointTopic, StreamSpec
+from motion_policy.robot.spec import (
+    NANOSECONDS_PER_S,
+    CameraSpec,
+    JointTopic,
+    StreamSpec,
+    VectorSpec,
+)
 from motion_policy.streams.errors import StreamError
 from motion_policy.streams.images import check_frame, decode_frame
 from motion_policy.streams.joints import Float64Array, JointReading, columns_in, read_joint_part
 from motion_policy.streams.samples import Sample, StreamCounters
+from motion_policy.streams.vectors import VectorReader
 
 # Samples are kept this much longer than they count, for a caller that asks for rows late.
 HORIZON_NS = 3 * NANOSECONDS_PER_S
@@ -200,6 +207,38 @@ class CameraBuffer(StreamBuffer):
     def _take(self, sample: Sample) -> None:
         if isinstance(self.spec.source, CameraSpec) and sample.value is not None:
             check_frame(sample.value, self.spec.source)
+        self._series.add(self._stamp(sample), sample)
+        self._unusable_since = False
+
+    def _all_series(self) -> tuple[_Series, ...]:
+        return (self._series,)
+
+
+class VectorBuffer(StreamBuffer):
+    """The numbers (n,) of a vector: the newest, or the mean of those of the last `window_ns`."""
+
+    def __init__(self, spec: StreamSpec) -> None:
+        self._series = _Series(spec)
+        self._reader = VectorReader(spec.source) if isinstance(spec.source, VectorSpec) else None
+        super().__init__(spec)
+
+    def pick(self, t_ns: int) -> Entry | None:
+        if not self.spec.window_ns:
+            return self._series.pick(t_ns)
+        there = self._series.until(t_ns)
+        if not there:
+            return None
+        newest, begin_ns = there[0], t_ns - self.spec.window_ns
+        self._series.forget_before(newest, begin_ns)
+        averaged = [entry.sample.value for entry in there if entry.time_ns > begin_ns]
+        if len(averaged) < 2 or self._reader is None:
+            return newest
+        mean = np.mean(averaged, axis=0)
+        return Entry(newest.stamp_ns, replace(newest.sample, value=mean))
+
+    def _take(self, sample: Sample) -> None:
+        if self._reader is not None and sample.value is not None:
+            sample = replace(sample, value=self._reader.read(sample.value))
         self._series.add(self._stamp(sample), sample)
         self._unusable_since = False
 

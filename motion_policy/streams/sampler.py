@@ -19,6 +19,7 @@ from motion_policy.streams.buffers import (
     Entry,
     JointBuffer,
     StreamBuffer,
+    VectorBuffer,
     named_joints,
 )
 from motion_policy.streams.errors import StreamError
@@ -65,9 +66,10 @@ class Sampler:
     def __init__(self, streams: Iterable[StreamSpec], *, decodes: bool = False) -> None:
         self._buffers: dict[str, StreamBuffer] = {}
         for stream in streams:
-            of_joints = stream.role != 'camera'
             self._buffers[stream.name] = (
-                JointBuffer(stream) if of_joints else CameraBuffer(stream, decodes)
+                CameraBuffer(stream, decodes)
+                if stream.role == 'camera'
+                else (VectorBuffer if stream.role == 'vector' else JointBuffer)(stream)
             )
 
     @property

@@ -15,8 +15,8 @@ class Sample:
     """One message: the stamp its sender gave it (0: none), when it arrived, and itself.
 
     In a row, the value of a joint stream is what was read of its messages, a `JointReading`; that
-    of a camera is the message, or its RGB image where images are decoded. A value of None is
-    never looked at.
+    of a vector is its numbers, (n,) float64; that of a camera is the message, or its RGB image
+    where images are decoded. A value of None is never looked at.
     """
 
     header_ns: int
