@@ -23,8 +23,9 @@ from motion_policy.errors import UserError
 from motion_policy.nodes.parameters.declaring import declare_group, read_group
 from motion_policy.nodes.parameters.episodes import RecorderParameters
 from motion_policy.nodes.shell import run_node
-from motion_policy.nodes.subscriptions import StreamSubscriptions
+from motion_policy.nodes.subscriptions import StreamSubscriptions, fields_of
 from motion_policy.robot import load_robot_spec
+from motion_policy.streams.message_fields import with_known_fields
 
 STATUS_PERIOD_S = 1.0
 QUEUE_DEPTH = 50  # a recording shall lose nothing when this process has to wait
@@ -39,7 +40,7 @@ class RecorderNode(Node):
         parameters = read_group(self, RecorderParameters)
         if not parameters.robot:
             raise UserError("parameter 'robot' is empty, expected a robot spec: name or YAML file")
-        self._robot = load_robot_spec(parameters.robot)
+        self._robot = with_known_fields(load_robot_spec(parameters.robot), fields_of)
         self.recorder = EpisodeRecorder(self._robot)
         self.streams = StreamSubscriptions(
             self, self._robot, self.recorder, reliable=parameters.reliable,

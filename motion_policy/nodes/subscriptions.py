@@ -29,6 +29,7 @@ from motion_policy.nodes.transports import subscribe_to_images
 from motion_policy.robot import JointTopic, RobotSpec
 from motion_policy.robot.spec import COMPRESSED_IMAGE, IMAGE, StreamSpec
 from motion_policy.streams import Row, Sample, StreamCounters
+from motion_policy.streams.message_fields import FieldType, field_type
 from motion_policy.streams.messages import stamp_ns
 from motion_policy.streams.samples import Unreadable
 from motion_policy.streams.wire import image_on_wire, stamp_on_wire
@@ -92,11 +93,27 @@ def message_class(type_name: str) -> Any:
     """The class of `sensor_msgs/msg/Image`; UserError when there is none."""
     try:
         package, kind, name = type_name.split('/')
-        return getattr(importlib.import_module(f'{package}.{kind}'), name)
-    except (ValueError, ImportError, AttributeError) as error:
+        found = importlib.import_module(f'{package}.{kind}')
+    except ValueError:
         raise UserError(
-            f"message type '{type_name}' is not known here; expected e.g. sensor_msgs/msg/Image"
+            f"message type '{type_name}' is none; expected e.g. sensor_msgs/msg/Image"
+        ) from None
+    except ImportError as error:
+        raise UserError(
+            f"message type '{type_name}' is not known here: package '{package}' is not installed, "
+            'or its workspace is not sourced'
         ) from error
+    if not hasattr(found, name):
+        raise UserError(
+            f"message type '{type_name}' is not known here: package '{package}' has no such one"
+        )
+    return getattr(found, name)
+
+
+def fields_of(type_name: str) -> dict[str, FieldType]:
+    """The fields of a message type; UserError where it is not known here."""
+    fields = message_class(type_name).get_fields_and_field_types()
+    return {name: field_type(text) for name, text in fields.items()}
 
 
 def sensor_qos(depth: int = QUEUE_DEPTH, reliable: bool = False) -> QoSProfile:
@@ -133,9 +150,9 @@ class StreamSubscriptions:
     """Subscribes the streams of `robot` and pushes each raw message into `sampler`.
 
     `lock` is held during a push; hold it also while reading the sampler in another thread.
-    `roles` (`camera`, `state`, `leader`) leaves out the streams that are not needed. With
-    `serialized_images` those of cameras are `SerializedMessage`; `on_image(name, message)` sees
-    each of them before it is in the sampler.
+    `roles` (`camera`, `state`, `leader`, `vector`) leaves out the streams that are not needed.
+    With `serialized_images` those of cameras are `SerializedMessage`; `on_image(name, message)`
+    sees each of them before it is in the sampler.
     """
 
     def __init__(
@@ -144,7 +161,7 @@ class StreamSubscriptions:
         robot: RobotSpec,
         sampler: SamplePort,
         *,
-        roles: Iterable[str] = ('camera', 'state', 'leader'),
+        roles: Iterable[str] = ('camera', 'state', 'leader', 'vector'),
         reliable: bool = False,
         depth: int = QUEUE_DEPTH,
         lock: threading.Lock | None = None,
@@ -166,13 +183,17 @@ class StreamSubscriptions:
             for name, stream in self.streams.items()
             if isinstance(stream.source, JointTopic)
         }
+        # Streams of one topic take the same messages: each is received once, as in a bag.
+        self._on_topic: dict[tuple[str, str], list[str]] = {}
+        for name, stream in self.streams.items():
+            self._on_topic.setdefault((stream.topic, stream.type), []).append(name)
         self._subscriptions = {
-            name: self._subscribe(
-                stream,
+            names[0]: self._subscribe(
+                self.streams[names[0]],
                 sensor_qos(depth, reliable),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
-            for name, stream in self.streams.items()
+            for names in self._on_topic.values()
         }
 
     def _subscribe(self, stream: StreamSpec, qos: QoSProfile, **options: Any) -> tuple[Node, Any]:
@@ -189,9 +210,9 @@ class StreamSubscriptions:
 
     def _store_in(self, stream: StreamSpec) -> Callable[..., None]:
         clock = self._node.get_clock()
-        name, type_of_it = stream.name, message_class(stream.type)
+        names, type_of_it = self._on_topic[stream.topic, stream.type], message_class(stream.type)
         as_it_came = self._serialized_images and stream.role == 'camera'
-        senders = self._joint_publishers.get(name)
+        senders = [self._joint_publishers[n] for n in names if n in self._joint_publishers]
 
         def store(data: bytes, publisher: bytes | None) -> None:
             receive_ns = clock.now().nanoseconds
@@ -200,26 +221,31 @@ class StreamSubscriptions:
                 message = SerializedMessage(data, type_of_it)
                 header_ns = message.stamp_ns
                 if self._on_image is not None:
-                    self._on_image(name, message)
+                    for name in names:
+                        self._on_image(name, message)
             else:
                 message = deserialized(data, type_of_it)
                 header_ns = stamp_ns(message)
-            if senders is not None and publisher is not None:
-                senders.heard(publisher, message)
+            if publisher is not None:
+                for each in senders:
+                    each.heard(publisher, message)
+            sample = Sample(header_ns, receive_ns, message)
             with self.lock:
-                self._sampler.push(name, Sample(header_ns, receive_ns, message))
-                self.received[name] += 1
+                for name in names:
+                    self._sampler.push(name, sample)
+                    self.received[name] += 1
 
         def store_if_usable(data: bytes, origin: Origin = UNKNOWN) -> None:
             try:
                 store(data, origin.publisher)
             except Exception as error:
-                self.bad_messages.add(name, error, f"stream '{name}' on topic {stream.topic}")
                 unreadable = Sample(0, clock.now().nanoseconds, Unreadable(str(error)))
-                with self.lock:
-                    self._sampler.push(name, unreadable)
+                for name in names:
+                    self.bad_messages.add(name, error, f"stream '{name}' on topic {stream.topic}")
+                    with self.lock:
+                        self._sampler.push(name, unreadable)
 
-        return store_if_usable if senders is None else with_origin(store_if_usable)
+        return with_origin(store_if_usable) if senders else store_if_usable
 
     def describe(self, name: str) -> str:
         """One line on the stream's topic: its full name, its type and who publishes there."""

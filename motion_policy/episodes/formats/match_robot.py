@@ -91,12 +91,12 @@ def recorded_robot(
     source: Path,
     note: Callable[[str], None],
 ) -> RobotSpec:
-    """Return the robot as the data knows it: with its cameras and its rate.
+    """Return the robot as the data knows it: with its cameras and its rate, without vectors.
 
     Raises:
         EpisodeError: no robot has such a rate.
     """
-    absent = [name for name in robot.cameras if name not in cameras]
+    absent = [name for name in (*robot.cameras, *robot.vectors) if name not in cameras]
     if absent:
         names = ', '.join(absent)
         note(f"{source}: has no {names}; the episodes' robot is '{robot.name}' without")
@@ -104,6 +104,7 @@ def recorded_robot(
         update={
             'rate': rate_or_robots(rate, robot),
             'cameras': {name: robot.cameras[name] for name in cameras},
+            'vectors': {},
         }
     )
 
