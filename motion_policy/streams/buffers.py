@@ -7,6 +7,7 @@ Here it is decided what an unusable message is: it is counted with its reason an
 
 from __future__ import annotations
 
+import math
 import statistics
 from bisect import bisect_left, bisect_right
 from collections import deque
@@ -357,9 +358,8 @@ class JointBuffer(StreamBuffer):
             self._partial += 1
             for line in reading.left_out.split('; '):
                 self._left_out[line.partition(' ')[0]] = line
-        place: slice | list[int] = slice(None) if columns == self._whole else list(columns)
         completed = [
-            reported.completed(getattr(reading, field), place, receive_ns)
+            reported.completed(getattr(reading, field), columns, receive_ns)
             for field, reported in self._reported.items()
         ]
         held = tuple(f for f, v in zip(self._reported, completed, strict=True) if v is not None)
@@ -433,27 +433,44 @@ class _LastReported:
         self._max_age_ns = max_age_ns
         self._values = np.full(count, np.nan)
         self._receive_ns = np.zeros(count, np.int64)
+        # By joints: the last that all of them had, which is not looked at before one lacks some.
+        self._whole: dict[tuple[int, ...], tuple[int, Float64Array]] = {}
         self._any = False
 
     def completed(
-        self, values: Float64Array | None, place: slice | list[int], receive_ns: int
+        self, values: Float64Array | None, columns: tuple[int, ...], receive_ns: int
     ) -> Float64Array | None:
-        """Values (n,) of the joints in `place`, of which a message has these; None: as they are.
+        """Values (n,) of the joints in `columns`, of which a message has these; None: as they are.
 
         Where it has none, those of earlier messages stand as long as they are fresh.
         """
-        if values is None and not self._any:
-            return None
-        earlier, earlier_ns = self._values[place], self._receive_ns[place]
-        if values is None:
-            values = np.full(len(earlier), np.nan)
-        lacking = np.isnan(values)
-        if not lacking.all():
-            self._values[place] = np.where(lacking, earlier, values)
-            self._receive_ns[place] = np.where(lacking, earlier_ns, receive_ns)
+        if values is not None:
             self._any = True
-        held = lacking & ~np.isnan(earlier) & (receive_ns - earlier_ns <= self._max_age_ns)
-        return np.where(held, earlier, values) if held.any() else None
+            if not math.isnan(math.hypot(*values.tolist())):
+                if len(self._whole) == MOST_PARTS:
+                    self._keep_whole()
+                self._whole[columns] = receive_ns, values
+                return None
+        elif not self._any:
+            return None
+        self._keep_whole()
+        places = list(columns)
+        if values is None:
+            values = np.full(len(places), np.nan)
+        self._keep(places, receive_ns, values)
+        fresh = receive_ns - self._receive_ns[places] <= self._max_age_ns
+        held = np.isnan(values) & ~np.isnan(self._values[places]) & fresh
+        return np.where(held, self._values[places], values) if held.any() else None
+
+    def _keep_whole(self) -> None:
+        for columns, (receive_ns, values) in self._whole.items():
+            self._keep(list(columns), receive_ns, values)
+        self._whole.clear()
+
+    def _keep(self, places: list[int], receive_ns: int, values: Float64Array) -> None:
+        newer = ~np.isnan(values) & (self._receive_ns[places] <= receive_ns)
+        self._values[places] = np.where(newer, values, self._values[places])
+        self._receive_ns[places] = np.where(newer, receive_ns, self._receive_ns[places])
 
 
 class _Jumps:

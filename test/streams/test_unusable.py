@@ -347,6 +347,51 @@ def test_velocities_and_efforts_are_put_together_joint_by_joint() -> None:
     assert seen(207).effort is None and seen(207).lacking['effort'] == ('joint3',)
 
 
+def test_the_newest_effort_of_a_joint_stands_whichever_driver_spoke_first() -> None:
+    arm = Arm()
+    for t_ms in (0, 10):
+        whole = recordings.joint_message(NAMES, [1.0, 2.0, 3.0], effort=[t_ms + 1.0] * 3)
+        arm.push(t_ms, whole)
+        if t_ms == 0:
+            arm.push(5, recordings.joint_message(['joint3'], [3.0], effort=[5.0]))
+    arm.push(12, joint3=3.0)
+    observation = observation_from_row(arm.sampler.observe(at_ms(13)), ROBOT)
+    assert observation.effort is not None and observation.effort.tolist() == [11, 11, 11]
+    assert observation.held == {'effort'}
+
+
+def test_however_efforts_are_spread_over_messages_each_joint_has_its_newest_one() -> None:
+    """Against the rule itself, with more sets of joints than are kept apart."""
+    names = [f'joint{i}' for i in range(8)]
+    robot = robot_as_seen(recordings.robot_with_leader('r', names, ['top'], 8, 8, 50.0), ())
+    random, arm = np.random.default_rng(2), Arm(robot)
+    reported_ms, standing = np.full(8, -1_000_000), np.full(8, np.nan)
+    without = 0
+    for t_ms in range(0, 4_000, 4):
+        columns = np.flatnonzero(random.random(8) < 0.3)
+        if t_ms == 0:
+            columns = np.arange(8)
+        if len(columns):
+            efforts = t_ms + 0.1 * columns
+            efforts[random.random(len(columns)) < (0.9 if t_ms % 1_000 > 500 else 0.3)] = np.nan
+            there = ~np.isnan(efforts)
+            message = recordings.joint_message(
+                [names[c] for c in columns], np.zeros(len(columns)),
+                effort=efforts if there.any() else [],
+            )  # fmt: skip
+            arm.push(t_ms, message)
+            reported_ms[columns[there]], standing[columns[there]] = t_ms, efforts[there]
+            # What a message holds of a joint is as old as that message says.
+            old = columns[t_ms - reported_ms[columns] > 200]
+            standing[old] = np.nan
+        row = arm.sampler.observe(at_ms(t_ms))
+        found = observation_from_row(row, robot).effort
+        without += found is None
+        expected = None if np.isnan(standing).any() else np.float32(standing).tolist()
+        assert (None if found is None else found.tolist()) == expected, t_ms
+    assert 50 < without < 900
+
+
 def test_what_one_driver_does_not_report_costs_no_limit_of_the_others_effort() -> None:
     robot = ROBOT.model_copy(update={'effort_limits': (5.0, 5.0, 0.0)})
     monitor, arm = EffortMonitor(robot), Arm(robot)
