@@ -9,10 +9,11 @@ import threading
 
 import numpy as np
 import pytest
+import yaml
 from control_robots import formula_arm
 
 from motion_policy.control.clock_skew import SkewMonitor, SkewMonitors
-from motion_policy.robot import RobotSpec
+from motion_policy.robot import RobotSpec, robot_spec_from_yaml
 from motion_policy.streams import Sample
 
 PERIOD_NS, MS = 20_000_000, 1_000_000
@@ -140,6 +141,31 @@ def test_one_driver_of_all_joints_is_told_of_without_their_names() -> None:
     told = drivers.tick(20, joint1_joint2_joint3=40.0)
     assert told.startswith('the clock of the joint states is 0.041 s behind ours')
     assert drivers.tick(1, joint1_joint2_joint3=0.0) == ''
+
+
+def test_of_two_topics_each_clock_is_compared() -> None:
+    first, second = (
+        {'joints': joints, 'message_names': joints, 'scale': [1.0] * n, 'offset': [0.0] * n}
+        for n, joints in ((1, ['joint1']), (2, ['joint2', 'joint3']))
+    )
+    fields = yaml.safe_load(EVERY.to_yaml())
+    (state,) = fields['joints']['state']
+    fields['joints']['state'] = [{**state, **first}, {**state, **second, 'topic': 'other'}]
+    monitors = SkewMonitors(robot_spec_from_yaml(yaml.safe_dump(fields), 'two.yaml'))
+
+    def tick(number: int, behind_ms: int) -> None:
+        now_ns = START_NS + number * PERIOD_NS
+        monitors.add('state_0', [(('joint1',), Sample(now_ns, now_ns, None))])
+        behind = Sample(now_ns - behind_ms * MS, now_ns, None)
+        monitors.add('state_1', [(('joint2', 'joint3'), behind)])
+
+    for number in range(20):
+        assert bool(monitors.unknown()) == (number < 10)
+        tick(number, 0)
+    for number in range(20, 20 + SAMPLES):
+        assert not monitors.problem()
+        tick(number, 40)
+    assert "of joints 'joint2', 'joint3' is 0.040 s behind ours" in monitors.problem()
 
 
 def test_only_the_clocks_of_joints_that_are_sent_trajectories_matter() -> None:
