@@ -250,6 +250,8 @@ FACTS: dict[str, Callable[[Scene, str], bool]] = {
 
 
 def test_the_scenes_page_tells_every_scene_as_it_is() -> None:
+    for told in (VERBS, UNITS, SUCCESS):
+        assert set(told) == set(SCENES), 'each scene has a line in VERBS, UNITS and SUCCESS'
     [scenes] = tables(section(page('scenes.md'), ''))
     assert scenes.header == ('', *(f'`{name}`' for name in SCENES))
     assert [row[0] for row in scenes.rows] == list(FACTS)

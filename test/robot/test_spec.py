@@ -47,8 +47,8 @@ def spec(text: str = MINIMAL) -> RobotSpec:
 @pytest.mark.parametrize(
     ('old', 'new', 'words'),
     [
-        ('rate: 50.0', 'rate: 50.0\ncolour: red', ['colour', 'red', 'unknown key']),
-        ('topic: top/', 'topik: top/', ['cameras.top.topik', 'unknown key', 'top/image_raw']),
+        ('rate: 50.0', 'rate: 50.0\ncolour: red', ['colour: unknown key', 'of: name, rate']),
+        ('topic: top/', 'topik: top/', ['cameras.top.topik: unknown', 'expected topic']),
         ('topic: top/image_raw, ', '', ['cameras.top.topic', 'missing']),
         ('topic: top/image_raw', 'topic: ""', ['cameras.top.topic', "''", 'top/image_raw']),
         ('[-1.0, 1.0]', '[1.0, -1.0]', ['limits.position', '[1.0, -1.0]', 'low < high']),
