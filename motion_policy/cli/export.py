@@ -137,8 +137,7 @@ def _to_lerobot(options: ToLerobot, progress: Progress) -> list[str]:
     task, crf = options.task, options.crf
     export_lerobot(chosen, options.out, task=task, crf=crf, on_row=on_row)
     summary = f'{options.out}: {len(chosen.rows)} episodes, {sum(chosen.rows)} rows'
-    told = [*_failures(chosen), *_partial_efforts(chosen), *_no_vectors(chosen)]
-    return [*told, escape(summary)]
+    return [*_failures(chosen), *_partial_efforts(chosen), escape(summary)]
 
 
 def _to_eipl(options: ToEipl, progress: Progress) -> list[str]:
