@@ -10,6 +10,7 @@ from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Row
 from motion_policy.streams.joint_values import JointValues, JointVectors
+from motion_policy.streams.joints import Int64Array
 
 
 def robot_as_seen(robot: RobotSpec, cameras: Iterable[str]) -> RobotSpec:
@@ -42,6 +43,10 @@ class MeasuredJoints:
     def joints(self) -> JointVectors:
         """Positions, velocities and efforts (J,) as the observation of that row has them."""
         return self._state.arrays()
+
+    def ages_ns(self, row: Row) -> Int64Array:
+        """How long before that row each joint (J,) was measured."""
+        return self._state.ages_ns(row.ages_ns)
 
     def effort(self) -> Float64Array | None:
         """Efforts (J,) [N m or N], NaN for joints without one; None where no joint has one."""

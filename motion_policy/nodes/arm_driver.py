@@ -476,7 +476,7 @@ class ArmDriver:
             effort = self._measured.effort() if self.controller.effort.watches else None
             command = self.controller.command(
                 now_ns, measured, effort=effort, steady_ns=self._steady_ns(),
-                age_ns=max(row.ages_ns.get(name, 0) for name in self._state_streams),
+                age_ns=self._measured.ages_ns(row),
             )  # fmt: skip
             if self._ahead is not None:
                 self._ahead.follow(now_ns, command, clocks_agree=self._clocks_agree)

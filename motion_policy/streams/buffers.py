@@ -630,7 +630,13 @@ def _assembled(sources: tuple[Entry, ...]) -> Entry:
     position = gathered('position')
     assert position is not None
     held = dict.fromkeys(field for reading in readings for field in reading.held)
-    reading = JointReading(position, gathered('velocity'), gathered('effort'), held=tuple(held))
+    reading = JointReading(
+        position,
+        gathered('velocity'),
+        gathered('effort'),
+        held=tuple(held),
+        newer_ns=np.array([entry.time_ns - oldest.time_ns for entry in sources], np.int64),
+    )
     entry = Entry(oldest.stamp_ns, replace(oldest.sample, value=reading))
     entry.lead_ns = max(source.lead_ns for source in sources)
     return entry

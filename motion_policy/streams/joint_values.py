@@ -15,7 +15,12 @@ import numpy.typing as npt
 
 from motion_policy.robot.spec import JointTopic, RobotSpec
 from motion_policy.streams.errors import StreamError
-from motion_policy.streams.joints import Float64Array, JointReading, read_joint_message
+from motion_policy.streams.joints import (
+    Float64Array,
+    Int64Array,
+    JointReading,
+    read_joint_message,
+)
 from motion_policy.streams.sampler import Sample
 
 Float32Array = npt.NDArray[np.float32]
@@ -40,6 +45,7 @@ class JointValues:
         self._samples: dict[str, Sample] = {}
         self._fields = {f: np.full(len(place), np.nan) for f in ('position', 'velocity', 'effort')}
         self._held: dict[str, tuple[str, ...]] = {}
+        self._newer_ns: Int64Array = np.zeros(len(place), np.int64)
 
     def update(self, samples: Mapping[str, Sample]) -> None:
         """Read what is new among these samples by stream."""
@@ -58,6 +64,13 @@ class JointValues:
             np.zeros_like(position) if velocity is None else velocity.astype(np.float32),
             None if effort is None else effort.astype(np.float32),
         )
+
+    def ages_ns(self, of_streams: Mapping[str, int]) -> Int64Array:
+        """Ages (J,) of the joints, of which the oldest of each stream are so old."""
+        ages_ns = -self._newer_ns
+        for name, columns in self._columns.items():
+            ages_ns[columns] += of_streams.get(name, 0)
+        return ages_ns
 
     @property
     def position(self) -> Float64Array:
@@ -107,6 +120,8 @@ class JointValues:
             self.faults[name] = str(error)
             return
         self._held[name] = reading.held
+        newer_ns = reading.newer_ns
+        self._newer_ns[self._columns[name]] = 0 if newer_ns is None else newer_ns
         for field, whole in self._fields.items():
             part = getattr(reading, field)
             whole[self._columns[name]] = np.nan if part is None else part

@@ -25,6 +25,7 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)  # episodes and policies hold no m
 SURELY_SMALL = 1e6
 
 Float64Array = npt.NDArray[np.float64]
+Int64Array = npt.NDArray[np.int64]
 Places = npt.NDArray[np.intp]
 
 
@@ -34,6 +35,7 @@ class JointReading:
 
     Velocity or effort of a joint that does not report it, though others do, is NaN.
     `left_out` says why a field is None though the message holds something; else it is empty.
+    `newer_ns` (n,) is by how much each is newer than the oldest; None where all came together.
     `held` are the fields of which some joints have what an earlier message said.
     """
 
@@ -42,6 +44,7 @@ class JointReading:
     effort: Float64Array | None
     left_out: str = ''
     held: tuple[str, ...] = ()
+    newer_ns: Int64Array | None = None
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ def test_joints_of_several_publishers_on_one_topic_are_put_together() -> None:
     row = arm.sampler.observe(at_ms(25))
     assert row.ages_ns == {'state': 15 * MS}  # of the oldest joint
     assert arm.measured.read(row)[0].tolist() == [1.5, 2.5, 3]  # type: ignore[union-attr]
+    assert arm.measured.ages_ns(row).tolist() == [5 * MS, 5 * MS, 15 * MS]
     np.testing.assert_array_equal(observation_from_row(row, ROBOT).qpos, [1.5, 2.5, 3.0])
 
 
@@ -187,6 +188,9 @@ def test_of_a_joint_in_two_messages_the_newest_value_stands() -> None:
     assert arm.read(15)[0] == [1, 20, 3]
     arm.push(20, joint1=1.0, joint2=2.0, joint3=3.0)
     assert arm.read(25)[0] == [1, 2, 3]
+    row = arm.sampler.observe(at_ms(28))
+    arm.measured.read(row)
+    assert arm.measured.ages_ns(row).tolist() == [8 * MS] * 3
 
 
 def test_velocities_are_put_together_only_where_everybody_reports_them() -> None:
