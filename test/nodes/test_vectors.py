@@ -269,6 +269,29 @@ def of_period(episode: EpisodeReader, row: int, heard: list[Sample]) -> list[flo
     return [s.value.wrench.force.z for s in of_period or [there[max(there)]]]
 
 
+def test_forces_that_come_while_the_recorder_has_to_wait_are_not_lost(
+    sensors: Sensors, tmp_path: Path
+) -> None:
+    """Half a second of a sensor at 1 kHz, in which no callback is served."""
+    node = recorder(sensors.bench, tmp_path)
+    sensors.bench.add(node)
+    heard: list[float] = []
+    push = node.recorder.push
+
+    def push_and_keep(name: str, sample: Sample) -> None:
+        if name == 'wrench':
+            heard.append(sample.value.wrench.torque.x)
+        push(name, sample)
+
+    node.recorder.push = push_and_keep  # type: ignore[method-assign]
+    sensors.bench.spin_until(lambda: node.streams.received['wrench'], 'a wrench')
+    numbers = list(range(1000, 1500))
+    for number in numbers:
+        sensors.publishers['ft/wrench'].publish(wrench(-7 * number))
+    sensors.bench.spin_until(lambda: numbers[-1] in heard, 'the last wrench')
+    assert [number for number in heard if number in numbers] == numbers
+
+
 @pytest.mark.parametrize(
     ('old', 'new', 'words'),
     [
