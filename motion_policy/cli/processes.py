@@ -138,19 +138,20 @@ class NodeProcesses:
         words = ' | '.join([line for line in text.splitlines() if line][-LOG_LINES_SHOWN:])
         return f'{words or "no output"} (log: {log})'
 
-    def stop(self) -> None:
-        """End all processes and what they started: SIGINT, then SIGTERM, then SIGKILL."""
+    def stop(self, spared: str = '') -> None:
+        """End all processes but `spared`, and what they started: SIGINT, SIGTERM, SIGKILL."""
+        ending = [child for child in self._children if child.name != spared]
         for number, patience_s in ENDING:
-            waiting = [child for child in self._children if child.process.poll() is None]
+            waiting = [child for child in ending if child.process.poll() is None]
             for child in waiting:
                 _signal_group(child.process.pid, number)
             end_s = time.monotonic() + patience_s
             while time.monotonic() < end_s and any(c.process.poll() is None for c in waiting):
                 time.sleep(0.02)
-        for child in self._children:
+        for child in ending:
             # Grandchildren of a process that ended before them.
             _signal_group(child.process.pid, signal.SIGKILL)
-        self._children.clear()
+        self._children = [child for child in self._children if child not in ending]
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         # Python swallows what is raised within a destructor; `check` raises it again.
