@@ -47,7 +47,7 @@ class RecorderNode(Node):
             depth=QUEUE_DEPTH,
         )  # fmt: skip
         self._rates_hz = dict.fromkeys(self.streams.streams, 0.0)
-        self._counted = dict(self.streams.received)
+        self._counted = dict(self.streams.own)
         self._counted_at_s = time.monotonic()
         self._reported_end = ''
         self._status = self.create_publisher(DiagnosticArray, '~/status', 10)
@@ -133,7 +133,7 @@ class RecorderNode(Node):
         elapsed_s = now_s - self._counted_at_s
         if elapsed_s < STATUS_PERIOD_S / 2:
             return
-        for name, count in self.streams.received.items():
+        for name, count in self.streams.own.items():
             self._rates_hz[name] = (count - self._counted[name]) / elapsed_s
             self._counted[name] = count
         self._counted_at_s = now_s

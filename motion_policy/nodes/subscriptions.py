@@ -178,6 +178,12 @@ class StreamSubscriptions:
         wanted = set(roles)
         self.streams = {s.name: s for s in robot.streams() if s.role in wanted}
         self.received = dict.fromkeys(self.streams, 0)
+        self.own = dict.fromkeys(self.streams, 0)  # without those of other arms' joints only
+        self._joint_names = {
+            name: frozenset(stream.source.message_names)
+            for name, stream in self.streams.items()
+            if isinstance(stream.source, JointTopic)
+        }
         self._least_depth = depth
         self._told: set[tuple[str, str]] = set()
         self._joint_publishers = {
@@ -241,6 +247,7 @@ class StreamSubscriptions:
                 for name in names:
                     self._sampler.push(name, sample)
                     self.received[name] += 1
+                    self.own[name] += not self._is_foreign(name, message)
 
         def store_if_usable(data: bytes, origin: Origin = UNKNOWN) -> None:
             try:
@@ -253,6 +260,14 @@ class StreamSubscriptions:
                         self._sampler.push(name, unreadable)
 
         return with_origin(store_if_usable) if senders else store_if_usable
+
+    def _is_foreign(self, name: str, message: Any) -> bool:
+        """Whether it names joints, and none of the stream's."""
+        wanted = self._joint_names.get(name)
+        if wanted is None:
+            return False
+        found = getattr(message, 'name', ()) or getattr(message, 'joint_names', ())
+        return bool(found) and wanted.isdisjoint(found)
 
     def describe(self, name: str) -> str:
         """One line on the stream's topic: its full name, its type and who publishes there."""
