@@ -29,7 +29,7 @@ from motion_policy.episodes import EpisodeReader, check_episode
 pytestmark = [pytest.mark.slow, pytest.mark.ros]
 
 MARK = 'MOTION_POLICY_TEST_MARK'
-PATIENCE_S = 180.0
+PATIENCE_S = 300.0
 COMMAND = [sys.executable, '-c', 'import sys; from motion_policy.cli.main import main; '
            'sys.exit(main())']  # fmt: skip
 

@@ -30,7 +30,7 @@ from motion_policy.streams import Observation
 pytestmark = pytest.mark.slow
 
 torch.set_num_threads(1)
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 PERIOD_NS = 100_000_000
 OWNER = """
 import sys, time
