@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Damaged and hostile inputs: each command that reads files against each way to damage one.
 
-Each is read by a process of its own. It may read the right numbers or refuse in one line;
-a line's figure is how many inputs led to anything else (a traceback, a crash, a hang, too much
-memory, wrong numbers, half an output): 0. `--seconds 50` tries 5,000 inputs, others in proportion,
-as many at once as there are processors.
+A process reads one input after the other until one does harm, which counts if it does so to a
+process of its own too. Each may be read right or refused in one line; a line's figure is how many
+inputs led to anything else (a traceback, a crash, a hang, too much memory, wrong numbers, half an
+output): 0. `--seconds 50` tries 5,000 inputs, others in proportion, as many at once as there are
+processors.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 from damage_campaign.reader import Reader
 from damage_campaign.readers import READERS
-from damage_campaign.trials import CHANGED, FAILURES, OUTCOMES, Campaign, Trial, all_readers, table
+from damage_campaign.trials import CHANGED, FAILURES, OUTCOMES, Trial, all_readers, table
 from rich.console import Console
 from rich.table import Table
 
@@ -42,8 +43,8 @@ def _campaign(count: int) -> Iterator[Measurement]:
     console.width = max(console.width, TABLE_WIDTH)
     trials: list[Trial] = []
     with tempfile.TemporaryDirectory() as folder:
-        campaign = Campaign(Path(folder))
-        for reader, of_reader in zip(READERS, all_readers(campaign, count, SEED), strict=True):
+        found = all_readers(Path(folder), count, SEED)
+        for reader, of_reader in zip(READERS, found, strict=True):
             trials += of_reader
             yield _measured(reader, of_reader)
     for by in ('reader', 'mutation'):

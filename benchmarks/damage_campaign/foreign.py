@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 
-import motion_policy.training.train  # noqa: F401  # or each process that trains would import it
 from damage_campaign.reader import ROWS, SIZE, Reader, importing, of_checkpoint, of_episodes
 
 _SUPPORT = Path(__file__).parents[2] / 'test' / 'support'
@@ -73,6 +71,8 @@ def _old_lerobot_checkpoint(folder: Path, episodes: Path, robot: Path) -> Path:
 
 
 def _act_checkpoint(folder: Path, episodes: Path, robot: Path) -> Path:
+    import torch
+
     act = _builder('act_models')
     source = folder / 'model'
     source.mkdir()
@@ -88,6 +88,8 @@ def _convert_act(source: Path, out: Path, robot: Path) -> list[str]:
 
 
 def _eipl_checkpoint(folder: Path, episodes: Path, robot: Path) -> Path:
+    import torch
+
     eipl = _builder('eipl_models')
     source = folder / 'model'
     source.mkdir()
@@ -139,12 +141,12 @@ FOREIGN = (
     Reader('LeRobot 2, import', _lerobot('as_version_2'), _import('lerobot'), of_episodes),
     Reader('LeRobot of images, import', _lerobot('as_images'), _import('lerobot'), of_episodes),
     Reader('LeRobot checkpoint, convert', _lerobot_checkpoint, _convert('lerobot'),
-           of_checkpoint),
+           of_checkpoint, torch=True),
     Reader('old LeRobot checkpoint, convert', _old_lerobot_checkpoint, _convert('lerobot'),
-           of_checkpoint),
-    Reader('ACT checkpoint, convert', _act_checkpoint, _convert_act, of_checkpoint),
-    Reader('EIPL checkpoint, convert', _eipl_checkpoint, _convert_eipl, of_checkpoint),
-    Reader('training, train', _training, _train, lambda s, o: ''),
+           of_checkpoint, torch=True),
+    Reader('ACT checkpoint, convert', _act_checkpoint, _convert_act, of_checkpoint, torch=True),
+    Reader('EIPL checkpoint, convert', _eipl_checkpoint, _convert_eipl, of_checkpoint, torch=True),
+    Reader('training, train', _training, _train, lambda s, o: '', torch=True),
 )  # fmt: skip
 
 MADE_BY_TESTS = FOREIGN if _SUPPORT.is_dir() else ()

@@ -22,9 +22,7 @@ import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 import yaml
-from safetensors.torch import load_file, save_file
 
 Change = Callable[[Path, np.random.Generator], None]
 
@@ -293,11 +291,17 @@ def _infinite_rows(path: Path, random: np.random.Generator) -> None:
 
 
 def _weights_of(path: Path) -> dict[str, Any]:
+    import torch  # only here: most readers do without, and are forked faster
+    from safetensors.torch import load_file
+
     content = load_file(path) if path.suffix == '.safetensors' else torch.load(path)
     return content.get('model_state_dict', content)
 
 
 def _corrupt_weights(path: Path, random: np.random.Generator) -> None:
+    import torch
+    from safetensors.torch import save_file
+
     weights = _weights_of(path)
     key = str(random.choice(list(weights)))
     value = weights[key]

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from safetensors.torch import load_file
 
 from motion_policy.episodes import EpisodeReader
 
@@ -42,12 +41,14 @@ class Reader:
         make: makes the input in a folder from episodes and the robot spec; returns its path.
         command: arguments of `motion-policy`, from input, output and robot spec.
         result: what it made or read, so that two results can be compared; from input and output.
+        torch: whether it needs torch, which makes a process large and slow to fork.
     """
 
     name: str
     make: Callable[[Path, Path, Path], Path]
     command: Callable[[Path, Path, Path], list[str]]
     result: Callable[[Path, Path], str]
+    torch: bool = False
 
 
 def importing(kind: str, *options: str) -> Callable[[Path, Path, Path], list[str]]:
@@ -77,8 +78,11 @@ def digest_of(episodes: Iterable[Path]) -> str:
 
 def of_checkpoint(source: Path, out: Path) -> str:
     """Everything that decides what a policy answers."""
+    from safetensors.torch import load_file
+    from torch import float64
+
     spec = yaml.safe_load((out / 'policy.yaml').read_text())
     kept = {key: spec[key] for key in ('kind', 'rate', 'cameras', 'normalisation', 'hyper')}
     (weights,) = out.glob('*.safetensors')
-    numbers = {key: value.double().sum().item() for key, value in load_file(weights).items()}
+    numbers = {key: value.sum(dtype=float64).item() for key, value in load_file(weights).items()}
     return repr((kept, numbers))

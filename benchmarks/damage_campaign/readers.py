@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Registry of readers: the commands that read files, each with a small input.
 
-A new reader is one entry of `READERS`; its input is made of the same two episodes.
+A new reader is one entry of `_READERS`; its input is made of the same two episodes.
 """
 
 from __future__ import annotations
@@ -98,6 +98,7 @@ def _shipped(name: str) -> Callable[[Path, Path, Path], Path]:
 
 
 def _robot(folder: Path, episodes: Path, robot: Path) -> Path:
+    _exported('aloha')(robot.parent, episodes, robot)
     return Path(shutil.copy(robot, folder / 'robot.yaml'))
 
 
@@ -110,7 +111,7 @@ def _of_attributes(source: Path, out: Path) -> str:
         return repr((episode.success, episode.task, episode.joint_names, episode.length))
 
 
-READERS = (
+_READERS = (
     Reader(
         'episode, check', _one_episode(0), lambda s, o, r: ['check', str(s)], _of_source
     ),
@@ -141,11 +142,13 @@ READERS = (
     ),
     Reader(
         'checkpoint, inspect', _shipped('sarnn_tabletop'),
-        lambda s, o, r: ['inspect', str(s)], lambda s, o: '',
+        lambda s, o, r: ['inspect', str(s)], lambda s, o: '', torch=True,
     ),
     Reader(
         'checkpoint, convert --half', _shipped('sarnn_tabletop'),
         lambda s, o, r: ['convert-checkpoint', str(s), str(o), '--half'], of_checkpoint,
+        torch=True,
     ),
     *MADE_BY_TESTS,
 )  # fmt: skip
+READERS = tuple(sorted(_READERS, key=lambda one: one.torch))

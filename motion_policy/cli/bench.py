@@ -21,7 +21,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal
 
-import torch
 import tyro
 from rich.console import Console
 from rich.table import Table
@@ -98,14 +97,18 @@ def run(arguments: Arguments) -> int:
 
 def _device(name: str, module: ModuleType, wanted: str) -> str:
     """Where a benchmark computes. UserError for a GPU that it cannot use."""
-    known = getattr(module, 'DEVICES', (CPU,))
-    if wanted == CPU or (wanted == 'auto' and not (GPU in known and torch.cuda.is_available())):
+    known = GPU in getattr(module, 'DEVICES', (CPU,))
+    if wanted == CPU or (wanted == 'auto' and not known):
         return CPU
-    if GPU not in known:
+    if not known:
         raise UserError(f'bench: {name} measures on the CPU only, found --device cuda')
-    if not torch.cuda.is_available():
+    import torch  # slow to load, and not every benchmark needs it
+
+    if torch.cuda.is_available():
+        return GPU
+    if wanted == GPU:
         raise UserError('bench: --device cuda, but PyTorch finds no GPU here')
-    return GPU
+    return CPU
 
 
 def _measure(line: Line, name: str, results: list[Measurement], console: Console) -> bool:
@@ -173,7 +176,8 @@ def _table(results: Sequence[Measurement]) -> Table:
 
 
 def _machine() -> dict[str, Any]:
-    """Where the figures were taken."""
+    """Where the figures were taken; its GPU where a benchmark has loaded what could use it."""
+    torch = sys.modules.get('torch')
     versions = {}
     for package in ('torch', 'numpy'):
         try:
@@ -184,7 +188,7 @@ def _machine() -> dict[str, Any]:
         'processor': _processor(),
         'cores': len(os.sched_getaffinity(0)),
         'load_average': os.getloadavg()[0],
-        **({'gpu': torch.cuda.get_device_name()} if torch.cuda.is_available() else {}),
+        **({'gpu': torch.cuda.get_device_name()} if torch and torch.cuda.is_available() else {}),
         'python': platform.python_version(),
         **versions,
     }

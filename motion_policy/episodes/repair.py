@@ -160,8 +160,6 @@ class _Unfinished:
                 except EpisodeError:
                     self._copy_images(name, new, range(length)[place[axis]])
                 output.check()
-        for vector, spec in self._robot.vectors.items():
-            target[f'{layout.VECTORS}/{vector}'].attrs[layout.COLUMNS] = list(spec.columns)
         target[layout.ACTION].attrs['source'] = self._file.attribute(
             'source', 'text', '', of=layout.ACTION
         )
@@ -219,8 +217,7 @@ class _Unfinished:
         return length
 
     def _vectors(self) -> list[str]:
-        names = [layout.QPOS, layout.QVEL, layout.EFFORT, layout.ACTION]
-        names += [f'{layout.VECTORS}/{vector}' for vector in self._robot.vectors]
+        names = (layout.QPOS, layout.QVEL, layout.EFFORT, layout.ACTION)
         return [name for name in names if name in self._datasets]
 
     def _finite_rows(self, name: str, length: int) -> int:

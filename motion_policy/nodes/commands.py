@@ -17,7 +17,6 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSHistoryPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -153,12 +152,11 @@ class CommandPublishers:
         since_ns: int,
         *,
         at_once: bool,
-    ) -> list[tuple[Publisher, bytes]]:
+    ) -> list[tuple[Publisher, JointTrajectory]]:
         """What to publish so that positions and velocities (n, J) are reached at `times_ns` (n,).
 
         They are played by the controller's clock, which counts from `since_ns`; `at_once`: from
-        their reception on, whatever that clock says. The messages are serialised: what is left to
-        do takes a thirtieth of the time, so they leave when they were last looked at.
+        their reception on, whatever that clock says.
         """
         after_ns = (times_ns - since_ns).tolist()
         messages = []
@@ -169,7 +167,7 @@ class CommandPublishers:
                 )
                 if not at_once:
                     message.header.stamp = time_message(since_ns)
-                messages.append((publisher, serialize_message(message)))
+                messages.append((publisher, message))
         return messages
 
     def unheard(self) -> list[str]:

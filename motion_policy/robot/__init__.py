@@ -15,7 +15,6 @@ from motion_policy.robot.spec import (
     LimitsSpec,
     RobotSpec,
     StreamSpec,
-    VectorSpec,
 )
 
 __all__ = [
@@ -27,7 +26,6 @@ __all__ = [
     'RobotSpec',
     'RobotSpecError',
     'StreamSpec',
-    'VectorSpec',
     'load_robot_spec',
     'robot_spec_from_yaml',
 ]

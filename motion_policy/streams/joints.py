@@ -25,18 +25,15 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)  # episodes and policies hold no m
 SURELY_SMALL = 1e6
 
 Float64Array = npt.NDArray[np.float64]
-Int64Array = npt.NDArray[np.int64]
 Places = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
 class JointReading:
-    """Joints as messages give them, each (n,) float64; None where they report nothing of them.
+    """Joints as messages give them, each (n,) float64; None where they do not report them.
 
-    Velocity or effort of a joint that does not report it, though others do, is NaN.
     `left_out` says why a field is None though the message holds something; else it is empty.
-    `newer_ns` (n,) is by how much each is newer than the oldest; None where all came together.
-    `held` are the fields of which some joints have what an earlier message said.
+    `held` are the fields that stand from an earlier message, as this one lacks them.
     """
 
     position: Float64Array
@@ -44,7 +41,6 @@ class JointReading:
     effort: Float64Array | None
     left_out: str = ''
     held: tuple[str, ...] = ()
-    newer_ns: Int64Array | None = None
 
 
 @dataclass(frozen=True)
@@ -63,8 +59,8 @@ def read_joints(message: Any, message_names: Sequence[str]) -> JointReading:
     """Read the named joints from a JointState-like message, in the order of `message_names`.
 
     Velocities or efforts that are empty or NaN count as not reported: joint_state_broadcaster
-    publishes NaN for an interface that the hardware lacks. Those that are not one number per name,
-    or infinite, are left out: positions do not depend on them.
+    publishes NaN for an interface that the hardware lacks. Those that are not one finite number
+    per name are left out: positions do not depend on them.
 
     Raises:
         StreamError: a joint is missing, or its position is not a finite number.
@@ -210,7 +206,7 @@ def _reported(
     what: str,
     left_out: list[str],
 ) -> Float64Array | None:
-    """Return the values of our joints, NaN where not reported; None where none of them is.
+    """Return the values of our joints, or None where any of them is not reported.
 
     Why values that are there cannot be taken is added to `left_out`.
     """
@@ -221,11 +217,10 @@ def _reported(
         return None
     array = np.asarray(values, dtype=np.float64)[places]
     if not math.hypot(*array.tolist()) < SURELY_SMALL:
-        there = ~np.isnan(array)
-        if not there.any():
+        if np.isnan(array).any():
             return None
         try:
-            _check_finite(array[there], [n for n, i in zip(names, there, strict=True) if i], what)
+            _check_finite(array, names, what)
         except StreamError as error:
             left_out.append(f'{what} left out: {error}')
             return None

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,9 @@ from motion_policy.share import share_dir
 
 sys.path.insert(0, str(share_dir() / 'benchmarks'))
 
-from damage_campaign import trials
+from damage_campaign import process, trials
 from damage_campaign.mutations import Mutation
+from damage_campaign.process import ReadingProcess
 from damage_campaign.reader import Reader
 from damage_campaign.readers import READERS
 
@@ -45,46 +47,33 @@ def test_no_damaged_input_of_the_sample_does_harm(tmp_path: Path) -> None:
     assert all(line['outcomes'][trials.REFUSED] for line in found)
 
 
-MUCH = 3 * 10**8  # bytes; more than the 200 MB that a test allows
+MUCH = 10**8  # bytes; more than the 60 MB that a test allows
 
 
-def crash() -> int:
-    os.abort()
+def take_memory() -> bytes:
+    return b'x' * MUCH
 
 
-def wait() -> int:
-    time.sleep(60)
-    return 0
-
-
-def wait_a_little() -> int:
-    time.sleep(0.5)
-    return 0
-
-
-def raise_an_error() -> int:
+def raise_an_error() -> None:
     raise KeyError('x')
-
-
-def take_memory() -> int:
-    return len(b'x' * MUCH) & 1
 
 
 @pytest.mark.parametrize(
     ('call', 'outcome'),
     [
-        (crash, trials.CRASH),
-        (wait, trials.HANG),
+        (os.abort, trials.CRASH),
+        (lambda: time.sleep(60), trials.HANG),
         (raise_an_error, trials.TRACEBACK),
         (take_memory, trials.MEMORY),
-        (lambda: 0, ''),
+        (sys.exit, ''),
+        (lambda: None, ''),
     ],
 )
-def test_what_a_process_does_is_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: object, outcome: str
+def test_what_a_call_does_to_its_process_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: Callable[[], object], outcome: str
 ) -> None:
-    monkeypatch.setattr(trials, 'TIME_LIMIT_S', 2.0)
-    monkeypatch.setattr(trials, 'MOST_KIB', trials.START_KIB + 200_000)
+    monkeypatch.setattr(process, 'TIME_LIMIT_S', 2.0)
+    monkeypatch.setattr(process, 'MOST_KIB', process.START_KIB + 60_000)
     # What this process once had, or has of a file, says nothing of what another one takes.
     once = b'x' * MUCH
     del once
@@ -92,15 +81,37 @@ def test_what_a_process_does_is_noticed(
         file.truncate(MUCH)
         with mmap.mmap(file.fileno(), MUCH) as mapped:
             assert mapped.find(b'x') == -1
-            assert trials._in_a_fork(call, tmp_path)[1] == outcome  # type: ignore[arg-type]
+            reading = ReadingProcess(lambda number: (take_memory, call)[number]())
+            # Nor does what an earlier call took.
+            found = [reading.run(one, tmp_path / 'printed')[1] for one in (0, 1)]
+            reading.end()
+            assert found == [trials.MEMORY, outcome]
 
 
 def test_a_process_that_waits_for_a_processor_does_not_hang(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trials, 'TIME_LIMIT_S', 0.1)
-    monkeypatch.setattr(trials, '_queued_s', lambda process: 1000.0)
-    assert trials._in_a_fork(wait_a_little, tmp_path)[1] == ''
+    monkeypatch.setattr(process, 'TIME_LIMIT_S', 0.1)
+    monkeypatch.setattr(process, '_queued_s', lambda number: time.monotonic())
+    reading = ReadingProcess(time.sleep)
+    assert reading.run(0.5, tmp_path / 'printed')[1] == ''
+    reading.end()
+
+
+def text_file(folder: Path, episodes: Path, robot: Path) -> Path:
+    (folder / 'input').write_text('whole')
+    return folder / 'input'
+
+
+TEXT_READER = Reader(
+    'text', text_file, lambda s, o, r: [str(s), str(o)], lambda s, o: s.read_text()
+)
+
+
+def changed_to(text: str, detectable: bool = True) -> Mutation:
+    return Mutation(
+        text, lambda path, random: path.write_text(text) and None, detectable=detectable
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,8 +129,6 @@ def test_what_a_reader_makes_of_its_input_is_judged(
 ) -> None:
     def main(arguments: list[str]) -> int:
         source, out = Path(arguments[0]), Path(arguments[1])
-        if arguments[0] == 'export':
-            return 0
         if source.read_text() == 'refuse':
             os.write(1, b'error: refused')
         if source.read_text() == 'half':
@@ -127,12 +136,29 @@ def test_what_a_reader_makes_of_its_input_is_judged(
             (out / 'a.hdf5').touch()
         return int(source.read_text() in ('refuse', 'half', 'silent'))
 
-    def make(folder: Path, episodes: Path, robot: Path) -> Path:
-        (folder / 'input').write_text('whole')
-        return folder / 'input'
-
     monkeypatch.setattr(trials, 'main', main)
-    reader = Reader('r', make, lambda s, o, r: [str(s), str(o)], lambda s, o: s.read_text())
-    change = Mutation('m', lambda path, random: path.write_text(text) and None)
-    (trial,) = trials.Campaign(tmp_path, [reader], [change]).run(1)
+    (trial,) = trials.Campaign(tmp_path, TEXT_READER, [changed_to(text)]).run(1)
     assert trial.outcome == outcome
+
+
+def test_harm_counts_against_the_input_that_does_it_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []  # by one process
+
+    def main(arguments: list[str]) -> int:
+        read.append(Path(arguments[0]).read_text())
+        if read[-1] == 'abort' or (read[-1] == 'abort after another' and read[:-1]):
+            os.abort()
+        return 0
+
+    outcomes = {
+        'abort': trials.CRASH,
+        'other': trials.CHANGED,
+        'abort after another': trials.CHANGED,
+    }
+    monkeypatch.setattr(trials, 'main', main)
+    changes = [changed_to(text, detectable=False) for text in outcomes]
+    found = [*trials.Campaign(tmp_path, TEXT_READER, changes).run(12)]
+    assert [trial.outcome for trial in found] == [outcomes[trial.mutation] for trial in found]
+    assert [trial.seed for trial in found] == [*range(12)]
