@@ -4,16 +4,29 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
 from functools import cache
-from typing import Any, get_args
+from typing import Any, Literal, TypeGuard, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+UNKNOWN_KEY: Literal['unknown_key'] = 'unknown_key'
 
 
 class Declared(BaseModel):
     """Frozen. An unknown key is an error, infinity and NaN are no numbers, and true is not 1."""
 
     model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
+
+    @model_validator(mode='before')
+    @classmethod
+    def _keys_are_known(cls, data: Any) -> Any:
+        unknown = [key for key in data if key not in cls.model_fields] if _is_mapping(data) else []
+        if unknown:
+            raise unknown_key(unknown[0], data[unknown[0]], list(cls.model_fields))
+        return data
 
     @field_validator('*', mode='before')
     @classmethod
@@ -22,6 +35,21 @@ class Declared(BaseModel):
         if _holds_bool(value) and _is_of_numbers(annotation):
             raise ValueError('found true or false, expected a number')
         return value
+
+
+def unknown_key(key: Any, value: Any, known: list[str]) -> PydanticCustomError:
+    """What to raise for a key that is not known: of type UNKNOWN_KEY, with the keys meant."""
+    close = difflib.get_close_matches(str(key), known, n=3)
+    context = {'key': key, 'value': value, 'expected': ' or '.join(close) or _one_of(known)}
+    return PydanticCustomError(UNKNOWN_KEY, 'unknown key, expected {expected}', context)
+
+
+def _one_of(known: list[str]) -> str:
+    return f'one of: {", ".join(known)}' if known else 'no key'
+
+
+def _is_mapping(data: Any) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(data, Mapping)
 
 
 def _holds_bool(value: Any) -> bool:

@@ -33,6 +33,7 @@ from motion_policy.robot import load_robot_spec
 from motion_policy.simulation.tabletop import POSITION_NAMES, TAUGHT_POSITIONS
 
 ROBOT = 'tabletop_sim'
+VIDEO = 'video'  # the process that draws it
 AFTER_SUCCESS_S = 0.6  # simulated; the video shows the end of the motion
 VIDEO_PATIENCE_S = 600.0
 
@@ -140,6 +141,7 @@ def _run_trials(
             if video is not None:
                 video.add(_record(outcome, number, arguments, listener))
     if video is not None:
+        processes.stop(spared=VIDEO)  # the nodes would compute beside it
         with console.status('finishing the video'):
             video.finish()
     return outcomes
@@ -202,7 +204,7 @@ class _VideoProcess:
         self._processes = processes
         self._folder = TemporaryDirectory(prefix='motion_policy_trials_')
         self._process = processes.start(
-            'video',
+            VIDEO,
             'motion_policy.cli.video_process',
             [str(out.absolute())],
             stdin=subprocess.PIPE,
@@ -217,7 +219,7 @@ class _VideoProcess:
             self._process.stdin.write(os.fsencode(path) + b'\n')
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise NodeDiedError(f'video: {self._processes.last_words("video")}') from None
+            raise NodeDiedError(f'video: {self._processes.last_words(VIDEO)}') from None
 
     def finish(self) -> None:
         """Wait for the end of the video."""
@@ -230,7 +232,7 @@ class _VideoProcess:
         except subprocess.TimeoutExpired:
             code = None
         if code != 0:
-            raise NodeDiedError(f'video: {self._processes.last_words("video")}')
+            raise NodeDiedError(f'video: {self._processes.last_words(VIDEO)}')
 
 
 def _summary(outcomes: list[TrialOutcome], arguments: Arguments) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def _to_aloha(options: ToAloha, progress: Progress) -> list[str]:
     hint = f'; of {least} to {most} rows, tonyzhaozh/act wants equal lengths'
     told = hint if least != most else ''
     summary = f'{options.out}: {len(files)} episodes, {sum(chosen.rows)} rows{told}'
-    return [*_failures(chosen), escape(summary)]
+    return [*_failures(chosen), *_no_vectors(chosen), escape(summary)]
 
 
 def _to_lerobot(options: ToLerobot, progress: Progress) -> list[str]:
@@ -171,12 +171,18 @@ def _partial_efforts(chosen: ExportSet) -> list[str]:
     return [line] if 0 < some < count else []
 
 
+def _no_vectors(*parts: ExportSet) -> list[str]:
+    names = ', '.join(dict.fromkeys(name for part in parts for name in part.vectors))
+    return [f'{NOTE} vectors are left out: {names}'] if names else []
+
+
 def _told(options: Target, parts: Mapping[str, ExportSet]) -> list[str]:
     counts = [
         f'{len(part.rows)} episodes' + (f' in {split}' if split else '')
         for split, part in parts.items()
     ]
-    return [*_failures(*parts.values()), escape(f'{options.out}: {", ".join(counts)}')]
+    told = [*_failures(*parts.values()), *_no_vectors(*parts.values())]
+    return [*told, escape(f'{options.out}: {", ".join(counts)}')]
 
 
 def _bar(options: Target, progress: Progress, total: int) -> OnRow:

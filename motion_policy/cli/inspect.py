@@ -146,6 +146,7 @@ def _show_episode(entry: dict[str, Any], console: Console) -> None:
             'rows': f'{entry["rows"]} at {entry["rate_hz"]:g} Hz, {entry["duration_s"]:.2f} s',
             'joints': ', '.join(entry['joints']) + (' (with effort)' if entry['effort'] else ''),
             'cameras': f'{sizes or "none"} ({"JPEG" if entry["compress"] else "raw"})',
+            'vectors': ', '.join(f'{name} ({len(c)})' for name, c in entry['vectors'].items()),
             'task': entry['task'] or '-',
             'success': _judged(entry['success']),
             'operator': entry['operator'] or '-',

@@ -8,7 +8,6 @@ Their output goes to log files, which are kept only when something went wrong.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
@@ -19,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -32,8 +31,8 @@ DOMAIN_IDS = range(1, 102)
 # Each signal and the time that it is given to work.
 ENDING = ((signal.SIGINT, 5.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 3.0))
 LOG_LINES_SHOWN = 5
-PR_SET_PDEATHSIG = 1
 NODE_MODULE = 'motion_policy.nodes.{}'
+TIED = 'motion_policy.cli.tied_process'
 
 
 class NodeDiedError(RuntimeError):
@@ -72,19 +71,22 @@ class NodeProcesses:
         self._children: list[_Child] = []
         self._domain_lock: IO[str] | None = None
         self._saved: dict[str, str | None] = {}
-        self._former_sigterm: Any = None
-        self._tie_to_parent = _make_tie_to_parent()
+        self._former_handlers: dict[signal.Signals, Any] = {}
+        self._ending_signal: int | None = None
 
     def __enter__(self) -> NodeProcesses:
         self._domain_lock, domain_id = claim_domain()
         self._set_environment(_ros_environment(domain_id))
         self.log_dir = Path(tempfile.mkdtemp(prefix='motion_policy_'))
-        self._former_sigterm = signal.signal(signal.SIGTERM, _exit_on_signal)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._former_handlers[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_details: object) -> None:
         self.stop()
-        signal.signal(signal.SIGTERM, self._former_sigterm or signal.SIG_DFL)
+        for number, handler in self._former_handlers.items():
+            signal.signal(number, handler or signal.SIG_DFL)
         self._set_environment(self._saved)
         if self._domain_lock is not None:
             self._domain_lock.close()
@@ -111,16 +113,17 @@ class NodeProcesses:
         log = self.log_dir / f'{name}.log'
         with log.open('wb') as file:
             process = subprocess.Popen(
-                [sys.executable, '-m', module, *arguments],
+                [sys.executable, '-m', TIED, str(os.getpid()), module, *arguments],
                 start_new_session=True,
-                preexec_fn=self._tie_to_parent,
                 **{'stdin': subprocess.DEVNULL, 'stdout': file, 'stderr': file, **options},
             )
         self._children.append(_Child(name, process, log))
         return process
 
     def check(self) -> None:
-        """Raise NodeDiedError if a process has ended by itself."""
+        """Raise NodeDiedError if a process has ended by itself; end if a signal asked for it."""
+        if self._ending_signal is not None:
+            raise _end_by(self._ending_signal)
         for child in self._children:
             if child.process.poll() is not None:
                 raise NodeDiedError(
@@ -135,19 +138,25 @@ class NodeProcesses:
         words = ' | '.join([line for line in text.splitlines() if line][-LOG_LINES_SHOWN:])
         return f'{words or "no output"} (log: {log})'
 
-    def stop(self) -> None:
-        """End all processes and what they started: SIGINT, then SIGTERM, then SIGKILL."""
+    def stop(self, spared: str = '') -> None:
+        """End all processes but `spared`, and what they started: SIGINT, SIGTERM, SIGKILL."""
+        ending = [child for child in self._children if child.name != spared]
         for number, patience_s in ENDING:
-            waiting = [child for child in self._children if child.process.poll() is None]
+            waiting = [child for child in ending if child.process.poll() is None]
             for child in waiting:
                 _signal_group(child.process.pid, number)
             end_s = time.monotonic() + patience_s
             while time.monotonic() < end_s and any(c.process.poll() is None for c in waiting):
                 time.sleep(0.02)
-        for child in self._children:
+        for child in ending:
             # Grandchildren of a process that ended before them.
             _signal_group(child.process.pid, signal.SIGKILL)
-        self._children.clear()
+        self._children = [child for child in self._children if child not in ending]
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        # Python swallows what is raised within a destructor; `check` raises it again.
+        self._ending_signal = number
+        raise _end_by(number)
 
     def _set_environment(self, variables: Mapping[str, str | None]) -> None:
         self._saved = {name: os.environ.get(name) for name in variables}
@@ -172,19 +181,6 @@ def _ros_environment(domain_id: int) -> dict[str, str | None]:
     return variables
 
 
-def _make_tie_to_parent() -> Callable[[], None] | None:
-    """Return what a child calls so that it ends when its parent is killed; Linux only."""
-    if not sys.platform.startswith('linux'):
-        return None
-    # Loaded before the fork, after which little is safe to do.
-    libc = ctypes.CDLL(None)
-
-    def tie() -> None:
-        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-    return tie
-
-
 def _parameter_text(value: Any) -> str:
     """Return a value as YAML; quoted, a task called 5 stays a word."""
     return json.dumps(value if isinstance(value, (bool, int, float)) else str(value))
@@ -195,5 +191,5 @@ def _signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-def _exit_on_signal(number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
+def _end_by(number: int) -> BaseException:
+    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)

@@ -29,6 +29,7 @@ from motion_policy.control.turns import TurnMonitor
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
+from motion_policy.streams.joints import Int64Array
 
 FRESH_PERIODS = 2  # without a new action for so many policy periods the arm holds
 ARRIVED = 0.1  # of one control period's travel: the ramp is over when every joint is this near
@@ -326,7 +327,7 @@ class Controller:
         *,
         effort: Float64Array | None = None,
         steady_ns: int | None = None,
-        age_ns: int = 0,
+        age_ns: int | Int64Array = 0,
     ) -> Command | None:
         """Return the command for `now_ns`; None when disabled, or too soon after the last one.
 
@@ -338,7 +339,7 @@ class Controller:
             doubts: likewise, what must end in `disabled`.
             effort: newest joint efforts (J,) [N m or N]; None where they are not reported.
             steady_ns: the time on a clock that nobody sets.
-            age_ns: how long ago that was measured.
+            age_ns: how long ago that was measured; (J,) where joints are measured apart.
         """
         self.look(now_ns, faults, doubts, steady_ns=steady_ns)
         return self.command(now_ns, measured, effort=effort, steady_ns=steady_ns, age_ns=age_ns)
@@ -394,7 +395,7 @@ class Controller:
         *,
         effort: Float64Array | None = None,
         steady_ns: int | None = None,
-        age_ns: int = 0,
+        age_ns: int | Int64Array = 0,
     ) -> Command | None:
         """Return the command of a tick: its second part. `measured` (J,) is `age_ns` old."""
         self._rest.look(measured)
@@ -470,7 +471,7 @@ class Controller:
         self._nearest = None
 
     def _doubt(
-        self, measured: Float64Array | None, effort: Float64Array | None, age_ns: int
+        self, measured: Float64Array | None, effort: Float64Array | None, age_ns: int | Int64Array
     ) -> str:
         """Why the arm must not move on, by what is measured; '' if it may."""
         if measured is None:

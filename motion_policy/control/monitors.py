@@ -13,6 +13,7 @@ from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
+from motion_policy.streams.joints import Int64Array
 
 # An arm that is on its way is where one of the commands of the last so many seconds led.
 LAG_S = 0.3
@@ -62,11 +63,13 @@ class TrackingMonitor:
         self._commands[:, self._next] = self._commands[:, self._next + self._kept] = position
         self._next = (self._next + 1) % self._kept
 
-    def check(self, measured: Float64Array, age_ns: int = 0) -> str:
-        """What is wrong with where the arm was measured (J,) so long ago; '' if nothing is."""
-        end, window = self._next + self._kept, self._window(age_ns / NANOSECONDS_PER_S)
-        commands = self._commands[:, end - min(window, self._kept) : end]
-        low, high = commands.min(axis=1), commands.max(axis=1)
+    def check(self, measured: Float64Array, age_ns: int | Int64Array = 0) -> str:
+        """What is wrong with where the arm was measured (J,) so long ago; '' if nothing is.
+
+        `age_ns` is (J,) where joints are measured apart.
+        """
+        ages_s = np.broadcast_to(age_ns, measured.shape) / NANOSECONDS_PER_S
+        low, high = self._range(ages_s)
         error = np.maximum(np.maximum(low - measured, measured - high), 0.0)
         self.greatest = np.maximum(self.greatest, error)
         excess = error - self.tolerance
@@ -76,8 +79,20 @@ class TrackingMonitor:
         return (
             f"tracking error: joint '{self._names[joint]}' stands at {measured[joint]:.3f}, "
             f'{error[joint]:.3f} from its commands [{low[joint]:.3f}, {high[joint]:.3f}] of the '
-            f'last {LAG_S + age_ns / NANOSECONDS_PER_S:.2g} s, limit {self.tolerance[joint]:.3f}'
+            f'last {LAG_S + ages_s[joint]:.2g} s, limit {self.tolerance[joint]:.3f}'
         )
+
+    def _range(self, ages_s: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """The least and the greatest command (J,) that each joint may have been on its way to."""
+        end = self._next + self._kept
+        windows = [min(self._window(age_s), self._kept) for age_s in ages_s.tolist()]
+        low, high = np.empty(len(windows)), np.empty(len(windows))
+        for window in set(windows):
+            commands = self._commands[:, end - window : end]
+            joints = np.equal(windows, window)
+            np.copyto(low, commands.min(axis=1), where=joints)
+            np.copyto(high, commands.max(axis=1), where=joints)
+        return low, high
 
     def _window(self, age_s: float) -> int:
         """How many commands an arm that was measured so long ago may have been on its way to."""
@@ -102,7 +117,7 @@ class EffortMonitor:
         self.watches = bool(np.isfinite(self._limits).any())
 
     def check(self, effort: Float64Array | None) -> str:
-        """What is wrong with the measured efforts (J,); '' if nothing is."""
+        """What is wrong with the measured efforts (J,), NaN: not reported; '' if nothing is."""
         if not self.watches:
             return ''
         if effort is None:
@@ -112,6 +127,11 @@ class EffortMonitor:
         if not beyond.any():
             return ''
         joint = int(beyond.argmax())
+        if np.isnan(effort[joint]):
+            return (
+                f"effort: the joint state reports none of joint '{self._names[joint]}', which has "
+                'a limit'
+            )
         return (
             f"effort: joint '{self._names[joint]}' has {effort[joint]:.2f}, "
             f'limit {self._limits[joint]:g}'

@@ -10,13 +10,15 @@ from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Row
 from motion_policy.streams.joint_values import JointValues, JointVectors
+from motion_policy.streams.joints import Int64Array
 
 
 def robot_as_seen(robot: RobotSpec, cameras: Iterable[str]) -> RobotSpec:
-    """Return the robot with only these cameras and without a leader: what a policy watches."""
+    """Return the robot with only these cameras, no leader and no vectors: what a policy sees."""
     return robot.model_copy(
         update={
             'cameras': {name: robot.cameras[name] for name in cameras},
+            'vectors': {},
             'joints': robot.joints.model_copy(update={'leader': ()}),
         }
     )
@@ -42,6 +44,10 @@ class MeasuredJoints:
         """Positions, velocities and efforts (J,) as the observation of that row has them."""
         return self._state.arrays()
 
+    def ages_ns(self, row: Row) -> Int64Array:
+        """How long before that row each joint (J,) was measured."""
+        return self._state.ages_ns(row.ages_ns)
+
     def effort(self) -> Float64Array | None:
-        """Efforts (J,) [N m or N]; None without one per joint."""
-        return self._state.effort
+        """Efforts (J,) [N m or N], NaN for joints without one; None where no joint has one."""
+        return self._state.efforts

@@ -26,6 +26,7 @@ from motion_policy.policies.base import ObservationBatch
 from motion_policy.policies.uploads import Uploads
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation
+from motion_policy.streams.buffers import named_joints
 
 WARM_UP_STEPS = 3
 SENSOR_ALONE = Mix()
@@ -50,9 +51,10 @@ def checked_observation(
     """Return it; UserError if the policy was trained with joint efforts and there are none."""
     if facts.needs_effort and observation.effort is None:
         topics = ', '.join(topic.topic for topic in robot.joints.state)
+        lacking = named_joints(observation.lacking.get('effort', ()))
         raise UserError(
             f"{facts.source}: was trained with joint efforts, but '{robot.name}' "
-            f'does not report one for every joint ({topics})'
+            f'does not report one for every joint ({topics})' + f': {lacking}' * bool(lacking)
         )
     return observation
 

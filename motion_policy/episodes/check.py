@@ -56,6 +56,7 @@ def examine_episode(path: str | Path) -> Examined:
     notes: list[Found] = []
     try:
         with EpisodeReader(path) as episode:
+            problems += _joint_problems(episode)
             problems += _vector_problems(episode)
             colours = ColourCount()
             problems += _image_problems(episode, colours)
@@ -88,10 +89,18 @@ def joint_verdict(episode: EpisodeReader) -> Verdict:
     return check_joints(track, robot)
 
 
-def _vector_problems(episode: EpisodeReader) -> Iterator[str]:
+def _joint_problems(episode: EpisodeReader) -> Iterator[str]:
     for name in ('qpos', 'qvel', 'effort', 'action'):
         try:
             getattr(episode, name)
+        except EpisodeError as error:
+            yield str(error)
+
+
+def _vector_problems(episode: EpisodeReader) -> Iterator[str]:
+    for name in episode.robot.vectors:
+        try:
+            episode.vector(name)
         except EpisodeError as error:
             yield str(error)
 

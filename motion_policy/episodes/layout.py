@@ -19,6 +19,7 @@ QPOS = 'observations/qpos'
 QVEL = 'observations/qvel'
 EFFORT = 'observations/effort'
 IMAGES = 'observations/images'
+VECTORS = 'observations/vectors'
 ACTION = 'action'
 TIME_NS = 'time_ns'
 COMPRESS_LEN = 'compress_len'
@@ -45,6 +46,9 @@ ATTRIBUTES = {
 DEFAULTS = {'ended': ('',)}
 
 OPTIONAL = (EFFORT,)
+
+# The attribute of a vector that says what each of its numbers is.
+COLUMNS = 'columns'
 
 # What the attribute `source` of the actions says.
 LEADER, NEXT_QPOS = 'leader', 'next qpos'

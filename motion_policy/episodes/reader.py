@@ -142,6 +142,18 @@ class EpisodeReader(JointArrays):
         """Measured joint velocities (T, J); zero where the robot does not report them."""
         return self._floats(layout.QVEL)
 
+    def vector(self, name: str) -> Float32Array:
+        """Return the numbers (T, n) of a vector, in the order of the robot spec's columns.
+
+        Raises:
+            EpisodeError: no such vector, or a number is not finite.
+        """
+        if name not in self.robot.vectors:
+            known = ', '.join(self.robot.vectors) or 'none'
+            raise EpisodeError(f"{self.path}: has no vector '{name}', it has: {known}")
+        columns = [f"'{column}'" for column in self.robot.vectors[name].columns]
+        return self._file.floats(f'{layout.VECTORS}/{name}', columns)
+
     def image(self, camera: str, t: int) -> RgbImage:
         """Return the image of row `t`, (H, W, 3) uint8 RGB.
 
@@ -234,7 +246,7 @@ class EpisodeReader(JointArrays):
         return EpisodeError(f"{self.path}: camera '{camera}', row {t}: {found}")
 
     def _floats(self, name: str) -> Float32Array:
-        return self._file.floats(name, self.joint_names)
+        return self._file.floats(name, [f"joint '{joint}'" for joint in self.joint_names])
 
     def _check_names(self) -> None:
         robot = self.robot
@@ -268,6 +280,8 @@ def episode_fields(robot: RobotSpec, compress: bool, rows: int | None) -> dict[s
     """Return what the datasets of an episode must be; those of `OPTIONAL` may be missing."""
     vectors = Field(('f4',), (rows, len(robot.joints.names)))
     fields = dict.fromkeys((layout.QPOS, layout.QVEL, layout.ACTION, layout.EFFORT), vectors)
+    for name, vector in robot.vectors.items():
+        fields[f'{layout.VECTORS}/{name}'] = Field(('f4',), (rows, len(vector.columns)))
     for camera, spec in robot.cameras.items():
         shape = (rows, None) if compress else (rows, spec.height, spec.width, 3)
         words = f'({rows}, padded) JPEG bytes' if compress else ''

@@ -160,6 +160,8 @@ class _Unfinished:
                 except EpisodeError:
                     self._copy_images(name, new, range(length)[place[axis]])
                 output.check()
+        for vector, spec in self._robot.vectors.items():
+            target[f'{layout.VECTORS}/{vector}'].attrs[layout.COLUMNS] = list(spec.columns)
         target[layout.ACTION].attrs['source'] = self._file.attribute(
             'source', 'text', '', of=layout.ACTION
         )
@@ -217,7 +219,8 @@ class _Unfinished:
         return length
 
     def _vectors(self) -> list[str]:
-        names = (layout.QPOS, layout.QVEL, layout.EFFORT, layout.ACTION)
+        names = [layout.QPOS, layout.QVEL, layout.EFFORT, layout.ACTION]
+        names += [f'{layout.VECTORS}/{vector}' for vector in self._robot.vectors]
         return [name for name in names if name in self._datasets]
 
     def _finite_rows(self, name: str, length: int) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.episodes import layout
+from motion_policy.streams.buffers import named_joints
 
 Array = npt.NDArray[Any]
 
@@ -31,10 +32,15 @@ def nowhere(values: Array | None) -> bool:
 
 
 class Reported:
-    """What became of one of these columns in the rows so far."""
+    """What became of one of these columns in the rows so far.
+
+    Attributes:
+        lacking: the joints that do not report it, in some row in which others do.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.lacking: dict[str, None] = {}
         self._rows = self._without = self._first_without = self._held = self._first_held = 0
 
     def stored(self, values: Array, there: bool, held: bool = False) -> Array:
@@ -60,7 +66,7 @@ class Reported:
     @property
     def told(self) -> str:
         """A line on rows without it, or with values of earlier messages, if there are any."""
-        if self.left_out:
+        if self.left_out or (self._without and self.lacking):
             return str(self)
         if not self._held or self._without:
             return ''
@@ -71,9 +77,10 @@ class Reported:
 
     def __str__(self) -> str:
         what = 'is zero' if self.name == layout.QVEL else 'is left out'
+        whose = f'of {named_joints(tuple(self.lacking))} ' if self.lacking else ''
         return (
-            f"'/{self.name}' {what}: not reported in {self._without} of {self._rows} rows, the "
-            f'first is row {self._first_without}'
+            f"'/{self.name}' {what}: not reported {whose}in {self._without} of {self._rows} rows, "
+            f'the first is row {self._first_without}'
         )
 
 

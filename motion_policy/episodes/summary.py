@@ -47,6 +47,7 @@ def episode_summary(path: str | Path) -> dict[str, Any]:
             'duration_s': episode.length / episode.rate,
             'joints': list(episode.joint_names),
             'cameras': {name: [c.width, c.height] for name, c in robot.cameras.items()},
+            'vectors': {name: list(v.columns) for name, v in robot.vectors.items()},
             'compress': episode.compress,
             'effort': episode.effort is not None,
             'file_bytes': Path(path).stat().st_size,

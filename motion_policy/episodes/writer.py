@@ -214,6 +214,10 @@ class EpisodeWriter:
         names += [] if observation.effort is None else [layout.EFFORT]
         for name in names:
             self._columns[name] = Column(self._file, name, (joints,), np.float32)
+        for vector, spec in self._robot.vectors.items():
+            name = f'{layout.VECTORS}/{vector}'
+            self._columns[name] = Column(self._file, name, (len(spec.columns),), np.float32)
+            self._file[name].attrs[layout.COLUMNS] = list(spec.columns)
         source = layout.LEADER if self._has_leader else layout.NEXT_QPOS
         self._file[layout.ACTION].attrs['source'] = source
         for stream in self._robot.stream_names:
@@ -242,7 +246,9 @@ class EpisodeWriter:
     def _add(self, time_ns: int, observation: Observation, row: Row) -> None:
         columns = self._columns
         columns[layout.QPOS].add(observation.qpos)
-        qvel, held = observation.qvel, observation.held
+        qvel, held, lacking = observation.qvel, observation.held, observation.lacking
+        self._qvel.lacking |= dict.fromkeys(lacking.get('velocity', ()))
+        self._effort.lacking |= dict.fromkeys(lacking.get('effort', ()))
         columns[layout.QVEL].add(
             self._qvel.stored(qvel, observation.has_qvel, 'velocity' in held)
         )
@@ -257,6 +263,8 @@ class EpisodeWriter:
             # Guided by hand: the position reached one row later is what was to be reached.
             columns[layout.ACTION].replace_last(observation.qpos)
             columns[layout.ACTION].add(observation.qpos)
+        for vector, numbers in observation.vectors.items():
+            columns[f'{layout.VECTORS}/{vector}'].add(numbers)
         lengths = [self._add_image(name, observation, row) for name in self._images]
         if layout.COMPRESS_LEN in columns:
             columns[layout.COMPRESS_LEN].add(np.array(lengths, dtype=np.float32))
@@ -344,6 +352,7 @@ class EpisodeWriter:
                 )
         if self._last_row is not None:
             self._check_leader(observation.action is not None)
+        self._check_vectors(observation.vectors)
         self._check_images(observation.images)
 
     def _check_leader(self, present: bool) -> None:
@@ -352,6 +361,20 @@ class EpisodeWriter:
             raise EpisodeError(
                 f'{self.path}: action is {found}, expected {expected} as in the rows before'
             )
+
+    def _check_vectors(self, vectors: Mapping[str, Array]) -> None:
+        if set(vectors) != set(self._robot.vectors):
+            raise EpisodeError(
+                f'{self.path}: vectors are {sorted(vectors)}, expected '
+                f'{sorted(self._robot.vectors)}'
+            )
+        for name, spec in self._robot.vectors.items():
+            expected = (len(spec.columns),)
+            if vectors[name].shape != expected:
+                raise EpisodeError(
+                    f"{self.path}: vector '{name}' has shape {vectors[name].shape}, expected "
+                    f'{expected}'
+                )
 
     def _check_images(self, images: Mapping[str, Array]) -> None:
         if set(images) != set(self._robot.cameras):

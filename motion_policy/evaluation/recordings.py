@@ -151,6 +151,7 @@ def _bag(path: Path, policy: Model) -> RecordedRun:
     seen = robot.model_copy(
         update={
             'cameras': {name: robot.cameras[name] for name in policy.cameras},
+            'vectors': {},
             'joints': robot.joints if led else robot.joints.model_copy(update={'leader': ()}),
         }
     )

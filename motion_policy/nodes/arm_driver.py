@@ -23,7 +23,7 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import Float64
 
 from motion_policy.control import ChunkExecution, Command, Controller
-from motion_policy.control.clock_skew import SkewMonitor
+from motion_policy.control.clock_skew import SkewMonitors
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.observing import MeasuredJoints, robot_as_seen
 from motion_policy.errors import UserError
@@ -136,7 +136,7 @@ class ArmDriver:
         self._absent = set(self._seen_robot.stream_names)
         self._silent = set(self._absent)
         self._jump = ''  # of the clock, since the last tick
-        self._skew = SkewMonitor(robot.period_ns)
+        self._skew = SkewMonitors(self._seen_robot)
         self._clocks_agree = True  # as of the last tick: with the clock that stamps joint states
         self._told_defect = ''
         self._defect = ''  # an exception in a tick: from then on the arm only brakes
@@ -396,10 +396,11 @@ class ArmDriver:
     def _observe(self, now_ns: int) -> Row:
         with self.subscriptions.lock:
             row = self._sampler.observe(now_ns)
-        for name in self._state_streams:
-            sample = row.samples.get(name)
-            if sample is not None:
-                self._skew.add(sample.header_ns, sample.receive_ns, self._clock_ahead_ns())
+            parts = {}
+            if self._ahead is not None:
+                parts = {name: self._sampler.parts(name) for name in self._state_streams}
+        for name, messages in parts.items():
+            self._skew.add(name, messages, self._clock_ahead_ns())
         return row
 
     def reject(self, row: Row, camera: str, reason: str) -> Row:
@@ -475,7 +476,7 @@ class ArmDriver:
             effort = self._measured.effort() if self.controller.effort.watches else None
             command = self.controller.command(
                 now_ns, measured, effort=effort, steady_ns=self._steady_ns(),
-                age_ns=max(row.ages_ns.get(name, 0) for name in self._state_streams),
+                age_ns=self._measured.ages_ns(row),
             )  # fmt: skip
             if self._ahead is not None:
                 self._ahead.follow(now_ns, command, clocks_agree=self._clocks_agree)

@@ -16,7 +16,6 @@ from collections.abc import Callable
 import numpy as np
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from trajectory_msgs.msg import JointTrajectory
 
 from motion_policy.control import Command, Controller, GuardChain
 from motion_policy.control.lookahead import Lookahead, Plan, Trajectory
@@ -30,12 +29,15 @@ from motion_policy.robot import RobotSpec
 # after it, when the arm may still be on its way, and later, when somebody may have moved it.
 NEAR_SOON, NEAR_LATER, SOON_NS = 2.0, 0.25, 1_000_000_000
 LEAD_MARGIN = 1.5  # times what the last computation took, the next one may take
+BRAKE_ATTEMPTS = 3  # to send a brake before its beginning; then late
 SPARE_PERIODS = 0.5  # before its beginning a trajectory is sent: its way takes time, too
 ERROR_PERIOD_S = 5.0
 STAYS_NS = 1_000_000_000  # a late message that ends in the past would be refused: it stays there
 # Beyond the way to rest, so that there is time to send what follows: at least, and usually.
 RESENDING_S, RESENDING_PERIODS, USUAL_SHARE = 0.2, 10, 3
 NANOSECONDS_PER_S = 1_000_000_000
+
+Messages = list[tuple[Publisher, bytes]]
 
 
 def send_ahead_ns(node: Node, robot: RobotSpec, asked_s: float) -> int | None:
@@ -191,28 +193,41 @@ class ChunkOutput:
         self._request += 1
         self._dropped = self._request
         self._asked, self._number = None, None
-        # Its controller counts from when it gets it, which is later than the tick's own time.
-        now_ns = max(now_ns, self._node.get_clock().now().nanoseconds)
-        whole = self._lookahead.take(self._lookahead.braked(now_ns), now_ns)
-        for publisher, message in self._messages(whole, now_ns, at_once=at_once, stays=True):
-            publisher.publish(message)
+        self._publish(*self._brake_messages(now_ns, at_once))
+
+    def _brake_messages(self, now_ns: int, at_once: bool) -> tuple[Float64Array, Messages]:
+        """Brake from the next point on, or from a later one when that is over before it is sent.
+
+        The controller counts from when it gets it, which is later than the tick's own time.
+        """
+        clock, before = self._node.get_clock(), self._lookahead.sent
+        now_ns, lead_ns = max(now_ns, clock.now().nanoseconds), 0
+        for _ in range(BRAKE_ATTEMPTS):
+            self._lookahead.sent = before
+            new = self._lookahead.braked(now_ns + lead_ns)
+            whole = self._lookahead.take(new, now_ns)
+            outgoing = self._messages(whole, now_ns, at_once=at_once, stays=True)
+            later_ns = max(now_ns, clock.now().nanoseconds)
+            if later_ns < new.start_ns:
+                break
+            now_ns, lead_ns = later_ns, later_ns - now_ns
+        return outgoing
 
     def _send_in_time(self, new: Trajectory, now_ns: int) -> bool:
         """Send a trajectory, but not when its beginning is near or over: the controller would be
         beyond it when it hears of it, and hurry to the next point.
         """
         before = self._lookahead.sent
-        messages = self._messages(self._lookahead.take(new, now_ns), now_ns)
+        outgoing = self._messages(self._lookahead.take(new, now_ns), now_ns)
         if self._node.get_clock().now().nanoseconds + self._spare_ns > new.start_ns:
             self._lookahead.sent = before
             return False
-        for publisher, message in messages:
-            publisher.publish(message)
+        self._publish(*outgoing)
         return True
 
     def _messages(
         self, whole: Trajectory, now_ns: int, *, at_once: bool = False, stays: bool = False
-    ) -> list[tuple[Publisher, JointTrajectory]]:
+    ) -> tuple[Float64Array, Messages]:
         since_ns = now_ns if at_once else self._lookahead.back_ns(now_ns)
         times_ns, positions, velocities = whole.points_after(since_ns)
         until_ns = now_ns + (self._ahead_ns or STAYS_NS)
@@ -221,10 +236,14 @@ class ChunkOutput:
             positions, velocities = (
                 np.concatenate((rows, rows[-1:])) for rows in (positions, velocities)
             )
-        self._before_sending(positions)
-        return self._publishers.trajectories(
+        return positions, self._publishers.trajectories(
             positions, velocities, times_ns, since_ns, at_once=at_once
         )
+
+    def _publish(self, positions: Float64Array, messages: Messages) -> None:
+        self._before_sending(positions)
+        for publisher, message in messages:
+            publisher.publish(message)
 
     def _run(self) -> None:
         self._prepare_thread()

@@ -97,6 +97,8 @@ def stream_values(row: Row | None, faults: Mapping[str, str]) -> Values:
             values[f'{name} age [ms]'] = row.ages_ns[name] * 1e-6
         values[f'{name} received'] = counters.received
         values[f'{name} dropped'] = counters.dropped
+        if counters.dropped_of:
+            values[f'{name} dropped of'] = counters.dropped_of
         if counters.unusable:
             values[f'{name} unusable'] = counters.unusable
             values[f'{name} newest unusable'] = counters.reason

@@ -23,8 +23,9 @@ from motion_policy.errors import UserError
 from motion_policy.nodes.parameters.declaring import declare_group, read_group
 from motion_policy.nodes.parameters.episodes import RecorderParameters
 from motion_policy.nodes.shell import run_node
-from motion_policy.nodes.subscriptions import StreamSubscriptions
+from motion_policy.nodes.subscriptions import StreamSubscriptions, fields_of
 from motion_policy.robot import load_robot_spec
+from motion_policy.streams.message_fields import with_known_fields
 
 STATUS_PERIOD_S = 1.0
 QUEUE_DEPTH = 50  # a recording shall lose nothing when this process has to wait
@@ -39,14 +40,14 @@ class RecorderNode(Node):
         parameters = read_group(self, RecorderParameters)
         if not parameters.robot:
             raise UserError("parameter 'robot' is empty, expected a robot spec: name or YAML file")
-        self._robot = load_robot_spec(parameters.robot)
+        self._robot = with_known_fields(load_robot_spec(parameters.robot), fields_of)
         self.recorder = EpisodeRecorder(self._robot)
         self.streams = StreamSubscriptions(
             self, self._robot, self.recorder, reliable=parameters.reliable,
             depth=QUEUE_DEPTH,
         )  # fmt: skip
         self._rates_hz = dict.fromkeys(self.streams.streams, 0.0)
-        self._counted = dict(self.streams.received)
+        self._counted = dict(self.streams.own)
         self._counted_at_s = time.monotonic()
         self._reported_end = ''
         self._status = self.create_publisher(DiagnosticArray, '~/status', 10)
@@ -132,7 +133,7 @@ class RecorderNode(Node):
         elapsed_s = now_s - self._counted_at_s
         if elapsed_s < STATUS_PERIOD_S / 2:
             return
-        for name, count in self.streams.received.items():
+        for name, count in self.streams.own.items():
             self._rates_hz[name] = (count - self._counted[name]) / elapsed_s
             self._counted[name] = count
         self._counted_at_s = now_s
@@ -171,6 +172,8 @@ class RecorderNode(Node):
             counters = row.counters[name]
             values |= {'received': counters.received, 'dropped': counters.dropped}
             values['max_gap_ms'] = f'{counters.max_gap_ns * 1e-6:.1f}'
+            if counters.dropped_of:
+                values['dropped_of'] = counters.dropped_of
             if counters.unusable:
                 values |= {'unusable': counters.unusable, 'newest_unusable': counters.reason}
             if counters.partial:

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plays the actions of a recorded episode on the arm, through the controller of the policy node.
 
-It starts with a ramp to the first action and ends like a policy that is disabled: at rest.
+It starts with a ramp to the first action and ends at the last one, like a policy that is disabled:
+at rest.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from rclpy.node import Node
 
+from motion_policy.control.episode_playback import EpisodePlayback
 from motion_policy.episodes import EpisodeReader
 from motion_policy.errors import UserError
 from motion_policy.nodes.action_source import ActionSource
@@ -32,7 +34,6 @@ from motion_policy.robot import RobotSpec, load_robot_spec
 from motion_policy.streams import Row
 
 NANOSECONDS_PER_S = 1_000_000_000
-ROWS_AHEAD = 10  # of the episode in each chunk, so that a late tick changes nothing
 
 
 class ReplayNode(Node, ActionSource):
@@ -51,15 +52,14 @@ class ReplayNode(Node, ActionSource):
                 "parameter 'robot' is empty, expected the spec of the arm at hand, a name or a "
                 'YAML file: its limits hold, not those that an episode was recorded with'
             )
-        robot, rate_hz, self._actions = read_actions(Path(path), parameters.robot)
-        self._next_row = 0
-        self._begin_ns: int | None = None
+        robot, rate_hz, actions = read_actions(Path(path), parameters.robot)
         controller = make_controller(self, robot, round(NANOSECONDS_PER_S / rate_hz))
+        self._playback = EpisodePlayback(controller, actions)
         self._driver = ArmDriver(self, robot, controller, self)
         self._driver.activate()
         ArmServices(self, self._enable, self._driver.disable, self._reset, self._driver.home)
         self.get_logger().info(
-            f"{path}: {len(self._actions)} actions at {rate_hz:g} Hz for '{robot.name}'"
+            f"{path}: {len(actions)} actions at {rate_hz:g} Hz for '{robot.name}'"
         )
 
     def prepare_thread(self) -> None:
@@ -72,32 +72,19 @@ class ReplayNode(Node, ActionSource):
 
     def _enable(self) -> str:
         if not self._driver.controller.enabled:
-            self._next_row, self._begin_ns = 0, None
+            self._playback.rewind()
         return self._driver.enable()
 
     def _reset(self) -> str:
-        self._next_row, self._begin_ns = 0, None
+        self._playback.rewind()
         return self._driver.reset()
 
     def action_due(self, row: Row) -> None:
         """Give the rows that are due at the row's time; called in the tick thread."""
-        driver, now_ns = self._driver, row.time_ns
-        with driver.lock:
-            controller = driver.controller
-            plan_ns = controller.plan_time_ns(now_ns)
-            if controller.state != 'run':
-                self._begin_ns = None
-            elif self._begin_ns is None:
-                self._begin_ns = plan_ns - self._next_row * controller.policy_period_ns
-            if self._begin_ns is not None:
-                # Ticks stand on multiples of the period, some less late than the first.
-                since_ns = plan_ns - self._begin_ns + controller.control_period_ns // 2
-                self._next_row = since_ns // controller.policy_period_ns
-            chunk = self._actions[self._next_row : self._next_row + ROWS_AHEAD]
-            if len(chunk):
-                controller.add_chunk(chunk, now_ns)
+        with self._driver.lock:
+            if self._playback.give_actions(row.time_ns):
                 return
-            driver.disable()
+            self._driver.disable()
         self.get_logger().info('the episode is played')
 
 

@@ -148,7 +148,8 @@ class SimNode(Node):
         self._joint_states.publish(self._joint_state(stamp))
         if self._dividers['camera'].due(self.steps):
             for name, publisher in self._cameras.items():
-                publisher.publish(self._image(name, stamp))
+                if publisher.get_subscription_count():  # rendering is most of the work
+                    publisher.publish(self._image(name, stamp))
         if self._dividers['cube_pose'].due(self.steps):
             self._cube_pose.publish(self._pose(stamp))
         changed = self._sim.success != self._was_success

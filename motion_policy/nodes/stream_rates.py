@@ -53,7 +53,7 @@ class StreamRates:
 
     def look(self, now_ns: int) -> list[str]:
         """Measure now; return a line on every stream that is newly found slow."""
-        for name, count in self._subscriptions.received.items():
+        for name, count in self._subscriptions.own.items():
             if count:
                 self._measure(name, now_ns, count)
         slow = {

@@ -23,10 +23,13 @@ from sensor_msgs.msg import Image
 
 from motion_policy.errors import UserError
 from motion_policy.nodes.bad_messages import BadMessages
+from motion_policy.nodes.endpoints import Origin, with_origin
+from motion_policy.nodes.joint_publishers import JointPublishers
 from motion_policy.nodes.transports import subscribe_to_images
-from motion_policy.robot import RobotSpec
+from motion_policy.robot import JointTopic, RobotSpec
 from motion_policy.robot.spec import COMPRESSED_IMAGE, IMAGE, StreamSpec
 from motion_policy.streams import Row, Sample, StreamCounters
+from motion_policy.streams.message_fields import FieldType, field_type
 from motion_policy.streams.messages import stamp_ns
 from motion_policy.streams.samples import Unreadable
 from motion_policy.streams.wire import image_on_wire, stamp_on_wire
@@ -37,6 +40,8 @@ except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
 QUEUE_DEPTH = 5  # of each subscription; a callback takes microseconds, so it never fills up
+VECTORS_FASTER = 20  # than joint states and images: forces come at 1 kHz
+UNKNOWN = Origin()
 
 _RELIABILITY, _DURABILITY = QoSReliabilityPolicy, QoSDurabilityPolicy
 # A publisher is heard by each of these that asks for no more than it offers. What one of them
@@ -89,11 +94,27 @@ def message_class(type_name: str) -> Any:
     """The class of `sensor_msgs/msg/Image`; UserError when there is none."""
     try:
         package, kind, name = type_name.split('/')
-        return getattr(importlib.import_module(f'{package}.{kind}'), name)
-    except (ValueError, ImportError, AttributeError) as error:
+        found = importlib.import_module(f'{package}.{kind}')
+    except ValueError:
         raise UserError(
-            f"message type '{type_name}' is not known here; expected e.g. sensor_msgs/msg/Image"
+            f"message type '{type_name}' is none; expected e.g. sensor_msgs/msg/Image"
+        ) from None
+    except ImportError as error:
+        raise UserError(
+            f"message type '{type_name}' is not known here: package '{package}' is not installed, "
+            'or its workspace is not sourced'
         ) from error
+    if not hasattr(found, name):
+        raise UserError(
+            f"message type '{type_name}' is not known here: package '{package}' has no such one"
+        )
+    return getattr(found, name)
+
+
+def fields_of(type_name: str) -> dict[str, FieldType]:
+    """The fields of a message type; UserError where it is not known here."""
+    fields = message_class(type_name).get_fields_and_field_types()
+    return {name: field_type(text) for name, text in fields.items()}
 
 
 def sensor_qos(depth: int = QUEUE_DEPTH, reliable: bool = False) -> QoSProfile:
@@ -130,9 +151,9 @@ class StreamSubscriptions:
     """Subscribes the streams of `robot` and pushes each raw message into `sampler`.
 
     `lock` is held during a push; hold it also while reading the sampler in another thread.
-    `roles` (`camera`, `state`, `leader`) leaves out the streams that are not needed. With
-    `serialized_images` those of cameras are `SerializedMessage`; `on_image(name, message)` sees
-    each of them before it is in the sampler.
+    `roles` (`camera`, `state`, `leader`, `vector`) leaves out the streams that are not needed.
+    With `serialized_images` those of cameras are `SerializedMessage`; `on_image(name, message)`
+    sees each of them before it is in the sampler.
     """
 
     def __init__(
@@ -141,7 +162,7 @@ class StreamSubscriptions:
         robot: RobotSpec,
         sampler: SamplePort,
         *,
-        roles: Iterable[str] = ('camera', 'state', 'leader'),
+        roles: Iterable[str] = ('camera', 'state', 'leader', 'vector'),
         reliable: bool = False,
         depth: int = QUEUE_DEPTH,
         lock: threading.Lock | None = None,
@@ -157,14 +178,30 @@ class StreamSubscriptions:
         wanted = set(roles)
         self.streams = {s.name: s for s in robot.streams() if s.role in wanted}
         self.received = dict.fromkeys(self.streams, 0)
+        self.own = dict.fromkeys(self.streams, 0)  # without those of other arms' joints only
+        self._joint_names = {
+            name: frozenset(stream.source.message_names)
+            for name, stream in self.streams.items()
+            if isinstance(stream.source, JointTopic)
+        }
+        self._least_depth = depth
         self._told: set[tuple[str, str]] = set()
+        self._joint_publishers = {
+            name: JointPublishers(node, stream.source)
+            for name, stream in self.streams.items()
+            if isinstance(stream.source, JointTopic)
+        }
+        # Streams of one topic take the same messages: each is received once, as in a bag.
+        self._on_topic: dict[tuple[str, str], list[str]] = {}
+        for name, stream in self.streams.items():
+            self._on_topic.setdefault((stream.topic, stream.type), []).append(name)
         self._subscriptions = {
-            name: self._subscribe(
-                stream,
-                sensor_qos(depth, reliable),
+            names[0]: self._subscribe(
+                self.streams[names[0]],
+                sensor_qos(self._depth(names[0]), reliable),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
-            for name, stream in self.streams.items()
+            for names in self._on_topic.values()
         }
 
     def _subscribe(self, stream: StreamSpec, qos: QoSProfile, **options: Any) -> tuple[Node, Any]:
@@ -179,36 +216,58 @@ class StreamSubscriptions:
             **options,
         )
 
-    def _store_in(self, stream: StreamSpec) -> Callable[[bytes], None]:
-        clock = self._node.get_clock()
-        name, type_of_it = stream.name, message_class(stream.type)
-        as_it_came = self._serialized_images and stream.role == 'camera'
+    def _depth(self, name: str) -> int:
+        """How many messages wait while this process has to: of the same time, whatever rate."""
+        is_vector = self.streams[name].role == 'vector'
+        return self._least_depth * (VECTORS_FASTER if is_vector else 1)
 
-        def store(data: bytes) -> None:
+    def _store_in(self, stream: StreamSpec) -> Callable[..., None]:
+        clock = self._node.get_clock()
+        names, type_of_it = self._on_topic[stream.topic, stream.type], message_class(stream.type)
+        as_it_came = self._serialized_images and stream.role == 'camera'
+        senders = [self._joint_publishers[n] for n in names if n in self._joint_publishers]
+
+        def store(data: bytes, publisher: bytes | None) -> None:
             receive_ns = clock.now().nanoseconds
             message: Any
             if as_it_came:
                 message = SerializedMessage(data, type_of_it)
                 header_ns = message.stamp_ns
                 if self._on_image is not None:
-                    self._on_image(name, message)
+                    for name in names:
+                        self._on_image(name, message)
             else:
                 message = deserialized(data, type_of_it)
                 header_ns = stamp_ns(message)
+            if publisher is not None:
+                for each in senders:
+                    each.heard(publisher, message)
+            sample = Sample(header_ns, receive_ns, message)
             with self.lock:
-                self._sampler.push(name, Sample(header_ns, receive_ns, message))
-                self.received[name] += 1
+                for name in names:
+                    self._sampler.push(name, sample)
+                    self.received[name] += 1
+                    self.own[name] += not self._is_foreign(name, message)
 
-        def store_if_usable(data: bytes) -> None:
+        def store_if_usable(data: bytes, origin: Origin = UNKNOWN) -> None:
             try:
-                store(data)
+                store(data, origin.publisher)
             except Exception as error:
-                self.bad_messages.add(name, error, f"stream '{name}' on topic {stream.topic}")
                 unreadable = Sample(0, clock.now().nanoseconds, Unreadable(str(error)))
-                with self.lock:
-                    self._sampler.push(name, unreadable)
+                for name in names:
+                    self.bad_messages.add(name, error, f"stream '{name}' on topic {stream.topic}")
+                    with self.lock:
+                        self._sampler.push(name, unreadable)
 
-        return store_if_usable
+        return with_origin(store_if_usable) if senders else store_if_usable
+
+    def _is_foreign(self, name: str, message: Any) -> bool:
+        """Whether it names joints, and none of the stream's."""
+        wanted = self._joint_names.get(name)
+        if wanted is None:
+            return False
+        found = getattr(message, 'name', ()) or getattr(message, 'joint_names', ())
+        return bool(found) and wanted.isdisjoint(found)
 
     def describe(self, name: str) -> str:
         """One line on the stream's topic: its full name, its type and who publishes there."""
@@ -236,6 +295,10 @@ class StreamSubscriptions:
         """Match what publishers offer, and log once what cannot be taken; to be called often."""
         for name, stream in self.streams.items():
             self._match_offers(name, stream)
+        for name, senders in self._joint_publishers.items():
+            for line in senders.look():
+                topic = self._node.resolve_topic_name(self.streams[name].topic)
+                self._node.get_logger().warning(f"stream '{name}' on topic {topic}: {line}")
         self._tell_left_out({} if row is None else row.counters)
 
     def _match_offers(self, name: str, stream: StreamSpec) -> None:

@@ -15,6 +15,7 @@ from motion_policy.robot.spec import (
     LimitsSpec,
     RobotSpec,
     StreamSpec,
+    VectorSpec,
 )
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     'RobotSpec',
     'RobotSpecError',
     'StreamSpec',
+    'VectorSpec',
     'load_robot_spec',
     'robot_spec_from_yaml',
 ]

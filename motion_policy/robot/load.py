@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from motion_policy.declared import UNKNOWN_KEY
 from motion_policy.documents import MOST_BYTES, parse_yaml
 from motion_policy.files import FileError, read_text
 from motion_policy.robot.errors import RobotSpecError
@@ -69,10 +70,16 @@ def first_error_line(error: ValidationError, data: Any, source: str | Path) -> s
     """Return the first error of pydantic as one line, and how many more there are."""
     # A misspelt key is also reported as missing; the misspelling is the better line.
     details = sorted(
-        error.errors(include_url=False), key=lambda detail: detail['type'] != 'extra_forbidden'
+        error.errors(include_url=False), key=lambda detail: detail['type'] != UNKNOWN_KEY
     )
     more = f' (and {len(details) - 1} more)' if len(details) > 1 else ''
     return f'{source}: {_describe(details[0], data)}{more}'
+
+
+def error_place(detail: ErrorDetails) -> tuple[int | str, ...]:
+    """The keys that lead to what an error of pydantic is about, an unknown key itself included."""
+    unknown = (detail['ctx']['key'],) if detail['type'] == UNKNOWN_KEY else ()
+    return (*detail['loc'], *unknown)
 
 
 def _find(path: str | Path) -> Path:
@@ -102,10 +109,11 @@ def _with_urdf_limits(data: dict[str, Any], source: str | Path) -> dict[str, Any
 
 
 def _describe(detail: ErrorDetails, data: Any) -> str:
-    key = _key_path(detail['loc'], data)
+    key = _key_path(error_place(detail), data)
     kind = detail['type']
-    if kind == 'extra_forbidden':
-        return f'{key}: unknown key, found {short(detail["input"])}, expected no such key'
+    if kind == UNKNOWN_KEY:
+        found, expected = detail['ctx']['value'], detail['ctx']['expected']
+        return f'{key}: unknown key, found {short(found)}, expected {expected}'
     if kind == 'missing':
         return f'{key}: missing, expected a value'
     message = detail['msg'].removeprefix('Value error, ')

@@ -22,6 +22,7 @@ from motion_policy.declared import Declared
 
 NANOSECONDS_PER_S = 1_000_000_000
 MOST_PIXELS = 2**15  # along an edge of an image
+MOST_NUMBERS = 4096  # of a vector
 SLOWEST_HZ = 1e-3
 CLOCK_GRANULARITY_NS = 1_000_000  # by which two readings of one clock may differ
 CLOCK_STEP_NS = 10_000_000  # a clock that goes back by more was set back
@@ -35,7 +36,10 @@ JOINT_TRAJECTORY = 'trajectory_msgs/msg/JointTrajectory'
 CAMERA_TYPES = (IMAGE, COMPRESSED_IMAGE)
 COMMAND_TYPES = (FLOAT64_MULTI_ARRAY, JOINT_TRAJECTORY, JOINT_STATE)
 
-# The names of the joint streams, which no camera may take.
+# A path within a message, with the size of an array.
+FIELD = re.compile(r'[A-Za-z]\w*(\.[A-Za-z]\w*)*(\[[1-9]\d{0,5}\])?')
+
+# The names of the joint streams, which nothing else may take.
 JOINT_STREAM_NAME = re.compile(r'(state|leader)(_\d+)?')
 
 Hertz = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -52,7 +56,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Stamp = Literal['header', 'receive']
-Role = Literal['camera', 'state', 'leader']
+Role = Literal['camera', 'state', 'leader', 'vector']
 Float64Array = npt.NDArray[np.float64]
 
 
@@ -61,7 +65,8 @@ class StreamSpec:
     """One topic that is read: its name in rows and files, and how old its newest sample may be.
 
     `rate` [Hz] is how often it speaks, if the robot spec says so. A stamp may lead its reception
-    by `max_lead_ns`. `source` is what the spec says of its messages; None: they are taken unread.
+    by `max_lead_ns`. A sample in a row is the mean of those of the last `window_ns`; 0: the newest
+    alone. `source` is what the spec says of its messages; None: they are taken unread.
     """
 
     name: str
@@ -72,7 +77,8 @@ class StreamSpec:
     stamp: Stamp
     rate: float | None = None
     max_lead_ns: int = NANOSECONDS_PER_S // 50 + CLOCK_GRANULARITY_NS
-    source: CameraSpec | JointTopic | None = None
+    source: CameraSpec | JointTopic | VectorSpec | None = None
+    window_ns: int = 0
 
     @property
     def max_age_ns(self) -> int:
@@ -141,6 +147,72 @@ class JointTopic(Declared):
     def is_converted(self) -> bool:
         """True when the message's positions are not ours as they are."""
         return any(scale != 1 for scale in self.scale) or any(self.offset)
+
+
+class VectorSpec(Declared):
+    """Numbers of one topic, whatever its message type: forces, poses, tactile arrays.
+
+    A field is the path of a number (`wrench.force.x`), of a message, which stands for all its
+    numbers (`wrench.force`), or of an array with its size (`data[16]`). What a field that is a
+    message stands for is known where the message type is: see `with_known_fields`.
+    """
+
+    topic: Topic
+    type: str
+    fields: tuple[str, ...] = Field(min_length=1)
+    window: Literal['newest', 'mean'] = 'newest'
+    max_age: Seconds = 0.2
+    stamp: Stamp = 'header'
+    rate: Hertz | None = None
+
+    @field_validator('type')
+    @classmethod
+    def _type(cls, value: str) -> str:
+        if not re.fullmatch(r'[a-z]\w*/msg/[A-Z]\w*', value):
+            raise ValueError(f"'{value}', expected a type such as geometry_msgs/msg/WrenchStamped")
+        return value
+
+    @field_validator('fields')
+    @classmethod
+    def _fields(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return checked_fields(value)
+
+    @property
+    def paths(self) -> tuple[tuple[str, int | None], ...]:
+        """Path and size of every field; None: it is a number."""
+        return tuple(map(path_and_size, self.fields))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What each of the n numbers is: `wrench.force.x`, or `data[0]` to `data[15]`."""
+        return tuple(
+            column
+            for path, size in self.paths
+            for column in (
+                [path] if size is None else [f'{path}[{place}]' for place in range(size)]
+            )
+        )
+
+
+def checked_fields(fields: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the fields of a vector. ValueError: one is no path or there twice, or too many."""
+    for field in fields:
+        if not FIELD.fullmatch(field):
+            raise ValueError(
+                f"'{field}', expected a path such as wrench.force, wrench.force.x or, of an array "
+                'of 16 numbers, data[16]'
+            )
+    _no_repeats('fields', [path for path, _ in map(path_and_size, fields)])
+    count = sum(size or 1 for _, size in map(path_and_size, fields))
+    if count > MOST_NUMBERS:
+        raise ValueError(f'{count} numbers, expected at most {MOST_NUMBERS}')
+    return fields
+
+
+def path_and_size(field: str) -> tuple[str, int | None]:
+    """What a field of a vector names: `('data', 16)`, or `('wrench.force.x', None)`."""
+    path, bracket, size = field.rstrip(']').partition('[')
+    return path, int(size) if bracket else None
 
 
 class LimitsSpec(Declared):
@@ -276,7 +348,7 @@ class JointsSpec(Declared):
 
 
 class RobotSpec(Declared):
-    """One robot: rate of commands and rows [Hz], joints, cameras, what its motion is watched by.
+    """One robot: rate of commands and rows [Hz], joints, cameras, vectors, what it is watched by.
 
     Per joint, in joint order: `home` is where `~/home` drives to [rad or m]; a joint that is
     further than `tracking_error` [rad or m] from its commands, or whose effort is beyond
@@ -287,6 +359,7 @@ class RobotSpec(Declared):
     rate: float = Field(ge=SLOWEST_HZ, le=1000)
     joints: JointsSpec
     cameras: dict[str, CameraSpec] = Field(default_factory=dict)
+    vectors: dict[str, VectorSpec] = Field(default_factory=dict)
     home: tuple[Finite, ...] | None = None
     tracking_error: tuple[NotNegative, ...] | None = None
     effort_limits: tuple[NotNegative, ...] | None = None
@@ -295,12 +368,22 @@ class RobotSpec(Declared):
     @classmethod
     def _camera_names(cls, value: dict[str, CameraSpec]) -> dict[str, CameraSpec]:
         for name in value:
-            if not re.fullmatch(r'[A-Za-z_]\w*', name) or JOINT_STREAM_NAME.fullmatch(name):
-                raise ValueError(
-                    f"a camera is named '{name}', expected letters, digits and underscores, "
-                    "and not 'state' or 'leader'"
-                )
+            _check_stream_name('camera', name)
         return value
+
+    @field_validator('vectors')
+    @classmethod
+    def _vector_names(cls, value: dict[str, VectorSpec]) -> dict[str, VectorSpec]:
+        for name in value:
+            _check_stream_name('vector', name)
+        return value
+
+    @model_validator(mode='after')
+    def _one_stream_of_a_name(self) -> RobotSpec:
+        for name in self.vectors:
+            if name in self.cameras:
+                raise ValueError(f"vectors has '{name}', expected a name that no camera has")
+        return self
 
     @model_validator(mode='after')
     def _one_value_per_joint(self) -> RobotSpec:
@@ -329,18 +412,19 @@ class RobotSpec(Declared):
 
     @property
     def stream_names(self) -> tuple[str, ...]:
-        """Names of all streams: cameras, then state, then leader."""
+        """Names of all streams: cameras, then state, then leader, then vectors."""
         return tuple(stream.name for stream in self.streams())
 
     def streams(self) -> tuple[StreamSpec, ...]:
-        """Return every topic that is read: cameras, then state, then leader."""
+        """Return every topic that is read: cameras, then state, then leader, then vectors."""
         cameras = [self._stream(name, 'camera', camera) for name, camera in self.cameras.items()]
         joints = [
             self._stream(name, role, topic)
             for role in _READ_ROLES
             for name, topic in self.joint_streams(role)
         ]
-        return (*cameras, *joints)
+        vectors = [self._stream(name, 'vector', vector) for name, vector in self.vectors.items()]
+        return (*cameras, *joints, *vectors)
 
     def joint_streams(
         self, role: Literal['state', 'leader']
@@ -351,7 +435,10 @@ class RobotSpec(Declared):
             return ((role, topics[0]),)
         return tuple((f'{role}_{index}', topic) for index, topic in enumerate(topics))
 
-    def _stream(self, name: str, role: Role, source: CameraSpec | JointTopic) -> StreamSpec:
+    def _stream(
+        self, name: str, role: Role, source: CameraSpec | JointTopic | VectorSpec
+    ) -> StreamSpec:
+        averaged = isinstance(source, VectorSpec) and source.window == 'mean'
         return StreamSpec(
             name,
             role,
@@ -362,11 +449,14 @@ class RobotSpec(Declared):
             source.rate,
             self.period_ns + CLOCK_GRANULARITY_NS,
             source,
+            self.period_ns if averaged else 0,
         )
 
     def to_yaml(self) -> str:
         """Return YAML text from which `robot_spec_from_yaml` makes an equal spec."""
         values = self.model_dump(mode='json', exclude_none=True)
+        if not self.vectors:  # as before there were any
+            del values['vectors']
         text: str = yaml.dump(
             values, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=99
         )
@@ -397,6 +487,14 @@ def _with_defaults(entry: dict[str, Any], names: Any) -> dict[str, Any]:
         'offset': [0.0] * count,
     }
     return {**defaults, **entry}
+
+
+def _check_stream_name(kind: str, name: str) -> None:
+    if not re.fullmatch(r'[A-Za-z_]\w*', name) or JOINT_STREAM_NAME.fullmatch(name):
+        raise ValueError(
+            f"a {kind} is named '{name}', expected letters, digits and underscores, "
+            "and not 'state' or 'leader'"
+        )
 
 
 def _one_of(value: str, allowed: Sequence[str]) -> str:

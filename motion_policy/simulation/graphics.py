@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import ctypes.util
 import functools
-import importlib
 import importlib.util
 import os
 import weakref
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,20 +129,22 @@ def _close_all_at_exit() -> None:
 
 
 @functools.cache
-def _import_triton_first() -> None:
+def _load_triton_first() -> None:
     """Both Mesa and triton, which PyTorch's exporter and compiler import, bring an LLVM: where
     Mesa's is there first, the import of triton ends the process by a segmentation fault.
     """
-    if importlib.util.find_spec('triton') is not None:
-        with contextlib.suppress(ImportError):
-            importlib.import_module('triton')
+    found = importlib.util.find_spec('triton')
+    for folder in (found and found.submodule_search_locations) or ():
+        for library in Path(folder, '_C').glob('libtriton*.so'):
+            with contextlib.suppress(OSError):
+                ctypes.CDLL(str(library))
 
 
 def _make_context(size: tuple[int, int]) -> Any:
     hint = 'install one of the Debian packages libegl1 (with libgl1-mesa-dri) or libosmesa6'
     if os.environ['MUJOCO_GL'] == 'disabled':
         raise UserError(f'offscreen rendering: no EGL and no OSMesa library found; {hint}')
-    _import_triton_first()
+    _load_triton_first()
     try:
         return mujoco.GLContext(size[1], size[0])
     except Exception as error:

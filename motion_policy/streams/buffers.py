@@ -7,18 +7,27 @@ Here it is decided what an unusable message is: it is counted with its reason an
 
 from __future__ import annotations
 
+import math
 import statistics
 from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from motion_policy.robot.spec import NANOSECONDS_PER_S, CameraSpec, JointTopic, StreamSpec
+from motion_policy.robot.spec import (
+    NANOSECONDS_PER_S,
+    CameraSpec,
+    JointTopic,
+    StreamSpec,
+    VectorSpec,
+)
 from motion_policy.streams.errors import StreamError
 from motion_policy.streams.images import check_frame, decode_frame
 from motion_policy.streams.joints import Float64Array, JointReading, columns_in, read_joint_part
 from motion_policy.streams.samples import Sample, StreamCounters
+from motion_policy.streams.vectors import VectorReader
 
 # Samples are kept this much longer than they count, for a caller that asks for rows late.
 HORIZON_NS = 3 * NANOSECONDS_PER_S
@@ -90,6 +99,7 @@ class StreamBuffer:
                 self._reason,
                 self._partial,
                 '; '.join(self._left_out.values()),
+                self._dropped_of(),
             )
         return self._counters
 
@@ -131,6 +141,17 @@ class StreamBuffer:
         """Name the joints in what was picked last that are older, where others are not as old."""
         return ()
 
+    def ahead_by_more(self, limit_ns: int) -> tuple[str, ...]:
+        """Name the joints in what was picked last whose stamps lead their reception by more.
+
+        Only where those of others do not.
+        """
+        return ()
+
+    def parts(self) -> list[tuple[tuple[str, ...], Sample]]:
+        """The messages of which what was picked last is put together, each with its joints."""
+        return []
+
     def conflict(self, t_ns: int) -> str:
         """Say what makes the stream unusable though messages come; empty if nothing does."""
         return ''
@@ -140,6 +161,10 @@ class StreamBuffer:
 
     def _all_series(self) -> tuple[_Series, ...]:
         raise NotImplementedError
+
+    def _dropped_of(self) -> str:
+        """How many samples of which joints are missing, where they come apart."""
+        return ''
 
     def _clear(self) -> None:
         for series in self._all_series():
@@ -190,6 +215,38 @@ class CameraBuffer(StreamBuffer):
         return (self._series,)
 
 
+class VectorBuffer(StreamBuffer):
+    """The numbers (n,) of a vector: the newest, or the mean of those of the last `window_ns`."""
+
+    def __init__(self, spec: StreamSpec) -> None:
+        self._series = _Series(spec)
+        self._reader = VectorReader(spec.source) if isinstance(spec.source, VectorSpec) else None
+        super().__init__(spec)
+
+    def pick(self, t_ns: int) -> Entry | None:
+        if not self.spec.window_ns:
+            return self._series.pick(t_ns)
+        there = self._series.until(t_ns)
+        if not there:
+            return None
+        newest, begin_ns = there[0], t_ns - self.spec.window_ns
+        self._series.forget_before(newest, begin_ns)
+        averaged = [entry.sample.value for entry in there if entry.time_ns > begin_ns]
+        if len(averaged) < 2 or self._reader is None:
+            return newest
+        mean = np.mean(averaged, axis=0)
+        return Entry(newest.stamp_ns, replace(newest.sample, value=mean))
+
+    def _take(self, sample: Sample) -> None:
+        if self._reader is not None and sample.value is not None:
+            sample = replace(sample, value=self._reader.read(sample.value))
+        self._series.add(self._stamp(sample), sample)
+        self._unusable_since = False
+
+    def _all_series(self) -> tuple[_Series, ...]:
+        return (self._series,)
+
+
 class JointBuffer(StreamBuffer):
     """The joint states of a topic, on which several nodes may publish, each joints of its own."""
 
@@ -198,21 +255,25 @@ class JointBuffer(StreamBuffer):
         self._names = self._topic.joints if self._topic else ()
         self._whole = tuple(range(len(self._names)))  # the columns of a message with all joints
         self._parts: dict[tuple[int, ...], _Series] = {}
+        # By joints: the series of others of which some are the same, and whether all are.
+        self._overlapping: dict[tuple[int, ...], list[tuple[_Series, bool]]] = {}
         self._sources: tuple[Entry, ...] = ()  # of each joint, of which `_assembled` was made
         self._assembled: Entry | None = None
-        self._is_assembled = False  # what was picked last
+        self._picked: Entry | None = None  # last, where a message holds all joints; or:
+        self._is_assembled = False  # of `_sources`
         self._missing: tuple[str, ...] = ()  # joints, when others are there
         self._unusable_columns: tuple[int, ...] = ()  # not heard of since an unusable message
         self._found: tuple[str, ...] = ()  # names in the newest message
         self._jumps = _Jumps(self._names)
-        self._whole_readings: dict[tuple[int, ...], tuple[int, JointReading]] = {}
+        self._reported = self._nothing_reported(spec)
         super().__init__(spec)
 
     def pick(self, t_ns: int) -> Entry | None:
         self._missing = ()
-        self._is_assembled = False
+        self._picked, self._is_assembled = None, False
         if len(self._parts) == 1 and self._whole in self._parts:
-            return self._parts[self._whole].pick(t_ns)
+            self._picked = self._parts[self._whole].pick(t_ns)
+            return self._picked
         newest: dict[int, Entry] = {}
         for part in self._parts.values():
             entry = part.pick(t_ns)
@@ -238,10 +299,21 @@ class JointBuffer(StreamBuffer):
 
     def older_than(self, limit_ns: int) -> tuple[str, ...]:
         """Name the joints in what was picked last that are older, where others are not as old."""
-        if not self._is_assembled or len(set(map(id, self._sources))) == 1:
-            return ()
-        pairs = zip(self._names, self._sources, strict=True)
-        return tuple(name for name, entry in pairs if entry.time_ns < limit_ns)
+        return self._those_of(lambda entry: entry.time_ns < limit_ns)
+
+    def ahead_by_more(self, limit_ns: int) -> tuple[str, ...]:
+        """Name the joints in what was picked last whose stamps lead their reception by more."""
+        return self._those_of(lambda entry: entry.lead_ns > limit_ns)
+
+    def parts(self) -> list[tuple[tuple[str, ...], Sample]]:
+        """The messages of which what was picked last is put together, each with its joints."""
+        if self._picked is not None:
+            return [(self._names, self._picked.sample)]
+        entries = dict.fromkeys(self._sources) if self._is_assembled else ()
+        return [
+            (tuple(self._names[column] for column in entry.columns), entry.sample)
+            for entry in entries
+        ]
 
     def conflict(self, t_ns: int) -> str:
         """Say which joint has several senders that disagree; empty if none has."""
@@ -250,7 +322,7 @@ class JointBuffer(StreamBuffer):
     def _clear(self) -> None:
         super()._clear()
         self._jumps = _Jumps(self._names)
-        self._whole_readings.clear()
+        self._reported = self._nothing_reported(self.spec)
 
     def _take(self, sample: Sample) -> None:
         columns = self._whole
@@ -270,6 +342,8 @@ class JointBuffer(StreamBuffer):
             self._jumps.look(sample.receive_ns, columns, part.reading.position)
         if columns not in self._parts:
             self._add_part(columns)
+        for other, holds_all in self._overlapping[columns]:
+            other.note_other(holds_all)
         self._parts[columns].add(self._stamp(sample), sample, columns)
         # Messages of another driver say nothing of the joints in one that could not be used.
         if self._unusable_since:
@@ -279,30 +353,51 @@ class JointBuffer(StreamBuffer):
     def _completed(
         self, reading: JointReading, columns: tuple[int, ...], receive_ns: int
     ) -> JointReading:
-        """The reading, in which what it lacks of the last whole one stands while that is fresh."""
+        """The reading, in which what a joint lacks is what it last had, while that is fresh."""
         if reading.left_out:
             self._partial += 1
             for line in reading.left_out.split('; '):
                 self._left_out[line.partition(' ')[0]] = line
-        then_ns, whole = self._whole_readings.get(columns, (0, None))
-        if whole is None or receive_ns - then_ns > self.spec.max_age_ns:
-            self._whole_readings[columns] = receive_ns, reading
+        completed = [
+            reported.completed(getattr(reading, field), columns, receive_ns)
+            for field, reported in self._reported.items()
+        ]
+        held = tuple(f for f, v in zip(self._reported, completed, strict=True) if v is not None)
+        if not held:
             return reading
-        velocity = whole.velocity if reading.velocity is None else reading.velocity
-        effort = whole.effort if reading.effort is None else reading.effort
-        if velocity is reading.velocity and effort is reading.effort:
-            self._whole_readings[columns] = receive_ns, reading
-            return reading
-        kept = {'velocity': velocity, 'effort': effort}
-        held = tuple(field for field in kept if kept[field] is not getattr(reading, field))
-        return replace(reading, velocity=velocity, effort=effort, held=held)
+        velocity, effort = completed
+        return replace(
+            reading,
+            velocity=reading.velocity if velocity is None else velocity,
+            effort=reading.effort if effort is None else effort,
+            held=held,
+        )
+
+    def _nothing_reported(self, spec: StreamSpec) -> dict[str, _LastReported]:
+        count, max_age_ns = len(self._names), spec.max_age_ns
+        return {field: _LastReported(count, max_age_ns) for field in ('velocity', 'effort')}
 
     def _add_part(self, columns: tuple[int, ...]) -> None:
         if len(self._parts) >= max(MOST_PARTS, 2 * len(self._names)):
             oldest = min(self._parts, key=lambda part: self._parts[part].received_ns)
-            del self._parts[oldest]
-            self._whole_readings.pop(oldest, None)
-        self._parts[columns] = _Series(self.spec)
+            gone = self._parts.pop(oldest)
+            del self._overlapping[oldest]
+            for these, overlapping in self._overlapping.items():
+                self._overlapping[these] = [each for each in overlapping if each[0] is not gone]
+        series, joints = _Series(self.spec), set(columns)
+        self._overlapping[columns] = []
+        for others, part in self._parts.items():
+            if not joints.isdisjoint(others):
+                self._overlapping[columns].append((part, joints.issuperset(others)))
+                self._overlapping[others].append((series, joints.issubset(others)))
+        self._parts[columns] = series
+
+    def _those_of(self, condition: Callable[[Entry], bool]) -> tuple[str, ...]:
+        """Names of joints by their messages; () where all joints are of one."""
+        if not self._is_assembled or len(set(self._sources)) == 1:
+            return ()
+        pairs = zip(self._names, self._sources, strict=True)
+        return tuple(name for name, entry in pairs if condition(entry))
 
     def _put_together(self, sources: tuple[Entry, ...]) -> Entry:
         """One entry with the joint of each source, as old as the oldest of them."""
@@ -314,12 +409,68 @@ class JointBuffer(StreamBuffer):
     def _all_series(self) -> tuple[_Series, ...]:
         return tuple(self._parts.values())
 
+    def _dropped_of(self) -> str:
+        if len(self._parts) < 2:
+            return ''
+        return '; '.join(
+            f'{named_joints(tuple(self._names[c] for c in columns))}: {part.dropped}'
+            for columns, part in self._parts.items()
+            if part.dropped
+        )
+
 
 def named_joints(names: tuple[str, ...]) -> str:
     """Name joints in a line; '' for none."""
     told = ', '.join(f"'{name}'" for name in names[:MOST_NAMES])
     more = f' and {len(names) - MOST_NAMES} more' if len(names) > MOST_NAMES else ''
     return f'joint{"s" * (len(names) > 1)} {told}{more}' if names else ''
+
+
+class _LastReported:
+    """The last velocity or effort of each joint, by whichever message."""
+
+    def __init__(self, count: int, max_age_ns: int) -> None:
+        self._max_age_ns = max_age_ns
+        self._values = np.full(count, np.nan)
+        self._receive_ns = np.zeros(count, np.int64)
+        # By joints: the last that all of them had, which is not looked at before one lacks some.
+        self._whole: dict[tuple[int, ...], tuple[int, Float64Array]] = {}
+        self._any = False
+
+    def completed(
+        self, values: Float64Array | None, columns: tuple[int, ...], receive_ns: int
+    ) -> Float64Array | None:
+        """Values (n,) of the joints in `columns`, of which a message has these; None: as they are.
+
+        Where it has none, those of earlier messages stand as long as they are fresh.
+        """
+        if values is not None:
+            self._any = True
+            if not math.isnan(math.hypot(*values.tolist())):
+                if len(self._whole) == MOST_PARTS:
+                    self._keep_whole()
+                self._whole[columns] = receive_ns, values
+                return None
+        elif not self._any:
+            return None
+        self._keep_whole()
+        places = list(columns)
+        if values is None:
+            values = np.full(len(places), np.nan)
+        self._keep(places, receive_ns, values)
+        fresh = receive_ns - self._receive_ns[places] <= self._max_age_ns
+        held = np.isnan(values) & ~np.isnan(self._values[places]) & fresh
+        return np.where(held, self._values[places], values) if held.any() else None
+
+    def _keep_whole(self) -> None:
+        for columns, (receive_ns, values) in self._whole.items():
+            self._keep(list(columns), receive_ns, values)
+        self._whole.clear()
+
+    def _keep(self, places: list[int], receive_ns: int, values: Float64Array) -> None:
+        newer = ~np.isnan(values) & (self._receive_ns[places] <= receive_ns)
+        self._values[places] = np.where(newer, values, self._values[places])
+        self._receive_ns[places] = np.where(newer, receive_ns, self._receive_ns[places])
 
 
 class _Jumps:
@@ -366,6 +517,9 @@ class _Series:
         self._entries: list[Entry] = []
         self._newest_stamp_ns: int | None = None
         self._periods: deque[int] = deque(maxlen=PERIODS_KEPT)
+        self._bridges: deque[int] = deque(maxlen=PERIODS_NEEDED)  # of the first periods
+        # Messages since the newest one that hold some of its joints, and whether one holds all.
+        self._others, self._covered = 0, False
         self.received_ns = 0  # the newest
         self.reset_counters()
 
@@ -393,6 +547,11 @@ class _Series:
                 self._count_gap(stamp_ns - newest_ns)
             self._newest_stamp_ns = stamp_ns
         self._forget_received_before(receive_ns - self._spec.max_age_ns - HORIZON_NS)
+
+    def note_other(self, holds_all: bool) -> None:
+        """Note a message of another set of joints, in which some or all of these are."""
+        self._others += 1
+        self._covered |= holds_all
 
     def pick(self, t_ns: int) -> Entry | None:
         """Return the newest entry that was received by `t_ns`, and forget those before it."""
@@ -422,19 +581,27 @@ class _Series:
         self._times.clear()
         self._entries.clear()
         self._periods.clear()
+        self._bridges.clear()
         self._newest_stamp_ns = None
 
     def _count_gap(self, gap_ns: int) -> None:
-        self.max_gap_ns = max(self.max_gap_ns, gap_ns)
+        others, covered = self._others, self._covered
+        self._others, self._covered = 0, False
+        if not covered:
+            self.max_gap_ns = max(self.max_gap_ns, gap_ns)
         self._periods.append(gap_ns)
+        if len(self._periods) <= PERIODS_NEEDED:
+            self._bridges.append(others)
         if len(self._periods) < PERIODS_NEEDED:
             return
         median_ns = statistics.median_low(self._periods)
         # The first periods are judged together, once there are enough of them for a median.
         first = len(self._periods) == PERIODS_NEEDED
-        for period_ns in list(self._periods) if first else [gap_ns]:
+        judged = zip(self._periods, self._bridges, strict=True) if first else [(gap_ns, others)]
+        for period_ns, bridges in judged:
             if period_ns > GAP_FACTOR * median_ns:
-                self.dropped += round(period_ns / median_ns) - 1
+                # A driver that sends other joints with these now and then has dropped nothing.
+                self.dropped += max(0, round(period_ns / median_ns) - 1 - bridges)
 
     def _forget_received_before(self, limit_ns: int) -> None:
         keep = 0
@@ -455,15 +622,20 @@ def _assembled(sources: tuple[Entry, ...]) -> Entry:
 
     def gathered(field: str) -> Float64Array | None:
         parts = [getattr(reading, field) for reading in readings]
-        if any(part is None for part in parts):
+        if all(part is None for part in parts):
             return None
-        return np.array([part[place] for part, place in zip(parts, places, strict=True)])
+        pairs = zip(parts, places, strict=True)
+        return np.array([np.nan if part is None else part[place] for part, place in pairs])
 
     position = gathered('position')
     assert position is not None
     held = dict.fromkeys(field for reading in readings for field in reading.held)
     reading = JointReading(
-        position, gathered('velocity'), gathered('effort'), held=tuple(held)
+        position,
+        gathered('velocity'),
+        gathered('effort'),
+        held=tuple(held),
+        newer_ns=np.array([entry.time_ns - oldest.time_ns for entry in sources], np.int64),
     )
     entry = Entry(oldest.stamp_ns, replace(oldest.sample, value=reading))
     entry.lead_ns = max(source.lead_ns for source in sources)

@@ -15,7 +15,12 @@ import numpy.typing as npt
 
 from motion_policy.robot.spec import JointTopic, RobotSpec
 from motion_policy.streams.errors import StreamError
-from motion_policy.streams.joints import Float64Array, JointReading, read_joint_message
+from motion_policy.streams.joints import (
+    Float64Array,
+    Int64Array,
+    JointReading,
+    read_joint_message,
+)
 from motion_policy.streams.sampler import Sample
 
 Float32Array = npt.NDArray[np.float32]
@@ -32,14 +37,15 @@ class JointValues:
     def __init__(self, robot: RobotSpec, role: Literal['state', 'leader']) -> None:
         self.topics = dict(robot.joint_streams(role))
         self.faults: dict[str, str] = {}
-        place = {joint: index for index, joint in enumerate(robot.joints.names)}
+        self._names = robot.joints.names
+        place = {joint: index for index, joint in enumerate(self._names)}
         self._columns = {
             name: [place[joint] for joint in topic.joints] for name, topic in self.topics.items()
         }
         self._samples: dict[str, Sample] = {}
         self._fields = {f: np.full(len(place), np.nan) for f in ('position', 'velocity', 'effort')}
-        self._without: dict[str, set[str]] = {field: set() for field in self._fields}  # streams
         self._held: dict[str, tuple[str, ...]] = {}
+        self._newer_ns: Int64Array = np.zeros(len(place), np.int64)
 
     def update(self, samples: Mapping[str, Sample]) -> None:
         """Read what is new among these samples by stream."""
@@ -58,6 +64,13 @@ class JointValues:
             np.zeros_like(position) if velocity is None else velocity.astype(np.float32),
             None if effort is None else effort.astype(np.float32),
         )
+
+    def ages_ns(self, of_streams: Mapping[str, int]) -> Int64Array:
+        """Ages (J,) of the joints, of which the oldest of each stream are so old."""
+        ages_ns = -self._newer_ns
+        for name, columns in self._columns.items():
+            ages_ns[columns] += of_streams.get(name, 0)
+        return ages_ns
 
     @property
     def position(self) -> Float64Array:
@@ -79,8 +92,26 @@ class JointValues:
         """Fields of which some joints have the value of an earlier message."""
         return frozenset(field for fields in self._held.values() for field in fields)
 
+    @property
+    def efforts(self) -> Float64Array | None:
+        """Efforts (J,) [N m or N], NaN for joints that have none; None where no joint has one."""
+        effort = self._fields['effort']
+        return None if np.isnan(effort).all() else effort.copy()
+
+    @property
+    def lacking(self) -> dict[str, tuple[str, ...]]:
+        """Which joints have no velocity or effort, by that field, where others have one."""
+        found: dict[str, tuple[str, ...]] = {}
+        for field in ('velocity', 'effort'):
+            without = np.isnan(self._fields[field])
+            if without.any() and not without.all():
+                pairs = zip(self._names, without, strict=True)
+                found[field] = tuple(name for name, lacks in pairs if lacks)
+        return found
+
     def _whole(self, field: str) -> Float64Array | None:
-        return None if self._without[field] else self._fields[field].copy()
+        values = self._fields[field]
+        return None if np.isnan(values).any() else values.copy()
 
     def _read(self, name: str, topic: JointTopic, sample: Sample) -> None:
         try:
@@ -89,13 +120,11 @@ class JointValues:
             self.faults[name] = str(error)
             return
         self._held[name] = reading.held
+        newer_ns = reading.newer_ns
+        self._newer_ns[self._columns[name]] = 0 if newer_ns is None else newer_ns
         for field, whole in self._fields.items():
             part = getattr(reading, field)
-            if part is None:
-                self._without[field].add(name)
-            else:
-                whole[self._columns[name]] = part
-                self._without[field].discard(name)
+            whole[self._columns[name]] = np.nan if part is None else part
         self.faults.pop(name, None)
 
 

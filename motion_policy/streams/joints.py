@@ -25,15 +25,18 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)  # episodes and policies hold no m
 SURELY_SMALL = 1e6
 
 Float64Array = npt.NDArray[np.float64]
+Int64Array = npt.NDArray[np.int64]
 Places = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
 class JointReading:
-    """Joints as messages give them, each (n,) float64; None where they do not report them.
+    """Joints as messages give them, each (n,) float64; None where they report nothing of them.
 
+    Velocity or effort of a joint that does not report it, though others do, is NaN.
     `left_out` says why a field is None though the message holds something; else it is empty.
-    `held` are the fields that stand from an earlier message, as this one lacks them.
+    `newer_ns` (n,) is by how much each is newer than the oldest; None where all came together.
+    `held` are the fields of which some joints have what an earlier message said.
     """
 
     position: Float64Array
@@ -41,6 +44,7 @@ class JointReading:
     effort: Float64Array | None
     left_out: str = ''
     held: tuple[str, ...] = ()
+    newer_ns: Int64Array | None = None
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,8 @@ def read_joints(message: Any, message_names: Sequence[str]) -> JointReading:
     """Read the named joints from a JointState-like message, in the order of `message_names`.
 
     Velocities or efforts that are empty or NaN count as not reported: joint_state_broadcaster
-    publishes NaN for an interface that the hardware lacks. Those that are not one finite number
-    per name are left out: positions do not depend on them.
+    publishes NaN for an interface that the hardware lacks. Those that are not one number per name,
+    or infinite, are left out: positions do not depend on them.
 
     Raises:
         StreamError: a joint is missing, or its position is not a finite number.
@@ -206,7 +210,7 @@ def _reported(
     what: str,
     left_out: list[str],
 ) -> Float64Array | None:
-    """Return the values of our joints, or None where any of them is not reported.
+    """Return the values of our joints, NaN where not reported; None where none of them is.
 
     Why values that are there cannot be taken is added to `left_out`.
     """
@@ -217,10 +221,11 @@ def _reported(
         return None
     array = np.asarray(values, dtype=np.float64)[places]
     if not math.hypot(*array.tolist()) < SURELY_SMALL:
-        if np.isnan(array).any():
+        there = ~np.isnan(array)
+        if not there.any():
             return None
         try:
-            _check_finite(array, names, what)
+            _check_finite(array[there], [n for n, i in zip(names, there, strict=True) if i], what)
         except StreamError as error:
             left_out.append(f'{what} left out: {error}')
             return None

@@ -8,8 +8,11 @@ A joint that a message lacks is an error, never a zero.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import numpy as np
 
 from motion_policy.robot.spec import NANOSECONDS_PER_S, RobotSpec
 from motion_policy.streams.errors import StreamError, UnusableFrameError
@@ -38,7 +41,9 @@ class Observation:
     `images` are (H, W, 3) uint8 RGB by camera. `qvel` is zero where the robot does not report
     velocities, and `has_qvel` is False then; `effort` is None where not every joint has one;
     `action` is the leader's position, None without a leader. `held` are those of 'velocity' and
-    'effort' that stand from an earlier message.
+    'effort' that stand from an earlier message; `lacking` are, for each of them, the joints that
+    do not report it though others do. `vectors` are (n,) float32 by name, in the order of the
+    columns of the robot spec's vectors.
     """
 
     qpos: Float32Array
@@ -48,6 +53,8 @@ class Observation:
     action: Float32Array | None
     has_qvel: bool = True
     held: frozenset[str] = frozenset()
+    lacking: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    vectors: dict[str, Float32Array] = field(default_factory=dict)
 
 
 def stamp_ns(message: Any) -> int:
@@ -61,7 +68,8 @@ def stamp_ns(message: Any) -> int:
 def observation_from_row(row: Row, robot: RobotSpec) -> Observation:
     """Turn a row into arrays; the recorder, the importer and the live policy all do it here.
 
-    Cameras and leader topics that are not sampled are left out; the joint state must be there.
+    Cameras, leader topics and vectors that are not sampled are left out; the joint state must be
+    there.
 
     Raises:
         StreamError: a stream of the row is missing or stale, or a message does not fit the spec;
@@ -85,6 +93,12 @@ def observation_from_row(row: Row, robot: RobotSpec) -> Observation:
         action=_joint_values('leader', row, robot).arrays()[0] if leader else None,
         has_qvel=state.velocity is not None,
         held=state.held,
+        lacking=state.lacking,
+        vectors={
+            name: row.samples[name].value.astype(np.float32)
+            for name in robot.vectors
+            if name in row.samples
+        },
     )
 
 

@@ -19,6 +19,7 @@ from motion_policy.streams.buffers import (
     Entry,
     JointBuffer,
     StreamBuffer,
+    VectorBuffer,
     named_joints,
 )
 from motion_policy.streams.errors import StreamError
@@ -65,9 +66,10 @@ class Sampler:
     def __init__(self, streams: Iterable[StreamSpec], *, decodes: bool = False) -> None:
         self._buffers: dict[str, StreamBuffer] = {}
         for stream in streams:
-            of_joints = stream.role != 'camera'
             self._buffers[stream.name] = (
-                JointBuffer(stream) if of_joints else CameraBuffer(stream, decodes)
+                CameraBuffer(stream, decodes)
+                if stream.role == 'camera'
+                else (VectorBuffer if stream.role == 'vector' else JointBuffer)(stream)
             )
 
     @property
@@ -97,6 +99,13 @@ class Sampler:
         for buffer in self._buffers.values():
             _put(row, buffer, buffer.pick(now_ns))
         return row
+
+    def parts(self, name: str) -> list[tuple[tuple[str, ...], Sample]]:
+        """The messages that a joint stream of the newest row is put together of.
+
+        Each comes with the joints of the topic that it holds.
+        """
+        return self._buffers[name].parts()
 
     def reject(self, row: Row, name: str, reason: str) -> Row:
         """Return the row with the camera's sample before the one in it, which cannot be used.
@@ -170,9 +179,10 @@ def _put(row: Row, buffer: StreamBuffer, standing: Entry | None) -> None:
     age_ns = row.ages_ns[spec.name] = row.time_ns - standing.time_ns
     if standing.lead_ns > spec.max_lead_ns:
         row.skews_ns[spec.name] = standing.lead_ns
+        joints = named_joints(buffer.ahead_by_more(spec.max_lead_ns))
         row.faults[spec.name] = (
-            f'clocks disagree by {standing.lead_ns / NANOSECONDS_PER_S:.3g} s: '
-            'chrony or PTP, or stamp: receive'
+            f'{joints}{": " * bool(joints)}clocks disagree by '
+            f'{standing.lead_ns / NANOSECONDS_PER_S:.3g} s: chrony or PTP, or stamp: receive'
         )
     if age_ns > spec.max_age_ns:
         joints = named_joints(buffer.older_than(row.time_ns - spec.max_age_ns))

@@ -15,8 +15,8 @@ class Sample:
     """One message: the stamp its sender gave it (0: none), when it arrived, and itself.
 
     In a row, the value of a joint stream is what was read of its messages, a `JointReading`; that
-    of a camera is the message, or its RGB image where images are decoded. A value of None is
-    never looked at.
+    of a vector is its numbers, (n,) float64; that of a camera is the message, or its RGB image
+    where images are decoded. A value of None is never looked at.
     """
 
     header_ns: int
@@ -32,7 +32,8 @@ class StreamCounters:
     estimates the samples missing in gaps; `max_gap_ns` is the widest gap between stamps;
     `unusable` messages were not taken, `reason` is what was wrong with the newest of them;
     `foreign` ones hold none of the joints; of `partial` ones a field could not be taken,
-    `left_out` says which and, of the newest, why.
+    `left_out` says which and, of the newest, why; `dropped_of` says of which joints how many were
+    dropped, where those of a stream come apart.
     """
 
     received: int = 0
@@ -44,6 +45,7 @@ class StreamCounters:
     reason: str = ''
     partial: int = 0
     left_out: str = ''
+    dropped_of: str = ''
 
     def __add__(self, later: StreamCounters) -> StreamCounters:
         """Both together; reasons are the later ones."""
@@ -57,6 +59,7 @@ class StreamCounters:
             later.reason or self.reason,
             self.partial + later.partial,
             later.left_out or self.left_out,
+            later.dropped_of or self.dropped_of,
         )
 
 

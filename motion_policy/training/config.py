@@ -29,7 +29,7 @@ from motion_policy.errors import UserError
 from motion_policy.files import FileError
 from motion_policy.policies.base import Edge, LearnsFrom, Model
 from motion_policy.policies.kinds import trained_class
-from motion_policy.robot.load import first_error_line, short
+from motion_policy.robot.load import error_place, first_error_line, short
 from motion_policy.robot.spec import SLOWEST_HZ
 from motion_policy.training.config_sections import (
     ChunkAugmentationConfig,
@@ -390,7 +390,7 @@ def train_config(
     try:
         return (way or SequenceConfig).model_validate(own)
     except ValidationError as error:
-        keys = ['.'.join(str(part) for part in detail['loc']) for detail in error.errors()]
+        keys = ['.'.join(str(part) for part in error_place(detail)) for detail in error.errors()]
         ours = any(place(key) == COMMAND_LINE for key in keys)
         line = first_error_line(error, content, COMMAND_LINE if ours else source)
         raise ConfigError(line) from None

@@ -21,13 +21,15 @@ from killed_at_last import killed_at_last
 
 pytest.importorskip('rclpy')
 
+from motion_policy.cli.demo import _VideoProcess
 from motion_policy.cli.main import main
+from motion_policy.cli.processes import NodeProcesses
 from motion_policy.episodes import EpisodeReader, check_episode
 
 pytestmark = [pytest.mark.slow, pytest.mark.ros]
 
 MARK = 'MOTION_POLICY_TEST_MARK'
-PATIENCE_S = 180.0
+PATIENCE_S = 300.0
 COMMAND = [sys.executable, '-c', 'import sys; from motion_policy.cli.main import main; '
            'sys.exit(main())']  # fmt: skip
 
@@ -69,11 +71,19 @@ def wait_for(condition: object, what: str) -> None:
 
 
 def test_trials_run_over_ros_and_are_counted(
-    checkpoint: Path, mark: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+    checkpoint: Path, mark: str, tmp_path: Path, capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     """Each trial has its line, the last line counts, and the video shows every trial."""
     import av
 
+    finish, beside = _VideoProcess.finish, []
+
+    def noting(video: _VideoProcess) -> None:
+        beside.extend(processes(mark).values())
+        finish(video)
+
+    monkeypatch.setattr(_VideoProcess, 'finish', noting)
     video, numbers = tmp_path / 'demo.mp4', tmp_path / 'demo.json'
     code = main(
         ['demo', '--trials', '2', '--timeout', '1', '--speed', '2', '--checkpoint',
@@ -94,6 +104,7 @@ def test_trials_run_over_ros_and_are_counted(
         frames = sum(1 for _ in container.decode(video=0))
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ('h264', 'yuv420p')
         assert (stream.width, stream.height) == (960, 540)
+    assert len(beside) == 1 and 'video_process' in beside[0]  # the nodes have ended by then
     # 1.6 simulated seconds each at double speed, and four seconds at the end.
     assert frames >= 2 * 18 + 100
     assert processes(mark) == {}
@@ -117,6 +128,28 @@ def test_no_process_outlives_the_demo(
         demo.wait(PATIENCE_S)
     wait_for(lambda: not processes(mark), f'the end of {processes(mark)}')
     assert not video.exists()
+
+
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
+@pytest.mark.parametrize(
+    ('number', 'ending'), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_a_signal_that_python_swallows_ends_the_command_at_its_next_check(
+    number: signal.Signals, ending: type[BaseException]
+) -> None:
+    """What a handler raises within a destructor is lost; the wish to end is not."""
+
+    class Destroyed:
+        def __del__(self) -> None:
+            signal.raise_signal(number)
+
+    former = signal.getsignal(number)
+    with NodeProcesses() as processes:
+        processes.check()
+        Destroyed()
+        with pytest.raises(ending):
+            processes.check()
+    assert signal.getsignal(number) is former
 
 
 def test_a_video_whose_demo_is_gone_gets_no_name(tmp_path: Path) -> None:

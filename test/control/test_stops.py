@@ -139,6 +139,23 @@ def test_an_arm_that_stays_behind_a_step_of_its_commands_is_noticed_when_its_lag
     assert monitor.check(HOME).startswith('tracking error: joint ')
 
 
+def test_a_joint_that_is_seldom_measured_costs_no_other_the_time_in_which_it_is_noticed() -> None:
+    """A gripper's driver that spoke 0.5 s ago, beside an arm's that speaks in each tick."""
+    ages_ns = np.array([0, 0, 500_000_000])
+    monitor = TrackingMonitor(ROBOT)
+    monitor.start(HOME)
+    ticks = round(LAG_S * ROBOT.rate)
+    told = []
+    for _ in range(3 * ticks):
+        told.append(monitor.check(HOME, ages_ns))
+        monitor.sent(HOME + 2 * monitor.tolerance * [1, 0, 1.5])
+    assert not any(told[: ticks + 1])
+    assert "joint 'joint1' stands at" in told[ticks + 2] and 'last 0.3 s' in told[ticks + 2]
+    # Joint 3 is further away, but no sooner known to stay there.
+    first = next(n for n, line in enumerate(told) if "joint 'joint3' stands at" in line)
+    assert first == round((LAG_S + 0.5) * ROBOT.rate) + 1 and 'last 0.8 s' in told[first]
+
+
 def test_of_a_plan_that_led_into_a_hold_nothing_is_left() -> None:
     """The motion that goes on later begins at rest, not at the speed which that plan had."""
     arm = Arm()

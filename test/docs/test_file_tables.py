@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from pydantic import BaseModel
-from recordings import robot_with_leader, write_episode
+from recordings import robot_with_leader, with_vectors, write_episode
 from reference_tables import codes, page, section, tables, tells, words
 
 from motion_policy import simulation
@@ -28,6 +28,7 @@ from motion_policy.robot.spec import (
     JointTopic,
     LimitsSpec,
     RobotSpec,
+    VectorSpec,
 )
 from motion_policy.simulation import disturbances, push, tabletop, transfer_cube
 from motion_policy.streams.images import ENCODINGS
@@ -55,6 +56,7 @@ T, J, CAMERAS, H, W = 6, 5, 2, 20, 24
         ('`joints.grippers`', 0, GripperSpec, []),
         ('`limits`', 0, LimitsSpec, ['urdf']),
         ('`cameras`', 0, CameraSpec, []),
+        ('`vectors`', 0, VectorSpec, []),
     ],
 )
 def test_the_robot_spec_page_has_a_row_for_every_key_with_its_default_unit_and_shape(
@@ -105,9 +107,9 @@ def test_the_robot_spec_page_names_every_type_and_encoding_of_images() -> None:
 
 @pytest.fixture(scope='module')
 def episodes(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, h5py.File]:
-    """Two episodes with efforts and a leader, by whether they hold JPEGs."""
+    """Two episodes with efforts, a leader and vectors, by whether they hold JPEGs."""
     folder = tmp_path_factory.mktemp('episodes')
-    robot = robot_with_leader('told', list('abcde'), ['left', 'top'], W, H, 50.0)
+    robot = with_vectors(robot_with_leader('told', list('abcde'), ['left', 'top'], W, H, 50.0))
     return {
         compress: h5py.File(
             write_episode(
@@ -140,6 +142,7 @@ def test_the_episode_page_has_a_row_for_every_name_with_shape_and_type(
             names = codes(cell) or names
             for name in names:
                 place = name.replace('STREAM', 'state').replace('CAM', 'top')
+                place = place.replace('NAME', 'wrench')
                 compress = not what.endswith('when `compress` is false')
                 if cell.startswith('attributes of'):
                     told |= {f'{name}@{counter}' for counter in codes(what)}
@@ -149,7 +152,7 @@ def test_the_episode_page_has_a_row_for_every_name_with_shape_and_type(
                     told.add(name)
                     data = episodes[compress][place]
                     assert data.dtype.name == kind
-                    sizes = {'T': T, 'J': J, 'cameras': CAMERAS, 'H': H, 'W': W, '3': 3}
+                    sizes = {'T': T, 'J': J, 'cameras': CAMERAS, 'H': H, 'W': W, 'n': 3, '3': 3}
                     sizes['padded'] = data.shape[-1]
                     ranks |= {data.ndim} if 'CAM' in name else set()
                     assert data.shape == tuple(
@@ -160,11 +163,12 @@ def test_the_episode_page_has_a_row_for_every_name_with_shape_and_type(
                     assert kind_of(episodes[compress].attrs[name]) == kind
                     assert shape == ''
     assert ranks == {2, 4}, 'images as JPEG and as pixels'
+    in_files = {name for file in episodes.values() for name in layout.dataset_names(file)}
     names_in_files = {
-        re.sub(r'^/stamps/\w+', '/stamps/STREAM', f'/{name}'.replace('images/top', 'images/CAM'))
-        for file in episodes.values()
-        for name in layout.dataset_names(file)
-        if not name.endswith('images/left')
+        re.sub(
+            '^/stamps/[^/]+', '/stamps/STREAM', f'/{name}'.replace('images/top', 'images/CAM')
+        ).replace('vectors/wrench', 'vectors/NAME')
+        for name in in_files - {'observations/images/left', 'observations/vectors/skin'}
     }
     stamps = {f'/stamps/STREAM@{counter}' for counter in layout.COUNTERS}
     assert told == names_in_files | stamps | {f'@{name}' for name in layout.ATTRIBUTES}
@@ -246,6 +250,8 @@ FACTS: dict[str, Callable[[Scene, str], bool]] = {
 
 
 def test_the_scenes_page_tells_every_scene_as_it_is() -> None:
+    for told in (VERBS, UNITS, SUCCESS):
+        assert set(told) == set(SCENES), 'each scene has a line in VERBS, UNITS and SUCCESS'
     [scenes] = tables(section(page('scenes.md'), ''))
     assert scenes.header == ('', *(f'`{name}`' for name in SCENES))
     assert [row[0] for row in scenes.rows] == list(FACTS)

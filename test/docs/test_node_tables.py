@@ -35,7 +35,9 @@ OF_SPEC = {
         ('out', 'joint command', 'as in the robot spec'): 'CommandPublishers(',
     },
     'recorder_node': {
-        ('in', 'cameras, joint state, leader', 'as in the robot spec'): 'StreamSubscriptions(',
+        ('in', 'cameras, joint state, leader, vectors', 'as in the robot spec'): (
+            'StreamSubscriptions('
+        ),
     },
     'replay_node': {
         ('in', 'joint state', 'as in the robot spec'): 'StreamSubscriptions(',

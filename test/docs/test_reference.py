@@ -47,14 +47,14 @@ def test_every_example_in_python_and_yaml_parses(path: Path) -> None:
 
 
 def test_the_robot_spec_example_is_the_shipped_arm() -> None:
-    example, _ = code_blocks(page('robot_spec.md'), 'yaml')
+    example, *_ = code_blocks(page('robot_spec.md'), 'yaml')
     written, shipped = robot_spec_from_yaml(example, 'the page'), load_robot_spec('tabletop_sim')
     assert written.joints == shipped.joints
     assert written.cameras.items() <= shipped.cameras.items()
 
 
 def test_the_gripper_of_the_robot_spec_page_is_one_of_the_shipped_arm() -> None:
-    whole, grippers = code_blocks(page('robot_spec.md'), 'yaml')
+    whole, grippers, _ = code_blocks(page('robot_spec.md'), 'yaml')
     written = robot_spec_from_yaml(whole.replace('  limits:', f'{grippers}  limits:', 1), 'page')
     assert set(written.joints.grippers) == {'gripper'}
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from reference_tables import keys_of_evaluate
 from spec_reads import note_reads
 
 from motion_policy.cli.main import main
-from motion_policy.evaluation import scenes
+from motion_policy.evaluation import hidden_state_report, scenes
 
 pytestmark = pytest.mark.slow
 
@@ -31,11 +32,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(sarnn_checkpoint(tmp_path_factory.mktemp('models') / 'tiny'))
 
 
-@pytest.fixture
-def episodes(tmp_path: Path) -> Path:
+@pytest.fixture(scope='module')
+def episodes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of two short episodes."""
-    folder = tmp_path / 'takes'
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp('takes')
     for index, length in enumerate((40, 31)):
         recordings.write_episode(folder / f'episode_{index:06d}.hdf5', length)
     return folder
@@ -43,9 +43,16 @@ def episodes(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def short_scene(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trials of one second."""
+    """Trials of half a second."""
     name = 'sim:tabletop:grasp'
-    monkeypatch.setitem(scenes.SCENES, name, replace(scenes.SCENES[name], horizon_s=1.0))
+    monkeypatch.setitem(scenes.SCENES, name, replace(scenes.SCENES[name], horizon_s=0.5))
+
+
+@pytest.fixture(autouse=True)
+def few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hidden states turn in few frames; test_hidden.py looks at all of them."""
+    few = partial(hidden_state_report.write_hidden_state_video, frames=5)
+    monkeypatch.setattr(hidden_state_report, 'write_hidden_state_video', few)
 
 
 def test_episodes_give_numbers_plots_video_and_report(

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import bag_files
@@ -17,6 +18,7 @@ from motion_policy.control import Mix, PolicyRunner
 from motion_policy.episodes import EpisodeWriter
 from motion_policy.episodes.formats.rosbag.read import read_bag_rows
 from motion_policy.errors import UserError
+from motion_policy.evaluation import hidden_state_report
 from motion_policy.evaluation.offline import (
     evaluate_recordings,
     joint_table,
@@ -32,10 +34,17 @@ pytestmark = pytest.mark.slow
 torch.set_num_threads(1)
 
 
-@pytest.fixture
-def policy(tmp_path: Path) -> Policy:
+@pytest.fixture(scope='module')
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
     """A tiny policy of the tabletop robot."""
-    return load_policy(sarnn_checkpoint(tmp_path / 'tiny'))
+    return load_policy(sarnn_checkpoint(tmp_path_factory.mktemp('models') / 'tiny'))
+
+
+@pytest.fixture(autouse=True)
+def few_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hidden states turn in few frames; test_hidden.py looks at all of them."""
+    few = partial(hidden_state_report.write_hidden_state_video, frames=5)
+    monkeypatch.setattr(hidden_state_report, 'write_hidden_state_video', few)
 
 
 def test_a_bag_and_its_imported_episode_give_the_same_numbers(

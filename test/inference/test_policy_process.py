@@ -30,7 +30,7 @@ from motion_policy.streams import Observation
 pytestmark = pytest.mark.slow
 
 torch.set_num_threads(1)
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 PERIOD_NS = 100_000_000
 OWNER = """
 import sys, time
@@ -52,11 +52,30 @@ def setup(tmp_path_factory: pytest.TempPathFactory) -> PolicySetup:
     return PolicySetup(read_checkpoint(folder), policy.spec.robot, back_end=BackEndChoice('eager'))
 
 
+@pytest.fixture(scope='module')
+def said() -> list[str]:
+    """What the process of these tests said."""
+    return []
+
+
+@pytest.fixture(scope='module')
+def begun(setup: PolicySetup, said: list[str]) -> Iterator[list[InferenceProcess]]:
+    """Give where the process is kept from test to test: each begins by importing PyTorch."""
+    kept = [InferenceProcess(setup, said.append, PATIENCE_S)]
+    yield kept
+    kept[0].close()
+
+
 @pytest.fixture
-def process(setup: PolicySetup) -> Iterator[InferenceProcess]:
-    made = InferenceProcess(setup, print, PATIENCE_S)
-    yield made
-    made.close()
+def process(
+    setup: PolicySetup, said: list[str], begun: list[InferenceProcess]
+) -> InferenceProcess:
+    """Give the process, at the beginning of a task; a new one where a test has closed it."""
+    said.clear()
+    if begun[0].pid is None:
+        begun[0] = InferenceProcess(setup, said.append, PATIENCE_S)
+    begun[0].reset()
+    return begun[0]
 
 
 def observation(step: int) -> Observation:
@@ -95,29 +114,24 @@ def test_every_step_gives_the_numbers_of_a_runner_in_this_process(
     ('sent', 'named'), [(signal.SIGKILL, 'signal 9'), (signal.SIGSTOP, 'no response for 0.5 s')]
 )
 def test_a_process_that_dies_or_hangs_is_a_named_fault_and_is_begun_anew(
-    setup: PolicySetup, sent: signal.Signals, named: str
+    process: InferenceProcess, said: list[str], sent: signal.Signals, named: str
 ) -> None:
-    said: list[str] = []
-    process = InferenceProcess(setup, said.append, PATIENCE_S)
-    try:
-        first, _ = process.infer(observation(0), False, 0, 0)
-        pid = process.pid
-        assert pid is not None
-        if sent == signal.SIGSTOP:
-            process._timeout_s = 0.5
-        os.kill(pid, sent)
-        with pytest.raises(RuntimeError, match=named):
-            process.infer(observation(1), False, PERIOD_NS, 0)
-        assert not alive(pid)
-        process._timeout_s = PATIENCE_S
-        with pytest.raises(RuntimeError, match=f'begun anew: .*{named}'):
-            process.infer(observation(2), False, 2 * PERIOD_NS, 0)
-        assert any('begun anew' in line and named in line for line in said)
-        # Its recurrent state is that of a new task.
-        again, _ = process.infer(observation(0), False, 3 * PERIOD_NS, 0)
-        np.testing.assert_array_equal(again, first)
-    finally:
-        process.close()
+    first, _ = process.infer(observation(0), False, 0, 0)
+    pid = process.pid
+    assert pid is not None
+    if sent == signal.SIGSTOP:
+        process._timeout_s = 0.5
+    os.kill(pid, sent)
+    with pytest.raises(RuntimeError, match=named):
+        process.infer(observation(1), False, PERIOD_NS, 0)
+    assert not alive(pid)
+    process._timeout_s = PATIENCE_S
+    with pytest.raises(RuntimeError, match=f'begun anew: .*{named}'):
+        process.infer(observation(2), False, 2 * PERIOD_NS, 0)
+    assert any('begun anew' in line and named in line for line in said)
+    # Its recurrent state is that of a new task.
+    again, _ = process.infer(observation(0), False, 3 * PERIOD_NS, 0)
+    np.testing.assert_array_equal(again, first)
 
 
 def test_the_process_ends_with_its_user_even_when_that_is_killed(setup: PolicySetup) -> None:
@@ -128,15 +142,6 @@ def test_the_process_ends_with_its_user_even_when_that_is_killed(setup: PolicySe
         assert alive(pid)
         owner.kill()
     wait_for_the_end_of(pid)
-
-
-def test_closing_ends_a_process_that_does_not_listen(process: InferenceProcess) -> None:
-    pid = process.pid
-    assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
-    process.close()
-    assert not alive(pid)
-    assert process.pid is None
 
 
 def test_a_process_that_hangs_while_it_loads_is_ended_in_time(
@@ -150,7 +155,7 @@ def test_a_process_that_hangs_while_it_loads_is_ended_in_time(
 
 
 def test_what_is_wrong_with_a_policy_is_said_as_in_this_process(
-    setup: PolicySetup,
+    setup: PolicySetup, process: InferenceProcess
 ) -> None:
     wrong = replace(setup, device='soufflé')
     with pytest.raises(UserError) as here:
@@ -159,11 +164,16 @@ def test_what_is_wrong_with_a_policy_is_said_as_in_this_process(
         InferenceProcess(wrong, print, PATIENCE_S)
     assert str(there.value) == str(here.value)
     assert 'soufflé' in str(here.value)
-    process = InferenceProcess(setup, print, PATIENCE_S)
-    try:
-        with pytest.raises(RuntimeError, match=r'Error: '):
-            broken = replace(observation(0), qpos=np.zeros(3, np.float32))
-            process.infer(broken, False, 0, 0)
-        process.infer(observation(0), False, 0, 0)  # a step that raised is no end
-    finally:
-        process.close()
+    with pytest.raises(RuntimeError, match=r'Error: '):
+        broken = replace(observation(0), qpos=np.zeros(3, np.float32))
+        process.infer(broken, False, 0, 0)
+    process.infer(observation(0), False, 0, 0)  # a step that raised is no end
+
+
+def test_closing_ends_a_process_that_does_not_listen(process: InferenceProcess) -> None:
+    pid = process.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    process.close()
+    assert not alive(pid)
+    assert process.pid is None

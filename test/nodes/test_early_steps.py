@@ -53,7 +53,7 @@ pytestmark = pytest.mark.slow
 torch.set_num_threads(1)
 ROBOT = formula_arm()
 CAMERA = ROBOT.cameras['top']
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 PERIOD_NS = 20_000_000
 ROWS = 40
 

@@ -127,7 +127,9 @@ sys.exit(policy_node.main(sys.argv[1:]))
         subprocess.Popen(command, env=environment, stderr=stderr) as process,
     ):
         try:
-            bench.spin_until(lambda: 'control tick hangs' in log.read_text(), 'a log')
+            bench.spin_until(
+                lambda: 'control tick hangs' in log.read_text(), 'a log', log.read_text
+            )
             process.send_signal(signal.SIGTERM)
             bench.spin_until(lambda: process.poll() is not None, 'the end of the node')
         finally:

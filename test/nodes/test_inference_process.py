@@ -25,7 +25,7 @@ from motion_policy.inference.policy_process import InferenceProcess
 pytestmark = pytest.mark.slow
 
 torch.set_num_threads(1)
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from repository import python_path
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 HEAD = """
 import os, sys, threading
 from motion_policy.nodes.log_output import dropped_log_lines, patient_output

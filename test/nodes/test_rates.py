@@ -14,6 +14,7 @@ from rcl_interfaces.msg import Log
 from rclpy.node import Node
 from rclpy.utilities import get_rmw_implementation_identifier
 from ros_testing import Bench
+from sensor_msgs.msg import JointState
 
 from motion_policy.inference.environment import PROFILE_VARIABLES
 from motion_policy.nodes.stream_rates import StreamRates
@@ -70,7 +71,7 @@ def looks(rates: StreamRates, streams: StreamSubscriptions, begin_s: int, hz: in
     """Look once a second, ten times, while the camera sends at this rate; the lines told."""
     lines = []
     for second in range(begin_s, begin_s + 10):
-        streams.received['top'] += hz
+        streams.own['top'] += hz
         lines += rates.look(second * NANOSECONDS_PER_S)
     return lines
 
@@ -84,6 +85,21 @@ def test_the_rate_of_the_robot_spec_is_what_is_expected_and_time_may_jump(bench:
     assert looks(rates, streams, 20, 25) == [] and not rates.slow
     rates.forget()
     assert looks(rates, streams, 1000, 25) == []
+
+
+def test_joints_of_another_arm_on_the_same_topic_make_no_stream_faster(bench: Bench) -> None:
+    _, streams = rates_of(bench.client, ROBOT)
+    publisher = bench.client.create_publisher(JointState, 'joint_states', 100)
+
+    def heard(*names: str) -> bool:
+        publisher.publish(JointState(name=names, position=[0.1] * len(names)))
+        bench.spin_for(0.02)
+        return streams.received['state'] >= 5
+
+    bench.spin_until(lambda: heard('left/joint1', 'left/joint2'), 'messages of another arm')
+    assert streams.own['state'] == 0
+    bench.spin_until(lambda: heard('left/joint1', 'joint2') and streams.own['state'] >= 5, 'ours')
+    assert streams.received['state'] >= 10
 
 
 def _leader(rates: StreamRates) -> dict[str, float]:

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""The replay node over real DDS: it ramps in, plays every action in time, and ends at rest."""
+"""The replay node over real DDS: it ramps in, plays all actions in time, rests at the last one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -81,22 +82,24 @@ def test_every_action_is_played_in_time_after_a_ramp(
     bench: Bench, arm: FakeArm, episode: Path, robot_file: str
 ) -> None:
     node = make_node(bench, episode=str(episode), robot=robot_file)
+    in_time = 0
     try:
-        for _ in range(2):  # a second time from the start
+        for stall_s in (0.0, 0.25):  # the second time from the start, and through its time's end
             begin = len(arm.commands)
             arm.enable_when_ready()
             arm.hear(20)
+            bench.spin_until(lambda: arm.commands[-1][2] > CURVE[-8, 2], 'the last actions')
+            with node._driver.lock:  # no tick comes meanwhile
+                time.sleep(stall_s)
             arm.wait_for_idle()
             played = np.array(arm.commands[begin:])
             assert_safe(arm.commands, ROBOT)
             running = on_the_curve(arm.commands, begin)
             running = running[running[:, 2] < CURVE[-2, 2]]
-            assert len(running) > 10  # a busy machine misses ticks, but not the curve
             assert_on_the_curve(running)
-            end = arm.commands.sent_ns[-SETTLED:]
-            caught_up = (np.diff(end) <= 2 * ROBOT.period_ns).all()  # or the end came before
-            np.testing.assert_allclose(played[-1], CURVE[-1], atol=0.02 if caught_up else 0.1)
-            np.testing.assert_array_equal(played[-1], played[-2])
+            in_time += len(running)
+            np.testing.assert_allclose(played[-2:], CURVE[[-1, -1]], rtol=0, atol=1e-9)
+        assert in_time  # a busy machine misses ticks, but not the curve
     finally:
         node.close()
 
@@ -117,11 +120,16 @@ def test_the_speed_override_plays_an_episode_slower_over_the_same_way(
         arm.hear(20)
         arm.wait_for_idle()
         assert_safe(arm.commands, ROBOT)
-        on_the_way = [x for x in arm.commands if FIRST + RISE < x[2] < CURVE[-2, 2]]
-        assert len(on_the_way) > 1.5 * ROWS  # two for each row, but for ticks that were missed
         running = on_the_curve(arm.commands)
-        assert len(running) > 10
+        assert len(running)
         assert_on_the_curve(running)
+        way = np.array([
+            (sent_ns, x[2]) for sent_ns, x in zip(arm.commands.sent_ns, arm.commands, strict=True)
+            if FIRST + RISE < x[2] < CURVE[-2, 2]
+        ])  # fmt: skip
+        passed_ns, rise = way[-1] - way[0]
+        assert rise / passed_ns * 1e9 < 0.75 * RISE * ROBOT.rate  # half, whatever ticks it missed
+        np.testing.assert_allclose(arm.commands[-1], CURVE[-1], rtol=0, atol=1e-9)
     finally:
         node.close()
 

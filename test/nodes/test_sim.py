@@ -221,6 +221,31 @@ def test_the_speed_may_change_while_it_runs(scene: Scene) -> None:
     real.destroy_node()
 
 
+def test_a_camera_is_rendered_while_somebody_listens(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = SimNode(context=scene.bench.context, namespace='apart')
+    render, rendered = node._sim.render, []
+
+    def noting(camera: str, height: int, width: int) -> np.ndarray:
+        rendered.append(camera)
+        return render(camera, height, width)
+
+    monkeypatch.setattr(node._sim, 'render', noting)
+    for _ in range(8):
+        node.step()
+    assert rendered == []
+    heard: list[Image] = []
+    subscription = scene.bench.client.create_subscription(
+        Image, 'apart/top/image_raw', heard.append, 10
+    )
+    scene.bench.spin_until(lambda: node.step() or heard, 'an image')
+    assert set(rendered) == {'top'}
+    scene.bench.client.destroy_subscription(subscription)
+    node.close()
+    node.destroy_node()
+
+
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_process_cleanly(ros_domain: int, number: signal.Signals) -> None:
     """SIGINT and SIGTERM end the node with exit code 0 and no traceback."""

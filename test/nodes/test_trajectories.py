@@ -328,6 +328,25 @@ def test_an_emergency_stop_is_answered_by_a_braking_trajectory(
     arm.assert_told_safely()
 
 
+def test_a_brake_that_took_long_to_compute_begins_where_the_arm_is_by_then(
+    arm: TrajectoryArm, make_node: MakeNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine the point from which it brakes may be over before it is sent."""
+    running(arm, make_node)
+    braked, calls = Lookahead.braked, []
+
+    def late(self: Lookahead, now_ns: int) -> Any:
+        if not calls:
+            time.sleep(3 * ROBOT.period_ns * 1e-9)
+        calls.append(now_ns)
+        return braked(self, now_ns)
+
+    monkeypatch.setattr(Lookahead, 'braked', late)
+    assert arm.enable(False).success
+    arm.wait_for_idle()
+    arm.assert_told_safely()
+
+
 def test_an_arm_that_does_not_follow_is_disabled(arm: TrajectoryArm, make_node: MakeNode) -> None:
     running(arm, make_node)
     arm.obeys = False

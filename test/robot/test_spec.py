@@ -32,6 +32,9 @@ STATE = '{topic: joint_states, type: sensor_msgs/msg/JointState}'
 COMMAND = '{topic: commands, type: std_msgs/msg/Float64MultiArray}'
 JOINT_STATE = 'sensor_msgs/msg/JointState'
 JOINT_TRAJECTORY = 'trajectory_msgs/msg/JointTrajectory'
+WRENCH = """vectors:
+  wrench: {topic: ft/wrench, type: geometry_msgs/msg/WrenchStamped, fields: [wrench.force]}
+"""
 GRIPPERS = """grippers:
     b: {closed: 0.0, open: 0.02, close_at: 0.005, open_at: 0.015}
   limits:"""
@@ -44,8 +47,8 @@ def spec(text: str = MINIMAL) -> RobotSpec:
 @pytest.mark.parametrize(
     ('old', 'new', 'words'),
     [
-        ('rate: 50.0', 'rate: 50.0\ncolour: red', ['colour', 'red', 'unknown key']),
-        ('topic: top/', 'topik: top/', ['cameras.top.topik', 'unknown key', 'top/image_raw']),
+        ('rate: 50.0', 'rate: 50.0\ncolour: red', ['colour: unknown key', 'of: name, rate']),
+        ('topic: top/', 'topik: top/', ['cameras.top.topik: unknown', 'expected topic']),
         ('topic: top/image_raw, ', '', ['cameras.top.topic', 'missing']),
         ('topic: top/image_raw', 'topic: ""', ['cameras.top.topic', "''", 'top/image_raw']),
         ('[-1.0, 1.0]', '[1.0, -1.0]', ['limits.position', '[1.0, -1.0]', 'low < high']),
@@ -103,6 +106,35 @@ def spec(text: str = MINIMAL) -> RobotSpec:
         ('limits:', GRIPPERS.replace('0.015', '.nan'), ['grippers.b.open_at', 'finite']),
         ('limits:', GRIPPERS.replace(', open_at: 0.015', ''), ['grippers.b.open_at', 'missing']),
         ('top: {', '"a/b": {', ['cameras', "'a/b'"]),
+        ('cameras:', WRENCH.replace('wrench:', 'state_1:', 1) + 'cameras:', ['vector', 'state_1']),
+        ('cameras:', WRENCH.replace('wrench:', 'top:', 1) + 'cameras:', ["vectors has 'top'"]),
+        (
+            'cameras:',
+            WRENCH.replace('.force', '..x') + 'cameras:',
+            ['vectors.wrench.fields', "'wrench..x'", 'wrench.force.x', 'data[16]'],
+        ),
+        ('cameras:', WRENCH.replace('wrench.force', "'data[0]'") + 'cameras:', ["'data[0]'"]),
+        (
+            'cameras:',
+            WRENCH.replace('wrench.force', 'a, "a[2]"') + 'cameras:',
+            ['vectors.wrench.fields', "'a' more than once"],
+        ),
+        ('cameras:', WRENCH.replace('wrench.force', '') + 'cameras:', ['fields', 'at least 1']),
+        (
+            'cameras:',
+            WRENCH.replace('wrench.force', '"a[4000]", "b[97]"') + 'cameras:',
+            ['fields', '4097 numbers', 'at most 4096'],
+        ),
+        (
+            'cameras:',
+            WRENCH.replace('geometry_msgs/msg', 'geometry_msgs') + 'cameras:',
+            ['vectors.wrench.type', "'geometry_msgs/WrenchStamped'", 'geometry_msgs/msg/Wr'],
+        ),
+        (
+            'cameras:',
+            WRENCH.replace('fields', 'window: median, fields') + 'cameras:',
+            ['vectors.wrench.window', 'median', "'newest' or 'mean'"],
+        ),
     ],
 )
 def test_a_mistake_is_one_line_with_file_key_and_expectation(
@@ -233,6 +265,20 @@ SHIPPED = sorted(path.stem for path in (share_dir() / 'config' / 'robots').glob(
 def test_the_arms_that_are_promised_are_shipped() -> None:
     promised = {'tabletop_sim', 'open_manipulator_x', 'aloha', 'ur5e', 'franka_fr3', 'so101'}
     assert promised <= set(SHIPPED)
+
+
+def test_vectors_are_streams_after_all_others_and_name_their_numbers() -> None:
+    fields = WRENCH.replace('wrench.force]', 'wrench.torque.z, "data[2]"], window: mean')
+    robot = spec(MINIMAL + fields)
+    assert robot.stream_names == ('top', 'state', 'leader', 'wrench')
+    assert robot.vectors['wrench'].columns == ('wrench.torque.z', 'data[0]', 'data[1]')
+    stream = robot.streams()[-1]
+    assert (stream.role, stream.topic, stream.window_ns) == ('vector', 'ft/wrench', 20_000_000)
+    assert spec(robot.to_yaml()) == robot
+
+
+def test_a_robot_without_vectors_reads_as_it_did_before_there_were_any() -> None:
+    assert 'vectors' not in spec().to_yaml()
 
 
 @pytest.mark.parametrize('name', SHIPPED)

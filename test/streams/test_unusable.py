@@ -14,6 +14,7 @@ import pytest
 import recordings
 from control_robots import formula_arm
 
+from motion_policy.control.monitors import EffortMonitor
 from motion_policy.control.observing import MeasuredJoints, robot_as_seen
 from motion_policy.robot import robot_spec_from_yaml
 from motion_policy.streams import Row, Sample, Sampler, observation_from_row
@@ -61,6 +62,7 @@ def test_joints_of_several_publishers_on_one_topic_are_put_together() -> None:
     row = arm.sampler.observe(at_ms(25))
     assert row.ages_ns == {'state': 15 * MS}  # of the oldest joint
     assert arm.measured.read(row)[0].tolist() == [1.5, 2.5, 3]  # type: ignore[union-attr]
+    assert arm.measured.ages_ns(row).tolist() == [5 * MS, 5 * MS, 15 * MS]
     np.testing.assert_array_equal(observation_from_row(row, ROBOT).qpos, [1.5, 2.5, 3.0])
 
 
@@ -186,6 +188,9 @@ def test_of_a_joint_in_two_messages_the_newest_value_stands() -> None:
     assert arm.read(15)[0] == [1, 20, 3]
     arm.push(20, joint1=1.0, joint2=2.0, joint3=3.0)
     assert arm.read(25)[0] == [1, 2, 3]
+    row = arm.sampler.observe(at_ms(28))
+    arm.measured.read(row)
+    assert arm.measured.ages_ns(row).tolist() == [8 * MS] * 3
 
 
 def test_velocities_are_put_together_only_where_everybody_reports_them() -> None:
@@ -268,11 +273,15 @@ def test_an_unusable_message_is_not_taken_but_counted_and_named(kind: str) -> No
     assert arm.read(265) == ([1, 2, 3], {})
 
 
-@pytest.mark.parametrize('lacking', [[], [NAN] * 3, [1.0, NAN, 3.0], [1.0, 2.0]])
+@pytest.mark.parametrize('lacking', [[], [NAN] * 3, [1.0, NAN, 3.0], [1.0, 2.0]], ids=str)
 def test_efforts_that_a_message_lacks_stand_while_they_are_fresh(lacking: list[float]) -> None:
     arm = Arm()
 
     held: list[bool] = []
+    of_itself = lacking if lacking == [1.0, NAN, 3.0] else [NAN] * 3
+
+    def standing(*earlier: float) -> list[float]:
+        return np.where(np.isnan(of_itself), earlier, of_itself).tolist()
 
     def effort(t_ms: float, values: list[float]) -> list[float] | None:
         arm.push(t_ms, recordings.joint_message(NAMES, [1.0, 2.0, 3.0], effort=values))
@@ -283,9 +292,9 @@ def test_efforts_that_a_message_lacks_stand_while_they_are_fresh(lacking: list[f
 
     assert effort(0, lacking) is None
     assert effort(10, [4.0, 5.0, 6.0]) == [4, 5, 6]
-    assert effort(20, lacking) == [4, 5, 6]
+    assert effort(20, lacking) == standing(4, 5, 6)
     assert effort(30, [7.0, 8.0, 9.0]) == [7, 8, 9]
-    assert effort(200, lacking) == [7, 8, 9]
+    assert effort(200, lacking) == standing(7, 8, 9)
     assert effort(240, lacking) is None
     assert held == [False, False, True, False, True, False]
     assert arm.sampler.counters['state'].unusable == 0
@@ -314,6 +323,123 @@ def test_a_field_that_cannot_be_taken_is_left_out_and_named() -> None:
     )
 
 
+def test_velocities_and_efforts_are_put_together_joint_by_joint() -> None:
+    """A broadcaster has no interface for the gripper, whose driver reports that one."""
+    arm = Arm()
+
+    def broadcast(t_ms: float) -> None:
+        own = {'velocity': [0.1, 0.2, NAN], 'effort': [t_ms, 2.0, NAN]}
+        arm.push(t_ms, recordings.joint_message(NAMES, [1.0, 2.0, 3.0], **own))
+
+    def seen(t_ms: float) -> Any:
+        return observation_from_row(arm.sampler.observe(at_ms(t_ms)), ROBOT)
+
+    broadcast(0)
+    lacking = seen(1)
+    assert lacking.effort is None and not lacking.has_qvel and not lacking.qvel.any()
+    assert lacking.lacking == {'velocity': ('joint3',), 'effort': ('joint3',)}
+    arm.push(5, recordings.joint_message(['joint3'], [3.5], velocity=[0.3], effort=[9.0]))
+    whole = seen(6)
+    np.testing.assert_array_equal(whole.qvel, np.float32([0.1, 0.2, 0.3]))
+    assert whole.effort.tolist() == [0, 2, 9] and whole.qpos[2] == 3.5
+    assert not whole.lacking and not whole.held
+    broadcast(10)
+    assert seen(11).effort.tolist() == [10, 2, 9] and seen(11).held == {'velocity', 'effort'}
+    broadcast(205)
+    assert seen(206).effort.tolist() == [205, 2, 9]
+    broadcast(206)  # the gripper's own is older than 0.2 s now
+    assert seen(207).effort is None and seen(207).lacking['effort'] == ('joint3',)
+
+
+def test_the_newest_effort_of_a_joint_stands_whichever_driver_spoke_first() -> None:
+    arm = Arm()
+    for t_ms in (0, 10):
+        whole = recordings.joint_message(NAMES, [1.0, 2.0, 3.0], effort=[t_ms + 1.0] * 3)
+        arm.push(t_ms, whole)
+        if t_ms == 0:
+            arm.push(5, recordings.joint_message(['joint3'], [3.0], effort=[5.0]))
+    arm.push(12, joint3=3.0)
+    observation = observation_from_row(arm.sampler.observe(at_ms(13)), ROBOT)
+    assert observation.effort is not None and observation.effort.tolist() == [11, 11, 11]
+    assert observation.held == {'effort'}
+
+
+def test_however_efforts_are_spread_over_messages_each_joint_has_its_newest_one() -> None:
+    """Against the rule itself, with more sets of joints than are kept apart."""
+    names = [f'joint{i}' for i in range(8)]
+    robot = robot_as_seen(recordings.robot_with_leader('r', names, ['top'], 8, 8, 50.0), ())
+    random, arm = np.random.default_rng(2), Arm(robot)
+    reported_ms, standing = np.full(8, -1_000_000), np.full(8, np.nan)
+    without = 0
+    for t_ms in range(0, 4_000, 4):
+        columns = np.flatnonzero(random.random(8) < 0.3)
+        if t_ms == 0:
+            columns = np.arange(8)
+        if len(columns):
+            efforts = t_ms + 0.1 * columns
+            efforts[random.random(len(columns)) < (0.9 if t_ms % 1_000 > 500 else 0.3)] = np.nan
+            there = ~np.isnan(efforts)
+            message = recordings.joint_message(
+                [names[c] for c in columns], np.zeros(len(columns)),
+                effort=efforts if there.any() else [],
+            )  # fmt: skip
+            arm.push(t_ms, message)
+            reported_ms[columns[there]], standing[columns[there]] = t_ms, efforts[there]
+            # What a message holds of a joint is as old as that message says.
+            old = columns[t_ms - reported_ms[columns] > 200]
+            standing[old] = np.nan
+        row = arm.sampler.observe(at_ms(t_ms))
+        found = observation_from_row(row, robot).effort
+        without += found is None
+        expected = None if np.isnan(standing).any() else np.float32(standing).tolist()
+        assert (None if found is None else found.tolist()) == expected, t_ms
+    assert 50 < without < 900
+
+
+def test_what_one_driver_does_not_report_costs_no_limit_of_the_others_effort() -> None:
+    robot = ROBOT.model_copy(update={'effort_limits': (5.0, 5.0, 0.0)})
+    monitor, arm = EffortMonitor(robot), Arm(robot)
+
+    def told(t_ms: float, *efforts: float) -> str:
+        arm.push(t_ms, recordings.joint_message(['joint1', 'joint2'], [1.0, 2.0], effort=efforts))
+        arm.push(t_ms, joint3=3.0)
+        assert arm.read(t_ms + 1)[0] == [1, 2, 3]
+        return monitor.check(arm.measured.effort())
+
+    assert 'reports none, expected one for every joint' in told(0)
+    assert told(10, 1.0, NAN) == (
+        "effort: the joint state reports none of joint 'joint2', which has a limit"
+    )
+    assert told(20, 1.0, 2.0) == ''
+    assert told(30, 1.0, -6.0) == "effort: joint 'joint2' has -6.00, limit 5"
+
+
+def test_what_is_dropped_is_told_of_the_joints_of_each_driver() -> None:
+    arm = Arm()
+    for t_ms in range(0, 2_000, 10):
+        if t_ms % 100 != 50:
+            arm.push(t_ms, joint1=1.0, joint2=2.0)
+        if t_ms % 30 == 0 and t_ms != 600:
+            arm.push(t_ms, joint3=3.0)
+    counters = arm.sampler.counters['state']
+    assert counters.dropped == 21
+    assert counters.dropped_of == "joints 'joint1', 'joint2': 20; joint 'joint3': 1"
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_a_joint_that_only_sometimes_comes_with_the_others_is_no_loss_of_messages(
+    seed: int,
+) -> None:
+    arm, random = Arm(), np.random.default_rng(seed)
+    for t_ms in range(0, 4_000, 10):
+        joints = {'joint1': 1.0, 'joint2': 2.0}
+        if t_ms == 0 or random.random() < 0.3:
+            joints['joint3'] = 3.0
+        arm.push(t_ms, **joints)
+    counters = arm.sampler.counters['state']
+    assert (counters.received, counters.dropped, counters.dropped_of) == (400, 0, '')
+
+
 def test_the_clock_of_one_publisher_that_leads_is_named() -> None:
     arm = Arm()
     arm.push(0, joint1=1.0, joint2=2.0)
@@ -323,7 +449,9 @@ def test_the_clock_of_one_publisher_that_leads_is_named() -> None:
     row = arm.sampler.observe(at_ms(5))
     assert row.skews_ns == {'state': 500 * MS}
     assert arm.measured.read(row)[0] is None
-    assert row.faults['state'].startswith('clocks disagree by 0.5 s')
+    assert row.faults['state'] == (
+        "joint 'joint3': clocks disagree by 0.5 s: chrony or PTP, or stamp: receive"
+    )
 
 
 TOP = recordings.tabletop()

@@ -79,14 +79,27 @@ class Arm:
             command = self.controller.tick(
                 self.now_ns, self.measured, self.faults, steady_ns=self.steady_ns
             )
-            if command is not None:
-                self.commands.append(command)
-                self.positions.append(command.position)
-                self.drives[-1].add(self.steady_ns, command.position)
-                if self.follows:
-                    self.measured = command.position
+            self._take(command)
             self.wait(TICK_NS)
         return self.commands[first:]
+
+    def tick_and_then(self, answer: Callable[[int], None]) -> None:
+        """One tick, and after its command what is due, as in a node without a policy."""
+        controller = self.controller
+        controller.look(self.now_ns, self.faults, steady_ns=self.steady_ns)
+        due = controller.policy_due(self.now_ns)
+        self._take(controller.command(self.now_ns, self.measured, steady_ns=self.steady_ns))
+        if due:
+            answer(self.now_ns)
+        self.wait(TICK_NS)
+
+    def _take(self, command: Command | None) -> None:
+        if command is not None:
+            self.commands.append(command)
+            self.positions.append(command.position)
+            self.drives[-1].add(self.steady_ns, command.position)
+            if self.follows:
+                self.measured = command.position
 
     def assert_safe(self) -> None:
         assert self.positions[1:]

@@ -51,6 +51,22 @@ cameras:
     )
 
 
+def with_vectors(robot: RobotSpec) -> RobotSpec:
+    """Return the robot with a wrench and a tactile array."""
+    vectors = """
+vectors:
+  wrench: {topic: wrench, type: geometry_msgs/msg/WrenchStamped,
+    fields: [wrench.force.x, wrench.force.y, wrench.force.z]}
+  skin: {topic: skin, type: std_msgs/msg/Float32MultiArray, fields: ['data[4]']}
+"""
+    return robot_spec_from_yaml(robot.to_yaml() + vectors, robot.name)
+
+
+def numbers(row: int, count: int) -> np.ndarray:
+    """Return the numbers of a vector in a row: each rises, 0.25 apart."""
+    return (row + 0.25 * np.arange(count)).astype(np.float32)
+
+
 def swing(count: int = 5) -> np.ndarray:
     """Return how far each joint swings; the fifth is the gripper of the simulation."""
     return np.where(np.arange(count) < 4, 0.1, 0.01)
@@ -85,6 +101,9 @@ def observation(
             for shift, (camera, spec) in enumerate(robot.cameras.items())
         },
         action=(qpos + 0.01).astype(np.float32) if leader else None,
+        vectors={
+            name: numbers(row, len(vector.columns)) for name, vector in robot.vectors.items()
+        },
     )
 
 

@@ -20,7 +20,7 @@ from rclpy.node import Node
 
 from motion_policy.nodes.executor import Stop, take, usable
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 REST_PERIOD_S = 0.05  # how soon an event, a guard condition, an action is served
 
 

@@ -235,8 +235,8 @@ def test_the_board_shows_terms_schedules_and_predicted_sequences(whole: Path) ->
 
 def test_a_frame_predictor_learns(demonstrations: Path, whole: Path, tmp_path: Path) -> None:
     longer = config(
-        demonstrations, tmp_path / 'longer', epochs=12, learning_rate=5e-3, average=0.0,
-        validate_every=12, pictures_every=0, prediction={'clips_per_epoch': 16},
+        demonstrations, tmp_path / 'longer', epochs=8, learning_rate=1e-2, average=0.0,
+        validate_every=8, pictures_every=0, prediction={'clips_per_epoch': 16},
     )  # fmt: skip
     before = load_model(whole / 'best').spec.metrics['validation_image']
     after = load_model(train(longer)).spec.metrics['validation_image']

@@ -35,7 +35,7 @@ ACT = {
 }  # fmt: skip
 PREDICTOR = {
     'kind': 'frame_predictor', 'channels': 4, 'code_dim': 8, 'latent_dim': 4, 'hidden_dim': 16,
-    'future': 3,
+    'future': 2,
 }  # fmt: skip
 STEPS = {'rate': 25.0, 'steps': 4, 'validate_every': 2, 'warmup_steps': 1, 'augmentation': VARIED}
 CLIPS = {'image_size': [64, 64], 'rate': 25.0, 'epochs': 2}
@@ -88,7 +88,7 @@ def test_no_tensor_is_left_on_the_cpu(
     data = load_demonstrations(given, no_progress)
     model = make_model(policy_spec(given, data, learning, autoencoders))
     learning.begin(model, autoencoders.models)
-    shown = data.train[0]
+    shown = data.train[0].rows(slice(None, 4 * data.stride, data.stride))
     if name == 'cae_rnn':  # the range of what it sees is read back and judged
         data = learning.prepare(model, data, torch.device('cpu'))
     with on_gpu():

@@ -17,12 +17,12 @@ from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.layout import SUFFIX
 from motion_policy.episodes.paths import list_episodes
 from motion_policy.episodes.reader import EpisodeReader
-from motion_policy.robot import CameraSpec
+from motion_policy.robot import CameraSpec, VectorSpec
 
 
 @dataclass(frozen=True)
 class ExportSet:
-    """Episodes with the same joints, cameras and rate, and the number of rows of each.
+    """Episodes with the same joints, cameras, vectors and rate, and the number of rows of each.
 
     `velocity` tells whether any of them has velocities, `with_effort` how many have efforts, and
     `failed` how many were judged as failed.
@@ -34,6 +34,7 @@ class ExportSet:
     rate: float
     joint_names: tuple[str, ...]
     cameras: dict[str, CameraSpec]
+    vectors: dict[str, VectorSpec]
     with_effort: int
     velocity: bool
     failed: int
@@ -76,6 +77,7 @@ def export_set(paths: Path | list[Path]) -> ExportSet:
         rate=robot.rate,
         joint_names=robot.joints.names,
         cameras=dict(robot.cameras),
+        vectors=dict(robot.vectors),
         with_effort=with_effort,
         velocity=velocity,
         failed=failed,
@@ -117,7 +119,9 @@ def _described(path: Path) -> dict[str, Any]:
     with EpisodeReader(path) as episode:
         robot = episode.robot
         sizes = {name: f'{one.width}x{one.height}' for name, one in robot.cameras.items()}
-        return {'joints': robot.joints.names, 'cameras': sizes, 'rate': robot.rate}
+        columns = {name: ' '.join(vector.columns) for name, vector in robot.vectors.items()}
+        joints = robot.joints.names
+        return {'joints': joints, 'cameras': sizes, 'vectors': columns, 'rate': robot.rate}
 
 
 def _shown(value: Any) -> str:

@@ -7,7 +7,7 @@ Joints go by their order, cameras by their names; what does not fit is refused b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,13 +90,15 @@ def recorded_robot(
     rate: float | None,
     source: Path,
     note: Callable[[str], None],
+    vectors: Iterable[str] = (),
 ) -> RobotSpec:
-    """Return the robot as the data knows it: with its cameras and its rate.
+    """Return the robot as the data knows it: with its cameras, its vectors and its rate.
 
     Raises:
         EpisodeError: no robot has such a rate.
     """
-    absent = [name for name in robot.cameras if name not in cameras]
+    there = {*cameras, *vectors}
+    absent = [name for name in (*robot.cameras, *robot.vectors) if name not in there]
     if absent:
         names = ', '.join(absent)
         note(f"{source}: has no {names}; the episodes' robot is '{robot.name}' without")
@@ -104,6 +106,7 @@ def recorded_robot(
         update={
             'rate': rate_or_robots(rate, robot),
             'cameras': {name: robot.cameras[name] for name in cameras},
+            'vectors': {name: robot.vectors[name] for name in vectors},
         }
     )
 

@@ -208,8 +208,8 @@ class HdfFile:
         with self._damage_named(f"'/{shown(name)}'{row}"):
             return self._checked[name][place]
 
-    def floats(self, name: str, joints: Sequence[str] = (), *, nan: bool = False) -> Float32Array:
-        """Return a dataset of numbers (T, J) as float32; `joints` are the names of its columns.
+    def floats(self, name: str, columns: Sequence[str] = (), *, nan: bool = False) -> Float32Array:
+        """Return a dataset of numbers (T, n) as float32; `columns` are what these are, in words.
 
         `nan`: NaN is taken, too.
 
@@ -225,7 +225,7 @@ class HdfFile:
         if wrong.any():
             rows = np.unique(np.argwhere(wrong)[:, 0])
             row, column = np.argwhere(wrong)[0]
-            where = f"joint '{joints[column]}'" if joints else f'column {column}'
+            where = columns[column] if columns else f'column {column}'
             raise self._wrong(
                 name,
                 f'is not finite in {len(rows)} rows, the first is row {row}, {where}: '

@@ -223,6 +223,62 @@ def test_an_unusable_message_is_a_gap_with_a_name_in_a_bag_and_live(
     assert any(words in note and topic[1:] in note for note in notes) == bool(words)
 
 
+def by_drivers(events: Events, gripper_feels: bool) -> Events:
+    """A broadcaster without interfaces for the gripper's velocity and effort, which its driver
+    has (or only the first), at a third of the rate, stamped by a clock 5 ms behind. Every tenth
+    message of the broadcaster lacks the gripper.
+    """
+    changed, number = [], 0
+    for event in events:
+        receive_ns, stamp_ns, topic, whole = event
+        if topic != '/joint_states':
+            changed.append(event)
+            continue
+        number += 1
+        none, effort = np.array([np.nan]), 3 * whole.position
+        part = slice(1 if number % 10 == 0 else 0, None)
+        changed.append((receive_ns, stamp_ns, topic, replace(
+            whole, name=whole.name[part], position=whole.position[part],
+            velocity=np.concatenate((none, whole.velocity[1:]))[part],
+            effort=np.concatenate((none, effort[1:]))[part],
+        )))  # fmt: skip
+        if number % 3 == 1:
+            stamp_ns -= 5 * MS
+            changed.append((receive_ns + MS // 2, stamp_ns, topic, replace(
+                whole, header=bag_files.header(stamp_ns), name=whole.name[:1],
+                position=whole.position[:1], velocity=whole.velocity[:1],
+                effort=effort[:1] if gripper_feels else effort[:0],
+            )))  # fmt: skip
+    return sorted(changed, key=lambda event: event[:3])
+
+
+@pytest.mark.parametrize('gripper_feels', [True, False])
+def test_what_several_drivers_report_in_part_is_the_same_in_a_bag_and_live(
+    tmp_path: Path, gripper_feels: bool
+) -> None:
+    events = by_drivers(bag_files.demonstration(3.0, ROBOT), gripper_feels)
+    bag = bag_files.write_bag(tmp_path / 'bag', events)
+    notes: list[str] = []
+    (episode,) = import_bag(bag, ROBOT, tmp_path / 'out', note=notes.append, compress=False)
+    live = record_live(events, tmp_path / 'live')
+    with EpisodeReader(episode) as found, EpisodeReader(live) as wanted:
+        skipped = found.length - wanted.length
+        assert 0 <= skipped <= 3 and wanted.length > 90
+        for name in ('time_ns', 'qpos', 'qvel', 'action'):
+            np.testing.assert_array_equal(getattr(found, name)[skipped:], getattr(wanted, name))
+        assert wanted.qvel.any(axis=0).all()
+        counters = wanted.stamps('state').counters
+        assert counters.dropped == found.stamps('state').counters.dropped == 0
+        if gripper_feels:
+            assert found.effort is not None and wanted.effort is not None
+            np.testing.assert_array_equal(found.effort[skipped:], wanted.effort)
+            np.testing.assert_allclose(wanted.effort[:, :4], 3 * wanted.qpos[:, :4], rtol=1e-6)
+        else:
+            assert found.effort is None and wanted.effort is None
+    told = "'/observations/effort' is left out: not reported of joint 'gripper' in "
+    assert sum(told in note for note in notes) == (not gripper_feels)
+
+
 def test_bytes_that_are_no_message_are_a_gap_with_a_name(tmp_path: Path) -> None:
     events = bag_files.demonstration(2.0, ROBOT)
     bag = bag_files.write_bag(

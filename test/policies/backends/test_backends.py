@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 from policy_examples import FAMILIES, family, random_observation, small_policy, small_robot
+from processors import needs_openvino
 from reference.plain_act import PlainACT
 from torch import Tensor
 
@@ -61,7 +62,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     'state only': {'cameras': ()},
     'one layer': {'cameras': (), 'hyper': {**SMALL, 'encoder_layers': 1}},
 }
-CPU_BACK_ENDS = ('torch', 'onnx', 'openvino')
+OPENVINO = pytest.param('openvino', marks=needs_openvino)
+CPU_BACK_ENDS = ('torch', 'onnx', OPENVINO)
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -180,11 +182,17 @@ def test_openvino_is_refused_where_a_variable_would_make_it_crash(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv('ONEDNN_MAX_CPU_ISA', 'AVX2')
-    with pytest.raises(UserError, match="ONEDNN_MAX_CPU_ISA is 'AVX2', expected no such variable"):
-        choose(family('sarnn'), 'openvino')
-    assert 'openvino' not in choose(family('sarnn'), 'auto')[-1]
+    monkeypatch.setattr(selection, 'WORTHWHILE_NS', {})
+    refusal = "environment variable ONEDNN_MAX_CPU_ISA is 'AVX2', expected no such variable"
+    policy = small_act('state only')
+    with pytest.raises(UserError, match=refusal):
+        choose(policy, 'openvino')
+    lines = choose(policy, 'auto')
+    assert any(line.startswith(f'not used: {refusal}') for line in lines)
+    assert chosen(policy).name != 'openvino'
 
 
+@needs_openvino
 @pytest.mark.parametrize('how', ['in another thread', 'one after the other'])
 def test_a_signal_finds_its_stack_after_policies_of_openvino_are_gone(how: str) -> None:
     policies = [family('sarnn'), family('sarnn')]
@@ -211,7 +219,7 @@ def test_a_signal_finds_its_stack_after_policies_of_openvino_are_gone(how: str) 
     assert got == [signal.SIGUSR1]
 
 
-@pytest.mark.parametrize('name', ['torch', 'openvino'])
+@pytest.mark.parametrize('name', ['torch', OPENVINO])
 def test_bf16_is_coarser_and_stays_within_its_bound(name: str) -> None:
     policy = small_act()
     checks = Checks(policy)
@@ -224,6 +232,7 @@ def test_bf16_is_coarser_and_stays_within_its_bound(name: str) -> None:
     assert (difference > selection.BOUNDS['float32']) is (precision == 'bf16')
 
 
+@needs_openvino
 def test_a_processor_without_bf16_computes_in_float32_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -237,6 +246,13 @@ def test_a_processor_without_bf16_computes_in_float32_and_says_so(
         lines = choose(policy, name, 'bf16')
         assert chosen(policy).precision == 'float32'
         assert lines[-1].endswith('in float32, as this processor has no bf16')
+
+
+def test_torch_computes_in_bf16_on_any_processor_and_says_where_it_is_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(selection, 'has_bf16', lambda device: False)
+    policy = small_act()
     lines = choose(policy, 'torch', 'bf16')
     assert chosen(policy) == BackEndChoice('torch', 'bf16')
     assert lines[-1].endswith('which this processor has no instructions for: float32 is faster')
@@ -245,7 +261,7 @@ def test_a_processor_without_bf16_computes_in_float32_and_says_so(
 def test_several_observations_at_once_are_left_to_the_policy() -> None:
     policy = small_act()
     expected, _ = policy.act(seen(policy, batch=3), None)
-    choose(policy, 'openvino')
+    choose(policy, 'onnx')
     torch.testing.assert_close(policy.act(seen(policy, batch=3), None)[0], expected)
 
 
@@ -316,7 +332,9 @@ def test_wrong_numbers_are_refused_by_name_and_left_out_by_auto(
 @pytest.mark.parametrize(
     ('times', 'expected'),
     [
-        ({'eager': 10, 'torch': 8, 'openvino': 5, 'onnx': 6}, 'openvino'),
+        pytest.param(
+            {'eager': 10, 'torch': 8, 'openvino': 5, 'onnx': 6}, 'openvino', marks=needs_openvino
+        ),
         ({'eager': 10, 'torch': 8, 'openvino': 7.5, 'onnx': 9}, 'torch'),
         ({'eager': 10, 'torch': 11, 'openvino': 12, 'onnx': 8}, 'onnx'),
         ({'eager': 10, 'torch': 11, 'openvino': 12, 'onnx': 9.5}, 'eager'),
@@ -423,7 +441,6 @@ def test_a_graph_is_made_once_for_the_same_weights_and_anew_where_it_is_of_other
     assert making(choose(load_policy(folders[0]), 'onnx'))
     (entry,) = cache.iterdir()
     right = entry.read_bytes()
-    assert not making(choose(load_policy(folders[0]), 'openvino'))
     assert making(choose(load_policy(folders[1]), 'onnx'))
     (foreign,) = (path for path in cache.iterdir() if path != entry)
     entry.write_bytes(foreign.read_bytes())
@@ -435,6 +452,12 @@ def test_a_graph_is_made_once_for_the_same_weights_and_anew_where_it_is_of_other
     assert not making(choose(load_policy(folders[0]), 'onnx'))
     for folder in folders:  # no graph is put into a checkpoint
         assert {path.name for path in folder.iterdir()} == {'policy.yaml', 'weights.safetensors'}
+
+
+@needs_openvino
+def test_one_graph_serves_every_run_time() -> None:
+    choose(small_act('state only'), 'onnx')
+    assert not making(choose(small_act('state only'), 'openvino'))
 
 
 @pytest.mark.parametrize('damage', ['cut', 'flip', 'empty'])

@@ -19,8 +19,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.formats.export_set import ExportSet
-from motion_policy.episodes.formats.lerobot.meta import JUDGEMENTS
+from motion_policy.episodes.formats.lerobot.meta import JUDGEMENTS, OBSERVATION, VECTORS
 from motion_policy.episodes.formats.lerobot.statistics import ImageCounts, vector_statistics
 from motion_policy.episodes.formats.lerobot.video import FILE_BYTES, VideoPlace, Videos
 from motion_policy.episodes.reader import EpisodeReader
@@ -37,9 +38,7 @@ DATA = f'data/{FILE}.parquet'
 EPISODES = f'meta/episodes/{FILE}.parquet'
 FIRST = {'chunk_index': 0, 'file_index': 0}
 
-STATE, VELOCITY, EFFORT, ACTION = (
-    'observation.state', 'observation.velocity', 'observation.effort', 'action',
-)  # fmt: skip
+STATE, VELOCITY, EFFORT, ACTION = VECTORS
 COUNTS = ('frame_index', 'episode_index', 'index', 'task_index')
 
 
@@ -147,6 +146,7 @@ class _DataSet:
         kept = {name: vectors[name] for name in vectors if name in self._features}
         return {
             **{name: values for name, values in kept.items() if values is not None},
+            **{_vector_key(name): episode.vector(name) for name in self._chosen.vectors},
             ACTION: episode.action,
             'timestamp': (rows / self._chosen.rate).astype(np.float32),
             'frame_index': rows,
@@ -248,6 +248,12 @@ def _features(chosen: ExportSet) -> Features:
     vector = {'dtype': 'float32', 'shape': [len(names)], 'names': names}
     optional = [(VELOCITY, chosen.velocity), (EFFORT, chosen.effort)]
     vectors = [STATE, *(name for name, there in optional if there), ACTION]
+    numbers = {
+        _vector_key(name): {
+            'dtype': 'float32', 'shape': [len(spec.columns)], 'names': list(spec.columns),
+        }
+        for name, spec in chosen.vectors.items()
+    }  # fmt: skip
     fps = _whole(chosen.rate)
     cameras = {
         _image_key(name): {
@@ -271,6 +277,7 @@ def _features(chosen: ExportSet) -> Features:
     counts = {name: {'dtype': 'int64', **one} for name in COUNTS}
     return {
         **dict.fromkeys(vectors, vector),
+        **numbers,
         **cameras,
         'timestamp': {'dtype': 'float32', **one},
         **counts,
@@ -327,6 +334,13 @@ def _video(name: str, place: VideoPlace) -> list[tuple[str, Any]]:
 def _place(what: str, file: int) -> dict[str, int]:
     chunk, number = divmod(file, FILES_PER_CHUNK)
     return {f'{what}/chunk_index': chunk, f'{what}/file_index': number}
+
+
+def _vector_key(name: str) -> str:
+    key = f'{OBSERVATION}{name}'
+    if key in VECTORS:
+        raise EpisodeError(f"vector '{name}': '{key}' is of joints there, expected another name")
+    return key
 
 
 def _image_key(camera: str) -> str:

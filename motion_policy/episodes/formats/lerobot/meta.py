@@ -37,6 +37,7 @@ from motion_policy.robot.load import first_error_line
 
 INFO = 'meta/info.json'
 JUDGEMENTS = 'meta/motion_policy.json'  # of our export; LeRobot has no place for them
+OBSERVATION = 'observation.'
 VECTORS = ('observation.state', 'observation.velocity', 'observation.effort', 'action')
 
 IMAGE_TYPES = ('video', 'image')

@@ -9,7 +9,7 @@ rows are held together by `lerobot_rows`. Needs pyarrow and PyAV, not LeRobot.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from motion_policy.episodes.formats.lerobot.frames import stored_bytes, stored_i
 from motion_policy.episodes.formats.lerobot.meta import (
     INFO,
     MOST_COLUMNS,
+    OBSERVATION,
     VECTORS,
     ListedEpisode,
     read_episodes,
@@ -113,6 +114,7 @@ class LerobotSet:
         listed = read_episodes(self.path, self._info, tuple(self._videos().values()))
         listed.sort(key=lambda each: each.episode_index)
         self.episodes = _ended([self._placed(each) for each in listed], 0.5 / self.rate)
+        self._numbers: dict[str, str] = {}  # vectors that are read, and their keys
         self._file: RowFile | None = None
         self._last: tuple[LerobotEpisode, Rows] | None = None
         self._keys = {name: key for name, key in self._keys.items() if not self._is_deep(key)}
@@ -134,6 +136,41 @@ class LerobotSet:
         return {
             name: file.vector(rows, name, nan=name in (VELOCITY, EFFORT)) for name in self._vectors
         }
+
+    def take_vectors(self, vectors: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+        """Let those of a robot's vectors be read that are there; return their names here.
+
+        Args:
+            vectors: what each number of a vector is called.
+
+        Raises:
+            EpisodeError: one has another number of columns.
+        """
+        for name, columns in vectors.items():
+            key = f'{OBSERVATION}{name}'
+            if key not in self.left_out:
+                continue
+            feature = self._features[key]
+            if feature.shape != (len(columns),):
+                raise EpisodeError(
+                    f"{self.path}: '{key}' has shape {list(feature.shape)}, expected "
+                    f'[{len(columns)}]: {", ".join(columns)}'
+                )
+            self._numbers[name] = key
+        self._file = self._last = None  # opened without them
+        taken = self._numbers.values()
+        self.left_out = tuple(name for name in self.left_out if name not in taken)
+        return {name: self._features[key].names for name, key in self._numbers.items()}
+
+    def numbers(self, episode: LerobotEpisode) -> dict[str, Float32Array]:
+        """Return the vectors (T, n) that are taken, by the robot's names.
+
+        Raises:
+            EpisodeError: the rows cannot be read, are not finite or not as many as announced.
+        """
+        rows = self._rows(episode)
+        file = self._opened(episode)
+        return {name: file.vector(rows, key) for name, key in self._numbers.items()}
 
     def times(self, episode: LerobotEpisode) -> Array:
         """Return the times [s] of the rows in their episode, (T,), ascending.
@@ -226,6 +263,7 @@ class LerobotSet:
         if self._file is None or self._file.file != episode.data:
             rows = sum(each.length for each in self.episodes if each.data == episode.data)
             widths = dict.fromkeys(self._vectors, self.joints)
+            widths |= {key: self._features[key].shape[0] for key in self._numbers.values()}
             self._file = RowFile(episode.data, widths, rows)
         return self._file
 

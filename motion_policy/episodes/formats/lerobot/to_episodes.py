@@ -9,7 +9,7 @@ does not fit the robot is refused before anything is written.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,8 @@ def import_lerobot(
     data = LerobotSet(source)
     foreign = _foreign(data)
     chosen = chosen_cameras(foreign, robot, cameras)
-    recorded = recorded_robot(robot, chosen, data.rate, Path(source), note)
+    vectors = _vector_orders(data, robot, note)
+    recorded = recorded_robot(robot, chosen, data.rate, Path(source), note, vectors)
     check_fit(foreign, recorded, chosen)
     columns = _Columns.of(data, recorded, joints or {}, units, grippers, note)
     for line in columns.check(data):
@@ -107,7 +108,7 @@ def import_lerobot(
     with UntimedEpisodes(recorded, Path(source), on_row, note, options) as new:
         pairs = []
         for each in data.episodes:
-            rows = _rows(data, each, chosen, columns, absent)
+            rows = _rows(data, each, chosen, columns, vectors, absent)
             named = f'{each.data}: episode {each.number}'
             said = {
                 'task': task or _task(data, each, note),
@@ -273,6 +274,22 @@ def _converted_said(conversion: UnitConversion) -> str:
     return f'units are converted: {", ".join(parts)}'
 
 
+def _vector_orders(
+    data: LerobotSet, robot: RobotSpec, note: Callable[[str], None]
+) -> dict[str, list[int]]:
+    """In which order the set has the columns of the robot's vectors, of those that it has."""
+    columns = {name: vector.columns for name, vector in robot.vectors.items()}
+    orders = {}
+    for name, named in data.take_vectors(columns).items():
+        ours = columns[name]
+        by_name = sorted(named) == sorted(ours)
+        if not by_name:
+            called = f'are called {", ".join(named)}' if named else 'have no names'
+            note(f"{data.path}: the columns of '{name}' {called}: taken as {', '.join(ours)}")
+        orders[name] = [named.index(each) for each in ours] if by_name else [*range(len(ours))]
+    return orders
+
+
 def _task(data: LerobotSet, episode: LerobotEpisode, note: Callable[[str], None]) -> str:
     tasks = data.tasks(episode)
     joined = BETWEEN_TASKS.join(tasks)
@@ -287,10 +304,13 @@ def _rows(
     episode: LerobotEpisode,
     cameras: Mapping[str, str],
     columns: _Columns,
+    vector_orders: Mapping[str, Sequence[int]],
     absent: dict[str, int],
 ) -> Iterator[Observation]:
-    """Yield the rows of an episode; `absent` counts episodes that report a vector in no row."""
+    """Yield the rows of an episode; `absent` counts episodes that report a field in no row."""
     vectors = columns.vectors(data, episode)
+    numbers = data.numbers(episode)
+    numbers = {name: numbers[name][:, order] for name, order in vector_orders.items()}
     for name in absent:
         absent[name] += nowhere(vectors.get(name))
     qvel = vectors.get(VELOCITY, np.zeros_like(vectors[STATE]))
@@ -304,6 +324,7 @@ def _rows(
             has_qvel=speeds is not None,
             images={name: _next(data, episode, images) for name, images in streams.items()},
             action=vectors[ACTION][row],
+            vectors={name: values[row] for name, values in numbers.items()},
         )
 
 

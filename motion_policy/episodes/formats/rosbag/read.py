@@ -8,12 +8,7 @@ A message that cannot be used is left to the sampler, which counts and names it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
-from typing import Any
-
-from rosbags.typesys import Stores, get_typestore
-from rosbags.typesys.store import Typestore
 
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.formats.rosbag.storage import (
@@ -23,10 +18,11 @@ from motion_policy.episodes.formats.rosbag.storage import (
     is_bag,
     opened_bag,
 )
+from motion_policy.episodes.formats.rosbag.types import BagTypes
 from motion_policy.robot import RobotSpec, StreamSpec
 from motion_policy.robot.spec import COMPRESSED_IMAGE, IMAGE, NANOSECONDS_PER_S
-from motion_policy.streams import GridSampler, Row, Sample, stamp_ns
-from motion_policy.streams.samples import Unreadable
+from motion_policy.streams import GridSampler, Row, Sample, StreamError, stamp_ns
+from motion_policy.streams.message_fields import with_known_fields
 
 __all__ = [
     'BagTopic',
@@ -37,6 +33,7 @@ __all__ = [
     'read_bag',
     'read_bag_rows',
     'read_raw',
+    'robot_of_bag',
 ]
 
 # A pause in a bag is stepped through, so that its rows are never all in memory; of a longer one
@@ -46,10 +43,6 @@ LONGEST_PAUSE_NS = 60 * NANOSECONDS_PER_S
 
 # The fault of a row at which time goes back; no stream has this name.
 TIME = 'time'
-
-# rclpy's serialize_message, with which bags are often written, leaves as many bytes behind the end
-# of a message with empty lists; rosbags takes up to three.
-SURPLUS_BYTES = (0, 4, 8, 12)
 
 
 def bag_topics(path: str | Path) -> list[BagTopic]:
@@ -94,6 +87,21 @@ def read_raw(path: str | Path) -> Iterator[Message]:
             yield from messages
 
 
+def robot_of_bag(path: str | Path, robot: RobotSpec) -> RobotSpec:
+    """Return the robot whose vectors name each of their numbers, as the bag's message types do.
+
+    Raises:
+        EpisodeError: not a readable bag, or its messages have no such fields.
+    """
+    if not robot.vectors:
+        return robot
+    with opened_bag(Path(path)) as bag:
+        try:
+            return with_known_fields(robot, _types_of(bag, robot).fields_of)
+        except StreamError as error:
+            raise EpisodeError(f'{bag.path}: {error}') from None
+
+
 def read_bag(
     path: str | Path, robot: RobotSpec, *, namespace: str = ''
 ) -> Iterator[tuple[str, Sample]]:
@@ -112,11 +120,11 @@ def read_bag(
             holds fewer messages than the bag says, or time goes back in it.
     """
     with opened_bag(Path(path)) as bag:
-        streams = _streams_by_topic(bag, robot, namespace)
+        streams, types = _streams_by_topic(bag, robot, namespace), _types_of(bag, robot)
         for step, messages in bag.stretches(set(streams)):
             if step:
                 raise EpisodeError(f'{bag.path}: {step}; expected time to go on')
-            yield from _samples(messages, streams)
+            yield from _samples(messages, streams, types)
 
 
 def read_bag_rows(
@@ -138,7 +146,7 @@ def read_bag_rows(
         EpisodeError: as `read_bag`.
     """
     with opened_bag(Path(path)) as bag:
-        streams = _streams_by_topic(bag, robot, namespace)
+        streams, types = _streams_by_topic(bag, robot, namespace), _types_of(bag, robot)
         steps = [] if split_at_steps else bag.time_steps(set(streams))
         if steps:
             raise EpisodeError(
@@ -148,7 +156,7 @@ def read_bag_rows(
         for step, messages in bag.stretches(set(streams)):
             if step:
                 yield Row(time_ns + robot.period_ns, {}, {TIME: step})
-            for row in _rows(_samples(messages, streams), robot, started):
+            for row in _rows(_samples(messages, streams, types), robot, started):
                 time_ns = row.time_ns
                 yield row
 
@@ -178,6 +186,10 @@ def _rows(
         yield from sampler.advance(now_ns + 1)
 
 
+def _types_of(bag: Bag, robot: RobotSpec) -> BagTypes:
+    return BagTypes(bag, {vector.type for vector in robot.vectors.values()})
+
+
 def _streams_by_topic(bag: Bag, robot: RobotSpec, namespace: str) -> dict[str, list[str]]:
     streams: dict[str, list[str]] = {}
     for stream in robot.streams():
@@ -186,29 +198,13 @@ def _streams_by_topic(bag: Bag, robot: RobotSpec, namespace: str) -> dict[str, l
 
 
 def _samples(
-    messages: Iterator[Message], streams: dict[str, list[str]]
+    messages: Iterator[Message], streams: dict[str, list[str]], types: BagTypes
 ) -> Iterator[tuple[str, Sample]]:
     for topic, kind, receive_ns, data in messages:
-        message = _message(kind, data)
+        message = types.message(kind, data)
         sample = Sample(stamp_ns(message), receive_ns, message)
         for name in streams[topic]:
             yield name, sample
-
-
-@cache
-def _types() -> Typestore:
-    """Return the message types; those of a robot spec are the same in every distribution since."""
-    return get_typestore(Stores.ROS2_HUMBLE)
-
-
-def _message(kind: str, data: bytes) -> Any:
-    failure = ''
-    for surplus in SURPLUS_BYTES:
-        try:
-            return _types().deserialize_cdr(data[: len(data) - surplus], kind)
-        except Exception as error:  # rosbags lets errors of struct and numpy through
-            failure = failure or str(error)
-    return Unreadable(f'{len(data)} bytes are no {kind}: {failure}')
 
 
 def _find_topic(bag: Bag, stream: StreamSpec, namespace: str) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 from rosbags.rosbag2 import Reader
 
 from motion_policy.documents import read_yaml
@@ -84,6 +85,15 @@ class Bag:
                 counts[connection.topic] += connection.msgcount
                 types[connection.topic] = connection.msgtype
         return [BagTopic(topic, types[topic], counts[topic]) for topic in sorted(types)]
+
+    def definitions(self) -> dict[str, MessageDefinition]:
+        """The message types that the bag defines, as text."""
+        return {
+            connection.msgtype: connection.msgdef
+            for reader in self._readers
+            for connection in reader.connections
+            if connection.msgdef.format != MessageDefinitionFormat.NONE
+        }
 
     def duration_ns(self) -> int:
         """Time from the first to the last message, 0 when there is none."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.formats import SHORTEST_STRETCH_S
-from motion_policy.episodes.formats.rosbag.read import TIME, read_bag_rows
+from motion_policy.episodes.formats.rosbag.read import TIME, read_bag_rows, robot_of_bag
 from motion_policy.episodes.paths import next_episode_path
 from motion_policy.episodes.row_checks import Found, Notes, RowChecks
 from motion_policy.episodes.writer import EpisodeWriter
@@ -65,6 +65,7 @@ def import_bag(
         EpisodeError: not a readable bag, a topic is missing or silent, the streams never fit
             together, or there is a gap in the middle. No episode is left behind then.
     """
+    robot = robot_of_bag(path, robot)
     with _Episodes(
         Path(path), robot, Path(out_dir), split_at_gaps, any_speed, note, options
     ) as episodes:
