@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,9 @@ from motion_policy.streams import StreamCounters, StreamError
 
 Int64Array = npt.NDArray[np.int64]
 RgbImage = npt.NDArray[np.uint8]  # (H, W, 3)
+
+# An hour and more of 4096 numbers at 50 Hz.
+MOST_BYTES_OF_A_VECTOR = 2**32
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class EpisodeReader(JointArrays):
             }
             self._check_names()
             self.length = check_datasets(self._file, self.robot, self.compress)
+            self._check_columns()
             self.time_ns = self._grid()
         except BaseException:
             self.close()
@@ -263,6 +268,20 @@ class EpisodeReader(JointArrays):
                     'robot in the file'
                 )
 
+    def _check_columns(self) -> None:
+        for name, vector in self.robot.vectors.items():
+            dataset = f'{layout.VECTORS}/{name}'
+            there = self._file.attribute(layout.COLUMNS, 'texts', of=dataset)
+            for place, (found, expected) in enumerate(
+                itertools.zip_longest(there, vector.columns, fillvalue='none')
+            ):
+                if found != expected:
+                    raise EpisodeError(
+                        f"{self.path}: attribute '{layout.COLUMNS}' of '/{dataset}' names "
+                        f'{shown(found)} in column {place}, expected {expected} of the robot in '
+                        'the file'
+                    )
+
     def _grid(self) -> Int64Array:
         times = np.asarray(self._file.read(layout.TIME_NS), dtype=np.int64)
         period_ns = self.robot.period_ns
@@ -281,7 +300,9 @@ def episode_fields(robot: RobotSpec, compress: bool, rows: int | None) -> dict[s
     vectors = Field(('f4',), (rows, len(robot.joints.names)))
     fields = dict.fromkeys((layout.QPOS, layout.QVEL, layout.ACTION, layout.EFFORT), vectors)
     for name, vector in robot.vectors.items():
-        fields[f'{layout.VECTORS}/{name}'] = Field(('f4',), (rows, len(vector.columns)))
+        fields[f'{layout.VECTORS}/{name}'] = Field(
+            ('f4',), (rows, len(vector.columns)), most_bytes=MOST_BYTES_OF_A_VECTOR
+        )
     for camera, spec in robot.cameras.items():
         shape = (rows, None) if compress else (rows, spec.height, spec.width, 3)
         words = f'({rows}, padded) JPEG bytes' if compress else ''

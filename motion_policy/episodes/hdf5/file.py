@@ -67,12 +67,14 @@ class Field:
         shape: lengths of the axes; None: any.
         by_row: read row by row, so that only one row must fit into memory.
         words: what is expected, for the message; default: from the others.
+        most_bytes: that may be read in one piece.
     """
 
     types: tuple[str, ...]
     shape: tuple[int | None, ...]
     by_row: bool = False
     words: str = ''
+    most_bytes: int = MOST_BYTES_AT_ONCE
 
     def __str__(self) -> str:
         if self.words:
@@ -246,13 +248,15 @@ class HdfFile:
         Raises:
             EpisodeError: it is missing, or of another kind.
         """
-        with self._damage_named(f"attribute '{name}'"):
+        where = '' if of == '/' else f" of '/{of}'"
+        with self._damage_named(f"attribute '{name}'{where}"):
             attributes = self._item(of).attrs
             if name not in attributes:
                 if default is not _REQUIRED:
                     return default
                 raise EpisodeError(
-                    f"{shown(self.path)}: has no attribute '{name}', expected it in {self._what}"
+                    f"{shown(self.path)}: has no attribute '{name}'{where}, expected it in "
+                    f'{self._what}'
                 )
             one = attributes.get_id(name)
             size = one.get_space().get_simple_extent_npoints() * one.get_type().get_size()
@@ -262,7 +266,6 @@ class HdfFile:
         try:
             return _KINDS[kind][0](found)
         except (TypeError, ValueError, OverflowError):
-            where = '' if of == '/' else f" of '/{of}'"
             raise EpisodeError(
                 f"{shown(self.path)}: attribute '{name}'{where} is {_briefly(found)}, expected "
                 f'{_KINDS[kind][1]}'
@@ -299,28 +302,23 @@ class HdfFile:
         if not fitting:
             found = f'is {item.shape} {_type_words(item.dtype)}'
             raise self._misfit(name, found, expected)
-        self._check_size(
-            name, item, math.prod(_FILTERS[one] for one in filters), fitting[0].by_row
-        )
+        self._check_size(name, item, math.prod(_FILTERS[one] for one in filters), fitting[0])
         return item
 
-    def _check_size(self, name: str, item: Any, shrinks: float, by_row: bool) -> None:
+    def _check_size(self, name: str, item: Any, shrinks: float, field: Field) -> None:
         size = math.prod(item.shape) * item.dtype.itemsize
         stored = min(item.id.get_storage_size(), self._bytes.size)
         row = size // max(1, item.shape[0])
-        unwritten = _UNWRITTEN_BYTES + (IMAGE_ROWS_PER_RESIZE * row if by_row else 0)
+        unwritten = _UNWRITTEN_BYTES + (IMAGE_ROWS_PER_RESIZE * row if field.by_row else 0)
         if size > stored * shrinks + unwritten:
             raise self._wrong(
                 name, f'claims {size} bytes', f'no more than its {stored} bytes in the file hold'
             )
-        at_once = row if by_row else size
+        at_once = row if field.by_row else size
         chunk = math.prod(item.chunks) * item.dtype.itemsize if item.chunks else 0
-        if max(at_once, chunk) > MOST_BYTES_AT_ONCE:
-            raise self._wrong(
-                name,
-                f'has {max(at_once, chunk)} bytes in one piece',
-                f'at most {MOST_BYTES_AT_ONCE}',
-            )
+        for piece, most in ((at_once, field.most_bytes), (chunk, MOST_BYTES_AT_ONCE)):
+            if piece > most:
+                raise self._wrong(name, f'has {piece} bytes in one piece', f'at most {most}')
 
     def _item(self, name: str) -> Any:
         item: Any = self._file

@@ -42,7 +42,7 @@ STEP_NS = 10 * NANOSECONDS_PER_S
 LONGEST_PAUSE_NS = 60 * NANOSECONDS_PER_S
 
 # The fault of a row at which time goes back; no stream has this name.
-TIME = 'time'
+TIME = 'time goes back'
 
 
 def bag_topics(path: str | Path) -> list[BagTopic]:
