@@ -525,6 +525,7 @@ class _Series:
 
     def reset_counters(self) -> None:
         self.dropped = self.duplicates = self.max_gap_ns = 0
+        self._overdue = 0  # of those dropped, what may still come: it was late
 
     def add(self, stamp_ns: int, sample: Sample, columns: tuple[int, ...] = ()) -> None:
         """Put a sample in its place; one that repeats a stamp is counted only."""
@@ -546,7 +547,8 @@ class _Series:
             if newest_ns is not None and stamp_ns <= receive_ns + self._spec.max_lead_ns:
                 self._count_gap(stamp_ns - newest_ns)
             self._newest_stamp_ns = stamp_ns
-        self._forget_received_before(receive_ns - self._spec.max_age_ns - HORIZON_NS)
+        counts_ns = max(self._spec.max_age_ns, self._spec.window_ns)
+        self._forget_received_before(receive_ns - counts_ns - HORIZON_NS)
 
     def note_other(self, holds_all: bool) -> None:
         """Note a message of another set of joints, in which some or all of these are."""
@@ -601,7 +603,15 @@ class _Series:
         for period_ns, bridges in judged:
             if period_ns > GAP_FACTOR * median_ns:
                 # A driver that sends other joints with these now and then has dropped nothing.
-                self.dropped += max(0, round(period_ns / median_ns) - 1 - bridges)
+                self._overdue = max(0, round(period_ns / median_ns) - 1 - bridges)
+                self.dropped += self._overdue
+            elif self._overdue and period_ns * GAP_FACTOR < median_ns:
+                self.dropped -= 1
+                self._overdue -= 1
+                if not first:
+                    self._periods.pop()  # it says nothing of how often the sender sends
+            else:
+                self._overdue = 0
 
     def _forget_received_before(self, limit_ns: int) -> None:
         keep = 0

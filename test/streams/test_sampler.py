@@ -146,6 +146,18 @@ def test_gaps_are_counted_as_dropped_samples() -> None:
     assert counted.received == len(stamps)
 
 
+def test_what_comes_late_and_all_at_once_is_not_dropped() -> None:
+    """A process that had to wait takes at 1 kHz what came meanwhile, 0.03 ms apart."""
+    late = [100 + 0.03 * index for index in range(60)]
+    sampler = Sampler([stream(stamp='receive')])
+    for ms in [*range(40), *late, *range(102, 400)]:
+        sampler.push('top', sample(ms))
+    assert sampler.counters['top'].dropped == 0
+    for ms in [*range(403, 500), *range(550, 560)]:
+        sampler.push('top', sample(ms))
+    assert sampler.counters['top'].dropped == 3 + 50
+
+
 def test_a_gap_right_at_the_start_is_counted_too() -> None:
     counted = sampler_of(*(sample(ms) for ms in [0, 120, 160, 200, 240])).counters['top']
     assert counted.dropped == 2

@@ -155,6 +155,14 @@ def test_where_no_message_is_of_the_period_the_newest_stands_as_long_as_it_count
     assert sensors.row(209).faults['wrench'].startswith('stale (0.20 s old, limit 0.2 s)')
 
 
+def test_the_mean_of_a_long_period_is_that_of_all_of_it() -> None:
+    robot = AVERAGED.model_copy(update={'rate': 0.1})
+    sensors = Sensors(robot)
+    for t_s in range(21):
+        sensors.push(1000 * t_s, wrench(float(t_s)))
+    assert sensors.forces(20_000) == [15.5, 31.0, -1.0]
+
+
 def test_an_observation_has_the_numbers_as_float32() -> None:
     sampler = Sampler(ROBOT.streams())
     for name, message in (
