@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from rclpy.exceptions import NameValidationException
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -25,6 +26,7 @@ from motion_policy.errors import UserError
 from motion_policy.nodes.bad_messages import BadMessages
 from motion_policy.nodes.endpoints import Origin, with_origin
 from motion_policy.nodes.joint_publishers import JointPublishers
+from motion_policy.nodes.shell import SOURCES
 from motion_policy.nodes.transports import subscribe_to_images
 from motion_policy.robot import JointTopic, RobotSpec
 from motion_policy.robot.spec import COMPRESSED_IMAGE, IMAGE, StreamSpec
@@ -207,14 +209,15 @@ class StreamSubscriptions:
     def _subscribe(self, stream: StreamSpec, qos: QoSProfile, **options: Any) -> tuple[Node, Any]:
         """The subscription, and the node that has it."""
         subscribe = subscribe_to_images if stream.role == 'camera' else _subscribe_here
-        return subscribe(
-            self._node,
-            message_class(stream.type),
-            stream.topic,
-            self._store_in(stream),
-            qos,
-            **options,
-        )
+        message_type, store = message_class(stream.type), self._store_in(stream)
+        try:
+            return subscribe(self._node, message_type, stream.topic, store, qos, **options)
+        except (NameValidationException, RuntimeError) as error:  # of rclpy, and of rcl
+            reason = SOURCES.sub('', ' '.join(str(error).split())).removesuffix(' ^')
+            raise UserError(
+                f"stream '{stream.name}' on topic {stream.topic} ({stream.type}): cannot be "
+                f'subscribed to: {reason}'
+            ) from error
 
     def _depth(self, name: str) -> int:
         """How many messages wait while this process has to: of the same time, whatever rate."""

@@ -123,7 +123,12 @@ def _describe(detail: ErrorDetails, data: Any) -> str:
 
 
 def _expectation(message: str) -> str:
-    return message.removeprefix('Input should be ').removeprefix('a valid ').partition(', ')[0]
+    message = message.removeprefix('Input should be ').removeprefix('a valid ').partition(', ')[0]
+    message = message.removeprefix('Tuple should have ').removesuffix(' after validation')
+    for of_python, of_yaml in (('dictionary', 'mapping'), ('tuple', 'list')):
+        if message.startswith(of_python):  # `or instance of` a class of ours may follow
+            return of_yaml
+    return message
 
 
 def _key_path(loc: tuple[int | str, ...], data: Any) -> str:

@@ -386,6 +386,18 @@ class RobotSpec(Declared):
         return self
 
     @model_validator(mode='after')
+    def _one_type_on_a_topic(self) -> RobotSpec:
+        types = {stream.topic: (stream.name, stream.type) for stream in reversed(self.streams())}
+        for name, vector in self.vectors.items():
+            other, its_type = types[vector.topic]
+            if its_type != vector.type:
+                raise ValueError(
+                    f"vectors.{name} has {vector.type} on topic '{vector.topic}', expected "
+                    f"{its_type} as '{other}' has there"
+                )
+        return self
+
+    @model_validator(mode='after')
     def _one_value_per_joint(self) -> RobotSpec:
         for key in ('home', 'tracking_error', 'effort_limits'):
             values = getattr(self, key)

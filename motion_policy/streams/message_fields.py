@@ -18,6 +18,7 @@ from motion_policy.streams.errors import StreamError
 
 NO_NUMBERS = ('string', 'wstring', 'octet')
 QUATERNION = 'geometry_msgs/msg/Quaternion'
+TIME = 'builtin_interfaces/msg/Time'  # its seconds are too many for float32
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,11 @@ def _expanded(vector: VectorSpec, field: str, fields_of: FieldsOf) -> list[str]:
         if part not in known:
             raise StreamError(
                 f"'{field}': {found} has no field '{part}', it has: {', '.join(known)}"
+            )
+        if found.base == TIME:
+            raise StreamError(
+                f"'{field}': is of a time, which float32 does not hold, expected other numbers; "
+                'the stamp of each message is kept beside them'
             )
         if found.base == QUATERNION and vector.window == 'mean':
             raise StreamError(f"'{field}': a mean of quaternions is none, expected window: newest")

@@ -296,7 +296,8 @@ def test_forces_that_come_while_the_recorder_has_to_wait_are_not_lost(
     ('old', 'new', 'words'),
     [
         ('fields: [wrench]', 'fields: [wrench.forse]', "no field 'forse', it has: force, torque"),
-        ('fields: [wrench]', 'fields: [header]', "'header.frame_id': is string, expected numbers"),
+        ('[wrench]', '[header.frame_id]', "'header.frame_id': is string, expected numbers"),
+        ('fields: [wrench]', 'fields: [header]', "'header.stamp.sec': is of a time"),
         ('fields: [wrench]', 'fields: [wrench.force.x.y]', 'nothing in a double'),
         ('fields: [wrench]', "fields: ['wrench.force.x[2]']", 'is one double'),
         ('fields: [wrench]', 'fields: [wrench, wrench.force]', "'wrench.force.x' more than once"),
@@ -325,6 +326,20 @@ def test_the_vectors_of_the_robot_spec_page_are_there() -> None:
     assert {name: len(vector.columns) for name, vector in known.items()} == {
         'wrench': 6, 'tcp': 7, 'skin': 16, 'base': 2
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ('topic', 'words'), [('/joint_states', 'incompatible type'), ('größe', 'Invalid topic name')]
+)
+def test_the_recorder_does_not_start_with_a_topic_that_cannot_be_heard(
+    sensors: Sensors, tmp_path: Path, topic: str, words: str
+) -> None:
+    text = JOINTS + VECTORS.replace('topic: tcp,', f'topic: {topic},')
+    with pytest.raises(UserError) as caught:
+        recorder(sensors.bench, tmp_path, text)
+    line = str(caught.value)
+    assert line.startswith(f"stream 'tcp' on topic {topic} (geometry_msgs/msg/PoseStamped): ")
+    assert words in line and '\n' not in line and ', at /' not in line
 
 
 def test_the_recorder_does_not_start_with_a_field_that_is_not_there(

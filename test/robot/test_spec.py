@@ -122,6 +122,17 @@ def spec(text: str = MINIMAL) -> RobotSpec:
         ('cameras:', WRENCH.replace('wrench.force', '') + 'cameras:', ['fields', 'at least 1']),
         (
             'cameras:',
+            WRENCH.replace('[wrench.force]', 'wrench.force') + 'cameras:',
+            ['vectors.wrench.fields', "'wrench.force'", 'expected list'],
+        ),
+        ('cameras:', 'vectors: {wrench: }\ncameras:', ['vectors.wrench', 'expected mapping']),
+        (
+            'cameras:',
+            WRENCH.replace('ft/wrench', 'leader/joint_states') + 'cameras:',
+            ['vectors.wrench has geometry_msgs/msg/WrenchStamped', JOINT_STATE, "'leader'"],
+        ),
+        (
+            'cameras:',
             WRENCH.replace('wrench.force', '"a[4000]", "b[97]"') + 'cameras:',
             ['fields', '4097 numbers', 'at most 4096'],
         ),
