@@ -63,6 +63,31 @@ def test_vectors_go_out_with_their_names_and_come_back(lerobot_set: Path, tmp_pa
     assert not any('observation.' in line for line in told)
 
 
+def test_a_message_in_a_spec_stands_for_its_numbers(lerobot_set: Path, tmp_path: Path) -> None:
+    """As a recorder and a bag take the same spec."""
+    axes = [f'wrench.force.{axis}' for axis in 'xyz']
+    short = robot({f'[{", ".join(axes)}]': '[wrench.force]'})
+    pairs = import_lerobot(lerobot_set, short, tmp_path / 'here')
+    with EpisodeReader(pairs[0][0]) as episode:
+        assert episode.robot.vectors == robot().vectors
+    # Nobody here knows this type: the names in the set say what its numbers are.
+    change_feature(
+        lerobot_set, 'observation.wrench', names=['pad.n', 'pad.cells[0]', 'pad.cells[1]']
+    )
+    unknown = robot(
+        {f'[{", ".join(axes)}]': '[pad]', 'geometry_msgs/msg/Wrench': 'my_msgs/msg/Pad'}
+    )
+    pairs = import_lerobot(lerobot_set, unknown, tmp_path / 'there')
+    with EpisodeReader(pairs[0][0]) as episode:
+        assert episode.robot.vectors['wrench'].fields == ('pad.n', 'pad.cells[2]')
+        assert episode.vector('wrench')[7].tolist() == recordings.numbers(7, 3).tolist()
+
+
+def test_a_field_that_the_type_has_not_is_one_line(lerobot_set: Path, tmp_path: Path) -> None:
+    with pytest.raises(EpisodeError, match=r"vectors\.wrench: 'wrench\.forse\.x': .* no field"):
+        import_lerobot(lerobot_set, robot({'wrench.force.x': 'wrench.forse.x'}), tmp_path / 'here')
+
+
 def test_columns_in_another_order_go_by_their_names(lerobot_set: Path, tmp_path: Path) -> None:
     axes = ('z', 'x', 'y')
     change_feature(lerobot_set, 'observation.wrench', names=[f'wrench.force.{a}' for a in axes])

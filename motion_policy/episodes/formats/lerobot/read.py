@@ -137,6 +137,11 @@ class LerobotSet:
             name: file.vector(rows, name, nan=name in (VELOCITY, EFFORT)) for name in self._vectors
         }
 
+    def names_of(self, vector: str) -> tuple[str, ...]:
+        """What the set calls the numbers of a vector of this name; () where it says nothing."""
+        feature = self._features.get(f'{OBSERVATION}{vector}')
+        return () if feature is None else feature.names
+
     def take_vectors(self, vectors: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
         """Let those of a robot's vectors be read that are there; return their names here.
 

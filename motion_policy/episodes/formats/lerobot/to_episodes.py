@@ -9,6 +9,7 @@ does not fit the robot is refused before anything is written.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,13 +37,15 @@ from motion_policy.episodes.formats.match_robot import (
     placeholder_for_data,
     recorded_robot,
 )
+from motion_policy.episodes.formats.ros_types import is_usual, usual_fields_of
 from motion_policy.episodes.formats.untimed import UntimedEpisodes
 from motion_policy.episodes.reported import nowhere, reported
-from motion_policy.robot import RobotSpec, StreamSpec
+from motion_policy.robot import RobotSpec, StreamSpec, VectorSpec
 from motion_policy.robot.joint_order import joint_order, plain_name, say_nothing
-from motion_policy.robot.spec import NANOSECONDS_PER_S
+from motion_policy.robot.spec import NANOSECONDS_PER_S, checked_fields
 from motion_policy.robot.units import UnitConversion, Units, unit_conversion
-from motion_policy.streams import GridSampler, Observation, Row, Sample
+from motion_policy.streams import GridSampler, Observation, Row, Sample, StreamError
+from motion_policy.streams.message_fields import with_known_fields
 
 Array = npt.NDArray[Any]
 Float32Array = npt.NDArray[np.float32]
@@ -91,6 +94,7 @@ def import_lerobot(
     """
     data = LerobotSet(source)
     foreign = _foreign(data)
+    robot = _with_known_fields(data, robot)
     chosen = chosen_cameras(foreign, robot, cameras)
     vectors = _vector_orders(data, robot, note)
     recorded = recorded_robot(robot, chosen, data.rate, Path(source), note, vectors)
@@ -272,6 +276,33 @@ def _converted_said(conversion: UnitConversion) -> str:
         if scale != 1 or offset
     ]
     return f'units are converted: {", ".join(parts)}'
+
+
+def _with_known_fields(data: LerobotSet, robot: RobotSpec) -> RobotSpec:
+    """The robot whose vectors name every number: as ROS 2's message types do, or else the set."""
+    usual = {name: vector for name, vector in robot.vectors.items() if is_usual(vector.type)}
+    try:
+        known = with_known_fields(robot.model_copy(update={'vectors': usual}), usual_fields_of)
+    except StreamError as error:
+        raise EpisodeError(f'{data.path}: {error}') from None
+    vectors = {
+        name: known.vectors.get(name) or _as_named(vector, data.names_of(name))
+        for name, vector in robot.vectors.items()
+    }
+    return robot.model_copy(update={'vectors': vectors})
+
+
+def _as_named(vector: VectorSpec, names: Sequence[str]) -> VectorSpec:
+    """The vector in which a message stands for what the set calls `message.*`, if anything."""
+    fields: list[str] = []
+    for field in vector.fields:
+        inside = [name for name in names if name.startswith(f'{field}.')]
+        arrays = Counter(name.partition('[')[0] for name in inside if '[' in name)
+        fields += dict.fromkeys(
+            f'{path}[{arrays[path]}]' if (path := name.partition('[')[0]) in arrays else name
+            for name in inside
+        ) or [field]
+    return vector.model_copy(update={'fields': checked_fields(tuple(fields))})
 
 
 def _vector_orders(

@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import cache
 from typing import Any
 
-from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat, Nodetype
+from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.formats.ros_types import (
+    fields_in,
+    is_usual,
+    read_field_type,
+    usual_fields_of,
+    usual_types,
+)
 from motion_policy.episodes.formats.rosbag.storage import Bag
 from motion_policy.streams.message_fields import FieldType
 from motion_policy.streams.samples import Unreadable
@@ -54,7 +60,7 @@ class BagTypes:
         failure = ''
         for surplus in SURPLUS_BYTES:
             try:
-                store = self._stores.get(kind) or _usual_types()
+                store = self._stores.get(kind) or usual_types()
                 return store.deserialize_cdr(data[: len(data) - surplus], kind)
             except Exception as error:  # rosbags lets errors of struct and numpy through
                 failure = failure or str(error)
@@ -66,9 +72,11 @@ class BagTypes:
         Raises:
             EpisodeError: it is not known.
         """
-        for store in (*self._stores.values(), _usual_types()):
+        for store in self._stores.values():
             if kind in store.fielddefs:
-                return {name: _field_type(found) for name, found in store.fielddefs[kind][1]}
+                return fields_in(store, kind)
+        if is_usual(kind):
+            return usual_fields_of(kind)
         raise EpisodeError(
             f"message type '{kind}' is not known here, and the bag does not define it; bags of "
             'mcap do, and those of sqlite3 since Iron'
@@ -93,24 +101,9 @@ class BagTypes:
         return store
 
 
-@cache
-def _usual_types() -> Typestore:
-    """Return the message types; those of a robot spec are the same in every distribution since."""
-    return get_typestore(Stores.ROS2_HUMBLE)
-
-
-def _field_type(found: Any) -> FieldType:
-    node, content = found
-    if node in (Nodetype.ARRAY, Nodetype.SEQUENCE):
-        inner, size = content
-        return FieldType(_field_type(inner).base, size if node == Nodetype.ARRAY else 0)
-    base = content[0] if node == Nodetype.BASE else content
-    return FieldType('octet' if base == 'byte' else base)
-
-
 def _check_names(type_name: str, fields: list[Any]) -> None:
     """ValueError where a type or one of its fields is not plainly named, or too large."""
-    found = {name: _field_type(each) for name, each in fields}
+    found = {name: read_field_type(each) for name, each in fields}
     types = [type_name, *(each.base for each in found.values() if each.base not in BASES)]
     wrong = [name for name in types if not TYPE_NAME.fullmatch(name)]
     wrong += [name for name in found if not NAME.fullmatch(name)]
