@@ -62,13 +62,14 @@ make_venv() {
 }
 
 # uv downloads in parallel; where it cannot be had or does not get through, pip does the same.
+# Bytecode is made once here, else every process of the first test run makes the same by itself.
 install_package() {
     local extras=$1 constraints=$2
     local pip=(.venv/bin/python -m pip --disable-pip-version-check)
     if ! "${pip[@]}" config list | grep -q '\.index-url=' &&
         "${pip[@]}" install -q -c "$constraints" uv &&
         UV_HTTP_TIMEOUT=300 .venv/bin/uv pip install --python .venv/bin/python \
-            -c "$constraints" -e ".[$extras]"; then
+            --compile-bytecode -c "$constraints" -e ".[$extras]"; then
         return
     fi
     say 'Installing with pip.'
