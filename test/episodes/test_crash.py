@@ -254,14 +254,23 @@ def test_an_exception_leaves_the_part(tmp_path: Path) -> None:
         assert episode.length == 10
 
 
+@pytest.fixture(scope='module')
+def killed_part(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Give what a process that was killed left of an episode."""
+    path = tmp_path_factory.mktemp('killed') / 'episode_000000.hdf5'
+    kill_while_writing(path, 'jpeg', 60)
+    return path.with_name('episode_000000.hdf5.part').read_bytes()
+
+
 @pytest.mark.parametrize('damage', ['cut', 'flip', 'zero'])
-def test_damage_in_a_part_is_told_at_once(tmp_path: Path, damage: str) -> None:
+def test_damage_in_a_part_is_told_at_once(
+    tmp_path: Path, killed_part: bytes, damage: str
+) -> None:
     """HDF5 waits and reads again where it takes a file for one that is being written."""
-    kill_while_writing(tmp_path / 'episode_000000.hdf5', 'jpeg', 60)
-    content = (tmp_path / 'episode_000000.hdf5.part').read_bytes()
+    content = killed_part
     saved = 0
     random = np.random.default_rng(15)
-    for number in range(40):
+    for number in range(20):
         changed = bytearray(content)
         place = int(random.integers(12, len(content)))
         if damage == 'cut':

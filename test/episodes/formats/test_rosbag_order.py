@@ -58,9 +58,9 @@ def set_back(events: Events, after_s: float, by_s: float) -> Events:
 def test_a_clock_that_is_set_back_is_refused_or_splits(
     tmp_path: Path, storage: str, by_s: float
 ) -> None:
-    events = set_back(bag_files.demonstration(4.0, ROBOT), 2.0, by_s)
+    events = set_back(bag_files.demonstration(2.6, ROBOT), 1.3, by_s)
     bag = bag_files.write_bag(tmp_path / 'bag', events, storage)
-    told = rf'time goes back by {by_s:.2f} s at message 201 of /joint_states, after 2.00 s'
+    told = rf'time goes back by {by_s:.2f} s at message 131 of /joint_states, after 1.30 s'
     with pytest.raises(EpisodeError, match=rf'{told}; expected .*--split-at-gaps'):
         import_bag(bag, ROBOT, tmp_path / 'refused')
     assert not list((tmp_path / 'refused').glob('*'))
@@ -68,17 +68,17 @@ def test_a_clock_that_is_set_back_is_refused_or_splits(
     options: Any = {'split_at_gaps': True, 'note': notes.append, 'compress': False}
     first, second = import_bag(bag, ROBOT, tmp_path / 'out', **options)
     assert notes == [f'{bag}: {bag_time_steps(bag)[0]}']
-    for episode, begin_ms in ((first, 0), (second, 2000 - round(by_s * 1000))):
+    for episode, begin_ms in ((first, 0), (second, 1300 - round(by_s * 1000))):
         assert check_episode(episode) == []
         with EpisodeReader(episode) as reader:
-            assert 85 <= reader.length <= 100
+            assert 50 <= reader.length <= 65
             begin_ns = int(reader.time_ns[0]) - recordings.START_NS
             assert begin_ms <= begin_ns / MS < begin_ms + 200
             # The image and the joints of a row are of one true time.
             offset_ms = 0 if episode == first else by_s * 1000
+            stamps_ns = reader.stamps('top').header_ns - recordings.START_NS
             for row in range(0, reader.length, 9):
-                stamp_ns = int(reader.stamps('top').header_ns[row]) - recordings.START_NS
-                index = round((stamp_ns / MS + offset_ms - 3) / 40)
+                index = round((stamps_ns[row] / MS + offset_ms - 3) / 40)
                 np.testing.assert_array_equal(reader.image('top', row), recordings.scene(index))
 
 
@@ -87,8 +87,8 @@ def test_one_wrong_time_of_reception_is_named_and_nothing_hangs(
     tmp_path: Path, storage: str
 ) -> None:
     for number, wrong_ns in enumerate((0, 2**62)):
-        events = bag_files.demonstration(3.0, ROBOT)
-        place = [n for n, event in enumerate(events) if event[2] == '/joint_states'][150]
+        events = bag_files.demonstration(2.6, ROBOT)
+        place = [n for n, event in enumerate(events) if event[2] == '/joint_states'][130]
         events[place] = (wrong_ns, *events[place][1:])
         bag = bag_files.write_bag(tmp_path / f'bag{number}', events, storage)
         with pytest.raises(EpisodeError, match=r'time goes back by .* of /joint_states'):
@@ -165,8 +165,8 @@ def empty(message: Any, stamp_ns: int) -> Any:
 CORRUPTED = {
     'names empty at the start': ('/joint_states', range(50), no_names, 'names is empty'),
     'NaN at the start': ('/joint_states', range(50), not_a_number, 'position is nan'),
-    'NaN once': ('/joint_states', range(100, 101), not_a_number, 'position is nan'),
-    'other joints once': ('/joint_states', range(100, 101), foreign, ''),
+    'NaN once': ('/joint_states', range(80, 81), not_a_number, 'position is nan'),
+    'other joints once': ('/joint_states', range(80, 81), foreign, ''),
     'another size once': ('/top/image_raw', range(20, 21), other_size, '128x64'),
     'an empty image once': ('/side/image_raw', range(20, 21), empty, '0 bytes'),
     'NaN of the leader': ('/leader/joint_states', range(40, 43), not_a_number, 'is nan'),
@@ -188,13 +188,14 @@ def record_live(events: Events, folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
 @pytest.mark.parametrize('kind', CORRUPTED)
 def test_an_unusable_message_is_a_gap_with_a_name_in_a_bag_and_live(
-    tmp_path: Path, kind: str, storage: str
+    tmp_path: Path, kind: str
 ) -> None:
     topic, numbers, change, words = CORRUPTED[kind]
-    events = spoil(bag_files.demonstration(3.0, ROBOT), topic, numbers, change)
+    events = spoil(bag_files.demonstration(1.6, ROBOT), topic, numbers, change)
+    # Messages are looked at behind the storage, of which each has its share of the kinds.
+    storage = ('mcap', 'sqlite3')[list(CORRUPTED).index(kind) % 2]
     bag = bag_files.write_bag(tmp_path / 'bag', events, storage)
     notes: list[str] = []
     (episode,) = import_bag(bag, ROBOT, tmp_path / 'out', note=notes.append, compress=False)
@@ -203,7 +204,7 @@ def test_an_unusable_message_is_a_gap_with_a_name_in_a_bag_and_live(
     with EpisodeReader(episode) as found, EpisodeReader(live) as wanted:
         # The operator starts the recorder a row after all streams are there.
         skipped = found.length - wanted.length
-        assert 0 <= skipped <= 3 and wanted.length > 90
+        assert 0 <= skipped <= 3 and wanted.length > 45
         for name in ('time_ns', 'qpos', 'qvel', 'action'):
             np.testing.assert_array_equal(getattr(found, name)[skipped:], getattr(wanted, name))
         for row in range(0, wanted.length, 5):
@@ -212,10 +213,10 @@ def test_an_unusable_message_is_a_gap_with_a_name_in_a_bag_and_live(
                     found.image(camera, row + skipped), wanted.image(camera, row)
                 )
         for stream in ROBOT.stream_names:
+            ours, theirs = found.stamps(stream), wanted.stamps(stream)
             for field in ('header_ns', 'receive_ns', 'age_ns'):
                 np.testing.assert_array_equal(
-                    getattr(found.stamps(stream), field)[skipped:],
-                    getattr(wanted.stamps(stream), field),
+                    getattr(ours, field)[skipped:], getattr(theirs, field)
                 )
         # Counted from the first row on, as live.
         counted = len(numbers) if words and not kind.endswith('at the start') else 0
@@ -263,7 +264,7 @@ def test_what_several_drivers_report_in_part_is_the_same_in_a_bag_and_live(
     live = record_live(events, tmp_path / 'live')
     with EpisodeReader(episode) as found, EpisodeReader(live) as wanted:
         skipped = found.length - wanted.length
-        assert 0 <= skipped <= 3 and wanted.length > 90
+        assert 0 <= skipped <= 3 and wanted.length > 45
         for name in ('time_ns', 'qpos', 'qvel', 'action'):
             np.testing.assert_array_equal(getattr(found, name)[skipped:], getattr(wanted, name))
         assert wanted.qvel.any(axis=0).all()
