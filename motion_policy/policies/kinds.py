@@ -70,7 +70,24 @@ def model_on_paper(spec: PolicySpec) -> Model:
         return make_model(spec)
 
 
-class _WithoutValues(TorchFunctionMode):
+def model_to_fill(spec: PolicySpec) -> Model:
+    """The same with weights of any values: for who puts in every one of them next."""
+    with _WithoutDrawing():
+        return make_model(spec)
+
+
+class _WithoutDrawing(TorchFunctionMode):
+    """Leaves tensors as they are where random values would be drawn into them."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        if func.__name__ in DRAWING:
+            return args[0] if args else kwargs['tensor']
+        return func(*args, **(kwargs or {}))
+
+
+class _WithoutValues(_WithoutDrawing):
     """Leaves tensors as they are where values would be drawn or counted into them.
 
     There is nothing to fill, and PyTorch would import its compiler, triton, sympy and all, for
@@ -80,13 +97,11 @@ class _WithoutValues(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if func.__name__ in DRAWING:
-            return args[0] if args else kwargs['tensor']
         if func is torch.randn:
             return torch.empty(*args)
         if func is torch.linspace:
             return torch.empty(args[2])
-        return func(*args, **(kwargs or {}))
+        return super().__torch_function__(func, types, args, kwargs)
 
 
 def make_policy(spec: PolicySpec) -> Policy:

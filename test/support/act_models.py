@@ -208,10 +208,11 @@ def _backbone() -> torch.nn.Module:
 
 
 def _extract_features(w: Weights, index: int, image: Tensor) -> Tensor:
-    backbone = resnet18(norm_layer=FrozenBatchNorm2d)
+    backbone = _backbone()
     prefix = f'backbones.{index}.0.body.'
     own = {k.removeprefix(prefix): v for k, v in w.items() if k.startswith(prefix)}
-    backbone.load_state_dict({**own, 'fc.weight': backbone.fc.weight, 'fc.bias': backbone.fc.bias})
+    fc = backbone.fc.state_dict(prefix='fc.')  # is not used
+    backbone.load_state_dict({**own, **fc}, assign=True)
     for name, part in backbone.eval().named_children():
         if name not in ('avgpool', 'fc'):
             image = part(image)

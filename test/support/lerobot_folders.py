@@ -4,7 +4,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +119,26 @@ def folder(
     content = config() if content is None else content
     numbers = statistics() if numbers is None else numbers
     (path / 'config.json').write_text(json.dumps(content))
-    own = act.lerobot_weights(act.weights()) if weights is None else weights
-    save_file({key: value.contiguous() for key, value in own.items()}, path / 'model.safetensors')
+    if weights is None:
+        (path / 'model.safetensors').symlink_to(_usual_weights())
+    else:
+        own = {key: value.contiguous() for key, value in weights.items()}
+        save_file(own, path / 'model.safetensors')
     for name, text in processors(content, renamed).items():
         (path / f'{name}.json').write_text(json.dumps(text))
         state = next(step['state_file'] for step in text['steps'] if 'state_file' in step)
         save_file({key: value.clone() for key, value in numbers.items()}, path / state)
+    return path
+
+
+@functools.cache
+def _usual_weights() -> Path:
+    """One file of 45 MB for all folders, as the caches of LeRobot's hub hold it."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    own = act.lerobot_weights(act.weights())
+    path = folder / 'model.safetensors'
+    save_file({key: value.contiguous() for key, value in own.items()}, path)
     return path
 
 

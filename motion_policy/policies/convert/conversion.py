@@ -17,7 +17,7 @@ from torch import Tensor
 
 from motion_policy.errors import UserError
 from motion_policy.policies.base import Model
-from motion_policy.policies.kinds import make_model
+from motion_policy.policies.kinds import model_to_fill
 from motion_policy.policies.normalisation import Statistics
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.placeholder import PLACEHOLDER
@@ -66,7 +66,7 @@ def fill(paper: Model, weights: Named, source: str, theirs: Callable[[str], str]
     for key, (origin, _) in weights.items():
         if key not in expected:
             raise UserError(f'{origin} does not belong to a {source}')
-    model = make_model(paper.spec)
+    model = model_to_fill(paper.spec)
     model.load_state_dict({key: weight for key, (_, weight) in weights.items()})
     return model
 

@@ -9,6 +9,7 @@ dictionary it is hashed whole, which takes for ever at forty levels and ends the
 from __future__ import annotations
 
 import pickletools
+from functools import cache
 from typing import BinaryIO
 
 MOST_OPCODES = 4_000_000
@@ -16,6 +17,7 @@ MOST_COST = 100_000_000  # objects that are looked at, those that stand at sever
 MOST_LEVELS = 200
 
 _Object = tuple[int, int]  # how many objects it is, and in how many levels
+_OPCODES = {opcode.name: opcode for opcode in pickletools.opcodes}
 _ATOM: _Object = (1, 0)
 _MARK: _Object = (0, -1)
 _INTO = {'APPEND', 'APPENDS', 'SETITEM', 'SETITEMS', 'ADDITEMS', 'BUILD'}
@@ -48,9 +50,10 @@ def check_pickle(stream: BinaryIO) -> None:
         elif name == 'MARK':
             stack.append(_MARK)
         else:
-            taken = _taken(stack, opcode)
-            cost = 1 + sum(size for size, _ in taken)
-            levels = 1 + max((levels for _, levels in taken), default=-1)
+            cost, levels = 1, 0
+            for size, within in _taken(stack, opcode):
+                cost += size
+                levels = max(levels, 1 + within)
             total += cost
             if total > MOST_COST or levels > MOST_LEVELS:
                 raise CostlyPickleError('has objects within objects that it would take for ever')
@@ -62,11 +65,19 @@ def check_pickle(stream: BinaryIO) -> None:
 def _taken(stack: list[_Object], opcode: pickletools.OpcodeInfo) -> list[_Object]:
     """Remove from the stack what an opcode takes, and return it."""
     taken = []
-    before = [kind.name for kind in opcode.stack_before]
-    if 'mark' in before:
+    marked, count = _takes(opcode.name)
+    if marked:
         while (top := stack.pop()) != _MARK:
             taken.append(top)
-        before = before[: before.index('mark')]
-    taken += [stack.pop() for _ in before]
+    for _ in range(count):
+        taken.append(stack.pop())
     # A container that is filled is not looked at again.
     return taken[:-1] if opcode.name in _INTO else taken
+
+
+@cache
+def _takes(name: str) -> tuple[bool, int]:
+    """Whether the opcode of a name takes all down to a mark, and how many objects below it."""
+    before = [kind.name for kind in _OPCODES[name].stack_before]
+    marked = 'mark' in before
+    return marked, before.index('mark') if marked else len(before)

@@ -67,8 +67,8 @@ def test_a_key_that_is_for_ever_hashed_is_refused(
 
 @pytest.mark.parametrize('protocol', range(pickle.HIGHEST_PROTOCOL + 1))
 def test_what_trainers_write_is_looked_at_whole(protocol: int) -> None:
-    state = {f'layer.{number}': (number, [1.0] * 40, {'a': (1, 2)}) for number in range(3_000)}
-    check_pickle(io.BytesIO(pickle.dumps({'state': state, 'again': [state] * 50}, protocol)))
+    state = {f'layer.{number}': (number, [1.0] * 40, {'a': (1, 2)}) for number in range(300)}
+    check_pickle(io.BytesIO(pickle.dumps({'state': state, 'again': [state] * 10_000}, protocol)))
     twice: Any = ()
     for _ in range(60):
         twice = (twice, twice)
