@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A converted model of EIPL gives the numbers of the original, over a roll-out of 100 steps."""
+"""A converted model of EIPL gives the numbers of the original, over a roll-out of 40 steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from motion_policy.policies.convert.eipl_weights import read_eipl_weights
 
 pytestmark = pytest.mark.slow
 
-STEPS = 100
+STEPS = 40
 TOLERANCE = 1e-5
 BOUNDS = np.array([[-0.6, -0.4, 0.1, -0.5], [0.5, 0.6, 0.9, 0.4]])
 FEATURES = np.array([[-0.7], [0.9]])
