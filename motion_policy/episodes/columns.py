@@ -78,6 +78,7 @@ class ImageColumn:
         self.sample: Sample | None = None
         self.last: Array | None = None
         self._count = 0
+        self._room, self._width = 0, shape[0]  # of the dataset, which is slow to say it
         self._dataset = file.create_dataset(
             name,
             shape=(0, *shape),
@@ -91,10 +92,12 @@ class ImageColumn:
     def add(self, value: Array) -> None:
         """Write the next image (H, W, 3), or the bytes of its JPEG (n,), uint8."""
         dataset = self._dataset
-        if self._count >= dataset.shape[0]:
+        if self._count >= self._room:
             dataset.resize(self._count + IMAGE_ROWS_PER_RESIZE, axis=0)
-        if value.ndim == 1 and len(value) > dataset.shape[1]:
+            self._room = self._count + IMAGE_ROWS_PER_RESIZE
+        if value.ndim == 1 and len(value) > self._width:
             dataset.resize(len(value), axis=1)
+            self._width = len(value)
         place = (self._count, *(slice(0, size) for size in value.shape))
         dataset[place] = value
         self._count += 1

@@ -425,7 +425,8 @@ class RobotSpec(Declared):
     @property
     def stream_names(self) -> tuple[str, ...]:
         """Names of all streams: cameras, then state, then leader, then vectors."""
-        return tuple(stream.name for stream in self.streams())
+        joints = (name for role in _READ_ROLES for name, _ in self.joint_streams(role))
+        return (*self.cameras, *joints, *self.vectors)
 
     def streams(self) -> tuple[StreamSpec, ...]:
         """Return every topic that is read: cameras, then state, then leader, then vectors."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -79,11 +80,17 @@ def joint_values(row: int, count: int = 5) -> np.ndarray:
 
 def scene(row: int, height: int = 128, width: int = 128) -> np.ndarray:
     """Return an RGB image of a row: a red to green ramp with a blue square that moves."""
+    image = _ramp(height, width).copy()
+    left = (3 * row) % (width - 20)
+    image[40:60, left : left + 20] = (10, 20, 250)
+    return image
+
+
+@functools.cache
+def _ramp(height: int, width: int) -> np.ndarray:
     image = np.zeros((height, width, 3), np.uint8)
     image[:, :, 0] = np.linspace(0, 255, width, dtype=np.uint8)
     image[:, :, 1] = np.linspace(0, 255, height, dtype=np.uint8)[:, None]
-    left = (3 * row) % (width - 20)
-    image[40:60, left : left + 20] = (10, 20, 250)
     return image
 
 
