@@ -263,9 +263,7 @@ def killed_part(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.mark.parametrize('damage', ['cut', 'flip', 'zero'])
-def test_damage_in_a_part_is_told_at_once(
-    tmp_path: Path, killed_part: bytes, damage: str
-) -> None:
+def test_damage_in_a_part_is_told_at_once(tmp_path: Path, killed_part: bytes, damage: str) -> None:
     """HDF5 waits and reads again where it takes a file for one that is being written."""
     content = killed_part
     saved = 0

@@ -435,9 +435,7 @@ def making(lines: list[str]) -> bool:
 def test_a_graph_is_made_once_for_the_same_weights_and_anew_where_it_is_of_others(
     tmp_path: Path, cache: Path
 ) -> None:
-    folders = [
-        save_policy(family('sarnn', seed), tmp_path / f'{seed}') for seed in range(2)
-    ]
+    folders = [save_policy(family('sarnn', seed), tmp_path / f'{seed}') for seed in range(2)]
     assert making(choose(load_policy(folders[0]), 'onnx'))
     (entry,) = cache.iterdir()
     right = entry.read_bytes()
