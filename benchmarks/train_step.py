@@ -259,8 +259,8 @@ def _process(kind: str, which: str) -> TurnProcess:
     return TurnProcess(__file__, kind, which, *map(str, (SIZES.get(kind, 0), EPISODES, ROWS)))
 
 
-def _answer(kind: str, which: str, *sizes: str) -> None:
-    """What such a process does: so many steps, in ms of CPU time each, or its peak memory."""
+def answers(kind: str, which: str, *sizes: str) -> Callable[[str], list[float]]:
+    """What such a process tells: so many steps, in ms of CPU time each, or its peak memory."""
     global EPISODES, ROWS
     SIZES[kind], EPISODES, ROWS = map(int, sizes)
     keep_freed_memory()
@@ -274,7 +274,7 @@ def _answer(kind: str, which: str, *sizes: str) -> None:
             return [_memory_mib('VmHWM') - before]
         return [_cpu_ms(step) for _ in range(int(what))]
 
-    serve_turns(answer)
+    return answer
 
 
 def _cpu_ms(step: Step) -> float:
@@ -330,6 +330,6 @@ def _act_on_gpu(seconds: float) -> Iterator[Measurement]:
 if __name__ == '__main__':
     turns = turns_wanted()
     if turns is not None:
-        _answer(*turns)
+        serve_turns(answers(*turns))
     else:
         raise SystemExit(main(['bench', 'train-step', *sys.argv[1:]]))

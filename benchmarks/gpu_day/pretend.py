@@ -20,6 +20,7 @@ from motion_policy.policies.cpu.processor import has_bf16
 
 ACT = {
     'chunk': 5, 'hidden_dim': 16, 'heads': 2, 'feedforward_dim': 24, 'encoder_layers': 1,
+    'backbone': 'small',
 }  # fmt: skip
 CPU = 'cpu'
 BF16 = has_bf16(torch.device(CPU))  # without it, a step takes half a minute
@@ -27,7 +28,7 @@ BF16 = has_bf16(torch.device(CPU))  # without it, a step takes half a minute
 TINY: dict[str, dict[str, Any]] = {
     'infer': {
         'GPU_CASES': (('sarnn', 16),), 'ACT_SIZE': (32, 64),
-        'ACT_HYPER': {**ACT, 'backbone': 'small', 'posterior': False},
+        'ACT_HYPER': {**ACT, 'posterior': False},
     },
     'train-step': {
         'EPISODES': 2, 'ROWS': 7, 'SIZES': {'sarnn': 16}, 'ACT_SIZE': (32, 64), 'ACT_GPU_BATCH': 2,
