@@ -8,6 +8,7 @@ checksums but pixels, where these would take half as long again as writing them 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import h5py
@@ -20,6 +21,7 @@ from motion_policy.streams import Sample
 Array = npt.NDArray[Any]
 
 ROWS_PER_CHUNK = 256
+MOST_BYTES_PER_CHUNK = 2**18  # of wide rows: what HDF5 does not keep it reads again to add a row
 IMAGE_ROWS_PER_RESIZE = 64
 
 
@@ -36,7 +38,7 @@ class Column:
             name,
             shape=self._around(shape, 0),
             maxshape=self._around(shape, None),
-            chunks=self._around(shape, ROWS_PER_CHUNK),
+            chunks=self._around(shape, _rows_per_chunk(shape, dtype)),
             dtype=dtype,
             fletcher32=True,
         )
@@ -66,6 +68,11 @@ class Column:
 
     def _around(self, shape: tuple[int, ...], rows: int | None) -> tuple[int | None, ...]:
         return (*shape[: self._axis], rows, *shape[self._axis :])
+
+
+def _rows_per_chunk(shape: tuple[int, ...], dtype: npt.DTypeLike) -> int:
+    row_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    return max(1, min(ROWS_PER_CHUNK, MOST_BYTES_PER_CHUNK // row_bytes))
 
 
 class ImageColumn:

@@ -67,7 +67,10 @@ def test_the_greatest_vector_is_written(tmp_path: Path) -> None:
     path = recordings.write_episode(tmp_path / 'episode_000000.hdf5', 3, robot=robot)
     assert check_episode(path) == []
     with h5py.File(path) as file:
-        assert file['observations/vectors/skin'].attrs['columns'][-1] == 'data[4095]'
+        skin, wrench = (file[f'observations/vectors/{name}'] for name in ('skin', 'wrench'))
+        assert skin.attrs['columns'][-1] == 'data[4095]'
+        # HDF5 keeps 1 MiB of each dataset, so that a flush reads nothing again.
+        assert (skin.chunks, wrench.chunks) == ((16, 4096), (256, 3))
 
 
 def test_numbers_of_many_minutes_are_not_refused(tmp_path: Path) -> None:
