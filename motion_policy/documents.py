@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Parses YAML and JSON from outside: the one place for it.
+"""Parses YAML and JSON from outside, and writes YAML: the one place for it.
 
 Size, depth and the number of values, those of repeated aliases counted, are bounded before
 anything is built. A key that stands twice is refused; a mistake is one line with file and line.
@@ -25,6 +25,7 @@ _MERGE = '<<'
 _TAG = 'tag:yaml.org,2002:'
 _PLAIN = ('null', 'bool', 'int', 'float', 'str', 'seq', 'map')
 _Base: Any = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
+_Dumper: Any = getattr(yaml, 'CSafeDumper', yaml.SafeDumper)  # the same text, three times faster
 
 
 def _decimal(tag: str, pattern: re.Pattern[str]) -> re.Pattern[str]:
@@ -61,6 +62,14 @@ def parse_yaml(text: str, source: str | Path) -> Any:
         raise _at(source, line, f'not YAML: {shown(problem)}') from None
     except (yaml.YAMLError, UnicodeError) as error:
         raise FileError(f'{shown(source)}: not YAML: {_one_line(error)}') from None
+
+
+def dump_yaml(content: Any) -> str:
+    """The YAML text of plain values, keys in their order, lists of numbers in one line."""
+    text: str = yaml.dump(
+        content, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=99
+    )
+    return text
 
 
 def read_json(path: Path, what: str = 'a JSON file') -> dict[str, Any]:

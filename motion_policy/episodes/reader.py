@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,12 @@ class EpisodeReader(JointArrays):
     @cached_property
     def robot(self) -> RobotSpec:
         """The robot that was recorded."""
+        text = self._attributes['robot']
+        with contextlib.suppress(RobotSpecError):  # which is raised below, with the file's name
+            if 'urdf' not in text:  # a path that counts from where the file is
+                return _recorded_robot(text)
         try:
-            return robot_spec_from_yaml(self._attributes['robot'], f'{self.path}: robot')
+            return robot_spec_from_yaml(text, f'{self.path}: robot')
         except RobotSpecError as error:
             raise EpisodeError(str(error)) from None
 
@@ -295,6 +300,12 @@ class EpisodeReader(JointArrays):
         return times
 
 
+@lru_cache(maxsize=4)
+def _recorded_robot(text: str) -> RobotSpec:
+    """What the episodes of a folder say is mostly the same."""
+    return robot_spec_from_yaml(text, 'robot')
+
+
 def episode_fields(robot: RobotSpec, compress: bool, rows: int | None) -> dict[str, Field]:
     """Return what the datasets of an episode must be; those of `OPTIONAL` may be missing."""
     vectors = Field(('f4',), (rows, len(robot.joints.names)))
@@ -322,13 +333,27 @@ def check_datasets(file: HdfFile, robot: RobotSpec, compress: bool) -> int:
     Raises:
         EpisodeError: one is missing or another, or there is no row.
     """
-    rows = int(file.dataset(layout.TIME_NS, Field(('i8',), (None,))).shape[0])
+    rows = _rows(file)
     for name, field in episode_fields(robot, compress, rows).items():
         if name not in layout.OPTIONAL or file.has(name):
             file.dataset(name, field)
     if rows == 0:
         raise EpisodeError(f"{file.path}: '/{layout.TIME_NS}' is empty, expected at least one row")
     return rows
+
+
+def count_rows(path: Path) -> int:
+    """Return the number of rows of an episode, of which nothing else is looked at.
+
+    Raises:
+        EpisodeError: no such file, not an episode of this format, or its row times are damaged.
+    """
+    with contextlib.closing(open_episode(path)) as file:
+        return _rows(file)
+
+
+def _rows(file: HdfFile) -> int:
+    return int(file.dataset(layout.TIME_NS, Field(('i8',), (None,))).shape[0])
 
 
 def open_episode(path: Path, *, unfinished: bool = False) -> HdfFile:

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import yaml
 from pydantic import ValidationError
 from safetensors.torch import save
 from torch import Tensor
 
-from motion_policy.documents import parse_yaml, read_yaml
+from motion_policy.documents import dump_yaml, parse_yaml, read_yaml
 from motion_policy.errors import UserError
 from motion_policy.files import FileError, new_folder, write_text
 from motion_policy.policies.base import FORMAT, Model, Policy, PolicySpec
@@ -214,7 +213,7 @@ def spec_to_yaml(spec: PolicySpec) -> str:
     absent = {'foresight'} if spec.foresight is None else set()
     content = spec.model_dump(mode='json', exclude={'robot', *absent})
     content['robot'] = parse_yaml(spec.robot.to_yaml(), 'robot')
-    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=99)
+    return dump_yaml(content)
 
 
 def check_robot(policy: Model, robot: RobotSpec) -> None:

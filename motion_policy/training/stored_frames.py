@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from motion_policy.episodes import EpisodeReader
+from motion_policy.episodes.reader import count_rows
 from motion_policy.policies.normalisation import resize_images
 from motion_policy.training.config import ChunkConfig, TrainConfig
 from motion_policy.training.config_sections import HeldDataConfig
@@ -58,10 +59,7 @@ def fits_in_memory(config: TrainConfig, paths: Sequence[Path]) -> bool:
     hold = config.data.hold if isinstance(config.data, HeldDataConfig) else 'auto'
     if hold != 'auto':
         return hold != 'no'
-    rows = 0
-    for path in paths:
-        with EpisodeReader(path) as reader:
-            rows += reader.length
+    rows = sum(count_rows(path) for path in paths)
     height, width = config.image_size
     needed = 3 * height * width * rows * len(config.cameras) * config.devices
     return needed <= SHARE_OF_FREE * _free_memory()

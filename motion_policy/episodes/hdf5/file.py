@@ -119,6 +119,7 @@ class HdfFile:
         self.path = path
         self._what = what
         self._checked: dict[str, Any] = {}
+        self._groups: dict[str, h5py.Group] = {}  # on the way to what was asked for
         try:
             regular_file(path, what)
             self._bytes = UnfinishedInput(path) if unfinished else HdfInput(path)
@@ -137,6 +138,7 @@ class HdfFile:
     def close(self) -> None:
         """Close the file; nothing can be read after it."""
         self._checked.clear()
+        self._groups.clear()
         self._file.close()
         self._bytes.close()
 
@@ -322,12 +324,20 @@ class HdfFile:
 
     def _item(self, name: str) -> Any:
         item: Any = self._file
+        place = ''
         for part in name.strip('/').split('/') if name.strip('/') else ():
-            if not isinstance(item, h5py.Group) or item.get(part, getlink=True) is None:
+            place += f'/{part}'
+            if place in self._groups:
+                item = self._groups[place]
+                continue
+            link = item.get(part, getlink=True) if isinstance(item, h5py.Group) else None
+            if link is None:
                 raise self._missing(name)
-            if not _is_hard(item, part):
+            if not isinstance(link, h5py.HardLink):
                 raise self._wrong(name, 'is reached through a link', 'it in its place')
             item = item[part]
+            if isinstance(item, h5py.Group):
+                self._groups[place] = item
         return item
 
     @contextmanager
