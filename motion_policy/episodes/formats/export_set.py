@@ -119,9 +119,9 @@ def _described(path: Path) -> dict[str, Any]:
     with EpisodeReader(path) as episode:
         robot = episode.robot
         sizes = {name: f'{one.width}x{one.height}' for name, one in robot.cameras.items()}
-        columns = {name: ' '.join(vector.columns) for name, vector in robot.vectors.items()}
+        fields = {name: ' '.join(vector.fields) for name, vector in robot.vectors.items()}
         joints = robot.joints.names
-        return {'joints': joints, 'cameras': sizes, 'vectors': columns, 'rate': robot.rate}
+        return {'joints': joints, 'cameras': sizes, 'vectors': fields, 'rate': robot.rate}
 
 
 def _shown(value: Any) -> str:

@@ -125,7 +125,7 @@ def test_what_the_set_or_the_robot_has_not_is_left_out_and_told(
 
 def test_another_number_of_columns_is_one_line(lerobot_set: Path, tmp_path: Path) -> None:
     wider = robot({'data[4]': 'data[5]'})
-    with pytest.raises(EpisodeError, match=r"'observation.skin' has shape \[4\], expected \[5\]"):
+    with pytest.raises(EpisodeError, match=r'skin. has shape \[4\], expected \[5\]: data\[5\]$'):
         import_lerobot(lerobot_set, wider, tmp_path / 'here')
     assert not (tmp_path / 'here').exists()
 

@@ -9,7 +9,7 @@ rows are held together by `lerobot_rows`. Needs pyarrow and PyAV, not LeRobot.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from motion_policy.episodes.formats.lerobot.meta import (
     read_tasks,
 )
 from motion_policy.episodes.formats.lerobot.rows import COUNTS, INDEX, TASK, TIME, RowFile, Rows
+from motion_policy.robot import VectorSpec
 from motion_policy.streams import StreamError
 from motion_policy.streams.jpeg import image_header
 
@@ -142,24 +143,24 @@ class LerobotSet:
         feature = self._features.get(f'{OBSERVATION}{vector}')
         return () if feature is None else feature.names
 
-    def take_vectors(self, vectors: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    def take_vectors(self, vectors: Mapping[str, VectorSpec]) -> dict[str, tuple[str, ...]]:
         """Let those of a robot's vectors be read that are there; return their names here.
 
         Args:
-            vectors: what each number of a vector is called.
+            vectors: of the robot, whose fields are numbers and arrays.
 
         Raises:
             EpisodeError: one has another number of columns.
         """
-        for name, columns in vectors.items():
+        for name, vector in vectors.items():
             key = f'{OBSERVATION}{name}'
             if key not in self.left_out:
                 continue
             feature = self._features[key]
-            if feature.shape != (len(columns),):
+            if feature.shape != (len(vector.columns),):
                 raise EpisodeError(
                     f"{self.path}: '{key}' has shape {list(feature.shape)}, expected "
-                    f'[{len(columns)}]: {", ".join(columns)}'
+                    f'[{len(vector.columns)}]: {", ".join(vector.fields)}'
                 )
             self._numbers[name] = key
         self._file = self._last = None  # opened without them

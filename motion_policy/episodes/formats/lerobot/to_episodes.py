@@ -56,6 +56,8 @@ HELD_PERIODS = 1.5
 # Several tasks of one episode in the one text that ours has.
 BETWEEN_TASKS = '; '
 
+MOST_NAMES = 12  # of columns that a note tells
+
 
 def import_lerobot(
     source: str | Path,
@@ -309,14 +311,15 @@ def _vector_orders(
     data: LerobotSet, robot: RobotSpec, note: Callable[[str], None]
 ) -> dict[str, list[int]]:
     """In which order the set has the columns of the robot's vectors, of those that it has."""
-    columns = {name: vector.columns for name, vector in robot.vectors.items()}
     orders = {}
-    for name, named in data.take_vectors(columns).items():
-        ours = columns[name]
+    for name, named in data.take_vectors(robot.vectors).items():
+        ours, fields = robot.vectors[name].columns, robot.vectors[name].fields
         by_name = sorted(named) == sorted(ours)
         if not by_name:
-            called = f'are called {", ".join(named)}' if named else 'have no names'
-            note(f"{data.path}: the columns of '{name}' {called}: taken as {', '.join(ours)}")
+            more = ', ...' * (len(named) > MOST_NAMES)
+            called = ', '.join(named[:MOST_NAMES]) + more
+            called = f'are called {called}' if named else 'have no names'
+            note(f"{data.path}: the columns of '{name}' {called}: taken as {', '.join(fields)}")
         orders[name] = [named.index(each) for each in ours] if by_name else [*range(len(ours))]
     return orders
 
