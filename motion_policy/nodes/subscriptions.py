@@ -24,7 +24,7 @@ from sensor_msgs.msg import Image
 
 from motion_policy.errors import UserError
 from motion_policy.nodes.bad_messages import BadMessages
-from motion_policy.nodes.endpoints import Origin, with_origin
+from motion_policy.nodes.endpoints import Origin, full_name, publishers, with_origin
 from motion_policy.nodes.joint_publishers import JointPublishers
 from motion_policy.nodes.shell import SOURCES
 from motion_policy.nodes.transports import subscribe_to_images
@@ -188,6 +188,7 @@ class StreamSubscriptions:
         }
         self._least_depth = depth
         self._told: set[tuple[str, str]] = set()
+        self._publishing: dict[str, frozenset[str]] = {}  # nodes that publish a vector
         self._joint_publishers = {
             name: JointPublishers(node, stream.source)
             for name, stream in self.streams.items()
@@ -276,14 +277,14 @@ class StreamSubscriptions:
         """One line on the stream's topic: its full name, its type and who publishes there."""
         stream = self.streams[name]
         topic = self._node.resolve_topic_name(stream.topic)
-        publishers = self._node.get_publishers_info_by_topic(topic)
-        others = sorted({p.topic_type for p in publishers} - {stream.type})
+        infos = self._node.get_publishers_info_by_topic(topic)
+        others = sorted({info.topic_type for info in infos} - {stream.type})
         if others:
             state = f'published there as {", ".join(others)}'
-        elif not publishers:
+        elif not infos:
             state = f'no publisher there{self._compressed_there(stream, topic)}'
         else:
-            state = f'{len(publishers)} publisher(s), {self.received[name]} messages received'
+            state = f'{len(infos)} publisher(s), {self.received[name]} messages received'
         if self.bad_messages.count(name):
             state += f', {self.bad_messages.count(name)} dropped as unusable'
         return f"stream '{name}' on topic {topic} ({stream.type}): {state}"
@@ -298,6 +299,8 @@ class StreamSubscriptions:
         """Match what publishers offer, and log once what cannot be taken; to be called often."""
         for name, stream in self.streams.items():
             self._match_offers(name, stream)
+            if stream.role == 'vector':
+                self._tell_several(name, stream)
         for name, senders in self._joint_publishers.items():
             for line in senders.look():
                 topic = self._node.resolve_topic_name(self.streams[name].topic)
@@ -318,6 +321,20 @@ class StreamSubscriptions:
             self._node.get_logger().warning(
                 f"stream '{name}' on topic {topic}: a publisher offers best effort only: "
                 'subscribed as that, not reliable'
+            )
+
+    def _tell_several(self, name: str, stream: StreamSpec) -> None:
+        """Warn once of several nodes that publish a vector, at two looks: one may have ended."""
+        topic = self._node.resolve_topic_name(stream.topic)
+        infos = publishers(self._node, topic, stream.type)
+        nodes = frozenset(filter(None, map(full_name, infos)))
+        lasting = len(nodes) > 1 and nodes == self._publishing.get(name)
+        self._publishing[name] = nodes
+        if lasting and (name, 'several') not in self._told:
+            self._told.add((name, 'several'))
+            self._node.get_logger().warning(
+                f"stream '{name}' on topic {topic}: comes from several publishers, "
+                f'{" and ".join(sorted(nodes))}: the newest counts; expected one'
             )
 
     def _tell_left_out(self, counted: Mapping[str, StreamCounters]) -> None:

@@ -18,6 +18,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 from geometry_msgs.msg import PoseStamped, WrenchStamped
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
 from reference_tables import page
@@ -326,6 +327,29 @@ def test_the_vectors_of_the_robot_spec_page_are_there() -> None:
     assert {name: len(vector.columns) for name, vector in known.items()} == {
         'wrench': 6, 'tcp': 7, 'skin': 16, 'base': 2
     }  # fmt: skip
+
+
+def test_several_nodes_that_publish_a_vector_are_named_once(
+    sensors: Sensors, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    node = recorder(sensors.bench, tmp_path)
+    told = 'comes from several publishers, /second_sensor and /test_client: the newest counts'
+    log = ''
+
+    def look() -> int:
+        nonlocal log
+        node.streams.check(None)
+        log += capfd.readouterr().err
+        return log.count(told)
+
+    second = Node('second_sensor', context=sensors.bench.context, start_parameter_services=False)
+    try:
+        second.create_publisher(WrenchStamped, 'ft/wrench', 10)
+        sensors.bench.spin_until(look, 'both publishers to be told of')
+        assert [look(), look()] == [2, 2]  # of `wrench` and `press`
+    finally:
+        second.destroy_node()
+        node.destroy_node()
 
 
 @pytest.mark.parametrize(
