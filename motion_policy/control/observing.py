@@ -13,12 +13,14 @@ from motion_policy.streams.joint_values import JointValues, JointVectors
 from motion_policy.streams.joints import Int64Array
 
 
-def robot_as_seen(robot: RobotSpec, cameras: Iterable[str]) -> RobotSpec:
-    """Return the robot with only these cameras, no leader and no vectors: what a policy sees."""
+def robot_as_seen(
+    robot: RobotSpec, cameras: Iterable[str], vectors: Iterable[str] = ()
+) -> RobotSpec:
+    """Return the robot with only these cameras and vectors, and no leader: what a policy sees."""
     return robot.model_copy(
         update={
             'cameras': {name: robot.cameras[name] for name in cameras},
-            'vectors': {},
+            'vectors': {name: robot.vectors[name] for name in vectors},
             'joints': robot.joints.model_copy(update={'leader': ()}),
         }
     )

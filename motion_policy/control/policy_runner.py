@@ -35,7 +35,8 @@ SENSOR_ALONE = Mix()
 @dataclass(frozen=True)
 class PolicyFacts:
     """What a controller must know of a policy: rows of a chunk, its period, how long after the
-    observation row 0 is due, whether it needs joint efforts, and where it is from.
+    observation row 0 is due, whether it needs joint efforts, where it is from, and which vectors
+    it needs.
     """
 
     chunk_rows: int
@@ -43,12 +44,18 @@ class PolicyFacts:
     first_due_ns: int
     needs_effort: bool
     source: str
+    inputs: tuple[str, ...] = ()
 
 
 def checked_observation(
     observation: Observation, facts: PolicyFacts, robot: RobotSpec
 ) -> Observation:
-    """Return it; UserError if the policy was trained with joint efforts and there are none."""
+    """Return it; UserError if it lacks joint efforts or vectors of the policy's training."""
+    for name in facts.inputs:
+        if name not in observation.vectors:
+            raise UserError(
+                f"{facts.source}: was trained with vector '{name}', which is not observed here"
+            )
     if facts.needs_effort and observation.effort is None:
         topics = ', '.join(topic.topic for topic in robot.joints.state)
         lacking = named_joints(observation.lacking.get('effort', ()))
@@ -107,6 +114,7 @@ class PolicyRunner:
             first_due_ns=policy.first_due_ns,
             needs_effort=policy.spec.effort,
             source=policy.source,
+            inputs=policy.spec.inputs,
         )
 
     def reset(self) -> None:
@@ -141,7 +149,7 @@ class PolicyRunner:
         mixed.
 
         Raises:
-            UserError: the policy was trained with joint efforts and the observation has none.
+            UserError: the observation lacks what the policy was trained with.
         """
         sensor = self._batch(observation)
         seen = self._mixer.mixed(sensor, time_ns)
@@ -161,7 +169,7 @@ class PolicyRunner:
         return rows, {name: value[0].cpu().numpy() for name, value in told.items()}
 
     def check_observation(self, observation: Observation) -> None:
-        """UserError if the policy was trained with joint efforts and there are none."""
+        """UserError if it lacks joint efforts or vectors that the policy was trained with."""
         checked_observation(observation, self.facts, self.robot)
 
     def warm_up(self, steps: int = WARM_UP_STEPS, explain: bool = True) -> None:
@@ -175,6 +183,7 @@ class PolicyRunner:
         """Nothing has to be ended."""
 
     def _batch(self, observation: Observation) -> ObservationBatch:
+        self.check_observation(observation)
         batch: ObservationBatch = {
             'qpos': self._tensor('qpos', observation.qpos),
             'images': {
@@ -183,9 +192,11 @@ class PolicyRunner:
             },
         }
         if self.policy.spec.effort:
-            self.check_observation(observation)
             assert observation.effort is not None
             batch['effort'] = self._tensor('effort', observation.effort)
+        if names := self.policy.spec.inputs:
+            values = np.concatenate([observation.vectors[name] for name in names])
+            batch['inputs'] = self._tensor('inputs', values)
         return batch
 
     def _tensor(self, name: str, values: npt.NDArray[Any]) -> Tensor:
@@ -201,7 +212,13 @@ class PolicyRunner:
             name: np.zeros((camera.height, camera.width, 3), dtype=np.uint8)
             for name, camera in cameras.items()
         }
-        return Observation(qpos=zeros, qvel=zeros, effort=zeros, images=images, action=None)
+        vectors = {
+            name: np.zeros(len(self.robot.vectors[name].columns), dtype=np.float32)
+            for name in self.policy.spec.inputs
+        }
+        return Observation(
+            qpos=zeros, qvel=zeros, effort=zeros, images=images, action=None, vectors=vectors
+        )
 
     def _check_mix(self) -> None:
         if self.policy.chunk_rows > 1 and self.mix != SENSOR_ALONE:

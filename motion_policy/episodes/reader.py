@@ -64,6 +64,7 @@ class EpisodeReader(JointArrays):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._vectors: dict[str, Float32Array] = {}  # that were read
         self._file = open_episode(self.path)
         try:
             self._attributes = {
@@ -161,8 +162,10 @@ class EpisodeReader(JointArrays):
         if name not in self.robot.vectors:
             known = ', '.join(self.robot.vectors) or 'none'
             raise EpisodeError(f"{self.path}: has no vector '{name}', it has: {known}")
-        columns = [f"'{column}'" for column in self.robot.vectors[name].columns]
-        return self._file.floats(f'{layout.VECTORS}/{name}', columns)
+        if name not in self._vectors:
+            columns = [f"'{column}'" for column in self.robot.vectors[name].columns]
+            self._vectors[name] = self._file.floats(f'{layout.VECTORS}/{name}', columns)
+        return self._vectors[name]
 
     def image(self, camera: str, t: int) -> RgbImage:
         """Return the image of row `t`, (H, W, 3) uint8 RGB.

@@ -86,7 +86,7 @@ def _episode(path: Path, policy: Model) -> RecordedRun:
         if policy.spec.effort and episode.effort is None:
             raise EpisodeError(_without_effort(path, policy))
         rate, task = episode.rate, episode.task
-    rows = partial(_episode_rows, path, policy.cameras)
+    rows = partial(_episode_rows, path, policy)
     return RecordedRun(str(path), rate, rows, task, was_trained_on(path, policy))
 
 
@@ -120,26 +120,25 @@ def _without_effort(path: Path, policy: Model) -> str:
     return f'{path}: holds no joint efforts, which {policy.source} was trained with'
 
 
-def _episode_rows(path: Path, cameras: Sequence[str]) -> Iterator[RecordedRow]:
+def _episode_rows(path: Path, policy: Model) -> Iterator[RecordedRow]:
     with EpisodeReader(path) as episode:
         for index in range(episode.length):
             yield RecordedRow(
                 int(episode.time_ns[index]),
                 episode.qpos[index],
                 episode.action[index],
-                partial(_episode_observation, episode, cameras, index),
+                partial(_episode_observation, episode, policy, index),
             )
 
 
-def _episode_observation(
-    episode: EpisodeReader, cameras: Sequence[str], index: int
-) -> Observation:
+def _episode_observation(episode: EpisodeReader, policy: Model, index: int) -> Observation:
     return Observation(
         qpos=episode.qpos[index],
         qvel=episode.qvel[index],
         effort=None if episode.effort is None else episode.effort[index],
-        images={camera: episode.image(camera, index) for camera in cameras},
+        images={camera: episode.image(camera, index) for camera in policy.cameras},
         action=episode.action[index],
+        vectors={name: episode.vector(name)[index] for name in policy.spec.inputs},
     )
 
 
@@ -151,7 +150,7 @@ def _bag(path: Path, policy: Model) -> RecordedRun:
     seen = robot.model_copy(
         update={
             'cameras': {name: robot.cameras[name] for name in policy.cameras},
-            'vectors': {},
+            'vectors': {name: robot.vectors[name] for name in policy.spec.inputs},
             'joints': robot.joints if led else robot.joints.model_copy(update={'leader': ()}),
         }
     )

@@ -64,7 +64,8 @@ class InferenceProcess(WorkerProcess):
         RuntimeError names what became of the process.
         """
         joints = packed_joints(observation.qpos, observation.qvel, observation.effort)
-        packed, extras = self.ask(observation.images, joints, explain, time_ns, since_ns)
+        vectors = {name: observation.vectors[name].tobytes() for name in self.facts.inputs}
+        packed, extras = self.ask(observation.images, joints, vectors, explain, time_ns, since_ns)
         return unpacked_chunk(packed), extras
 
     def begin(self, row: Row, joints: JointVectors, explain: bool, since_ns: int) -> bool:
@@ -72,9 +73,9 @@ class InferenceProcess(WorkerProcess):
 
         `joints`, (J,) each, are those of the row. Any thread may do so while no step is under way;
         `finish` is to follow. A policy that remembers what it saw must not see an image before it
-        was looked at, so that it begins no step this way.
+        was looked at, so that it begins no step this way; nor does one that sees vectors.
         """
-        if self.facts.chunk_rows == 1 or row.faults:
+        if self.facts.chunk_rows == 1 or self.facts.inputs or row.faults:
             return False
         messages = {name: row.samples[name].value for name in self._frames.cameras}
         places = self.ready.find(messages)
@@ -82,7 +83,7 @@ class InferenceProcess(WorkerProcess):
             return False
         if explain or not self._short:
             packed = packed_joints(*joints)
-            return self._ask_ahead(places, packed, explain, row.time_ns, since_ns)
+            return self._ask_ahead(places, packed, {}, explain, row.time_ns, since_ns)
         return self._ask_quickly(packed_question(places, joints, row.time_ns, since_ns))
 
     def wait(self, seconds: float) -> None:

@@ -32,6 +32,7 @@ from motion_policy.streams.messages import Float32Array
 QUESTION = struct.Struct('qqq')  # time, since when predictions count, cameras
 NUMBER_BYTES = 8
 PackedJoints = tuple[bytes, bytes, bytes | None]
+PackedVectors = dict[str, bytes]
 Load = Callable[[Checkpoint, str], Policy]
 
 
@@ -97,14 +98,19 @@ class PolicyWork:
         self._runner.reset()
 
     def answer(
-        self, images: Mapping[str, RgbImage], joints: PackedJoints, *arguments: Any
+        self,
+        images: Mapping[str, RgbImage],
+        joints: PackedJoints,
+        vectors: PackedVectors,
+        *arguments: Any,
     ) -> tuple[bytes, dict[str, Any]]:
         """Take a step; `arguments` as of `PolicyRunner.infer`. A `packed_chunk`, extras."""
         qpos, qvel, effort = (
             None if values is None else np.frombuffer(values, np.float32) for values in joints
         )
         assert qpos is not None and qvel is not None
-        observation = Observation(qpos, qvel, effort, dict(images), action=None)
+        numbers = {name: np.frombuffer(values, np.float32) for name, values in vectors.items()}
+        observation = Observation(qpos, qvel, effort, dict(images), action=None, vectors=numbers)
         chunk, extras = self._runner.infer(observation, *arguments)
         return packed_chunk(chunk), extras
 

@@ -109,7 +109,7 @@ def make_controller(
 class ArmDriver:
     """Subscribes the robot's streams, ticks its controller, publishes its commands.
 
-    `cameras` are those that must be alive.
+    `cameras` and `vectors` are those that must be alive.
     """
 
     def __init__(
@@ -119,6 +119,7 @@ class ArmDriver:
         controller: Controller,
         source: ActionSource,
         cameras: tuple[str, ...] = (),
+        vectors: tuple[str, ...] = (),
     ) -> None:
         parameters = read_group(node, ControlParameters)
         ahead_ns = send_ahead_ns(node, robot, parameters.chunk.send_ahead)
@@ -126,7 +127,7 @@ class ArmDriver:
         self.controller = controller
         self.lock = threading.RLock()
         self.active = False
-        self._seen_robot = robot_as_seen(robot, cameras)
+        self._seen_robot = robot_as_seen(robot, cameras, vectors)
         self._source = source
         self._sampler = Sampler(self._seen_robot.streams())
         self._measured = MeasuredJoints(robot)

@@ -52,12 +52,14 @@ from motion_policy.nodes.realtime import (
     realtime_settings,
 )
 from motion_policy.nodes.shell import run_node
+from motion_policy.nodes.subscriptions import fields_of
 from motion_policy.policies import load_policy
 from motion_policy.policies.backends.selection import BackEndChoice
 from motion_policy.policies.checkpoint import read_checkpoint
 from motion_policy.policies.cpu.allocator import keep_freed_memory
 from motion_policy.robot import RobotSpec, load_robot_spec
 from motion_policy.streams import Observation, Row
+from motion_policy.streams.message_fields import with_known_fields
 
 ERROR_PERIOD_S = 5.0
 
@@ -187,6 +189,8 @@ class PolicyNode(LifecycleNode, ActionSource):
         checkpoint, device = read_checkpoint(named_checkpoint(parameters)), parameters.device
         spec = checkpoint.spec
         robot = load_robot_spec(parameters.robot) if parameters.robot else spec.robot
+        used = {name: vector for name, vector in robot.vectors.items() if name in spec.inputs}
+        robot = with_known_fields(robot.model_copy(update={'vectors': used}), fields_of)
         self._robot, self._cameras = robot, spec.cameras
         mix = Mix(**dict(parameters.mix))
         chunks = execution_of_parameters(parameters.chunk)
@@ -211,7 +215,7 @@ class PolicyNode(LifecycleNode, ActionSource):
             self._current_plan, self._prediction_error.publish,
         )  # fmt: skip
         self._frames = runner.ready if isinstance(runner, InferenceProcess) else None
-        self._driver = ArmDriver(self, robot, controller, self, spec.cameras)
+        self._driver = ArmDriver(self, robot, controller, self, spec.cameras, spec.inputs)
         self._driver.check_topics()
         self.get_logger().info(
             f"'{checkpoint.name}' ({spec.kind}, {spec.rate:g} Hz) drives '{robot.name}' at "

@@ -9,6 +9,7 @@ pixels; resizing and normalising happen inside, by the same functions that train
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import torch
@@ -40,12 +41,14 @@ Edge = Annotated[int, Field(ge=1, le=MOST_PIXELS)]
 
 class ObservationBatch(TypedDict):
     """What a policy sees: qpos (B, J) float32 in robot units, images {camera: (B, H, W, 3) uint8
-    RGB}, and effort (B, J) float32 where the policy was trained with it.
+    RGB}, and effort (B, J) and inputs (B, I) float32, the columns of its vectors one after the
+    other, where the policy was trained with them.
     """
 
     qpos: Tensor
     images: dict[str, Tensor]
     effort: NotRequired[Tensor]
+    inputs: NotRequired[Tensor]
 
 
 class BackEnd(Protocol):
@@ -80,6 +83,9 @@ class PolicySpec(Declared):
     effort: bool = Field(
         default=False, description='joint efforts are an input, and are predicted too'
     )
+    inputs: tuple[str, ...] = Field(
+        default=(), description="vectors of the robot's that are an input, too"
+    )
     hyper: dict[str, Any] = Field(default_factory=dict)
     normalisation: Normalisation
     robot: RobotSpec
@@ -97,6 +103,7 @@ class PolicySpec(Declared):
         ranges = self.normalisation
         if self.effort and ranges.effort is None:
             raise ValueError('effort is an input, but normalisation.effort is missing')
+        self._check_inputs()
         given = {'qpos': ranges.qpos, 'action': self.target_range, 'effort': ranges.effort}
         for name, values in given.items():
             if values is not None and len(values.offset) != joints:
@@ -111,6 +118,24 @@ class PolicySpec(Declared):
                 known = ', '.join(self.robot.cameras) or 'none'
                 raise ValueError(f"camera '{camera}' is not one of the robot's: {known}")
         return self
+
+    def _check_inputs(self) -> None:
+        for name in self.inputs:
+            if name not in self.robot.vectors:
+                known = ', '.join(self.robot.vectors) or 'none'
+                raise ValueError(f"inputs: '{name}' is not one of the robot's vectors: {known}")
+            if self.inputs.count(name) > 1:
+                raise ValueError(f"inputs: '{name}' stands twice, expected it once")
+        found = 0 if self.normalisation.inputs is None else len(self.normalisation.inputs.offset)
+        if found != len(self.input_columns):
+            raise ValueError(
+                f'normalisation.inputs has {found} values, inputs have {len(self.input_columns)}'
+            )
+
+    @property
+    def input_columns(self) -> tuple[str, ...]:
+        """What each of the numbers of the vectors that are an input is."""
+        return tuple(c for name in self.inputs for c in self.robot.vectors[name].columns)
 
     @property
     def target_range(self) -> Statistics:
@@ -146,8 +171,9 @@ class Model(nn.Module):
         self.source = spec.kind  # where it was loaded from, for messages
         self.normalise_qpos = Scaling(spec.normalisation.qpos)
         self.normalise_target = Scaling(spec.target_range)
-        effort = spec.normalisation.effort
+        effort, inputs = spec.normalisation.effort, spec.normalisation.inputs
         self.normalise_effort = Scaling(effort) if spec.effort and effort else None
+        self.normalise_inputs = Scaling(inputs) if inputs else None
 
     @property
     def device(self) -> torch.device:
@@ -166,9 +192,29 @@ class Model(nn.Module):
         return self.spec.cameras
 
     @property
+    def sensors(self) -> dict[str, Scaling]:
+        """How what is seen beside images is scaled, by its name in an observation, in order."""
+        known = {
+            'qpos': self.normalise_qpos,
+            'effort': self.normalise_effort,
+            'inputs': self.normalise_inputs,
+        }
+        return {name: scaling for name, scaling in known.items() if scaling is not None}
+
+    @property
     def vector_dim(self) -> int:
-        """Values per step beside the images: the joints, and their efforts where they are used."""
+        """Values per step beside the images: joints, and efforts and vectors where used."""
+        return sum(len(scaling.offset) for scaling in self.sensors.values())
+
+    @property
+    def predicted_dim(self) -> int:
+        """Values that a recurrent policy predicts: joints, and efforts where they are used."""
         return len(self.joint_names) * (2 if self.spec.effort else 1)
+
+    def scaled(self, values: Sequence[Tensor]) -> Tensor:
+        """What `sensors` saw, (..., n) each in that order -> one normalised vector (..., V)."""
+        parts = [s(value) for s, value in zip(self.sensors.values(), values, strict=True)]
+        return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
 
 
 class Policy(Model, ABC):
@@ -200,7 +246,7 @@ class Policy(Model, ABC):
     ) -> tuple[Tensor, Any, dict[str, Tensor]]:
         """In network units: images (B, 3, h, w), vector (B, V) -> targets (B, k, A), state, more.
 
-        `vector` holds the joint positions, then the joint efforts if the spec asks for them.
+        `vector` holds the joint positions, then efforts and vectors if the spec asks for them.
         With `explain` false nothing is computed that the targets do not need.
         """
 
@@ -233,28 +279,28 @@ class Policy(Model, ABC):
         back_end = self.back_end
         if back_end is not None and back_end.takes(observation, explain):
             return back_end.act(observation, state, explain)
-        vector = self._vector(observation)
+        vector = self.scaled(self.sensor_values(observation))
         if state is None:
             state = self.initial_state(len(vector))
         images = {camera: self._image(observation, camera) for camera in self.cameras}
         targets, state, extras = self.infer(images, vector, state, explain)
         return self.normalise_target.inverse(targets.float()), state, extras
 
-    def _vector(self, observation: ObservationBatch) -> Tensor:
-        parts = [self.normalise_qpos(self.joint_values('qpos', observation['qpos']))]
-        if self.normalise_effort is not None:
-            effort = observation.get('effort')
-            if effort is None:
-                raise ValueError('the observation has no effort, which this policy needs')
-            parts.append(self.normalise_effort(self.joint_values('effort', effort)))
-        return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
+    def sensor_values(self, observation: ObservationBatch) -> list[Tensor]:
+        """What is seen beside images, (B, n) of each of `sensors`, on the policy's device.
 
-    def joint_values(self, name: str, values: Tensor) -> Tensor:
-        """Values (B, J) on the policy's device; ValueError for another number of joints."""
-        joints = len(self.joint_names)
-        if values.ndim != 2 or values.shape[1] != joints:
-            raise ValueError(f'{name} is {tuple(values.shape)}, expected (batch, {joints})')
-        return values.to(self.device, torch.float32)
+        ValueError where one is missing, or has another number of values.
+        """
+        found = []
+        for name, scaling in self.sensors.items():
+            values: Any = observation.get(name)
+            count = len(scaling.offset)
+            if values is None:
+                raise ValueError(f'the observation has no {name}, which this policy needs')
+            if values.ndim != 2 or values.shape[1] != count:
+                raise ValueError(f'{name} is {tuple(values.shape)}, expected (batch, {count})')
+            found.append(values.to(self.device, torch.float32))
+        return found
 
     def camera_image(self, observation: ObservationBatch, camera: str) -> Tensor:
         """The image (B, H, W, 3) uint8 of a camera, on the policy's device, as it came.

@@ -210,8 +210,12 @@ def _halved(path: Path, key: str, weight: Tensor) -> Tensor:
 
 def spec_to_yaml(spec: PolicySpec) -> str:
     """The text of `policy.yaml`; `read_policy_spec` gives the same spec back."""
-    absent = {'foresight'} if spec.foresight is None else set()
-    content = spec.model_dump(mode='json', exclude={'robot', *absent})
+    content = spec.model_dump(mode='json', exclude={'robot'})
+    # What came later stands only where it is used.
+    if spec.foresight is None:
+        del content['foresight']
+    if not spec.inputs:
+        del content['inputs'], content['normalisation']['inputs']
     content['robot'] = parse_yaml(spec.robot.to_yaml(), 'robot')
     return dump_yaml(content)
 
@@ -224,6 +228,19 @@ def check_robot(policy: Model, robot: RobotSpec) -> None:
             f'{policy.source}: was trained for joints [{", ".join(trained)}] of '
             f"'{policy.spec.robot.name}', but '{robot.name}' has [{', '.join(here)}]"
         )
+    for name in policy.spec.inputs:
+        seen, found = policy.spec.robot.vectors[name], robot.vectors.get(name)
+        if found is None or seen.columns != found.columns:
+            known = ', '.join(found.columns if found else robot.vectors) or 'none'
+            raise CheckpointError(
+                f"{policy.source}: needs vector '{name}' ({', '.join(seen.columns)}), but "
+                f"'{robot.name}' has: {known}"
+            )
+        if seen.window != found.window:
+            raise CheckpointError(
+                f"{policy.source}: vector '{name}' was the {seen.window} in training, but "
+                f"'{robot.name}' has window: {found.window}"
+            )
     for name in policy.cameras:
         if name not in robot.cameras:
             known = ', '.join(robot.cameras) or 'none'

@@ -88,11 +88,16 @@ _Either = Annotated[
 
 
 class Normalisation(Declared):
-    """How measured joints, recorded actions and (if used) efforts are scaled, in robot units."""
+    """How measured joints, recorded actions and (if used) efforts and vectors are scaled.
+
+    All are in robot units; `inputs` has the columns of the vectors that are used, one after the
+    other.
+    """
 
     qpos: _Either
     action: _Either
     effort: _Either | None = None
+    inputs: _Either | None = None
 
 
 def _check_single(index: int, offset: float, scale: float) -> None:
@@ -119,7 +124,7 @@ def value_range(
 
 
 class Scaling(nn.Module):
-    """Maps robot units to network units per joint, and back. (..., J) -> (..., J) float32."""
+    """Maps robot units to network units per value, and back. (..., J) -> (..., J) float32."""
 
     offset: Tensor
     scale: Tensor

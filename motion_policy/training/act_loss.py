@@ -30,9 +30,7 @@ def act_terms(
     """
     network = policy.network
     seen = [batch.images[camera] for camera in policy.cameras]
-    vector = policy.normalise_qpos(batch.qpos)
-    if policy.normalise_effort is not None and batch.effort is not None:
-        vector = torch.cat((vector, policy.normalise_effort(batch.effort)), dim=-1)
+    vector = policy.scaled([getattr(batch, name) for name in policy.sensors])
     targets = policy.normalise_target(batch.targets)
     if generator is None:
         chunk = network([to_unit_images(images) for images in seen], vector)

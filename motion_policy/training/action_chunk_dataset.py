@@ -25,7 +25,8 @@ class ChunkBatch:
     """B rows of episodes, and the k targets that followed each.
 
     images {camera: (B, h, w, 3) uint8}, qpos (B, J), targets (B, k, A) in robot units, valid
-    (B, k) bool: false where the episode was over; effort (B, J) where the policy sees it.
+    (B, k) bool: false where the episode was over; effort (B, J) and inputs (B, I) where the policy
+    sees them.
     """
 
     images: dict[str, Tensor]
@@ -33,6 +34,7 @@ class ChunkBatch:
     targets: Tensor
     valid: Tensor
     effort: Tensor | None = None
+    inputs: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -76,8 +78,8 @@ class ActionChunkDataset(Dataset[ChunkBatch]):
         self._ends = lengths.cumsum(0)
         self._starts = self._ends - lengths
         self._qpos = torch.cat([episode.qpos for episode in self.demonstrations])
-        efforts = [e.effort for e in self.demonstrations if e.effort is not None]
-        self._effort = torch.cat(efforts) if efforts else None
+        self._effort = _joined([episode.effort for episode in self.demonstrations])
+        self._inputs = _joined([episode.inputs for episode in self.demonstrations])
         self._targets = self._qpos
         if target == 'action':
             self._targets = torch.cat([episode.action for episode in self.demonstrations])
@@ -98,6 +100,7 @@ class ActionChunkDataset(Dataset[ChunkBatch]):
             targets=self._targets[torch.minimum(wanted, ends - 1)],
             valid=wanted < ends,
             effort=None if self._effort is None else self._effort[rows],
+            inputs=None if self._inputs is None else self._inputs[rows],
         )
 
     def _images(self, places: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
@@ -152,6 +155,11 @@ class ActionChunkSampler(Sampler[list[int]]):
             order = torch.randperm(self.rows, generator=generator).tolist()
             self._known = (run_through, order)
         return self._known[1][place]
+
+
+def _joined(columns: Sequence[Tensor | None]) -> Tensor | None:
+    known = [column for column in columns if column is not None]
+    return torch.cat(known) if known else None
 
 
 def evenly_spread(rows: int, count: int, batch_size: int) -> list[list[int]]:

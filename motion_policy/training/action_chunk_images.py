@@ -50,9 +50,7 @@ def _chunk(policy: ACTPolicy, episode: Demonstration, row: int) -> Any:
     """The chunk (k, A) from one row, in robot units."""
     observation: Any = {
         'images': {camera: images[row][None] for camera, images in episode.images.items()},
-        'qpos': episode.qpos[row][None],
+        **{name: getattr(episode, name)[row][None] for name in policy.sensors},
     }
-    if episode.effort is not None:
-        observation['effort'] = episode.effort[row][None]
     chunk, _ = policy.act(observation, None)
     return chunk[0].cpu().numpy()

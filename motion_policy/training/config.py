@@ -244,6 +244,9 @@ class EffortKey(Declared):
     """What is seen of the robot."""
 
     effort: bool = Field(default=False, description='joint efforts are seen and predicted too')
+    inputs: tuple[str, ...] = Field(
+        default=(), description="vectors of the robot's that are seen, too; by their names"
+    )
 
 
 class TermsConfig(TargetKey, EpochsConfig):
@@ -347,6 +350,11 @@ def predicted_target(config: TrainConfig) -> Literal['action', 'qpos']:
 def sees_effort(config: TrainConfig) -> bool:
     """Whether joint efforts are seen, too."""
     return isinstance(config, EffortKey) and config.effort
+
+
+def seen_vectors(config: TrainConfig) -> tuple[str, ...]:
+    """The vectors of the robot that are seen, too."""
+    return config.inputs if isinstance(config, EffortKey) else ()
 
 
 def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:

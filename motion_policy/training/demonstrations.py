@@ -31,13 +31,14 @@ from motion_policy.policies.normalisation import (
     value_range,
 )
 from motion_policy.robot import RobotSpec
-from motion_policy.training.config import ConfigError, TrainConfig, sees_effort
+from motion_policy.training.config import ConfigError, TrainConfig, seen_vectors, sees_effort
 from motion_policy.training.config_sections import DataConfig
 from motion_policy.training.stored_frames import StoredFrames, fits_in_memory
 
 READ_FRAMES = 128  # decoded at full size at once while loading
 STILL_SHARE = 0.01  # of its limits: a joint that moves less is not stretched to the whole range
 STILL_EFFORT = 1e-3  # N m or N; likewise
+STILL_INPUT = 1e-3  # in its own unit; likewise
 
 Progress = Callable[[Sequence[Path], str], Iterable[Path]]
 
@@ -45,8 +46,8 @@ Progress = Callable[[Sequence[Path], str], Iterable[Path]]
 @dataclass(frozen=True)
 class Demonstration:
     """One episode: images {camera: (T, h, w, 3) uint8}, in memory or stored; qpos, action and,
-    where the policy sees it, effort (T, J) float32; features (T, F) in place of the images where
-    these are fixed.
+    where the policy sees them, effort (T, J) and inputs (T, I), the columns of its vectors one
+    after the other, float32; features (T, F) in place of the images where these are fixed.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class Demonstration:
     action: Tensor
     effort: Tensor | None = None
     features: Tensor | None = None
+    inputs: Tensor | None = None
 
     @property
     def length(self) -> int:
@@ -62,8 +64,10 @@ class Demonstration:
 
     @property
     def columns(self) -> dict[str, Tensor]:
-        """What there is per joint, by name."""
-        known = {'qpos': self.qpos, 'action': self.action, 'effort': self.effort}
+        """What there is per joint, and the numbers of vectors, by name."""
+        known: dict[str, Tensor | None] = {
+            'qpos': self.qpos, 'action': self.action, 'effort': self.effort, 'inputs': self.inputs,
+        }  # fmt: skip
         return {name: values for name, values in known.items() if values is not None}
 
     def rows(self, chosen: slice) -> Demonstration:
@@ -84,7 +88,7 @@ class Demonstrations:
     stride: int  # rows of the robot per step of the policy
 
     def range_normalisation(self) -> Normalisation:
-        """Ranges of joints and efforts, from the training episodes alone."""
+        """Ranges of joints, efforts and vectors, from the training episodes alone."""
         ranges = {}
         for name, values in self._columns().items():
             low, high = values.amin(0).tolist(), values.amax(0).tolist()
@@ -111,7 +115,10 @@ class Demonstrations:
         }
 
     def _still(self, column: str) -> Tensor:
-        """The span (J,) below which a joint counts as still."""
+        """The span (J,) below which a joint, or a number of a vector (I,), counts as still."""
+        if column == 'inputs':
+            assert self.train[0].inputs is not None
+            return torch.full((self.train[0].inputs.shape[1],), STILL_INPUT).double()
         limits = torch.from_numpy(self.robot.joints.limits.position_array()).double()
         span = STILL_SHARE * (limits[:, 1] - limits[:, 0])
         return torch.full_like(span, STILL_EFFORT) if column == 'effort' else span
@@ -216,6 +223,8 @@ class _Reading:
             if reader.effort is None:
                 raise ConfigError(f'{path}: has no efforts, expected them with effort=true')
             columns['effort'] = reader.effort
+        if names := seen_vectors(self.config):
+            columns['inputs'] = np.concatenate([reader.vector(name) for name in names], axis=1)
         return columns
 
     def _check_robot(self, path: Path, robot: RobotSpec, rate: float) -> None:
@@ -223,6 +232,10 @@ class _Reading:
             if camera not in robot.cameras:
                 known = ', '.join(robot.cameras) or 'none'
                 raise ConfigError(f"{path}: has no camera '{camera}', but: {known}")
+        for name in seen_vectors(self.config):
+            if name not in robot.vectors:
+                known = ', '.join(robot.vectors) or 'none'
+                raise ConfigError(f"{path}: has no vector '{name}', but: {known}")
         if self.robot is None:
             self.stride = round(rate / self.config.rate)
             if self.stride < 1 or abs(self.stride * self.config.rate - rate) > 1e-6 * rate:
@@ -235,6 +248,10 @@ class _Reading:
         for what, found, expected in (
             ('joints', robot.joints.names, first.joints.names),
             ('rate', rate, first.rate),
+            *(
+                (f"'{name}'", robot.vectors[name].columns, first.vectors[name].columns)
+                for name in seen_vectors(self.config)
+            ),
         ):
             if found != expected:
                 raise ConfigError(
@@ -246,11 +263,12 @@ class _Reading:
         self, path: Path, name: str, values: npt.NDArray[np.float32], length: int
     ) -> None:
         assert self.robot is not None
-        joints = self.robot.joints.names
-        if values.shape != (length, len(joints)):
-            raise ConfigError(
-                f'{path}: {name} is {values.shape}, expected {(length, len(joints))}'
-            )
+        width = len(self.robot.joints.names)
+        if name == 'inputs':
+            vectors = [self.robot.vectors[one] for one in seen_vectors(self.config)]
+            width = sum(len(vector.columns) for vector in vectors)
+        if values.shape != (length, width):
+            raise ConfigError(f'{path}: {name} is {values.shape}, expected {(length, width)}')
         least, why = 2 * self.stride + 1, f': two steps at {self.config.rate:g} Hz'
         if self.config.single_rows:
             least, why = 1, ''

@@ -40,10 +40,8 @@ def storyboard(policy: Policy, episode: Demonstration, columns: int = COLUMNS) -
     for row in range(episode.length):
         observation: Any = {
             'images': {camera: frames[:, row] for camera, frames in batch.images.items()},
-            'qpos': batch.qpos[:, row],
+            **{name: getattr(batch, name)[:, row] for name in policy.sensors},
         }
-        if batch.effort is not None:
-            observation['effort'] = batch.effort[:, row]
         if row not in shown:
             _, state = policy.act(observation, state)
             continue

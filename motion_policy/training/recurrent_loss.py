@@ -108,12 +108,8 @@ def cameras(policy: RecurrentPolicy, batch: Batch) -> list[Tensor]:
 
 
 def normalised_vector(policy: RecurrentPolicy, batch: Batch) -> Tensor:
-    """Joints, then efforts if the policy sees them (B, T, V), normalised."""
-    vector: Tensor = policy.normalise_qpos(batch.qpos)
-    if policy.normalise_effort is None:
-        return vector
-    assert batch.effort is not None
-    return torch.cat((vector, policy.normalise_effort(batch.effort)), dim=-1)
+    """Joints, then efforts and vectors if the policy sees them (B, T, V), normalised."""
+    return policy.scaled([getattr(batch, name) for name in policy.sensors])
 
 
 def vector_errors(

@@ -26,8 +26,8 @@ class Batch:
 
     images {camera: (B, T, h, w, 3) uint8}, qpos and action (B, T, J) in robot units,
     mask (B, T) bool: true where a row exists, shorter sequences are padded at their end;
-    effort (B, T, J) where the policy sees it; features (B, T, F) in place of the images where
-    these are looked at once for all.
+    effort (B, T, J) and inputs (B, T, I) where the policy sees them; features (B, T, F) in place
+    of the images where these are looked at once for all.
     """
 
     images: dict[str, Tensor]
@@ -36,6 +36,7 @@ class Batch:
     mask: Tensor
     effort: Tensor | None = None
     features: Tensor | None = None
+    inputs: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -50,6 +51,7 @@ class Batch:
             self.mask.to(*args, **kwargs),
             None if self.effort is None else self.effort.to(*args, **kwargs),
             None if self.features is None else self.features.to(*args, **kwargs),
+            None if self.inputs is None else self.inputs.to(*args, **kwargs),
         )
 
 
@@ -120,6 +122,7 @@ def collate(sequences: Sequence[Demonstration]) -> Batch:
         mask=rows < lengths[:, None],
         effort=_pad_known([sequence.effort for sequence in sequences]),
         features=_pad_known([sequence.features for sequence in sequences]),
+        inputs=_pad_known([sequence.inputs for sequence in sequences]),
     )
 
 

@@ -47,6 +47,7 @@ from motion_policy.training.config import (
     TermsConfig,
     TrainConfig,
     predicted_target,
+    seen_vectors,
     sees_effort,
 )
 from motion_policy.training.demonstrations import (
@@ -155,6 +156,7 @@ def policy_spec(
         image_size=config.image_size,
         target=predicted_target(config),
         effort=sees_effort(config),
+        inputs=seen_vectors(config),
         hyper=learning.hyper(autoencoders.models),
         normalisation=learning.normalisation(demonstrations),
         robot=demonstrations.robot,

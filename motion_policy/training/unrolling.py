@@ -72,7 +72,7 @@ def mixed(
     Args:
         policy: whose network runs.
         seen: features (B, T, F), or per camera images (B, T, 3, H, W).
-        vector: normalised joints, then efforts (B, T, V).
+        vector: normalised joints, then efforts and vectors (B, T, V); the latter are as recorded.
         own: the shares.
         bptt_steps: where gradients are cut.
     """
@@ -85,7 +85,10 @@ def mixed(
         told = vector[:, step]
         shown = seen[:, step] if isinstance(seen, Tensor) else [part[:, step] for part in seen]
         if hidden is not None:
-            told = torch.lerp(told, _as_input(policy, network.decode_joints(hidden)), own.joint)
+            expected = _as_input(policy, network.decode_joints(hidden))
+            count = expected.shape[1]  # vectors come behind, of which nothing is expected
+            own_share = torch.lerp(told[:, :count], expected, own.joint)
+            told = torch.cat((own_share, told[:, count:]), dim=1)
             shown = _with_own(network, shown, hidden, drawn, own.image)
         look = shown if isinstance(shown, Tensor) else network.encode_images(shown).float()
         output, state = network.step(look[:, None], told[:, None], state)

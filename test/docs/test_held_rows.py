@@ -158,6 +158,12 @@ ROWS: dict[tuple[str, str, int], dict[str, tuple[str, ...]]] = {
         'a camera dies, repeats a message, comes late': (
             'camera: dies', 'camera: same frame again', 'camera: 0.35 s late',
         ),
+        'a vector that is an input dies, comes late, is NaN or has another size': (
+            'nodes/test_policy_inputs.py::'
+            'test_the_arm_moves_while_the_wrench_is_felt_and_is_held_when_it_is_not',
+            'streams/test_vectors.py::'
+            'test_what_is_no_number_is_a_gap_with_a_name_and_never_a_value',
+        ),
         'the joint state dies, repeats a message, comes late, lacks a joint or holds NaN': (
             'joint state: stalls', 'joint state: loses a joint', 'joint state: NaN or infinity',
             'joint state: stamps 10 s behind',

@@ -31,7 +31,9 @@ MAKING = {
 # Topics of the robot spec, and what in the code of the node is theirs.
 OF_SPEC = {
     'policy_node': {
-        ('in', 'cameras, joint state', 'as in the robot spec'): 'StreamSubscriptions(',
+        ('in', 'cameras, joint state, vectors that are an input', 'as in the robot spec'): (
+            'StreamSubscriptions('
+        ),
         ('out', 'joint command', 'as in the robot spec'): 'CommandPublishers(',
     },
     'recorder_node': {

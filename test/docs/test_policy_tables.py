@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from policy_examples import HIGH, LOW, family, small_policy
-from recordings import robot_with_leader
+from policy_examples import HIGH, LOW, family, small_policy, small_robot
+from recordings import robot_with_leader, with_vectors
 from reference_tables import codes, page, section, tables, tells
 from torch import Tensor, nn
 
@@ -198,9 +198,11 @@ def test_every_input_and_output_of_an_exported_step_is_told_with_its_shape() -> 
     found: dict[str, tuple[Tensor, str]] = {}
     hyper = {'hidden_dim': 8, 'heads': 2, 'feedforward_dim': 8, 'chunk': 3, 'backbone': 'small'}
     effort = {'min': LOW, 'max': HIGH}
-    normalisation = {name: effort for name in ('qpos', 'action', 'effort')}
+    normalisation: dict[str, Any] = {name: effort for name in ('qpos', 'action', 'effort')}
+    normalisation['inputs'] = {'min': [0.0] * 3, 'max': [1.0] * 3}
+    felt = {'robot': with_vectors(small_robot()), 'inputs': ('wrench',)}
     for policy in (
-        family('cnnrnn', effort=True, normalisation=normalisation),
+        family('cnnrnn', effort=True, normalisation=normalisation, **felt),
         small_policy(kind='act', hyper=hyper, image_size=(32, 40)),
     ):
         step, example = prepared(policy)

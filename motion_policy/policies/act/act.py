@@ -174,7 +174,7 @@ class ACTNetwork(nn.Module):
 
         Args:
             images: per camera (B, 3, H, W) in [0, 1].
-            vector: (B, V) normalised joints (and efforts).
+            vector: (B, V) normalised joints (efforts, vectors).
             actions: (B, k, A) normalised, in training; the latent is zero without.
             valid: (B, k) bool, false where the episode was over.
             noise: (B, latent) standard normal; drawn if not given.

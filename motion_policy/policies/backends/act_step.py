@@ -61,9 +61,7 @@ class PackedACT:
         """As `Policy.act`: chunk (1, k, A) in robot units, None, and explained `attention/CAM`."""
         policy, network = self.policy, self.policy.network
         inputs = step_inputs(policy, observation, None)
-        vector = policy.normalise_qpos(inputs[0])
-        if policy.normalise_effort is not None:
-            vector = torch.cat((vector, policy.normalise_effort(inputs[1])), dim=-1)
+        vector = policy.scaled(inputs[: len(policy.sensors)])
         seen = inputs[len(inputs) - len(self.camera_networks) :]
         tokens = [*self.start, network.state_proj(vector)[:, None].to(self.dtype)]
         tokens += [

@@ -55,9 +55,8 @@ class StaticStep:
     ) -> tuple[Tensor, Any, dict[str, Tensor]]:
         """One step -> chunk (1, k, A), next state, extras, on the policy's device."""
         policy = self.policy
-        self._input('qpos').copy_(policy.joint_values('qpos', observation['qpos']))
-        if policy.spec.effort:
-            self._input('effort').copy_(policy.joint_values('effort', observation['effort']))
+        for name, values in zip(policy.sensors, policy.sensor_values(observation), strict=True):
+            self._input(name).copy_(values)
         for camera in self._uploads:
             self._take_image(observation, camera)
         if self.names.states:

@@ -30,10 +30,10 @@ OPSET = 18
 class StepNames:
     """What goes in and comes out, in order.
 
-    In: `qpos` (1, J) and, where the policy uses it, `effort` (1, J) float32 in robot units;
-    `image/CAM` (1, h, w, 3) uint8 RGB per camera; `state/N`, float32, as it came out of the step
-    before, zeros at first. Out: `chunk` (1, k, A) float32 in robot units; `state/N`, called
-    `next/N`; ACT's `attention/CAM` (1, h', w').
+    In: `qpos` (1, J) and, where the policy uses them, `effort` (1, J) and `inputs` (1, I) float32
+    in robot units; `image/CAM` (1, h, w, 3) uint8 RGB per camera; `state/N`, float32, as it came
+    out of the step before, zeros at first. Out: `chunk` (1, k, A) float32 in robot units;
+    `state/N`, called `next/N`; ACT's `attention/CAM` (1, h', w').
     """
 
     inputs: tuple[str, ...]
@@ -50,7 +50,7 @@ class StepNames:
 def step_names(policy: Policy) -> StepNames:
     """The names for one policy."""
     states = len(policy.initial_state(1) or ())
-    sensors = ['qpos', *(['effort'] if policy.spec.effort else [])]
+    sensors = list(policy.sensors)
     sensors += [f'image/{camera}' for camera in policy.cameras]
     extras = [f'attention/{camera}' for camera in policy.cameras] if explains(policy) else []
     return StepNames(
@@ -66,16 +66,10 @@ def explains(policy: Policy) -> bool:
 def step_inputs(policy: Policy, observation: ObservationBatch, state: Any) -> list[Tensor]:
     """The tensors that an observation of batch size 1 and a state become, in order.
 
-    Joints and efforts (1, J), images (1, h, w, 3) resized to what the network sees, the state's
-    tensors. ValueError for a tensor of a wrong shape.
+    Joints and efforts (1, J), vectors (1, I), images (1, h, w, 3) resized to what the network
+    sees, the state's tensors. ValueError for a tensor of a wrong shape.
     """
-    qpos = observation['qpos']
-    parts = [policy.joint_values('qpos', qpos)]
-    if policy.spec.effort:
-        effort = observation.get('effort')
-        if effort is None:
-            raise ValueError('the observation has no effort, which this policy needs')
-        parts.append(policy.joint_values('effort', effort))
+    parts = policy.sensor_values(observation)
     for camera in policy.cameras:
         image = policy.camera_image(observation, camera)
         parts.append(resize_images(image, policy.spec.image_size).contiguous())
@@ -93,9 +87,7 @@ class Step(nn.Module):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         policy, given = self.policy, dict(zip(self.names.inputs, inputs, strict=True))
-        vector = policy.normalise_qpos(given['qpos'])
-        if policy.normalise_effort is not None:
-            vector = torch.cat((vector, policy.normalise_effort(given['effort'])), dim=-1)
+        vector = policy.scaled([given[name] for name in policy.sensors])
         images = {camera: to_unit_images(given[f'image/{camera}']) for camera in policy.cameras}
         state = tuple(given[f'state/{index}'] for index in range(self.names.states)) or None
         targets, state, extras = policy.infer(images, vector, state, bool(self.names.extras))
@@ -111,20 +103,20 @@ def random_observation(policy: Policy, seed: int) -> ObservationBatch:
     generator = torch.Generator().manual_seed(seed)
     height, width = policy.spec.image_size
 
-    def joints(scaling: Scaling) -> Tensor:
-        values = torch.rand(1, len(policy.joint_names), generator=generator)
+    def drawn(scaling: Scaling) -> Tensor:
+        values = torch.rand(1, len(scaling.offset), generator=generator)
         return scaling.inverse(values.to(policy.device))
 
-    observation: ObservationBatch = {'qpos': joints(policy.normalise_qpos), 'images': {}}
-    if policy.normalise_effort is not None:
-        observation['effort'] = joints(policy.normalise_effort)
+    observation: Any = {name: drawn(scaling) for name, scaling in policy.sensors.items()}
+    observation['images'] = {}
     for camera in policy.cameras:
         coarse = torch.rand(1, 3, 4, 4, generator=generator)
         patches = nn.functional.interpolate(coarse, (height, width)).permute(0, 2, 3, 1)
         noise = torch.rand(1, height, width, 3, generator=generator)
         image = (255 * (0.75 * patches + 0.25 * noise)).round().byte()
         observation['images'][camera] = image.to(policy.device)
-    return observation
+    seen: ObservationBatch = observation
+    return seen
 
 
 @torch.no_grad()

@@ -43,8 +43,8 @@ class PackedRecurrent:
         scale, offset = policy.normalise_target.scale, policy.normalise_target.offset
         into_targets = (layer.weight[joints] * scale[:, None]).t().contiguous()
         self.into_targets = into_targets, layer.bias[joints] * scale + offset
-        scalings = (policy.normalise_qpos, policy.normalise_effort)
-        self.told = [(-one.offset / one.scale, 1 / one.scale) for one in scalings if one]
+        scalings = policy.sensors.values()
+        self.told = [(-one.offset / one.scale, 1 / one.scale) for one in scalings]
 
     def takes(self, observation: ObservationBatch, explain: bool) -> bool:
         """One observation at a time, when nobody asks for more than the targets."""

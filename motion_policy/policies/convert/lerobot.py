@@ -354,6 +354,7 @@ def _refuse_what_lerobot_has_not(policy: ACTPolicy) -> None:
         'camera_embedding': config.camera_embedding,
         'latent_dim 0': not config.latent_dim,
         'effort': policy.spec.effort,
+        'inputs': bool(policy.spec.inputs),
         'no camera': not policy.cameras,
     }
     names = [name for name, present in found.items() if present]

@@ -25,7 +25,9 @@ Images = Sequence[Tensor]  # one (N, 3, H, W) in [0, 1] per camera
 
 
 class RecurrentNetwork(nn.Module, ABC):
-    """A network that predicts, from images and a vector of joints (and efforts), the next ones.
+    """A network that predicts, from images and a vector of joints (efforts, vectors), the next.
+
+    Vectors of the robot are seen and not predicted.
 
     Attributes:
         feature_term: what the loss calls the error of predicted image features; None if the

@@ -64,26 +64,34 @@ class CAERNNConfig(Declared):
 
 
 class SequenceModel(nn.Module):
-    """Features and a vector of joints (and efforts) of now -> those of the next step.
+    """Features and a vector of joints (efforts, vectors) of now -> those of the next step.
 
-    Both are normalised to about [0, 1], and concatenated in that order in and out. The range of
-    the features stands among the weights, as `feature_low` (F,) and `feature_span` (F,).
+    Vectors of the robot are not predicted. All are normalised to about [0, 1], and concatenated in
+    that order in and out. The range of the features stands among the weights, as `feature_low`
+    (F,) and `feature_span` (F,).
 
     Args:
         feature_dim: F, the features of all cameras together.
-        vector_dim: V, joints, then efforts if there are any.
+        vector_dim: V, joints, then efforts and vectors if there are any.
         config: hyper-parameters; `cae` is not looked at.
+        out_dim: V', how many of them are predicted; default: all.
     """
 
     feature_low: Tensor
     feature_span: Tensor
 
     def __init__(
-        self, feature_dim: int, vector_dim: int, config: CAERNNConfig | None = None
+        self,
+        feature_dim: int,
+        vector_dim: int,
+        config: CAERNNConfig | None = None,
+        *,
+        out_dim: int | None = None,
     ) -> None:
         super().__init__()
         config = config or CAERNNConfig()
         size = feature_dim + vector_dim
+        predicted = feature_dim + (out_dim or vector_dim)
         self.feature_dim = feature_dim
         self.rec: nn.LSTM | MTRNN
         if config.rnn == 'lstm':
@@ -95,7 +103,7 @@ class SequenceModel(nn.Module):
             self.read_dim = config.fast_dim  # the slow units speak through the fast ones only
         bend = nn.Tanh() if config.activation == 'tanh' else nn.ReLU()
         self.out = nn.Sequential(
-            nn.Linear(self.read_dim, size), bend if config.reference else nn.Identity()
+            nn.Linear(self.read_dim, predicted), bend if config.reference else nn.Identity()
         )
         self.register_buffer('feature_low', torch.zeros(feature_dim))
         self.register_buffer('feature_span', torch.ones(feature_dim))
@@ -143,14 +151,14 @@ class SequenceModel(nn.Module):
         return hidden, state
 
     def read(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden (..., R) -> next features (..., F), next vector (..., V)."""
+        """Hidden (..., R) -> next features (..., F), next vector (..., V')."""
         values: Tensor = self.out(hidden[..., : self.read_dim])
         return values[..., : self.feature_dim], values[..., self.feature_dim :]
 
     def forward(
         self, features: Tensor, vector: Tensor, state: State | None = None
     ) -> tuple[Tensor, Tensor, State]:
-        """Over a sequence -> next features (B, T, F), next vector (B, T, V), state."""
+        """Over a sequence -> next features (B, T, F), next vector (B, T, V'), state."""
         hidden, state = self.step(features, vector, state)
         return *self.read(hidden), state
 
@@ -162,6 +170,7 @@ class CAERNN(RecurrentNetwork):
         vector_dim: values per step beside the images, V.
         image_size: (height, width) of every camera, as the autoencoders take it.
         cameras: how many; each has an autoencoder of its own.
+        out_dim: V', how many of the values are predicted; default: all.
     """
 
     feature_term: ClassVar[str | None] = 'feature'
@@ -174,13 +183,14 @@ class CAERNN(RecurrentNetwork):
         config: CAERNNConfig | None = None,
         *,
         cameras: int = 1,
+        out_dim: int | None = None,
     ) -> None:
         super().__init__()
         config = config or CAERNNConfig()
         self.eyes = nn.ModuleList(Autoencoder(image_size, config.cae) for _ in range(cameras))
         self.eyes.requires_grad_(False).eval()
         self.feat_dim = config.cae.feat_dim
-        self.sequence = SequenceModel(cameras * self.feat_dim, vector_dim, config)
+        self.sequence = SequenceModel(cameras * self.feat_dim, vector_dim, config, out_dim=out_dim)
 
     def train(self, mode: bool = True) -> CAERNN:
         """The sequence model to training or evaluation; the autoencoders stay in evaluation."""
@@ -236,7 +246,11 @@ class CAERNNPolicy(RecurrentPolicy):
         if not spec.cameras:
             raise UserError('cameras: found none, cae_rnn needs at least one')
         self.network: CAERNN = CAERNN(
-            self.vector_dim, spec.image_size, self.config, cameras=len(spec.cameras)
+            self.vector_dim,
+            spec.image_size,
+            self.config,
+            cameras=len(spec.cameras),
+            out_dim=self.predicted_dim,
         )
         self.network.eyes.to(memory_format=torch.channels_last)
 
@@ -278,12 +292,17 @@ class RNNModel(Model):
         super().__init__(spec)
         assert isinstance(self.config, CAERNNConfig)
         features = len(spec.cameras) * self.config.cae.feat_dim
-        self.sequence = SequenceModel(features, self.vector_dim, self.config)
+        self.sequence = SequenceModel(
+            features, self.vector_dim, self.config, out_dim=self.predicted_dim
+        )
 
     def forward(
         self, features: Tensor, vector: Tensor, state: State | None = None
     ) -> tuple[Tensor, Tensor, State]:
-        """Normalised: features (B, T, F), vector (B, T, V) -> those of the next step, state."""
+        """Normalised: features (B, T, F), vector (B, T, V) -> those of the next step, state.
+
+        Of the vector those that are predicted, (B, T, V').
+        """
         return self.sequence(features, vector, state)  # type: ignore[no-any-return]
 
 

@@ -142,6 +142,7 @@ class CNNRNNPolicy(RecurrentPolicy):
             self.config,
             norm=self.norm,
             cameras=len(self.cameras),
+            out_dim=self.predicted_dim,
         )
         self.network.to(memory_format=torch.channels_last)
 

@@ -198,7 +198,11 @@ class SARNNPolicy(RecurrentPolicy):
         if min(spec.image_size) < SMALLEST_IMAGE:
             raise UserError(f'image_size: {spec.image_size}, sarnn needs at least 8x8 pixels')
         self.network: SARNN = SARNN(
-            self.vector_dim, spec.image_size, self.config, cameras=len(self.cameras)
+            self.vector_dim,
+            spec.image_size,
+            self.config,
+            cameras=len(self.cameras),
+            out_dim=self.predicted_dim,
         )
         if not self.config.reference:
             self.network.to(memory_format=torch.channels_last)  # twice as fast on a CPU

@@ -1,0 +1,135 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A policy that was trained with a wrench drives the arm while it is felt, and holds it else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from control_robots import formula_arm
+
+pytest.importorskip('rclpy')
+
+import torch
+from fake_arm import FakeArm, MakeNode, assert_safe
+from geometry_msgs.msg import WrenchStamped
+from rcl_interfaces.msg import Log
+from rclpy.lifecycle import TransitionCallbackReturn
+from ros_testing import Bench
+
+from motion_policy.policies import PolicySpec, make_policy, save_policy
+from motion_policy.policies.normalisation import MinMax, Normalisation
+from motion_policy.robot import RobotSpec, robot_spec_from_yaml
+
+pytestmark = pytest.mark.slow
+
+VECTORS = """
+vectors:
+  wrench: {topic: wrench, type: geometry_msgs/msg/WrenchStamped, max_age: 1.0,
+    fields: [wrench.force.x, wrench.force.y]}
+  unused: {topic: unused, type: nowhere_msgs/msg/Unknown, fields: [data]}
+"""
+
+
+def feeling_arm(changes: tuple[str, str] = ('', '')) -> RobotSpec:
+    text = formula_arm().to_yaml() + VECTORS.replace(*changes)
+    return robot_spec_from_yaml(text, 'feeling.yaml')
+
+
+class Wrench:
+    """Publishes forces at 50 Hz; they can be silenced, or be no numbers."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.force: float | None = 5.0
+        self._bench = bench
+        self._publisher = bench.client.create_publisher(WrenchStamped, 'wrench', 10)
+        bench.client.create_timer(0.02, self.publish)
+
+    def publish(self) -> None:
+        if self.force is not None:
+            message = WrenchStamped()
+            message.header.stamp = self._bench.client.get_clock().now().to_msg()
+            message.wrench.force.x, message.wrench.force.y = self.force, -self.force
+            self._publisher.publish(message)
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save a random policy that sees the wrench."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    robot = feeling_arm()
+    low, high = robot.joints.limits.position_array().T
+    span = MinMax(min=tuple(0.5 * low), max=tuple(0.5 * high))
+    forces = MinMax(min=(-10.0, -10.0), max=(10.0, 10.0))
+    spec = PolicySpec(
+        kind='sarnn', rate=10.0, cameras=('top',), image_size=(24, 32),
+        hyper={'rec_dim': 8, 'k_dim': 2}, inputs=('wrench',),
+        normalisation=Normalisation(qpos=span, action=span, inputs=forces), robot=robot,
+    )  # fmt: skip
+    return save_policy(make_policy(spec), tmp_path_factory.mktemp('models') / 'feeling')
+
+
+@pytest.fixture
+def log(bench: Bench) -> list[str]:
+    lines: list[str] = []
+    bench.client.create_subscription(Log, '/rosout', lambda m: lines.append(m.msg), 100)
+    return lines
+
+
+@pytest.mark.parametrize('force', [None, float('nan')])
+def test_the_arm_moves_while_the_wrench_is_felt_and_is_held_when_it_is_not(
+    bench: Bench, arm: FakeArm, make_node: MakeNode, log: list[str], force: float | None
+) -> None:
+    wrench = Wrench(bench)
+    make_node()
+    arm.enable_when_ready()
+    commands = arm.hear(100)
+    assert np.abs(commands[-1] - commands[0]).max() > 0.05
+    wrench.force = force
+    bench.spin_until(lambda: any("'wrench'" in x and 'stale' in x for x in log), 'a hold')
+    arm.hear(25)
+    np.testing.assert_array_equal(arm.commands[-1], arm.commands[-2])
+    wrench.force = 5.0
+    arm.wait_for_diagnostic('streams', 'wrench age [ms]', '.')
+    assert_safe(arm.commands, arm.robot)
+
+
+def test_enable_is_refused_while_nobody_tells_the_wrench(
+    bench: Bench, arm: FakeArm, make_node: MakeNode
+) -> None:
+    make_node()
+    arm.wait_for_diagnostic('streams', 'state age [ms]', '.')
+    bench.spin_until(lambda: '/wrench' in arm.enable().message, 'a refusal')
+    answer = arm.enable()
+    assert not answer.success and 'geometry_msgs/msg/WrenchStamped' in answer.message
+    assert arm.commands == []
+
+
+@pytest.mark.parametrize(
+    ('changes', 'words'),
+    [
+        (('force.x', 'forse.x'), "vectors.wrench: 'wrench.forse.x': geometry_msgs/msg/Wrench has"),
+        (('force.x', 'torque.x'), "needs vector 'wrench' (wrench.force.x, wrench.force.y), but"),
+        (('wrench: {', 'hand: {'), "needs vector 'wrench' (wrench.force.x, wrench.force.y), but"),
+        (('geometry_msgs', 'geometri_msgs'), "package 'geometri_msgs' is not installed"),
+    ],
+)
+def test_a_robot_without_that_wrench_is_one_line_when_configured(
+    arm: FakeArm,
+    make_node: MakeNode,
+    tmp_path: Path,
+    changes: Any,
+    words: str,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / 'feeling.yaml'
+    path.write_text(formula_arm().to_yaml() + VECTORS.replace(*changes))
+    node = make_node(autostart=False, robot=str(path))
+    capfd.readouterr()
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    (line,) = [x for x in capfd.readouterr().err.splitlines() if 'cannot configure' in x]
+    assert words in line
