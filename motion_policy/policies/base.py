@@ -154,6 +154,8 @@ class Model(nn.Module):
             with; None: there is no such key.
         needs_autoencoder: whether it can begin in no other way.
         predicts_target: whether it predicts joints, those that the spec calls `target`.
+        sensors: how what is seen beside images is scaled, by its name in an observation; in the
+            order of the vector.
     """
 
     kind: ClassVar[str]
@@ -174,6 +176,12 @@ class Model(nn.Module):
         effort, inputs = spec.normalisation.effort, spec.normalisation.inputs
         self.normalise_effort = Scaling(effort) if spec.effort and effort else None
         self.normalise_inputs = Scaling(inputs) if inputs else None
+        scalings = {
+            'qpos': self.normalise_qpos,
+            'effort': self.normalise_effort,
+            'inputs': self.normalise_inputs,
+        }
+        self.sensors = {name: scaling for name, scaling in scalings.items() if scaling is not None}
 
     @property
     def device(self) -> torch.device:
@@ -192,19 +200,9 @@ class Model(nn.Module):
         return self.spec.cameras
 
     @property
-    def sensors(self) -> dict[str, Scaling]:
-        """How what is seen beside images is scaled, by its name in an observation, in order."""
-        known = {
-            'qpos': self.normalise_qpos,
-            'effort': self.normalise_effort,
-            'inputs': self.normalise_inputs,
-        }
-        return {name: scaling for name, scaling in known.items() if scaling is not None}
-
-    @property
     def vector_dim(self) -> int:
         """Values per step beside the images: joints, and efforts and vectors where used."""
-        return sum(len(scaling.offset) for scaling in self.sensors.values())
+        return sum(scaling.count for scaling in self.sensors.values())
 
     @property
     def predicted_dim(self) -> int:
@@ -294,7 +292,7 @@ class Policy(Model, ABC):
         found = []
         for name, scaling in self.sensors.items():
             values: Any = observation.get(name)
-            count = len(scaling.offset)
+            count = scaling.count
             if values is None:
                 raise ValueError(f'the observation has no {name}, which this policy needs')
             if values.ndim != 2 or values.shape[1] != count:

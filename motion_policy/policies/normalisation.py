@@ -131,6 +131,7 @@ class Scaling(nn.Module):
 
     def __init__(self, values: Statistics) -> None:
         super().__init__()
+        self.count = len(values.offset)
         for name, numbers in (('offset', values.offset), ('scale', values.scale)):
             exact = torch.tensor(numbers, dtype=torch.float64)
             self.register_buffer(name, exact.float(), persistent=False)

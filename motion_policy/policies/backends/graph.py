@@ -104,7 +104,7 @@ def random_observation(policy: Policy, seed: int) -> ObservationBatch:
     height, width = policy.spec.image_size
 
     def drawn(scaling: Scaling) -> Tensor:
-        values = torch.rand(1, len(scaling.offset), generator=generator)
+        values = torch.rand(1, scaling.count, generator=generator)
         return scaling.inverse(values.to(policy.device))
 
     observation: Any = {name: drawn(scaling) for name, scaling in policy.sensors.items()}
