@@ -25,6 +25,8 @@ demo: setup ## watch the shipped policy grasp in simulation; writes demo.mp4
 test: setup ## check everything
 	@$(PYTEST) -rs $(ARGS)
 
+# Hardly a test of these waits, and each process imports all files anew.
+test-fast: JOBS = $(shell nproc | awk '{ print $$1 < 4 ? $$1 : 4 }')
 test-fast: setup ## check what needs no ROS 2 and does not take long
 	@$(PYTEST) -q -m 'not slow and not ros and not package' $(ARGS)
 

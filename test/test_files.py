@@ -90,6 +90,7 @@ def test_a_full_disk_leaves_the_older_folder_and_nothing_else(small_disk: Path) 
     assert names_in(small_disk) == ['model']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['video.mp4', 'video.gif'])
 def test_a_video_on_a_full_disk_is_one_line_and_leaves_no_file(
     small_disk: Path, name: str
@@ -352,6 +353,7 @@ def test_what_is_made_from_a_folder_does_not_go_into_it(
     assert {path.name: path.read_bytes() for path in source.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_numbers_of_the_last_inspection(
     small_disk: Path, episode: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -400,6 +402,7 @@ def test_an_export_to_a_full_disk_is_one_line_and_leaves_nothing(
     assert names_in(small_disk) == ['rest']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('to', ['onnx', 'openvino', 'torchscript'])
 def test_a_policy_for_a_full_disk_is_one_line_and_leaves_nothing(
     small_disk: Path, tmp_path: Path, to: str, capfd: pytest.CaptureFixture[str]

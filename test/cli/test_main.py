@@ -134,6 +134,7 @@ def test_every_subcommand_has_help(name: str, capsys: pytest.CaptureFixture[str]
     assert f'motion-policy {name}' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_that_a_command_or_a_process_of_a_training_does_not_need() -> None:
     # One process, lightest first: what one has loaded, the others have too.
     code = """

@@ -41,6 +41,7 @@ def episodes(
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('alpha', [0.05, 0.2])
 def test_as_many_good_episodes_alarm_as_was_said(alpha: float) -> None:
     alarms = []

@@ -57,6 +57,7 @@ def a_run(seed: int, fast: float = 1.0) -> list[tuple[int, Points]]:
     return sent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('from_desired', [True, False], ids=['desired', 'measured'])
 @pytest.mark.parametrize('rate_hz', [1000.0, 500.0, 100.0])
 @pytest.mark.parametrize('skew_ns', [-PERIOD_NS // 4, 0, PERIOD_NS // 4])

@@ -103,6 +103,7 @@ def test_a_way_home_that_a_violation_stops_ends_disabled(
     arm.assert_safe()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('speed', [1.0, 0.01])
 def test_a_ramp_that_is_only_slow_is_not_given_up(tmp_path: Path, speed: float) -> None:
     home = BEGIN + 0.05

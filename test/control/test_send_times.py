@@ -46,6 +46,7 @@ def drive_to_the_limits(rate: float, seconds: float, sending: Sending) -> tuple[
     return drive, judged
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('rate', [50.0, 200.0, 500.0, 1000.0])
 @pytest.mark.parametrize('latency', [0.0, 0.05, 0.3])
 def test_an_arm_whose_commands_take_a_part_of_each_period_to_leave_is_as_fast_as_it_may_be(

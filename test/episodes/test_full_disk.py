@@ -31,6 +31,8 @@ from motion_policy.episodes.judgement import judge_episode
 from motion_policy.episodes.paths import next_episode_path
 from motion_policy.files import FileError
 
+pytestmark = pytest.mark.slow
+
 
 def append(writer: EpisodeWriter, rows: range) -> None:
     robot = recordings.tabletop()

@@ -222,6 +222,7 @@ def test_a_heap_that_leads_nowhere_is_one_line(tmp_path: Path) -> None:
     assert check_episode(path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     'opened',
     [

@@ -167,6 +167,7 @@ def write(path: Path, robot: RobotSpec, rows: int = ROWS, **given: Callable[[int
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('colours', [False, True])
 @pytest.mark.parametrize(
     'imported', [bag_raw, bag_jpeg, aloha_raw, aloha_jpeg, eipl, bair, lerobot, recorder]
@@ -271,6 +272,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('change', 'row', 'told'), COMMANDS)
 def test_commands_are_held_against_the_limits_and_may_be_ahead_of_the_arm(
     tmp_path: Path, change: Callable[[np.ndarray], None], row: int | None, told: str
@@ -403,6 +405,7 @@ def test_a_hand_that_shakes_the_leader_is_believed(rate: float, hertz: float) ->
             assert row == int(3.3 * rate) and "'j2' moves by" in line
 
 
+@pytest.mark.slow
 def test_notes_of_many_episodes_are_few(tmp_path: Path) -> None:
     folder = tmp_path / 'set'
     folder.mkdir()
@@ -489,6 +492,7 @@ def partly(events: list[bag_files.Event], from_s: float, to_s: float) -> list[ba
     return changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('from_s', 'to_s'), [(1.5, 9.0), (0.0, 1.5)])
 def test_efforts_that_come_or_go_end_neither_import_nor_recording(
     tmp_path: Path, from_s: float, to_s: float

@@ -107,6 +107,7 @@ def green_pixels(frame: np.ndarray) -> int:
     return int(near.sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('joints', 'images'), [(1, 0), (5, 2), (14, 4), (30, 1)])
 def test_any_number_of_joints_and_images_has_room(joints: int, images: int) -> None:
     columns = [[Panel(f'camera {index}', 4 / 3)] for index in range(images)]

@@ -153,6 +153,7 @@ def test_scores_are_those_of_what_was_predicted(model: FramePredictorModel, clip
     assert evaluation.action_r2 == {}
 
 
+@pytest.mark.slow
 def test_actions_are_read_where_frames_show_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """A square that goes where it is told; a reader that learnt on it reads that again."""
     monkeypatch.setattr(frame_actions, 'STEPS', 150)

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from repository import SUPPORT
 
+pytestmark = pytest.mark.slow
+
 BEGIN = """
 import sys
 import numpy as np

@@ -27,8 +27,6 @@ from motion_policy.policies.backends.selection import BackEndChoice
 from motion_policy.policies.checkpoint import read_checkpoint
 from motion_policy.streams import Observation
 
-pytestmark = pytest.mark.slow
-
 torch.set_num_threads(1)
 PATIENCE_S = 300.0
 PERIOD_NS = 100_000_000
@@ -110,6 +108,7 @@ def test_every_step_gives_the_numbers_of_a_runner_in_this_process(
             np.testing.assert_array_equal(found_extras[name], value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('sent', 'named'), [(signal.SIGKILL, 'signal 9'), (signal.SIGSTOP, 'no response for 0.5 s')]
 )
@@ -134,6 +133,7 @@ def test_a_process_that_dies_or_hangs_is_a_named_fault_and_is_begun_anew(
     np.testing.assert_array_equal(again, first)
 
 
+@pytest.mark.slow
 def test_the_process_ends_with_its_user_even_when_that_is_killed(setup: PolicySetup) -> None:
     words = [sys.executable, '-c', OWNER, setup.checkpoint.name]
     with killed_at_last(words, stdout=subprocess.PIPE, text=True) as owner:
@@ -144,6 +144,7 @@ def test_the_process_ends_with_its_user_even_when_that_is_killed(setup: PolicySe
     wait_for_the_end_of(pid)
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_while_it_loads_is_ended_in_time(
     setup: PolicySetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +155,7 @@ def test_a_process_that_hangs_while_it_loads_is_ended_in_time(
     assert len(stopped_workers) == 1 and not alive(stopped_workers[0])
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_a_policy_is_said_as_in_this_process(
     setup: PolicySetup, process: InferenceProcess
 ) -> None:
@@ -170,6 +172,7 @@ def test_what_is_wrong_with_a_policy_is_said_as_in_this_process(
     process.infer(observation(0), False, 0, 0)  # a step that raised is no end
 
 
+@pytest.mark.slow
 def test_closing_ends_a_process_that_does_not_listen(process: InferenceProcess) -> None:
     pid = process.pid
     assert pid is not None

@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 from repository import python_path
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 300.0
 HEAD = """
 import os, sys, threading

@@ -234,6 +234,7 @@ def test_what_was_read_once_is_what_is_loaded(folder: Path) -> None:
     assert policy.source == checkpoint.name == str(folder)
 
 
+@pytest.mark.slow
 def test_shapes_and_operators_are_tried_without_the_compiler_of_pytorch(tmp_path: Path) -> None:
     # A ResNet is torchvision's, which imports it whatever for.
     small_act = {'hidden_dim': 16, 'heads': 2, 'backbone': 'small'}

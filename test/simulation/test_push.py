@@ -59,6 +59,7 @@ def test_a_seed_fixes_the_sequence_to_the_bit(sim: PushSim) -> None:
     assert np.array_equal(sim.render('front', 64, 64), before)
 
 
+@pytest.mark.slow
 def test_pushes_move_both_objects_and_keep_them_in_the_tray(sim: PushSim) -> None:
     moved = {'box': 0, 'can': 0}
     successes = 0
@@ -115,6 +116,7 @@ def test_both_objects_are_seen_in_their_colours(sim: PushSim) -> None:
     assert ((green > 80) & (red < 60) & (blue < 80)).sum() > 10
 
 
+@pytest.mark.slow
 def test_teaching_records_sound_episodes_of_thirty_frames_in_pixels(tmp_path: Path) -> None:
     assert main(['teach', NAME, '--out', str(tmp_path), '--episodes', '2', '--seed', '7']) == 0
     robot = load_robot_spec('tabletop_push')

@@ -269,6 +269,7 @@ def test_efforts_or_velocities_that_are_nan_cost_no_positions(
         imported(source, tmp_path / 'out')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['effort', 'qvel'])
 @pytest.mark.parametrize(
     ('values', 'found'),

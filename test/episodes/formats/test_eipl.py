@@ -374,6 +374,7 @@ def header_of(shape: str, kind: str = "'|u1'") -> bytes:
     return b'\x93NUMPY\x01\x00' + len(text).to_bytes(2, 'little') + text
 
 
+@pytest.mark.slow
 def test_an_archive_that_claims_or_unpacks_too_much_is_refused_unread(tmp_path: Path) -> None:
     images, joints = eipl_sets.bgr_images(0, 6), eipl_sets.joints(0, 6)
     path = save_npz(tmp_path / 'set', images=images, joints=joints)

@@ -28,6 +28,8 @@ from motion_policy.episodes.formats.lerobot import from_episodes as lerobot_expo
 from motion_policy.episodes.formats.lerobot import video as lerobot_video
 from motion_policy.episodes.formats.lerobot.to_episodes import import_lerobot
 
+pytestmark = pytest.mark.slow
+
 LENGTHS = (9, 4, 6)
 ROBOT = aloha_files.robot()
 CAMERAS = aloha_files.CAMERAS

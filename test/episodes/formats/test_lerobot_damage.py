@@ -44,6 +44,8 @@ from motion_policy.episodes.formats.lerobot import parquet_claims
 from motion_policy.episodes.formats.lerobot import to_episodes as lerobot_import
 from motion_policy.episodes.formats.lerobot.to_episodes import import_lerobot
 
+pytestmark = pytest.mark.slow
+
 
 def test_rows_stand_at_their_time_stamps(
     lerobot_set: Path, lerobot_episodes: Path, tmp_path: Path

@@ -32,6 +32,8 @@ from motion_policy.episodes.formats.lerobot import to_episodes as lerobot_import
 from motion_policy.errors import UserError
 from motion_policy.robot import load_robot_spec, robot_spec_from_yaml
 
+pytestmark = pytest.mark.slow
+
 
 def test_our_own_export_goes_to_a_robot_of_another_order_by_name(
     lerobot_set: Path, lerobot_episodes: Path, tmp_path: Path

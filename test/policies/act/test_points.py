@@ -7,6 +7,7 @@ It tells where to a fraction of a pixel, whatever the batch and the precision.
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -33,6 +34,7 @@ def scenes(count: int, seed: int) -> tuple[Tensor, Tensor]:
     return (images - 0.45) / 0.22, (places - places.float().mean(0)) / 16
 
 
+@pytest.mark.slow
 def test_a_small_object_is_found_within_hundreds_of_steps() -> None:
     torch.manual_seed(0)
     backbone, head = PointBackbone(), nn.Linear(2 * POINTS, 2)

@@ -24,6 +24,8 @@ from motion_policy.policies.convert.conversion import Conversion
 from motion_policy.policies.convert.lerobot import LeRobotOptions, from_lerobot, to_lerobot
 from motion_policy.robot import robot_spec_from_yaml
 
+pytestmark = pytest.mark.slow
+
 Capture = pytest.CaptureFixture[str]
 Seen = dict[str, Any]
 SIZES = act.SMALL

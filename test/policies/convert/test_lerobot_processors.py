@@ -18,6 +18,8 @@ from motion_policy.errors import UserError
 from motion_policy.policies.convert.conversion import Conversion
 from motion_policy.policies.convert.lerobot import LeRobotOptions, from_lerobot
 
+pytestmark = pytest.mark.slow
+
 PRE, POST = 'policy_preprocessor', 'policy_postprocessor'
 Step = dict[str, Any]
 
