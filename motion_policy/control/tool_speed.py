@@ -56,7 +56,7 @@ class ToolSpeedLimit:
 
     def speed(self, joints: Float64Array, velocity: Float64Array) -> float:
         """Return the tool's speed [m/s] where the joints (J,) are and move like that (J,)."""
-        return float(np.linalg.norm(self._kinematics.jacobian(self._link, joints) @ velocity))
+        return math.hypot(*(self._kinematics.jacobian(self._link, joints) @ velocity))
 
     def shares(
         self, joints: Float64Array, target: Float64Array, max_velocity: Float64Array
@@ -94,9 +94,10 @@ class ToolSpeedLimit:
         speeds, signs = np.abs(velocity), np.sign(velocity)
         to_rest = speeds / acceleration
         times = np.concatenate((np.arange(0.0, to_rest.max(), period_s / 2), to_rest))
-        for time in times:
-            moving = np.minimum(time, to_rest)
-            place = joints + signs * moving * (speeds - acceleration * moving / 2)
-            if self.speed(place, signs * (speeds - acceleration * moving)) > most:
-                return True
-        return False
+        moving = np.minimum(times[:, None], to_rest)
+        places = joints + signs * moving * (speeds - acceleration * moving / 2)
+        velocities = signs * (speeds - acceleration * moving)
+        return any(
+            self.speed(place, moved) > most
+            for place, moved in zip(places, velocities, strict=True)
+        )
