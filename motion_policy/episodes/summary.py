@@ -15,6 +15,7 @@ from motion_policy.episodes.check import joint_verdict
 from motion_policy.episodes.colours import ColourCount
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.formats.rosbag.read import bag_time_steps, bag_topics, read_raw
+from motion_policy.episodes.layout import STAMPS
 from motion_policy.episodes.reader import EpisodeReader
 from motion_policy.episodes.row_checks import colour_notes
 from motion_policy.robot import StreamSpec
@@ -93,9 +94,16 @@ def bag_summary(path: str | Path) -> dict[str, Any]:
 
 
 def _odd(episode: EpisodeReader) -> list[str]:
-    """What is odd in the joints and in the first, middle and last image of each camera."""
+    """What is odd: messages, joints, and the first, middle and last image of each camera."""
     lines: list[str] = []
     colours = ColourCount()
+    for stream in episode.robot.streams():
+        counted = episode.stamps(stream.name).counters
+        if counted.unusable:
+            lines.append(
+                f"'/{STAMPS}/{stream.name}': {counted.unusable} of {counted.received} messages "
+                'were not taken'
+            )
     try:
         found = joint_verdict(episode)
         lines += [each.in_dataset() for each in found.failures]
@@ -116,6 +124,7 @@ def _stream_summary(episode: EpisodeReader, stream: StreamSpec) -> dict[str, Any
         'topic': stream.topic,
         'rate_hz': stamps.counters.received * episode.rate / max(1, episode.length),
         **_counted(stamps.counters),
+        'unusable': stamps.counters.unusable,
         'age_median_ms': float(np.median(ages_ms)) if there.any() else None,
         'age_max_ms': float(ages_ms.max()) if there.any() else None,
         'age_limit_ms': stream.max_age_ns / NANOSECONDS_PER_MS,

@@ -190,7 +190,12 @@ def test_what_a_crash_left_is_repaired_with_its_vectors(tmp_path: Path) -> None:
 def test_inspect_shows_the_vectors(episode: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['inspect', str(episode)]) == 0
     shown = ' '.join(capsys.readouterr().out.split())
-    assert 'vectors wrench (3), skin (4)' in shown
+    assert 'vectors wrench (3), skin (4)' in shown and 'not taken' not in shown
+    with h5py.File(episode, 'r+') as file:
+        file['stamps/skin'].attrs['unusable'] = 7
+    assert main(['inspect', str(episode)]) == 0
+    shown = ' '.join(capsys.readouterr().out.split())
+    assert "'/stamps/skin': 7 of 30 messages were not taken" in shown
 
 
 def test_a_format_without_vectors_says_that_they_are_left_out(

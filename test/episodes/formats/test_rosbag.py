@@ -235,6 +235,19 @@ def test_a_bag_can_be_split_at_its_gaps(tmp_path: Path) -> None:
     assert "'top' (top/image_raw)" in notes[0]
 
 
+def test_what_is_left_out_at_the_start_is_said(tmp_path: Path) -> None:
+    events = bag_files.without(bag_files.demonstration(4.0, ROBOT), '/top/image_raw', 0.0, 1.5)
+    bag = bag_files.write_bag(tmp_path / 'bag', events)
+    notes: list[str] = []
+    (episode,) = import_bag(bag, ROBOT, tmp_path / 'out', note=notes.append)
+    with EpisodeReader(episode) as reader:
+        assert 115 < reader.length < 130
+    (line,) = notes
+    assert line.startswith(f'{bag}: left out the first 1.5') and line.endswith(
+        " s: stream 'top' (top/image_raw): missing"
+    )
+
+
 def test_what_is_left_out_at_the_end_is_said(tmp_path: Path) -> None:
     events = bag_files.demonstration(SECONDS, ROBOT)
     bag = bag_files.write_bag(

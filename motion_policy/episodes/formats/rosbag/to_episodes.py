@@ -156,6 +156,9 @@ class _Episodes:
             return
         if self.gap and self.writer is not None:
             self._end_at_gap()
+        elif self.gap and self._gap_s() >= SHORTEST_STRETCH_S:
+            why = self._why(self.gap[-1])
+            self.note(f'{self.bag}: left out the first {self._gap_s():.2f} s: {why}')
         self.gap = []
         if self.writer is None:
             self._count_anew()
@@ -192,9 +195,8 @@ class _Episodes:
         if self.writer is not None:
             self._close()
             if self.gap:
-                first, last = self.gap[0], self.gap[-1]
-                left_out_s = (last.time_ns - first.time_ns + self.robot.period_ns) / 1e9
-                end = 'rest' if TIME in first.faults else f'last {left_out_s:.2f} s'
+                first = self.gap[0]
+                end = 'rest' if TIME in first.faults else f'last {self._gap_s():.2f} s'
                 self.note(f'{self.bag}: left out the {end}: {self._why(first)}')
         self.found.end(self.bag)
         if not self.written:
@@ -202,6 +204,10 @@ class _Episodes:
                 f'{self.bag}: holds no stretch of {SHORTEST_STRETCH_S:g} s without a gap'
             )
         return self.written
+
+    def _gap_s(self) -> float:
+        first, last = self.gap[0], self.gap[-1]
+        return (last.time_ns - first.time_ns + self.robot.period_ns) / NANOSECONDS_PER_S
 
     def _end_at_gap(self) -> None:
         first, last = self.gap[0], self.gap[-1]
