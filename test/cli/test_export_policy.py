@@ -12,11 +12,13 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from full_disks import small_disk
 from policy_examples import family, random_observation
 from processors import needs_openvino
 
 from motion_policy.cli.main import main
 from motion_policy.policies import Policy, save_policy
+from motion_policy.policies.backends.export import ENDINGS
 from motion_policy.policies.backends.runtimes import openvino_core
 from motion_policy.policies.normalisation import resize_images
 
@@ -104,6 +106,18 @@ def test_a_torchscript_file_runs_too(policy: Policy, checkpoint: Path, tmp_path:
         return {name: values.numpy() for name, values in zip(names, results, strict=True)}
 
     follow(policy, facts, step)
+
+
+@pytest.mark.parametrize('to', ['onnx', 'openvino', 'torchscript'])
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    checkpoint: Path, tmp_path: Path, to: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip('torch' if to == 'torchscript' else to)
+    with small_disk(tmp_path / 'disk', '16k') as disk:
+        out = disk / f'small{ENDINGS[to]}'
+        assert main(['export-policy', str(checkpoint), '--to', to, '--out', str(out)]) == 2
+        assert f'{out.name}: cannot be written' in capfd.readouterr().err
+        assert list(disk.iterdir()) == []
 
 
 def test_the_default_name_is_that_of_the_checkpoint(
