@@ -231,9 +231,9 @@ def check_robot(policy: Model, robot: RobotSpec) -> None:
     for name in policy.spec.inputs:
         seen, found = policy.spec.robot.vectors[name], robot.vectors.get(name)
         if found is None or seen.columns != found.columns:
-            known = ', '.join(found.columns if found else robot.vectors) or 'none'
+            known = ', '.join(found.fields if found else robot.vectors) or 'none'
             raise CheckpointError(
-                f"{policy.source}: needs vector '{name}' ({', '.join(seen.columns)}), but "
+                f"{policy.source}: needs vector '{name}' ({', '.join(seen.fields)}), but "
                 f"'{robot.name}' has: {known}"
             )
         if seen.window != found.window:

@@ -114,6 +114,7 @@ def depends_on_vectors(policy: Policy) -> bool:
     [
         ('wrench:', 'force:', "has no vector 'wrench', but: force, skin"),
         ('wrench.force.z', 'wrench.torque.z', "'wrench' .*torque.z.*, expected .*force.z"),
+        ('newest', 'mean', "'wrench' mean of wrench.*, expected newest of wrench.force.x"),
     ],
 )
 def test_episodes_that_have_other_vectors_are_one_line(
