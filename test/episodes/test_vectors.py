@@ -217,12 +217,17 @@ def test_data_without_vectors_become_episodes_of_the_robot_without(tmp_path: Pat
     assert any('has no wrench, skin;' in line for line in told)
 
 
-def test_episodes_with_other_columns_are_not_exported_together(
-    episode: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ('old', 'new', 'words'),
+    [
+        ('force.z', 'torque.z', r'torque\.z, skin newest data\[4\]; expected .*force\.z'),
+        ('newest', 'mean', r'wrench mean wrench\.force.*; expected wrench newest wrench\.force'),
+    ],
+)
+def test_episodes_with_other_vectors_are_not_exported_together(
+    episode: Path, tmp_path: Path, old: str, new: str, words: str
 ) -> None:
-    text = ROBOT.to_yaml().replace('wrench.force.z', 'wrench.torque.z')
-    other = robot_spec_from_yaml(text, 'other')
+    other = robot_spec_from_yaml(ROBOT.to_yaml().replace(old, new), 'other')
     second = recordings.write_episode(tmp_path / 'episode_000001.hdf5', 3, robot=other)
-    told = r'its vectors: .*torque\.z, skin data\[4\]; expected .*force\.z'
-    with pytest.raises(EpisodeError, match=told):
+    with pytest.raises(EpisodeError, match=f'its vectors: .*{words}'):
         export_set([episode, second])
