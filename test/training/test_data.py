@@ -14,7 +14,8 @@ import torch
 from policy_examples import small_robot, write_demonstrations
 from recordings import joint_values, scene, write_episode
 
-from motion_policy.episodes import layout
+from motion_policy.episodes import layout, reader
+from motion_policy.episodes.hdf5.file import HdfFile
 from motion_policy.errors import UserError
 from motion_policy.policies.normalisation import resize_images
 from motion_policy.training import TrainConfig, train_config
@@ -168,6 +169,18 @@ def test_failures_are_left_out_unless_asked_for(tmp_path: Path) -> None:
     assert len(load(str(tmp_path), failures=True).train) == 3
     only = complaint(str(tmp_path / 'episode_000001.hdf5'))
     assert 'none of the 1 episodes is a success' in only
+
+
+def test_every_episode_is_checked_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check, checked = reader.check_datasets, []
+
+    def noting(file: HdfFile, *arguments: Any) -> int:
+        checked.append(file.path)
+        return check(file, *arguments)
+
+    monkeypatch.setattr(reader, 'check_datasets', noting)
+    load([str(folder)])
+    assert sorted(checked) == sorted(folder.iterdir())
 
 
 def test_the_fingerprint_tells_data_apart(folder: Path, tmp_path: Path) -> None:
