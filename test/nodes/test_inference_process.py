@@ -38,7 +38,7 @@ def lines(bench: Bench) -> list[str]:
 
 def driving_process(arm: FakeArm, make_node: MakeNode) -> InferenceProcess:
     """The process of a node that drives the arm."""
-    patient = {'auto_resume': PATIENCE_S / 2}  # a process is not begun anew within a second
+    patient = {'auto_resume': 60.0}  # a process is not begun anew within a second
     node = make_node(**{'inference.isolation': 'process', 'backend': 'eager', **patient})
     arm.enable_when_ready()
     arm.wait_for_diagnostic('control', 'state', 'run')
