@@ -182,9 +182,9 @@ def test_a_drain_that_is_stopped_or_killed_costs_lines_only_and_they_are_counted
     assert sum(int(note[1]) for note in notes if note) == dropped > 0
     whole = [line for line, note in zip(heard, notes, strict=True) if not note]
     assert whole[-1] == b'the last line\n'
-    # Lines may be torn where the second process took over, and where it ended.
+    # A line may be torn in two where the second process took over, and one where it ended.
     torn = [line for line in whole[:-1] if len(line) != 101]
-    assert len(torn) <= 2 and 30_000 <= len(whole) - 1 + dropped <= 30_000 + len(torn)
+    assert len(torn) <= 4 and 30_000 <= len(whole) - 1 + dropped <= 30_000 + len(torn)
     kept = [line for line in whole[:-1] if len(line) == 101]
     assert kept == sorted(kept)
 
