@@ -97,10 +97,10 @@ def run(arguments: Arguments) -> int:
 
 def _device(name: str, module: ModuleType, wanted: str) -> str:
     """Where a benchmark computes. UserError for a GPU that it cannot use."""
-    known = GPU in getattr(module, 'DEVICES', (CPU,))
-    if wanted == CPU or (wanted == 'auto' and not known):
+    knows_gpu = GPU in getattr(module, 'DEVICES', (CPU,))
+    if wanted == CPU or (wanted == 'auto' and not knows_gpu):
         return CPU
-    if not known:
+    if not knows_gpu:
         raise UserError(f'bench: {name} measures on the CPU only, found --device cuda')
     import torch  # slow to load, and not every benchmark needs it
 

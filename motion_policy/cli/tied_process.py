@@ -10,23 +10,18 @@ threads, and a signal that reaches the parent meanwhile is lost.
 
 from __future__ import annotations
 
-import ctypes
-import os
 import runpy
 import signal
 import sys
 
-PR_SET_PDEATHSIG = 1
+from motion_policy.inference.parent_process import end_with_parent
 
 
 def main() -> None:
-    """Tie this process to its parent (Linux only) and run the module as `python -m` would."""
+    """Tie this process to its parent and run the module as `python -m` would."""
     parent, module = int(sys.argv[1]), sys.argv[2]
     sys.argv[1:3] = []
-    if sys.platform.startswith('linux'):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it was gone before
-            sys.exit(1)
+    end_with_parent(parent, signal.SIGTERM)
     runpy.run_module(module, run_name='__main__', alter_sys=True)
 
 

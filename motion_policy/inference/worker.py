@@ -13,9 +13,7 @@ answered there; its error comes through the pipe.
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import os
 import select
 import signal
 import socket
@@ -28,12 +26,12 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol, runtime_checkable
 
 from motion_policy.errors import UserError
+from motion_policy.inference.parent_process import end_with_parent
 from motion_policy.inference.shared_frames import SharedFrames
 from motion_policy.policies.cpu.allocator import keep_freed_memory
 from motion_policy.robot import RobotSpec
 from motion_policy.streams.images import RgbImage
 
-PR_SET_PDEATHSIG = 1
 QUICK_BYTES = 1 << 16  # of the longest question or answer in bytes
 COMPUTE_NS = struct.Struct('q')  # before such an answer: how long it took
 RESET = None  # the message; any other is a question: where its images are, and what it asks
@@ -78,7 +76,7 @@ class Job(Protocol):
 
 def main(connection_fd: int, quick_fd: int, frames_fd: int, node_pid: int) -> None:
     """Serve one node until it is gone."""
-    _end_with(node_pid)
+    end_with_parent(node_pid, signal.SIGKILL)
     keep_freed_memory()
     connection = Connection(connection_fd)
     try:
@@ -143,14 +141,6 @@ def _told(connection: Connection) -> Iterator[list[Any]]:
     else:
         if done:
             connection.send(('done', done[0]))
-
-
-def _end_with(node_pid: int) -> None:
-    """Be killed when the node's thread that started this process ends."""
-    if sys.platform.startswith('linux'):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != node_pid:
-        raise SystemExit
 
 
 if __name__ == '__main__':

@@ -170,9 +170,7 @@ def test_repair_leaves_out_efforts_and_velocities_that_some_rows_have_not(tmp_pa
             observation = replace(observation, effort=None, has_qvel=False)
         writer.append(row.time_ns, observation, row)
     part = tmp_path / 'episode_000000.hdf5.part'
-    left = part.read_bytes()  # as a crash leaves it
-    writer.discard()
-    part.write_bytes(left)
+    recordings.leave_as_a_crash(writer, part)
     repaired = repair(part)
     missing = 'not reported in 5 of 51 rows, the first is row 10'
     assert (repaired.rows, repaired.notes) == (

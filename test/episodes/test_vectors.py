@@ -176,9 +176,7 @@ def test_what_a_crash_left_is_repaired_with_its_vectors(tmp_path: Path) -> None:
         row = recordings.row_at(index, ROBOT)
         writer.append(row.time_ns, observation, row)
     part = tmp_path / 'episode_000000.hdf5.part'
-    left = part.read_bytes()  # as a crash leaves it
-    writer.discard()
-    part.write_bytes(left)
+    recordings.leave_as_a_crash(writer, part)
     repaired = repair(part)
     assert repaired.rows == 40 and check_episode(repaired.path) == []
     with EpisodeReader(repaired.path) as reader, h5py.File(repaired.path) as file:

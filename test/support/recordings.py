@@ -137,6 +137,13 @@ def write_episode(path: Path, length: int = 30, **options: Any) -> Path:
     return path
 
 
+def leave_as_a_crash(writer: EpisodeWriter, part: Path) -> None:
+    """End a recording as a process does that is killed: its unfinished file `part` stays."""
+    left = part.read_bytes()
+    writer.discard()
+    part.write_bytes(left)
+
+
 def image_message(pixels: np.ndarray, encoding: str, *, stamp_ns: int = 0, **fields: Any) -> Any:
     """Return a raw image message whose rows are not padded, unless fields say so."""
     contiguous = np.ascontiguousarray(pixels)
