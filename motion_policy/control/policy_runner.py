@@ -27,6 +27,7 @@ from motion_policy.policies.uploads import Uploads
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation
 from motion_policy.streams.buffers import named_joints
+from motion_policy.streams.transforms import ContinuousRotations
 
 WARM_UP_STEPS = 3
 SENSOR_ALONE = Mix()
@@ -92,6 +93,7 @@ class PolicyRunner:
         self.policy = policy
         self.robot = robot
         self._mixer = Mixer(policy, mix)
+        self._rotations = ContinuousRotations(robot.vectors, policy.spec.inputs)
         self._uploads = Uploads(policy.device) if policy.device.type == 'cuda' else None
         self._ensemble: TemporalEnsemble | None = None
         if ensemble and policy.chunk_rows > 1:
@@ -121,6 +123,7 @@ class PolicyRunner:
         """Begin a new task: forget the recurrent state and every prediction."""
         self._state: Any = self.policy.initial_state(1)
         self._mixer.reset()
+        self._rotations.reset()
         if self._ensemble is not None:
             self._ensemble.clear()
 
@@ -195,7 +198,8 @@ class PolicyRunner:
             assert observation.effort is not None
             batch['effort'] = self._tensor('effort', observation.effort)
         if names := self.policy.spec.inputs:
-            values = np.concatenate([observation.vectors[name] for name in names])
+            vectors = self._rotations.of(observation.vectors)
+            values = np.concatenate([vectors[name] for name in names])
             batch['inputs'] = self._tensor('inputs', values)
         return batch
 

@@ -29,9 +29,10 @@ from motion_policy.episodes.row_checks import (
     colour_notes,
 )
 from motion_policy.robot import StreamSpec
-from motion_policy.robot.spec import CLOCK_STEP_NS, NANOSECONDS_PER_S
+from motion_policy.robot.spec import CLOCK_STEP_NS, NANOSECONDS_PER_S, ROTATION
 from motion_policy.streams import StreamError
 from motion_policy.streams.jpeg import JPEG_END
+from motion_policy.streams.transforms import NORM_TOLERANCE
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,33 @@ def _joint_problems(episode: EpisodeReader) -> Iterator[str]:
 
 
 def _vector_problems(episode: EpisodeReader) -> Iterator[str]:
-    for name in episode.robot.vectors:
+    for name, spec in episode.robot.vectors.items():
         try:
-            episode.vector(name)
+            numbers = episode.vector(name)
         except EpisodeError as error:
             yield str(error)
+            continue
+        if spec.transform is not None and ROTATION[0] in spec.fields:
+            place = spec.fields.index(ROTATION[0])
+            rotation = numbers[:, place : place + len(ROTATION)].astype(np.float64)
+            for line in _rotation_problems(rotation):
+                yield f"'/{layout.VECTORS}/{name}' {line}"
+
+
+def _rotation_problems(rotation: Any) -> Iterator[str]:
+    """What is wrong with quaternions (T, 4)."""
+    long = np.flatnonzero(np.abs((rotation**2).sum(axis=1) - 1) > NORM_TOLERANCE)
+    if len(long):
+        yield (
+            f'has no rotation in {len(long)} rows, the first is row {long[0]}, expected '
+            'quaternions of length 1'
+        )
+    turned = np.flatnonzero((rotation[1:] * rotation[:-1]).sum(axis=1) < 0)
+    if len(turned):
+        yield (
+            f'changes the sign of its quaternion at row {turned[0] + 1} ({len(turned)} such '
+            'rows), expected that of the row before'
+        )
 
 
 def _image_problems(episode: EpisodeReader, colours: ColourCount) -> Iterator[str]:

@@ -213,7 +213,10 @@ class EpisodeRecorder:
             jump_s = (now_ns - self._now_ns) / NANOSECONDS_PER_S
             back = ': time goes back' if jump_s < 0 else ''
             self._writing.end(f'the clock jumped by {jump_s:.2f} s{back}')
+        before = self._sampler
         self._sampler = GridSampler(self.robot.streams(), self.robot.rate, now_ns)
+        if before is not None:
+            self._sampler.keep_from(before)
         self._row, self._now_ns = None, now_ns
 
     def _finish_writing(self) -> Recording:

@@ -30,6 +30,7 @@ from motion_policy.episodes.reported import Reported, leave_out
 from motion_policy.files import make_folders, remove_empty, settle, shown
 from motion_policy.robot.spec import NANOSECONDS_PER_S, RobotSpec
 from motion_policy.streams import Observation, Row, Sample, StreamCounters
+from motion_policy.streams.transforms import ContinuousRotations
 
 Array = npt.NDArray[Any]
 
@@ -92,6 +93,7 @@ class EpisodeWriter:
         self._rows_on_disk = 0
         self._failed = False
         self._has_leader = False
+        self._rotations = ContinuousRotations(robot.vectors, robot.vectors)
         self._qvel, self._effort = Reported(layout.QVEL), Reported(layout.EFFORT)
         self._created_ns = created_ns
         self.made_folders, self._output = _create(self.path, self._part)
@@ -263,7 +265,7 @@ class EpisodeWriter:
             # Guided by hand: the position reached one row later is what was to be reached.
             columns[layout.ACTION].replace_last(observation.qpos)
             columns[layout.ACTION].add(observation.qpos)
-        for vector, numbers in observation.vectors.items():
+        for vector, numbers in self._rotations.of(observation.vectors).items():
             columns[f'{layout.VECTORS}/{vector}'].add(numbers)
         lengths = [self._add_image(name, observation, row) for name in self._images]
         if layout.COMPRESS_LEN in columns:

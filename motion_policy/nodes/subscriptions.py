@@ -28,12 +28,13 @@ from motion_policy.nodes.endpoints import Origin, full_name, publishers, with_or
 from motion_policy.nodes.joint_publishers import JointPublishers
 from motion_policy.nodes.shell import SOURCES
 from motion_policy.nodes.transports import subscribe_to_images
-from motion_policy.robot import JointTopic, RobotSpec
-from motion_policy.robot.spec import COMPRESSED_IMAGE, IMAGE, StreamSpec
+from motion_policy.robot import JointTopic, RobotSpec, VectorSpec
+from motion_policy.robot.spec import COMPRESSED_IMAGE, IMAGE, TRANSFORMS, StreamSpec
 from motion_policy.streams import Row, Sample, StreamCounters
 from motion_policy.streams.message_fields import FieldType, field_type
 from motion_policy.streams.messages import stamp_ns
 from motion_policy.streams.samples import Unreadable
+from motion_policy.streams.transforms import TransformMessage
 from motion_policy.streams.wire import image_on_wire, stamp_on_wire
 
 try:
@@ -42,6 +43,7 @@ except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
 QUEUE_DEPTH = 5  # of each subscription; a callback takes microseconds, so it never fills up
+STATIC_DEPTH = 100  # each of many publishers may say one transform at once
 VECTORS_FASTER = 20  # than joint states and images: forces come at 1 kHz
 UNKNOWN = Origin()
 
@@ -134,8 +136,13 @@ def subscribe_to_all(
     callback: Callable[..., None],
     depth: int,
     offers: Iterable[tuple[QoSReliabilityPolicy, QoSDurabilityPolicy]] = OFFERS,
+    *,
+    raw: bool = False,
 ) -> list[Any]:
-    """Hear every publisher of a topic as surely as it offers; a message may come three times."""
+    """Hear every publisher of a topic as surely as it offers; a message may come three times.
+
+    With `raw` the callback gets its bytes.
+    """
     # Some fit not every publisher, which is nothing to be warned of.
     return [
         node.create_subscription(
@@ -144,6 +151,7 @@ def subscribe_to_all(
             callback,
             QoSProfile(depth=depth, reliability=reliability, durability=durability),
             event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False),
+            raw=raw,
         )
         for reliability, durability in offers
     ]
@@ -206,6 +214,34 @@ class StreamSubscriptions:
             )
             for names in self._on_topic.values()
         }
+        self._static_subscriptions = [
+            subscription
+            for topic, names in self._on_static_topic().items()
+            for subscription in self._subscribe_static(topic, names)
+        ]
+
+    def _on_static_topic(self) -> dict[str, list[str]]:
+        """The streams for which each topic of transforms that do not move is heard."""
+        on_topic: dict[str, list[str]] = {}
+        for name, stream in self.streams.items():
+            if isinstance(stream.source, VectorSpec) and stream.source.static_topic is not None:
+                on_topic.setdefault(stream.source.static_topic, []).append(name)
+        return on_topic
+
+    def _subscribe_static(self, topic: str, names: list[str]) -> list[Any]:
+        """Hear what was said once before this node began, and by whoever says it only once."""
+        clock = self._node.get_clock()
+
+        def store(data: bytes) -> None:
+            sample = Sample(0, clock.now().nanoseconds, TransformMessage(data, is_static=True))
+            with self.lock:
+                for name in names:
+                    self._sampler.push(name, sample)
+                    self.received[name] += 1
+
+        return subscribe_to_all(
+            self._node, message_class(TRANSFORMS), topic, store, STATIC_DEPTH, raw=True
+        )
 
     def _subscribe(self, stream: StreamSpec, qos: QoSProfile, **options: Any) -> tuple[Node, Any]:
         """The subscription, and the node that has it."""
@@ -234,7 +270,9 @@ class StreamSubscriptions:
         def store(data: bytes, publisher: bytes | None) -> None:
             receive_ns = clock.now().nanoseconds
             message: Any
-            if as_it_came:
+            if stream.type == TRANSFORMS:
+                message, header_ns = TransformMessage(data), 0
+            elif as_it_came:
                 message = SerializedMessage(data, type_of_it)
                 header_ns = message.stamp_ns
                 if self._on_image is not None:
@@ -299,7 +337,7 @@ class StreamSubscriptions:
         """Match what publishers offer, and log once what cannot be taken; to be called often."""
         for name, stream in self.streams.items():
             self._match_offers(name, stream)
-            if stream.role == 'vector':
+            if stream.role == 'vector' and stream.type != TRANSFORMS:  # of which many publish some
                 self._tell_several(name, stream)
         for name, senders in self._joint_publishers.items():
             for line in senders.look():
@@ -354,7 +392,9 @@ class StreamSubscriptions:
         """Remove the subscriptions from the node."""
         for receiver, subscription in self._subscriptions.values():
             receiver.destroy_subscription(subscription)
-        self._subscriptions = {}
+        for subscription in self._static_subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions, self._static_subscriptions = {}, []
 
 
 def _subscribe_here(

@@ -236,6 +236,11 @@ def check_robot(policy: Model, robot: RobotSpec) -> None:
                 f"{policy.source}: needs vector '{name}' ({', '.join(seen.fields)}), but "
                 f"'{robot.name}' has: {known}"
             )
+        if seen.transform != found.transform:
+            raise CheckpointError(
+                f"{policy.source}: vector '{name}' was {seen.meaning} in training, but "
+                f"'{robot.name}' has {found.meaning}"
+            )
         if seen.window != found.window:
             raise CheckpointError(
                 f"{policy.source}: vector '{name}' was the {seen.window} in training, but "

@@ -32,12 +32,17 @@ COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
 JOINT_STATE = 'sensor_msgs/msg/JointState'
 FLOAT64_MULTI_ARRAY = 'std_msgs/msg/Float64MultiArray'
 JOINT_TRAJECTORY = 'trajectory_msgs/msg/JointTrajectory'
+TRANSFORMS = 'tf2_msgs/msg/TFMessage'
 
 CAMERA_TYPES = (IMAGE, COMPRESSED_IMAGE)
 COMMAND_TYPES = (FLOAT64_MULTI_ARRAY, JOINT_TRAJECTORY, JOINT_STATE)
 
 # A path within a message, with the size of an array.
 FIELD = re.compile(r'[A-Za-z]\w*(\.[A-Za-z]\w*)*(\[[1-9]\d{0,5}\])?')
+
+# What a vector of a transform may hold, as geometry_msgs/msg/Transform calls it.
+TRANSLATION = ('translation.x', 'translation.y', 'translation.z')
+ROTATION = ('rotation.x', 'rotation.y', 'rotation.z', 'rotation.w')
 
 # The names of the joint streams, which nothing else may take.
 JOINT_STREAM_NAME = re.compile(r'(state|leader)(_\d+)?')
@@ -51,7 +56,14 @@ def _checked_topic(topic: str) -> str:
     return topic
 
 
+def _checked_frame(frame: str) -> str:
+    if not frame or frame.startswith('/') or not frame.isprintable():
+        raise ValueError(f"frame '{frame}', expected a name as in tf, without a slash before it")
+    return frame
+
+
 Topic = Annotated[str, AfterValidator(_checked_topic)]
+FrameName = Annotated[str, AfterValidator(_checked_frame)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -155,6 +167,9 @@ class VectorSpec(Declared):
     A field is the path of a number (`wrench.force.x`), of a message, which stands for all its
     numbers (`wrench.force`), or of an array with its size (`data[16]`). What a field that is a
     message stands for is known where the message type is: see `with_known_fields`.
+
+    With `transform: [frame, child]` it is the pose of the child frame in the other, composed of
+    the transforms on `topic` and, of those that do not move, on `static_topic`.
     """
 
     topic: Topic
@@ -164,6 +179,24 @@ class VectorSpec(Declared):
     max_age: Seconds = 0.2
     stamp: Stamp = 'header'
     rate: Hertz | None = None
+    transform: tuple[FrameName, FrameName] | None = None
+    static_topic: Topic | None = None
+
+    @model_validator(mode='before')
+    @classmethod
+    def _fill_transform(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get('transform') is None:
+            return data
+        defaults = {
+            'topic': 'tf', 'static_topic': 'tf_static', 'type': TRANSFORMS,
+            'fields': ['translation', 'rotation'],
+        }  # fmt: skip
+        filled = {**defaults, **data}
+        if isinstance(filled['fields'], (list, tuple)):
+            whole = {'translation': TRANSLATION, 'rotation': ROTATION}
+            parts = [whole.get(field, (field,)) for field in filled['fields']]
+            filled['fields'] = [each for part in parts for each in part]
+        return filled
 
     @field_validator('type')
     @classmethod
@@ -176,6 +209,31 @@ class VectorSpec(Declared):
     @classmethod
     def _fields(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return checked_fields(value)
+
+    @model_validator(mode='after')
+    def _transform_is_whole(self) -> VectorSpec:
+        if self.transform is None:
+            if self.static_topic is not None:
+                raise ValueError('static_topic is there without transform, expected both or none')
+            return self
+        _no_repeats('transform', self.transform)
+        _one_of(self.type, (TRANSFORMS,))
+        if self.static_topic == self.topic:
+            raise ValueError(f"static_topic is '{self.topic}', expected another than topic")
+        if self.window != 'newest':
+            raise ValueError(f"window is '{self.window}' of a transform, expected newest")
+        if self.fields not in ((*TRANSLATION, *ROTATION), TRANSLATION, ROTATION):
+            raise ValueError(
+                f'fields are {", ".join(self.fields)} of a transform, expected translation, '
+                'rotation or both, in this order'
+            )
+        return self
+
+    @property
+    def meaning(self) -> str:
+        """What its numbers are, where two are compared."""
+        frames = '' if self.transform is None else f'{" -> ".join(self.transform)}: '
+        return f'{self.window} of {frames}{", ".join(self.fields)}'
 
     @property
     def paths(self) -> tuple[tuple[str, int | None], ...]:

@@ -11,7 +11,7 @@ import math
 import statistics
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -52,10 +52,10 @@ class Entry:
     """A sample, and the joints (places in their topic) that it holds.
 
     `time_ns`, from which its age counts, is the earlier of stamp and reception; `lead_ns` is by
-    how much the stamp leads the reception.
+    how much the stamp leads the reception, `late_ns` by how much that is later than `time_ns`.
     """
 
-    __slots__ = ('columns', 'lead_ns', 'sample', 'stamp_ns', 'time_ns')
+    __slots__ = ('columns', 'late_ns', 'lead_ns', 'sample', 'stamp_ns', 'time_ns')
 
     def __init__(self, stamp_ns: int, sample: Sample, columns: tuple[int, ...] = ()) -> None:
         self.sample = sample
@@ -63,6 +63,7 @@ class Entry:
         self.stamp_ns = stamp_ns
         self.time_ns = min(stamp_ns, sample.receive_ns)
         self.lead_ns = max(0, stamp_ns - sample.receive_ns)
+        self.late_ns = sample.receive_ns - self.time_ns
 
 
 class StreamBuffer:
@@ -91,8 +92,8 @@ class StreamBuffer:
             series = self._all_series()
             self._counters = StreamCounters(
                 self._received,
-                sum([each.dropped for each in series]),
-                sum([each.duplicates for each in series]),
+                self._of_all([each.dropped for each in series]),
+                self._of_all([each.duplicates for each in series]),
                 max([each.max_gap_ns for each in series], default=0),
                 self._unusable,
                 self._foreign,
@@ -137,16 +138,19 @@ class StreamBuffer:
         """Say what became of the messages since the last that was taken, if that is known."""
         return f', its newest message is unusable: {self._reason}' if self._unusable_since else ''
 
-    def older_than(self, limit_ns: int) -> tuple[str, ...]:
-        """Name the joints in what was picked last that are older, where others are not as old."""
-        return ()
+    def older_than(self, limit_ns: int) -> str:
+        """Name what is older in what was picked last, where the rest is not as old."""
+        return ''
 
-    def ahead_by_more(self, limit_ns: int) -> tuple[str, ...]:
-        """Name the joints in what was picked last whose stamps lead their reception by more.
+    def ahead_by_more(self, limit_ns: int) -> str:
+        """Name that of which stamps lead the reception by more in what was picked last.
 
-        Only where those of others do not.
+        Only where the rest does not.
         """
-        return ()
+        return ''
+
+    def keep_from(self, before: StreamBuffer) -> None:
+        """Take over what holds for all time of the buffer that this one stands for from now on."""
 
     def parts(self) -> list[tuple[tuple[str, ...], Sample]]:
         """The messages of which what was picked last is put together, each with its joints."""
@@ -159,8 +163,12 @@ class StreamBuffer:
     def _take(self, sample: Sample) -> None:
         raise NotImplementedError
 
-    def _all_series(self) -> tuple[_Series, ...]:
+    def _all_series(self) -> tuple[Series, ...]:
         raise NotImplementedError
+
+    def _of_all(self, counts: list[int]) -> int:
+        """What the counts of all series are together."""
+        return sum(counts)
 
     def _dropped_of(self) -> str:
         """How many samples of which joints are missing, where they come apart."""
@@ -184,7 +192,7 @@ class CameraBuffer(StreamBuffer):
     """The frames of a camera, decoded as they are picked if `decodes`."""
 
     def __init__(self, spec: StreamSpec, decodes: bool = False) -> None:
-        self._series = _Series(spec)
+        self._series = Series(spec)
         self._decodes = decodes and spec.source is not None
         super().__init__(spec)
 
@@ -211,7 +219,7 @@ class CameraBuffer(StreamBuffer):
         self._series.add(self._stamp(sample), sample)
         self._unusable_since = False
 
-    def _all_series(self) -> tuple[_Series, ...]:
+    def _all_series(self) -> tuple[Series, ...]:
         return (self._series,)
 
 
@@ -219,7 +227,7 @@ class VectorBuffer(StreamBuffer):
     """The numbers (n,) of a vector: the newest, or the mean of those of the last `window_ns`."""
 
     def __init__(self, spec: StreamSpec) -> None:
-        self._series = _Series(spec)
+        self._series = Series(spec)
         self._reader = VectorReader(spec.source) if isinstance(spec.source, VectorSpec) else None
         super().__init__(spec)
 
@@ -243,7 +251,7 @@ class VectorBuffer(StreamBuffer):
         self._series.add(self._stamp(sample), sample)
         self._unusable_since = False
 
-    def _all_series(self) -> tuple[_Series, ...]:
+    def _all_series(self) -> tuple[Series, ...]:
         return (self._series,)
 
 
@@ -253,10 +261,11 @@ class JointBuffer(StreamBuffer):
     def __init__(self, spec: StreamSpec) -> None:
         self._topic = spec.source if isinstance(spec.source, JointTopic) else None
         self._names = self._topic.joints if self._topic else ()
+        self._labels = tuple(f"joint '{name}'" for name in self._names)
         self._whole = tuple(range(len(self._names)))  # the columns of a message with all joints
-        self._parts: dict[tuple[int, ...], _Series] = {}
+        self._parts: dict[tuple[int, ...], Series] = {}
         # By joints: the series of others of which some are the same, and whether all are.
-        self._overlapping: dict[tuple[int, ...], list[tuple[_Series, bool]]] = {}
+        self._overlapping: dict[tuple[int, ...], list[tuple[Series, bool]]] = {}
         self._sources: tuple[Entry, ...] = ()  # of each joint, of which `_assembled` was made
         self._assembled: Entry | None = None
         self._picked: Entry | None = None  # last, where a message holds all joints; or:
@@ -264,7 +273,7 @@ class JointBuffer(StreamBuffer):
         self._missing: tuple[str, ...] = ()  # joints, when others are there
         self._unusable_columns: tuple[int, ...] = ()  # not heard of since an unusable message
         self._found: tuple[str, ...] = ()  # names in the newest message
-        self._jumps = _Jumps(self._names)
+        self._jumps = Jumps(self._labels)
         self._reported = self._nothing_reported(spec)
         super().__init__(spec)
 
@@ -297,11 +306,11 @@ class JointBuffer(StreamBuffer):
         joints = named_joints(self._missing) or 'every joint'
         return f'{joints} missing, the newest message has: {found}'
 
-    def older_than(self, limit_ns: int) -> tuple[str, ...]:
+    def older_than(self, limit_ns: int) -> str:
         """Name the joints in what was picked last that are older, where others are not as old."""
         return self._those_of(lambda entry: entry.time_ns < limit_ns)
 
-    def ahead_by_more(self, limit_ns: int) -> tuple[str, ...]:
+    def ahead_by_more(self, limit_ns: int) -> str:
         """Name the joints in what was picked last whose stamps lead their reception by more."""
         return self._those_of(lambda entry: entry.lead_ns > limit_ns)
 
@@ -321,7 +330,7 @@ class JointBuffer(StreamBuffer):
 
     def _clear(self) -> None:
         super()._clear()
-        self._jumps = _Jumps(self._names)
+        self._jumps = Jumps(self._labels)
         self._reported = self._nothing_reported(self.spec)
 
     def _take(self, sample: Sample) -> None:
@@ -384,7 +393,7 @@ class JointBuffer(StreamBuffer):
             del self._overlapping[oldest]
             for these, overlapping in self._overlapping.items():
                 self._overlapping[these] = [each for each in overlapping if each[0] is not gone]
-        series, joints = _Series(self.spec), set(columns)
+        series, joints = Series(self.spec), set(columns)
         self._overlapping[columns] = []
         for others, part in self._parts.items():
             if not joints.isdisjoint(others):
@@ -392,12 +401,12 @@ class JointBuffer(StreamBuffer):
                 self._overlapping[others].append((series, joints.issubset(others)))
         self._parts[columns] = series
 
-    def _those_of(self, condition: Callable[[Entry], bool]) -> tuple[str, ...]:
-        """Names of joints by their messages; () where all joints are of one."""
+    def _those_of(self, condition: Callable[[Entry], bool]) -> str:
+        """Names of joints by their messages; '' where all joints are of one."""
         if not self._is_assembled or len(set(self._sources)) == 1:
-            return ()
+            return ''
         pairs = zip(self._names, self._sources, strict=True)
-        return tuple(name for name, entry in pairs if condition(entry))
+        return named_joints(tuple(name for name, entry in pairs if condition(entry)))
 
     def _put_together(self, sources: tuple[Entry, ...]) -> Entry:
         """One entry with the joint of each source, as old as the oldest of them."""
@@ -406,7 +415,7 @@ class JointBuffer(StreamBuffer):
         self._is_assembled = True
         return self._assembled
 
-    def _all_series(self) -> tuple[_Series, ...]:
+    def _all_series(self) -> tuple[Series, ...]:
         return tuple(self._parts.values())
 
     def _dropped_of(self) -> str:
@@ -473,8 +482,8 @@ class _LastReported:
         self._receive_ns[places] = np.where(newer, receive_ns, self._receive_ns[places])
 
 
-class _Jumps:
-    """Finds joints that jump to and fro from message to message, as no arm can."""
+class Jumps:
+    """Finds what jumps to and fro from message to message, as no arm can; `names` tell of it."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self._names = names
@@ -485,6 +494,7 @@ class _Jumps:
         self._last = ''
 
     def look(self, t_ns: int, columns: tuple[int, ...], position: Float64Array) -> None:
+        """Look at the newest values (n,) of these columns [rad or m]."""
         places = list(columns)
         newest, second = self._newest[places], self._second[places]
         jump = np.abs(newest - position)
@@ -495,20 +505,21 @@ class _Jumps:
                 place = int(np.flatnonzero(returned)[0])
                 self._jumps_ns.append(t_ns)
                 self._last = (
-                    f"joint '{self._names[places[place]]}' is {position[place]:.3g} and "
+                    f'{self._names[places[place]]} is {position[place]:.3g} and '
                     f'{newest[place]:.3g} in turn'
                 )
         self._second[places], self._second_ns[places] = newest, self._newest_ns[places]
         self._newest[places], self._newest_ns[places] = position, t_ns
 
     def told(self, t_ns: int) -> str:
+        """A line on one that does so at `t_ns`; empty if none does."""
         jumps = self._jumps_ns
         if len(jumps) < JUMPS or t_ns - jumps[0] > JUMPS_WITHIN_NS:
             return ''
         return f'{self._last}: do several nodes publish it?'
 
 
-class _Series:
+class Series:
     """The samples of one sender in the order of their times, and what is missing between them."""
 
     def __init__(self, spec: StreamSpec) -> None:
@@ -524,6 +535,7 @@ class _Series:
         self.reset_counters()
 
     def reset_counters(self) -> None:
+        """Count from zero again."""
         self.dropped = self.duplicates = self.max_gap_ns = 0
         self._overdue = 0  # of those dropped, what may still come: it was late
 
@@ -557,16 +569,32 @@ class _Series:
 
     def pick(self, t_ns: int) -> Entry | None:
         """Return the newest entry that was received by `t_ns`, and forget those before it."""
-        for index in range(bisect_right(self._times, t_ns) - 1, -1, -1):
-            if self._entries[index].sample.receive_ns <= t_ns:
-                self._forget_first(index)
-                return self._entries[0]
+        for index, entry in self._received_by(t_ns):
+            self._forget_first(index)
+            return entry
+        return None
+
+    def newest(self, t_ns: int) -> Entry | None:
+        """Return the newest entry that was received by `t_ns`."""
+        return next((entry for _, entry in self._received_by(t_ns)), None)
+
+    def around(self, t_ns: int, stamp_ns: int) -> tuple[Entry, Entry] | None:
+        """Return the entries nearest before and after a stamp, of those received by `t_ns`.
+
+        Both are that of this very stamp, where there is one; None where none is before.
+        """
+        after: Entry | None = None
+        for _, entry in self._received_by(t_ns):
+            if entry.stamp_ns == stamp_ns or (entry.stamp_ns < stamp_ns and after is None):
+                return entry, entry
+            if after is not None and entry.stamp_ns < stamp_ns:
+                return entry, after
+            after = entry
         return None
 
     def until(self, t_ns: int) -> list[Entry]:
         """Return the entries that were received by `t_ns`, the newest first."""
-        there = self._entries[: bisect_right(self._times, t_ns)]
-        return [entry for entry in reversed(there) if entry.sample.receive_ns <= t_ns]
+        return [entry for _, entry in self._received_by(t_ns)]
 
     def remove(self, sample: Sample) -> None:
         """Forget one sample."""
@@ -580,11 +608,18 @@ class _Series:
         self._forget_first(bisect_left(self._times, min(entry.time_ns, time_ns)))
 
     def clear(self) -> None:
+        """Forget all entries, and what was seen of their period."""
         self._times.clear()
         self._entries.clear()
         self._periods.clear()
         self._bridges.clear()
         self._newest_stamp_ns = None
+
+    def _received_by(self, t_ns: int) -> Iterator[tuple[int, Entry]]:
+        """Yield place and entry of those received by `t_ns`, the newest first."""
+        for index in range(bisect_right(self._times, t_ns) - 1, -1, -1):
+            if self._entries[index].sample.receive_ns <= t_ns:
+                yield index, self._entries[index]
 
     def _count_gap(self, gap_ns: int) -> None:
         others, covered = self._others, self._covered

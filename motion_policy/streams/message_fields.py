@@ -68,6 +68,9 @@ def with_known_fields(robot: RobotSpec, fields_of: FieldsOf) -> RobotSpec:
     """
     vectors = {}
     for name, vector in robot.vectors.items():
+        if vector.transform is not None:  # names its numbers by itself
+            vectors[name] = vector
+            continue
         try:
             expanded = [_expanded(vector, field, fields_of) for field in vector.fields]
             fields = checked_fields(tuple(itertools.chain.from_iterable(expanded)))

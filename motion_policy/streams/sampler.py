@@ -13,18 +13,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from motion_policy.robot.spec import NANOSECONDS_PER_S, StreamSpec
+from motion_policy.robot.spec import NANOSECONDS_PER_S, StreamSpec, VectorSpec
 from motion_policy.streams.buffers import (
     CameraBuffer,
     Entry,
     JointBuffer,
     StreamBuffer,
     VectorBuffer,
-    named_joints,
 )
 from motion_policy.streams.errors import StreamError
 from motion_policy.streams.grid import Grid
 from motion_policy.streams.samples import Sample, StreamCounters
+from motion_policy.streams.transform_buffer import TransformBuffer
 
 __all__ = ['GridSampler', 'Row', 'Sample', 'Sampler', 'StreamCounters']
 
@@ -66,11 +66,7 @@ class Sampler:
     def __init__(self, streams: Iterable[StreamSpec], *, decodes: bool = False) -> None:
         self._buffers: dict[str, StreamBuffer] = {}
         for stream in streams:
-            self._buffers[stream.name] = (
-                CameraBuffer(stream, decodes)
-                if stream.role == 'camera'
-                else (VectorBuffer if stream.role == 'vector' else JointBuffer)(stream)
-            )
+            self._buffers[stream.name] = _buffer(stream, decodes)
 
     @property
     def counters(self) -> dict[str, StreamCounters]:
@@ -81,6 +77,11 @@ class Sampler:
         """Count from zero again, as at the start of a recording."""
         for buffer in self._buffers.values():
             buffer.reset_counters()
+
+    def keep_from(self, before: Sampler) -> None:
+        """Take over what is sent once and holds for all time: transforms that do not move."""
+        for name, buffer in self._buffers.items():
+            buffer.keep_from(before._buffers[name])
 
     def push(self, name: str, sample: Sample) -> None:
         """Take in one sample of stream `name`; one that cannot be used is counted only.
@@ -144,6 +145,10 @@ class GridSampler:
         """Count from zero again, as at the start of a recording."""
         self._sampler.reset_counters()
 
+    def keep_from(self, before: GridSampler) -> None:
+        """Take over what is sent once and holds for all time: transforms that do not move."""
+        self._sampler.keep_from(before._sampler)
+
     def push(self, name: str, sample: Sample) -> None:
         """Take in one sample of stream `name`."""
         self._sampler.push(name, sample)
@@ -165,6 +170,15 @@ class GridSampler:
         self._next = max(self._next, self._grid.index_at_or_after(now_ns))
 
 
+def _buffer(stream: StreamSpec, decodes: bool) -> StreamBuffer:
+    if stream.role == 'camera':
+        return CameraBuffer(stream, decodes)
+    if stream.role != 'vector':
+        return JointBuffer(stream)
+    moves = isinstance(stream.source, VectorSpec) and stream.source.transform is not None
+    return (TransformBuffer if moves else VectorBuffer)(stream)
+
+
 def _without(values: dict[str, T], name: str) -> dict[str, T]:
     return {key: value for key, value in values.items() if key != name}
 
@@ -179,19 +193,22 @@ def _put(row: Row, buffer: StreamBuffer, standing: Entry | None) -> None:
     age_ns = row.ages_ns[spec.name] = row.time_ns - standing.time_ns
     if standing.lead_ns > spec.max_lead_ns:
         row.skews_ns[spec.name] = standing.lead_ns
-        joints = named_joints(buffer.ahead_by_more(spec.max_lead_ns))
+        whose = buffer.ahead_by_more(spec.max_lead_ns)
         row.faults[spec.name] = (
-            f'{joints}{": " * bool(joints)}clocks disagree by '
+            f'{whose}{": " * bool(whose)}clocks disagree by '
             f'{standing.lead_ns / NANOSECONDS_PER_S:.3g} s: chrony or PTP, or stamp: receive'
         )
     if age_ns > spec.max_age_ns:
-        joints = named_joints(buffer.older_than(row.time_ns - spec.max_age_ns))
-        whose = f'{joints}: ' if joints else ''
+        whose = buffer.older_than(row.time_ns - spec.max_age_ns)
         age_s = age_ns / NANOSECONDS_PER_S
-        late_ns = standing.sample.receive_ns - standing.time_ns
-        late = ', as it came: late, or its clock is behind' if late_ns > spec.max_age_ns else ''
+        named = f'{whose}: ' if whose else ''
+        late = (
+            ', as it came: late, or its clock is behind'
+            if standing.late_ns > spec.max_age_ns
+            else ''
+        )
         row.faults[spec.name] = (
-            f'{whose}stale ({age_s:.2f} s old{late}, limit {spec.max_age:g} s){buffer.since()}'
+            f'{named}stale ({age_s:.2f} s old{late}, limit {spec.max_age:g} s){buffer.since()}'
         )
     conflict = buffer.conflict(row.time_ns)
     if conflict:

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Raw images inside serialised messages, viewed without a copy.
+"""Raw images inside serialised messages, viewed without a copy, and how CDR lies in bytes.
 
 Only plain CDR, in which every ROS 2 middleware sends them, is read here; the caller deserialises
 anything else.
@@ -31,7 +31,7 @@ class WireImage:
 
 def stamp_on_wire(data: bytes) -> int:
     """`header.stamp` [ns] of a serialised message that begins with a header."""
-    seconds, nanoseconds = struct.unpack_from(_order(data) + 'iI', data, START)
+    seconds, nanoseconds = struct.unpack_from(byte_order(data) + 'iI', data, START)
     return int(seconds) * NANOSECONDS_PER_S + int(nanoseconds)
 
 
@@ -44,7 +44,7 @@ def image_on_wire(data: bytes) -> WireImage | None:
     """
     if len(data) < START or data[0] or data[1] not in PLAIN_CDR:
         return None
-    number = struct.Struct(_order(data) + 'I')
+    number = struct.Struct(byte_order(data) + 'I')
     try:
         place = _skip_text(data, START + 8, number)
         (height,), (width,) = (number.unpack_from(data, place + shift) for shift in (0, 4))
@@ -52,7 +52,7 @@ def image_on_wire(data: bytes) -> WireImage | None:
         (length,) = number.unpack_from(data, place + 8)
         encoding = data[begin : begin + length - 1].decode('ascii')
         is_bigendian = data[begin + length]
-        place = _aligned(begin + length + 1)
+        place = aligned(begin + length + 1)
         (step,), (size,) = (number.unpack_from(data, place + shift) for shift in (0, 4))
     except (struct.error, UnicodeDecodeError, IndexError):
         return None
@@ -62,15 +62,16 @@ def image_on_wire(data: bytes) -> WireImage | None:
     return WireImage(height, width, encoding, is_bigendian, step, pixels)
 
 
-def _order(data: bytes) -> str:
+def byte_order(data: bytes) -> str:
+    """The order of a plain CDR message's numbers, as `struct` calls it."""
     return '<' if data[1] & 1 else '>'
 
 
 def _skip_text(data: bytes, place: int, number: struct.Struct) -> int:
     (length,) = number.unpack_from(data, place)
-    return _aligned(place + 4 + int(length))
+    return aligned(place + 4 + int(length))
 
 
-def _aligned(place: int) -> int:
-    """The next place for a number of four bytes."""
-    return START + -(-(place - START) // 4) * 4
+def aligned(place: int, size: int = 4) -> int:
+    """The next place for a number of so many bytes."""
+    return START + -(-(place - START) // size) * size

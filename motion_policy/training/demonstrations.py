@@ -30,7 +30,7 @@ from motion_policy.policies.normalisation import (
     resize_images,
     value_range,
 )
-from motion_policy.robot import RobotSpec, VectorSpec
+from motion_policy.robot import RobotSpec
 from motion_policy.training.config import ConfigError, TrainConfig, seen_vectors, sees_effort
 from motion_policy.training.config_sections import DataConfig
 from motion_policy.training.stored_frames import StoredFrames, fits_in_memory
@@ -249,7 +249,7 @@ class _Reading:
             ('joints', robot.joints.names, first.joints.names),
             ('rate', rate, first.rate),
             *(
-                (f"'{name}'", _seen_of(robot.vectors[name]), _seen_of(first.vectors[name]))
+                (f"'{name}'", robot.vectors[name].meaning, first.vectors[name].meaning)
                 for name in seen_vectors(self.config)
             ),
         ):
@@ -284,7 +284,3 @@ def _read_images(reader: EpisodeReader, camera: str, size: tuple[int, int]) -> T
             images = list(threads.map(lambda row: reader.image(camera, row), rows))
         parts.append(resize_images(torch.from_numpy(np.stack(images)), size))
     return torch.cat(parts).contiguous()
-
-
-def _seen_of(vector: VectorSpec) -> str:
-    return f'{vector.window} of {", ".join(vector.fields)}'

@@ -218,8 +218,8 @@ def test_data_without_vectors_become_episodes_of_the_robot_without(tmp_path: Pat
 @pytest.mark.parametrize(
     ('old', 'new', 'words'),
     [
-        ('force.z', 'torque.z', r'torque\.z, skin newest data\[4\]; expected .*force\.z'),
-        ('newest', 'mean', r'wrench mean wrench\.force.*; expected wrench newest wrench\.force'),
+        ('force.z', 'torque.z', r'torque\.z, skin newest of data\[4\]; expected .*force\.z'),
+        ('newest', 'mean', r'wrench mean of wrench.*; expected wrench newest of wrench\.force'),
     ],
 )
 def test_episodes_with_other_vectors_are_not_exported_together(

@@ -119,7 +119,7 @@ def _described(path: Path) -> dict[str, Any]:
     with EpisodeReader(path) as episode:
         robot = episode.robot
         sizes = {name: f'{one.width}x{one.height}' for name, one in robot.cameras.items()}
-        fields = {name: ' '.join((v.window, *v.fields)) for name, v in robot.vectors.items()}
+        fields = {name: vector.meaning for name, vector in robot.vectors.items()}
         joints = robot.joints.names
         return {'joints': joints, 'cameras': sizes, 'vectors': fields, 'rate': robot.rate}
 

@@ -7,7 +7,7 @@ A message that cannot be used is left to the sampler, which counts and names it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from motion_policy.episodes.errors import EpisodeError
@@ -20,12 +20,14 @@ from motion_policy.episodes.formats.rosbag.storage import (
 )
 from motion_policy.episodes.formats.rosbag.types import BagTypes
 from motion_policy.robot import RobotSpec, StreamSpec
-from motion_policy.robot.spec import COMPRESSED_IMAGE, IMAGE, NANOSECONDS_PER_S
+from motion_policy.robot.spec import COMPRESSED_IMAGE, IMAGE, NANOSECONDS_PER_S, TRANSFORMS
 from motion_policy.streams import GridSampler, Row, Sample, StreamError, stamp_ns
 from motion_policy.streams.message_fields import with_known_fields
+from motion_policy.streams.transforms import TransformMessage
 
 __all__ = [
     'BagTopic',
+    'absent_static_topics',
     'bag_duration_ns',
     'bag_time_steps',
     'bag_topics',
@@ -102,6 +104,22 @@ def robot_of_bag(path: str | Path, robot: RobotSpec) -> RobotSpec:
             raise EpisodeError(f'{bag.path}: {error}') from None
 
 
+def absent_static_topics(path: str | Path, robot: RobotSpec, *, namespace: str = '') -> list[str]:
+    """Say in one line each which topics of transforms that do not move are not in a bag.
+
+    Raises:
+        EpisodeError: not a readable bag.
+    """
+    with opened_bag(Path(path)) as bag:
+        there = {each.topic for each in bag.topics() if each.count}
+        return [
+            f"{bag.path}: has no messages of '{topic}' ({', '.join(names)}): transforms that do "
+            'not move are not known'
+            for topic, names in _static_topics(robot, namespace).items()
+            if topic not in there
+        ]
+
+
 def read_bag(
     path: str | Path, robot: RobotSpec, *, namespace: str = ''
 ) -> Iterator[tuple[str, Sample]]:
@@ -121,10 +139,11 @@ def read_bag(
     """
     with opened_bag(Path(path)) as bag:
         streams, types = _streams_by_topic(bag, robot, namespace), _types_of(bag, robot)
+        static = _static_topics(robot, namespace)
         for step, messages in bag.stretches(set(streams)):
             if step:
                 raise EpisodeError(f'{bag.path}: {step}; expected time to go on')
-            yield from _samples(messages, streams, types)
+            yield from _samples(messages, streams, types, static)
 
 
 def read_bag_rows(
@@ -147,16 +166,18 @@ def read_bag_rows(
     """
     with opened_bag(Path(path)) as bag:
         streams, types = _streams_by_topic(bag, robot, namespace), _types_of(bag, robot)
+        static = _static_topics(robot, namespace)
         steps = [] if split_at_steps else bag.time_steps(set(streams))
         if steps:
             raise EpisodeError(
                 f'{bag.path}: {steps[0].line}; expected time to go on, or --split-at-gaps'
             )
         time_ns = 0
+        samplers: list[GridSampler] = []
         for step, messages in bag.stretches(set(streams)):
             if step:
                 yield Row(time_ns + robot.period_ns, {}, {TIME: step})
-            for row in _rows(_samples(messages, streams, types), robot, started):
+            for row in _rows(_samples(messages, streams, types, static), robot, samplers, started):
                 time_ns = row.time_ns
                 yield row
 
@@ -164,13 +185,18 @@ def read_bag_rows(
 def _rows(
     samples: Iterator[tuple[str, Sample]],
     robot: RobotSpec,
+    samplers: list[GridSampler],
     started: Callable[[GridSampler], None],
 ) -> Iterator[Row]:
+    """Yield the rows of a stretch; its sampler is put to those of the stretches before."""
     sampler: GridSampler | None = None
     now_ns = 0
     for name, sample in samples:
         if sampler is None:
             sampler = GridSampler(robot.streams(), robot.rate, sample.receive_ns)
+            if samplers:
+                sampler.keep_from(samplers[-1])
+            samplers.append(sampler)
             started(sampler)
             now_ns = sample.receive_ns
         if sample.receive_ns - now_ns > LONGEST_PAUSE_NS:
@@ -191,18 +217,36 @@ def _types_of(bag: Bag, robot: RobotSpec) -> BagTypes:
 
 
 def _streams_by_topic(bag: Bag, robot: RobotSpec, namespace: str) -> dict[str, list[str]]:
+    """Names of streams by the topics that they are read from, those of static transforms too."""
     streams: dict[str, list[str]] = {}
     for stream in robot.streams():
         streams.setdefault(_find_topic(bag, stream, namespace), []).append(stream.name)
+    for topic, names in _static_topics(robot, namespace).items():
+        if topic in {each.topic for each in bag.topics()}:  # nothing may stand still
+            streams.setdefault(topic, []).extend(names)
     return streams
 
 
+def _static_topics(robot: RobotSpec, namespace: str) -> dict[str, list[str]]:
+    topics: dict[str, list[str]] = {}
+    for name, vector in robot.vectors.items():
+        if vector.static_topic is not None:
+            topics.setdefault(_absolute(vector.static_topic, namespace), []).append(name)
+    return topics
+
+
 def _samples(
-    messages: Iterator[Message], streams: dict[str, list[str]], types: BagTypes
+    messages: Iterator[Message],
+    streams: dict[str, list[str]],
+    types: BagTypes,
+    static: Collection[str],
 ) -> Iterator[tuple[str, Sample]]:
     for topic, kind, receive_ns, data in messages:
-        message = types.message(kind, data)
-        sample = Sample(stamp_ns(message), receive_ns, message)
+        if kind == TRANSFORMS:
+            sample = Sample(0, receive_ns, TransformMessage(data, topic in static))
+        else:
+            message = types.message(kind, data)
+            sample = Sample(stamp_ns(message), receive_ns, message)
         for name in streams[topic]:
             yield name, sample
 

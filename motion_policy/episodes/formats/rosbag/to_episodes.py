@@ -16,7 +16,12 @@ from typing import Any
 
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.formats import SHORTEST_STRETCH_S
-from motion_policy.episodes.formats.rosbag.read import TIME, read_bag_rows, robot_of_bag
+from motion_policy.episodes.formats.rosbag.read import (
+    TIME,
+    absent_static_topics,
+    read_bag_rows,
+    robot_of_bag,
+)
 from motion_policy.episodes.paths import next_episode_path
 from motion_policy.episodes.row_checks import Found, Notes, RowChecks
 from motion_policy.episodes.writer import EpisodeWriter
@@ -66,6 +71,8 @@ def import_bag(
             together, or there is a gap in the middle. No episode is left behind then.
     """
     robot = robot_of_bag(path, robot)
+    for line in absent_static_topics(path, robot, namespace=namespace):
+        note(line)
     with _Episodes(
         Path(path), robot, Path(out_dir), split_at_gaps, any_speed, note, options
     ) as episodes:
