@@ -51,7 +51,12 @@ from motion_policy.nodes.realtime import (
 from motion_policy.nodes.stop_switches import StopSwitches
 from motion_policy.nodes.stream_check import StreamCheck
 from motion_policy.nodes.stream_rates import StreamRates
-from motion_policy.nodes.subscriptions import ONLY_NEW, StreamSubscriptions, subscribe_to_all
+from motion_policy.nodes.subscriptions import (
+    ONLY_NEW,
+    ROLES,
+    StreamSubscriptions,
+    subscribe_to_all,
+)
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Row, Sampler, observation_from_row
 from motion_policy.streams.joint_values import JointVectors
@@ -164,7 +169,7 @@ class ArmDriver:
             node,
             self._seen_robot,
             self._sampler,
-            reliable=parameters.reliable,
+            reliable=ROLES if parameters.reliable else (),
             serialized_images=True,
             on_image=source.image_came,
         )

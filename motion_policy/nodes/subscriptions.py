@@ -42,6 +42,8 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
+NUMBERS = ('state', 'leader', 'vector')  # roles of small messages
+ROLES = ('camera', *NUMBERS)
 QUEUE_DEPTH = 5  # of each subscription; a callback takes microseconds, so it never fills up
 STATIC_DEPTH = 100  # each of many publishers may say one transform at once
 VECTORS_FASTER = 20  # than joint states and images: forces come at 1 kHz
@@ -161,7 +163,8 @@ class StreamSubscriptions:
     """Subscribes the streams of `robot` and pushes each raw message into `sampler`.
 
     `lock` is held during a push; hold it also while reading the sampler in another thread.
-    `roles` (`camera`, `state`, `leader`, `vector`) leaves out the streams that are not needed.
+    `roles` (`camera`, `state`, `leader`, `vector`) leaves out the streams that are not needed;
+    those of `reliable` are subscribed reliably where their publishers offer it.
     With `serialized_images` those of cameras are `SerializedMessage`; `on_image(name, message)`
     sees each of them before it is in the sampler.
     """
@@ -172,8 +175,8 @@ class StreamSubscriptions:
         robot: RobotSpec,
         sampler: SamplePort,
         *,
-        roles: Iterable[str] = ('camera', 'state', 'leader', 'vector'),
-        reliable: bool = False,
+        roles: Iterable[str] = ROLES,
+        reliable: Iterable[str] = (),
         depth: int = QUEUE_DEPTH,
         lock: threading.Lock | None = None,
         serialized_images: bool = False,
@@ -185,7 +188,7 @@ class StreamSubscriptions:
         self._serialized_images = serialized_images
         self.bad_messages = BadMessages.of(node)
         self.lock = lock or threading.Lock()
-        wanted = set(roles)
+        wanted, self._reliable = set(roles), frozenset(reliable)
         self.streams = {s.name: s for s in robot.streams() if s.role in wanted}
         self.received = dict.fromkeys(self.streams, 0)
         self.own = dict.fromkeys(self.streams, 0)  # without those of other arms' joints only
@@ -209,7 +212,9 @@ class StreamSubscriptions:
         self._subscriptions = {
             names[0]: self._subscribe(
                 self.streams[names[0]],
-                sensor_qos(self._depth(names[0]), reliable),
+                sensor_qos(
+                    self._depth(names[0]), self.streams[names[0]].role in self._reliable
+                ),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
             for names in self._on_topic.values()
@@ -356,7 +361,7 @@ class StreamSubscriptions:
             qos.reliability = QoSReliabilityPolicy.BEST_EFFORT
             receiver.destroy_subscription(subscription)
             self._subscriptions[name] = self._subscribe(stream, qos)
-            self._node.get_logger().warning(
+            self._node.get_logger().info(
                 f"stream '{name}' on topic {topic}: a publisher offers best effort only: "
                 'subscribed as that, not reliable'
             )

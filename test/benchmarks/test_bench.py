@@ -60,8 +60,8 @@ def measure(module: ModuleType, seconds: float, *more: object) -> list[Measureme
 
 def test_what_is_offered_is_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(benchmark_files()) == [
-        'control', 'damaged', 'faults', 'guards', 'infer', 'memory', 'predict', 'train',
-        'train-step',
+        'control', 'damaged', 'faults', 'guards', 'infer', 'memory', 'predict', 'record',
+        'train', 'train-step',
     ]  # fmt: skip
     assert main(['bench', '--help']) == 0
     shown = capsys.readouterr().out
@@ -260,6 +260,26 @@ def test_memory_counts_the_node_and_its_inference_process(
     (result,) = small_act(module, 0.4, monkeypatch)
     assert result.ours > 1.5 * max(nodes)  # each of the two holds torch
     assert result.ratio == pytest.approx(result.ours / result.reference)
+
+
+@pytest.mark.ros
+def test_record_counts_every_message_that_was_sent() -> None:
+    module = load('record')
+    from record_path.scene import Load
+
+    results = {
+        r.what.partition(':')[0]: r for r in measure(module, 1.0, (Load(1, False, True, 64, 48),))
+    }
+    lost = results['messages lost']
+    streams = lost.details['streams']
+    assert list(streams) == ['camera1', 'state', 'leader', 'wrench']
+    assert streams['wrench']['sent'] > 500 and streams['camera1']['sent'] > 15
+    assert lost.ours == 1 + sum(stream['lost'] for stream in streams.values())
+    assert lost.details['rows'] >= 40 and 'rows in' in lost.details['told']
+    wrong = results['messages by which the recorder counts wrong']
+    assert wrong.ours == 1 + sum(abs(s['lost'] - s['dropped']) for s in streams.values())
+    assert results['CPU'].ours > 0 and results['CPU'].reference > 0
+    assert results['time to stop'].ours > 0 and results['memory'].ours > 50
 
 
 def test_what_an_image_waits_for_is_told_apart() -> None:

@@ -43,7 +43,8 @@ class RecorderParameters(Declared):
     )  # fmt: skip
     reliable: Annotated[bool, READ_ONLY] = Field(
         default=False,
-        description=f'Subscribe with reliable instead of best-effort QoS; {GIVES_WAY}',
+        description='Subscribe to cameras, too, with reliable instead of best-effort QoS; '
+        + GIVES_WAY,
     )
 
 

@@ -1,0 +1,123 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Process that publishes the streams of some roles, and notes the stamp of every message.
+
+Messages are published as they go over the wire, as cheaply as the C++ drivers of sensors do it.
+It runs until it is ended, and then writes what it has sent: a list of nanoseconds per stream.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+import signal
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import rclpy
+from geometry_msgs.msg import WrenchStamped
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.serialization import serialize_message
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CompressedImage, Image, JointState
+
+from motion_policy.robot import CameraSpec, JointTopic, load_robot_spec
+from motion_policy.robot.spec import COMPRESSED_IMAGE, StreamSpec
+
+STAMP = struct.Struct('<iI')  # header.stamp of a serialised message, behind its encapsulation
+STAMP_PLACE = 4
+MESSAGES = 16  # of each stream, which take turns
+NOISE = 6.0  # of a pixel, as a camera's in a room
+
+
+def main(spec: str, roles: str, notes: str) -> None:
+    """Publish the streams whose role is one of `roles`, separated by commas."""
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    node = Node(f'publishers_{roles.partition(",")[0]}')
+    robot = load_robot_spec(spec)
+    streams = [stream for stream in robot.streams() if stream.role in roles.split(',')]
+    random = np.random.default_rng(0)
+    sent: dict[str, list[int]] = {stream.name: [] for stream in streams}
+    outputs = {stream.name: _output(node, stream, random) for stream in streams}
+    periods_ns = {stream.name: round(1e9 / (stream.rate or robot.rate)) for stream in streams}
+    ended: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _frame: ended.append(number))
+    begin_ns = time.monotonic_ns()
+    to_system_ns = time.time_ns() - begin_ns
+    due = [
+        (begin_ns + periods_ns[name] * place // len(streams), name)
+        for place, name in enumerate(sent)
+    ]
+    heapq.heapify(due)
+    while not ended:
+        deadline_ns, name = due[0]
+        time.sleep(max(0, deadline_ns - time.monotonic_ns()) / 1e9)
+        publisher, messages = outputs[name]
+        # A sensor samples on time, whenever its driver comes to send it.
+        message, stamp_ns = next(messages), deadline_ns + to_system_ns
+        STAMP.pack_into(message, STAMP_PLACE, *divmod(stamp_ns, 1_000_000_000))
+        publisher.publish(bytes(message))
+        sent[name].append(stamp_ns)
+        heapq.heapreplace(due, (deadline_ns + periods_ns[name], name))
+    Path(notes).write_text(json.dumps(sent), encoding='utf-8')
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+def _output(node: Node, stream: StreamSpec, random: np.random.Generator) -> Any:
+    """Publisher of a stream, and its serialised messages without end."""
+    makers = {'camera': _frame, 'state': _joints, 'leader': _joints, 'vector': _wrench}
+    messages = [makers[stream.role](stream.source, turn, random) for turn in range(MESSAGES)]
+    qos = qos_profile_sensor_data if stream.role == 'camera' else QoSProfile(depth=100)
+    publisher = node.create_publisher(type(messages[0]), stream.topic, qos)
+    return publisher, itertools.cycle([bytearray(serialize_message(each)) for each in messages])
+
+
+def _frame(camera: CameraSpec, turn: int, random: np.random.Generator) -> Any:
+    """A smooth scene that moves, with the noise of a sensor."""
+    rows, columns = np.mgrid[0 : camera.height, 0 : camera.width]
+    waves = np.sin((columns[..., None] + 8 * turn) / 40) * np.cos(rows[..., None] / (30, 50, 70))
+    scene = 128 + 80 * waves
+    noisy = scene + random.normal(0, NOISE, scene.shape)
+    pixels = np.clip(noisy, 0, 255).astype(np.uint8)
+    if camera.type == COMPRESSED_IMAGE:
+        message = CompressedImage(format='jpeg')
+        message.data.frombytes(cv2.imencode('.jpg', pixels)[1].tobytes())
+        return message
+    message = Image(
+        height=camera.height, width=camera.width, encoding='rgb8', step=3 * camera.width
+    )
+    message.data.frombytes(pixels.tobytes())
+    return message
+
+
+def _joints(topic: JointTopic, turn: int, _random: np.random.Generator) -> JointState:
+    count = len(topic.joints)
+    position = 0.1 * np.sin(2 * np.pi * turn / MESSAGES + np.arange(count))
+    return JointState(
+        name=list(topic.message_names),
+        position=position.tolist(),
+        velocity=[0.0] * count,
+        effort=[0.0] * count,
+    )
+
+
+def _wrench(_vector: object, turn: int, random: np.random.Generator) -> WrenchStamped:
+    message = WrenchStamped()
+    force, torque = message.wrench.force, message.wrench.torque
+    force.x, force.y, force.z = random.normal(0, 0.1, 3).tolist()
+    torque.x, torque.y, torque.z = random.normal(0, 0.01, 3).tolist()
+    force.z += 5 * np.sin(2 * np.pi * turn / MESSAGES)
+    return message
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:4])
