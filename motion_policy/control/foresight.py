@@ -29,8 +29,9 @@ from motion_policy.control.lookahead import Plan
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.errors import UserError
 from motion_policy.policies import PolicySpec, check_robot, model_class
+from motion_policy.policies.camera_view import CameraView
 from motion_policy.policies.foresight_limits import ForesightLimits
-from motion_policy.policies.normalisation import resize_images, to_unit_images
+from motion_policy.policies.normalisation import to_unit_images
 from motion_policy.policies.recurrent.base import RecurrentPolicy
 from motion_policy.policies.video.predictor import FramePredictorModel
 from motion_policy.robot import RobotSpec
@@ -94,6 +95,7 @@ class OwnForesight:
         channels = [name for camera in spec.cameras for name in image_channels(camera)]
         _check_limits(limits, [*channels, *joint_channels(spec)])
         self._spec = spec
+        self._views = {name: spec.view(name) for name in spec.cameras}
         self._limits = limits
         floor = FLOOR if limits is None else limits.floor
         self._errors = {name: FrameErrors(name, floor) for name in spec.cameras}
@@ -126,7 +128,10 @@ class OwnForesight:
             chunk: the policy's answer, (1, J) in robot units.
             extras: what it says of it, `image/CAM` (h, w, 3) uint8 among that.
         """
-        seen = {name: self._unit(observation.images[name]) for name in self._spec.cameras}
+        seen = {
+            name: _unit(_seen(view, observation.images[name]))
+            for name, view in self._views.items()
+        }
         found: PredictionError | None = None
         if self._due_ns is not None and abs(time_ns - self._due_ns) <= self._period_ns // 2:
             found = judged(time_ns, 1, self._errors_of(seen, observation.qpos), self._limits)
@@ -142,7 +147,7 @@ class OwnForesight:
         self._motion = foreseen_motion(self._spec, self._target, observation.qpos)
         self._due_ns = time_ns + self._period_ns
         self._seen = seen
-        self._images = {name: self._unit(extras[f'image/{name}']) for name in seen}
+        self._images = {name: _unit(torch.tensor(extras[f'image/{name}'])) for name in seen}
         return found
 
     def _errors_of(self, seen: Mapping[str, Tensor], position: Any) -> dict[str, float]:
@@ -151,9 +156,6 @@ class OwnForesight:
             predicted, last = self._images[name], self._seen[name]
             errors |= self._errors[name].of(predicted, frame, last, self._motion)
         return errors
-
-    def _unit(self, image: RgbImage) -> Tensor:
-        return _unit(_resized(image, self._spec.image_size))
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,7 @@ class PlanForesight:
         """
         if self._seen and not self._is_next(time_ns - self._seen[-1].time_ns):
             self.reset()
-        frame = _resized(image, self._model.spec.image_size)
+        frame = _seen(self._model.views[self.camera], image)
         joints = (torch.tensor(row, dtype=torch.float32) for row in (position, sent))
         self._seen.append(_Seen(time_ns, frame, *joints))
         left_ns = 0 if plan is None else plan.covers_until_ns - time_ns
@@ -257,8 +259,8 @@ class PlanForesight:
 
     def warm_up(self) -> None:
         """Take the slow first prediction, in the dark; then all is as new."""
-        config, spec = self._model.config, self._model.spec
-        dark = np.zeros((*spec.image_size, 3), np.uint8)
+        config = self._model.config
+        dark = np.zeros((*self._model.views[self.camera].sent, 3), np.uint8)
         still = np.zeros(len(self._model.joint_names))
         buffer = ActionBuffer()
         buffer.add(still[None], 0, (config.past + config.future) * self.period_ns)
@@ -301,6 +303,7 @@ class PlanForesight:
             torch.stack([seen.frame for seen in self._seen])[None],
             actions[None],
             positions[None],
+            as_seen=True,
             generator=self._generator,
         )[0, 0].cpu()
         if not torch.isfinite(drawn).all():
@@ -322,9 +325,9 @@ def _check_limits(limits: ForesightLimits | None, channels: Iterable[str]) -> No
             raise UserError(f"foresight: a limit of '{name}', expected some of {found}")
 
 
-def _resized(image: RgbImage, size: tuple[int, int]) -> Tensor:
+def _seen(view: CameraView, image: RgbImage) -> Tensor:
     """(H, W, 3) -> a copy (h, w, 3) uint8 as the networks see it."""
-    return resize_images(torch.tensor(image)[None], size)[0]
+    return view(torch.tensor(image)[None])[0]
 
 
 def _unit(frame: Tensor) -> Tensor:

@@ -19,7 +19,6 @@ from torch import Tensor
 from motion_policy.errors import UserError
 from motion_policy.policies import Policy
 from motion_policy.policies.base import ObservationBatch
-from motion_policy.policies.normalisation import resize_images
 
 
 @dataclass(frozen=True)
@@ -84,25 +83,24 @@ class Mixer:
         self._due_ns = None if time_ns is None else time_ns + self._policy.period_ns
 
     def mixed(self, sensor: ObservationBatch, time_ns: int | None) -> ObservationBatch:
-        """The observation as the policy is to see it; mixed images have the policy's size."""
+        """The observation as the policy is to see it; mixed images are in `seen`."""
         if self._joints is None or not self._on_time(time_ns):
             return sensor
         seen = sensor.copy()
         if self.mix.joint < 1:
             seen['qpos'] = blend(sensor['qpos'], self._joints, self.mix.joint)
         if self.mix.image < 1:
-            seen['images'] = {
-                camera: self._mixed_image(camera, image)
-                for camera, image in sensor['images'].items()
+            seen['seen'] = {
+                camera: self._mixed_image(sensor, camera) for camera in sensor['images']
             }
         if self.mix.effort < 1 and 'effort' in sensor:
             seen['effort'] = blend(sensor['effort'], self._extras['effort'], self.mix.effort)
         return seen
 
-    def _mixed_image(self, camera: str, image: Tensor) -> Tensor:
-        """(1, H, W, 3) of the camera -> (1, h, w, 3), both uint8."""
-        resized = resize_images(image.to(self._policy.device), self._policy.spec.image_size)
-        mixture = blend(resized.float(), self._extras[f'image/{camera}'].float(), self.mix.image)
+    def _mixed_image(self, sensor: ObservationBatch, camera: str) -> Tensor:
+        """(1, h, w, 3) uint8 as the policy sees it."""
+        image = self._policy.seen_image(sensor, camera)
+        mixture = blend(image.float(), self._extras[f'image/{camera}'].float(), self.mix.image)
         return mixture.round().byte()
 
     def _on_time(self, time_ns: int | None) -> bool:

@@ -168,7 +168,8 @@ class PolicyRunner:
             self._mixer.keep(chunk, extras, time_ns)
         else:
             self.reset()
-        told = {**extras, **_mixed_images(sensor, seen)} if explain else {}
+        mixed = {f'seen/{camera}': image for camera, image in seen.get('seen', {}).items()}
+        told = {**extras, **mixed} if explain else {}
         return rows, {name: value[0].cpu().numpy() for name, value in told.items()}
 
     def check_observation(self, observation: Observation) -> None:
@@ -247,9 +248,3 @@ class PolicyRunner:
 def _writable(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     # The view of a message is read-only, which torch warns about.
     return values if values.flags.carray else np.require(values, requirements=('C', 'W'))
-
-
-def _mixed_images(sensor: ObservationBatch, seen: ObservationBatch) -> dict[str, Tensor]:
-    if seen['images'] is sensor['images']:
-        return {}
-    return {f'seen/{camera}': image for camera, image in seen['images'].items()}

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from motion_policy.evaluation.frame_clips import whole_clips
 from motion_policy.evaluation.recordings import RecordedRun
 from motion_policy.policies import Model
-from motion_policy.policies.normalisation import resize_images
 
 BATCH, STEPS, LEARNING_RATE = 32, 500, 2e-3
 MOST_FRAMES = 8000
@@ -66,8 +65,8 @@ def reader_of(model: Model, recordings: Sequence[RecordedRun], seed: int) -> Act
         first = sum(map(len, frames))
         if first and first + len(clip.frames) > MOST_FRAMES:
             break
-        resized = resize_images(clip.frames, model.spec.image_size)
-        frames.append(resized.permute(0, 3, 1, 2).contiguous())
+        seen = model.views[model.cameras[0]](clip.frames)
+        frames.append(seen.permute(0, 3, 1, 2).contiguous())
         ways.append(clip.ways)
         pairs += range(first, first + len(clip.frames) - 1)
     return learn_to_read(torch.cat(frames), torch.cat(ways), pairs, seed)

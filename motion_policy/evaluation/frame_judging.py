@@ -106,7 +106,8 @@ class FrameEvaluation:
         model = self.model
         config, spec = model.config, model.spec
         height, width = self.clips[0].clip.frames.shape[1:3]
-        size = f'{spec.image_size[1]}x{spec.image_size[0]}'
+        view = model.views[model.cameras[0]]
+        size = f'{view.size[1]}x{view.size[0]}'
         recorded = f'{width}x{height}'
         told = {
             'both': 'recorded action and position',
@@ -122,6 +123,8 @@ class FrameEvaluation:
         )
         prior = 'N(0, 1)' if config.prior == 'fixed' else 'the learned prior'
         resized = 'as recorded' if size == recorded else f'resized from {recorded}, truth as well'
+        if not view.options.is_plain:
+            resized = f'{view.options} of {recorded}, truth as well'
         return {
             'clips': f'{len(self.clips)}, all of the data given',
             'frames': f'{config.past} seen, {self.future} predicted at {spec.rate:g} Hz; {which}',

@@ -22,7 +22,6 @@ from motion_policy.evaluation.joint_errors import JointErrors, joint_errors
 from motion_policy.evaluation.recordings import RecordedRow
 from motion_policy.evaluation.threads import one_thread
 from motion_policy.policies import Policy
-from motion_policy.policies.normalisation import resize_images
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 from motion_policy.streams import Observation
 
@@ -221,13 +220,13 @@ class _Foresight:
         for camera in self._policy.cameras:
             expected = self._expected.get(f'image/{camera}')
             if expected is not None:
-                recorded = self._as_policy_sees(observation.images[camera])
+                recorded = self._as_policy_sees(camera, observation.images[camera])
                 difference = (recorded.astype(np.float64) - expected) / 255
                 self._squared.setdefault(camera, []).append(float((difference**2).mean()))
         effort = self._expected.get('effort')
         if effort is not None and observation.effort is not None:
             self._efforts.append((effort, observation.effort))
 
-    def _as_policy_sees(self, image: RgbImage) -> RgbImage:
+    def _as_policy_sees(self, camera: str, image: RgbImage) -> RgbImage:
         batch = torch.from_numpy(np.array(image))[None]
-        return resize_images(batch, self._policy.spec.image_size)[0].numpy()
+        return self._policy.views[camera](batch)[0].numpy()

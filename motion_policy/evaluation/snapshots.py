@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from motion_policy.control import PolicyRunner
-from motion_policy.control.attention_image import draw_attention
+from motion_policy.control.attention_image import Attended, attended
 from motion_policy.evaluation.open_loop import ReplayStep, replay
 from motion_policy.evaluation.plots import FAINT_INK, STYLE
 from motion_policy.evaluation.recordings import RecordedRun
@@ -32,15 +32,14 @@ LABEL_WIDTH = 1.1
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One row: what the policy saw, its extras, and its extras of the step before.
-
-    `images` are (H, W, 3) uint8 by camera.
+    """One row: what the policy attended to, by camera, its extras of the step before, and whether
+    a camera's whole image is stretched to the one that it sees.
     """
 
     time_s: float
-    images: Mapping[str, Array]
-    extras: Mapping[str, Any]
+    images: Mapping[str, Attended]
     before: Mapping[str, Any]
+    stretched: Mapping[str, bool]
 
 
 def snapshots(
@@ -49,6 +48,7 @@ def snapshots(
     """Replay a recording of so many steps, and keep `count` steps from the second on."""
     wanted = set(np.linspace(min(1, steps - 1), steps - 1, count).round().astype(int).tolist())
     kept: list[Snapshot] = []
+    stretched = {name: view.options.is_plain for name, view in runner.policy.views.items()}
     before: Mapping[str, Any] = {}
     index = 0
 
@@ -56,10 +56,10 @@ def snapshots(
         nonlocal before, index
         if index in wanted:
             images = {
-                camera: step.extras.get(f'seen/{camera}', step.observation.images[camera])
-                for camera in runner.policy.cameras
+                camera: attended(view, step.observation.images[camera], step.extras)
+                for camera, view in runner.policy.views.items()
             }
-            kept.append(Snapshot(step.time_s, images, step.extras, before))
+            kept.append(Snapshot(step.time_s, images, before, stretched))
         before = step.extras
         index += 1
 
@@ -72,14 +72,17 @@ def snapshots_figure(seen: Sequence[Snapshot], free: Sequence[Snapshot], mix_wor
 
     One row each, for every camera; a policy that predicts no image has the first row alone.
     """
-    rows: list[tuple[str, list[Array | None]]] = []
+    rows: list[tuple[str, bool, list[Array | None]]] = []
     for camera in seen[0].images:
-        rows.append((f"camera '{camera}'", [_attended(snapshot, camera) for snapshot in seen]))
+        # What was stretched is shown in the camera's shape again.
+        as_camera = seen[0].stretched[camera]
+        images = [snapshot.images[camera].drawn(min_height=180) for snapshot in seen]
+        rows.append((f"camera '{camera}'", True, [*images]))
         for words, source in ((mix_words, seen), ('running\nfreely', free)):
             expected = [snapshot.before.get(f'image/{camera}') for snapshot in source]
             if any(image is not None for image in expected):
-                rows.append((f'expected,\n{words}', expected))
-    height, width = next(iter(seen[0].images.values())).shape[:2]
+                rows.append((f'expected,\n{words}', as_camera, expected))
+    height, width = next(iter(seen[0].images.values())).image.shape[:2]
     cell_height = CELL * height / width
     with matplotlib.rc_context(STYLE):
         size = (LABEL_WIDTH + CELL * len(seen), 0.3 + cell_height * len(rows))
@@ -88,10 +91,10 @@ def snapshots_figure(seen: Sequence[Snapshot], free: Sequence[Snapshot], mix_wor
             len(rows), len(seen), left=LABEL_WIDTH / size[0], right=0.998, bottom=0.004,
             top=1 - 0.26 / size[1], wspace=0.04, hspace=0.04,
         )  # fmt: skip
-        for row, (words, images) in enumerate(rows):
-            for column, image in enumerate(images):
+        for row, (words, fills, shown) in enumerate(rows):
+            for column, image in enumerate(shown):
                 axis = figure.add_subplot(grid[row, column])
-                _show(axis, image)
+                _show(axis, image, fills)
                 if row == 0:
                     axis.set_title(
                         f'{seen[column].time_s:.1f} s', fontsize=8.5, color=FAINT_INK, pad=3
@@ -101,19 +104,10 @@ def snapshots_figure(seen: Sequence[Snapshot], free: Sequence[Snapshot], mix_wor
     return figure
 
 
-def _attended(snapshot: Snapshot, camera: str) -> Array:
-    return draw_attention(
-        snapshot.images[camera],
-        snapshot.extras.get(f'encoder_points/{camera}'),
-        snapshot.extras.get(f'decoder_points/{camera}'),
-        min_height=180,
-    )
-
-
-def _show(axis: Axes, image: Array | None) -> None:
+def _show(axis: Axes, image: Array | None, fills: bool) -> None:
     axis.set_xticks([])
     axis.set_yticks([])
     for spine in axis.spines.values():
         spine.set_visible(False)
     if image is not None:
-        axis.imshow(image, aspect='auto', interpolation='nearest')
+        axis.imshow(image, aspect='auto' if fills else 'equal', interpolation='nearest')

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from motion_policy.control import PolicyRunner
-from motion_policy.control.attention_image import draw_heat
+from motion_policy.control.attention_image import attended
 from motion_policy.evaluation.closed_loop import Tick
 from motion_policy.evaluation.open_loop import OpenLoopResult, ReplayStep, replay
 from motion_policy.evaluation.plots import JointCurves
@@ -142,14 +142,8 @@ def policy_images(
     """One column per camera: what the policy sees, with attention, and what it expects to see."""
     columns = []
     for camera in policy.cameras:
-        image = extras.get(f'seen/{camera}', observation.images[camera])
-        if f'attention/{camera}' in extras:
-            image = draw_heat(image, extras[f'attention/{camera}'])
-        seen = MarkedImage(
-            image,
-            extras.get(f'encoder_points/{camera}'),
-            extras.get(f'decoder_points/{camera}'),
-        )
+        shown = attended(policy.views[camera], observation.images[camera], extras)
+        seen = MarkedImage(shown.image, shown.encoder_points, shown.decoder_points)
         column = [(f"camera '{camera}'", seen)]
         if f'image/{camera}' in extras:
             column.append(('predicted next image', MarkedImage(extras[f'image/{camera}'])))

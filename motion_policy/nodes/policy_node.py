@@ -19,7 +19,7 @@ from std_msgs.msg import Float64
 from trajectory_msgs.msg import JointTrajectory
 
 from motion_policy.control import ChunkExecution, Command, Controller, Mix
-from motion_policy.control.attention_image import draw_attention, draw_heat
+from motion_policy.control.attention_image import attended
 from motion_policy.control.camera_monitor import CameraMonitor
 from motion_policy.control.lookahead import Plan
 from motion_policy.control.policy_runner import PolicyFacts
@@ -55,7 +55,8 @@ from motion_policy.nodes.shell import run_node
 from motion_policy.nodes.subscriptions import fields_of
 from motion_policy.policies import load_policy
 from motion_policy.policies.backends.selection import BackEndChoice
-from motion_policy.policies.checkpoint import read_checkpoint
+from motion_policy.policies.camera_view import CameraView
+from motion_policy.policies.checkpoint import other_fits, read_checkpoint
 from motion_policy.policies.cpu.allocator import keep_freed_memory
 from motion_policy.robot import RobotSpec, load_robot_spec
 from motion_policy.streams import Observation, Row
@@ -79,7 +80,7 @@ class PolicyNode(LifecycleNode, ActionSource):
         self._foresight: ForesightSource | None = None
         self._frames: ReadyFrames | None = None
         self._robot: RobotSpec | None = None
-        self._cameras: tuple[str, ...] = ()
+        self._views: dict[str, CameraView] = {}
         self._plan = self.create_publisher(JointTrajectory, '~/plan', 1)
         self._attention = self.create_publisher(Image, '~/attention', 1)
         self._prediction_error = self.create_publisher(Float64, '~/surprise', 10)
@@ -191,7 +192,9 @@ class PolicyNode(LifecycleNode, ActionSource):
         robot = load_robot_spec(parameters.robot) if parameters.robot else spec.robot
         used = {name: vector for name, vector in robot.vectors.items() if name in spec.inputs}
         robot = with_known_fields(robot.model_copy(update={'vectors': used}), fields_of)
-        self._robot, self._cameras = robot, spec.cameras
+        self._robot, self._views = robot, {camera: spec.view(camera) for camera in spec.cameras}
+        for line in other_fits(checkpoint, robot):
+            self.get_logger().warning(line)
         mix = Mix(**dict(parameters.mix))
         chunks = execution_of_parameters(parameters.chunk)
         back_end = BackEndChoice(parameters.backend, parameters.precision)
@@ -338,23 +341,17 @@ class PolicyNode(LifecycleNode, ActionSource):
                 times_ns, rows = driver.controller.buffer.upcoming(plan_ns)
             names = driver.controller.robot.joints.names
             self._plan.publish(trajectory_message(names, rows, (times_ns - plan_ns).tolist()))
-        attended = [name for name in self._cameras if _attention_of(name, step.extras)]
-        if attended and self._attention_wanted():
-            self._attention.publish(self._attention_message(step, attended[0]))
+        looked_at = [name for name in self._views if _attention_of(name, step.extras)]
+        if looked_at and self._attention_wanted():
+            self._attention.publish(self._attention_message(step, looked_at[0]))
 
     def _attention_wanted(self) -> bool:
         watched = self._attention.get_subscription_count() > 0
         return watched and read_group(self, PolicyParameters).publish_attention
 
     def _attention_message(self, step: PolicyStep, camera: str) -> Image:
-        seen = step.extras.get(f'seen/{camera}', step.observation.images[camera])
-        if f'attention/{camera}' in step.extras:
-            seen = draw_heat(seen, step.extras[f'attention/{camera}'])
-        image = draw_attention(
-            seen,
-            step.extras.get(f'encoder_points/{camera}'),
-            step.extras.get(f'decoder_points/{camera}'),
-        )
+        view = self._views[camera]
+        image = attended(view, step.observation.images[camera], step.extras).drawn()
         height, width = image.shape[:2]
         message = Image(height=height, width=width, encoding='rgb8', step=3 * width)
         message.header.frame_id = camera

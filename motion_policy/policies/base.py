@@ -3,7 +3,7 @@
 """`Model` and `Policy`: a network beside the spec that describes it.
 
 A policy turns an observation into an action chunk. Its caller speaks robot units and camera
-pixels; resizing and normalising happen inside, by the same functions that training uses.
+pixels; cropping, resizing and normalising happen inside, by the functions that training uses.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from torch import Tensor, nn
 from typing_extensions import NotRequired, TypedDict
 
 from motion_policy.declared import Declared
+from motion_policy.policies.camera_view import CameraView
 from motion_policy.policies.foresight_limits import ForesightLimits
 from motion_policy.policies.limits import MOST_PIXELS
 from motion_policy.policies.normalisation import (
     Normalisation,
     Scaling,
     Statistics,
-    resize_images,
     to_unit_images,
 )
-from motion_policy.robot import RobotSpec
+from motion_policy.robot import ImageFit, RobotSpec
+from motion_policy.robot.image_fit import Size
 from motion_policy.robot.spec import SLOWEST_HZ
 
 FORMAT: Literal['motion_policy/policy/1'] = 'motion_policy/policy/1'
@@ -40,13 +41,17 @@ Edge = Annotated[int, Field(ge=1, le=MOST_PIXELS)]
 
 
 class ObservationBatch(TypedDict):
-    """What a policy sees: qpos (B, J) float32 in robot units, images {camera: (B, H, W, 3) uint8
-    RGB}, and effort (B, J) and inputs (B, I) float32, the columns of its vectors one after the
-    other, where the policy was trained with them.
+    """What a policy is told: qpos (B, J) float32 in robot units, images {camera: (B, H, W, 3)
+    uint8 RGB} as the cameras send them, and effort (B, J) and inputs (B, I) float32, the columns
+    of its vectors one after the other, where the policy was trained with them.
+
+    Images (B, h, w, 3) uint8 that are as the policy sees them stand in `seen`, by camera; what is
+    there counts in place of `images`.
     """
 
     qpos: Tensor
     images: dict[str, Tensor]
+    seen: NotRequired[dict[str, Tensor]]
     effort: NotRequired[Tensor]
     inputs: NotRequired[Tensor]
 
@@ -66,6 +71,14 @@ class BackEnd(Protocol):
         """One step -> chunk (B, k, A) in robot units, next state, extras."""
 
 
+class CameraFit(ImageFit):
+    """What a policy sees of a camera's image, and in which size (height, width)."""
+
+    size: tuple[Edge, Edge] | None = Field(
+        default=None, description='height, width that the network sees; unset: image_size'
+    )
+
+
 class PolicySpec(Declared):
     """All that `policy.yaml` holds: enough to rebuild the policy and to know where it is from."""
 
@@ -76,6 +89,10 @@ class PolicySpec(Declared):
     )
     cameras: tuple[str, ...]
     image_size: tuple[Edge, Edge] = Field(description='height, width that the network sees')
+    fit: dict[str, CameraFit] = Field(
+        default_factory=dict,
+        description='per camera: crop, rotate, fit and size; else the whole image is stretched',
+    )
     target: Literal['action', 'qpos'] = Field(
         default='action',
         description='what row 0 predicts one period ahead: the leader or the follower',
@@ -117,7 +134,19 @@ class PolicySpec(Declared):
             if camera not in self.robot.cameras:
                 known = ', '.join(self.robot.cameras) or 'none'
                 raise ValueError(f"camera '{camera}' is not one of the robot's: {known}")
+        self._check_fit()
         return self
+
+    def _check_fit(self) -> None:
+        for camera, fit in self.fit.items():
+            if camera not in self.cameras:
+                known = ', '.join(self.cameras) or 'none'
+                raise ValueError(f"fit: camera '{camera}' is not one of cameras: {known}")
+            sends = self.robot.cameras[camera]
+            try:
+                fit.check_within((sends.height, sends.width))
+            except ValueError as error:
+                raise ValueError(f'fit.{camera}: {error}') from None
 
     def _check_inputs(self) -> None:
         for name in self.inputs:
@@ -131,6 +160,22 @@ class PolicySpec(Declared):
             raise ValueError(
                 f'normalisation.inputs has {found} values, inputs have {len(self.input_columns)}'
             )
+
+    def size_of(self, camera: str) -> Size:
+        """Height and width in which the network sees a camera."""
+        fit = self.fit.get(camera)
+        return self.image_size if fit is None or fit.size is None else fit.size
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """The same of every camera, in their order."""
+        return tuple(map(self.size_of, self.cameras))
+
+    def view(self, camera: str) -> CameraView:
+        """What is seen of a camera: what brings its images to how the network sees them."""
+        sends, fit = self.robot.cameras[camera], self.fit.get(camera, ImageFit())
+        options = ImageFit(crop=fit.crop, rotate=fit.rotate, fit=fit.fit)
+        return CameraView(camera, (sends.height, sends.width), self.size_of(camera), options)
 
     @property
     def input_columns(self) -> tuple[str, ...]:
@@ -156,6 +201,7 @@ class Model(nn.Module):
         predicts_target: whether it predicts joints, those that the spec calls `target`.
         sensors: how what is seen beside images is scaled, by its name in an observation; in the
             order of the vector.
+        views: how it sees the images of each camera.
     """
 
     kind: ClassVar[str]
@@ -170,6 +216,7 @@ class Model(nn.Module):
         self.config = self.Config.model_validate(spec.hyper)
         # A checkpoint says every hyper-parameter, also those that were left at their defaults.
         self.spec = spec.model_copy(update={'hyper': self.config.model_dump(mode='json')})
+        self.views = {camera: spec.view(camera) for camera in spec.cameras}
         self.source = spec.kind  # where it was loaded from, for messages
         self.normalise_qpos = Scaling(spec.normalisation.qpos)
         self.normalise_target = Scaling(spec.target_range)
@@ -300,21 +347,42 @@ class Policy(Model, ABC):
             found.append(values.to(self.device, torch.float32))
         return found
 
-    def camera_image(self, observation: ObservationBatch, camera: str) -> Tensor:
-        """The image (B, H, W, 3) uint8 of a camera, on the policy's device, as it came.
+    def ready_image(self, observation: ObservationBatch, camera: str) -> Tensor | None:
+        """The image (B, h, w, 3) of a camera where it is as the policy sees it; None: it is not.
 
-        ValueError if there is none or it is something else.
+        ValueError as of `seen_image`.
         """
-        image = observation['images'].get(camera)
+        view = self.views[camera]
+        seen = observation.get('seen', {}).get(camera)
+        if seen is not None:
+            _check_image(seen, camera, view.size)
+            return seen
+        image = observation.get('images', {}).get(camera)
         if image is None:
             raise ValueError(f"the observation has no camera '{camera}'")
-        if image.ndim != 4 or image.shape[-1] != 3 or image.dtype != torch.uint8:
-            raise ValueError(
-                f"camera '{camera}' gives {tuple(image.shape)} {image.dtype}, "
-                'expected (batch, height, width, 3) uint8'
-            )
-        return image.to(self.device)
+        _check_image(image, camera)
+        return image if view.options.is_plain and image.shape[1:3] == view.size else None
+
+    def seen_image(self, observation: ObservationBatch, camera: str) -> Tensor:
+        """The image (B, h, w, 3) uint8 of a camera as the policy sees it, on its device.
+
+        ValueError if there is none, it is something else, or a crop is meant for another size.
+        """
+        ready = self.ready_image(observation, camera)
+        if ready is not None:
+            return ready.to(self.device)
+        return self.views[camera](observation['images'][camera].to(self.device))
 
     def _image(self, observation: ObservationBatch, camera: str) -> Tensor:
-        image = self.camera_image(observation, camera)
-        return to_unit_images(resize_images(image, self.spec.image_size))
+        return to_unit_images(self.seen_image(observation, camera))
+
+
+def _check_image(image: Tensor, camera: str, size: Size | None = None) -> None:
+    """ValueError unless an image (B, H, W, 3) is uint8 RGB, of a size if one is given."""
+    wrong_size = size is not None and tuple(image.shape[1:3]) != tuple(size)
+    if image.ndim != 4 or image.shape[-1] != 3 or image.dtype != torch.uint8 or wrong_size:
+        shape = 'height, width' if size is None else f'{size[0]}, {size[1]}'
+        raise ValueError(
+            f"camera '{camera}' gives {tuple(image.shape)} {image.dtype}, "
+            f'expected (batch, {shape}, 3) uint8'
+        )

@@ -214,6 +214,10 @@ def spec_to_yaml(spec: PolicySpec) -> str:
     # What came later stands only where it is used.
     if spec.foresight is None:
         del content['foresight']
+    if spec.fit:
+        content['fit'] = {name: fit.options() for name, fit in spec.fit.items()}
+    else:
+        del content['fit']
     if not spec.inputs:
         del content['inputs'], content['normalisation']['inputs']
     content['robot'] = parse_yaml(spec.robot.to_yaml(), 'robot')
@@ -258,3 +262,26 @@ def check_robot(policy: Model, robot: RobotSpec) -> None:
                 f"{policy.source}: camera '{name}' was {then.width}x{then.height} in training, "
                 f"'{robot.name}' has {now.width}x{now.height}: another shape of image"
             )
+        crop = policy.views[name].options.crop
+        if crop is not None and (then.width, then.height) != (now.width, now.height):
+            raise CheckpointError(
+                f"{policy.source}: camera '{name}' was {then.width}x{then.height} in training, "
+                f'where crop {list(crop)} was taken, '
+                f"'{robot.name}' has {now.width}x{now.height}: expected the same size"
+            )
+
+
+def other_fits(checkpoint: Checkpoint, robot: RobotSpec) -> list[str]:
+    """Lines on cameras of which a robot spec says that something else is seen than in training.
+
+    What was seen in training is what the policy sees. A spec that says nothing is no other.
+    """
+    spec, lines = checkpoint.spec, []
+    for name in spec.cameras:
+        there, seen = robot.cameras.get(name), spec.view(name).options
+        if there is not None and not there.image_fit.is_plain and there.image_fit != seen:
+            lines.append(
+                f"{checkpoint.name}: camera '{name}' is seen as in training, with {seen}; "
+                f"'{robot.name}' says {there.image_fit}"
+            )
+    return lines

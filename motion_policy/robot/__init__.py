@@ -6,6 +6,7 @@ Nothing here needs torch, a file of data or ROS.
 """
 
 from motion_policy.robot.errors import RobotSpecError
+from motion_policy.robot.image_fit import ImageFit, Placement
 from motion_policy.robot.load import load_robot_spec, robot_spec_from_yaml
 from motion_policy.robot.spec import (
     CameraSpec,
@@ -21,9 +22,11 @@ from motion_policy.robot.spec import (
 __all__ = [
     'CameraSpec',
     'GripperSpec',
+    'ImageFit',
     'JointTopic',
     'JointsSpec',
     'LimitsSpec',
+    'Placement',
     'RobotSpec',
     'RobotSpecError',
     'StreamSpec',

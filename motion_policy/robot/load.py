@@ -116,6 +116,8 @@ def _describe(detail: ErrorDetails, data: Any) -> str:
         return f'{key}: unknown key, found {short(found)}, expected {expected}'
     if kind == 'missing':
         return f'{key}: missing, expected a value'
+    if kind == 'literal_error':  # all that may stand there
+        return f'{key}: found {short(detail["input"])}, expected {detail["ctx"]["expected"]}'
     message = detail['msg'].removeprefix('Value error, ')
     if kind == 'value_error':
         return f'{key}: {message}' if key else message

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from motion_policy.declared import Declared
 from motion_policy.documents import dump_yaml
+from motion_policy.robot.image_fit import ImageFit
 
 NANOSECONDS_PER_S = 1_000_000_000
 MOST_PIXELS = 2**15  # along an edge of an image
@@ -35,6 +36,7 @@ JOINT_TRAJECTORY = 'trajectory_msgs/msg/JointTrajectory'
 TRANSFORMS = 'tf2_msgs/msg/TFMessage'
 
 CAMERA_TYPES = (IMAGE, COMPRESSED_IMAGE)
+FIT_KEYS = tuple(ImageFit.model_fields)
 COMMAND_TYPES = (FLOAT64_MULTI_ARRAY, JOINT_TRAJECTORY, JOINT_STATE)
 
 # A path within a message, with the size of an array.
@@ -98,8 +100,10 @@ class StreamSpec:
         return round(self.max_age * NANOSECONDS_PER_S)
 
 
-class CameraSpec(Declared):
-    """One camera: topic, message type and the size of its images in pixels."""
+class CameraSpec(ImageFit):
+    """One camera: topic, message type, the size of its images in pixels as they are sent, and what
+    a policy sees of them.
+    """
 
     topic: Topic
     type: str = IMAGE
@@ -113,6 +117,16 @@ class CameraSpec(Declared):
     @classmethod
     def _type(cls, value: str) -> str:
         return _one_of(value, CAMERA_TYPES)
+
+    @model_validator(mode='after')
+    def _crop_is_within(self) -> CameraSpec:
+        self.check_within((self.height, self.width))
+        return self
+
+    @property
+    def image_fit(self) -> ImageFit:
+        """What a policy sees of its images."""
+        return ImageFit(crop=self.crop, rotate=self.rotate, fit=self.fit)
 
 
 class JointTopic(Declared):
@@ -528,6 +542,9 @@ class RobotSpec(Declared):
         values = self.model_dump(mode='json', exclude_none=True)
         if not self.vectors:  # as before there were any
             del values['vectors']
+        for name, camera in self.cameras.items():  # as before there were options
+            entry = {k: v for k, v in values['cameras'][name].items() if k not in FIT_KEYS}
+            values['cameras'][name] = {**entry, **camera.image_fit.options()}
         return dump_yaml(values)
 
 

@@ -49,7 +49,7 @@ def chunk_plot(policy: ACTPolicy, episode: Demonstration, starts: int = STARTS) 
 def _chunk(policy: ACTPolicy, episode: Demonstration, row: int) -> Any:
     """The chunk (k, A) from one row, in robot units."""
     observation: Any = {
-        'images': {camera: images[row][None] for camera, images in episode.images.items()},
+        'seen': {camera: images[row][None] for camera, images in episode.images.items()},
         **{name: getattr(episode, name)[row][None] for name in policy.sensors},
     }
     chunk, _ = policy.act(observation, None)

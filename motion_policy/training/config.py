@@ -9,15 +9,17 @@ one line that names the file (or the command line) and the key.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     BaseModel,
     Field,
     TypeAdapter,
     ValidationError,
+    WrapValidator,
+    field_serializer,
     field_validator,
     model_validator,
 )
@@ -28,7 +30,10 @@ from motion_policy.documents import parse_yaml, read_yaml
 from motion_policy.errors import UserError
 from motion_policy.files import FileError
 from motion_policy.policies.base import Edge, LearnsFrom, Model
+from motion_policy.policies.camera_view import CameraView
 from motion_policy.policies.kinds import trained_class
+from motion_policy.robot import ImageFit, RobotSpec
+from motion_policy.robot.image_fit import Fit
 from motion_policy.robot.load import error_place, first_error_line, short
 from motion_policy.robot.spec import SLOWEST_HZ
 from motion_policy.training.config_sections import (
@@ -51,8 +56,27 @@ ROUND_STEPS = 1000
 COUNTED = ('epochs', 'steps', 'warmup_epochs', 'warmup_steps')  # what a run is counted in
 
 
+OneSize = tuple[Edge, Edge]
+ONE_SIZE = TypeAdapter[OneSize](OneSize)
+OWN_SIZES = TypeAdapter[dict[str, OneSize]](dict[str, OneSize])
+ONE_FIT = TypeAdapter[Fit](Fit)
+OWN_FITS = TypeAdapter[dict[str, ImageFit]](dict[str, ImageFit])
+
+
 class ConfigError(UserError):
     """A training configuration that says something impossible."""
+
+
+def _image_size(value: Any, _: Any) -> OneSize | dict[str, OneSize]:
+    own = isinstance(value, Mapping)
+    return OWN_SIZES.validate_python(value) if own else ONE_SIZE.validate_python(value)
+
+
+def _fit(value: Any, _: Any) -> Fit | dict[str, ImageFit]:
+    if not isinstance(value, Mapping):
+        return ONE_FIT.validate_python(value)
+    whole = {name: {'fit': one} if isinstance(one, str) else one for name, one in value.items()}
+    return OWN_FITS.validate_python(whole)
 
 
 class RunConfig(Declared):
@@ -70,7 +94,11 @@ class RunConfig(Declared):
         default=10.0, ge=SLOWEST_HZ, le=1000, description='steps of the policy per second'
     )
     cameras: tuple[str, ...]
-    image_size: tuple[Edge, Edge] = (64, 64)
+    image_size: Annotated[OneSize | dict[str, OneSize], WrapValidator(_image_size)] = (64, 64)
+    fit: Annotated[Fit | dict[str, ImageFit] | None, WrapValidator(_fit)] = Field(
+        default=None,
+        description='crop, rotate and fit of cameras; unset: as the robot spec says',
+    )
     batch_size: int = Field(
         default=5, ge=1, description='episodes; frames for a cae or act, clips'
     )
@@ -113,11 +141,55 @@ class RunConfig(Declared):
     def _one_camera_is_a_list(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
+    @field_serializer('fit')
+    def _fit_as_given(self, value: Fit | dict[str, ImageFit] | None) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {name: f.model_dump(mode='json', exclude_unset=True) for name, f in value.items()}
+
+    @model_validator(mode='after')
+    def _names_cameras(self) -> RunConfig:
+        for key, given in (('image_size', self.image_size), ('fit', self.fit)):
+            if not isinstance(given, dict):
+                continue
+            for name in given:
+                if name not in self.cameras:
+                    known = ', '.join(self.cameras) or 'none'
+                    raise ValueError(f"{key}: camera '{name}' is not one of cameras: {known}")
+        for name in self.cameras:
+            if isinstance(self.image_size, dict) and name not in self.image_size:
+                raise ValueError(
+                    f"image_size: camera '{name}' is missing, expected [height, width] of each"
+                )
+        return self
+
     @model_validator(mode='after')
     def _sees(self) -> RunConfig:
         if self.needs_camera and not self.cameras:
             raise ValueError(f"cameras: found none, a '{self.kind}' needs at least one")
         return self
+
+    def size_of(self, camera: str) -> OneSize:
+        """Height and width in which the network sees a camera."""
+        return self.image_size[camera] if isinstance(self.image_size, dict) else self.image_size
+
+    def view(self, camera: str, robot: RobotSpec) -> CameraView:
+        """What is seen of a camera of a robot: as its spec says, but for what this one says.
+
+        ConfigError for a crop that is not within the camera's image.
+        """
+        sends = robot.cameras[camera]
+        given: dict[str, Any] = {}
+        if isinstance(self.fit, str):
+            given = {'fit': self.fit}
+        elif self.fit is not None and camera in self.fit:
+            given = self.fit[camera].model_dump(exclude_unset=True)
+        options = ImageFit(**{**sends.image_fit.model_dump(), **given})
+        try:
+            options.check_within((sends.height, sends.width))
+        except ValueError as error:
+            raise ConfigError(f'fit.{camera}: {error}') from None
+        return CameraView(camera, (sends.height, sends.width), self.size_of(camera), options)
 
     @property
     def kind(self) -> str:

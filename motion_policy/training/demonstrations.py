@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Demonstrations in memory, at the robot's rate and the policy's image size.
 
-Every image is resized once, by the function that the running policy uses. A sequence for training
-takes each `stride`-th row from one of `stride` phases.
+Every image is brought to how a policy sees it once, by what the running policy uses. A sequence
+for training takes each `stride`-th row from one of `stride` phases.
 """
 
 from __future__ import annotations
@@ -24,12 +24,8 @@ import torch
 from torch import Tensor
 
 from motion_policy.episodes import EpisodeReader, list_episodes
-from motion_policy.policies.normalisation import (
-    MeanStd,
-    Normalisation,
-    resize_images,
-    value_range,
-)
+from motion_policy.policies.camera_view import CameraView
+from motion_policy.policies.normalisation import MeanStd, Normalisation, value_range
 from motion_policy.robot import RobotSpec
 from motion_policy.training.config import ConfigError, TrainConfig, seen_vectors, sees_effort
 from motion_policy.training.config_sections import DataConfig
@@ -197,6 +193,7 @@ class _Reading:
     def __init__(self, config: TrainConfig, held: bool) -> None:
         self.config, self.held = config, held
         self.robot: RobotSpec | None = None
+        self.views: dict[str, CameraView] = {}
         self.stride = 1
 
     def read(self, path: Path) -> Demonstration | None:
@@ -208,12 +205,11 @@ class _Reading:
             columns = self._columns(path, reader)
             for name, values in columns.items():
                 self._check_values(path, name, values, reader.length)
-            size = self.config.image_size
-            cameras, rows = self.config.cameras, range(reader.length)
+            views, rows = self.views, range(reader.length)
             if self.held:
-                images = {name: _read_images(reader, name, size) for name in cameras}
+                images = {name: _read_images(reader, view) for name, view in views.items()}
             else:
-                images = {name: StoredFrames(path, name, size, rows) for name in cameras}
+                images = {name: StoredFrames(path, view, rows) for name, view in views.items()}
         tensors = {name: torch.from_numpy(values) for name, values in columns.items()}
         return Demonstration(path, images, **tensors)
 
@@ -244,7 +240,10 @@ class _Reading:
                     'is no whole part'
                 )
             self.robot = robot
+            self.views = {name: self.config.view(name, robot) for name in self.config.cameras}
         first = self.robot
+        for name, view in self.views.items():
+            _check_view(path, view, self.config.view(name, robot), first)
         for what, found, expected in (
             ('joints', robot.joints.names, first.joints.names),
             ('rate', rate, first.rate),
@@ -276,11 +275,26 @@ class _Reading:
             raise ConfigError(f'{path}: {length} rows, expected at least {least}{why}')
 
 
-def _read_images(reader: EpisodeReader, camera: str, size: tuple[int, int]) -> Tensor:
+def _check_view(path: Path, first: CameraView, its: CameraView, robot: RobotSpec) -> None:
+    """ConfigError for an episode of which something else would be seen than of the first one."""
+    if its.options != first.options:
+        raise ConfigError(
+            f"{path}: camera '{its.camera}' has {its.options}, expected {first.options} as in the "
+            f"first episode ('{robot.name}'), or fit of '{its.camera}' in the configuration"
+        )
+    if first.options.crop is not None and its.sent != first.sent:
+        raise ConfigError(
+            f"{path}: camera '{its.camera}' is {its.sent[1]}x{its.sent[0]}, expected "
+            f'{first.sent[1]}x{first.sent[0]} as in the first episode, where crop '
+            f'{list(first.options.crop)} is taken'
+        )
+
+
+def _read_images(reader: EpisodeReader, view: CameraView) -> Tensor:
     parts = []
     for start in range(0, reader.length, READ_FRAMES):
         rows = range(start, min(start + READ_FRAMES, reader.length))
         with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # JPEGs decode side by side
-            images = list(threads.map(lambda row: reader.image(camera, row), rows))
-        parts.append(resize_images(torch.from_numpy(np.stack(images)), size))
+            images = list(threads.map(lambda row: reader.image(view.camera, row), rows))
+        parts.append(view(torch.from_numpy(np.stack(images))))
     return torch.cat(parts).contiguous()

@@ -66,6 +66,7 @@ def judged_terms(model: FramePredictorModel, batch: Batch, seed: int) -> dict[st
         batch.images[camera][:, :past],
         batch.action[:, :rows],
         batch.qpos[:, :rows],
+        as_seen=True,
         generator=generator,
     )
     errors = (drawn[:, 0].transpose(0, 1) - frames[past:]).square().mean((2, 3, 4))
@@ -83,6 +84,6 @@ def mean_psnr(errors: Tensor) -> Tensor:
 
 def _clips(model: FramePredictorModel, batch: Batch) -> tuple[Tensor, Tensor]:
     """Frames (T, B, 3, S, S) and the conditions (T - 1, B, C) of the steps between them."""
-    frames = model.unit_frames(batch.images[model.cameras[0]])
+    frames = model.unit_frames(batch.images[model.cameras[0]], as_seen=True)
     rows = model.rows_to(len(frames))
     return frames, model.conditions(batch.action[:, :rows], batch.qpos[:, :rows])

@@ -8,6 +8,7 @@ and those predicted for the next step (red); below: what the model drew.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def storyboard(policy: Policy, episode: Demonstration, columns: int = COLUMNS) -
     state: Any = policy.initial_state(1)
     for row in range(episode.length):
         observation: Any = {
-            'images': {camera: frames[:, row] for camera, frames in batch.images.items()},
+            'seen': {camera: frames[:, row] for camera, frames in batch.images.items()},
             **{name: getattr(batch, name)[:, row] for name in policy.sensors},
         }
         if row not in shown:
@@ -49,7 +50,7 @@ def storyboard(policy: Policy, episode: Demonstration, columns: int = COLUMNS) -
         cameras = [
             part for camera in policy.cameras for part in _column(camera, observation, extras)
         ]
-        parts.append(np.concatenate(cameras, axis=0))
+        parts.append(_stacked(cameras))
     return np.concatenate(parts, axis=1)
 
 
@@ -63,19 +64,28 @@ def reconstructions(model: CAEModel, episode: Demonstration, columns: int = COLU
     for frames, redrawn in zip(shown, drawn, strict=True):
         for images in (frames, to_byte_images(redrawn)):
             lines.append(np.concatenate([enlarge(image) for image in images], axis=1))
-    return np.concatenate(lines, axis=0)
+    return _stacked(lines)
 
 
 def _column(
     camera: str, observation: ObservationBatch, extras: dict[str, Tensor]
 ) -> tuple[RgbImage, RgbImage]:
     """What a camera sees, with attention points where there are any, and what is expected."""
-    seen = enlarge(observation['images'][camera][0])
+    seen = enlarge(observation['seen'][camera][0])
     for name, colour in (('encoder_points', ENCODER_COLOUR), ('decoder_points', DECODER_COLOUR)):
         points = extras.get(f'{name}/{camera}')
         if points is not None:
             mark(seen, points[0], colour)
     return seen, enlarge(extras[f'image/{camera}'][0])
+
+
+def _stacked(images: Sequence[RgbImage]) -> RgbImage:
+    """Images (H, W, 3) one below the other; those that are narrower have black on their right."""
+    wide = max(image.shape[1] for image in images)
+    room = [(image, wide - image.shape[1]) for image in images]
+    return np.concatenate(
+        [np.pad(image, ((0, 0), (0, missing), (0, 0))) for image, missing in room], axis=0
+    )
 
 
 def enlarge(image: Tensor) -> RgbImage:

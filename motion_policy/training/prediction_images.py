@@ -25,14 +25,14 @@ def predicted_sequence(model: FramePredictorModel, episode: Demonstration) -> Rg
     past = model.config.past
     batch = collate([ClipDataset([episode], past + model.config.future)[0, 0]]).to(model.device)
     frames = batch.images[model.cameras[0]]
-    seen = model.unit_frames(frames)
+    seen = model.unit_frames(frames, as_seen=True)
     generator = generator_for(0, device=model.device)
     rows = model.rows_to(len(seen))
     told = batch.action[:, :rows], batch.qpos[:, :rows]
     conditions = model.conditions(*told)
     noise = torch.zeros(*conditions.shape[:2], model.config.latent_dim, device=model.device)
     redrawn = teacher_forced_clip(model.network, seen, conditions, noise).frames
-    ahead = model.predict(frames[:, :past], *told, generator=generator)[0, 0]
+    ahead = model.predict(frames[:, :past], *told, as_seen=True, generator=generator)[0, 0]
     black = torch.zeros_like(seen[0])
     rows = (
         list(seen),

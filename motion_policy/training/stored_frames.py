@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Storage of training images: in memory when they fit, else read from the files.
 
-Images that stay in the files are read and resized when they are asked for, in any process.
+Images that stay in the files are read, and brought to how a policy sees them, when they are asked
+for, in any process.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from motion_policy.episodes import EpisodeReader
 from motion_policy.episodes.reader import count_rows
-from motion_policy.policies.normalisation import resize_images
+from motion_policy.policies.camera_view import CameraView
 from motion_policy.training.config import ChunkConfig, TrainConfig
 from motion_policy.training.config_sections import HeldDataConfig
 
@@ -31,8 +32,8 @@ MOST_WORKERS = 8
 class StoredFrames:
     """The images of one camera of an episode, (T, h, w, 3) uint8, read when they are indexed."""
 
-    def __init__(self, path: Path, camera: str, size: tuple[int, int], rows: range) -> None:
-        self.path, self.camera, self.size, self.rows = path, camera, size, rows
+    def __init__(self, path: Path, view: CameraView, rows: range) -> None:
+        self.path, self.view, self.rows = path, view, rows
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -43,9 +44,9 @@ class StoredFrames:
     def __getitem__(self, chosen: slice) -> StoredFrames: ...
     def __getitem__(self, chosen: int | slice) -> Tensor | StoredFrames:
         if isinstance(chosen, slice):
-            return StoredFrames(self.path, self.camera, self.size, self.rows[chosen])
-        image = _reader(self.path, os.getpid()).images(self.camera, [self.rows[chosen]])
-        return resize_images(torch.from_numpy(image), self.size)[0]
+            return StoredFrames(self.path, self.view, self.rows[chosen])
+        image = _reader(self.path, os.getpid()).images(self.view.camera, [self.rows[chosen]])
+        return self.view(torch.from_numpy(image))[0]
 
 
 @lru_cache(maxsize=OPEN_FILES)
@@ -60,8 +61,8 @@ def fits_in_memory(config: TrainConfig, paths: Sequence[Path]) -> bool:
     if hold != 'auto':
         return hold != 'no'
     rows = sum(count_rows(path) for path in paths)
-    height, width = config.image_size
-    needed = 3 * height * width * rows * len(config.cameras) * config.devices
+    pixels = sum(height * width for height, width in map(config.size_of, config.cameras))
+    needed = 3 * pixels * rows * config.devices
     return needed <= SHARE_OF_FREE * _free_memory()
 
 

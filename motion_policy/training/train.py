@@ -33,6 +33,8 @@ from motion_policy.files import (
     write_text,
 )
 from motion_policy.policies import PolicySpec, make_model
+from motion_policy.policies.base import CameraFit
+from motion_policy.policies.camera_view import CameraView
 from motion_policy.policies.cpu.processor import has_bf16
 from motion_policy.policies.kinds import model_on_paper
 from motion_policy.training.autoencoders import Autoencoders, load_autoencoders
@@ -149,11 +151,13 @@ def policy_spec(
     autoencoders: Autoencoders,
 ) -> PolicySpec:
     """The spec of the policy that this configuration trains on these demonstrations."""
+    views = [config.view(camera, demonstrations.robot) for camera in config.cameras]
     return PolicySpec(
         kind=config.kind,
         rate=config.rate,
         cameras=config.cameras,
-        image_size=config.image_size,
+        image_size=views[0].size if views else config.image_size,
+        fit=_fits(views),
         target=predicted_target(config),
         effort=sees_effort(config),
         inputs=seen_vectors(config),
@@ -164,6 +168,14 @@ def policy_spec(
         training={**config.model_dump(mode='json'), 'began_with': list(autoencoders.record)},
         software=software_versions(),
     )
+
+
+def _fits(views: Sequence[CameraView]) -> dict[str, CameraFit]:
+    """What a checkpoint says of the cameras; nothing where all are stretched to one size."""
+    alike = len({view.size for view in views}) < 2
+    if alike and all(view.options.is_plain for view in views):
+        return {}
+    return {view.camera: CameraFit(**view.options.model_dump(), size=view.size) for view in views}
 
 
 def _trainer(config: TrainConfig, output: Path, callbacks: list[Callback]) -> pl.Trainer:
@@ -249,6 +261,8 @@ def _check_same_run(earlier: dict[str, Any], now: dict[str, Any], record: Path) 
 
 def _changed(key: str, earlier: Any, now: Any) -> bool:
     """Whether a key says something else. Runs of before recorded keys that they did not have."""
+    if earlier is None and not now:  # what came later, and says nothing
+        return False
     if key == 'policy' or not (isinstance(earlier, dict) and isinstance(now, dict)):
         return bool(earlier != now)
     return any(_changed(name, earlier.get(name), value) for name, value in now.items())

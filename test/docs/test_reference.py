@@ -53,10 +53,14 @@ def test_the_robot_spec_example_is_the_shipped_arm() -> None:
     assert written.cameras.items() <= shipped.cameras.items()
 
 
-def test_the_gripper_of_the_robot_spec_page_is_one_of_the_shipped_arm() -> None:
-    whole, grippers, _ = code_blocks(page('robot_spec.md'), 'yaml')
+def test_the_pieces_of_the_robot_spec_page_fit_into_its_spec() -> None:
+    whole, grippers, cameras, *_ = code_blocks(page('robot_spec.md'), 'yaml')
     written = robot_spec_from_yaml(whole.replace('  limits:', f'{grippers}  limits:', 1), 'page')
     assert set(written.joints.grippers) == {'gripper'}
+    seen = robot_spec_from_yaml(whole[: whole.index('cameras:')] + cameras, 'page').cameras
+    assert {name: str(camera.image_fit) for name, camera in seen.items()} == {
+        'top': 'crop [80, 0, 480, 480], rotate 0, fit stretch', 'wrist': 'rotate 180, fit pad',
+    }  # fmt: skip
 
 
 def test_the_example_of_the_writer_makes_a_sound_episode(

@@ -42,7 +42,7 @@ class PackedACT:
         dtype = torch.bfloat16 if precision == 'bf16' else torch.float32
         network = policy.network
         self.camera_networks = [
-            _CameraNetwork(network, at, policy.spec.image_size, dtype) for at in _cameras(policy)
+            _CameraNetwork(network, at, policy.spec.sizes[at], dtype) for at in _cameras(policy)
         ]
         tokens, positions = _positions(network, self.camera_networks)
         self.start = tokens

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from motion_policy.policies.backends.graph import Step, random_observation, step_inputs
 from motion_policy.policies.base import ObservationBatch, Policy
-from motion_policy.policies.normalisation import resize_images
 from motion_policy.policies.uploads import Upload
 
 WARM_UP_STEPS = 3
@@ -74,12 +73,11 @@ class StaticStep:
         return self._inputs[self.names.inputs.index(name)]
 
     def _take_image(self, observation: ObservationBatch, camera: str) -> None:
-        upload, frame = self._uploads[camera], observation['images'].get(camera)
+        upload, frame = self._uploads[camera], self.policy.ready_image(observation, camera)
         if frame is not None and frame.device.type == 'cpu' and upload.fits(frame.numpy()):
             upload(frame.numpy())
             return
-        image = self.policy.camera_image(observation, camera)
-        upload.value.copy_(resize_images(image, self.policy.spec.image_size))
+        upload.value.copy_(self.policy.seen_image(observation, camera))
 
     def _called(self) -> None:
         with torch.no_grad(), self._mixed():

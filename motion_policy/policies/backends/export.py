@@ -25,6 +25,7 @@ from motion_policy.files import check_output, naming_errors, settle
 from motion_policy.policies.backends.graph import (
     Step,
     export_onnx,
+    fit_facts,
     prepared,
     step_facts,
     step_names,
@@ -88,6 +89,8 @@ def _facts(policy: Policy) -> dict[str, Any]:
     }
     facts['joints'], facts['image_size'] = list(policy.joint_names), list(policy.spec.image_size)
     facts['rate_hz'] = policy.spec.rate
+    if policy.spec.fit:
+        facts['fit'] = fit_facts(policy)
     for what, names, tensors in (
         ('inputs', step.names.inputs, example), ('outputs', step.names.outputs, results),
     ):  # fmt: skip

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One step of a policy as a graph of named tensors, which other run times can execute.
 
-Batch size is 1. Everything but resizing is inside: pixels and robot units in, robot units out.
+Batch size is 1. Everything is inside but the way of images to what the network sees (crop,
+rotation, size): pixels and robot units in, robot units out.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from motion_policy.errors import UserError
 from motion_policy.policies.act.act import ACTPolicy
 from motion_policy.policies.base import ObservationBatch, Policy
-from motion_policy.policies.normalisation import Scaling, resize_images, to_unit_images
+from motion_policy.policies.normalisation import Scaling, to_unit_images
 
 OPSET = 18
 
@@ -66,13 +67,12 @@ def explains(policy: Policy) -> bool:
 def step_inputs(policy: Policy, observation: ObservationBatch, state: Any) -> list[Tensor]:
     """The tensors that an observation of batch size 1 and a state become, in order.
 
-    Joints and efforts (1, J), vectors (1, I), images (1, h, w, 3) resized to what the network
-    sees, the state's tensors. ValueError for a tensor of a wrong shape.
+    Joints and efforts (1, J), vectors (1, I), images (1, h, w, 3) as the network sees them, the
+    state's tensors. ValueError for a tensor of a wrong shape.
     """
     parts = policy.sensor_values(observation)
     for camera in policy.cameras:
-        image = policy.camera_image(observation, camera)
-        parts.append(resize_images(image, policy.spec.image_size).contiguous())
+        parts.append(policy.seen_image(observation, camera).contiguous())
     parts += policy.initial_state(1) or () if state is None else state
     return parts
 
@@ -98,18 +98,17 @@ class Step(nn.Module):
 def random_observation(policy: Policy, seed: int) -> ObservationBatch:
     """An observation as it may come: joints in the range of the data, images of patches and noise.
 
-    Of batch size 1, on the policy's device, with images of the size that the network sees.
+    Of batch size 1, on the policy's device, with images as the network sees them.
     """
     generator = torch.Generator().manual_seed(seed)
-    height, width = policy.spec.image_size
 
     def drawn(scaling: Scaling) -> Tensor:
         values = torch.rand(1, scaling.count, generator=generator)
         return scaling.inverse(values.to(policy.device))
 
     observation: Any = {name: drawn(scaling) for name, scaling in policy.sensors.items()}
-    observation['images'] = {}
-    for camera in policy.cameras:
+    observation['images'] = observation['seen'] = {}
+    for camera, (height, width) in zip(policy.cameras, policy.spec.sizes, strict=True):
         coarse = torch.rand(1, 3, 4, 4, generator=generator)
         patches = nn.functional.interpolate(coarse, (height, width)).permute(0, 2, 3, 1)
         noise = torch.rand(1, height, width, 3, generator=generator)
@@ -159,7 +158,23 @@ def step_facts(policy: Policy) -> dict[str, str]:
         'motion_policy.joints': json.dumps(list(policy.joint_names)),
         'motion_policy.robot': spec.robot.name,
         'motion_policy.image_size': json.dumps(list(spec.image_size)),
+        **({'motion_policy.fit': json.dumps(fit_facts(policy))} if spec.fit else {}),
         'motion_policy.target': spec.target,
+    }
+
+
+def fit_facts(policy: Policy) -> dict[str, Any]:
+    """What is to be done with the images of each camera before the step: crop, rotate, fit, size.
+
+    `sent` is the height and width of the images in whose pixels a crop is.
+    """
+    return {
+        camera: {
+            **view.options.model_dump(mode='json'),
+            'size': list(view.size),
+            'sent': list(view.sent),
+        }
+        for camera, view in policy.views.items()
     }
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from motion_policy.policies.base import Policy
 from motion_policy.policies.normalisation import to_byte_images
+from motion_policy.robot.image_fit import Size
 
 State = tuple[Tensor, ...]  # each (B, n); an LSTM's is (h, c)
 Images = Sequence[Tensor]  # one (N, 3, H, W) in [0, 1] per camera
@@ -71,6 +72,19 @@ class RecurrentNetwork(nn.Module, ABC):
         """
         hidden, state = self.step(self.encode_images(images)[:, None], vector[:, None], state)
         return self.decode_images(hidden[:, 0], images), self.decode_joints(hidden[:, 0]), state
+
+
+def size_per_camera(image_size: Size | Sequence[Size], cameras: int) -> list[Size]:
+    """Height and width for each of `cameras` cameras, from one for all or from one for each.
+
+    ValueError for another number of sizes.
+    """
+    sizes: Any = image_size
+    if sizes and isinstance(sizes[0], int):
+        return [(sizes[0], sizes[1])] * cameras
+    if len(sizes) != cameras:
+        raise ValueError(f'{len(sizes)} image sizes, expected {cameras}, one for each camera')
+    return [(height, width) for height, width in sizes]
 
 
 def lstm_over(rec: nn.LSTM, inputs: Tensor, state: State) -> tuple[Tensor, State]:

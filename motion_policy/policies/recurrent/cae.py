@@ -106,7 +106,7 @@ class CAEModel(Model):
         assert isinstance(self.config, AutoencoderConfig)
         if not spec.cameras:
             raise UserError('cameras: found none, an autoencoder needs at least one')
-        self.eyes = nn.ModuleList(Autoencoder(spec.image_size, self.config) for _ in spec.cameras)
+        self.eyes = nn.ModuleList(Autoencoder(size, self.config) for size in spec.sizes)
         self.eyes.to(memory_format=torch.channels_last)
 
     def forward(self, images: Images) -> tuple[Tensor, ...]:
@@ -139,18 +139,14 @@ def autoencoders_for(policy: Model, models: Sequence[Model]) -> list[Autoencoder
         models: loaded 'cae' checkpoints; each may hold one camera or several.
 
     Raises:
-        UserError: a model that is no autoencoder or saw images of another size; a camera
-            without an autoencoder, or with two.
+        UserError: a model that is no autoencoder, or saw images of another size or in another
+            fit; a camera without an autoencoder, or with two.
     """
     found: dict[str, tuple[str, Autoencoder]] = {}
     for model in models:
         if not isinstance(model, CAEModel):
             raise UserError(f"{model.source}: holds a '{model.kind}', expected a 'cae'")
-        if model.spec.image_size != policy.spec.image_size:
-            raise UserError(
-                f'{model.source}: image_size is {model.spec.image_size}, '
-                f'the {policy.kind} has {policy.spec.image_size}'
-            )
+        _check_views(policy, model)
         for camera, autoencoder in zip(model.cameras, model.eyes, strict=True):
             if camera in found and camera in policy.cameras:
                 raise UserError(
@@ -164,6 +160,24 @@ def autoencoders_for(policy: Model, models: Sequence[Model]) -> list[Autoencoder
             known = ', '.join(found) or 'none'
             raise UserError(f"camera '{camera}': no autoencoder was trained on it, only: {known}")
     return [found[camera][1] for camera in policy.cameras]
+
+
+def _check_views(policy: Model, autoencoder: CAEModel) -> None:
+    """UserError where an autoencoder saw a camera otherwise than the policy shall."""
+    for camera, trained in autoencoder.views.items():
+        mine = policy.views.get(camera)
+        if mine is None:
+            continue
+        if mine.size != trained.size:
+            raise UserError(
+                f'{autoencoder.source}: image_size is {trained.size}, the {policy.kind} has '
+                f'{mine.size}'
+            )
+        if mine.options != trained.options:
+            raise UserError(
+                f"{autoencoder.source}: camera '{camera}' was seen with {trained.options}, "
+                f'by the {policy.kind} with {mine.options}'
+            )
 
 
 def adopt_pretrained(policy: CNNRNNPolicy, models: Sequence[Model]) -> int:

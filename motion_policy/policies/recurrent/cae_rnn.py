@@ -27,6 +27,7 @@ from motion_policy.policies.recurrent.base import (
     RecurrentPolicy,
     State,
     lstm_over,
+    size_per_camera,
     zero_lstm_state,
 )
 from motion_policy.policies.recurrent.cae import (
@@ -36,6 +37,7 @@ from motion_policy.policies.recurrent.cae import (
     autoencoders_for,
 )
 from motion_policy.policies.recurrent.mtrnn import MTRNN, ActivationName
+from motion_policy.robot.image_fit import Size
 
 SMALLEST_SPAN = 1e-3  # of a feature's range, if no feature ever moved
 STILL = 0.1  # a feature's range is at least this share of the widest one
@@ -168,7 +170,7 @@ class CAERNN(RecurrentNetwork):
 
     Args:
         vector_dim: values per step beside the images, V.
-        image_size: (height, width) of every camera, as the autoencoders take it.
+        image_size: (height, width) of every camera, or of each, as the autoencoders take it.
         cameras: how many; each has an autoencoder of its own.
         out_dim: V', how many of the values are predicted; default: all.
     """
@@ -179,7 +181,7 @@ class CAERNN(RecurrentNetwork):
     def __init__(
         self,
         vector_dim: int,
-        image_size: tuple[int, int],
+        image_size: Size | Sequence[Size],
         config: CAERNNConfig | None = None,
         *,
         cameras: int = 1,
@@ -187,7 +189,8 @@ class CAERNN(RecurrentNetwork):
     ) -> None:
         super().__init__()
         config = config or CAERNNConfig()
-        self.eyes = nn.ModuleList(Autoencoder(image_size, config.cae) for _ in range(cameras))
+        sizes = size_per_camera(image_size, cameras)
+        self.eyes = nn.ModuleList(Autoencoder(size, config.cae) for size in sizes)
         self.eyes.requires_grad_(False).eval()
         self.feat_dim = config.cae.feat_dim
         self.sequence = SequenceModel(cameras * self.feat_dim, vector_dim, config, out_dim=out_dim)
@@ -247,7 +250,7 @@ class CAERNNPolicy(RecurrentPolicy):
             raise UserError('cameras: found none, cae_rnn needs at least one')
         self.network: CAERNN = CAERNN(
             self.vector_dim,
-            spec.image_size,
+            spec.sizes,
             self.config,
             cameras=len(spec.cameras),
             out_dim=self.predicted_dim,

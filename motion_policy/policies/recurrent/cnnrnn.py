@@ -9,6 +9,7 @@ arXiv:1607.06450); otherwise the two are the same network. Both are models of EI
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -24,6 +25,7 @@ from motion_policy.policies.recurrent.base import (
     RecurrentPolicy,
     State,
     lstm_over,
+    size_per_camera,
     zero_lstm_state,
 )
 from motion_policy.policies.recurrent.conv_trunk import (
@@ -34,6 +36,7 @@ from motion_policy.policies.recurrent.conv_trunk import (
     linear_block,
     smallest_map,
 )
+from motion_policy.robot.image_fit import Size
 
 
 class CNNRNNConfig(Declared):
@@ -71,7 +74,7 @@ class CNNRNN(RecurrentNetwork):
 
     Args:
         vector_dim: values per step beside the images, V.
-        image_size: (height, width) of every camera, multiples of 32.
+        image_size: (height, width) of every camera, or of each, multiples of 32.
         norm: 'none' for CNNRNN, 'layer' for CNNRNNLN.
         cameras: how many.
         out_dim: values that are predicted, V if not given.
@@ -80,7 +83,7 @@ class CNNRNN(RecurrentNetwork):
     def __init__(
         self,
         vector_dim: int,
-        image_size: tuple[int, int],
+        image_size: Size | Sequence[Size],
         config: CNNRNNConfig | None = None,
         *,
         norm: Norm = 'none',
@@ -91,7 +94,7 @@ class CNNRNN(RecurrentNetwork):
         config = config or CNNRNNConfig()
         self.norm = norm
         self.eyes = nn.ModuleList(
-            CNNCameraNetwork(image_size, config, norm) for _ in range(cameras)
+            CNNCameraNetwork(size, config, norm) for size in size_per_camera(image_size, cameras)
         )
         inputs = cameras * config.feat_dim + vector_dim
         self.rec = nn.LSTM(inputs, config.rec_dim, batch_first=True)
@@ -135,10 +138,11 @@ class CNNRNNPolicy(RecurrentPolicy):
     def __init__(self, spec: PolicySpec) -> None:
         super().__init__(spec)
         assert isinstance(self.config, CNNRNNConfig)
-        check_trunk_size(spec.image_size, self.kind)
+        for size in spec.sizes or (spec.image_size,):
+            check_trunk_size(size, self.kind)
         self.network: CNNRNN = CNNRNN(
             self.vector_dim,
-            spec.image_size,
+            spec.sizes,
             self.config,
             norm=self.norm,
             cameras=len(self.cameras),

@@ -11,6 +11,7 @@ of all of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -28,6 +29,7 @@ from motion_policy.policies.recurrent.base import (
     RecurrentPolicy,
     State,
     lstm_over,
+    size_per_camera,
     zero_lstm_state,
 )
 from motion_policy.policies.recurrent.spatial_attention import (
@@ -35,6 +37,7 @@ from motion_policy.policies.recurrent.spatial_attention import (
     SpatialSoftmax,
     points_in_image,
 )
+from motion_policy.robot.image_fit import Size
 
 BORDER = 3  # pixels that the three unpadded 3x3 convolutions take off each side
 SMALLEST_IMAGE = 2 * BORDER + 2  # two columns and rows are left to point into
@@ -108,7 +111,7 @@ class SARNN(RecurrentNetwork):
 
     Args:
         vector_dim: values per step beside the images, V.
-        image_size: (height, width) of every camera.
+        image_size: (height, width) of every camera, or of each.
         cameras: how many.
         out_dim: values that are predicted, V if not given.
     """
@@ -118,7 +121,7 @@ class SARNN(RecurrentNetwork):
     def __init__(
         self,
         vector_dim: int,
-        image_size: tuple[int, int],
+        image_size: Size | Sequence[Size],
         config: SARNNConfig | None = None,
         *,
         cameras: int = 1,
@@ -127,7 +130,8 @@ class SARNN(RecurrentNetwork):
         super().__init__()
         self.config = config = config or SARNNConfig()
         points = 2 * config.k_dim * cameras
-        self.eyes = nn.ModuleList(SARNNCameraNetwork(image_size, config) for _ in range(cameras))
+        sizes = size_per_camera(image_size, cameras)
+        self.eyes = nn.ModuleList(SARNNCameraNetwork(size, config) for size in sizes)
         self.rec = nn.LSTM(points + vector_dim, config.rec_dim, batch_first=True)
         self.decoder_joint = nn.Sequential(
             nn.Linear(config.rec_dim, out_dim or vector_dim), _out(config)
@@ -195,11 +199,12 @@ class SARNNPolicy(RecurrentPolicy):
     def __init__(self, spec: PolicySpec) -> None:
         super().__init__(spec)
         assert isinstance(self.config, SARNNConfig)
-        if min(spec.image_size) < SMALLEST_IMAGE:
-            raise UserError(f'image_size: {spec.image_size}, sarnn needs at least 8x8 pixels')
+        for size in spec.sizes or (spec.image_size,):
+            if min(size) < SMALLEST_IMAGE:
+                raise UserError(f'image_size: {size}, sarnn needs at least 8x8 pixels')
         self.network: SARNN = SARNN(
             self.vector_dim,
-            spec.image_size,
+            spec.sizes,
             self.config,
             cameras=len(self.cameras),
             out_dim=self.predicted_dim,
@@ -216,7 +221,8 @@ class SARNNPolicy(RecurrentPolicy):
         ):
             per_camera = self.network.split_points(points)
             for camera, mine in zip(self.cameras, per_camera, strict=True):
-                extras[f'{name}/{camera}'] = points_in_image(mine, *self.spec.image_size, BORDER)
+                size = self.spec.size_of(camera)
+                extras[f'{name}/{camera}'] = points_in_image(mine, *size, BORDER)
         return extras
 
 

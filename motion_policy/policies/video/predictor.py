@@ -19,7 +19,7 @@ from motion_policy.declared import Declared
 from motion_policy.errors import UserError
 from motion_policy.policies.base import Model, PolicySpec
 from motion_policy.policies.limits import MOST_LAYERS, MOST_STEPS, MOST_UNITS
-from motion_policy.policies.normalisation import resize_images, to_unit_images
+from motion_policy.policies.normalisation import to_unit_images
 from motion_policy.policies.video.coder import (
     Coder,
     Decoder,
@@ -183,10 +183,11 @@ class FramePredictorModel(Model):
         if len(spec.cameras) != 1:
             found = ', '.join(spec.cameras) or 'none'
             raise UserError(f'cameras: found {found}, a frame_predictor looks through one')
-        check_coder_size(spec.image_size)
+        (size,) = spec.sizes
+        check_coder_size(size)
         joints = len(self.joint_names)
         told = {'both': 2 * joints, 'none': 0}.get(self.config.condition, joints)
-        self.network = FrameNetwork(spec.image_size[0], told, self.config)
+        self.network = FrameNetwork(size[0], told, self.config)
         self.network.to(memory_format=torch.channels_last)
         self._packed: tuple[PackedEncoder, PackedDecoder] | None = None
         self.register_load_state_dict_post_hook(_forget_packed)
@@ -207,10 +208,14 @@ class FramePredictorModel(Model):
         """How many rows of actions and positions lead from frame 0 to the last of `frames`."""
         return frames if self.config.condition_of == 'target' else frames - 1
 
-    def unit_frames(self, frames: Tensor) -> Tensor:
+    def unit_frames(self, frames: Tensor, *, as_seen: bool = False) -> Tensor:
         """(B, T, H, W, 3) uint8 -> (T, B, 3, h, w) in [0, 1] as the network sees them.
 
-        ValueError for anything else.
+        Args:
+            frames: as the camera sends them.
+            as_seen: they are (B, T, h, w, 3) already, as the model's view of the camera gives.
+
+        Raises ValueError for anything else.
         """
         if frames.ndim != 5 or frames.shape[-1] != 3 or frames.dtype != torch.uint8:
             raise ValueError(
@@ -218,7 +223,11 @@ class FramePredictorModel(Model):
                 'expected (batch, time, height, width, 3) uint8'
             )
         ordered = frames.transpose(0, 1).to(self.device)
-        images = resize_images(ordered.flatten(0, 1), self.spec.image_size)
+        view, images = self.views[self.cameras[0]], ordered.flatten(0, 1)
+        if not as_seen:
+            images = view(images)
+        elif tuple(images.shape[1:3]) != view.size:
+            raise ValueError(f'frames are {tuple(frames.shape)}, expected them as seen: {view}')
         return to_unit_images(images).unflatten(0, ordered.shape[:2])
 
     def conditions(self, actions: Tensor, positions: Tensor | None) -> Tensor:
@@ -253,6 +262,7 @@ class FramePredictorModel(Model):
         actions: Tensor,
         positions: Tensor | None = None,
         *,
+        as_seen: bool = False,
         samples: int = 1,
         generator: torch.Generator | None = None,
         at_once: int = AT_ONCE,
@@ -264,6 +274,7 @@ class FramePredictorModel(Model):
             actions, positions: (B, R, J) in robot units. Row i is that of frame i, the first of
                 `frames` being frame 0; so the first P - 1 rows are of the past. R = P - 1 + F
                 rows lead to F frames, with `condition_of: target` one more row is needed.
+            as_seen: the frames are (B, P, h, w, 3) as the network sees them, not the camera's.
             samples: futures per sequence.
             generator: of the latents, on the model's device.
             at_once: how many futures are computed side by side; changes no result.
@@ -274,7 +285,8 @@ class FramePredictorModel(Model):
         Raises:
             ValueError: for shapes that are none of these.
         """
-        seen, told = self.unit_frames(frames), self.conditions(actions, positions)
+        seen = self.unit_frames(frames, as_seen=as_seen)
+        told = self.conditions(actions, positions)
         past, batch = seen.shape[:2]
         steps = len(told) - (past - 1)
         if steps < 1 or told.shape[1] != batch:
