@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from rclpy.clock import Clock
 from rclpy.node import Node
@@ -19,7 +20,7 @@ from rclpy.qos import QoSHistoryPolicy, QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Float32MultiArray, Float64, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from motion_policy.control.action_buffer import Int64Array
@@ -28,6 +29,7 @@ from motion_policy.errors import UserError
 from motion_policy.nodes.endpoints import listeners
 from motion_policy.nodes.subscriptions import message_class
 from motion_policy.robot import JointTopic, RobotSpec
+from motion_policy.robot.spec import FLOAT32_MULTI_ARRAY
 
 COMMAND_DEPTH = 1  # nobody wants an older command
 NANOSECONDS_PER_S = 1_000_000_000
@@ -72,6 +74,16 @@ def _array(topic: JointTopic, position: Float64Array, _period_ns: int, _clock: C
     return Float64MultiArray(data=array('d', position.tobytes()))
 
 
+def _array_of_float32(
+    topic: JointTopic, position: Float64Array, _period_ns: int, _clock: Clock
+) -> Any:
+    return Float32MultiArray(data=array('f', position.astype(np.float32).tobytes()))
+
+
+def _number(topic: JointTopic, position: Float64Array, _period_ns: int, _clock: Clock) -> Any:
+    return Float64(data=float(position[0]))
+
+
 def _trajectory(topic: JointTopic, position: Float64Array, period_ns: int, _clock: Clock) -> Any:
     return trajectory_message(topic.message_names, position[None], [period_ns])
 
@@ -84,6 +96,8 @@ def _joint_state(topic: JointTopic, position: Float64Array, _period_ns: int, clo
 
 _ENCODERS: dict[str, Callable[[JointTopic, Float64Array, int, Clock], Any]] = {
     'std_msgs/msg/Float64MultiArray': _array,
+    'std_msgs/msg/Float32MultiArray': _array_of_float32,
+    'std_msgs/msg/Float64': _number,
     'trajectory_msgs/msg/JointTrajectory': _trajectory,
     'sensor_msgs/msg/JointState': _joint_state,
 }
@@ -108,6 +122,13 @@ def _command_publisher(node: Node, topic: JointTopic) -> Any:
             'expected keep_last: publishing, and so the arm, would wait for a listener that hangs'
         )
     return publisher
+
+
+def encoded_positions(topic: JointTopic, position: Float64Array) -> bytes:
+    """Return how its joints' positions (n,) stand in a message for `topic`."""
+    return position.astype(
+        np.float32 if topic.type == FLOAT32_MULTI_ARRAY else np.float64
+    ).tobytes()
 
 
 class CommandPublishers:

@@ -17,7 +17,7 @@ from rclpy.serialization import serialize_message
 
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.sent_commands import SentCommands
-from motion_policy.nodes.commands import encode_command
+from motion_policy.nodes.commands import encode_command, encoded_positions
 from motion_policy.nodes.endpoints import (
     Origin,
     full_name,
@@ -77,13 +77,13 @@ class ForeignCommands:
         """Take a command (J,) that goes out now where every command is wanted."""
         for topic, columns, sent in self._sent:
             if topic.send == 'tick':
-                sent.sent(position[columns].tobytes())
+                sent.sent(encoded_positions(topic, position[columns]))
 
     def sent_trajectory(self, positions: Float64Array) -> None:
         """Take a trajectory (n, J) that goes out now where plans are wanted."""
         for topic, columns, sent in self._sent:
             if topic.send == 'chunk' and len(positions):
-                sent.sent(positions[0, columns].tobytes())
+                sent.sent(encoded_positions(topic, positions[0, columns]))
 
     def streaming(self) -> str:
         """Name the foreign commands of the last moment; '' if there are none."""
@@ -147,5 +147,5 @@ def _sent_on(node: Node, topic: JointTopic, robot: RobotSpec) -> SentCommands:
     """Find where the positions lie in our messages: all of them begin alike."""
     probe = np.pi * np.arange(1.0, len(topic.joints) + 1)
     message: Any = encode_command(topic, probe, robot.period_ns, node.get_clock())
-    position = probe.tobytes()
+    position = encoded_positions(topic, probe)
     return SentCommands(serialize_message(message).index(position), len(position))

@@ -32,12 +32,16 @@ IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
 JOINT_STATE = 'sensor_msgs/msg/JointState'
 FLOAT64_MULTI_ARRAY = 'std_msgs/msg/Float64MultiArray'
+FLOAT32_MULTI_ARRAY = 'std_msgs/msg/Float32MultiArray'
+FLOAT64 = 'std_msgs/msg/Float64'
 JOINT_TRAJECTORY = 'trajectory_msgs/msg/JointTrajectory'
 TRANSFORMS = 'tf2_msgs/msg/TFMessage'
 
 CAMERA_TYPES = (IMAGE, COMPRESSED_IMAGE)
 FIT_KEYS = tuple(ImageFit.model_fields)
-COMMAND_TYPES = (FLOAT64_MULTI_ARRAY, JOINT_TRAJECTORY, JOINT_STATE)
+COMMAND_TYPES = (
+    FLOAT64_MULTI_ARRAY, FLOAT32_MULTI_ARRAY, FLOAT64, JOINT_TRAJECTORY, JOINT_STATE,
+)  # fmt: skip
 
 # A path within a message, with the size of an array.
 FIELD = re.compile(r'[A-Za-z]\w*(\.[A-Za-z]\w*)*(\[[1-9]\d{0,5}\])?')
@@ -133,8 +137,8 @@ class JointTopic(Declared):
     """One topic that carries some joints.
 
     `joints` are our names; `message_names` are what the message calls them, in the same order.
-    A message type without names (Float64MultiArray) holds them in that order. A leader whose
-    joints move otherwise than ours is converted by `scale * value + offset`, one for each joint.
+    A message type without names (Float64MultiArray, Float64) holds them in that order. A leader
+    whose joints move otherwise than ours is converted by `scale * value + offset`, one for each.
     A command goes out in every control period (`send: tick`), or as a trajectory of all that is
     planned, whenever that changes (`send: chunk`).
     """
@@ -165,6 +169,11 @@ class JointTopic(Declared):
                     f'{key} has {count} entries, expected {len(self.joints)}, '
                     'one for each of joints'
                 )
+        if self.type == FLOAT64 and len(self.joints) != 1:
+            raise ValueError(
+                f'joints has {len(self.joints)} entries with {FLOAT64}, which is one number, '
+                'expected one joint; others on topics of their own'
+            )
         if self.send == 'chunk' and self.type != JOINT_TRAJECTORY:
             raise ValueError(f"send is 'chunk' with {self.type}, expected {JOINT_TRAJECTORY}")
         return self

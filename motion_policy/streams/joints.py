@@ -171,7 +171,7 @@ def _trajectory(message: Any, places: Places, names: Sequence[str]) -> JointRead
 
 
 def _numbers(message: Any, names: Sequence[str]) -> JointReading:
-    position = np.array(message.data, dtype=np.float64)
+    position = np.array(message.data, dtype=np.float64, ndmin=1)  # Float64 has one
     if len(position) != len(names):
         raise StreamError(
             f'the message holds {len(position)} numbers, expected {len(names)}, '

@@ -17,7 +17,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from ros_testing import Bench
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Float32MultiArray, Float64, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from motion_policy.errors import UserError
@@ -30,8 +30,10 @@ TWO_ARMS = """[
   {topic: right/joint_trajectory, type: trajectory_msgs/msg/JointTrajectory,
    joints: [joint2], message_names: [right_elbow]},
   {topic: gripper/target_joint, type: sensor_msgs/msg/JointState,
-   joints: [joint4], message_names: [finger]}]"""
-POSITION = np.array([0.1, 0.2, 0.3, 0.4])
+   joints: [joint4], message_names: [finger]},
+  {topic: lift/command, type: std_msgs/msg/Float64, joints: [joint5]},
+  {topic: hand/commands, type: std_msgs/msg/Float32MultiArray, joints: [joint7, joint6]}]"""
+POSITION = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
 
 
 def test_one_command_becomes_one_message_per_topic(bench: Bench) -> None:
@@ -40,15 +42,19 @@ def test_one_command_becomes_one_message_per_topic(bench: Bench) -> None:
         ('left/commands', Float64MultiArray),
         ('right/joint_trajectory', JointTrajectory),
         ('gripper/target_joint', JointState),
+        ('lift/command', Float64),
+        ('hand/commands', Float32MultiArray),
     ):
         bench.client.create_subscription(kind, topic, lambda m, t=topic: heard.update({t: m}), 1)
-    publishers = CommandPublishers(bench.client, formula_arm(4, 50.0, TWO_ARMS))
+    publishers = CommandPublishers(bench.client, formula_arm(7, 50.0, TWO_ARMS))
 
     def all_heard() -> bool:
         publishers.send(POSITION)
-        return len(heard) == 3
+        return len(heard) == 5
 
-    bench.spin_until(all_heard, 'all three messages')
+    bench.spin_until(all_heard, 'all five messages')
+    assert heard['lift/command'].data == 0.5
+    assert list(heard['hand/commands'].data) == np.float32([0.7, 0.6]).tolist()
     assert list(heard['left/commands'].data) == [0.3, 0.1]
     trajectory = heard['right/joint_trajectory']
     assert trajectory.joint_names == ['right_elbow']

@@ -28,8 +28,8 @@ JOINT_STATE = '{topic: target_joint, type: sensor_msgs/msg/JointState}'
 TRAJECTORY = '{topic: joint_trajectory, type: trajectory_msgs/msg/JointTrajectory}'
 CHUNKS = '{topic: joint_trajectory, type: trajectory_msgs/msg/JointTrajectory, send: chunk}'
 TWO_TOPICS = (
-    '[{topic: left/commands, type: std_msgs/msg/Float64MultiArray, joints: [joint3, joint1]},'
-    ' {topic: right/commands, type: sensor_msgs/msg/JointState, joints: [joint2]}]'
+    '[{topic: left/commands, type: std_msgs/msg/Float32MultiArray, joints: [joint3, joint1]},'
+    ' {topic: right/command, type: std_msgs/msg/Float64, joints: [joint2]}]'
 )
 TYPES = pytest.mark.parametrize('command', [FORWARD, JOINT_STATE, TRAJECTORY, TWO_TOPICS])
 

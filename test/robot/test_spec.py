@@ -92,6 +92,11 @@ def spec(text: str = MINIMAL) -> RobotSpec:
         (STATE, STATE[:-1] + ', stamp: arrival}', ['state.stamp', 'arrival', 'header']),
         (STATE, STATE[:-1] + ', scale: [2.0, 1.0]}', ['state', 'scale', 'leader only']),
         ('top: {', 'state: {', ['cameras', "'state'"]),
+        (
+            COMMAND,
+            '{topic: commands, type: std_msgs/msg/Float64}',
+            ['joints.command', 'joints has 2 entries', 'expected one joint'],
+        ),
         (COMMAND, COMMAND[:-1] + ', send: chunk}', ['command', "'chunk'", 'JointTrajectory']),
         (COMMAND, COMMAND[:-1] + ', send: row}', ['command.send', 'row', "'tick' or 'chunk'"]),
         (
@@ -229,6 +234,7 @@ def test_streams_are_named_by_camera_and_role() -> None:
     'kind',
     [
         'std_msgs/msg/Float64MultiArray',
+        'std_msgs/msg/Float32MultiArray',
         'trajectory_msgs/msg/JointTrajectory',
         'sensor_msgs/msg/JointState',
     ],

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import recordings
 
-from motion_policy.robot import RobotSpec, load_robot_spec, robot_spec_from_yaml
+from motion_policy.robot import JointTopic, RobotSpec, load_robot_spec, robot_spec_from_yaml
 from motion_policy.streams import (
     Row,
     Sample,
@@ -20,6 +20,7 @@ from motion_policy.streams import (
     read_joints,
     stamp_ns,
 )
+from motion_policy.streams.joints import read_joint_message
 
 NAN = float('nan')
 ABC = ['a', 'b', 'c']
@@ -200,8 +201,23 @@ def test_a_leader_that_moves_otherwise_is_converted() -> None:
     assert seen.qpos[6] == 6.0
 
 
+def test_a_number_is_the_position_of_one_joint() -> None:
+    topic = JointTopic(
+        topic='lift', type='std_msgs/msg/Float64', joints=('lift',), message_names=('lift',),
+        scale=(2.0,), offset=(1.0,),
+    )  # fmt: skip
+    assert read_joint_message(SimpleNamespace(data=0.5), topic).position.tolist() == [2.0]
+    with pytest.raises(StreamError, match=r'lift.*nan'):
+        read_joint_message(SimpleNamespace(data=NAN), topic)
+
+
 @pytest.mark.parametrize(
-    'kind', ['std_msgs/msg/Float64MultiArray', 'trajectory_msgs/msg/JointTrajectory']
+    'kind',
+    [
+        'std_msgs/msg/Float64MultiArray',
+        'std_msgs/msg/Float32MultiArray',
+        'trajectory_msgs/msg/JointTrajectory',
+    ],
 )
 def test_recorded_commands_can_be_the_action(kind: str) -> None:
     text = recordings.tabletop().to_yaml()
@@ -214,13 +230,13 @@ def test_recorded_commands_can_be_the_action(kind: str) -> None:
     point = SimpleNamespace(positions=[5.0, 4.0, 3.0, 2.0, 1.0])
     values['leader'] = (
         SimpleNamespace(data=[1.0, 2.0, 3.0, 4.0, 5.0])
-        if 'Float64' in kind
+        if 'MultiArray' in kind
         else SimpleNamespace(joint_names=names[::-1], points=[point])
     )
     seen = observation_from_row(make_row(robot, values), robot)
     assert seen.action is not None
     np.testing.assert_array_equal(seen.action, [1, 2, 3, 4, 5])
-    if 'Float64' in kind:
+    if 'MultiArray' in kind:
         values['leader'].data = [1.0]
         with pytest.raises(StreamError, match=r"'leader'.*1 numbers, expected 5"):
             observation_from_row(make_row(robot, values), robot)
