@@ -78,6 +78,7 @@ EXECUTABLES = {
     'replay_node': 'motion_policy.nodes.replay_node:main',
     'sim_node': 'motion_policy.nodes.sim_node:main',
     'demonstrator_node': 'motion_policy.nodes.demonstrator_node:main',
+    'rehearsal_node': 'motion_policy.nodes.rehearsal_node:main',
 }
 
 

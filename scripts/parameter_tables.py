@@ -20,6 +20,7 @@ from motion_policy.nodes.parameters.arm import (
 from motion_policy.nodes.parameters.episodes import RecorderParameters, ReplayParameters
 from motion_policy.nodes.parameters.fields import ParameterEntry, entries
 from motion_policy.nodes.parameters.policy import PolicyParameters
+from motion_policy.nodes.parameters.rehearsal import RehearsalParameters
 from motion_policy.nodes.parameters.simulation import (
     DemonstratorParameters,
     SceneParameters,
@@ -40,6 +41,7 @@ TABLES: dict[str, tuple[type[Declared], ...]] = {
     'replay_node': (ReplayParameters,),
     'sim_node': (SceneParameters, SimParameters),
     'demonstrator_node': (TaughtSceneParameters, DemonstratorParameters),
+    'rehearsal_node': (RehearsalParameters,),
 }
 ENTRIES = {
     node: [entry for group in groups for entry in entries(group)]

@@ -29,12 +29,14 @@ LEFT_OF = {
         'robot', 'streams', 'episodes', 'policies', 'training', 'control', 'simulation',
     },
     'inference': {'robot', 'streams', 'policies', 'control'},
+    'rehearsal': {'robot', 'streams'},
     'nodes': {
         'robot', 'streams', 'episodes', 'policies', 'control', 'simulation', 'inference',
+        'rehearsal',
     },
     'cli': {
         'robot', 'streams', 'episodes', 'policies', 'training', 'control', 'simulation',
-        'evaluation', 'inference', 'nodes',
+        'evaluation', 'inference', 'rehearsal', 'nodes',
     },
 }  # fmt: skip
 # Rooms within rooms: which of their neighbours each may import.
@@ -59,10 +61,11 @@ NEVER = {
     'control': LIGHTNING,
     'inference': {'h5py'} | LIGHTNING,
     'simulation': {'torch'},
+    'rehearsal': {'torch', 'h5py'} | LIGHTNING,
     'nodes': LIGHTNING,
 }
 # Time is an argument in these rooms, so that tests, bags and the arm run the same code.
-CLOCKLESS = ('robot', 'streams', 'episodes', 'policies', 'control', 'simulation')
+CLOCKLESS = ('robot', 'streams', 'episodes', 'policies', 'control', 'simulation', 'rehearsal')
 CLOCKS = {
     'time.time', 'time.time_ns', 'time.monotonic', 'time.monotonic_ns', 'time.perf_counter',
     'time.perf_counter_ns', 'time.sleep', 'datetime.now', 'datetime.utcnow', 'datetime.today',

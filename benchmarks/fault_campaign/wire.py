@@ -3,7 +3,7 @@
 """Verdicts on what one arm was sent: limits in true time, braking, silence.
 
 Times are those at which the sender handed a command to the middleware, so that what the way and
-this process take changes no verdict. Limits are judged by `guard_campaign.judge`.
+this process take changes no verdict. Limits are judged by `motion_policy.rehearsal.judge`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from guard_campaign.judge import Drive, Limits, broken
 
+from motion_policy.rehearsal.judge import Drive, Limits, broken
 from motion_policy.robot import RobotSpec
 
 Float64Array = npt.NDArray[np.float64]

@@ -18,8 +18,12 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from guard_campaign.judge import (
-    Box,
+from guard_campaign.box import Box
+from motion_policy.control import INTERPOLATIONS, ChunkExecution, Controller, GuardChain
+from motion_policy.control.monitors import LAG_S
+from motion_policy.control.workspace import Workspace
+from motion_policy.errors import UserError
+from motion_policy.rehearsal.judge import (
     Drive,
     Float64Array,
     Limits,
@@ -27,10 +31,6 @@ from guard_campaign.judge import (
     ends_at_rest,
     send_time_known_to_ns,
 )
-from motion_policy.control import INTERPOLATIONS, ChunkExecution, Controller, GuardChain
-from motion_policy.control.monitors import LAG_S
-from motion_policy.control.workspace import Workspace
-from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
 
 RATES_HZ = (10.0, 50.0, 100.0, 500.0)

@@ -25,11 +25,12 @@ class Origin(NamedTuple):
     """Where a message comes from, as far as rclpy says it.
 
     `publisher` is an identity as `publisher_of` gives it, `stamp_ns` when it was published, on
-    the clock there.
+    the clock there, `received_ns` when the middleware had it, on the clock here.
     """
 
     publisher: bytes | None = None
     stamp_ns: int | None = None
+    received_ns: int | None = None
 
 
 def with_origin(callback: Callable[[Any, Origin], None]) -> Callable[..., None]:
@@ -39,7 +40,8 @@ def with_origin(callback: Callable[[Any, Origin], None]) -> Callable[..., None]:
 
     def take(message: Any, info: Any) -> None:
         publisher = info['publisher_gid']['data'] if TELLS_PUBLISHERS else None
-        callback(message, Origin(publisher, info['source_timestamp']))
+        stamps = info['source_timestamp'], info.get('received_timestamp')
+        callback(message, Origin(publisher, *stamps))
 
     return take
 

@@ -19,7 +19,7 @@ from motion_policy.documents import MOST_BYTES, parse_yaml
 from motion_policy.files import FileError, read_text
 from motion_policy.robot.errors import RobotSpecError
 from motion_policy.robot.spec import RobotSpec
-from motion_policy.robot.urdf import limits_from_urdf
+from motion_policy.robot.urdf import limits_from_urdf, path_of_urdf
 from motion_policy.share import share_dir
 
 
@@ -35,6 +35,23 @@ def load_robot_spec(path: str | Path) -> RobotSpec:
     except FileError as error:
         raise RobotSpecError(str(error)) from None
     return robot_spec_from_yaml(text, file)
+
+
+def urdf_of_spec(path: str | Path) -> Path | None:
+    """Return the URDF that a robot spec names for its limits; None where it names none.
+
+    Raises:
+        RobotSpecError: no such file, or what it says is not a mapping of joints.
+    """
+    file = _find(path)
+    try:
+        data = parse_yaml(read_text(file, MOST_BYTES, 'a robot spec'), file)
+    except FileError as error:
+        raise RobotSpecError(str(error)) from None
+    here = data
+    for key in ('joints', 'limits', 'urdf'):
+        here = here.get(key) if isinstance(here, dict) else None
+    return None if here is None else path_of_urdf(here, file)
 
 
 def robot_spec_from_yaml(text: str, source: str | Path) -> RobotSpec:

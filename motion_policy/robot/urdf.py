@@ -37,7 +37,7 @@ def limits_from_urdf(
         RobotSpecError: no such file, no URDF, or a joint or limit is missing from it.
     """
     wanted = [kind for kind in ('position', 'velocity') if kind not in given]
-    file = _resolve(urdf, source)
+    file = path_of_urdf(urdf, source)
     joints = _joints(file, f'{source}: joints.limits.urdf: ')
     found: dict[str, Any] = {kind: [] for kind in wanted}
     for name in names:
@@ -123,7 +123,8 @@ def _joints(file: Path, where: str) -> dict[str, ElementTree.Element]:
     return {joint.get('name', ''): joint for joint in root.findall('joint')}
 
 
-def _resolve(urdf: Any, source: str | Path) -> Path:
+def path_of_urdf(urdf: Any, source: str | Path) -> Path:
+    """Where the URDF is that a robot spec `source` names. RobotSpecError: it names none."""
     if not isinstance(urdf, str):
         raise RobotSpecError(f'{source}: joints.limits.urdf: found {urdf!r}, expected a path')
     if not urdf.startswith('package://'):

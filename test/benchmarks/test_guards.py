@@ -17,12 +17,12 @@ import pytest
 pytest.importorskip('hypothesis')
 
 from guard_campaign.campaign import run_batch
-from guard_campaign.judge import Drive, Limits, breaches, ends_at_rest
 from guard_campaign.machine import COUNTS
 
 from motion_policy.control import Controller, GuardChain
 from motion_policy.control.motion_limiter import MotionLimiter
 from motion_policy.control.send_times import SendTimes
+from motion_policy.rehearsal.judge import Drive, Limits, breaches, ends_at_rest
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from control_robots import formula_arm
-from guard_campaign.judge import Drive, Limits, breaches
 
 from motion_policy.control import (
     INTERPOLATIONS,
@@ -22,6 +21,7 @@ from motion_policy.control import (
 from motion_policy.control.attention_image import HEAT_COLOUR, HEAT_OPACITY, draw_heat
 from motion_policy.control.chunk_execution import LATENCIES, SPARE_PERIODS, ChunkSchedule
 from motion_policy.errors import UserError
+from motion_policy.rehearsal.judge import Drive, Limits, breaches
 
 MS = 1_000_000
 PERIOD_NS = 20 * MS

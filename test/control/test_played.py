@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from control_robots import formula_arm
-from trajectory_controller import Points, TrajectoryController, assert_played_safely, play
+from trajectory_controller import assert_played_safely, play
 
 from motion_policy.control import ActionBuffer, GuardChain
 from motion_policy.control.lookahead import Lookahead, Plan, Trajectory
+from motion_policy.rehearsal.trajectory_controller import TrajectoryController, Waypoints
 
 ROBOT = formula_arm()
 PERIOD_NS = ROBOT.period_ns
@@ -35,14 +36,14 @@ def plan_of(now_ns: int, fast: float) -> Plan:
     return Plan(1, buffer)
 
 
-def sent_as(lookahead: Lookahead, new: Trajectory, now_ns: int) -> tuple[int, Points]:
+def sent_as(lookahead: Lookahead, new: Trajectory, now_ns: int) -> tuple[int, Waypoints]:
     """What goes out, as ChunkOutput sends it."""
     whole, since_ns = lookahead.take(new, now_ns), lookahead.back_ns(now_ns)
     times_ns, positions, velocities = whole.points_after(since_ns)
-    return now_ns, Points(since_ns, times_ns - since_ns, positions, velocities)
+    return now_ns, Waypoints(since_ns, times_ns - since_ns, positions, velocities)
 
 
-def a_run(seed: int, fast: float = 1.0) -> list[tuple[int, Points]]:
+def a_run(seed: int, fast: float = 1.0) -> list[tuple[int, Waypoints]]:
     """Plans that replace each other at any time, then a brake at speed."""
     rng, lookahead = np.random.default_rng(seed), Lookahead(ROBOT, GuardChain(ROBOT))
     lookahead.rest(START_NS, HOME)
@@ -80,11 +81,11 @@ def test_the_arm_ends_where_the_brake_led() -> None:
 @pytest.mark.parametrize(
     ('spoil', 'said'),
     [
-        (lambda p: Points(p.stamp_ns, p.after_ns, p.positions[:, :2], p.velocities), 'all joints'),
-        (lambda p: Points(p.stamp_ns, p.after_ns, p.positions, p.velocities + 0.1), 'not zero'),
-        (lambda p: Points(p.stamp_ns, p.after_ns[::-1], p.positions, p.velocities), 'increase'),
-        (lambda p: Points(p.stamp_ns - 10**10, p.after_ns, p.positions, p.velocities), 'past'),
-        (lambda p: Points(0, p.after_ns[:0], p.positions[:0], None), 'empty'),
+        (lambda p: Waypoints(p.stamp_ns, p.after_ns, p.positions[:, :2], p.velocities), 'all joints'),
+        (lambda p: Waypoints(p.stamp_ns, p.after_ns, p.positions, p.velocities + 0.1), 'not zero'),
+        (lambda p: Waypoints(p.stamp_ns, p.after_ns[::-1], p.positions, p.velocities), 'increase'),
+        (lambda p: Waypoints(p.stamp_ns - 10**10, p.after_ns, p.positions, p.velocities), 'past'),
+        (lambda p: Waypoints(0, p.after_ns[:0], p.positions[:0], None), 'empty'),
     ],
 )
 def test_the_model_refuses_what_the_controller_does(spoil: object, said: str) -> None:
@@ -93,13 +94,13 @@ def test_the_model_refuses_what_the_controller_does(spoil: object, said: str) ->
     assert len(controller.rejected) == 1 and said in controller.rejected[0]
 
 
-def one_point_per_tick(after_ns: int = PERIOD_NS) -> tuple[np.ndarray, list[tuple[int, Points]]]:
+def one_point_per_tick(after_ns: int = PERIOD_NS) -> tuple[np.ndarray, list[tuple[int, Waypoints]]]:
     """Waves of one rad/s, as `send: tick` gives them."""
     times_ns = np.arange(250) * PERIOD_NS
     phase = 2 * times_ns[:, None] * 1e-9
     wanted = HOME + 0.5 * (1 - np.cos(phase)) * np.ones(3)
     after = np.array([after_ns])
-    messages = [Points(0, after, row[None]) for row in wanted]
+    messages = [Waypoints(0, after, row[None]) for row in wanted]
     return wanted, list(zip((START_NS + times_ns).tolist(), messages, strict=True))
 
 

@@ -15,7 +15,7 @@ from motion_policy.control import Controller
 from motion_policy.share import share_dir
 
 sys.path.insert(0, str(share_dir() / 'benchmarks'))
-from guard_campaign.judge import Drive, Limits, breaches, send_time_known_to_ns
+from motion_policy.rehearsal.judge import Drive, Limits, breaches, send_time_known_to_ns
 
 START_NS = 1_000_000_000
 Sending = Callable[[int], tuple[int, int, int]]  # tick -> ns after it: first, true, last

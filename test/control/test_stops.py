@@ -21,11 +21,11 @@ from controlled_arm import (
     stay,
     steadily,
 )
-from guard_campaign.judge import Drive, breaches, ends_at_rest
 
 from motion_policy.control import ChunkExecution, Controller
 from motion_policy.control.monitors import LAG_S, TrackingMonitor
 from motion_policy.errors import UserError
+from motion_policy.rehearsal.judge import Drive, breaches, ends_at_rest
 
 
 @pytest.mark.parametrize('state', ['ramp', 'run', 'hold'])

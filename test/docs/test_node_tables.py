@@ -18,7 +18,10 @@ from motion_policy.control.controller import Controller
 from motion_policy.control.foresight_errors import image_channels
 from motion_policy.robot import load_robot_spec
 
-NODES = ('policy_node', 'recorder_node', 'replay_node', 'sim_node', 'demonstrator_node')
+NODES = (
+    'policy_node', 'recorder_node', 'replay_node', 'sim_node', 'demonstrator_node',
+    'rehearsal_node',
+)  # fmt: skip
 FOLDER = ROOT / 'motion_policy' / 'nodes'
 LAUNCH = ROOT / 'launch'
 # Who makes a topic or service, and which of its arguments are the type and the name.
@@ -53,6 +56,10 @@ OF_SPEC = {
         ('in', 'joint state', 'as in the robot spec'): 'joints.state[0].topic',
         ('out', 'leader', 'sensor_msgs/JointState'): 'joints.leader[0].topic',
         ('out', 'joint command', 'as in the robot spec'): 'CommandPublishers(',
+    },
+    'rehearsal_node': {
+        ('in', 'joint command', 'as in the robot spec'): 'on_command=',
+        ('out', 'cameras, joint state, leader, vectors', 'as in the robot spec'): 'StandInDriver(',
     },
 }
 

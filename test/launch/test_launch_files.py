@@ -41,7 +41,10 @@ pytestmark = [
     ),
 ]
 
-NODES = ('policy_node', 'recorder_node', 'replay_node', 'sim_node', 'demonstrator_node')
+NODES = (
+    'policy_node', 'recorder_node', 'replay_node', 'sim_node', 'demonstrator_node',
+    'rehearsal_node',
+)  # fmt: skip
 ROBOT = formula_arm()
 ANSWER_S = 5.0
 

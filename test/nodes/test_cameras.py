@@ -14,7 +14,6 @@ pytest.importorskip('rclpy')
 
 from fake_arm import FakeArm, MakeNode, assert_safe
 from ros_testing import Bench
-from sensor_msgs.msg import Image
 
 ROBOT = formula_arm()
 CAMERA = ROBOT.cameras['top']
@@ -30,15 +29,10 @@ class WatchedArm(FakeArm):
         super().__init__(bench, ROBOT)
         self.obeys = False
 
-    def publish_image(self) -> None:
-        """Publish the image of now."""
+    def image_of(self, name: str) -> np.ndarray:
+        """Return the image of now."""
         noisy = self.random.integers(88, 92, SHAPE, dtype=np.uint8)
-        image = noisy if self.image is None else self.image
-        height, width, _ = SHAPE
-        message = Image(height=height, width=width, encoding='rgb8', step=3 * width)
-        message.data.frombytes(np.ascontiguousarray(image))
-        message.header.stamp = self.stamp()
-        self.camera.publish(message)
+        return noisy if self.image is None else self.image
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 from control_robots import formula_arm
-from guard_campaign.judge import Drive, Limits, breaches
 
 from motion_policy.control import Command, Controller
+from motion_policy.rehearsal.judge import Drive, Limits, breaches
 from motion_policy.robot import RobotSpec
 
 ROBOT = formula_arm()

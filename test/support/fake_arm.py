@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fake arm on real ROS topics, for tests of the nodes that drive one.
 
-It echoes commands as joint states and shows grey images; each part can be silenced.
+It is the stand-in of a rehearsal whose joints are at once where they are sent, under a grey
+camera; each part can be silenced.
 """
 
 from __future__ import annotations
@@ -21,18 +22,19 @@ import torch
 from builtin_interfaces.msg import Time
 from control_robots import formula_arm
 from diagnostic_msgs.msg import DiagnosticArray
-from guard_campaign.judge import Drive, Limits, breaches
 from rclpy.duration import Duration
 from ros_testing import Bench
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from motion_policy.nodes import policy_node
+from motion_policy.nodes.endpoints import Origin
+from motion_policy.nodes.stand_in import StandInDriver
 from motion_policy.policies import PolicySpec, make_policy, save_policy
 from motion_policy.policies.normalisation import MeanStd, MinMax, Normalisation
-from motion_policy.robot import RobotSpec
+from motion_policy.rehearsal.arm import StandInArm
+from motion_policy.rehearsal.judge import Drive, Limits, breaches
+from motion_policy.robot import JointTopic, RobotSpec
 
 MakeNode = Callable[..., policy_node.PolicyNode]
 HOME = 0.1
@@ -54,6 +56,15 @@ class Commands(list[np.ndarray]):
         self.sent_ns.append(sent_ns)
 
 
+class FeelingJoints(StandInArm):
+    """Joints that feel where they stand."""
+
+    @property
+    def effort(self) -> np.ndarray:
+        """Their positions (J,)."""
+        return self.position
+
+
 class FakeArm:
     """Joint states at 100 Hz, images at 25 Hz, and a record of everything it was told."""
 
@@ -67,7 +78,7 @@ class FakeArm:
         self.bench = bench
         self.robot = robot
         self.node_name = node_name
-        self.position = np.full(len(robot.joints.names), HOME)
+        self.joints = FeelingJoints(robot, np.full(len(robot.joints.names), HOME), lags=False)
         self.commands = Commands()
         self.diagnostics: list[DiagnosticArray] = []
         self.clock_ahead_ns = 0
@@ -75,21 +86,58 @@ class FakeArm:
         self.images = 0
         self.grey = 90
         self.joints_work = True
-        self.obeys = True
-        self.feels = False  # whether it reports efforts
         node = bench.client
-        self._joints = node.create_publisher(JointState, 'joint_states', 10)
-        self.camera = node.create_publisher(Image, 'top/image_raw', 10)
-        topic = robot.joints.command[0].topic
-        self.listener = self.listen(topic)
+        self.stand_in = StandInDriver(
+            node,
+            robot,
+            self.joints,
+            image_of=lambda name: self.image_of(name),
+            on_command=self._hear_command,
+            stamp=lambda: self.stamp(),  # which a test may replace
+            reverse=True,
+        )
+        self.stand_in.tells_velocity = self.stand_in.tells_effort = False
         node.create_subscription(DiagnosticArray, '/diagnostics', self.diagnostics.append, 10)
         if publishes:
             node.create_timer(0.01, self.publish_joints)
             node.create_timer(0.04, self.publish_image)
 
-    def listen(self, topic: str) -> Any:
-        """Subscribe the commands."""
-        return self.bench.client.create_subscription(Float64MultiArray, topic, self._obey, 100)
+    @property
+    def position(self) -> np.ndarray:
+        """Where its joints are (J,); they can be put elsewhere."""
+        return self.joints.position
+
+    @position.setter
+    def position(self, position: np.ndarray) -> None:
+        self.joints.place(position)
+
+    @property
+    def feels(self) -> bool:
+        """Whether it reports efforts."""
+        return self.stand_in.tells_effort
+
+    @feels.setter
+    def feels(self, feels: bool) -> None:
+        self.stand_in.tells_effort = feels
+
+    @property
+    def camera(self) -> Any:
+        """The publisher of the camera."""
+        return self.stand_in.publishers['top']
+
+    @property
+    def listener(self) -> Any:
+        """The subscription of the commands."""
+        return self.stand_in.subscriptions[0]
+
+    @property
+    def obeys(self) -> bool:
+        """Whether it heeds commands; it notes them anyway."""
+        return self.joints.obeys
+
+    @obeys.setter
+    def obeys(self, obeys: bool) -> None:
+        self.joints.obeys = obeys
 
     def enable(self, on: bool = True) -> Any:
         """Call `~/enable`."""
@@ -167,30 +215,29 @@ class FakeArm:
     def publish_joints(self) -> None:
         """Publish the joint state, if joints work."""
         if self.joints_work:
-            # In another order than the spec, as broadcasters do it.
-            message = JointState(name=list(reversed(self.robot.joints.names)))
-            message.position = self.position[::-1].tolist()
-            message.effort = message.position if self.feels else []
-            message.header.stamp = self.stamp()
-            self._joints.publish(message)
+            self.stand_in.publish('state')
 
     def publish_image(self) -> None:
-        """Publish a grey image, if the camera works."""
+        """Publish an image, if the camera works."""
         if self.camera_works:
-            camera = self.robot.cameras['top']
-            message = Image(height=camera.height, width=camera.width, encoding='rgb8')
-            message.step = 3 * camera.width
-            # One byte differs from image to image, as those of a living camera do.
-            self.images += 1
-            grey = bytes([self.grey]) * (message.step * camera.height - 1)
-            message.data.frombytes(bytes([60 + self.images % 60]) + grey)
-            message.header.stamp = self.stamp()
-            self.camera.publish(message)
+            self.stand_in.publish('top')
 
-    def _obey(self, message: Float64MultiArray, info: Any) -> None:
-        self.commands.add(np.array(message.data), int(info['source_timestamp']))
-        if self.obeys:
-            self.position = self.commands[-1]
+    def image_of(self, name: str) -> np.ndarray:
+        """Return a grey image."""
+        camera = self.robot.cameras[name]
+        image = np.full((camera.height, camera.width, 3), self.grey, dtype=np.uint8)
+        # One byte differs from image to image, as those of a living camera do.
+        self.images += 1
+        image[0, 0, 0] = 60 + self.images % 60
+        return image
+
+    def _hear_command(self, _topic: JointTopic, message: Any, origin: Origin) -> None:
+        self.take_command(message, origin.stamp_ns or 0)
+
+    def take_command(self, message: Any, sent_ns: int) -> None:
+        """Note a command and obey."""
+        self.commands.add(np.array(message.data), sent_ns)
+        self.joints.command(self.commands[-1])
 
 
 def stand_before_policy(

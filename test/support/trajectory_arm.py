@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from fake_arm import Commands, FakeArm, assert_safe
 from ros_testing import Bench
-from trajectory_controller import Points, assert_played_safely
+from trajectory_controller import assert_played_safely
 from trajectory_msgs.msg import JointTrajectory
 
+from motion_policy.rehearsal.trajectory_controller import Waypoints
 from motion_policy.robot import RobotSpec
 
 TOPIC = 'arm/joint_trajectory'
@@ -35,10 +36,6 @@ class TrajectoryArm(FakeArm):
         self._points: dict[int, np.ndarray] = {}
         super().__init__(bench, robot)
         bench.client.create_timer(0.005, self._play)
-
-    def listen(self, topic: str) -> Any:
-        """Subscribe trajectories."""
-        return self.bench.client.create_subscription(JointTrajectory, topic, self._take, 100)
 
     def hear_trajectories(self, count: int) -> list[JointTrajectory]:
         """Wait for so many more and return them."""
@@ -88,18 +85,19 @@ class TrajectoryArm(FakeArm):
         assert_safe(commands, self.robot, simulated_time=True)
         np.testing.assert_allclose(told[-1], told[-2], atol=1e-9)
 
-    def sent(self) -> list[tuple[int, Points]]:
+    def sent(self) -> list[tuple[int, Waypoints]]:
         """What was sent, and when."""
         sent = zip(self._sent_ns, self.trajectories, strict=True)
-        return [(sent_ns, Points.of(message)) for sent_ns, message in sent]
+        return [(sent_ns, Waypoints.of(message)) for sent_ns, message in sent]
 
-    def _take(self, message: JointTrajectory, info: Any) -> None:
+    def take_command(self, message: JointTrajectory, sent_ns: int) -> None:
+        """Note a trajectory, and play it from now on."""
         self.trajectories.append(message)
-        self._sent_ns.append(int(info['source_timestamp']))
+        self._sent_ns.append(sent_ns)
         stamp_ns = nanoseconds(message.header.stamp)
         if not stamp_ns:  # at once: on the grid of what is being played
             first_ns = nanoseconds(message.points[0].time_from_start)
-            sent_ns = int(info['source_timestamp']) + first_ns
+            sent_ns += first_ns
             period_ns = self.robot.period_ns
             grid_ns = min(self._points, key=lambda time_ns: abs(time_ns - sent_ns))
             stamp_ns = grid_ns + round((sent_ns - grid_ns) / period_ns) * period_ns - first_ns

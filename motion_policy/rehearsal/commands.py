@@ -1,0 +1,157 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Command messages move a stand-in arm and are judged: one port for each command topic of a spec.
+
+What a controller would refuse is refused, with the reason: names that are not those of the spec,
+another number of values, NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from motion_policy.rehearsal.arm import StandInArm
+from motion_policy.rehearsal.felt import FeltMotion
+from motion_policy.rehearsal.judge import Limits
+from motion_policy.rehearsal.trajectory_controller import TrajectoryController, Waypoints
+from motion_policy.robot import JointTopic, RobotSpec
+from motion_policy.robot.spec import JOINT_TRAJECTORY
+from motion_policy.streams import StreamError
+from motion_policy.streams.joints import read_joint_message
+
+Float64Array = npt.NDArray[np.float64]
+Tell = Callable[[str], None]
+
+CONTROLLER_HZ = 500.0
+
+
+def silent(_line: str) -> None:
+    """Say nothing."""
+
+
+class CommandPort:
+    """Takes the messages of one command topic of `robot` for `arm`.
+
+    `tell` is given a line when a limit is broken, or a message refused, for the first time.
+    """
+
+    def __init__(
+        self, robot: RobotSpec, topic: JointTopic, arm: StandInArm, tell: Tell = silent
+    ) -> None:
+        self.topic = topic
+        self._arm = arm
+        self._tell = tell
+        self._columns = [robot.joints.names.index(joint) for joint in topic.joints]
+        limits = robot.joints.limits
+        self.felt = FeltMotion(
+            topic.joints,
+            Limits(
+                limits.position_array()[self._columns],
+                limits.velocity_array()[self._columns],
+                limits.acceleration_array()[self._columns],
+                robot.period_ns,
+            ),
+        )
+        self._controller: TrajectoryController | None = None
+        self._rejected = 0
+        # Points of trajectories that are to be reached yet, and how well their times are known.
+        self._points: dict[int, tuple[Float64Array, int]] = {}
+        self._reached_ns = 0
+
+    @property
+    def _measured(self) -> Float64Array:
+        return self._arm.position[self._columns]
+
+    def take(self, message: Any, received_ns: int, sent_ns: int | None = None) -> None:
+        """Take a message that came at `received_ns`; `sent_ns` is when it was sent, if known."""
+        self.felt.arrivals.received += 1
+        try:
+            if self.topic.type == JOINT_TRAJECTORY:
+                self._take_trajectory(message, received_ns, sent_ns)
+            else:
+                position = read_joint_message(message, self.topic).position
+                jitter_ns = self.felt.jitter_ns(received_ns, sent_ns)
+                self._judge(position, received_ns, jitter_ns)
+                self._arm.command(position, self._columns)
+        except StreamError as error:
+            self._refuse(str(error))
+
+    def step(self, now_ns: int) -> None:
+        """Move the target along a trajectory, and judge the points that are reached."""
+        controller = self._controller
+        if controller is not None:
+            target = controller.update(now_ns, self._measured, self._arm.velocity[self._columns])
+            for reason in controller.rejected[self._rejected :]:
+                self._refuse(reason)
+            self._rejected = len(controller.rejected)
+            self._arm.command(target, self._columns)
+            for time_ns in [time_ns for time_ns in self._points if time_ns <= now_ns]:
+                position, jitter_ns = self._points.pop(time_ns)
+                self._judge(position, time_ns, jitter_ns)
+                self._reached_ns = time_ns
+        for line in self.felt.look(now_ns):
+            self._tell(line)
+
+    def _take_trajectory(self, message: Any, received_ns: int, sent_ns: int | None) -> None:
+        points = _in_order(message, self.topic)
+        jitter_ns = self.felt.jitter_ns(received_ns, sent_ns)
+        if self._controller is None:
+            self._controller = TrajectoryController(self._measured, CONTROLLER_HZ)
+        before = len(self._controller.rejected)
+        self._controller.receive(points, received_ns)
+        if len(self._controller.rejected) > before:  # told by the next step
+            return
+        if not self._arm.obeys:
+            return
+        start_ns = points.stamp_ns or received_ns
+        known_ns = 0 if points.stamp_ns else jitter_ns
+        times = (start_ns + points.after_ns).tolist()
+        if len(times) == 1:  # a command per tick: it is followed from when it came
+            self._judge(points.positions[0], received_ns, jitter_ns)
+            return
+        kept = {time_ns: point for time_ns, point in self._points.items() if time_ns <= start_ns}
+        for time_ns, position in zip(times, points.positions, strict=True):
+            if time_ns > self._reached_ns:
+                kept[time_ns] = (position, known_ns)
+        self._points = dict(sorted(kept.items()))
+
+    def _judge(self, position: Float64Array, time_ns: int, jitter_ns: int) -> None:
+        for line in self.felt.take(position, time_ns, jitter_ns, self._measured):
+            self._tell(line)
+
+    def _refuse(self, reason: str) -> None:
+        if self.felt.arrivals.refuse(reason):
+            self._tell(f'refused on {self.topic.topic}: {reason}')
+
+
+def _in_order(message: Any, topic: JointTopic) -> Waypoints:
+    """The points of a trajectory with the joints in the order of the spec.
+
+    Raises:
+        StreamError: its joints are not those of the topic, or a point is no row of finite numbers.
+    """
+    found, wanted = list(message.joint_names), list(topic.message_names)
+    if sorted(found) != sorted(wanted):
+        raise StreamError(
+            f'the trajectory has joints [{", ".join(found)}], expected [{", ".join(wanted)}]'
+        )
+    try:
+        points = Waypoints.of(message)
+    except ValueError:
+        raise StreamError('the points have different numbers of joints') from None
+    columns = [found.index(name) for name in wanted]
+    if points.positions.shape != (len(points.after_ns), len(wanted)):
+        raise StreamError(f'a point has other than {len(wanted)} positions')
+    velocities = points.velocities
+    if velocities is not None:
+        if velocities.shape != points.positions.shape:
+            raise StreamError(f'a point has other than {len(wanted)} velocities')
+        velocities = velocities[:, columns]
+    if not np.isfinite(points.positions).all():
+        raise StreamError('a position is not a finite number')
+    return replace(points, positions=points.positions[:, columns], velocities=velocities)
