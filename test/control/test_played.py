@@ -81,7 +81,10 @@ def test_the_arm_ends_where_the_brake_led() -> None:
 @pytest.mark.parametrize(
     ('spoil', 'said'),
     [
-        (lambda p: Waypoints(p.stamp_ns, p.after_ns, p.positions[:, :2], p.velocities), 'all joints'),
+        (
+            lambda p: Waypoints(p.stamp_ns, p.after_ns, p.positions[:, :2], p.velocities),
+            'all joints',
+        ),
         (lambda p: Waypoints(p.stamp_ns, p.after_ns, p.positions, p.velocities + 0.1), 'not zero'),
         (lambda p: Waypoints(p.stamp_ns, p.after_ns[::-1], p.positions, p.velocities), 'increase'),
         (lambda p: Waypoints(p.stamp_ns - 10**10, p.after_ns, p.positions, p.velocities), 'past'),
@@ -94,7 +97,9 @@ def test_the_model_refuses_what_the_controller_does(spoil: object, said: str) ->
     assert len(controller.rejected) == 1 and said in controller.rejected[0]
 
 
-def one_point_per_tick(after_ns: int = PERIOD_NS) -> tuple[np.ndarray, list[tuple[int, Waypoints]]]:
+def one_point_per_tick(
+    after_ns: int = PERIOD_NS,
+) -> tuple[np.ndarray, list[tuple[int, Waypoints]]]:
     """Waves of one rad/s, as `send: tick` gives them."""
     times_ns = np.arange(250) * PERIOD_NS
     phase = 2 * times_ns[:, None] * 1e-9
