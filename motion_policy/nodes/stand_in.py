@@ -13,24 +13,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from builtin_interfaces.msg import Time
+from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image, JointState
-from std_msgs.msg import Float64MultiArray
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from motion_policy.nodes.commands import encode_command
 from motion_policy.nodes.endpoints import Origin, with_origin
 from motion_policy.nodes.subscriptions import fields_of, message_class
 from motion_policy.rehearsal.arm import StandInArm
 from motion_policy.rehearsal.images import jpeg
-from motion_policy.rehearsal.numbers import VectorNumbers
+from motion_policy.rehearsal.numbers import VectorNumbers, fill_pose
 from motion_policy.robot import CameraSpec, JointTopic, RobotSpec, VectorSpec
-from motion_policy.robot.spec import (
-    COMPRESSED_IMAGE,
-    FLOAT64_MULTI_ARRAY,
-    JOINT_STATE,
-    StreamSpec,
-)
+from motion_policy.robot.spec import COMPRESSED_IMAGE, StreamSpec
 from motion_policy.streams.message_fields import with_known_fields
 
 Float64Array = npt.NDArray[np.float64]
@@ -95,7 +90,7 @@ class StandInDriver:
         for name, stream in self._streams.items():
             if stream.role == 'vector' and (stream.topic, stream.type) in sent_by_others:
                 continue  # a vector may read what joint states or a camera say
-            if isinstance(stream.source, VectorSpec):
+            if isinstance(stream.source, VectorSpec) and stream.source.transform is None:
                 self._numbers[name] = VectorNumbers(stream.source, fields_of)
                 sent_by_others.add((stream.topic, stream.type))
             self.publishers[name] = self._node.create_publisher(
@@ -164,29 +159,27 @@ class StandInDriver:
         columns = [self._robot.joints.names.index(joint) for joint in topic.joints]
         scale = np.array(topic.scale)
         own = (self.leader[columns] - np.array(topic.offset)) / np.where(scale, scale, 1.0)
-        return joint_message(topic, own, stamp)
+        clock = self._node.get_clock()
+        message = encode_command(topic, own, self._robot.period_ns, clock)
+        if hasattr(message, 'header'):
+            message.header.stamp = stamp
+        return message
 
     def _vector(self, stream: StreamSpec, stamp: Time) -> Any:
         message = message_class(stream.type)()
+        time_s = self._node.get_clock().now().nanoseconds % 1_000_000_000_000 * 1e-9
+        assert isinstance(stream.source, VectorSpec)
+        if stream.source.transform is not None:
+            transform = TransformStamped()
+            transform.header.frame_id, transform.child_frame_id = stream.source.transform
+            transform.header.stamp = stamp
+            fill_pose(transform.transform, time_s)
+            message.transforms = [transform]
+            return message
         if hasattr(message, 'header'):
             message.header.stamp = stamp
-        time_s = self._node.get_clock().now().nanoseconds % 1_000_000_000_000 * 1e-9
         self._numbers[stream.name].fill(message, time_s)
         return message
-
-
-def joint_message(topic: JointTopic, values: Float64Array, stamp: Time) -> Any:
-    """The message with which a leader says where its joints are (n,), of the topic's type."""
-    message: Any
-    if topic.type == FLOAT64_MULTI_ARRAY:
-        return Float64MultiArray(data=values.tolist())
-    if topic.type == JOINT_STATE:
-        message = JointState(name=list(topic.message_names), position=values.tolist())
-    else:
-        point = JointTrajectoryPoint(positions=values.tolist())
-        message = JointTrajectory(joint_names=list(topic.message_names), points=[point])
-    message.header.stamp = stamp
-    return message
 
 
 # How a stream of each role is sent: a method of StandInDriver that makes its message.

@@ -25,6 +25,7 @@ OTHERS = (0.5, 0.5)
 INTEGERS = (50.0, 50.0)  # also in 8 bits
 SLOWEST_S, STEP_S = 4.0, 0.37  # periods of the numbers, each a little longer
 TURN_RAD = 0.3
+REAL = FieldType('double')
 
 
 class VectorNumbers:
@@ -52,10 +53,22 @@ class VectorNumbers:
             place += count
             _set(message, parts, values[0] if size is None else values)
         for number, parts in enumerate(self._quaternions):
-            half = TURN_RAD * math.sin(2 * math.pi * time_s / (SLOWEST_S + number * STEP_S)) / 2
-            turned = {'x': 0.0, 'y': 0.0, 'z': math.sin(half), 'w': math.cos(half)}
-            for axis, value in turned.items():
+            for axis, value in _turned(time_s, number).items():
                 _set(message, [*parts, axis], value)
+
+
+def fill_pose(transform: Any, time_s: float) -> None:
+    """Set a geometry_msgs/Transform as it is at a time."""
+    for place, axis in enumerate('xyz'):
+        _set(transform, ['translation', axis], _value('translation', place, REAL, time_s))
+    for axis, value in _turned(time_s, 0).items():
+        _set(transform, ['rotation', axis], value)
+
+
+def _turned(time_s: float, number: int) -> dict[str, float]:
+    """A quaternion that turns about z, to and fro."""
+    half = TURN_RAD * math.sin(2 * math.pi * time_s / (SLOWEST_S + number * STEP_S)) / 2
+    return {'x': 0.0, 'y': 0.0, 'z': math.sin(half), 'w': math.cos(half)}
 
 
 def _types(kind: str, parts: list[str], fields_of: FieldsOf) -> tuple[str, FieldType]:
