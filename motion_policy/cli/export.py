@@ -125,7 +125,7 @@ def _to_aloha(options: ToAloha, progress: Progress) -> list[str]:
     hint = f'; of {least} to {most} rows, tonyzhaozh/act wants equal lengths'
     told = hint if least != most else ''
     summary = f'{options.out}: {len(files)} episodes, {sum(chosen.rows)} rows{told}'
-    return [*_failures(chosen), *_no_vectors(chosen), escape(summary)]
+    return [*_failures(chosen), *_no_vectors(chosen), *_no_depth(chosen), escape(summary)]
 
 
 def _to_lerobot(options: ToLerobot, progress: Progress) -> list[str]:
@@ -137,7 +137,8 @@ def _to_lerobot(options: ToLerobot, progress: Progress) -> list[str]:
     task, crf = options.task, options.crf
     export_lerobot(chosen, options.out, task=task, crf=crf, on_row=on_row)
     summary = f'{options.out}: {len(chosen.rows)} episodes, {sum(chosen.rows)} rows'
-    return [*_failures(chosen), *_partial_efforts(chosen), escape(summary)]
+    told = [*_failures(chosen), *_partial_efforts(chosen), *_no_depth(chosen)]
+    return [*told, escape(summary)]
 
 
 def _to_eipl(options: ToEipl, progress: Progress) -> list[str]:
@@ -176,12 +177,18 @@ def _no_vectors(*parts: ExportSet) -> list[str]:
     return [f'{NOTE} vectors are left out: {names}'] if names else []
 
 
+def _no_depth(*parts: ExportSet) -> list[str]:
+    names = ', '.join(dict.fromkeys(name for part in parts for name in part.depth))
+    return [f'{NOTE} depth is left out: {names}'] if names else []
+
+
 def _told(options: Target, parts: Mapping[str, ExportSet]) -> list[str]:
     counts = [
         f'{len(part.rows)} episodes' + (f' in {split}' if split else '')
         for split, part in parts.items()
     ]
-    told = [*_failures(*parts.values()), *_no_vectors(*parts.values())]
+    every = parts.values()
+    told = [*_failures(*every), *_no_vectors(*every), *_no_depth(*every)]
     return [*told, escape(f'{options.out}: {", ".join(counts)}')]
 
 

@@ -36,10 +36,10 @@ class Arguments:
     """Write everything that is shown, and more, as JSON."""
 
     plot: Path | None = None
-    """Draw the joints of one episode, measured and action, as PNG."""
+    """Draw the joints of one episode, measured and action, and some of its depth, as PNG."""
 
     video: Path | None = None
-    """Write the cameras of one episode side by side, as MP4 or GIF."""
+    """Write the cameras of one episode, depth in colours, side by side, as MP4 or GIF."""
 
 
 def run(arguments: Arguments) -> int:
@@ -137,7 +137,7 @@ def _show_episodes(episodes: list[dict[str, Any]], console: Console) -> None:
 
 
 def _show_episode(entry: dict[str, Any], console: Console) -> None:
-    sizes = ', '.join(f'{name} {w}x{h}' for name, (w, h) in entry['cameras'].items())
+    sizes = _sizes(entry['cameras'])
     _show_pairs(
         console,
         {
@@ -147,6 +147,7 @@ def _show_episode(entry: dict[str, Any], console: Console) -> None:
             'joints': ', '.join(entry['joints']) + (' (with effort)' if entry['effort'] else ''),
             'cameras': f'{sizes or "none"} ({"JPEG" if entry["compress"] else "raw"})',
             'vectors': ', '.join(f'{name} ({len(c)})' for name, c in entry['vectors'].items()),
+            'depth': _sizes(entry['depth']),
             'task': entry['task'] or '-',
             'success': _judged(entry['success']),
             'operator': entry['operator'] or '-',
@@ -167,6 +168,10 @@ def _show_episode(entry: dict[str, Any], console: Console) -> None:
             f'{stream["age_limit_ms"]:.0f}',
         )
     console.print(table)
+
+
+def _sizes(cameras: dict[str, list[int]]) -> str:
+    return ', '.join(f'{name} {w}x{h}' for name, (w, h) in cameras.items())
 
 
 def _show_bag(entry: dict[str, Any], console: Console) -> None:

@@ -21,6 +21,7 @@ def robot_as_seen(
         update={
             'cameras': {name: robot.cameras[name] for name in cameras},
             'vectors': {name: robot.vectors[name] for name in vectors},
+            'depth': {},
             'joints': robot.joints.model_copy(update={'leader': ()}),
         }
     )

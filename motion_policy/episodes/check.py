@@ -19,6 +19,7 @@ from motion_policy.episodes import layout
 from motion_policy.episodes.colours import ColourCount
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.images import decode_whole_jpeg
+from motion_policy.episodes.measured import EmptyDepthCount
 from motion_policy.episodes.reader import EpisodeReader
 from motion_policy.episodes.row_checks import (
     ROLES,
@@ -27,6 +28,7 @@ from motion_policy.episodes.row_checks import (
     Verdict,
     check_joints,
     colour_notes,
+    depth_notes,
 )
 from motion_policy.robot import StreamSpec
 from motion_policy.robot.spec import CLOCK_STEP_NS, NANOSECONDS_PER_S, ROTATION
@@ -59,12 +61,13 @@ def examine_episode(path: str | Path) -> Examined:
         with EpisodeReader(path) as episode:
             problems += _joint_problems(episode)
             problems += _vector_problems(episode)
-            colours = ColourCount()
+            colours, depth = ColourCount(), EmptyDepthCount()
             problems += _image_problems(episode, colours)
+            problems += _depth_problems(episode, depth)
             problems += _all_stamp_problems(episode)
             joints = joint_verdict(episode)
             problems += [each.in_dataset() for each in joints.failures]
-            notes += [*joints.notes, *colour_notes(colours)]
+            notes += [*joints.notes, *colour_notes(colours), *depth_notes(depth)]
     except EpisodeError as error:
         problems.append(str(error))
     return Examined(
@@ -153,6 +156,19 @@ def _image_problems(episode: EpisodeReader, colours: ColourCount) -> Iterator[st
                 f"'/{layout.IMAGES}/{camera}' row {row}: {found} "
                 f'({len(bad)} of {episode.length} rows are wrong)'
             )
+
+
+def _depth_problems(episode: EpisodeReader, depth: EmptyDepthCount) -> Iterator[str]:
+    """Read every depth image; only the first of a camera that is wrong is told."""
+    for name in episode.robot.depth:
+        bad: list[str] = []
+        for row in range(episode.length):
+            try:
+                depth.add(name, row, episode.depth(name, row))
+            except EpisodeError as error:
+                bad.append(str(error))
+        if bad:
+            yield f'{bad[0]} ({len(bad)} of {episode.length} rows are wrong)'
 
 
 def _decoded(stored: Any, length: float, expected: tuple[int, ...]) -> Any:

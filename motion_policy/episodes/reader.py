@@ -31,6 +31,7 @@ from motion_policy.streams import StreamCounters, StreamError
 
 Int64Array = npt.NDArray[np.int64]
 RgbImage = npt.NDArray[np.uint8]  # (H, W, 3)
+DepthImage = npt.NDArray[np.uint16]  # (H, W) [mm]
 
 # An hour and more of 4096 numbers at 50 Hz.
 MOST_BYTES_OF_A_VECTOR = 2**32
@@ -209,6 +210,19 @@ class EpisodeReader(JointArrays):
         spec = self.robot.cameras[camera]
         return np.zeros((0, spec.height, spec.width, 3), dtype=np.uint8)
 
+    def depth(self, name: str, t: int) -> DepthImage:
+        """Return the depth of row `t`, (H, W) uint16 [mm], 0 where nothing was measured.
+
+        Raises:
+            EpisodeError: no such depth or row, or it is damaged.
+        """
+        if name not in self.robot.depth:
+            known = ', '.join(self.robot.depth) or 'none'
+            raise EpisodeError(f"{self.path}: has no depth '{name}', it has: {known}")
+        self._check_row(t)
+        row = self._file.read(f'{layout.DEPTH}/{name}', t % self.length)
+        return np.asarray(row, dtype=np.uint16)
+
     def stamps(self, stream: str) -> StreamStamps:
         """Return the stamps of a stream (`top`, `state`, `leader`, ...).
 
@@ -244,10 +258,13 @@ class EpisodeReader(JointArrays):
             raise EpisodeError(
                 f"{self.path}: has no camera '{camera}', it has: {', '.join(self.cameras)}"
             )
-        if not -self.length <= t < self.length:
-            raise EpisodeError(f'{self.path}: row {t}, expected one of the {self.length} rows')
+        self._check_row(t)
         row = self._file.read(f'{layout.IMAGES}/{camera}', t % self.length)
         return np.asarray(row, dtype=np.uint8)
+
+    def _check_row(self, t: int) -> None:
+        if not -self.length <= t < self.length:
+            raise EpisodeError(f'{self.path}: row {t}, expected one of the {self.length} rows')
 
     def _check_size(self, camera: str, t: int, image: RgbImage) -> None:
         spec = self.robot.cameras[camera]
@@ -321,6 +338,9 @@ def episode_fields(robot: RobotSpec, compress: bool, rows: int | None) -> dict[s
         shape = (rows, None) if compress else (rows, spec.height, spec.width, 3)
         words = f'({rows}, padded) JPEG bytes' if compress else ''
         fields[f'{layout.IMAGES}/{camera}'] = Field(('u1',), shape, by_row=True, words=words)
+    for name, depth in robot.depth.items():
+        size = depth.height, depth.width
+        fields[f'{layout.DEPTH}/{name}'] = Field(('u2',), (rows, *size), by_row=True)
     if compress and robot.cameras:
         fields[layout.COMPRESS_LEN] = Field(('f4',), (len(robot.cameras), rows))
     for stream in robot.stream_names:

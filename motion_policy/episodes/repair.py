@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from motion_policy.episodes import layout
+from motion_policy.episodes.columns import DepthColumn
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.hdf5.output import HdfOutput, new_hdf5
 from motion_policy.episodes.images import decode_jpeg
@@ -144,6 +145,10 @@ class _Unfinished:
             self._file.copy_attribute(name, target)
         target.attrs['ended'] = 'the recording process died; the file was repaired'
         for name, old in self._datasets.items():
+            if _is_depth(name):
+                self._copy_depth(name, target, length)
+                output.check()
+                continue
             axis = layout.row_axis(name)
             shape = (*old.shape[:axis], length, *old.shape[axis + 1 :])
             new = target.create_dataset(
@@ -198,9 +203,17 @@ class _Unfinished:
                 if name in self._small() or not self._compress:
                     raise
 
+    def _copy_depth(self, name: str, target: h5py.File, length: int) -> None:
+        """Copy compressed images as they are, also a damaged one: `check` finds it there."""
+        column = DepthColumn(target, name, self._datasets[name].shape[1:])
+        for row in range(length):
+            column.add_compressed(self._file.chunk(name, (row, 0, 0)))
+        column.dataset.resize(length, axis=0)
+
     def _small(self) -> list[str]:
-        """All datasets but those of images."""
-        return [name for name in self._datasets if not name.startswith(f'{layout.IMAGES}/')]
+        """All datasets but those of images and depth."""
+        images = f'{layout.IMAGES}/'
+        return [n for n in self._datasets if not n.startswith(images) and not _is_depth(n)]
 
     def _readable_rows(self, name: str, length: int) -> int:
         """Up to where a dataset can be read, when only its end was torn.
@@ -231,10 +244,11 @@ class _Unfinished:
         return int(np.argmax(wrong)) if wrong.any() else length
 
     def _images_are_whole(self, row: int) -> bool:
-        if not self._compress:
-            return True
-        names = [f'{layout.IMAGES}/{camera}' for camera in self._robot.cameras]
+        cameras = self._robot.cameras if self._compress else ()
+        names = [f'{layout.IMAGES}/{camera}' for camera in cameras]
         try:
+            for depth in self._robot.depth:
+                self._file.read(f'{layout.DEPTH}/{depth}', row)
             return all(decode_jpeg(self._file.read(name, row)) is not None for name in names)
         except EpisodeError:
             return False
@@ -246,6 +260,10 @@ class _Unfinished:
             )
         except RobotSpecError as error:
             raise EpisodeError(str(error)) from None
+
+
+def _is_depth(dataset: str) -> bool:
+    return dataset.startswith(f'{layout.DEPTH}/')
 
 
 def _nothing_in(part: Path) -> EpisodeError:

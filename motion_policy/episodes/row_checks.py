@@ -20,6 +20,7 @@ import numpy.typing as npt
 from motion_policy.episodes import layout
 from motion_policy.episodes.colours import ColourCount
 from motion_policy.episodes.joint_range import beyond_limits, far_beyond_limits
+from motion_policy.episodes.measured import EmptyDepthCount
 from motion_policy.episodes.motion import (
     MotionWatch,
     fast_motion,
@@ -40,6 +41,7 @@ ALIKE = {
     'fast': 'joints faster than their limits',
     'beyond': 'positions beyond limits',
     'grey': 'images without colours',
+    'empty': 'depth without a measurement',
 }
 
 Float32Array = npt.NDArray[np.float32]
@@ -139,6 +141,7 @@ class RowChecks:
         self._robot = robot
         self._motion = MotionWatch(robot)
         self._colours = ColourCount()
+        self._depth = EmptyDepthCount()
         # Packed, for a recording may last for hours.
         self._qpos, self._action = array('f'), array('f')
         self._time_ns = array('q')
@@ -150,6 +153,8 @@ class RowChecks:
         """Take in a row; say at once which joint moved impossibly since the one before."""
         for camera, image in observation.images.items():
             self._colours.add(camera, len(self._time_ns), image)
+        for name, depth in observation.depth.items():
+            self._depth.add(name, len(self._time_ns), depth)
         self._time_ns.append(row.time_ns)
         for name, ages_ns in self._ages_ns.items():
             ages_ns.append(row.ages_ns.get(name, 0))
@@ -172,7 +177,8 @@ class RowChecks:
             np.array(self._action, np.float32).reshape(shape) if self._action else None,
         )
         found = check_joints(track, self._robot)
-        return Verdict(found.failures, (*found.notes, *colour_notes(self._colours)))
+        images = (*colour_notes(self._colours), *depth_notes(self._depth))
+        return Verdict(found.failures, (*found.notes, *images))
 
 
 class Notes:
@@ -208,4 +214,12 @@ def colour_notes(colours: ColourCount) -> list[Found]:
     return [
         Found('grey', f'{layout.IMAGES}/{camera}', row, f"camera '{camera}': {line}")
         for camera, row, line in colours.found()
+    ]
+
+
+def depth_notes(depth: EmptyDepthCount) -> list[Found]:
+    """A note for each depth camera with images in which nothing was measured."""
+    return [
+        Found('empty', f'{layout.DEPTH}/{name}', row, f"depth '{name}': {line}")
+        for name, row, line in depth.found()
     ]

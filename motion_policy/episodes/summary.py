@@ -16,8 +16,9 @@ from motion_policy.episodes.colours import ColourCount
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.formats.rosbag.read import bag_time_steps, bag_topics, read_raw
 from motion_policy.episodes.layout import STAMPS
+from motion_policy.episodes.measured import EmptyDepthCount
 from motion_policy.episodes.reader import EpisodeReader
-from motion_policy.episodes.row_checks import colour_notes
+from motion_policy.episodes.row_checks import colour_notes, depth_notes
 from motion_policy.robot import StreamSpec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 from motion_policy.streams import Sample, Sampler, StreamCounters
@@ -49,6 +50,7 @@ def episode_summary(path: str | Path) -> dict[str, Any]:
             'joints': list(episode.joint_names),
             'cameras': {name: [c.width, c.height] for name, c in robot.cameras.items()},
             'vectors': {name: list(v.columns) for name, v in robot.vectors.items()},
+            'depth': {name: [d.width, d.height] for name, d in robot.depth.items()},
             'compress': episode.compress,
             'effort': episode.effort is not None,
             'file_bytes': Path(path).stat().st_size,
@@ -96,7 +98,7 @@ def bag_summary(path: str | Path) -> dict[str, Any]:
 def _odd(episode: EpisodeReader) -> list[str]:
     """What is odd: messages, joints, and the first, middle and last image of each camera."""
     lines: list[str] = []
-    colours = ColourCount()
+    colours, depth = ColourCount(), EmptyDepthCount()
     for stream in episode.robot.streams():
         counted = episode.stamps(stream.name).counters
         if counted.unusable:
@@ -111,9 +113,12 @@ def _odd(episode: EpisodeReader) -> list[str]:
         for row in sorted({0, episode.length // 2, episode.length - 1}):
             for camera in episode.cameras:
                 colours.add(camera, row, episode.image(camera, row))
+            for name in episode.robot.depth:
+                depth.add(name, row, episode.depth(name, row))
     except EpisodeError as error:
         lines.append(str(error).removeprefix(f'{episode.path}: '))
-    return [*lines, *(f"'/{each.dataset}': {each.line}" for each in colour_notes(colours))]
+    notes = [*colour_notes(colours), *depth_notes(depth)]
+    return [*lines, *(f"'/{each.dataset}': {each.line}" for each in notes)]
 
 
 def _stream_summary(episode: EpisodeReader, stream: StreamSpec) -> dict[str, Any]:

@@ -22,13 +22,13 @@ import numpy.typing as npt
 
 from motion_policy import __version__
 from motion_policy.episodes import layout
-from motion_policy.episodes.columns import Column, ImageColumn
+from motion_policy.episodes.columns import Column, DepthColumn, ImageColumn
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.hdf5.output import HdfOutput, changed_hdf5
 from motion_policy.episodes.images import encode_jpeg, is_jpeg
 from motion_policy.episodes.reported import Reported, leave_out
 from motion_policy.files import make_folders, remove_empty, settle, shown
-from motion_policy.robot.spec import NANOSECONDS_PER_S, RobotSpec
+from motion_policy.robot.spec import NANOSECONDS_PER_S, RobotSpec, depth_stream
 from motion_policy.streams import Observation, Row, Sample, StreamCounters
 from motion_policy.streams.transforms import ContinuousRotations
 
@@ -87,6 +87,7 @@ class EpisodeWriter:
         self._part = layout.part_path(self.path)
         self._columns: dict[str, Column] = {}
         self._images: dict[str, ImageColumn] = {}
+        self._depth: dict[str, DepthColumn] = {}
         self._time: Column | None = None
         self._last_row: Row | None = None
         self._flushed_ns = 0
@@ -230,6 +231,10 @@ class EpisodeWriter:
             attributes.update(dict.fromkeys(layout.COUNTERS, np.int64(0)))
         for camera, image in observation.images.items():
             self._images[camera] = self._image_column(camera, image, row)
+        for name, depth in self._robot.depth.items():
+            self._depth[name] = DepthColumn(
+                self._file, f'{layout.DEPTH}/{name}', (depth.height, depth.width)
+            )
         if self._compress and self._images:
             self._columns[layout.COMPRESS_LEN] = Column(
                 self._file, layout.COMPRESS_LEN, (len(self._images),), np.float32
@@ -267,6 +272,8 @@ class EpisodeWriter:
             columns[layout.ACTION].add(observation.qpos)
         for vector, numbers in self._rotations.of(observation.vectors).items():
             columns[f'{layout.VECTORS}/{vector}'].add(numbers)
+        for name, depth in self._depth.items():
+            depth.add(observation.depth[name], row.samples.get(depth_stream(name)))
         lengths = [self._add_image(name, observation, row) for name in self._images]
         if layout.COMPRESS_LEN in columns:
             columns[layout.COMPRESS_LEN].add(np.array(lengths, dtype=np.float32))
@@ -356,6 +363,7 @@ class EpisodeWriter:
             self._check_leader(observation.action is not None)
         self._check_vectors(observation.vectors)
         self._check_images(observation.images)
+        self._check_depth(observation.depth)
 
     def _check_leader(self, present: bool) -> None:
         if present != self._has_leader:
@@ -391,6 +399,19 @@ class EpisodeWriter:
                 raise EpisodeError(
                     f"{self.path}: camera '{camera}' has an image of shape "
                     f'{images[camera].shape} {images[camera].dtype}, expected {expected} uint8'
+                )
+
+    def _check_depth(self, depth: Mapping[str, Array]) -> None:
+        if set(depth) != set(self._robot.depth):
+            raise EpisodeError(
+                f'{self.path}: depth of {sorted(depth)}, expected {sorted(self._robot.depth)}'
+            )
+        for name, spec in self._robot.depth.items():
+            image, expected = depth[name], (spec.height, spec.width)
+            if image.shape != expected or image.dtype != np.uint16:
+                raise EpisodeError(
+                    f"{self.path}: depth '{name}' has an image of shape {image.shape} "
+                    f'{image.dtype}, expected {expected} uint16'
                 )
 
 

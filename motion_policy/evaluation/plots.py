@@ -18,11 +18,16 @@ import matplotlib
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import MaxNLocator
 
+from motion_policy.evaluation.depth_colours import COLOURS, DepthColours, DepthImage
+
 Array = npt.NDArray[Any]
+
+STRIP_INCHES = 2.6  # of the height of a figure
 
 INK = '#1f2933'
 FAINT_INK = '#7b8794'
@@ -48,6 +53,16 @@ STYLE: dict[Any, Any] = {
     'figure.facecolor': 'white',
     'savefig.facecolor': 'white',
 }
+
+
+@dataclass(frozen=True)
+class DepthStrip:
+    """Depth images of one camera beside each other, (H, W) uint16 [mm], at some times."""
+
+    name: str
+    time_s: Sequence[float]
+    images: Sequence[DepthImage]
+    colours: DepthColours
 
 
 @dataclass(frozen=True)
@@ -138,25 +153,49 @@ def _set_value_range(axis: Axes, *curves: Array) -> None:
     axis.set_ylim(middle - 0.6 * span, middle + 0.6 * span)
 
 
-def joints_figure(curves: JointCurves, title: str) -> Figure:
-    """The joints of one episode, prediction over truth, one small plot each."""
+def joints_figure(
+    curves: JointCurves, title: str, depth: Sequence[DepthStrip] = ()
+) -> Figure:
+    """The joints of one episode, prediction over truth, one small plot each; depth below."""
     columns = joint_columns(len(curves.names))
     rows = math.ceil(len(curves.names) / columns)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9.6, 1.0 + 1.05 * rows))
+        below = STRIP_INCHES * len(depth)
+        figure = Figure(figsize=(9.6, 1.0 + 1.05 * rows + below))
         height = figure.get_figheight()
         grid = figure.add_gridspec(
-            1, 1, left=0.075, right=0.985, bottom=0.45 / height, top=1 - 0.62 / height
+            1, 1, left=0.075, right=0.985, bottom=(0.45 + below) / height, top=1 - 0.62 / height
         )
         axes, _ = draw_joints(figure, grid[0], curves)
         figure.text(0.012, 1 - 0.26 / height, title, fontsize=11, weight='bold')
         figure.text(
-            0.012, 0.5, 'joint position (rad; m for sliding joints)', rotation='vertical',
+            0.012, 0.5 * (1 + below / height), 'joint position (rad; m for sliding joints)',
+            rotation='vertical',
             va='center', ha='left', fontsize=8.5,
         )  # fmt: skip
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc='upper right', ncols=len(labels), borderaxespad=0.3)
+        for place, strip in enumerate(depth):
+            top = STRIP_INCHES * (len(depth) - place) / height
+            _draw_depth(figure, strip, top - (STRIP_INCHES - 0.2) / height, top - 0.35 / height)
     return figure
+
+
+def _draw_depth(figure: Figure, strip: DepthStrip, bottom: float, top: float) -> None:
+    """Draw depth images beside each other between two heights of the figure, with their scale."""
+    grid = figure.add_gridspec(
+        1, len(strip.images), left=0.03, right=0.9, bottom=bottom, top=top, wspace=0.05
+    )
+    colours = ListedColormap(COLOURS / 255.0).with_extremes(bad='black')
+    axes = [figure.add_subplot(grid[0, column]) for column in range(len(strip.images))]
+    for axis, time_s, image in zip(axes, strip.time_s, strip.images, strict=True):
+        shown = axis.imshow(
+            np.ma.masked_equal(image, 0) / 1000.0, cmap=colours, interpolation='nearest',
+            vmin=strip.colours.near_mm / 1000, vmax=strip.colours.far_mm / 1000,
+        )  # fmt: skip
+        axis.set_title(f'depth {strip.name}, {time_s:.2f} s')
+        axis.set_axis_off()
+    figure.colorbar(shown, ax=axes, label='m; black: no measurement', extend='both', fraction=0.02)
 
 
 def success_figure(

@@ -151,6 +151,7 @@ def _bag(path: Path, policy: Model) -> RecordedRun:
         update={
             'cameras': {name: robot.cameras[name] for name in policy.cameras},
             'vectors': {name: robot.vectors[name] for name in policy.spec.inputs},
+            'depth': {},
             'joints': robot.joints if led else robot.joints.model_copy(update={'leader': ()}),
         }
     )

@@ -43,7 +43,8 @@ except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
 NUMBERS = ('state', 'leader', 'vector')  # roles of small messages
-ROLES = ('camera', *NUMBERS)
+IMAGES = ('camera', 'depth')  # roles of images
+ROLES = (*IMAGES, *NUMBERS)
 QUEUE_DEPTH = 5  # of each subscription; a callback takes microseconds, so it never fills up
 STATIC_DEPTH = 100  # each of many publishers may say one transform at once
 VECTORS_FASTER = 20  # than joint states and images: forces come at 1 kHz
@@ -163,10 +164,10 @@ class StreamSubscriptions:
     """Subscribes the streams of `robot` and pushes each raw message into `sampler`.
 
     `lock` is held during a push; hold it also while reading the sampler in another thread.
-    `roles` (`camera`, `state`, `leader`, `vector`) leaves out the streams that are not needed;
-    those of `reliable` are subscribed reliably where their publishers offer it.
-    With `serialized_images` those of cameras are `SerializedMessage`; `on_image(name, message)`
-    sees each of them before it is in the sampler.
+    `roles` (`camera`, `state`, `leader`, `vector`, `depth`) leaves out the streams that are not
+    needed; those of `reliable` are subscribed reliably where their publishers offer it.
+    With `serialized_images` those of cameras and depth are `SerializedMessage`;
+    `on_image(name, message)` sees each of them before it is in the sampler.
     """
 
     def __init__(
@@ -250,7 +251,7 @@ class StreamSubscriptions:
 
     def _subscribe(self, stream: StreamSpec, qos: QoSProfile, **options: Any) -> tuple[Node, Any]:
         """The subscription, and the node that has it."""
-        subscribe = subscribe_to_images if stream.role == 'camera' else _subscribe_here
+        subscribe = subscribe_to_images if stream.role in IMAGES else _subscribe_here
         message_type, store = message_class(stream.type), self._store_in(stream)
         try:
             return subscribe(self._node, message_type, stream.topic, store, qos, **options)
@@ -269,7 +270,7 @@ class StreamSubscriptions:
     def _store_in(self, stream: StreamSpec) -> Callable[..., None]:
         clock = self._node.get_clock()
         names, type_of_it = self._on_topic[stream.topic, stream.type], message_class(stream.type)
-        as_it_came = self._serialized_images and stream.role == 'camera'
+        as_it_came = self._serialized_images and stream.role in IMAGES
         senders = [self._joint_publishers[n] for n in names if n in self._joint_publishers]
 
         def store(data: bytes, publisher: bytes | None) -> None:
@@ -333,10 +334,14 @@ class StreamSubscriptions:
         return f"stream '{name}' on topic {topic} ({stream.type}): {state}"
 
     def _compressed_there(self, stream: StreamSpec, topic: str) -> str:
-        topic = f'{topic}/compressed'
-        if stream.type != IMAGE or not self._node.count_publishers(topic):
-            return ''
-        return f', but on {topic}: expected that in the robot spec, with type {COMPRESSED_IMAGE}'
+        kinds = ('compressedDepth', 'compressed') if stream.role == 'depth' else ('compressed',)
+        for there in (f'{topic}/{kind}' for kind in kinds if stream.type == IMAGE):
+            if self._node.count_publishers(there):
+                return (
+                    f', but on {there}: expected that in the robot spec, with type '
+                    f'{COMPRESSED_IMAGE}'
+                )
+        return ''
 
     def check(self, row: Row | None) -> None:
         """Match what publishers offer, and log once what cannot be taken; to be called often."""

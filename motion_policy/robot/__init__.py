@@ -10,6 +10,7 @@ from motion_policy.robot.image_fit import ImageFit, Placement
 from motion_policy.robot.load import load_robot_spec, robot_spec_from_yaml
 from motion_policy.robot.spec import (
     CameraSpec,
+    DepthSpec,
     GripperSpec,
     JointsSpec,
     JointTopic,
@@ -17,10 +18,12 @@ from motion_policy.robot.spec import (
     RobotSpec,
     StreamSpec,
     VectorSpec,
+    depth_stream,
 )
 
 __all__ = [
     'CameraSpec',
+    'DepthSpec',
     'GripperSpec',
     'ImageFit',
     'JointTopic',
@@ -31,6 +34,7 @@ __all__ = [
     'RobotSpecError',
     'StreamSpec',
     'VectorSpec',
+    'depth_stream',
     'load_robot_spec',
     'robot_spec_from_yaml',
 ]

@@ -74,7 +74,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Stamp = Literal['header', 'receive']
-Role = Literal['camera', 'state', 'leader', 'vector']
+Role = Literal['camera', 'state', 'leader', 'vector', 'depth']
 Float64Array = npt.NDArray[np.float64]
 
 
@@ -95,7 +95,7 @@ class StreamSpec:
     stamp: Stamp
     rate: float | None = None
     max_lead_ns: int = NANOSECONDS_PER_S // 50 + CLOCK_GRANULARITY_NS
-    source: CameraSpec | JointTopic | VectorSpec | None = None
+    source: CameraSpec | JointTopic | VectorSpec | DepthSpec | None = None
     window_ns: int = 0
 
     @property
@@ -104,10 +104,8 @@ class StreamSpec:
         return round(self.max_age * NANOSECONDS_PER_S)
 
 
-class CameraSpec(ImageFit):
-    """One camera: topic, message type, the size of its images in pixels as they are sent, and what
-    a policy sees of them.
-    """
+class ImageTopic(Declared):
+    """A topic of images: message type and the size of its images in pixels as they are sent."""
 
     topic: Topic
     type: str = IMAGE
@@ -122,6 +120,12 @@ class CameraSpec(ImageFit):
     def _type(cls, value: str) -> str:
         return _one_of(value, CAMERA_TYPES)
 
+
+class CameraSpec(ImageTopic, ImageFit):
+    """One camera: topic, message type, the size of its images in pixels as they are sent, and what
+    a policy sees of them.
+    """
+
     @model_validator(mode='after')
     def _crop_is_within(self) -> CameraSpec:
         self.check_within((self.height, self.width))
@@ -131,6 +135,10 @@ class CameraSpec(ImageFit):
     def image_fit(self) -> ImageFit:
         """What a policy sees of its images."""
         return ImageFit(crop=self.crop, rotate=self.rotate, fit=self.fit)
+
+
+class DepthSpec(ImageTopic):
+    """One depth camera, whose images hold distances."""
 
 
 class JointTopic(Declared):
@@ -429,7 +437,9 @@ class JointsSpec(Declared):
 
 
 class RobotSpec(Declared):
-    """One robot: rate of commands and rows [Hz], joints, cameras, vectors, what it is watched by.
+    """One robot: rate of commands and rows [Hz], joints, what is measured, what it is watched by.
+
+    A depth camera may have the name of a camera; its stream is called `depth_NAME`.
 
     Per joint, in joint order: `home` is where `~/home` drives to [rad or m]; a joint that is
     further than `tracking_error` [rad or m] from its commands, or whose effort is beyond
@@ -441,6 +451,7 @@ class RobotSpec(Declared):
     joints: JointsSpec
     cameras: dict[str, CameraSpec] = Field(default_factory=dict)
     vectors: dict[str, VectorSpec] = Field(default_factory=dict)
+    depth: dict[str, DepthSpec] = Field(default_factory=dict)
     home: tuple[Finite, ...] | None = None
     tracking_error: tuple[NotNegative, ...] | None = None
     effort_limits: tuple[NotNegative, ...] | None = None
@@ -459,21 +470,40 @@ class RobotSpec(Declared):
             _check_stream_name('vector', name)
         return value
 
+    @field_validator('depth')
+    @classmethod
+    def _depth_names(cls, value: dict[str, DepthSpec]) -> dict[str, DepthSpec]:
+        for name in value:
+            _check_stream_name('depth camera', name)
+        return value
+
     @model_validator(mode='after')
     def _one_stream_of_a_name(self) -> RobotSpec:
         for name in self.vectors:
             if name in self.cameras:
                 raise ValueError(f"vectors has '{name}', expected a name that no camera has")
+        for name in self.depth:
+            stream = depth_stream(name)
+            for key in ('cameras', 'vectors'):
+                if stream in getattr(self, key):
+                    raise ValueError(
+                        f"{key} has '{stream}', expected another name: the stream of depth "
+                        f"'{name}' is called so"
+                    )
         return self
 
     @model_validator(mode='after')
     def _one_type_on_a_topic(self) -> RobotSpec:
         types = {stream.topic: (stream.name, stream.type) for stream in reversed(self.streams())}
-        for name, vector in self.vectors.items():
-            other, its_type = types[vector.topic]
-            if its_type != vector.type:
+        sources: list[tuple[str, VectorSpec | DepthSpec]] = [
+            *((f'vectors.{name}', vector) for name, vector in self.vectors.items()),
+            *((f'depth.{name}', depth) for name, depth in self.depth.items()),
+        ]
+        for place, source in sources:
+            other, its_type = types[source.topic]
+            if its_type != source.type:
                 raise ValueError(
-                    f"vectors.{name} has {vector.type} on topic '{vector.topic}', expected "
+                    f"{place} has {source.type} on topic '{source.topic}', expected "
                     f"{its_type} as '{other}' has there"
                 )
         return self
@@ -505,12 +535,12 @@ class RobotSpec(Declared):
 
     @property
     def stream_names(self) -> tuple[str, ...]:
-        """Names of all streams: cameras, then state, then leader, then vectors."""
+        """Names of all streams: cameras, then state, then leader, then vectors, then depth."""
         joints = (name for role in _READ_ROLES for name, _ in self.joint_streams(role))
-        return (*self.cameras, *joints, *self.vectors)
+        return (*self.cameras, *joints, *self.vectors, *map(depth_stream, self.depth))
 
     def streams(self) -> tuple[StreamSpec, ...]:
-        """Return every topic that is read: cameras, then state, then leader, then vectors."""
+        """Return every topic that is read, in the order of `stream_names`."""
         cameras = [self._stream(name, 'camera', camera) for name, camera in self.cameras.items()]
         joints = [
             self._stream(name, role, topic)
@@ -518,7 +548,10 @@ class RobotSpec(Declared):
             for name, topic in self.joint_streams(role)
         ]
         vectors = [self._stream(name, 'vector', vector) for name, vector in self.vectors.items()]
-        return (*cameras, *joints, *vectors)
+        depths = [
+            self._stream(depth_stream(name), 'depth', depth) for name, depth in self.depth.items()
+        ]
+        return (*cameras, *joints, *vectors, *depths)
 
     def joint_streams(
         self, role: Literal['state', 'leader']
@@ -530,7 +563,7 @@ class RobotSpec(Declared):
         return tuple((f'{role}_{index}', topic) for index, topic in enumerate(topics))
 
     def _stream(
-        self, name: str, role: Role, source: CameraSpec | JointTopic | VectorSpec
+        self, name: str, role: Role, source: CameraSpec | JointTopic | VectorSpec | DepthSpec
     ) -> StreamSpec:
         averaged = isinstance(source, VectorSpec) and source.window == 'mean'
         return StreamSpec(
@@ -549,12 +582,18 @@ class RobotSpec(Declared):
     def to_yaml(self) -> str:
         """Return YAML text from which `robot_spec_from_yaml` makes an equal spec."""
         values = self.model_dump(mode='json', exclude_none=True)
-        if not self.vectors:  # as before there were any
-            del values['vectors']
+        for key in ('vectors', 'depth'):  # as before there were any
+            if not values[key]:
+                del values[key]
         for name, camera in self.cameras.items():  # as before there were options
             entry = {k: v for k, v in values['cameras'][name].items() if k not in FIT_KEYS}
             values['cameras'][name] = {**entry, **camera.image_fit.options()}
         return dump_yaml(values)
+
+
+def depth_stream(name: str) -> str:
+    """The stream of a depth camera: in rows, stamps and diagnostics."""
+    return f'depth_{name}'
 
 
 _READ_ROLES: tuple[Literal['state', 'leader'], ...] = ('state', 'leader')

@@ -19,10 +19,12 @@ import numpy as np
 from motion_policy.robot.spec import (
     NANOSECONDS_PER_S,
     CameraSpec,
+    DepthSpec,
     JointTopic,
     StreamSpec,
     VectorSpec,
 )
+from motion_policy.streams.depth import check_depth, decode_depth
 from motion_policy.streams.errors import StreamError
 from motion_policy.streams.images import check_frame, decode_frame
 from motion_policy.streams.joints import Float64Array, JointReading, columns_in, read_joint_part
@@ -189,7 +191,7 @@ class StreamBuffer:
 
 
 class CameraBuffer(StreamBuffer):
-    """The frames of a camera, decoded as they are picked if `decodes`."""
+    """The frames of a camera, of colours or depth, decoded as they are picked if `decodes`."""
 
     def __init__(self, spec: StreamSpec, decodes: bool = False) -> None:
         self._series = Series(spec)
@@ -210,12 +212,17 @@ class CameraBuffer(StreamBuffer):
         return None
 
     def _decoded(self, sample: Sample) -> Sample:
+        if isinstance(self.spec.source, DepthSpec):
+            return replace(sample, value=decode_depth(sample.value, self.spec.source))
         assert isinstance(self.spec.source, CameraSpec)
         return replace(sample, value=decode_frame(sample.value, self.spec.source))
 
     def _take(self, sample: Sample) -> None:
-        if isinstance(self.spec.source, CameraSpec) and sample.value is not None:
-            check_frame(sample.value, self.spec.source)
+        if sample.value is not None:
+            if isinstance(self.spec.source, CameraSpec):
+                check_frame(sample.value, self.spec.source)
+            elif isinstance(self.spec.source, DepthSpec):
+                check_depth(sample.value, self.spec.source)
         self._series.add(self._stamp(sample), sample)
         self._unusable_since = False
 

@@ -12,7 +12,7 @@ class StreamError(UserError):
 
 
 class UnusableFrameError(StreamError):
-    """An image that cannot be decoded; `camera` is whose."""
+    """An image that cannot be decoded; `camera` is the stream whose it is."""
 
     def __init__(self, line: str, camera: str) -> None:
         super().__init__(line)

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from motion_policy.robot.spec import CameraSpec
+from motion_policy.robot.spec import CameraSpec, ImageTopic
 from motion_policy.streams.bridge import bridge_for
 from motion_policy.streams.errors import StreamError
 from motion_policy.streams.jpeg import ImageHeader, check_colours, decode_whole, image_header
@@ -24,6 +24,7 @@ RgbImage = npt.NDArray[np.uint8]  # (H, W, 3)
 # What stands in a compressed image's format where its numbers are distances.
 _DEPTH_FORMATS = ('compressedDepth', '16UC1', '32FC1', '16SC1', '64FC1')
 _DEPTH_ENCODINGS = ('16UC1', '16SC1', '32FC1', '64FC1')
+_UNDER_DEPTH = 'expected it under `depth:` of the robot spec, or colours'
 
 # Encoding: (bytes per number, channels, OpenCV conversion to RGB or None).
 ENCODINGS: dict[str, tuple[int, int, int | None]] = {
@@ -103,10 +104,10 @@ def check_frame(message: Any, camera: CameraSpec) -> None:
     """
     if hasattr(message, 'format'):
         header = _check_compressed(message)
-        _check_size(header.width, header.height, camera)
+        check_size(header.width, header.height, camera)
         return
     _check_encoding(message.encoding)
-    _check_size(int(message.width), int(message.height), camera)
+    check_size(int(message.width), int(message.height), camera)
     _pixels(message)
 
 
@@ -123,7 +124,7 @@ def pixels_in_place(message: Any) -> RgbImage | None:
 def _check_encoding(encoding: str) -> None:
     if encoding in _DEPTH_ENCODINGS:
         raise StreamError(
-            f"image encoding '{encoding}' holds depth, expected colours: {', '.join(ENCODINGS)}"
+            f"image encoding '{encoding}' holds depth, {_UNDER_DEPTH}: {', '.join(ENCODINGS)}"
         )
     if encoding not in ENCODINGS:
         raise StreamError(
@@ -137,17 +138,21 @@ def _check_compressed(message: Any) -> ImageHeader:
     words = f"compressed image of format '{message.format}' and {len(message.data)} bytes"
     for kind in _DEPTH_FORMATS:
         if kind in message.format:
-            raise StreamError(f'{words} holds depth ({kind}), expected colours')
+            raise StreamError(f'{words} holds depth ({kind}), {_UNDER_DEPTH}')
     try:
         # An image's header is where it begins, unless a camera's notes are long.
         header = image_header(bytes(message.data))
-        check_colours(header)
     except StreamError as error:
         raise StreamError(f'{words} cannot be decoded: {error}') from None
+    try:
+        check_colours(header)
+    except StreamError as error:
+        raise StreamError(f'{words} cannot be taken: {error}; {_UNDER_DEPTH}') from None
     return header
 
 
-def _check_size(width: int, height: int, camera: CameraSpec) -> None:
+def check_size(width: int, height: int, camera: ImageTopic) -> None:
+    """Raise StreamError where an image is not as large as the robot spec says."""
     if (width, height) != (camera.width, camera.height):
         raise StreamError(
             f'image is {width}x{height} (width x height), expected {camera.width}x{camera.height} '
@@ -158,8 +163,21 @@ def _check_size(width: int, height: int, camera: CameraSpec) -> None:
 def _pixels(message: Any) -> npt.NDArray[Any]:
     """View the bytes of a raw image as (H, W) or (H, W, channels) without copying."""
     size, channels, _ = ENCODINGS[message.encoding]
+    rows = image_rows(message, size * channels)
+    if size == 2:
+        order = '>u2' if message.is_bigendian else '<u2'
+        rows = np.ascontiguousarray(rows).view(order).astype(np.uint16)
+    return rows if channels == 1 else rows.reshape(len(rows), -1, channels)
+
+
+def image_rows(message: Any, pixel_bytes: int) -> npt.NDArray[Any]:
+    """View the rows of a raw image (H, W * pixel_bytes) uint8, without what pads them.
+
+    Raises:
+        StreamError: it has no pixels, or fewer bytes than they need.
+    """
     height, width, step = int(message.height), int(message.width), int(message.step)
-    row_bytes = width * channels * size
+    row_bytes = width * pixel_bytes
     # A step of 0 stands for rows without padding in some drivers.
     step = step or row_bytes
     data = np.frombuffer(message.data, dtype=np.uint8)
@@ -168,11 +186,7 @@ def _pixels(message: Any) -> npt.NDArray[Any]:
             f'{message.encoding} image of {width}x{height} has step {step} and {len(data)} bytes, '
             f'expected step >= {row_bytes} and step * height bytes'
         )
-    rows = data[: step * height].reshape(height, step)[:, :row_bytes]
-    if size == 2:
-        order = '>u2' if message.is_bigendian else '<u2'
-        rows = np.ascontiguousarray(rows).view(order).astype(np.uint16)
-    return rows if channels == 1 else rows.reshape(height, width, channels)
+    return data[: step * height].reshape(height, step)[:, :row_bytes]
 
 
 def _decode(message: Any) -> RgbImage:

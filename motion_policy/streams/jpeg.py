@@ -77,6 +77,26 @@ def check_colours(header: ImageHeader) -> None:
         )
 
 
+def check_png(data: bytes) -> None:
+    """Fail where a PNG is cut, or a checksum is not that of its bytes.
+
+    Raises:
+        StreamError: it is.
+    """
+    place = len(PNG_START)
+    while place + 12 <= len(data):
+        (length,) = struct.unpack_from('>I', data, place)
+        kind, end = data[place + 4 : place + 8], place + 8 + length
+        if end + 4 > len(data):
+            break
+        if zlib.crc32(data[place + 4 : end]) != struct.unpack_from('>I', data, end)[0]:
+            raise StreamError(f'PNG is damaged: wrong checksum of {kind!r}')
+        if kind == b'IEND':
+            return
+        place = end + 4
+    raise StreamError('PNG is damaged: it has no end')
+
+
 def decode_whole(data: bytes, *, quickly: bool = False) -> Pixels:
     """Decode a JPEG or PNG as (H, W, 3) uint8, channels in OpenCV's order, blue first.
 
@@ -88,7 +108,7 @@ def decode_whole(data: bytes, *, quickly: bool = False) -> Pixels:
     if data[:2] == JPEG_START:
         return _decode_jpeg(_Jpeg(data), quickly)
     if data[:8] == PNG_START:
-        _check_png(data)
+        check_png(data)
         check_colours(image_header(data))
         return _decoded(data, 'PNG')
     raise StreamError(f'{len(data)} bytes are no JPEG or PNG image')
@@ -248,19 +268,3 @@ def _imdecode(data: bytes, flags: int) -> Any:
         return cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
     except cv2.error:  # sizes that no image has
         return None
-
-
-def _check_png(data: bytes) -> None:
-    """Fail where a PNG is cut, or a checksum is not that of its bytes."""
-    place = len(PNG_START)
-    while place + 12 <= len(data):
-        (length,) = struct.unpack_from('>I', data, place)
-        kind, end = data[place + 4 : place + 8], place + 8 + length
-        if end + 4 > len(data):
-            break
-        if zlib.crc32(data[place + 4 : end]) != struct.unpack_from('>I', data, end)[0]:
-            raise StreamError(f'PNG is damaged: wrong checksum of {kind!r}')
-        if kind == b'IEND':
-            return
-        place = end + 4
-    raise StreamError('PNG is damaged: it has no end')

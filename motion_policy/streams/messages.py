@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from motion_policy.robot.spec import NANOSECONDS_PER_S, RobotSpec
+from motion_policy.robot.spec import NANOSECONDS_PER_S, RobotSpec, depth_stream
+from motion_policy.streams.depth import DepthImage, decode_depth
 from motion_policy.streams.errors import StreamError, UnusableFrameError
 from motion_policy.streams.images import RgbImage, decode_frame, image_to_rgb
 from motion_policy.streams.joint_values import Float32Array, JointValues
@@ -43,7 +44,7 @@ class Observation:
     `action` is the leader's position, None without a leader. `held` are those of 'velocity' and
     'effort' that stand from an earlier message; `lacking` are, for each of them, the joints that
     do not report it though others do. `vectors` are (n,) float32 by name, in the order of the
-    columns of the robot spec's vectors.
+    columns of the robot spec's vectors; `depth` are (H, W) uint16 [mm] by name, 0: no measurement.
     """
 
     qpos: Float32Array
@@ -55,6 +56,7 @@ class Observation:
     held: frozenset[str] = frozenset()
     lacking: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     vectors: dict[str, Float32Array] = field(default_factory=dict)
+    depth: dict[str, DepthImage] = field(default_factory=dict)
 
 
 def stamp_ns(message: Any) -> int:
@@ -68,8 +70,8 @@ def stamp_ns(message: Any) -> int:
 def observation_from_row(row: Row, robot: RobotSpec) -> Observation:
     """Turn a row into arrays; the recorder, the importer and the live policy all do it here.
 
-    Cameras, leader topics and vectors that are not sampled are left out; the joint state must be
-    there.
+    Cameras, leader topics, vectors and depth that are not sampled are left out; the joint state
+    must be there.
 
     Raises:
         StreamError: a stream of the row is missing or stale, or a message does not fit the spec;
@@ -99,6 +101,11 @@ def observation_from_row(row: Row, robot: RobotSpec) -> Observation:
             for name in robot.vectors
             if name in row.samples
         },
+        depth={
+            name: _camera_depth(row.samples[depth_stream(name)].value, name, robot)
+            for name in robot.depth
+            if depth_stream(name) in row.samples
+        },
     )
 
 
@@ -119,6 +126,14 @@ def _camera_image(message: Any, camera: str, robot: RobotSpec) -> RgbImage:
         return decode_frame(message, spec)
     except StreamError as error:
         raise UnusableFrameError(f"camera '{camera}' ({spec.topic}): {error}", camera) from None
+
+
+def _camera_depth(message: Any, name: str, robot: RobotSpec) -> DepthImage:
+    spec, stream = robot.depth[name], depth_stream(name)
+    try:
+        return decode_depth(message, spec)
+    except StreamError as error:
+        raise UnusableFrameError(f"depth '{name}' ({spec.topic}): {error}", stream) from None
 
 
 def _topic_of(robot: RobotSpec, stream_name: str) -> str:

@@ -171,7 +171,7 @@ class GridSampler:
 
 
 def _buffer(stream: StreamSpec, decodes: bool) -> StreamBuffer:
-    if stream.role == 'camera':
+    if stream.role in ('camera', 'depth'):
         return CameraBuffer(stream, decodes)
     if stream.role != 'vector':
         return JointBuffer(stream)

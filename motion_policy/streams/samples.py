@@ -16,7 +16,7 @@ class Sample:
 
     In a row, the value of a joint stream is what was read of its messages, a `JointReading`; that
     of a vector is its numbers, (n,) float64; that of a camera is the message, or its RGB image
-    where images are decoded. A value of None is never looked at.
+    or depth [mm] where images are decoded. A value of None is never looked at.
     """
 
     header_ns: int

@@ -36,7 +36,7 @@ ENDLESS = """
 import sys
 import recordings
 from motion_policy.episodes import EpisodeWriter
-robot = recordings.tabletop()
+robot = recordings.with_depth(recordings.tabletop())
 writer = EpisodeWriter(sys.argv[1], robot, compress=sys.argv[2] == 'jpeg', task='endless')
 index = 0
 while True:
@@ -78,7 +78,8 @@ def test_killed_recording_keeps_all_but_the_last_second(
 
     assert repair_episode(tmp_path / 'episode_000000.hdf5.part') == path
 
-    robot = recordings.tabletop()
+    assert check_episode(path) == []
+    robot = recordings.with_depth(recordings.tabletop())
     with EpisodeReader(path) as episode:
         assert written - robot.rate <= episode.length <= written
         assert episode.task == 'endless'
@@ -91,6 +92,7 @@ def test_killed_recording_keeps_all_but_the_last_second(
             expected = recordings.observation(index, robot)
             np.testing.assert_array_equal(episode.qpos[index], expected.qpos)
             np.testing.assert_array_equal(episode.action[index], expected.action)
+            np.testing.assert_array_equal(episode.depth('top', index), expected.depth['top'])
             for camera in robot.cameras:
                 found = episode.image(camera, index).astype(int)
                 assert np.abs(found - expected.images[camera]).max() <= (

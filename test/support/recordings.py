@@ -63,6 +63,22 @@ vectors:
     return robot_spec_from_yaml(robot.to_yaml() + vectors, robot.name)
 
 
+def with_depth(robot: RobotSpec, width: int = 40, height: int = 30) -> RobotSpec:
+    """Return the robot with a depth camera that has the name of a colour camera."""
+    size = f'width: {width}, height: {height}'
+    depth = f'\ndepth:\n  top: {{topic: top/depth/image_raw, {size}}}\n'
+    return robot_spec_from_yaml(robot.to_yaml() + depth, robot.name)
+
+
+def depth_image(row: int, height: int = 30, width: int = 40) -> np.ndarray:
+    """Return the depth of a row [mm]: a slope, a thing on it that moves, and a hole."""
+    image = (900 + 3 * np.arange(height)[:, None] + np.arange(width) % 2).astype(np.uint16)
+    left = row % (width - 10)
+    image[5:15, left : left + 10] = 620 + row
+    image[-4:, -6:] = 0
+    return image
+
+
 def numbers(row: int, count: int) -> np.ndarray:
     """Return the numbers of a vector in a row: each rises, 0.25 apart."""
     return (row + 0.25 * np.arange(count)).astype(np.float32)
@@ -110,6 +126,9 @@ def observation(
         action=(qpos + 0.01).astype(np.float32) if leader else None,
         vectors={
             name: numbers(row, len(vector.columns)) for name, vector in robot.vectors.items()
+        },
+        depth={
+            name: depth_image(row, spec.height, spec.width) for name, spec in robot.depth.items()
         },
     )
 

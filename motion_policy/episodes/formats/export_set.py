@@ -17,12 +17,12 @@ from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.layout import SUFFIX
 from motion_policy.episodes.paths import list_episodes
 from motion_policy.episodes.reader import EpisodeReader
-from motion_policy.robot import CameraSpec, VectorSpec
+from motion_policy.robot import CameraSpec, DepthSpec, VectorSpec
 
 
 @dataclass(frozen=True)
 class ExportSet:
-    """Episodes with the same joints, cameras, vectors and rate, and the number of rows of each.
+    """Episodes with the same joints, cameras, vectors, depth and rate, and the rows of each.
 
     `velocity` tells whether any of them has velocities, `with_effort` how many have efforts, and
     `failed` how many were judged as failed.
@@ -35,6 +35,7 @@ class ExportSet:
     joint_names: tuple[str, ...]
     cameras: dict[str, CameraSpec]
     vectors: dict[str, VectorSpec]
+    depth: dict[str, DepthSpec]
     with_effort: int
     velocity: bool
     failed: int
@@ -78,6 +79,7 @@ def export_set(paths: Path | list[Path]) -> ExportSet:
         joint_names=robot.joints.names,
         cameras=dict(robot.cameras),
         vectors=dict(robot.vectors),
+        depth=dict(robot.depth),
         with_effort=with_effort,
         velocity=velocity,
         failed=failed,
@@ -118,10 +120,16 @@ def one_camera(part: ExportSet, name: str, what: str) -> str:
 def _described(path: Path) -> dict[str, Any]:
     with EpisodeReader(path) as episode:
         robot = episode.robot
-        sizes = {name: f'{one.width}x{one.height}' for name, one in robot.cameras.items()}
+        cameras, depth = (
+            {name: f'{one.width}x{one.height}' for name, one in images.items()}
+            for images in (robot.cameras, robot.depth)
+        )
         fields = {name: vector.meaning for name, vector in robot.vectors.items()}
         joints = robot.joints.names
-        return {'joints': joints, 'cameras': sizes, 'vectors': fields, 'rate': robot.rate}
+        return {
+            'joints': joints, 'cameras': cameras, 'vectors': fields, 'depth': depth,
+            'rate': robot.rate,
+        }  # fmt: skip
 
 
 def _shown(value: Any) -> str:

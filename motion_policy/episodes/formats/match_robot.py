@@ -94,11 +94,14 @@ def recorded_robot(
 ) -> RobotSpec:
     """Return the robot as the data knows it: with its cameras, its vectors and its rate.
 
+    No such data has depth.
+
     Raises:
         EpisodeError: no robot has such a rate.
     """
     there = {*cameras, *vectors}
     absent = [name for name in (*robot.cameras, *robot.vectors) if name not in there]
+    absent += [f'depth {name}' for name in robot.depth]
     if absent:
         names = ', '.join(absent)
         note(f"{source}: has no {names}; the episodes' robot is '{robot.name}' without")
@@ -107,6 +110,7 @@ def recorded_robot(
             'rate': rate_or_robots(rate, robot),
             'cameras': {name: robot.cameras[name] for name in cameras},
             'vectors': {name: robot.vectors[name] for name in vectors},
+            'depth': {},
         }
     )
 

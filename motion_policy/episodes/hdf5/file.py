@@ -96,8 +96,8 @@ class Field:
 
 
 _TYPE_NAMES = {
-    'f4': 'float32', 'i8': 'int64', 'u1': 'uint8', 'f': 'float', 'i': 'integer', 'u': 'unsigned',
-    'S': 'bytes',
+    'f4': 'float32', 'i8': 'int64', 'u1': 'uint8', 'u2': 'uint16', 'f': 'float', 'i': 'integer',
+    'u': 'unsigned', 'S': 'bytes',
 }  # fmt: skip
 
 VLEN_BYTES = 'vlen'  # a row of bytes or text of its own length, as a type of a Field
@@ -211,6 +211,18 @@ class HdfFile:
         row = f' row {place}' if isinstance(place, int) else ''
         with self._damage_named(f"'/{shown(name)}'{row}"):
             return self._checked[name][place]
+
+    def chunk(self, name: str, place: tuple[int, ...]) -> bytes:
+        """Return a chunk of a dataset that was checked as its filters left it.
+
+        Raises:
+            EpisodeError: it is not there.
+        """
+        with self._damage_named(f"'/{shown(name)}' row {place[0]}"):
+            mask, data = self._checked[name].id.read_direct_chunk(place)
+            if mask:
+                raise ValueError('some of its filters were left out')
+            return bytes(data)
 
     def floats(self, name: str, columns: Sequence[str] = (), *, nan: bool = False) -> Float32Array:
         """Return a dataset of numbers (T, n) as float32; `columns` are what these are, in words.

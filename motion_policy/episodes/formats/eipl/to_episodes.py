@@ -105,12 +105,13 @@ def needed_robot(source: str | Path) -> str:
 
 
 def _recorded_robot(robot: RobotSpec, camera: str, rate: float | None) -> RobotSpec:
-    """The robot as this set knows it: one camera, no leader or vectors, the rate of the set."""
+    """The robot as this set knows it: one camera and joints, no leader, the rate of the set."""
     return robot.model_copy(
         update={
             'rate': rate_or_robots(rate, robot),
             'cameras': {camera: robot.cameras[camera]},
             'vectors': {},
+            'depth': {},
             'joints': robot.joints.model_copy(update={'leader': ()}),
         }
     )

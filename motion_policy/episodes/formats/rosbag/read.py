@@ -126,7 +126,7 @@ def read_bag(
     """Yield (stream name, sample) of the robot's streams in order of reception.
 
     A camera whose raw topic is not in the bag, or is empty, is read from `TOPIC/compressed`, if
-    that is there.
+    that is there; depth is from `TOPIC/compressedDepth` before.
 
     Args:
         path: a rosbag2 folder, or one of its storage files.
@@ -256,14 +256,15 @@ def _find_topic(bag: Bag, stream: StreamSpec, namespace: str) -> str:
     topic = _absolute(stream.topic, namespace)
     topics = {entry.topic: entry for entry in bag.topics()}
     expected = stream.type
-    compressed = f'{topic}/compressed'
+    kinds = ('compressedDepth', 'compressed') if stream.role == 'depth' else ('compressed',)
+    there = [f'{topic}/{kind}' for kind in kinds if f'{topic}/{kind}' in topics]
     silent = topic not in topics or topics[topic].count == 0
-    if silent and stream.type == IMAGE and compressed in topics:
-        topic, expected = compressed, COMPRESSED_IMAGE
+    if silent and stream.type == IMAGE and there:
+        topic, expected = there[0], COMPRESSED_IMAGE
     if topic not in topics:
-        there = ', '.join(topics) or 'none'
+        names = ', '.join(topics) or 'none'
         raise EpisodeError(
-            f"{bag.path}: has no topic '{topic}' (stream '{stream.name}'), it has: {there}"
+            f"{bag.path}: has no topic '{topic}' (stream '{stream.name}'), it has: {names}"
         )
     if topics[topic].type != expected:
         raise EpisodeError(
