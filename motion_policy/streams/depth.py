@@ -73,7 +73,7 @@ def check_depth(message: Any, camera: DepthSpec) -> None:
 
 
 def millimetres(metres: npt.NDArray[Any]) -> DepthImage:
-    """Return distances [m] of any shape as uint16 [mm]; 0 for what is none, or beyond 65.534 m."""
+    """Return distances (H, W) [m] as uint16 [mm]; 0 for what is none, or beyond 65.534 m."""
     with np.errstate(over='ignore', invalid='ignore'):
         rounded = np.rint(metres.astype(np.float32) * np.float32(1000))
         measured = (rounded > 0) & (rounded <= FARTHEST_MM)  # which NaN is not

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from pydantic import BaseModel
-from recordings import robot_with_leader, with_vectors, write_episode
+from recordings import robot_with_leader, with_depth, with_vectors, write_episode
 from reference_tables import codes, page, section, tables, tells, words
 
 from motion_policy import simulation
@@ -23,6 +23,7 @@ from motion_policy.robot import load_robot_spec, robot_spec_from_yaml
 from motion_policy.robot.spec import (
     CAMERA_TYPES,
     CameraSpec,
+    DepthSpec,
     GripperSpec,
     JointsSpec,
     JointTopic,
@@ -56,6 +57,7 @@ T, J, CAMERAS, H, W = 6, 5, 2, 20, 24
         ('`joints.grippers`', 0, GripperSpec, []),
         ('`limits`', 0, LimitsSpec, ['urdf']),
         ('`cameras`', 0, CameraSpec, []),
+        ('`depth`', 0, DepthSpec, []),
         ('`vectors`', 0, VectorSpec, []),
     ],
 )
@@ -109,7 +111,8 @@ def test_the_robot_spec_page_names_every_type_and_encoding_of_images() -> None:
 def episodes(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, h5py.File]:
     """Two episodes with efforts, a leader and vectors, by whether they hold JPEGs."""
     folder = tmp_path_factory.mktemp('episodes')
-    robot = with_vectors(robot_with_leader('told', list('abcde'), ['left', 'top'], W, H, 50.0))
+    robot = robot_with_leader('told', list('abcde'), ['left', 'top'], W, H, 50.0)
+    robot = with_depth(with_vectors(robot), W, H)
     return {
         compress: h5py.File(
             write_episode(
@@ -142,7 +145,7 @@ def test_the_episode_page_has_a_row_for_every_name_with_shape_and_type(
             names = codes(cell) or names
             for name in names:
                 place = name.replace('STREAM', 'state').replace('CAM', 'top')
-                place = place.replace('NAME', 'wrench')
+                place = place.replace('NAME', 'top' if 'depth' in name else 'wrench')
                 compress = not what.endswith('when `compress` is false')
                 if cell.startswith('attributes of'):
                     told |= {f'{name}@{counter}' for counter in codes(what)}
@@ -167,7 +170,7 @@ def test_the_episode_page_has_a_row_for_every_name_with_shape_and_type(
     names_in_files = {
         re.sub(
             '^/stamps/[^/]+', '/stamps/STREAM', f'/{name}'.replace('images/top', 'images/CAM')
-        ).replace('vectors/wrench', 'vectors/NAME')
+        ).replace('vectors/wrench', 'vectors/NAME').replace('depth/top', 'depth/NAME')
         for name in in_files - {'observations/images/left', 'observations/vectors/skin'}
     }
     stamps = {f'/stamps/STREAM@{counter}' for counter in layout.COUNTERS}

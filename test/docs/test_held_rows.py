@@ -96,6 +96,9 @@ ROWS: dict[tuple[str, str, int], dict[str, tuple[str, ...]]] = {
             'episodes/test_row_checks.py::'
             'test_images_without_colours_are_told_wherever_they_come_from',
         ),
+        'depth': (
+            'episodes/test_depth.py::test_images_in_which_nothing_was_measured_are_noted',
+        ),
     },
     ('nodes.md', 'Switches', 0): {
         'a button is pressed': (

@@ -40,7 +40,7 @@ OF_SPEC = {
         ('out', 'joint command', 'as in the robot spec'): 'CommandPublishers(',
     },
     'recorder_node': {
-        ('in', 'cameras, joint state, leader, vectors', 'as in the robot spec'): (
+        ('in', 'cameras, joint state, leader, vectors, depth', 'as in the robot spec'): (
             'StreamSubscriptions('
         ),
     },

@@ -54,13 +54,15 @@ def test_the_robot_spec_example_is_the_shipped_arm() -> None:
 
 
 def test_the_pieces_of_the_robot_spec_page_fit_into_its_spec() -> None:
-    whole, grippers, cameras, *_ = code_blocks(page('robot_spec.md'), 'yaml')
+    whole, grippers, cameras, depth, *_ = code_blocks(page('robot_spec.md'), 'yaml')
     written = robot_spec_from_yaml(whole.replace('  limits:', f'{grippers}  limits:', 1), 'page')
     assert set(written.joints.grippers) == {'gripper'}
     seen = robot_spec_from_yaml(whole[: whole.index('cameras:')] + cameras, 'page').cameras
     assert {name: str(camera.image_fit) for name, camera in seen.items()} == {
         'top': 'crop [80, 0, 480, 480], rotate 0, fit stretch', 'wrist': 'rotate 180, fit pad',
     }  # fmt: skip
+    written = robot_spec_from_yaml(whole + depth, 'page')
+    assert set(written.depth) == {'top', 'wrist'} and 'top' in written.cameras
 
 
 def test_the_example_of_the_writer_makes_a_sound_episode(
