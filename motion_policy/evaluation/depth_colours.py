@@ -16,7 +16,7 @@ RgbImage = npt.NDArray[np.uint8]  # (H, W, 3)
 
 # Turbo backwards, without its darkest colours, which black would be taken for: (256, 3) RGB.
 COLOURS: RgbImage = cv2.applyColorMap(
-    np.linspace(255, 32, 256).astype(np.uint8), cv2.COLORMAP_TURBO
+    np.linspace(255, 32, 256).astype(np.uint8)[:, None], cv2.COLORMAP_TURBO
 )[:, 0, ::-1]
 
 SHOWN_PERCENT = (1.0, 99.0)  # of what was measured; what is beyond has the colour of the end

@@ -147,7 +147,9 @@ def _check_compressed(message: Any) -> ImageHeader:
     try:
         check_colours(header)
     except StreamError as error:
-        raise StreamError(f'{words} cannot be taken: {error}; {_UNDER_DEPTH}') from None
+        raise StreamError(
+            f'{words} cannot be taken: {error}; depth stands under `depth:` of the robot spec'
+        ) from None
     return header
 
 

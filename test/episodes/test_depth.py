@@ -23,6 +23,7 @@ from motion_policy.episodes.formats.aloha.to_episodes import import_aloha
 from motion_policy.episodes.formats.export_set import export_set
 from motion_policy.episodes.hdf5.recovery import UnfinishedInput
 from motion_policy.episodes.repair import repair
+from motion_policy.evaluation.depth_colours import DepthColours
 from motion_policy.streams import Sample
 
 ROBOT = recordings.with_depth(recordings.tabletop())
@@ -193,10 +194,18 @@ def test_inspect_shows_depth_and_draws_it_in_colours_whose_range_it_says(
     video, plot = tmp_path / 'seen.mp4', tmp_path / 'seen.png'
     assert main(['inspect', str(episode), '--video', str(video), '--plot', str(plot)]) == 0
     shown = ' '.join(capsys.readouterr().out.split())
-    assert 'depth top 40x30' in shown and 'depth_top top/depth/' in shown
+    assert 'depth top 40x30' in shown
     [(near, far)] = re.findall(r"depth 'top': red ([\d.]+) m or less, blue ([\d.]+) m", shown)
     assert (near, far) == ('0.62', '0.99') and 'black: no measurement' in shown
     assert video.stat().st_size > 1000 and plot.stat().st_size > 20_000
+
+
+def test_near_is_red_far_is_blue_and_what_was_not_measured_is_black() -> None:
+    colours = DepthColours.of([DEPTH[0], DEPTH[-1]])
+    assert (colours.near_mm, colours.far_mm) == (620, 990)
+    near, far, nothing, beyond = colours.paint(np.array([[620, 990, 0, 5000]], np.uint16))[0]
+    assert near[0] > 2 * near[2] and far[2] > 2 * far[0] and far.max() > 100
+    assert not nothing.any() and (beyond == far).all()
 
 
 @pytest.mark.parametrize('kind', ['aloha', 'lerobot'])

@@ -183,7 +183,7 @@ def test_a_row_holds_depth_beside_the_colours_of_the_same_name() -> None:
     [raw(depth(), '16UC1'), compressed(png(depth()), 'png'), compressed(b'', '32FC1; png')],
 )
 def test_a_colour_camera_says_where_depth_belongs(message: Any) -> None:
-    with pytest.raises(StreamError, match='expected it under `depth:` of the robot spec'):
+    with pytest.raises(StreamError, match='under `depth:` of the robot spec'):
         image_to_rgb(message)
 
 
