@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,7 @@ def _show_episode(entry: dict[str, Any], console: Console) -> None:
             'rows': f'{entry["rows"]} at {entry["rate_hz"]:g} Hz, {entry["duration_s"]:.2f} s',
             'joints': ', '.join(entry['joints']) + (' (with effort)' if entry['effort'] else ''),
             'cameras': f'{sizes or "none"} ({"JPEG" if entry["compress"] else "raw"})',
-            'vectors': ', '.join(f'{name} ({len(c)})' for name, c in entry['vectors'].items()),
+            'vectors': ', '.join(_vectors(entry)),
             'depth': _sizes(entry['depth']),
             'task': entry['task'] or '-',
             'success': _judged(entry['success']),
@@ -244,6 +245,18 @@ def _counts(stream: dict[str, Any]) -> list[str]:
         str(stream['duplicates']),
         f'{stream["max_gap_ms"]:.0f}',
     ]
+
+
+def _vectors(entry: dict[str, Any]) -> Iterator[str]:
+    """Each vector with its size, and in how many rows fewer messages were there than it keeps."""
+    last = entry.get('last_messages', {})
+    for name, columns in entry['vectors'].items():
+        if name not in last:
+            yield f'{name} ({len(columns)})'
+            continue
+        short = last[name]['short_rows']
+        fewer = f', fewer in {short} of {entry["rows"]} rows' * bool(short)
+        yield f'{name} (the last {last[name]["count"]} x {len(columns)}{fewer})'
 
 
 def _judged(success: bool | None) -> str:

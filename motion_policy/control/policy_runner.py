@@ -200,7 +200,7 @@ class PolicyRunner:
             batch['effort'] = self._tensor('effort', observation.effort)
         if names := self.policy.spec.inputs:
             vectors = self._rotations.of(observation.vectors)
-            values = np.concatenate([vectors[name] for name in names])
+            values = np.concatenate([vectors[name].reshape(-1) for name in names])
             batch['inputs'] = self._tensor('inputs', values)
         return batch
 
@@ -218,7 +218,7 @@ class PolicyRunner:
             for name, camera in cameras.items()
         }
         vectors = {
-            name: np.zeros(len(self.robot.vectors[name].columns), dtype=np.float32)
+            name: np.zeros(self.robot.vectors[name].shape, dtype=np.float32)
             for name in self.policy.spec.inputs
         }
         return Observation(

@@ -108,6 +108,14 @@ def _vector_problems(episode: EpisodeReader) -> Iterator[str]:
         except EpisodeError as error:
             yield str(error)
             continue
+        if spec.count is not None:
+            there = episode.messages(name)
+            wrong = np.flatnonzero((there < 0) | (there > spec.count))
+            if len(wrong):
+                yield (
+                    f"'/{layout.STAMPS}/{name}/{layout.MESSAGES}' is {there[wrong[0]]} in row "
+                    f'{wrong[0]}, expected 0..{spec.count}'
+                )
         if spec.transform is not None and ROTATION[0] in spec.fields:
             place = spec.fields.index(ROTATION[0])
             rotation = numbers[:, place : place + len(ROTATION)].astype(np.float64)

@@ -26,6 +26,7 @@ TIME_NS = 'time_ns'
 COMPRESS_LEN = 'compress_len'
 STAMPS = 'stamps'
 STAMP_FIELDS = ('header_ns', 'receive_ns', 'age_ns')
+MESSAGES = 'messages'  # how many a row has of the last k of a vector
 COUNTERS = ('received', 'dropped', 'duplicates', 'max_gap_ns', 'unusable')
 
 # What every attribute of the file is; `ended` came later.

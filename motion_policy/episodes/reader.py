@@ -157,6 +157,8 @@ class EpisodeReader(JointArrays):
     def vector(self, name: str) -> Float32Array:
         """Return the numbers (T, n) of a vector, in the order of the robot spec's columns.
 
+        Of one that keeps the last k messages (T, k, n), the newest last.
+
         Raises:
             EpisodeError: no such vector, or a number is not finite.
         """
@@ -240,6 +242,20 @@ class EpisodeReader(JointArrays):
             name: self._file.attribute(name, 'integer', 0, of=group) for name in layout.COUNTERS
         }
         return StreamStamps(arrays[0], arrays[1], arrays[2], StreamCounters(**counters))
+
+    def messages(self, vector: str) -> Int64Array:
+        """Return how many (T,) of the last k messages of a vector were there; 0: not known.
+
+        Those before stand in place of the oldest.
+
+        Raises:
+            EpisodeError: no vector of this name keeps the last messages.
+        """
+        spec = self.robot.vectors.get(vector)
+        if spec is None or spec.count is None:
+            raise EpisodeError(f"{self.path}: no vector '{vector}' keeps the last messages")
+        name = f'{layout.STAMPS}/{vector}/{layout.MESSAGES}'
+        return np.asarray(self._file.read(name), dtype=np.int64)
 
     def jpeg_lengths(self, camera: str) -> Float32Array | None:
         """Return the lengths (T,) of a camera's JPEGs [bytes]; None where pixels are stored."""
@@ -332,8 +348,10 @@ def episode_fields(robot: RobotSpec, compress: bool, rows: int | None) -> dict[s
     fields = dict.fromkeys((layout.QPOS, layout.QVEL, layout.ACTION, layout.EFFORT), vectors)
     for name, vector in robot.vectors.items():
         fields[f'{layout.VECTORS}/{name}'] = Field(
-            ('f4',), (rows, len(vector.columns)), most_bytes=MOST_BYTES_OF_A_VECTOR
+            ('f4',), (rows, *vector.shape), most_bytes=MOST_BYTES_OF_A_VECTOR
         )
+        if vector.count is not None:
+            fields[f'{layout.STAMPS}/{name}/{layout.MESSAGES}'] = Field(('i8',), (rows,))
     for camera, spec in robot.cameras.items():
         shape = (rows, None) if compress else (rows, spec.height, spec.width, 3)
         words = f'({rows}, padded) JPEG bytes' if compress else ''

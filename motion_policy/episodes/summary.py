@@ -50,6 +50,7 @@ def episode_summary(path: str | Path) -> dict[str, Any]:
             'joints': list(episode.joint_names),
             'cameras': {name: [c.width, c.height] for name, c in robot.cameras.items()},
             'vectors': {name: list(v.columns) for name, v in robot.vectors.items()},
+            **_last_messages(episode),
             'depth': {name: [d.width, d.height] for name, d in robot.depth.items()},
             'compress': episode.compress,
             'effort': episode.effort is not None,
@@ -119,6 +120,17 @@ def _odd(episode: EpisodeReader) -> list[str]:
         lines.append(str(error).removeprefix(f'{episode.path}: '))
     notes = [*colour_notes(colours), *depth_notes(depth)]
     return [*lines, *(f"'/{each.dataset}': {each.line}" for each in notes)]
+
+
+def _last_messages(episode: EpisodeReader) -> dict[str, Any]:
+    """Of vectors that keep the last messages: how many, and in how many rows there were fewer."""
+    counts = {name: v.count for name, v in episode.robot.vectors.items() if v.count is not None}
+    told = {}
+    for name, count in counts.items():
+        there = episode.messages(name)
+        short = (there > 0) & (there < count)
+        told[name] = {'count': count, 'short_rows': int(short.sum())}
+    return {'last_messages': told} if told else {}
 
 
 def _stream_summary(episode: EpisodeReader, stream: StreamSpec) -> dict[str, Any]:

@@ -94,6 +94,7 @@ class EpisodeWriter:
         self._rows_on_disk = 0
         self._failed = False
         self._has_leader = False
+        self._windowed = [n for n, v in robot.vectors.items() if v.count is not None]
         self._rotations = ContinuousRotations(robot.vectors, robot.vectors)
         self._qvel, self._effort = Reported(layout.QVEL), Reported(layout.EFFORT)
         self._created_ns = created_ns
@@ -219,7 +220,7 @@ class EpisodeWriter:
             self._columns[name] = Column(self._file, name, (joints,), np.float32)
         for vector, spec in self._robot.vectors.items():
             name = f'{layout.VECTORS}/{vector}'
-            self._columns[name] = Column(self._file, name, (len(spec.columns),), np.float32)
+            self._columns[name] = Column(self._file, name, spec.shape, np.float32)
             self._file[name].attrs[layout.COLUMNS] = list(spec.columns)
         source = layout.LEADER if self._has_leader else layout.NEXT_QPOS
         self._file[layout.ACTION].attrs['source'] = source
@@ -229,6 +230,9 @@ class EpisodeWriter:
                 self._columns[name] = Column(self._file, name, (), np.int64)
             attributes = self._file[f'{layout.STAMPS}/{stream}'].attrs
             attributes.update(dict.fromkeys(layout.COUNTERS, np.int64(0)))
+        for vector in self._windowed:
+            name = f'{layout.STAMPS}/{vector}/{layout.MESSAGES}'
+            self._columns[name] = Column(self._file, name, (), np.int64)
         for camera, image in observation.images.items():
             self._images[camera] = self._image_column(camera, image, row)
         for name, depth in self._robot.depth.items():
@@ -282,6 +286,9 @@ class EpisodeWriter:
             values = (sample.header_ns, sample.receive_ns, row.ages_ns.get(stream, 0))
             for field, value in zip(layout.STAMP_FIELDS, values, strict=True):
                 columns[f'{layout.STAMPS}/{stream}/{field}'].add(np.int64(value))
+        for vector in self._windowed:
+            column = columns[f'{layout.STAMPS}/{vector}/{layout.MESSAGES}']
+            column.add(np.int64(row.samples[vector].messages))
         assert self._time is not None
         self._time.add(np.int64(time_ns))
 
@@ -379,7 +386,7 @@ class EpisodeWriter:
                 f'{sorted(self._robot.vectors)}'
             )
         for name, spec in self._robot.vectors.items():
-            expected = (len(spec.columns),)
+            expected = spec.shape
             if vectors[name].shape != expected:
                 raise EpisodeError(
                     f"{self.path}: vector '{name}' has shape {vectors[name].shape}, expected "

@@ -180,7 +180,7 @@ class PolicySpec(Declared):
     @property
     def input_columns(self) -> tuple[str, ...]:
         """What each of the numbers of the vectors that are an input is."""
-        return tuple(c for name in self.inputs for c in self.robot.vectors[name].columns)
+        return tuple(n for name in self.inputs for n in self.robot.vectors[name].numbers)
 
     @property
     def target_range(self) -> Statistics:

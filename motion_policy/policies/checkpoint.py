@@ -245,10 +245,10 @@ def check_robot(policy: Model, robot: RobotSpec) -> None:
                 f"{policy.source}: vector '{name}' was {seen.meaning} in training, but "
                 f"'{robot.name}' has {found.meaning}"
             )
-        if seen.window != found.window:
+        if seen.kept != found.kept:
             raise CheckpointError(
-                f"{policy.source}: vector '{name}' was the {seen.window} in training, but "
-                f"'{robot.name}' has window: {found.window}"
+                f"{policy.source}: vector '{name}' was the {seen.kept} in training, but "
+                f"'{robot.name}' has window: {found.kept}"
             )
     for name in policy.cameras:
         if name not in robot.cameras:

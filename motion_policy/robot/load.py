@@ -142,7 +142,9 @@ def _describe(detail: ErrorDetails, data: Any) -> str:
 
 
 def _expectation(message: str) -> str:
-    message = message.removeprefix('Input should be ').removeprefix('a valid ').partition(', ')[0]
+    message = message.removeprefix('Input should be ').removeprefix('a valid ')
+    if not message.startswith("'"):  # one of several words, of which all are told
+        message = message.partition(', ')[0]
     message = message.removeprefix('Tuple should have ').removesuffix(' after validation')
     for of_python, of_yaml in (('dictionary', 'mapping'), ('tuple', 'list')):
         if message.startswith(of_python):  # `or instance of` a class of ours may follow

@@ -84,7 +84,8 @@ class StreamSpec:
 
     `rate` [Hz] is how often it speaks, if the robot spec says so. A stamp may lead its reception
     by `max_lead_ns`. A sample in a row is the mean of those of the last `window_ns`; 0: the newest
-    alone. `source` is what the spec says of its messages; None: they are taken unread.
+    alone, or the last `window_count`. `source` is what the spec says of its messages; None: they
+    are taken unread.
     """
 
     name: str
@@ -97,6 +98,7 @@ class StreamSpec:
     max_lead_ns: int = NANOSECONDS_PER_S // 50 + CLOCK_GRANULARITY_NS
     source: CameraSpec | JointTopic | VectorSpec | DepthSpec | None = None
     window_ns: int = 0
+    window_count: int = 0
 
     @property
     def max_age_ns(self) -> int:
@@ -199,6 +201,8 @@ class VectorSpec(Declared):
     numbers (`wrench.force`), or of an array with its size (`data[16]`). What a field that is a
     message stands for is known where the message type is: see `with_known_fields`.
 
+    With `window: last` a row has the numbers of the last `count` messages, the oldest first.
+
     With `transform: [frame, child]` it is the pose of the child frame in the other, composed of
     the transforms on `topic` and, of those that do not move, on `static_topic`.
     """
@@ -206,7 +210,8 @@ class VectorSpec(Declared):
     topic: Topic
     type: str
     fields: tuple[str, ...] = Field(min_length=1)
-    window: Literal['newest', 'mean'] = 'newest'
+    window: Literal['newest', 'mean', 'last'] = 'newest'
+    count: int | None = Field(default=None, ge=1, le=MOST_NUMBERS)
     max_age: Seconds = 0.2
     stamp: Stamp = 'header'
     rate: Hertz | None = None
@@ -242,6 +247,16 @@ class VectorSpec(Declared):
         return checked_fields(value)
 
     @model_validator(mode='after')
+    def _count_of_last(self) -> VectorSpec:
+        if (self.count is None) == (self.window == 'last'):
+            found = 'none' if self.count is None else f'{self.count}'
+            raise ValueError(
+                f"count is {found} with window '{self.window}', expected it with window last only"
+            )
+        check_count(self.fields, self.count)
+        return self
+
+    @model_validator(mode='after')
     def _transform_is_whole(self) -> VectorSpec:
         if self.transform is None:
             if self.static_topic is not None:
@@ -264,7 +279,26 @@ class VectorSpec(Declared):
     def meaning(self) -> str:
         """What its numbers are, where two are compared."""
         frames = '' if self.transform is None else f'{" -> ".join(self.transform)}: '
-        return f'{self.window} of {frames}{", ".join(self.fields)}'
+        return f'{self.kept} of {frames}{", ".join(self.fields)}'
+
+    @property
+    def kept(self) -> str:
+        """What a row has of the messages: `newest`, `mean` or, say, `last 20`."""
+        return self.window if self.count is None else f'{self.window} {self.count}'
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of a row: (n,), or (k, n) of the last k messages."""
+        width = len(self.columns)
+        return (width,) if self.count is None else (self.count, width)
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """What each number of a row is, one after the other; of the newest message last."""
+        if self.count is None:
+            return self.columns
+        places = range(1 - self.count, 1)
+        return tuple(f'{column} ({place})' for place in places for column in self.columns)
 
     @property
     def paths(self) -> tuple[tuple[str, int | None], ...]:
@@ -292,10 +326,19 @@ def checked_fields(fields: tuple[str, ...]) -> tuple[str, ...]:
                 'of 16 numbers, data[16]'
             )
     _no_repeats('fields', [path for path, _ in map(path_and_size, fields)])
-    count = sum(size or 1 for _, size in map(path_and_size, fields))
-    if count > MOST_NUMBERS:
-        raise ValueError(f'{count} numbers, expected at most {MOST_NUMBERS}')
+    check_count(fields, None)
     return fields
+
+
+def check_count(fields: tuple[str, ...], count: int | None) -> None:
+    """ValueError where a row would have too many numbers: of `count` messages, if there is one."""
+    numbers = sum(size or 1 for _, size in map(path_and_size, fields))
+    if count is not None and count * numbers > MOST_NUMBERS:
+        raise ValueError(
+            f'{count} messages of {numbers} numbers, expected at most {MOST_NUMBERS} together'
+        )
+    if numbers > MOST_NUMBERS:
+        raise ValueError(f'{numbers} numbers, expected at most {MOST_NUMBERS}')
 
 
 def path_and_size(field: str) -> tuple[str, int | None]:
@@ -577,6 +620,7 @@ class RobotSpec(Declared):
             self.period_ns + CLOCK_GRANULARITY_NS,
             source,
             self.period_ns if averaged else 0,
+            (source.count or 0) if isinstance(source, VectorSpec) else 0,
         )
 
     def to_yaml(self) -> str:

@@ -22,14 +22,12 @@ from motion_policy.robot.spec import (
     DepthSpec,
     JointTopic,
     StreamSpec,
-    VectorSpec,
 )
 from motion_policy.streams.depth import check_depth, decode_depth
 from motion_policy.streams.errors import StreamError
 from motion_policy.streams.images import check_frame, decode_frame
 from motion_policy.streams.joints import Float64Array, JointReading, columns_in, read_joint_part
 from motion_policy.streams.samples import Sample, StreamCounters
-from motion_policy.streams.vectors import VectorReader
 
 # Samples are kept this much longer than they count, for a caller that asks for rows late.
 HORIZON_NS = 3 * NANOSECONDS_PER_S
@@ -223,38 +221,6 @@ class CameraBuffer(StreamBuffer):
                 check_frame(sample.value, self.spec.source)
             elif isinstance(self.spec.source, DepthSpec):
                 check_depth(sample.value, self.spec.source)
-        self._series.add(self._stamp(sample), sample)
-        self._unusable_since = False
-
-    def _all_series(self) -> tuple[Series, ...]:
-        return (self._series,)
-
-
-class VectorBuffer(StreamBuffer):
-    """The numbers (n,) of a vector: the newest, or the mean of those of the last `window_ns`."""
-
-    def __init__(self, spec: StreamSpec) -> None:
-        self._series = Series(spec)
-        self._reader = VectorReader(spec.source) if isinstance(spec.source, VectorSpec) else None
-        super().__init__(spec)
-
-    def pick(self, t_ns: int) -> Entry | None:
-        if not self.spec.window_ns:
-            return self._series.pick(t_ns)
-        there = self._series.until(t_ns)
-        if not there:
-            return None
-        newest, begin_ns = there[0], t_ns - self.spec.window_ns
-        self._series.forget_before(newest, begin_ns)
-        averaged = [entry.sample.value for entry in there if entry.time_ns > begin_ns]
-        if len(averaged) < 2 or self._reader is None:
-            return newest
-        mean = np.mean(averaged, axis=0)
-        return Entry(newest.stamp_ns, replace(newest.sample, value=mean))
-
-    def _take(self, sample: Sample) -> None:
-        if self._reader is not None and sample.value is not None:
-            sample = replace(sample, value=self._reader.read(sample.value))
         self._series.add(self._stamp(sample), sample)
         self._unusable_since = False
 
@@ -583,7 +549,7 @@ class Series:
 
     def newest(self, t_ns: int) -> Entry | None:
         """Return the newest entry that was received by `t_ns`."""
-        return next((entry for _, entry in self._received_by(t_ns)), None)
+        return next(self.newest_first(t_ns), None)
 
     def around(self, t_ns: int, stamp_ns: int) -> tuple[Entry, Entry] | None:
         """Return the entries nearest before and after a stamp, of those received by `t_ns`.
@@ -601,7 +567,11 @@ class Series:
 
     def until(self, t_ns: int) -> list[Entry]:
         """Return the entries that were received by `t_ns`, the newest first."""
-        return [entry for _, entry in self._received_by(t_ns)]
+        return list(self.newest_first(t_ns))
+
+    def newest_first(self, t_ns: int) -> Iterator[Entry]:
+        """Yield the entries that were received by `t_ns`, the newest first."""
+        return (entry for _, entry in self._received_by(t_ns))
 
     def remove(self, sample: Sample) -> None:
         """Forget one sample."""
@@ -662,6 +632,7 @@ class Series:
         self._forget_first(keep)
 
     def _forget_first(self, count: int) -> None:
+        count = min(count, len(self._entries) - self._spec.window_count)
         if count > 0:
             del self._times[:count]
             del self._entries[:count]

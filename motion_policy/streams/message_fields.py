@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from motion_policy.robot import RobotSpec, VectorSpec
-from motion_policy.robot.spec import checked_fields, path_and_size
+from motion_policy.robot.spec import check_count, checked_fields, path_and_size
 from motion_policy.streams.errors import StreamError
 
 NO_NUMBERS = ('string', 'wstring', 'octet')
@@ -74,6 +74,7 @@ def with_known_fields(robot: RobotSpec, fields_of: FieldsOf) -> RobotSpec:
         try:
             expanded = [_expanded(vector, field, fields_of) for field in vector.fields]
             fields = checked_fields(tuple(itertools.chain.from_iterable(expanded)))
+            check_count(fields, vector.count)
         except ValueError as error:  # UserError is one
             raise StreamError(f"robot '{robot.name}': vectors.{name}: {error}") from None
         vectors[name] = vector.model_copy(update={'fields': fields})

@@ -44,7 +44,8 @@ class Observation:
     `action` is the leader's position, None without a leader. `held` are those of 'velocity' and
     'effort' that stand from an earlier message; `lacking` are, for each of them, the joints that
     do not report it though others do. `vectors` are (n,) float32 by name, in the order of the
-    columns of the robot spec's vectors; `depth` are (H, W) uint16 [mm] by name, 0: no measurement.
+    columns of the robot spec's vectors, or (k, n) of the last k messages; `depth` are (H, W)
+    uint16 [mm] by name, 0: no measurement.
     """
 
     qpos: Float32Array

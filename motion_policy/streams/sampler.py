@@ -19,12 +19,12 @@ from motion_policy.streams.buffers import (
     Entry,
     JointBuffer,
     StreamBuffer,
-    VectorBuffer,
 )
 from motion_policy.streams.errors import StreamError
 from motion_policy.streams.grid import Grid
 from motion_policy.streams.samples import Sample, StreamCounters
 from motion_policy.streams.transform_buffer import TransformBuffer
+from motion_policy.streams.vector_buffer import VectorBuffer
 
 __all__ = ['GridSampler', 'Row', 'Sample', 'Sampler', 'StreamCounters']
 

@@ -16,12 +16,14 @@ class Sample:
 
     In a row, the value of a joint stream is what was read of its messages, a `JointReading`; that
     of a vector is its numbers, (n,) float64; that of a camera is the message, or its RGB image
-    or depth [mm] where images are decoded. A value of None is never looked at.
+    or depth [mm] where images are decoded. A value of None is never looked at. Of a vector that
+    keeps the last k messages the value is (k, n), `messages` says how many of them were there.
     """
 
     header_ns: int
     receive_ns: int
     value: Any
+    messages: int = 0
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,8 @@ class _Reading:
                 raise ConfigError(f'{path}: has no efforts, expected them with effort=true')
             columns['effort'] = reader.effort
         if names := seen_vectors(self.config):
-            columns['inputs'] = np.concatenate([reader.vector(name) for name in names], axis=1)
+            numbers = [reader.vector(name).reshape(reader.length, -1) for name in names]
+            columns['inputs'] = np.concatenate(numbers, axis=1)
         return columns
 
     def _check_robot(self, path: Path, robot: RobotSpec, rate: float) -> None:
@@ -265,7 +266,7 @@ class _Reading:
         width = len(self.robot.joints.names)
         if name == 'inputs':
             vectors = [self.robot.vectors[one] for one in seen_vectors(self.config)]
-            width = sum(len(vector.columns) for vector in vectors)
+            width = sum(len(vector.numbers) for vector in vectors)
         if values.shape != (length, width):
             raise ConfigError(f'{path}: {name} is {values.shape}, expected {(length, width)}')
         least, why = 2 * self.stride + 1, f': two steps at {self.config.rate:g} Hz'

@@ -111,8 +111,10 @@ def test_the_robot_spec_page_names_every_type_and_encoding_of_images() -> None:
 def episodes(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, h5py.File]:
     """Two episodes with efforts, a leader and vectors, by whether they hold JPEGs."""
     folder = tmp_path_factory.mktemp('episodes')
-    robot = robot_with_leader('told', list('abcde'), ['left', 'top'], W, H, 50.0)
-    robot = with_depth(with_vectors(robot), W, H)
+    robot = with_vectors(robot_with_leader('told', list('abcde'), ['left', 'top'], W, H, 50.0))
+    touch = robot.vectors['wrench'].model_copy(update={'window': 'last', 'count': 7})
+    robot = robot.model_copy(update={'vectors': {**robot.vectors, 'touch': touch}})
+    robot = with_depth(robot, W, H)
     return {
         compress: h5py.File(
             write_episode(
@@ -122,6 +124,9 @@ def episodes(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, h5py.File]:
         )
         for compress in (False, True)
     }  # fmt: skip
+
+
+UNTOLD = ('vectors/skin', 'vectors/touch')  # what another of their kind is told of
 
 
 def kind_of(value: Any) -> str:
@@ -144,8 +149,10 @@ def test_the_episode_page_has_a_row_for_every_name_with_shape_and_type(
         for cell, shape, kind, what in table.rows:
             names = codes(cell) or names
             for name in names:
-                place = name.replace('STREAM', 'state').replace('CAM', 'top')
-                place = place.replace('NAME', 'top' if 'depth' in name else 'wrench')
+                last = 'with `window: last`' in what
+                vector = 'touch' if last else 'wrench'
+                place = name.replace('STREAM', 'touch' if last else 'state').replace('CAM', 'top')
+                place = place.replace('NAME', 'top' if 'depth' in name else vector)
                 compress = not what.endswith('when `compress` is false')
                 if cell.startswith('attributes of'):
                     told |= {f'{name}@{counter}' for counter in codes(what)}
@@ -156,7 +163,7 @@ def test_the_episode_page_has_a_row_for_every_name_with_shape_and_type(
                     data = episodes[compress][place]
                     assert data.dtype.name == kind
                     sizes = {'T': T, 'J': J, 'cameras': CAMERAS, 'H': H, 'W': W, 'n': 3, '3': 3}
-                    sizes['padded'] = data.shape[-1]
+                    sizes |= {'padded': data.shape[-1], 'k': 7}
                     ranks |= {data.ndim} if 'CAM' in name else set()
                     assert data.shape == tuple(
                         sizes[part] for part in re.findall(r'\w+', shape)
@@ -171,7 +178,8 @@ def test_the_episode_page_has_a_row_for_every_name_with_shape_and_type(
         re.sub(
             '^/stamps/[^/]+', '/stamps/STREAM', f'/{name}'.replace('images/top', 'images/CAM')
         ).replace('vectors/wrench', 'vectors/NAME').replace('depth/top', 'depth/NAME')
-        for name in in_files - {'observations/images/left', 'observations/vectors/skin'}
+        for name in in_files
+        if name not in {f'observations/{each}' for each in ('images/left', *UNTOLD)}
     }
     stamps = {f'/stamps/STREAM@{counter}' for counter in layout.COUNTERS}
     assert told == names_in_files | stamps | {f'@{name}' for name in layout.ATTRIBUTES}

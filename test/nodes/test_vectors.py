@@ -52,6 +52,8 @@ VECTORS = """
   wrench: {topic: ft/wrench, type: geometry_msgs/msg/WrenchStamped, fields: [wrench], max_age: 2.0}
   press: {topic: ft/wrench, type: geometry_msgs/msg/WrenchStamped, fields: [wrench.force.z],
     window: mean, max_age: 2.0}
+  touch: {topic: ft/wrench, type: geometry_msgs/msg/WrenchStamped, fields: [wrench.torque],
+    window: last, count: 6, max_age: 2.0}
   tcp: {topic: tcp, type: geometry_msgs/msg/PoseStamped, max_age: 2.0,
     fields: [pose.position, pose.orientation.w]}
   tactile: {topic: skin, type: std_msgs/msg/Float32MultiArray, fields: ['data[4]'], max_age: 2.0}
@@ -64,6 +66,7 @@ FORCES = ('x', 'y', 'z')
 COLUMNS = {
     'wrench': tuple(f'wrench.{kind}.{axis}' for kind in ('force', 'torque') for axis in FORCES),
     'press': ('wrench.force.z',),
+    'touch': tuple(f'wrench.torque.{axis}' for axis in FORCES),
     'tcp': (*(f'pose.position.{axis}' for axis in FORCES), 'pose.orientation.w'),
     'tactile': tuple(f'data[{place}]' for place in range(4)),
     'imu': (
@@ -168,7 +171,7 @@ def write_bag(path: Path, heard: list[tuple[str, Sample]], plugin: StoragePlugin
         connections = {
             stream.name: writer.add_connection(f'/{stream.topic}', stream.type, typestore=store)
             for stream in ROBOT.streams()
-            if stream.name != 'press'  # which has the messages of `wrench`
+            if stream.name not in ('press', 'touch')  # which have the messages of `wrench`
         }
         for name, sample in heard:
             if name in connections:
@@ -215,7 +218,7 @@ def test_vectors_are_recorded_over_dds_as_a_bag_of_the_same_messages_gives_them(
         rows = np.isin(imported['time_ns'], recorded['time_ns'])
         assert len(recorded['time_ns']) == rows.sum() >= 25
         assert recorded.keys() == imported.keys()
-        assert len(recorded) == 3 + 1 + 5 + 7 * 3 + 1
+        assert len(recorded) == 3 + 1 + 6 + 8 * 3 + 1 + 1
         for name, values in recorded.items():
             found = imported[name][rows] if values.ndim else imported[name]
             np.testing.assert_array_equal(values, found, err_msg=name)
@@ -260,6 +263,19 @@ def check_formula(episode: EpisodeReader, heard: list[tuple[str, Sample]]) -> No
     pressed = [s for s in pressed if math.isfinite(s.value.wrench.force.z)]
     averaged = [np.mean(of_period(episode, row, pressed)) for row in range(episode.length)]
     np.testing.assert_allclose(episode.vector('press')[:, 0], averaged, rtol=1e-6)
+    touch, touched = episode.vector('touch'), [s for name, s in heard if name == 'touch']
+    assert touch.shape == (episode.length, 6, 3) and (episode.messages('touch') == 6).all()
+    for row in range(episode.length):
+        last = last_received(episode, row, touched)[-6:]
+        torques = [[s.value.wrench.torque.x, s.value.wrench.torque.y] for s in last]
+        assert touch[row, :, :2].tolist() == np.float32(torques).tolist()
+
+
+def last_received(episode: EpisodeReader, row: int, heard: list[Sample]) -> list[Sample]:
+    """Those of which a row may know, the newest last."""
+    time_ns = int(episode.time_ns[row])
+    there = {min(s.header_ns, s.receive_ns): s for s in heard if s.receive_ns <= time_ns}
+    return [there[t_ns] for t_ns in sorted(there)]
 
 
 def of_period(episode: EpisodeReader, row: int, heard: list[Sample]) -> list[float]:
@@ -346,7 +362,7 @@ def test_several_nodes_that_publish_a_vector_are_named_once(
     try:
         second.create_publisher(WrenchStamped, 'ft/wrench', 10)
         sensors.bench.spin_until(look, 'both publishers to be told of')
-        assert [look(), look()] == [2, 2]  # of `wrench` and `press`
+        assert [look(), look()] == [3, 3]  # of `wrench`, `press` and `touch`
     finally:
         second.destroy_node()
         node.destroy_node()

@@ -149,7 +149,23 @@ def spec(text: str = MINIMAL) -> RobotSpec:
         (
             'cameras:',
             WRENCH.replace('fields', 'window: median, fields') + 'cameras:',
-            ['vectors.wrench.window', 'median', "'newest' or 'mean'"],
+            ['vectors.wrench.window', 'median', "'newest', 'mean' or 'last'"],
+        ),
+        (
+            'cameras:',
+            WRENCH.replace('fields', 'window: last, fields') + 'cameras:',
+            ["count is none with window 'last', expected it with window last only"],
+        ),
+        (
+            'cameras:',
+            WRENCH.replace('fields', 'count: 3, fields') + 'cameras:',
+            ["count is 3 with window 'newest'"],
+        ),
+        (
+            'cameras:',
+            WRENCH.replace('fields: [wrench.force]', "window: last, count: 9, fields: ['a[500]']")
+            + 'cameras:',
+            ['9 messages of 500 numbers, expected at most 4096 together'],
         ),
     ],
 )

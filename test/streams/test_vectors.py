@@ -163,6 +163,47 @@ def test_the_mean_of_a_long_period_is_that_of_all_of_it() -> None:
     assert sensors.forces(20_000) == [15.5, 31.0, -1.0]
 
 
+def last(count: int) -> Sensors:
+    text = TEXT.replace('window: newest', f'window: last\n    count: {count}', 1)
+    return Sensors(robot_spec_from_yaml(text, 'arm'))
+
+
+def test_the_last_messages_stand_in_their_order_and_the_first_of_them_before() -> None:
+    sensors = last(4)
+    assert 'wrench' in sensors.row(0).faults
+    for t_ms in range(0, 40, 2):
+        sensors.push(t_ms + 1, wrench(float(t_ms), t_ms))
+        if t_ms == 2:
+            sample = sensors.row(4).samples['wrench']
+            assert sample.value[:, 0].tolist() == [0, 0, 0, 2] and sample.messages == 2
+    row = sensors.row(35)
+    sample = row.samples['wrench']
+    assert sample.value.tolist() == [[t, 2 * t, -1] for t in (28, 30, 32, 34)]
+    assert sample.messages == 4
+    # Stamps and age are the newest message's.
+    assert (sample.header_ns, sample.receive_ns) == (at_ms(34), at_ms(35))
+    assert row.ages_ns['wrench'] == 1 * MS
+    assert sensors.row(35.5).samples['wrench'].value[:, 0].tolist() == [28, 30, 32, 34]
+    sensors.push(41, wrench(NAN, 40))
+    sensors.push(42, wrench(33.0, 33))  # overtaken on its way
+    assert sensors.row(45).samples['wrench'].value[:, 0].tolist() == [33, 34, 36, 38]
+
+
+def test_the_last_messages_reach_back_as_far_as_they_go_and_never_over_a_pause() -> None:
+    sensors = last(60)
+    for t_ms in range(0, 10_000, 100):  # 10 Hz: six seconds
+        sensors.push(t_ms, wrench(float(t_ms)))
+    sample = sensors.row(9_950).samples['wrench']
+    assert sample.messages == 60
+    assert sample.value[:, 0].tolist() == list(range(4_000, 10_000, 100))
+    sensors.push(10_300, wrench(1.0))  # 0.4 s after, and 0.2 s is what a message counts
+    sensors.push(10_400, wrench(2.0))
+    sample = sensors.row(10_410).samples['wrench']
+    assert sample.messages == 2
+    assert sample.value[:, 0].tolist() == [1.0] * 59 + [2.0]
+    assert sensors.row(10_601).faults['wrench'].startswith('stale (0.20 s old')
+
+
 def test_an_observation_has_the_numbers_as_float32() -> None:
     sampler = Sampler(ROBOT.streams())
     for name, message in (

@@ -125,7 +125,8 @@ def observation(
         },
         action=(qpos + 0.01).astype(np.float32) if leader else None,
         vectors={
-            name: numbers(row, len(vector.columns)) for name, vector in robot.vectors.items()
+            name: numbers(row, len(vector.numbers)).reshape(vector.shape)
+            for name, vector in robot.vectors.items()
         },
         depth={
             name: depth_image(row, spec.height, spec.width) for name, spec in robot.depth.items()

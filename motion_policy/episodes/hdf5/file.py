@@ -225,9 +225,9 @@ class HdfFile:
             return bytes(data)
 
     def floats(self, name: str, columns: Sequence[str] = (), *, nan: bool = False) -> Float32Array:
-        """Return a dataset of numbers (T, n) as float32; `columns` are what these are, in words.
+        """Return a dataset of numbers (T, n), or (T, k, n), as float32.
 
-        `nan`: NaN is taken, too.
+        `columns` are what the n are, in words. `nan`: NaN is taken, too.
 
         Raises:
             EpisodeError: damaged, or a number is not finite in float32.
@@ -240,12 +240,14 @@ class HdfFile:
             wrong &= ~np.isnan(values)
         if wrong.any():
             rows = np.unique(np.argwhere(wrong)[:, 0])
-            row, column = np.argwhere(wrong)[0]
+            row, *places = place = tuple(np.argwhere(wrong)[0])
+            column, before = places[-1], places[:-1]
             where = columns[column] if columns else f'column {column}'
+            where = f'message {before[0]}, {where}' if before else where
             raise self._wrong(
                 name,
                 f'is not finite in {len(rows)} rows, the first is row {row}, {where}: '
-                f'{found[row, column]}',
+                f'{found[place]}',
                 'finite numbers in the range of float32',
             )
         return values

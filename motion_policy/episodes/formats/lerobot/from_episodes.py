@@ -250,7 +250,7 @@ def _features(chosen: ExportSet) -> Features:
     vectors = [STATE, *(name for name, there in optional if there), ACTION]
     numbers = {
         _vector_key(name): {
-            'dtype': 'float32', 'shape': [len(spec.columns)], 'names': list(spec.columns),
+            'dtype': 'float32', 'shape': list(spec.shape), 'names': list(spec.columns),
         }
         for name, spec in chosen.vectors.items()
     }  # fmt: skip
@@ -289,14 +289,23 @@ def _schema(features: Features) -> pa.Schema:
     for name, feature in features.items():
         if feature['dtype'] != 'video':
             number = pa.float32() if feature['dtype'] == 'float32' else pa.int64()
-            (size,) = feature['shape']
-            # A vector of one number is a plain column in LeRobot.
-            fields.append((name, number if size == 1 else pa.list_(number, size)))
+            fields.append((name, _column_type(number, feature['shape'])))
     return pa.schema(fields)
+
+
+def _column_type(number: pa.DataType, shape: list[int]) -> pa.DataType:
+    """As LeRobot has it: one number plain, a vector of one size, lists of lists of any."""
+    if len(shape) == 1:
+        return number if shape == [1] else pa.list_(number, shape[0])
+    return pa.list_(pa.list_(number))
 
 
 def _arrow(values: Array, kind: pa.DataType) -> pa.Array:
     flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+    if pa.types.is_list(kind):
+        rows, count, width = values.shape
+        inner = pa.ListArray.from_arrays(np.arange(rows * count + 1) * width, flat)
+        return pa.ListArray.from_arrays(np.arange(rows + 1) * count, inner)
     if not pa.types.is_fixed_size_list(kind):
         return flat
     return pa.FixedSizeListArray.from_arrays(flat, type=kind)

@@ -9,6 +9,7 @@ rows are held together by `lerobot_rows`. Needs pyarrow and PyAV, not LeRobot.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -157,10 +158,10 @@ class LerobotSet:
             if key not in self.left_out:
                 continue
             feature = self._features[key]
-            if feature.shape != (len(vector.columns),):
+            if feature.shape != vector.shape:
                 raise EpisodeError(
                     f"{self.path}: '{key}' has shape {list(feature.shape)}, expected "
-                    f'[{len(vector.columns)}]: {", ".join(vector.fields)}'
+                    f'{list(vector.shape)}: {", ".join(vector.fields)}'
                 )
             self._numbers[name] = key
         self._file = self._last = None  # opened without them
@@ -169,14 +170,17 @@ class LerobotSet:
         return {name: self._features[key].names for name, key in self._numbers.items()}
 
     def numbers(self, episode: LerobotEpisode) -> dict[str, Float32Array]:
-        """Return the vectors (T, n) that are taken, by the robot's names.
+        """Return the vectors (T, n) or (T, k, n) that are taken, by the robot's names.
 
         Raises:
             EpisodeError: the rows cannot be read, are not finite or not as many as announced.
         """
         rows = self._rows(episode)
         file = self._opened(episode)
-        return {name: file.vector(rows, key) for name, key in self._numbers.items()}
+        return {
+            name: file.vector(rows, key).reshape(len(rows), *self._features[key].shape)
+            for name, key in self._numbers.items()
+        }
 
     def times(self, episode: LerobotEpisode) -> Array:
         """Return the times [s] of the rows in their episode, (T,), ascending.
@@ -269,7 +273,8 @@ class LerobotSet:
         if self._file is None or self._file.file != episode.data:
             rows = sum(each.length for each in self.episodes if each.data == episode.data)
             widths = dict.fromkeys(self._vectors, self.joints)
-            widths |= {key: self._features[key].shape[0] for key in self._numbers.values()}
+            shapes = {key: self._features[key].shape for key in self._numbers.values()}
+            widths |= {key: math.prod(shape) for key, shape in shapes.items()}
             self._file = RowFile(episode.data, widths, rows)
         return self._file
 

@@ -116,7 +116,13 @@ class RowFile:
         width = self._widths[name]
         with parquet_errors(self.file):
             column = self._columns[name].take(pa.array(rows.places)).combine_chunks()
-            if _is_list(column.type):
+            if _is_list(column.type) and _is_list(column.type.value_type):
+                count = pc.list_value_length(column.slice(0, 1))[0].as_py() or 1
+                self._check_lengths(column, count, where)
+                column = column.flatten()
+                self._check_lengths(column, width // count, where)
+                column = column.flatten()
+            elif _is_list(column.type):
                 self._check_lengths(column, width, where)
                 column = column.flatten()
             elif width != 1:

@@ -25,8 +25,9 @@ LEVELS = 256
 
 
 def vector_statistics(values: Array) -> FeatureStatistics:
-    """Return the statistics of a feature (N,) or (N, D), as lists of one or of D numbers."""
-    columns = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
+    """Return those of a feature (N,), (N, D) or (N, k, D): lists of one, of D, of k times D."""
+    shape = values.shape[1:] or (1,)
+    columns = np.asarray(values, dtype=np.float64).reshape(len(values), *shape)
     return {
         'min': columns.min(axis=0).tolist(),
         'max': columns.max(axis=0).tolist(),

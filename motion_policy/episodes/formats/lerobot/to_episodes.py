@@ -344,7 +344,7 @@ def _rows(
     """Yield the rows of an episode; `absent` counts episodes that report a field in no row."""
     vectors = columns.vectors(data, episode)
     numbers = data.numbers(episode)
-    numbers = {name: numbers[name][:, order] for name, order in vector_orders.items()}
+    numbers = {name: numbers[name][..., order] for name, order in vector_orders.items()}
     for name in absent:
         absent[name] += nowhere(vectors.get(name))
     qvel = vectors.get(VELOCITY, np.zeros_like(vectors[STATE]))
