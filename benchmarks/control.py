@@ -13,6 +13,8 @@ process is for.
 
 Gaps between commands, as the arm hears them: the reference is a node that infers in its timer.
 
+The same once more beside a wrench at 1 kHz whose mean is an input of the policy.
+
 From image to command: once more with a policy that answers in milliseconds, since a minute of
 the large one has too few inferences for a 99th percentile.
 """
@@ -35,6 +37,7 @@ from control_path.scenario import robot_at
 
 from motion_policy.cli.main import main
 from motion_policy.cli.measurement import Line, Measurement
+from motion_policy.robot import RobotSpec
 
 SUMMARY = 'ticks and commands beside inference, against a bare loop and inference in the tick'
 RATES = (50, 200)
@@ -55,42 +58,70 @@ def lines(
 ) -> list[Line]:
     """Both rates, and a quick policy; `seconds` for each of the loops."""
     parts: list[Line] = [partial(_at_rate, rate, seconds, size) for rate in RATES]
-    return [*parts, lambda: _quick(seconds, quick)]
+    return [*parts, lambda: _quick(seconds, quick), lambda: _with_wrench(seconds, size)]
 
 
 def _at_rate(rate: int, seconds: float, size: Size) -> Iterator[Measurement]:
-    with _checkpoint(rate, size) as checkpoint:
-        period_ns = round(1e9 / rate)
-        before = figures.bare_loop(period_ns, seconds / 2)
-        ours = measure_ours(checkpoint, rate, seconds)
-        bare = np.concatenate((before, figures.bare_loop(period_ns, seconds / 2)))
+    robot = robot_at(rate)
+    with _checkpoint(robot, size) as checkpoint:
+        ours, bare = _beside_bare(checkpoint, robot, seconds)
         yield _lateness(rate, ours, bare)
         yield _missed(rate, ours, bare)
         yield from _added(rate, ours, '')
         for isolation in OTHERS:
-            other = measure_ours(checkpoint, rate, seconds, isolation, idle=False)
+            other = measure_ours(checkpoint, robot, seconds, isolation, idle=False)
             yield _lateness(rate, other, bare, f', policy in a {isolation} of the node')
         if rate == RATES[0]:
-            yield _gaps(ours, _in_tick(checkpoint, seconds))
+            yield _gaps(ours, _in_tick(checkpoint, robot, seconds))
             if ours.resting is not None:
                 yield _idle(ours, ours.resting)
 
 
 def _quick(seconds: float, size: Size) -> list[Measurement]:
-    with _checkpoint(RATES[0], size) as checkpoint:
-        often = measure_ours(checkpoint, RATES[0], seconds, idle=False)
+    robot = robot_at(RATES[0])
+    with _checkpoint(robot, size) as checkpoint:
+        often = measure_ours(checkpoint, robot, seconds, idle=False)
         return _added(RATES[0], often, ', a quick policy')
 
 
+def _with_wrench(seconds: float, size: Size) -> Iterator[Measurement]:
+    rate, robot, beside = RATES[0], robot_at(RATES[0], wrench=True), ', beside a wrench at 1 kHz'
+    with _checkpoint(robot, size) as checkpoint:
+        ours, bare = _beside_bare(checkpoint, robot, seconds, idle=False)
+    yield _lateness(rate, ours, bare, beside)
+    yield _missed(rate, ours, bare, beside)
+    yield from _added(rate, ours, beside)
+    counted = ours.notes['counted']
+    yield Measurement(
+        what=f'messages dropped{beside}',
+        # None has no ratio: one more is counted on both sides.
+        ours=sum(dropped for _, dropped in counted.values()) + 1,
+        reference=1,
+        reference_name='none',
+        unit=f'+ 1, in {seconds:g} s',
+        target=1.0,
+        details={'received_and_dropped': counted},
+    )
+
+
+def _beside_bare(
+    checkpoint: Path, robot: RobotSpec, seconds: float, idle: bool = True
+) -> tuple[Run, figures.Float64Array]:
+    """Our run, and the lateness of the bare loop before and after it."""
+    before = figures.bare_loop(robot.period_ns, seconds / 2)
+    ours = measure_ours(checkpoint, robot, seconds, idle=idle)
+    return ours, np.concatenate((before, figures.bare_loop(robot.period_ns, seconds / 2)))
+
+
 @contextmanager
-def _checkpoint(rate: float, size: Size) -> Iterator[Path]:
+def _checkpoint(robot: RobotSpec, size: Size) -> Iterator[Path]:
     with TemporaryDirectory() as folder:
-        yield save_act(robot_at(rate), Path(folder), size)
+        yield save_act(robot, Path(folder), size)
 
 
-def _in_tick(checkpoint: Path, seconds: float) -> figures.Float64Array:
+def _in_tick(checkpoint: Path, robot: RobotSpec, seconds: float) -> figures.Float64Array:
     arguments = [str(checkpoint), NAMESPACE]
-    with Harness('control_path.in_tick_node', arguments, 'in_tick') as harness:
+    with Harness('control_path.in_tick_node', arguments, 'in_tick', robot) as harness:
         return np.diff(harness.drive(seconds)[0]) / 1e6
 
 
@@ -120,11 +151,13 @@ def _lateness(rate: int, ours: Run, bare: figures.Float64Array, where: str = '')
     )
 
 
-def _missed(rate: int, ours: Run, bare: figures.Float64Array) -> Measurement:
+def _missed(
+    rate: int, ours: Run, bare: figures.Float64Array, where: str = ''
+) -> Measurement:
     late_ms = ours.late_ms
     found, reference = (figures.missed(x, ours.period_ns) / len(x) for x in (late_ms, bare))
     return Measurement(
-        what=f'missed ticks at {rate} Hz',
+        what=f'missed ticks at {rate} Hz{where}',
         # A share of 0 has no ratio: what may be missed is counted on both sides.
         ours=100 * (found + ALLOWED_MISSED),
         reference=100 * (reference + ALLOWED_MISSED),

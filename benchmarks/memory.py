@@ -33,11 +33,13 @@ def lines(seconds: float, device: str, size: Size = FULL_SIZE) -> list[Line]:
 
 def _drive(seconds: float, size: Size) -> list[Measurement]:
     with TemporaryDirectory() as folder:
-        checkpoint = save_act(robot_at(RATE_HZ), Path(folder), size)
+        robot = robot_at(RATE_HZ)
+        checkpoint = save_act(robot, Path(folder), size)
         values = (f'checkpoint:={checkpoint}', 'autostart:=true', 'backend:=eager')
         arguments = ['--ros-args', '-r', f'__ns:=/{NAMESPACE}']
         arguments += [word for value in values for word in ('-p', value)]
-        with Harness('motion_policy.nodes.policy_node', arguments, 'policy_node') as harness:
+        module = 'motion_policy.nodes.policy_node'
+        with Harness(module, arguments, 'policy_node', robot) as harness:
             harness.wait_for_log('drives')
             harness.drive(min(seconds, 10.0))  # until everything was needed once
             _, usage = harness.drive(seconds)

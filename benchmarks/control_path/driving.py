@@ -12,6 +12,7 @@ import numpy as np
 
 from control_path import figures
 from control_path.harness import NAMESPACE, SETTLING_S, Harness, Int64Array, Usage
+from motion_policy.robot import RobotSpec
 
 PLAYED_ROWS = 1  # of each chunk before the next is asked for: inference without pause
 
@@ -43,7 +44,11 @@ class Run:
 
 
 def measure_ours(
-    checkpoint: Path, rate: float, seconds: float, isolation: str = 'process', idle: bool = True
+    checkpoint: Path,
+    robot: RobotSpec,
+    seconds: float,
+    isolation: str = 'process',
+    idle: bool = True,
 ) -> Run:
     """The policy node, idle (if that is wanted) and driving, `seconds` each."""
     values = (
@@ -55,8 +60,8 @@ def measure_ours(
     )
     arguments = ['--ros-args', '-r', f'__ns:=/{NAMESPACE}']
     arguments += [word for value in values for word in ('-p', value)]
-    with Harness('control_path.instrumented_node', arguments, 'policy_node') as harness:
+    with Harness('control_path.instrumented_node', arguments, 'policy_node', robot) as harness:
         harness.wait_for_log('drives')
         resting = harness.usage(seconds) if idle else None
         commands_ns, driving = harness.drive(seconds)
-        return Run(round(1e9 / rate), commands_ns, resting, driving, dict(harness.notes()))
+        return Run(robot.period_ns, commands_ns, resting, driving, dict(harness.notes()))

@@ -33,17 +33,24 @@ FULL_SIZE = Size()
 
 
 def random_act(robot: RobotSpec, size: Size = FULL_SIZE) -> Policy:
-    """ACT with random weights, whose targets stay about the middle of the limits."""
+    """ACT with random weights, whose targets stay about the middle of the limits.
+
+    The vectors of the robot are inputs.
+    """
     torch.manual_seed(0)
     middle = robot.joints.limits.position_array().mean(axis=1)
     spread = MeanStd(mean=tuple(middle), std=(0.01,) * len(middle))
+    inputs = tuple(robot.vectors)
+    count = sum(len(vector.columns) for vector in robot.vectors.values())
+    plain = MeanStd(mean=(0.0,) * count, std=(1.0,) * count) if inputs else None
     spec = PolicySpec(
         kind='act',
         rate=POLICY_HZ,
         cameras=size.cameras,
         image_size=(size.height, size.width),
         hyper={'posterior': False, **dict(size.hyper)},
-        normalisation=Normalisation(qpos=spread, action=spread),
+        inputs=inputs,
+        normalisation=Normalisation(qpos=spread, action=spread, inputs=plain),
         robot=robot,
     )
     return make_policy(spec).eval()

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Starts cameras, arm and node under test, and measures the node from outside.
+"""Starts cameras and other sensors, arm and node under test, and measures the node from outside.
 
 Each is a process of its own. Measured are what the node costs, what it holds in memory and when
 its commands came.
@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from control_path.instrumented_node import NOTES
 from motion_policy.cli.processes import NodeProcesses
+from motion_policy.robot import RobotSpec
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -51,10 +52,11 @@ class Usage:
 
 
 class Harness:
-    """One node with its surroundings; use it as a context manager."""
+    """One node with its surroundings, the streams of `robot`; use it as a context manager."""
 
-    def __init__(self, module: str, arguments: list[str], name: str) -> None:
+    def __init__(self, module: str, arguments: list[str], name: str, robot: RobotSpec) -> None:
         self._module, self._arguments, self._name = module, arguments, name
+        self._robot = robot
         self._processes = NodeProcesses()
         self._notes = Path()
 
@@ -69,7 +71,11 @@ class Harness:
         }
         pipes: dict[str, Any] = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE, 'text': True}
         start = self._processes.start
-        start('cameras', 'control_path.cameras', [NAMESPACE], env=environment)
+        spec = self._processes.log_dir / 'robot.yaml'
+        spec.write_text(self._robot.to_yaml(), encoding='utf-8')
+        published = [str(spec), 'camera,vector', os.devnull, 'sent']
+        published += ['--ros-args', '-r', f'__ns:=/{NAMESPACE}']
+        start('publishers', 'measuring.publishers', published, env=environment)
         arguments = [NAMESPACE, self._name]
         self._arm = start('arm', 'control_path.arm', arguments, env=environment, **pipes)
         self.node = start(self._name, self._module, self._arguments, env=environment)

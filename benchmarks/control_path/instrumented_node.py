@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from control_path.scenario import CAMERAS
 from motion_policy.control import Controller
 from motion_policy.control.policy_runner import PolicyRunner
 from motion_policy.control.timing import Deadlines
@@ -40,6 +41,7 @@ class Notes:
         self.inferences: list[tuple[int, int, int]] = []  # observation, begin, end
         self.steps: list[tuple[int, int]] = []  # observation, when the controller has the chunk
         self.threads: dict[str, int] = {}
+        self.counted: dict[str, tuple[int, int]] = {}  # of each stream: received, dropped
 
 
 NOTES_HERE = Notes()
@@ -117,11 +119,14 @@ class InstrumentedPolicyNode(PolicyNode):
     def before_command(self, row: Row) -> None:
         """As always, noted."""
         now_ns, shift_ns = time.monotonic_ns(), time.time_ns() - time.monotonic_ns()
-        frames = [row.samples[camera] for camera in self._cameras]
+        frames = [row.samples[camera] for camera in CAMERAS]
         oldest = min(frames, key=lambda sample: sample.header_ns)
         NOTES_HERE.asks.append(
             (row.time_ns, now_ns, oldest.header_ns - shift_ns, oldest.receive_ns - shift_ns)
         )
+        NOTES_HERE.counted = {
+            name: (counters.received, counters.dropped) for name, counters in row.counters.items()
+        }
         super().before_command(row)
 
     def close(self) -> None:

@@ -7,16 +7,29 @@ Nothing here needs a node, or PyTorch.
 
 from __future__ import annotations
 
-from motion_policy.robot import RobotSpec, load_robot_spec
+from typing import Any
+
+from motion_policy.robot import RobotSpec, VectorSpec, load_robot_spec
 
 CAMERAS = ('top', 'side')
 WIDTH, HEIGHT, CAMERA_HZ = 640, 480, 30
 JOINT_STATE_HZ = 100
+WRENCH_HZ = 1000
+WRENCH = VectorSpec(
+    topic='wrench',
+    type='geometry_msgs/msg/WrenchStamped',
+    fields=tuple(f'wrench.{part}.{axis}' for part in ('force', 'torque') for axis in 'xyz'),
+    window='mean',
+    rate=WRENCH_HZ,
+)
 
 
-def robot_at(rate_hz: float) -> RobotSpec:
-    """The small arm with two cameras of 640x480, commanded at `rate_hz`."""
+def robot_at(rate_hz: float, wrench: bool = False) -> RobotSpec:
+    """The small arm with two cameras of 640x480, commanded at `rate_hz`; maybe with a wrench."""
     robot = load_robot_spec('tabletop_sim')
-    of_size = {'width': WIDTH, 'height': HEIGHT}
-    cameras = {name: robot.cameras[name].model_copy(update=of_size) for name in CAMERAS}
-    return robot.model_copy(update={'rate': float(rate_hz), 'cameras': cameras})
+    as_sent = {'width': WIDTH, 'height': HEIGHT, 'rate': CAMERA_HZ}
+    changed: dict[str, Any] = {
+        'rate': float(rate_hz),
+        'cameras': {name: robot.cameras[name].model_copy(update=as_sent) for name in CAMERAS},
+    }
+    return robot.model_copy(update=changed | ({'vectors': {'wrench': WRENCH}} if wrench else {}))

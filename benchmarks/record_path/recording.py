@@ -112,9 +112,9 @@ def _publish(load: Load, folder: Path, processes: NodeProcesses) -> tuple[str, d
         NOTES: str(folder / 'taken.json'),
     }
     for number, roles in enumerate(ROLES):
-        arguments = [spec, roles, str(folder / f'sent_{number}.json')]
+        arguments = [spec, roles, str(folder / f'sent_{number}.json'), 'sampled']
         name = f'publishers_{number}'
-        processes.start(name, 'record_path.publishers', arguments, env=environment)
+        processes.start(name, 'measuring.publishers', arguments, env=environment)
     return spec, environment
 
 

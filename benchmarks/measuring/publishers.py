@@ -1,9 +1,12 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Process that publishes the streams of some roles, and notes the stamp of every message.
+"""Process that publishes some streams of a robot, and notes the stamp of every message.
 
 Messages are published as they go over the wire, as cheaply as the C++ drivers of sensors do it.
 It runs until it is ended, and then writes what it has sent: a list of nanoseconds per stream.
+
+Usage: publishers.py SPEC ROLES NOTES STAMP; ROLES are separated by commas, STAMP is `sampled` (on
+time, whenever its process came to send it, as a sensor does) or `sent`.
 """
 
 from __future__ import annotations
@@ -37,8 +40,8 @@ MESSAGES = 16  # of each stream, which take turns
 NOISE = 6.0  # of a pixel, as a camera's in a room
 
 
-def main(spec: str, roles: str, notes: str) -> None:
-    """Publish the streams whose role is one of `roles`, separated by commas."""
+def main(spec: str, roles: str, notes: str, stamp: str, *_ros: str) -> None:
+    """Publish as the arguments say."""
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = Node(f'publishers_{roles.partition(",")[0]}')
     robot = load_robot_spec(spec)
@@ -61,8 +64,8 @@ def main(spec: str, roles: str, notes: str) -> None:
         deadline_ns, name = due[0]
         time.sleep(max(0, deadline_ns - time.monotonic_ns()) / 1e9)
         publisher, messages = outputs[name]
-        # A sensor samples on time, whenever its driver comes to send it.
-        message, stamp_ns = next(messages), deadline_ns + to_system_ns
+        message = next(messages)
+        stamp_ns = deadline_ns + to_system_ns if stamp == 'sampled' else time.time_ns()
         STAMP.pack_into(message, STAMP_PLACE, *divmod(stamp_ns, 1_000_000_000))
         publisher.publish(bytes(message))
         sent[name].append(stamp_ns)
@@ -120,4 +123,4 @@ def _wrench(_vector: object, turn: int, random: np.random.Generator) -> WrenchSt
 
 
 if __name__ == '__main__':
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:])
