@@ -22,10 +22,10 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.control.collision_geometry import CollisionGeometry, Pair
-from motion_policy.control.kinematics import Kinematics
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
+from motion_policy.robot.kinematics import Kinematics
 
 URDF = 'collision.urdf'
 LEAST_MARGIN, MOST_MARGIN = 0.001, 1.0  # m

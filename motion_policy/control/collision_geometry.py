@@ -16,9 +16,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from motion_policy.control.kinematics import Kinematics, checked_box
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.errors import UserError
+from motion_policy.robot.kinematics import Kinematics, checked_box
 from motion_policy.robot.urdf import joined_links
 
 BOX_NUMBERS = 6

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from motion_policy.control.kinematics import Kinematics
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.errors import UserError
+from motion_policy.robot.kinematics import Kinematics
 
 # The Jacobian changes within a step, and steps are not of one length: both stay below this.
 KEPT = 0.99

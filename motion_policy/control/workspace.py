@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from motion_policy.control.kinematics import AXES, Kinematics, checked_box
 from motion_policy.control.motion_limiter import Float64Array
+from motion_policy.robot.kinematics import AXES, Kinematics, checked_box
 
 BISECTIONS = 12  # the way to the border is found to 1/4096 of one step
 

@@ -38,7 +38,7 @@ def limits_from_urdf(
     """
     wanted = [kind for kind in ('position', 'velocity') if kind not in given]
     file = path_of_urdf(urdf, source)
-    joints = _joints(file, f'{source}: joints.limits.urdf: ')
+    joints = joint_elements(file, f'{source}: joints.limits.urdf: ')
     found: dict[str, Any] = {kind: [] for kind in wanted}
     for name in names:
         if name not in joints:
@@ -64,10 +64,23 @@ class Mimic:
     offset: float
 
 
+def urdf_name(urdf: str | Path) -> str | Path:
+    """Return what messages call a URDF: its path, or `the URDF` where its text is given."""
+    return 'the URDF' if is_urdf_text(urdf) else urdf
+
+
+def is_urdf_text(urdf: str | Path) -> bool:
+    """Whether this is the text of a URDF and not its path: it begins with `<`."""
+    return isinstance(urdf, str) and urdf.lstrip().startswith('<')
+
+
 def mimic_joints(urdf: str | Path) -> dict[str, Mimic]:
-    """Return the joints of a URDF file that follow another one; RobotSpecError for nonsense."""
+    """Return the joints of a URDF, a file or text, that follow another one.
+
+    RobotSpecError for nonsense.
+    """
     found = {}
-    for name, joint in _joints(Path(urdf), '').items():
+    for name, joint in joint_elements(urdf, '').items():
         mimic = joint.find('mimic')
         if mimic is None:
             continue
@@ -77,7 +90,8 @@ def mimic_joints(urdf: str | Path) -> dict[str, Mimic]:
             values = [math.nan]
         if not all(math.isfinite(value) for value in values):
             raise RobotSpecError(
-                f"{urdf}: <mimic> of joint '{name}' has {dict(mimic.attrib)}, expected numbers"
+                f"{urdf_name(urdf)}: <mimic> of joint '{name}' has {dict(mimic.attrib)}, "
+                'expected numbers'
             )
         found[name] = Mimic(mimic.get('joint', ''), *values)
     return found
@@ -86,7 +100,7 @@ def mimic_joints(urdf: str | Path) -> dict[str, Mimic]:
 def joined_links(urdf: str | Path) -> set[frozenset[str]]:
     """Return the pairs of links that a joint of a URDF file connects."""
     joined = set()
-    for joint in _joints(Path(urdf), '').values():
+    for joint in joint_elements(urdf, '').values():
         ends = [joint.find(end) for end in ('parent', 'child')]
         joined.add(frozenset(end.get('link', '') for end in ends if end is not None))
     return joined
@@ -109,18 +123,27 @@ def _limit(
     return values if kind == 'position' else values[0]
 
 
-def _joints(file: Path, where: str) -> dict[str, ElementTree.Element]:
+def joint_elements(urdf: str | Path, where: str) -> dict[str, ElementTree.Element]:
     """Return the joints by name; `where` begins the line of an error."""
+    # <ros2_control>, <transmission> and <gazebo> have elements of the same name inside.
+    return {joint.get('name', ''): joint for joint in urdf_root(urdf, where).findall('joint')}
+
+
+def urdf_root(urdf: str | Path, where: str) -> ElementTree.Element:
+    """Return `<robot>` of a URDF, a file or text; `where` begins the line of an error."""
+    name = urdf_name(urdf)
     try:
-        root = ElementTree.fromstring(read_bytes(file, MOST_BYTES, 'a URDF file'))
+        if is_urdf_text(urdf):
+            root = ElementTree.fromstring(str(urdf))
+        else:
+            root = ElementTree.fromstring(read_bytes(Path(urdf), MOST_BYTES, 'a URDF file'))
     except FileError as error:
         raise RobotSpecError(f'{where}{error}') from None
     except ElementTree.ParseError as error:
-        raise RobotSpecError(f'{where}{file} is not XML: {error}') from None
+        raise RobotSpecError(f'{where}{name} is not XML: {error}') from None
     if root.tag != 'robot':
-        raise RobotSpecError(f'{where}{file} holds <{root.tag}>, expected <robot>')
-    # <ros2_control>, <transmission> and <gazebo> have elements of the same name inside.
-    return {joint.get('name', ''): joint for joint in root.findall('joint')}
+        raise RobotSpecError(f'{where}{name} holds <{root.tag}>, expected <robot>')
+    return root
 
 
 def path_of_urdf(urdf: Any, source: str | Path) -> Path:

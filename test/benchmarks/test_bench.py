@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from chain_arm import chain_urdf
 from known_times import OURS, REFERENCE, know_the_times
 from measuring.timing import interleaved_ms, plain_network, random_policy
 from measuring.turns import TurnProcess
@@ -60,8 +61,8 @@ def measure(module: ModuleType, seconds: float, *more: object) -> list[Measureme
 
 def test_what_is_offered_is_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(benchmark_files()) == [
-        'control', 'damaged', 'faults', 'guards', 'infer', 'memory', 'predict', 'record',
-        'train', 'train-step',
+        'control', 'damaged', 'faults', 'guards', 'infer', 'kinematics', 'memory', 'predict',
+        'record', 'train', 'train-step',
     ]  # fmt: skip
     assert main(['bench', '--help']) == 0
     shown = capsys.readouterr().out
@@ -283,6 +284,19 @@ def test_record_counts_every_message_that_was_sent() -> None:
     assert wrong.ours == 1 + sum(abs(s['lost'] - s['dropped']) for s in streams.values())
     assert results['CPU'].ours > 0 and results['CPU'].reference > 0
     assert results['time to stop'].ours > 0 and results['memory'].ours > 50
+
+
+def test_kinematics_measures_errors_steps_and_cost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load('kinematics')
+    for name, value in (('LEAST_POSES', 20), ('WALKS', 2)):
+        monkeypatch.setattr(module, name, value)
+    arm = module.Arm(chain_urdf(tmp_path / 'arm.urdf'), 'tool', ('joint',))
+    position, rotation, cost, step = module.measure('chain', arm, 0.0)
+    assert position.met and rotation.met and step.met
+    assert position.details['poses'] == 20 and cost.ours > 0
+    assert step.ours == pytest.approx(module.PERIOD_S * module.SPEED)  # it was held back
 
 
 def test_what_an_image_waits_for_is_told_apart() -> None:

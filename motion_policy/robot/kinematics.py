@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.errors import UserError
-from motion_policy.robot.urdf import Mimic, mimic_joints
+from motion_policy.robot.spec import Float64Array
+from motion_policy.robot.urdf import Mimic, is_urdf_text, mimic_joints, urdf_name
 
 AXES = ('x', 'y', 'z')
 RIM_POINTS = 32  # of a circle: its polygon is 0.5 % wider
@@ -29,7 +30,7 @@ class Kinematics:
     say) move nothing.
 
     Args:
-        urdf: the robot.
+        urdf: the robot, the path of a file or the text itself.
         joint_names: in the order of every vector given here.
         key: the parameter that names the URDF, for errors.
 
@@ -43,7 +44,7 @@ class Kinematics:
     """
 
     def __init__(self, urdf: str | Path, joint_names: Sequence[str], key: str) -> None:
-        self.urdf, self.key = urdf, key
+        self.urdf, self.key = urdf_name(urdf), key
         self.pinocchio = _library(key)
         self.model = _load(self.pinocchio, urdf, key)
         self.data = self.model.createData()
@@ -67,12 +68,13 @@ class Kinematics:
 
     def link(self, name: str, key: str) -> int:
         """Return the number of a link; UserError if there is none, or nobody knows where it is."""
-        if not self.model.existFrame(name):
+        body = self.pinocchio.FrameType.BODY  # a joint may have the name of a link
+        if not self.model.existFrame(name, body):
             raise UserError(
                 f"{key}: {self.urdf} has no link '{name}', expected one of: "
                 f'{", ".join(self.links())}'
             )
-        number: int = self.model.getFrameId(name)
+        number: int = self.model.getFrameId(name, body)
         unknown = self.unknown_mover(self.mover(number))
         if unknown:
             raise UserError(
@@ -110,6 +112,27 @@ class Kinematics:
         pinocchio.framesForwardKinematics(self.model, data, self.configuration(joints))
         position: Float64Array = data.oMf[link].translation.copy()
         return position
+
+    def poses(self, link: int, joints: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """Return where a link is, and how it is turned, at each of T rows of joints (T, J).
+
+        Positions (T, 3) [m] and rotation matrices (T, 3, 3) in the frame of the root link.
+        """
+        pinocchio, model, data = self.pinocchio, self.model, self.data
+        positions, rotations = np.empty((len(joints), 3)), np.empty((len(joints), 3, 3))
+        for row, values in enumerate(joints):
+            pinocchio.framesForwardKinematics(model, data, self.configuration(values))
+            pose = data.oMf[link]
+            positions[row], rotations[row] = pose.translation, pose.rotation
+        return positions, rotations
+
+    def movers(self, link: int) -> npt.NDArray[np.intp]:
+        """Return which of our joints move a link, as sorted numbers."""
+        columns = [
+            self.model.joints[at].idx_v for at in list(self.model.supports[self.mover(link)])[1:]
+        ]
+        moving = self.factors[columns].any(axis=0) if columns else np.zeros(len(self._names), bool)
+        return np.flatnonzero(moving)
 
     def jacobian(self, link: int, joints: Float64Array) -> Float64Array:
         """Return d position / d joints (3, J) of the origin of a link."""
@@ -225,13 +248,15 @@ def _library(key: str) -> Any:
 
 
 def _load(pinocchio: Any, urdf: str | Path, key: str) -> Any:
-    if not Path(urdf).is_file():
+    text = is_urdf_text(urdf)
+    if not text and not Path(urdf).is_file():
         raise UserError(f'{key}: {urdf}: no such file, expected a URDF')
+    build = pinocchio.buildModelFromXML if text else pinocchio.buildModelFromUrdf
     try:
-        return pinocchio.buildModelFromUrdf(str(urdf))
+        return build(str(urdf))
     except (RuntimeError, ValueError) as error:
         line = ' '.join(str(error).split())[:150]
-        raise UserError(f'{key}: {urdf}: is no URDF: {line}') from None
+        raise UserError(f'{key}: {urdf_name(urdf)}: is no URDF: {line}') from None
 
 
 def checked_box(box: Sequence[float], key: str) -> tuple[Float64Array, Float64Array]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from motion_policy.control.kinematics import Kinematics
 from motion_policy.errors import UserError
+from motion_policy.robot.kinematics import Kinematics
 
 LIMIT = '<limit lower="-9" upper="9" velocity="2" effort="1"/>'
 
@@ -62,6 +62,29 @@ def test_joints_in_any_order_mimics_and_joints_the_urdf_does_not_have(tmp_path: 
     for turn, spin, slide in np.random.default_rng(0).uniform(-4, 4, (20, 3)):
         joints = np.array([9.9, slide, spin, turn])
         np.testing.assert_allclose(arm.position(tool, joints), by_formula(turn, spin, slide))
+
+
+def test_poses_of_many_rows_at_once_and_of_a_urdf_that_is_text(tmp_path: Path) -> None:
+    file = branched(tmp_path)
+    joints = np.random.default_rng(0).uniform(-3, 3, (20, 4))
+    for urdf in (file, file.read_text()):
+        arm = Kinematics(urdf, NAMES, 'urdf')
+        positions, rotations = arm.poses(arm.link('f', 'tool'), joints)
+        for row, (_, slide, spin, turn) in enumerate(joints):
+            np.testing.assert_allclose(positions[row], by_formula(turn, spin, slide))
+            angle = turn - 2 * turn + 0.3 + spin
+            about_z = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+            np.testing.assert_allclose(rotations[row, :2, :2], about_z, atol=1e-12)
+            np.testing.assert_allclose(rotations[row, 2], [0, 0, 1], atol=1e-12)
+
+
+def test_a_link_with_the_name_of_a_joint(tmp_path: Path) -> None:
+    arm = Kinematics(
+        urdf_file(tmp_path, joint('b', 'fixed', 'a', 'b', xyz='0 0 0.5'), links='ab'),
+        NAMES,
+        'urdf',
+    )
+    np.testing.assert_allclose(arm.position(arm.link('b', 'tool'), np.zeros(4)), [0, 0, 0.5])
 
 
 def test_the_jacobian_is_the_derivative_of_the_position(tmp_path: Path) -> None:
