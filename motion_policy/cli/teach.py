@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`motion-policy teach`: records demonstrations of the scripted expert of a simulated task.
 
-A teacher that is a node is recorded over ROS topics, as in life; any other without ROS and
-without waiting for the clock.
+Over ROS topics, as in life, or without ROS and without waiting for the clock.
 """
 
 from __future__ import annotations
@@ -27,7 +26,8 @@ class Arguments:
     """Let the scripted teacher demonstrate and record it; failed ones are done again.
 
     sim:tabletop:grasp is taught over ROS topics by the nodes of a real session; the other tasks
-    are recorded directly, as fast as the machine can, and the seed fixes every episode.
+    are recorded directly, as fast as the machine can, and the seed fixes every episode. With
+    --over-ros those of which sim_node has the scene are taught as the first is.
     """
 
     out: Path
@@ -47,6 +47,9 @@ class Arguments:
 
     task: str | None = None
     """Noted in the episodes; the name of the task if not given."""
+
+    over_ros: bool = False
+    """Teach over ROS topics what is else recorded directly."""
 
     per_position: int | None = None
     """Over ROS: demonstrations at each position, 12 if not given."""
@@ -68,7 +71,9 @@ def run(arguments: Arguments) -> int:
     task = scene.name.rpartition(':')[2] if arguments.task is None else arguments.task
     if arguments.seed < 0:
         raise UserError(f'teach: --seed is {arguments.seed}, expected at least 0')
-    if scene.teacher is None:
+    if scene.nodes is None and arguments.over_ros:
+        raise UserError(f'teach: --over-ros is not for {scene.name}, which sim_node does not have')
+    if scene.teacher is None or arguments.over_ros:
         return _over_ros(arguments, scene, positions, task)
     return _directly(arguments, scene, positions, task)
 
@@ -81,7 +86,7 @@ def _over_ros(arguments: Arguments, scene: Scene, positions: tuple[str, ...], ta
     if per_position < 1:
         raise UserError(f'--per-position is {per_position}, expected at least 1')
     speed = SPEED if arguments.speed is None else arguments.speed
-    session = Session(arguments.out, positions, per_position, speed, arguments.seed, task)
+    session = Session(arguments.out, scene, positions, per_position, speed, arguments.seed, task)
     return teach_over_ros(session, Console())
 
 

@@ -12,14 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from motion_policy.episodes import EpisodeWriter, next_episode_path
 from motion_policy.evaluation.scenes import Scene, ScriptedDemonstration, Simulation, Teacher
+from motion_policy.evaluation.simulated_vectors import SimulatedVectors
 from motion_policy.robot import RobotSpec, load_robot_spec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
-from motion_policy.streams import Observation, Row, Sample, StreamCounters
+from motion_policy.streams import Observation, Row, Sample, Sampler, StreamCounters
+
+Float32Array = npt.NDArray[np.float32]
+Float64Array = npt.NDArray[np.float64]
 
 ATTEMPTS = 8
 # A stamp of 0 means "no stamp", so simulated time begins later.
@@ -121,6 +126,7 @@ def _demonstrate(
 ) -> None:
     """Play a demonstration to its end; a row holds what was measured before its command."""
     period_s = robot.period_ns / NANOSECONDS_PER_S
+    sensors = _Vectors(sim, robot)
     for index in range(int(demonstration.duration_s / period_s)):
         elapsed_s = index * period_s
         observation = Observation(
@@ -132,10 +138,44 @@ def _demonstrate(
                 for name, camera in robot.cameras.items()
             },
             action=demonstration(elapsed_s).astype(np.float32),
+            vectors=sensors.observe(),
         )
         row = _row(START_NS + index * robot.period_ns, index, robot)
         writer.append(row.time_ns, observation, row)
-        sim.step(demonstration.follower(elapsed_s), period_s)
+        sensors.step(demonstration.follower(elapsed_s), period_s)
+
+
+class _Vectors:
+    """Lets simulated time pass and samples the vectors of the robot, as a recorder does.
+
+    Their grid is that of the rows.
+    """
+
+    def __init__(self, sim: Simulation, robot: RobotSpec) -> None:
+        self._sim = sim
+        self._readings = SimulatedVectors(sim, robot)
+        self._sampler = Sampler(s for s in robot.streams() if s.role == 'vector')
+        self._read()
+
+    def observe(self) -> dict[str, Float32Array]:
+        """The vectors of a row that is now, (n,) by name."""
+        samples = self._sampler.observe(START_NS + self._sim.time_ns).samples
+        return {name: sample.value.astype(np.float32) for name, sample in samples.items()}
+
+    def step(self, command: Float64Array, duration_s: float) -> None:
+        """Let time pass under a command."""
+        end_ns = self._sim.time_ns + round(duration_s * NANOSECONDS_PER_S)
+        while self._readings.next_ns <= end_ns:
+            due_ns = self._readings.next_ns
+            self._sim.step(command, (due_ns - self._sim.time_ns) / NANOSECONDS_PER_S)
+            self._read()
+        if self._sim.time_ns < end_ns:
+            self._sim.step(command, (end_ns - self._sim.time_ns) / NANOSECONDS_PER_S)
+
+    def _read(self) -> None:
+        if self._readings.next_ns == self._sim.time_ns:
+            for name, sample in self._readings.read(START_NS + self._sim.time_ns):
+                self._sampler.push(name, sample)
 
 
 def _row(time_ns: int, index: int, robot: RobotSpec) -> Row:

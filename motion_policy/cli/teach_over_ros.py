@@ -16,11 +16,10 @@ from rich.console import Console
 
 from motion_policy.cli.processes import NodeDiedError, NodeProcesses
 from motion_policy.episodes import EpisodeReader, list_episodes
+from motion_policy.evaluation.scenes import Scene
 from motion_policy.nodes.scene_client import SceneClient, SceneError
 from motion_policy.robot import load_robot_spec
-from motion_policy.simulation import TabletopSim
 
-ROBOT = 'tabletop_sim'
 ATTEMPTS = 8
 SLOW_DOWN, SLOWEST = 0.8, 0.5
 OLDEST_SAMPLE_S = 0.1  # half of what the recorder takes; a camera period is 0.04
@@ -34,7 +33,8 @@ class Session:
 
     Attributes:
         out: folder of the episodes, made when needed.
-        positions: where the cube stands: names of the scene, 'random', or metres on the line.
+        scene: the simulated task, one that sim_node has.
+        positions: where the object stands: names of the scene, 'random', or a place in metres.
         per_position: demonstrations at each position.
         speed: simulated seconds per second.
         seed: fixes the variation of scene and teacher.
@@ -42,6 +42,7 @@ class Session:
     """
 
     out: Path
+    scene: Scene
     positions: tuple[str, ...]
     per_position: int
     speed: float
@@ -51,11 +52,11 @@ class Session:
 
 def teach_over_ros(session: Session, console: Console) -> int:
     """Record all demonstrations; 0 when every one succeeded in the end, else 1."""
-    check_positions(session.positions)
+    check_positions(session.scene, session.positions)
     with NodeProcesses() as processes:
         _start_nodes(processes, session)
         try:
-            with SceneClient(load_robot_spec(ROBOT), processes.check) as scene:
+            with SceneClient(load_robot_spec(session.scene.robot), processes.check) as scene:
                 _Lesson(scene, session, console).give()
                 return 0
         except (NodeDiedError, SceneError) as error:
@@ -65,25 +66,27 @@ def teach_over_ros(session: Session, console: Console) -> int:
             return 1
 
 
-def check_positions(positions: Sequence[str]) -> None:
+def check_positions(scene: Scene, positions: Sequence[str]) -> None:
     """Refuse a position that the scene does not have, before anything is started."""
-    sim = TabletopSim()
+    sim = scene.make()
     for position in positions:
         sim.reset(position)
 
 
 def _start_nodes(processes: NodeProcesses, session: Session) -> None:
-    simulated = {'robot': ROBOT, 'use_sim_time': True}
+    robot, scene = session.scene.robot, session.scene.nodes
+    simulated = {'robot': robot, 'use_sim_time': True}
     processes.start_node(
         'sim_node',
         {
-            'robot': ROBOT,
+            'scene': scene,
+            'robot': robot,
             'seed': session.seed,
             'publish_clock': True,
             'real_time_factor': float(session.speed),
         },
     )
-    processes.start_node('demonstrator_node', {**simulated, 'seed': session.seed})
+    processes.start_node('demonstrator_node', {**simulated, 'scene': scene, 'seed': session.seed})
     processes.start_node(
         'recorder_node',
         {
@@ -150,8 +153,8 @@ class _Lesson:
             'demonstrator_node/done',
             DEMONSTRATION_TIMEOUT_S,
         )
-        lifted = self._trouble.now or scene.wait(scene.success.rose, 'success', SUCCESS_TIMEOUT_S)
-        reason = self._stop() if lifted else 'the cube was not lifted'
+        done = self._trouble.now or scene.wait(scene.success.rose, 'success', SUCCESS_TIMEOUT_S)
+        reason = self._stop() if done else 'the task was not done'
         if reason:
             scene.trigger('recorder_node/discard')
         else:

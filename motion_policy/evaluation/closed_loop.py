@@ -20,6 +20,7 @@ from motion_policy.control import Command, Controller
 from motion_policy.control.lookahead import Plan
 from motion_policy.control.observing import robot_as_seen
 from motion_policy.evaluation.scenes import Simulation
+from motion_policy.evaluation.simulated_vectors import SimulatedVectors
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 from motion_policy.streams import Observation, Sample, Sampler, observation_from_row
@@ -141,6 +142,7 @@ def rollout(
     robot: RobotSpec,
     *,
     cameras: tuple[str, ...],
+    vectors: tuple[str, ...] = (),
     horizon_s: float,
     camera_rate_hz: float,
     camera_phase_ns: int = 0,
@@ -157,6 +159,7 @@ def rollout(
         runner: the policy; its state is reset here.
         robot: what the arm is; its rate sets the control ticks.
         cameras: those that the policy and the onlooker see; no other is rendered.
+        vectors: those that the policy sees.
         horizon_s: a trial without success ends here.
         camera_rate_hz: frames per second of every camera.
         camera_phase_ns: when the first frame is taken.
@@ -165,7 +168,8 @@ def rollout(
         onlooker: looks on from the first tick.
         disturbance: what happens to the scene.
     """
-    sensors = _Sensors(sim, robot, cameras, camera_rate_hz, camera_phase_ns, disturbance)
+    seen = robot_as_seen(robot, cameras, vectors)
+    sensors = _Sensors(sim, seen, camera_rate_hz, camera_phase_ns, disturbance)
     looks = _Looks(onlooker)
     runner.reset()
     thought = _Thought(runner, latency_ns, explain=watch is not None)
@@ -266,28 +270,32 @@ class _Sensors:
         self,
         sim: Simulation,
         robot: RobotSpec,
-        cameras: tuple[str, ...],
         camera_rate_hz: float,
         camera_phase_ns: int,
         disturbance: Disturbance | None,
     ) -> None:
         self._sim = sim
         self._disturbance = disturbance
-        self.robot = robot_as_seen(robot, cameras)
+        self.robot = robot
         self._sampler = Sampler(self.robot.streams())
         self._frame_period_ns = round(NANOSECONDS_PER_S / camera_rate_hz)
         self._next_frame_ns = camera_phase_ns
+        self._vectors = SimulatedVectors(sim, robot)
         self.next_use_ns = 0
         self._columns = {name: index for index, name in enumerate(robot.joints.names)}
         # The cameras ran before the trial began, in front of the same still scene.
         self._take_frame(camera_phase_ns - self._frame_period_ns)
 
     def run_until(self, time_ns: int, command: Float64Array | None) -> None:
-        """Let time pass to `time_ns`, under `command` if there is one; take frames when due."""
-        while self._next_frame_ns <= time_ns:
-            self._step_to(self._next_frame_ns, command)
-            self._take_frame(self._sim.time_ns)
-            self._next_frame_ns += self._frame_period_ns
+        """Let time pass to `time_ns`, under `command` if there is one; sense what is due."""
+        while (due_ns := min(self._next_frame_ns, self._vectors.next_ns)) <= time_ns:
+            self._step_to(due_ns, command)
+            if due_ns == self._vectors.next_ns:
+                for name, sample in self._vectors.read(START_NS + self._sim.time_ns):
+                    self._sampler.push(name, sample)
+            if due_ns == self._next_frame_ns:
+                self._take_frame(self._sim.time_ns)
+                self._next_frame_ns += self._frame_period_ns
         self._step_to(time_ns, command)
 
     def observe(self) -> Any:

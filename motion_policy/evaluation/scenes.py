@@ -61,6 +61,10 @@ class Simulation(Protocol):
     def effort(self) -> Float64Array:
         """Measured joint efforts [N m, N]."""
 
+    @property
+    def wrench(self) -> Float64Array | None:
+        """Force [N] and torque [N m] in the wrist, (6,); None without a sensor there."""
+
     def reset(self, cube: Any, seed: int | None = None) -> None:
         """Begin a trial with the object at a position (a name, or a place as the scene has it)."""
 
@@ -118,7 +122,8 @@ class Scene:
         overview: a camera for people, or None.
         make: builds the simulation.
         teacher: builds what plans a demonstration of the scene as it stands, varied by a seed;
-            None where the teacher is a node of its own.
+            None where it is only taught over ROS topics.
+        nodes: what sim_node and demonstrator_node call it; None where they do not have it.
         raw_pixels: whether demonstrations keep pixels, as for small images, or JPEG.
         reach: how it is disturbed; None where it cannot be.
     """
@@ -132,6 +137,7 @@ class Scene:
     overview: str | None
     make: Callable[[], Simulation]
     teacher: Callable[[], Teacher] | None = None
+    nodes: str | None = None
     raw_pixels: bool = False
     reach: Reach | None = None
 
@@ -180,6 +186,18 @@ def _make_push_teacher() -> Teacher:
     return push_teacher
 
 
+def _make_press() -> Simulation:
+    from motion_policy.simulation.press import PressSim
+
+    return PressSim(seed=0)
+
+
+def _make_press_teacher() -> Teacher:
+    from motion_policy.simulation.press_expert import press_teacher
+
+    return press_teacher
+
+
 SCENES = {
     scene.name: scene
     for scene in (
@@ -192,6 +210,7 @@ SCENES = {
             camera_rate_hz=25.0,
             overview='view',
             make=_make_tabletop,
+            nodes='tabletop',
             reach=Reach((0.8, 2.8), (('joint1', 4.0), ('joint2', 4.0))),
         ),
         Scene(
@@ -204,6 +223,7 @@ SCENES = {
             overview='view',
             make=_make_transfer_cube,
             teacher=_make_transfer_teacher,
+            nodes='transfer_cube',
             reach=Reach((0.6, 2.0), (('right_waist', 80.0), ('right_shoulder', 120.0))),
         ),
         Scene(
@@ -217,6 +237,18 @@ SCENES = {
             make=_make_push,
             teacher=_make_push_teacher,
             raw_pixels=True,
+        ),
+        Scene(
+            name='sim:tabletop:press',
+            robot='tabletop_press',
+            positions=('random',),
+            taught=('random',),
+            horizon_s=10.0,
+            camera_rate_hz=25.0,
+            overview='view',
+            make=_make_press,
+            teacher=_make_press_teacher,
+            nodes='press',
         ),
     )
 }

@@ -175,6 +175,7 @@ class TrialRunner:
                 self.runner,
                 self.robot,
                 cameras=self._cameras(),
+                vectors=self.policy.spec.inputs,
                 horizon_s=horizon_s,
                 camera_rate_hz=self.scene.camera_rate_hz,
                 camera_phase_ns=int(phase) * PHASE_STEP_NS,

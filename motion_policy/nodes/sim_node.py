@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, WrenchStamped
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from rosgraph_msgs.msg import Clock
@@ -28,6 +28,7 @@ from motion_policy.nodes.parameters.declaring import declare_group, read_group
 from motion_policy.nodes.parameters.simulation import SceneParameters, SimParameters
 from motion_policy.nodes.shell import run_node
 from motion_policy.robot import load_robot_spec
+from motion_policy.robot.spec import WRENCH
 from motion_policy.simulation import SCENES, check_scene_robot, make_simulation
 from motion_policy.simulation.pacing import Divider, Pacer
 
@@ -95,6 +96,13 @@ class SimNode(Node):
             name: self.create_publisher(Image, camera.topic, STATE_QOS)
             for name, camera in self._robot.cameras.items()
         }
+        self._wrenches = [
+            self.create_publisher(WrenchStamped, topic, STATE_QOS)
+            for topic in dict.fromkeys(
+                vector.topic for vector in self._robot.vectors.values() if vector.type == WRENCH
+            )
+            if self._sim.wrench is not None
+        ]
         self._cube_pose = self.create_publisher(PoseStamped, 'cube_pose', STATE_QOS)
         self._success = self.create_publisher(Bool, '~/success', LATCHED_QOS)
         self._clock_publisher = (
@@ -146,6 +154,8 @@ class SimNode(Node):
         if self._clock_publisher is not None:
             self._clock_publisher.publish(Clock(clock=stamp))
         self._joint_states.publish(self._joint_state(stamp))
+        for publisher in self._wrenches:
+            publisher.publish(self._wrench(stamp))
         if self._dividers['camera'].due(self.steps):
             for name, publisher in self._cameras.items():
                 if publisher.get_subscription_count():  # rendering is most of the work
@@ -168,6 +178,15 @@ class SimNode(Node):
         message.position = self._sim.qpos.tolist()
         message.velocity = self._sim.qvel.tolist()
         message.effort = self._sim.effort.tolist()
+        return message
+
+    def _wrench(self, stamp: Time) -> WrenchStamped:
+        assert self._sim.wrench is not None
+        message = WrenchStamped()
+        message.header.stamp = stamp
+        message.header.frame_id = 'wrist'
+        force, torque = message.wrench.force, message.wrench.torque
+        force.x, force.y, force.z, torque.x, torque.y, torque.z = self._sim.wrench.tolist()
         return message
 
     def _image(self, name: str, stamp: Time) -> Image:

@@ -31,6 +31,7 @@ CLOCK_STEP_NS = 10_000_000  # a clock that goes back by more was set back
 IMAGE = 'sensor_msgs/msg/Image'
 COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
 JOINT_STATE = 'sensor_msgs/msg/JointState'
+WRENCH = 'geometry_msgs/msg/WrenchStamped'
 FLOAT64_MULTI_ARRAY = 'std_msgs/msg/Float64MultiArray'
 FLOAT32_MULTI_ARRAY = 'std_msgs/msg/Float32MultiArray'
 FLOAT64 = 'std_msgs/msg/Float64'

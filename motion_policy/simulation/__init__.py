@@ -7,6 +7,8 @@ from __future__ import annotations
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
 from motion_policy.simulation.expert import GraspExpert, ScriptedMotion
+from motion_policy.simulation.press import PressSim
+from motion_policy.simulation.press_expert import PressExpert
 from motion_policy.simulation.tabletop import TAUGHT_POSITIONS, TabletopSim
 from motion_policy.simulation.transfer_cube import TransferCubeSim
 from motion_policy.simulation.transfer_expert import TransferExpert
@@ -15,6 +17,8 @@ __all__ = [
     'SCENES',
     'TAUGHT_POSITIONS',
     'GraspExpert',
+    'PressExpert',
+    'PressSim',
     'ScriptedMotion',
     'TabletopSim',
     'TransferCubeSim',
@@ -23,13 +27,16 @@ __all__ = [
     'make_simulation',
 ]
 
-SCENES: dict[str, type[TabletopSim] | type[TransferCubeSim]] = {
+NodeSimulation = TabletopSim | TransferCubeSim | PressSim  # those of sim_node
+
+SCENES: dict[str, type[TabletopSim] | type[TransferCubeSim] | type[PressSim]] = {
     'tabletop': TabletopSim,
     'transfer_cube': TransferCubeSim,
+    'press': PressSim,
 }
 
 
-def make_simulation(scene: str, seed: int = 0) -> TabletopSim | TransferCubeSim:
+def make_simulation(scene: str, seed: int = 0) -> NodeSimulation:
     """Return the simulation called `scene`.
 
     Raises:

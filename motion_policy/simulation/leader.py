@@ -14,10 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.simulation.expert import GraspExpert, ScriptedMotion
+from motion_policy.simulation.press_expert import PressExpert, PressMotion
 from motion_policy.simulation.transfer_expert import BothArms, TransferExpert
 
 Float64Array = npt.NDArray[np.float64]
-Planner = Callable[[Float64Array, Float64Array], ScriptedMotion | BothArms]
+DemonstratedMotion = ScriptedMotion | BothArms | PressMotion
+Planner = Callable[[Float64Array, Float64Array], DemonstratedMotion]
 
 LEFT_BEHIND_RAD = 0.2  # more than a follower lags, far less than a reset moves it
 
@@ -32,8 +34,16 @@ def _plan_transfers(seed: int) -> Planner:
     return lambda cube_xy, qpos: expert.plan(cube_xy, qpos, int(seeds.integers(2**32)))
 
 
-# What plans a demonstration of a scene from the cube's place and the joint positions.
-PLANNERS = {'tabletop': _plan_grasps, 'transfer_cube': _plan_transfers}
+def _plan_presses(seed: int) -> Planner:
+    return PressExpert(seed).plan
+
+
+# What plans a demonstration of a scene from the object's place and the joint positions.
+PLANNERS = {
+    'tabletop': _plan_grasps,
+    'transfer_cube': _plan_transfers,
+    'press': _plan_presses,
+}
 
 
 class LeaderArm:
@@ -50,7 +60,7 @@ class LeaderArm:
     ) -> None:
         self._plan = PLANNERS[scene](seed)
         self._grippers = list(grippers)
-        self._trajectory: ScriptedMotion | BothArms | None = None
+        self._trajectory: DemonstratedMotion | None = None
         self._start_ns = 0
         self._kept: Float64Array | None = None
         self._follower: Float64Array | None = None
@@ -65,9 +75,7 @@ class LeaderArm:
         """Where the nudged follower was sent at the last `target` of a demonstration, (J,)."""
         return self._follower
 
-    def start(
-        self, now_ns: int, cube_xy: Float64Array, qpos: Float64Array
-    ) -> ScriptedMotion | BothArms:
+    def start(self, now_ns: int, cube_xy: Float64Array, qpos: Float64Array) -> DemonstratedMotion:
         """Plan a demonstration from the follower's `qpos` (J,) and play it from now on.
 
         Raises:
@@ -77,9 +85,16 @@ class LeaderArm:
         self._start_ns = now_ns
         return self._trajectory
 
-    def target(self, now_ns: int, qpos: Float64Array) -> Float64Array:
-        """Return where the leader stands now, (J,), beside a follower at `qpos`."""
+    def target(
+        self, now_ns: int, qpos: Float64Array, wrench: Float64Array | None = None
+    ) -> Float64Array:
+        """Return where the leader stands now, (J,), beside a follower at `qpos`.
+
+        `wrench` (6,) is what the follower's wrist feels [N, N m], where it feels anything.
+        """
         if self._trajectory is not None:
+            if isinstance(self._trajectory, PressMotion) and wrench is not None:
+                self._trajectory.feel(wrench, qpos)
             elapsed_ns = now_ns - self._start_ns
             self._kept = self._trajectory(elapsed_ns / 1e9)
             self._follower = self._trajectory.follower(elapsed_ns / 1e9)

@@ -64,6 +64,7 @@ class PushSim:
     grippers = ()
     usual_place = 'random'
     places = "'random'"
+    wrench = None
 
     def __init__(self, seed: int = 0) -> None:
         self.model = mujoco.MjModel.from_xml_path(str(SCENE_FILE))

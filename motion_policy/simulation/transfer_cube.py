@@ -78,6 +78,7 @@ class TransferCubeSim:
     grippers = tuple(GRIPPERS)
     usual_place = 'random'
     places = "'random', or x,y in metres, x 0 to 0.2, y 0.4 to 0.6"
+    wrench = None
 
     def __init__(self, seed: int = 0) -> None:
         self.model = mujoco.MjModel.from_xml_path(str(scene_file()))

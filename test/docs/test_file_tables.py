@@ -31,7 +31,7 @@ from motion_policy.robot.spec import (
     RobotSpec,
     VectorSpec,
 )
-from motion_policy.simulation import disturbances, push, tabletop, transfer_cube
+from motion_policy.simulation import disturbances, press, push, tabletop, transfer_cube
 from motion_policy.streams.images import ENCODINGS
 
 # What a key of the robot spec is by default where that depends on others.
@@ -202,9 +202,10 @@ def camera_words(scene: Scene) -> str:
 
 def scene_of_node(scene: Scene) -> str:
     """The name that sim_node has for a scene."""
-    joints = load_robot_spec(scene.robot).joints.names
-    names = [f'`{name}`' for name, sim in simulation.SCENES.items() if sim.joint_names == joints]
-    return names[0] if names else 'none'
+    if scene.nodes is None:
+        return 'none'
+    assert simulation.SCENES[scene.nodes].robot == scene.robot
+    return f'`{scene.nodes}`'
 
 
 def joints_told(scene: Scene, cell: str) -> bool:
@@ -219,11 +220,13 @@ VERBS = {
     'sim:tabletop:grasp': 'lift',
     'sim:aloha:transfer_cube': 'hand',
     'sim:tabletop:push': 'push',
+    'sim:tabletop:press': 'press',
 }
 UNITS = {
     'sim:tabletop:grasp': 'rad, finger in metres',
     'sim:aloha:transfer_cube': 'rad, grippers from 0 closed to 1 open',
     'sim:tabletop:push': 'x, y, z of the tool in metres',
+    'sim:tabletop:press': 'rad, finger in metres',
 }
 SUCCESS = {
     'sim:tabletop:grasp': (
@@ -236,6 +239,11 @@ SUCCESS = {
     ),
     'sim:tabletop:push': (
         f'an object stands {100 * push.MOVED_M:g} cm from where it stood, none left the tray'
+    ),
+    'sim:tabletop:press': (
+        f'pressed with {press.FORCE_N - press.TOLERANCE_N:g} to '
+        f'{press.FORCE_N + press.TOLERANCE_N:g} N for {press.HOLD_DURATION_S:g} s on end, '
+        f'never with more than {press.GREATEST_FORCE_N:g} N'
     ),
 }
 # By the fact that a row tells: whether a cell is right for a scene.

@@ -51,9 +51,11 @@ OF_SPEC = {
     'sim_node': {
         ('in', 'joint command', 'std_msgs/Float64MultiArray'): 'self._command_topic',
         ('out', 'joint state, cameras', 'as in the robot spec'): 'joints.state[0].topic',
+        ('out', 'wrench', 'geometry_msgs/WrenchStamped'): 'self.create_publisher(WrenchStamped',
     },
     'demonstrator_node': {
         ('in', 'joint state', 'as in the robot spec'): 'joints.state[0].topic',
+        ('in', 'wrench', 'geometry_msgs/WrenchStamped'): 'self._wrench_topic',
         ('out', 'leader', 'sensor_msgs/JointState'): 'joints.leader[0].topic',
         ('out', 'joint command', 'as in the robot spec'): 'CommandPublishers(',
     },
