@@ -27,6 +27,7 @@ from motion_policy.nodes.bad_messages import BadMessages
 from motion_policy.nodes.endpoints import Origin, full_name, publishers, with_origin
 from motion_policy.nodes.joint_publishers import JointPublishers
 from motion_policy.nodes.shell import SOURCES
+from motion_policy.nodes.transform_publishers import TransformPublishers
 from motion_policy.nodes.transports import subscribe_to_images
 from motion_policy.robot import JointTopic, RobotSpec, VectorSpec
 from motion_policy.robot.spec import COMPRESSED_IMAGE, IMAGE, TRANSFORMS, StreamSpec
@@ -201,7 +202,7 @@ class StreamSubscriptions:
         self._least_depth = depth
         self._told: set[tuple[str, str]] = set()
         self._publishing: dict[str, frozenset[str]] = {}  # nodes that publish a vector
-        self._joint_publishers = {
+        self._senders: dict[str, JointPublishers | TransformPublishers] = {
             name: JointPublishers(node, stream.source)
             for name, stream in self.streams.items()
             if isinstance(stream.source, JointTopic)
@@ -210,6 +211,9 @@ class StreamSubscriptions:
         self._on_topic: dict[tuple[str, str], list[str]] = {}
         for name, stream in self.streams.items():
             self._on_topic.setdefault((stream.topic, stream.type), []).append(name)
+        for (topic, kind), names in self._on_topic.items():
+            if kind == TRANSFORMS:
+                self._senders[names[0]] = TransformPublishers(node, topic)
         self._subscriptions = {
             names[0]: self._subscribe(
                 self.streams[names[0]],
@@ -271,7 +275,7 @@ class StreamSubscriptions:
         clock = self._node.get_clock()
         names, type_of_it = self._on_topic[stream.topic, stream.type], message_class(stream.type)
         as_it_came = self._serialized_images and stream.role in IMAGES
-        senders = [self._joint_publishers[n] for n in names if n in self._joint_publishers]
+        senders = [self._senders[name] for name in names if name in self._senders]
 
         def store(data: bytes, publisher: bytes | None) -> None:
             receive_ns = clock.now().nanoseconds
@@ -349,7 +353,7 @@ class StreamSubscriptions:
             self._match_offers(name, stream)
             if stream.role == 'vector' and stream.type != TRANSFORMS:  # of which many publish some
                 self._tell_several(name, stream)
-        for name, senders in self._joint_publishers.items():
+        for name, senders in self._senders.items():
             for line in senders.look():
                 topic = self._node.resolve_topic_name(self.streams[name].topic)
                 self._node.get_logger().warning(f"stream '{name}' on topic {topic}: {line}")

@@ -626,8 +626,8 @@ class Series:
                 self._overdue = 0
 
     def _forget_received_before(self, limit_ns: int) -> None:
-        keep = 0
-        while self._entries[keep].sample.receive_ns < limit_ns:
+        keep, most = 0, len(self._entries) - self._spec.window_count
+        while keep < most and self._entries[keep].sample.receive_ns < limit_ns:
             keep += 1
         self._forget_first(keep)
 

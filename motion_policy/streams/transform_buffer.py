@@ -389,8 +389,10 @@ class TransformBuffer(StreamBuffer):
         return np.array([pose[column] for column in self._columns])
 
     def _those_of(self, condition: Callable[[Entry], bool]) -> str:
-        """Names of transforms by their entries."""
+        """Names of transforms by their entries; '' where it is all of several."""
         found = [str(moving) for moving, entry in self._newest if condition(entry)]
+        if len(found) == len(self._newest) > 1:
+            return ''
         more = f' and {len(found) - MOST_NAMES} more' * (len(found) > MOST_NAMES)
         return ', '.join(found[:MOST_NAMES]) + more
 

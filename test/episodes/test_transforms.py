@@ -15,19 +15,28 @@ import recordings
 from control_robots import formula_arm
 from lerobot_sets import read_info, write_set
 from policy_examples import small_policy, small_robot, spec
-from transform_messages import turned
+from rosbags.rosbag2 import StoragePlugin, Writer
+from transform_messages import STORE, TYPE, transform_bytes, turned
 
 from motion_policy.cli.main import main
 from motion_policy.control import PolicyRunner
-from motion_policy.episodes import EpisodeError, EpisodeReader, EpisodeWriter, check_episode
+from motion_policy.episodes import (
+    EpisodeError,
+    EpisodeReader,
+    EpisodeWriter,
+    check_episode,
+    import_bag,
+)
 from motion_policy.episodes.formats.export_set import export_set
 from motion_policy.episodes.formats.lerobot.to_episodes import import_lerobot
+from motion_policy.episodes.recorder import EpisodeRecorder
 from motion_policy.episodes.repair import repair
 from motion_policy.errors import UserError
 from motion_policy.policies import check_robot
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
 from motion_policy.robot.spec import ROTATION, TRANSLATION
-from motion_policy.streams import Observation
+from motion_policy.streams import Observation, Sample
+from motion_policy.streams.transforms import TransformMessage
 
 ROWS = 60
 VECTOR = '\nvectors:\n  tcp: {transform: [base, tool]}\n'
@@ -146,6 +155,42 @@ def test_transforms_of_other_frames_are_not_taken_together(episode: Path) -> Non
         EpisodeError, match=r'its vectors: tcp newest of base -> hand: .* base -> t'
     ):
         export_set([episode, second])
+
+
+def test_what_was_said_once_holds_after_the_clock_was_set_back(tmp_path: Path) -> None:
+    """Of a recorder, and of a bag: the transform that does not move comes at the very start."""
+    joints = list(ROBOT.joints.names)
+    start_ns, message = recordings.START_NS, STORE.types['sensor_msgs/msg/JointState']
+    header = STORE.types['std_msgs/msg/Header'](
+        STORE.types['builtin_interfaces/msg/Time'](0, 0), ''
+    )
+    state = message(header, joints, np.zeros(5), np.zeros(0), np.zeros(0))
+    kinds = {'joint_states': 'sensor_msgs/msg/JointState', 'tf': TYPE, 'tf_static': TYPE}
+    recorder = EpisodeRecorder(ROBOT)
+    fixed = transform_bytes(('link', 'tool', 0, turned([0, 0, 1], 1)))
+    with Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin.MCAP) as bag:
+        topics = {t: bag.add_connection(f'/{t}', k, typestore=STORE) for t, k in kinds.items()}
+        bag.write(topics['tf_static'], start_ns, fixed)
+        recorder.push('tcp', Sample(0, start_ns, TransformMessage(fixed, is_static=True)))
+        for t_ms in (*range(0, 1500, 10), *range(-60_000, -58_500, 10)):
+            time_ns = start_ns + t_ms * 1_000_000
+            moving = transform_bytes(('base', 'link', time_ns, turned([0, 0, 1], 0)))
+            bag.write(topics['tf'], time_ns, moving)
+            bag.write(
+                topics['joint_states'], time_ns, STORE.serialize_cdr(state, kinds['joint_states'])
+            )
+            for name, value in (('state', state), ('tcp', TransformMessage(moving))):
+                recorder.push(name, Sample(0, time_ns, value))
+    assert recorder.row is not None and recorder.row.faults.keys() <= {'leader'}
+    without_leader = ROBOT.model_copy(
+        update={'joints': ROBOT.joints.model_copy(update={'leader': ()})}
+    )
+    found = import_bag(tmp_path / 'bag', without_leader, tmp_path / 'here', split_at_gaps=True)
+    assert len(found) == 2
+    for path in found:
+        with EpisodeReader(path) as reader:
+            angle = reader.vector('tcp')[0]
+            np.testing.assert_allclose(angle[5:], [math.sin(0.5), math.cos(0.5)], atol=1e-6)
 
 
 def test_specs_without_transforms_are_written_as_before() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
 from rclpy.serialization import serialize_message
@@ -128,7 +129,7 @@ def datasets(path: Path) -> dict[str, np.ndarray]:
 
 
 def test_transforms_are_recorded_over_dds_as_a_bag_of_the_same_messages_gives_them(
-    frames: Frames, tmp_path: Path
+    frames: Frames, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / 'seen.yaml').write_text(TEXT)
     settings = {'robot': str(tmp_path / 'seen.yaml'), 'directory': str(tmp_path / 'recorded')}
@@ -177,10 +178,27 @@ def test_transforms_are_recorded_over_dds_as_a_bag_of_the_same_messages_gives_th
             seen = np.linalg.inv(expected) @ matrix(LENS)
             np.testing.assert_allclose(lens[row], seen[:3, 3], atol=1e-6)
 
+    second = Node('second_driver', context=frames.bench.context, start_parameter_services=False)
+    other = second.create_publisher(frames.kind, 'tf', 10)
+    lines: list[str] = []
+
+    def told() -> bool:
+        other.publish(transform_bytes(('base_link', 'elbow', 1, link(0)), ('a', 'b', 1, link(0))))
+        frames.run(1)
+        node.streams.check(None)
+        lines.extend(capfd.readouterr().err.splitlines())
+        return any("'elbow'" in line for line in lines)
+
+    frames.bench.spin_until(told, 'both publishers to be told of')
+    [line] = [each for each in lines if 'several publishers' in each]
+    assert "stream 'tcp' on topic /tf: frame 'elbow' from several" in line
+    assert '/second_driver and /test_client: the newest transform counts' in line
+    second.destroy_node()
+
     write_bag(tmp_path / 'alone', heard, static=False)
-    told: list[str] = []
+    notes: list[str] = []
     with pytest.raises(EpisodeError) as caught:
-        import_bag(tmp_path / 'alone', ROBOT, tmp_path / 'none', note=told.append)
+        import_bag(tmp_path / 'alone', ROBOT, tmp_path / 'none', note=notes.append)
     assert "stream 'tcp' (tf): missing, there is no frame 'tool0'" in str(caught.value)
-    assert "has no messages of '/tf_static' (tcp, lens)" in told[0]
+    assert "has no messages of '/tf_static' (tcp, lens)" in notes[0]
     node.destroy_node()
