@@ -22,7 +22,7 @@ LEAST_DAMPING = 1e-9
 NEAR_M = 1e-5  # an error that is none any more, of position or of rotation times LEVER_M
 ENOUGH = 0.999  # of the cost that is left after a step; more: it leads nowhere
 ALMOST_M = 5e-3  # an error so small that another try is worth it
-INWARDS = (0.2, 0.5)  # of the way to the middle of the limits, where such a try begins
+INWARDS = (0.2, 0.5, 0.9)  # of the way to the middle of the limits, where such a try begins
 STILL = 1e-7  # [rad or m] a step that leads nowhere
 
 

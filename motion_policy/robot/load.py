@@ -19,6 +19,7 @@ from motion_policy.documents import MOST_BYTES, parse_yaml
 from motion_policy.files import FileError, read_text
 from motion_policy.robot.errors import RobotSpecError
 from motion_policy.robot.spec import RobotSpec
+from motion_policy.robot.tool import check_tool, with_tool
 from motion_policy.robot.urdf import limits_from_urdf, path_of_urdf
 from motion_policy.share import share_dir
 
@@ -78,9 +79,12 @@ def robot_spec_from(data: Any, source: str | Path) -> RobotSpec:
             f'{source}: holds {type(data).__name__}, expected a mapping with name, rate, joints'
         )
     try:
-        return RobotSpec.model_validate(_with_urdf_limits(data, source))
+        robot = RobotSpec.model_validate(_with_urdf_limits(with_tool(data, source), source))
     except ValidationError as error:
         raise RobotSpecError(first_error_line(error, data, source)) from None
+    if robot.tool is not None:
+        check_tool(robot.tool, robot.joints.names, source)
+    return robot
 
 
 def first_error_line(error: ValidationError, data: Any, source: str | Path) -> str:

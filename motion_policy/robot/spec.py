@@ -20,6 +20,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from motion_policy.declared import Declared
 from motion_policy.documents import dump_yaml
 from motion_policy.robot.image_fit import ImageFit
+from motion_policy.robot.tool import ToolSpec
 
 NANOSECONDS_PER_S = 1_000_000_000
 MOST_PIXELS = 2**15  # along an edge of an image
@@ -499,6 +500,7 @@ class RobotSpec(Declared):
     home: tuple[Finite, ...] | None = None
     tracking_error: tuple[NotNegative, ...] | None = None
     effort_limits: tuple[NotNegative, ...] | None = None
+    tool: ToolSpec | None = None
 
     @field_validator('cameras')
     @classmethod

@@ -146,10 +146,10 @@ def urdf_root(urdf: str | Path, where: str) -> ElementTree.Element:
     return root
 
 
-def path_of_urdf(urdf: Any, source: str | Path) -> Path:
+def path_of_urdf(urdf: Any, source: str | Path, key: str = 'joints.limits.urdf') -> Path:
     """Where the URDF is that a robot spec `source` names. RobotSpecError: it names none."""
     if not isinstance(urdf, str):
-        raise RobotSpecError(f'{source}: joints.limits.urdf: found {urdf!r}, expected a path')
+        raise RobotSpecError(f'{source}: {key}: found {urdf!r}, expected a path')
     if not urdf.startswith('package://'):
         return Path(source).parent / urdf
     package, _, inside = urdf.removeprefix('package://').partition('/')
@@ -158,6 +158,6 @@ def path_of_urdf(urdf: Any, source: str | Path) -> Path:
         if prefix and folder.is_dir():
             return folder / inside
     raise RobotSpecError(
-        f"{source}: joints.limits.urdf: package '{package}' is not in AMENT_PREFIX_PATH, "
+        f"{source}: {key}: package '{package}' is not in AMENT_PREFIX_PATH, "
         'expected a sourced ROS 2 installation that has it'
     )
