@@ -79,6 +79,14 @@ class CameraFit(ImageFit):
     )
 
 
+def said_fits(views: Sequence[CameraView]) -> dict[str, CameraFit]:
+    """What a checkpoint says of its cameras; nothing where all are stretched to one size."""
+    alike = len({view.size for view in views}) < 2
+    if alike and all(view.options.is_plain for view in views):
+        return {}
+    return {view.camera: CameraFit(**view.options.model_dump(), size=view.size) for view in views}
+
+
 class PolicySpec(Declared):
     """All that `policy.yaml` holds: enough to rebuild the policy and to know where it is from."""
 

@@ -33,8 +33,7 @@ from motion_policy.files import (
     write_text,
 )
 from motion_policy.policies import PolicySpec, make_model
-from motion_policy.policies.base import CameraFit
-from motion_policy.policies.camera_view import CameraView
+from motion_policy.policies.base import said_fits
 from motion_policy.policies.cpu.processor import has_bf16
 from motion_policy.policies.kinds import model_on_paper
 from motion_policy.training.autoencoders import Autoencoders, load_autoencoders
@@ -157,7 +156,7 @@ def policy_spec(
         rate=config.rate,
         cameras=config.cameras,
         image_size=views[0].size if views else config.image_size,
-        fit=_fits(views),
+        fit=said_fits(views),
         target=predicted_target(config),
         effort=sees_effort(config),
         inputs=seen_vectors(config),
@@ -168,14 +167,6 @@ def policy_spec(
         training={**config.model_dump(mode='json'), 'began_with': list(autoencoders.record)},
         software=software_versions(),
     )
-
-
-def _fits(views: Sequence[CameraView]) -> dict[str, CameraFit]:
-    """What a checkpoint says of the cameras; nothing where all are stretched to one size."""
-    alike = len({view.size for view in views}) < 2
-    if alike and all(view.options.is_plain for view in views):
-        return {}
-    return {view.camera: CameraFit(**view.options.model_dump(), size=view.size) for view in views}
 
 
 def _trainer(config: TrainConfig, output: Path, callbacks: list[Callback]) -> pl.Trainer:

@@ -180,7 +180,9 @@ def test_an_rnn_and_its_autoencoder_make_a_policy(tmp_path: Path, capsys: Captur
     assert 'predicts' not in capsys.readouterr().out  # it tells no joints
 
 
-def spec_of(tmp_path: Path, joints: int, low: float = -3.0, width: int = 640) -> str:
+def spec_of(
+    tmp_path: Path, joints: int, low: float = -3.0, width: int = 640, **fit: object
+) -> str:
     names = [f'j{number}' for number in range(joints)]
     content = {
         'name': 'arm',
@@ -195,7 +197,7 @@ def spec_of(tmp_path: Path, joints: int, low: float = -3.0, width: int = 640) ->
                 'acceleration': [1.0] * joints,
             },
         },
-        'cameras': {'top': {'topic': 'top/image', 'width': width, 'height': 480}},
+        'cameras': {'top': {'topic': 'top/image', 'width': width, 'height': 480, **fit}},
     }
     path = tmp_path / 'arm.yaml'
     path.write_text(json.dumps(content))
@@ -213,6 +215,11 @@ def test_a_robot_of_ones_own_is_kept(tmp_path: Path, capsys: Capture) -> None:
     told = ' '.join(notes(capsys))
     assert 'is 640x480, the model sees 32x32: images are stretched' in told
     assert "joint 'j0' was trained beyond its limits" in told
+    cropped = spec_of(tmp_path, 4, crop=[80, 0, 480, 480], rotate=180)
+    assert convert(tmp_path, source, '--robot', cropped) == 0
+    [told] = notes(capsys)
+    assert 'is seen with crop [80, 0, 480, 480], rotate 180, fit stretch' in told
+    assert load_policy(tmp_path / 'ours').spec.fit['top'].crop == (80, 0, 480, 480)
     assert convert(tmp_path, source, '--robot', spec_of(tmp_path, 5)) == 2
     assert "robot 'arm' has 5 joints" in error_line(capsys)
     assert convert(tmp_path, source, '--robot', spec_of(tmp_path, 4), '--camera', 'side') == 2

@@ -20,7 +20,7 @@ from torch import Tensor
 from motion_policy import __version__
 from motion_policy.errors import UserError
 from motion_policy.files import shown
-from motion_policy.policies.base import PolicySpec
+from motion_policy.policies.base import PolicySpec, said_fits
 from motion_policy.policies.convert.act_names import WeightNames, act_names, as_ours
 from motion_policy.policies.convert.act_stats import ActStats
 from motion_policy.policies.convert.conversion import (
@@ -32,6 +32,7 @@ from motion_policy.policies.convert.conversion import (
     made_up,
     reach,
     surely_reached,
+    views_of,
 )
 from motion_policy.policies.convert.torch_files import float_weights, read_torch_file
 from motion_policy.policies.kinds import model_on_paper
@@ -144,10 +145,10 @@ def _robot(
         sizes = dict.fromkeys(options.cameras, options.image_size)
         bounds = both_reach(reach(qpos, None), reach(action, ends))
         robot = placeholder_robot(bounds.T, sizes, options.rate)
-        return robot, [made_up(robot, options.image_size)]
+        return robot, [made_up(robot)]
     bounds = both_reach(surely_reached(qpos, None), surely_reached(action, ends))
-    args = (options.cameras, options.image_size, joints, bounds)
-    return options.robot, held_against(options.robot, *args)
+    sizes = dict.fromkeys(options.cameras, options.image_size)
+    return options.robot, held_against(options.robot, sizes, joints, bounds)
 
 
 def _named(source: _Source, names: WeightNames) -> Named:
@@ -308,6 +309,9 @@ def _spec(
         'rate': options.rate,
         'cameras': options.cameras,
         'image_size': options.image_size,
+        'fit': said_fits(
+            views_of(robot, dict.fromkeys(options.cameras, options.image_size))
+        ),
         'target': 'action',
         'hyper': hyper,
         'normalisation': normalisation,

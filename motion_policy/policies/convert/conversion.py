@@ -8,7 +8,7 @@ source calls it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,9 +17,11 @@ from torch import Tensor
 
 from motion_policy.errors import UserError
 from motion_policy.policies.base import Model
+from motion_policy.policies.camera_view import CameraView
 from motion_policy.policies.kinds import model_to_fill
 from motion_policy.policies.normalisation import Statistics
-from motion_policy.robot import RobotSpec
+from motion_policy.robot import ImageFit, RobotSpec
+from motion_policy.robot.image_fit import Size
 from motion_policy.robot.placeholder import PLACEHOLDER
 from motion_policy.robot.units import UnitConversion
 
@@ -92,34 +94,62 @@ def both_reach(first: Bounds, second: Bounds) -> Bounds:
     return np.stack([np.minimum(first[0], second[0]), np.maximum(first[1], second[1])])
 
 
-def made_up(robot: RobotSpec, image_size: tuple[int, int]) -> str:
+def made_up(robot: RobotSpec) -> str:
     """The note on a robot that stands in for one that the files do not name."""
-    height, width = image_size
+    sizes = dict.fromkeys(f'{one.width}x{one.height}' for one in robot.cameras.values())
     return (
         f"robot '{robot.name}' is made up: {len(robot.joints.names)} joints named joint1 and so "
-        f'on, limits {robot.joints.limits.position[0]} and so on, a camera of {width}x{height} '
-        'px; convert again with --robot SPEC before it drives an arm'
+        f'on, limits {robot.joints.limits.position[0]} and so on, a camera of '
+        f'{" and ".join(sizes)} px; convert again with --robot SPEC before it drives an arm'
     )
+
+
+def views_of(
+    robot: RobotSpec, sizes: Mapping[str, Size], fits: Mapping[str, ImageFit] | None = None
+) -> list[CameraView]:
+    """What a model sees of the cameras of a robot: what its spec says, but for what is given.
+
+    Args:
+        sizes: height and width that the model sees, by camera.
+        fits: of cameras of which the model's files say how they are seen.
+
+    Raises:
+        UserError: a camera that the robot does not have, or a crop that is not within its images.
+    """
+    views = []
+    for camera, size in sizes.items():
+        if camera not in robot.cameras:
+            known = ', '.join(robot.cameras) or 'none'
+            raise UserError(f"camera '{camera}': robot '{robot.name}' has: {known}")
+        sends = robot.cameras[camera]
+        fit = (fits or {}).get(camera, sends.image_fit)
+        try:
+            fit.check_within((sends.height, sends.width))
+        except ValueError as error:
+            raise UserError(f"camera '{camera}' of robot '{robot.name}': {error}") from None
+        views.append(CameraView(camera, (sends.height, sends.width), size, fit))
+    return views
 
 
 def held_against(
     robot: RobotSpec,
-    cameras: Sequence[str],
-    image_size: tuple[int, int],
+    sizes: Mapping[str, Size],
     joints: int,
     bounds: Bounds,
     units: UnitConversion | None = None,
+    fits: Mapping[str, ImageFit] | None = None,
 ) -> list[str]:
     """Notes on how a robot differs from what the model was trained with.
 
     Args:
-        image_size: height, width that the model sees.
+        sizes: height and width in which the model sees each camera.
         bounds: least and greatest position of the training data, (2, joints) or (2, 1).
         units: how these become the robot's; None: they are.
+        fits: as of `views_of`.
 
     Raises:
-        UserError: other joints than `joints`, a camera that it does not have, or positions that
-            no motion of it reaches.
+        UserError: other joints than `joints`, positions that no motion of it reaches, or as
+            `views_of`.
     """
     names = robot.joints.names
     if len(names) != joints:
@@ -127,27 +157,30 @@ def held_against(
             f"robot '{robot.name}' has {len(names)} joints ({', '.join(names)}), "
             f'the model has {joints}'
         )
-    notes = []
-    for camera in cameras:
-        if camera not in robot.cameras:
-            known = ', '.join(robot.cameras) or 'none'
-            raise UserError(f"camera '{camera}': robot '{robot.name}' has: {known}")
-        notes += _stretched(robot, camera, image_size)
+    notes = [note for view in views_of(robot, sizes, fits) for note in _seen_as(robot, view)]
     if units is not None and robot.name != PLACEHOLDER:
         notes += units.check(bounds[0], bounds[1], 'the training data')
         bounds = np.sort(units.positions(bounds), axis=0)
     return notes + _beyond_limits(robot, bounds)
 
 
-def _stretched(robot: RobotSpec, camera: str, image_size: tuple[int, int]) -> list[str]:
-    height, width = image_size
-    seen = robot.cameras[camera]
-    if seen.width * height == width * seen.height:
-        return []
-    return [
-        f"camera '{camera}' of robot '{robot.name}' is {seen.width}x{seen.height}, the model "
-        f'sees {width}x{height}: images are stretched, not cropped'
-    ]
+def _seen_as(robot: RobotSpec, view: CameraView) -> list[str]:
+    """Notes on how the model sees a camera, where it is not the whole undistorted image."""
+    (high, wide), (height, width) = view.sent, view.size
+    camera = f"camera '{view.camera}' of robot '{robot.name}'"
+    notes = []
+    if not view.options.is_plain:
+        notes.append(f'{camera} is seen with {view.options}')
+    _, _, across, down = view.options.crop or (0, 0, wide, high)
+    if view.options.rotate in (90, 270):
+        across, down = down, across
+    if view.options.fit == 'stretch' and across * height != width * down:
+        what = f'{across}x{down}' if view.options.is_plain else f'{across}x{down} of {wide}x{high}'
+        notes.append(
+            f'{camera} is {what}, the model sees {width}x{height}: images are stretched, not '
+            'cropped; fit: crop or pad in the robot spec, if the model was trained so'
+        )
+    return notes
 
 
 def _beyond_limits(robot: RobotSpec, bounds: Bounds) -> list[str]:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from motion_policy import __version__
 from motion_policy.errors import UserError
-from motion_policy.policies.base import PolicySpec
+from motion_policy.policies.base import PolicySpec, said_fits
 from motion_policy.policies.convert.conversion import (
     Bounds,
     Conversion,
@@ -27,6 +27,7 @@ from motion_policy.policies.convert.conversion import (
     fill,
     held_against,
     made_up,
+    views_of,
 )
 from motion_policy.policies.convert.eipl_layout import Layout, layout_of, layout_of_rnn
 from motion_policy.policies.convert.eipl_weights import EiplWeights
@@ -245,8 +246,9 @@ def _camera(options: EiplOptions) -> str:
 
 def _check_robot(robot: RobotSpec, camera: str, layout: Layout, options: EiplOptions) -> list[str]:
     if options.robot is None:
-        return [made_up(robot, layout.image_size)]
-    return held_against(robot, (camera,), layout.image_size, layout.joints, options.joint_bounds)
+        return [made_up(robot)]
+    sizes = {camera: layout.image_size}
+    return held_against(robot, sizes, layout.joints, options.joint_bounds)
 
 
 def _spec(
@@ -262,6 +264,7 @@ def _spec(
         'rate': options.rate,
         'cameras': (camera,),
         'image_size': layout.image_size,
+        'fit': said_fits(views_of(robot, {camera: layout.image_size})),
         'target': 'qpos',  # EIPL predicts what was measured
         'hyper': _hyper(layout, options.channels),
         'normalisation': Normalisation(qpos=joints, action=joints),

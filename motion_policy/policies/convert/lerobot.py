@@ -8,7 +8,7 @@ place for (robot, rate) lies beside its files in our own `policy.yaml`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from motion_policy import __version__
 from motion_policy.errors import UserError
 from motion_policy.files import is_there, shown
 from motion_policy.policies.act.act import ACTPolicy
-from motion_policy.policies.base import Model, PolicySpec
+from motion_policy.policies.base import Model, PolicySpec, said_fits
 from motion_policy.policies.checkpoint import SPEC_FILE, read_policy_spec, spec_to_yaml
 from motion_policy.policies.convert.act_names import LEROBOT, as_ours, as_theirs
 from motion_policy.policies.convert.conversion import (
@@ -35,12 +35,13 @@ from motion_policy.policies.convert.conversion import (
     made_up,
     reach,
     surely_reached,
+    views_of,
 )
 from motion_policy.policies.convert.lerobot_config import (
     HYPER,
     THEIRS,
     features,
-    image_size,
+    image_sizes,
     played,
     unknown_keys,
 )
@@ -58,7 +59,8 @@ from motion_policy.policies.convert.lerobot_folder import (
 from motion_policy.policies.convert.lerobot_processors import INPUT_STEP, PROCESSORS
 from motion_policy.policies.kinds import model_on_paper
 from motion_policy.policies.normalisation import MeanStd, MinMax, Normalisation
-from motion_policy.robot import RobotSpec
+from motion_policy.robot import ImageFit, RobotSpec
+from motion_policy.robot.image_fit import Size
 from motion_policy.robot.joint_order import joint_order
 from motion_policy.robot.load import first_error_line
 from motion_policy.robot.placeholder import placeholder_robot
@@ -106,7 +108,7 @@ def from_lerobot(path: str | Path, options: LeRobotOptions) -> Conversion:
     images, joints = features(folder)
     cameras, notes = _cameras(folder, options, list(images))
     notes = [*folder.notes, *notes, *played(folder), *unknown_keys(folder)]
-    size = folder.resized or image_size(folder, images)
+    sizes = dict(zip(cameras, image_sizes(folder, images), strict=True))
     hyper = _hyper(folder, list(images))
     origin = _origin(folder, cameras, joints, notes)
     rate = _rate(folder, options, origin, notes)
@@ -118,19 +120,25 @@ def from_lerobot(path: str | Path, options: LeRobotOptions) -> Conversion:
     order = _order(folder, options, origin, robot, joints, notes)
     if robot is None:
         bounds = both_reach(*(reach(*known) for known in _known(folder, theirs)))
-        robot = placeholder_robot(bounds.T, dict.fromkeys(cameras, size), rate)
-        notes.append(made_up(robot, size))
+        # Of an image that is cropped its feature says how large it is before.
+        shapes = zip(cameras, images.items(), strict=True)
+        before = {camera: (s[1], s[2]) for camera, (key, s) in shapes if key in folder.crops}
+        robot = placeholder_robot(bounds.T, {**sizes, **before}, rate)
+        notes.append(made_up(robot))
         conversion = unit_conversion(robot, options.units, options.grippers)
+        fits = _fits(folder, None, sizes, images)
     else:
         bounds = both_reach(*(surely_reached(*known) for known in _known(folder, theirs)))
         conversion = unit_conversion(robot, options.units, options.grippers)
-        args = (cameras, size, joints, bounds[:, order], conversion)
+        fits = _fits(folder, origin if options.robot is None else None, sizes, images)
+        args = (sizes, joints, bounds[:, order], conversion, fits)
         notes += held_against(robot, *args)
     content: dict[str, Any] = {
         'kind': 'act',
         'rate': rate,
         'cameras': cameras,
-        'image_size': size,
+        'image_size': next(iter(sizes.values())),
+        'fit': said_fits(views_of(robot, sizes, fits)),
         'target': origin.target if origin else 'action',
         'hyper': hyper,
         'normalisation': _as_ours(theirs, order, conversion),
@@ -168,6 +176,20 @@ def to_lerobot(policy: Model, path: str | Path) -> tuple[Path, list[str]]:
     if policy.spec.target == 'qpos':
         notes.append(f'{folder}: its action is the joint position of the next step')
     return folder, notes
+
+
+def _fits(
+    folder: LeRobotFolder,
+    origin: PolicySpec | None,
+    sizes: Mapping[str, Size],
+    images: Iterable[str],
+) -> dict[str, ImageFit]:
+    """What is seen of the cameras of which the folder says it, or a policy of ours that it was."""
+    fits = {name: origin.view(name).options for name in sizes} if origin else {}
+    for camera, key in zip(sizes, images, strict=True):
+        if key in folder.crops:
+            fits[camera] = ImageFit(crop=folder.crops[key])
+    return fits
 
 
 def _cameras(
@@ -356,6 +378,10 @@ def _refuse_what_lerobot_has_not(policy: ACTPolicy) -> None:
         'effort': policy.spec.effort,
         'inputs': bool(policy.spec.inputs),
         'no camera': not policy.cameras,
+        **{
+            f"camera '{name}' seen with {view.options}": not view.options.is_plain
+            for name, view in policy.views.items()
+        },
     }
     names = [name for name, present in found.items() if present]
     if names:
@@ -364,11 +390,10 @@ def _refuse_what_lerobot_has_not(policy: ACTPolicy) -> None:
 
 def _their_config(policy: ACTPolicy) -> dict[str, Any]:
     joints = [len(policy.joint_names)]
-    height, width = policy.spec.image_size
     hyper = policy.config.model_dump(mode='json') | {'posterior': policy.config.has_posterior}
     images = {
-        f'{IMAGE}{camera}': {'type': 'VISUAL', 'shape': [3, height, width]}
-        for camera in policy.cameras
+        f'{IMAGE}{camera}': {'type': 'VISUAL', 'shape': [3, *view.size]}
+        for camera, view in policy.views.items()
     }
     kept = policy.spec.training.get('lerobot', {})
     return {

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from motion_policy.errors import UserError
+from motion_policy.files import shown
 from motion_policy.policies.convert.lerobot_folder import (
     ACTION,
     CONFIG_FILE,
@@ -140,21 +141,26 @@ def features(folder: LeRobotFolder) -> tuple[dict[str, tuple[int, ...]], int]:
     return images, joints[0]
 
 
-def image_size(folder: LeRobotFolder, images: dict[str, tuple[int, ...]]) -> tuple[int, int]:
-    """Height and width of its images. Raises UserError: they differ, or are no colour images."""
-    (key, shape), *others = images.items()
-    if len(shape) != 3 or shape[0] != 3:
-        raise UserError(
-            f'{folder.path / CONFIG_FILE}: {key} has the shape {list(shape)}, expected '
-            '[3, height, width]'
-        )
-    for other, its in others:
-        if its != shape:
+def image_sizes(
+    folder: LeRobotFolder, images: dict[str, tuple[int, ...]]
+) -> list[tuple[int, int]]:
+    """Height and width in which its network sees its images, in order.
+
+    Raises UserError: one is no colour image, or what is cropped is no image.
+    """
+    where, sizes = folder.path / CONFIG_FILE, []
+    for key, shape in images.items():
+        if len(shape) != 3 or shape[0] != 3:
             raise UserError(
-                f'{folder.path / CONFIG_FILE}: {key} has the shape {list(shape)}, {other} '
-                f'{list(its)}; expected images of one size'
+                f'{where}: {key} has the shape {list(shape)}, expected [3, height, width]'
             )
-    return shape[1], shape[2]
+        crop = folder.crops.get(key)
+        left = (shape[1], shape[2]) if crop is None else (crop[3], crop[2])
+        sizes.append(folder.resized or left)
+    for key in folder.crops:
+        if key not in images:
+            raise UserError(f'{folder.path}: crops {shown(key)[:100]}, expected one of its images')
+    return sizes
 
 
 def played(folder: LeRobotFolder) -> list[str]:
@@ -180,9 +186,9 @@ def unknown_keys(folder: LeRobotFolder) -> list[str]:
     keys = [key for key in folder.config if key not in KNOWN]
     if not keys:
         return []
-    shown = ', '.join(f'{key}: {folder.config[key]!r:.40}' for key in keys)
+    found = ', '.join(f'{key}: {folder.config[key]!r:.40}' for key in keys)
     where = folder.path / CONFIG_FILE
-    return [f'{where}: not known and not carried over: {" ".join(shown.split())}']
+    return [f'{where}: not known and not carried over: {" ".join(found.split())}']
 
 
 def _check_sizes(folder: LeRobotFolder, joints: int) -> None:

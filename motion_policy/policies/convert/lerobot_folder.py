@@ -135,7 +135,8 @@ class SideNormalisation:
 class LeRobotFolder:
     """What a folder holds. `weights` are float32, without the statistics; `inputs` and `outputs`
     say how observations and actions are normalised. `renamed` are observations that the policy
-    knows by another name, `resized` is what images are brought to (height, width), `action_names`
+    knows by another name, `crops` are parts of images that count (x, y, width, height), `resized`
+    is what they are brought to (height, width), `action_names`
     are those of the columns of actions, `rate` [Hz] is that of the environment it was trained
     for, each if any. `notes` say what its processors do.
     """
@@ -146,10 +147,11 @@ class LeRobotFolder:
     inputs: SideNormalisation
     outputs: SideNormalisation
     renamed: dict[str, str]
-    rate: float | None = None
-    resized: tuple[int, int] | None = None
-    action_names: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    rate: float | None
+    crops: Mapping[str, tuple[int, int, int, int]]
+    resized: tuple[int, int] | None
+    action_names: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def read_lerobot_folder(path: str | Path) -> LeRobotFolder:
@@ -175,6 +177,7 @@ def read_lerobot_folder(path: str | Path) -> LeRobotFolder:
         outputs=_statistics(folder, config, OUTPUT_STEP, after, old),
         renamed=before.renamed if before else {},
         rate=_rate(folder),
+        crops=before.crops if before else {},
         resized=before.resized if before else None,
         action_names=before.action_names if before else (),
         notes=tuple(note for side in (before, after) if side for note in side.notes),

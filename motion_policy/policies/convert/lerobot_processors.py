@@ -50,7 +50,8 @@ class Pipeline:
         only: observations that are normalised; None: all.
         epsilon: what is added to a standard deviation.
         renamed: the policy's names of observations, by those that LeRobot's robot has.
-        resized: height and width that images are brought to.
+        crops: x, y, width and height of the part of a camera's images that counts, by its name.
+        resized: height and width that images are brought to after.
         action_names: names of the columns of actions.
         notes: in one line each what was carried over, or is off.
     """
@@ -62,6 +63,7 @@ class Pipeline:
     only: tuple[str, ...] | None = None
     epsilon: float = EPSILON
     renamed: dict[str, str] = field(default_factory=dict)
+    crops: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
     resized: tuple[int, int] | None = None
     action_names: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
@@ -137,6 +139,7 @@ def _rename(step: Mapping[str, Any], found: Pipeline, where: str) -> None:
         raise UserError(f'{where} stands behind another or the normaliser, expected it before')
     if len(set(renamed.values())) != len(renamed):
         raise UserError(f'{where}: two observations get one name: {renamed}')
+    found.crops = {str(renamed.get(name, name)): crop for name, crop in found.crops.items()}
     found.renamed = {str(theirs): str(ours) for theirs, ours in renamed.items()} or found.renamed
 
 
@@ -148,24 +151,27 @@ def _device(step: Mapping[str, Any], found: Pipeline, where: str) -> None:
         raise UserError(f'{where}: float_dtype is {kind!r:.40}')
 
 
-def _resize(step: Mapping[str, Any], found: Pipeline, where: str) -> None:
+def _crop_and_resize(step: Mapping[str, Any], found: Pipeline, where: str) -> None:
     config = step.get('config', {})
-    crops, size = config.get('crop_params_dict'), config.get('resize_size')
-    if crops:
-        names = ', '.join(map(_shown, crops)) if isinstance(crops, dict) else str(crops)[:80]
-        raise UserError(
-            f'{where} crops {names}, which is not carried over: the policy would see other images'
-        )
+    crops = _mapping(config.get('crop_params_dict'), f'{where}: crop_params_dict')
+    size = config.get('resize_size')
+    if not crops and size is None:
+        return
+    if found.crops or found.resized or found.state_file:
+        raise UserError(f'{where} stands behind another or the normaliser, expected it before')
+    for name, crop in crops.items():
+        if not _are_pixels(crop, 4) or min(crop[2:]) < 1:
+            raise UserError(
+                f'{where}: crop of {_shown(name)} is {crop!r:.60}, expected '
+                'top, left, height, width'
+            )
+        top, left, height, width = crop
+        found.crops[name] = left, top, width, height
+        found.notes.append(f'{where}: crop {list(found.crops[name])} of {_shown(name)}')
     if size is None:
         return
-    if (
-        not isinstance(size, list)
-        or len(size) != 2
-        or not all(type(side) is int and 1 <= side <= MOST_PIXELS for side in size)
-    ):
+    if not _are_pixels(size, 2) or min(size) < 1:
         raise UserError(f'{where}: resize_size is {size!r:.40}, expected height and width')
-    if found.resized or found.state_file:
-        raise UserError(f'{where} stands behind another or the normaliser, expected it before')
     found.resized = (size[0], size[1])
     found.notes.append(f'{where}: images are resized to {size[0]}x{size[1]} (height x width)')
 
@@ -187,7 +193,7 @@ TAKEN: dict[str, dict[str, Take]] = {
     INPUT_STEP: {
         'rename_observations_processor': _rename,
         'device_processor': _device,
-        'image_crop_resize_processor': _resize,
+        'image_crop_resize_processor': _crop_and_resize,
         'relative_actions_processor': _relative,
         INPUT_STEP: _normalise,
     },
@@ -205,6 +211,14 @@ def _mapping(content: Any, what: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f'{what} is {str(content)[:40]!r}, expected names and values')
     return content
+
+
+def _are_pixels(values: Any, count: int) -> bool:
+    return (
+        isinstance(values, list)
+        and len(values) == count
+        and all(type(value) is int and 0 <= value <= MOST_PIXELS for value in values)
+    )
 
 
 def _texts(content: Any, what: str) -> tuple[str, ...]:

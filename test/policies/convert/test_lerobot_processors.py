@@ -101,14 +101,10 @@ REFUSED: dict[str, tuple[str, Step, str]] = {
     'absolute': (POST, named('absolute_actions_processor', enabled=True), 'relative to the state'),
     'enabled by 1': (PRE, named('relative_actions_processor', enabled=1), 'is on'),
     'delta': (POST, named('map_tensor_to_delta_action_dict'), "'map_tensor_to_delta_action_dict'"),
-    'crop': (
+    'no crop of pixels': (
         PRE,
-        named(
-            'image_crop_resize_processor',
-            crop_params_dict={'observation.images.top': [0, 0, 32, 32]},
-            resize_size=[32, 32],
-        ),
-        "'image_crop_resize_processor' crops observation.images.top",
+        named('image_crop_resize_processor', crop_params_dict={'observation.images.top': [0, 0]}),
+        'crop of observation.images.top is [0, 0], expected top, left, height, width',
     ),
     'no size': (PRE, named('image_crop_resize_processor', resize_size=[0, 2]), 'resize_size is'),
     'normalise again': (PRE, named('normalizer_processor'), "has 2 steps 'normalizer_processor'"),
@@ -144,9 +140,10 @@ def test_a_step_that_is_not_carried_over_refuses_by_name(
     'step',
     [
         named('image_crop_resize_processor', resize_size=[32, 32]),
+        named('image_crop_resize_processor', crop_params_dict={'a': [0, 0, 2, 2]}),
         named('rename_observations_processor', rename_map={'a': 'observation.state'}),
     ],
-    ids=['resize', 'rename'],
+    ids=['resize', 'crop', 'rename'],
 )
 def test_what_stands_behind_the_normaliser_is_refused(tmp_path: Path, step: Step) -> None:
     with pytest.raises(UserError, match='stands behind another or the normaliser'):
@@ -170,6 +167,40 @@ def test_images_are_resized_as_lerobot_resizes_them(tmp_path: Path) -> None:
         {'qpos': qpos, 'images': dict.fromkeys(lerobot.CAMERAS, resized)}, None
     )[0]
     torch.testing.assert_close(ours, again, atol=1e-2, rtol=0)
+
+
+def test_images_are_cropped_as_lerobot_crops_them(tmp_path: Path) -> None:
+    """Top and left come first there; another name of a camera is one of the crop, too."""
+    first, *others = lerobot.CAMERAS
+    crops = {f'observation.images.{first}': [3, 5, 24, 40]}
+    step = named('image_crop_resize_processor', crop_params_dict=crops, resize_size=[32, 48])
+    source = with_step(tmp_path / 'theirs', PRE, 2, step)
+    found = converted(source)
+    spec = found.model.spec
+    assert spec.fit[first].crop == (5, 3, 40, 24) and spec.sizes == ((32, 48),) * len(spec.cameras)
+    assert any(f'crop [5, 3, 40, 24] of observation.images.{first}' in n for n in found.notes)
+    random = torch.Generator().manual_seed(3)
+    image = torch.randint(0, 256, (1, *lerobot.IMAGE, 3), dtype=torch.uint8, generator=random)
+    planes = image.permute(0, 3, 1, 2) / 255
+    theirs = transforms.resize(
+        transforms.crop(planes, *crops[f'observation.images.{first}']), [32, 48]
+    )
+    ours = found.model.views[first](image)
+    torch.testing.assert_close(ours.permute(0, 3, 1, 2) / 255, theirs, atol=1.01 / 255, rtol=0)
+    for other in others:
+        assert spec.view(other).options.is_plain
+
+    large = found.model.spec.robot.model_copy(update={'name': 'mine'})
+    again = from_lerobot(source, LeRobotOptions(robot=large)).model.spec
+    assert again.fit == spec.fit
+    step = named(
+        'image_crop_resize_processor', crop_params_dict={'observation.images.top': [0, 0, 999, 9]}
+    )
+    with pytest.raises(UserError, match=r'crop \[0, 0, 9, 999\] ends at'):
+        converted(with_step(tmp_path / 'too large', PRE, 2, step))
+    step['config']['crop_params_dict'] = {'observation.images.none': [0, 0, 9, 9]}
+    with pytest.raises(UserError, match=r'crops observation\.images\.none, expected one of'):
+        converted(with_step(tmp_path / 'no camera', PRE, 2, step))
 
 
 def test_only_what_lerobot_normalises_is_normalised(tmp_path: Path) -> None:
