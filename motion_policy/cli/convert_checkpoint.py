@@ -348,7 +348,7 @@ def _print_notes(notes: list[str]) -> None:
 
 
 def _print_result(folder: Path, model: Model, origin: str) -> None:
-    height, width = model.spec.image_size
+    sizes = dict.fromkeys(f'{width}x{height}' for height, width in model.spec.sizes)
     count = sum(parameter.numel() for parameter in model.parameters())
-    line = f'{folder}: {model.kind}, {count} parameters, {width}x{height}, {origin}'
+    line = f'{folder}: {model.kind}, {count} parameters, {", ".join(sizes)}, {origin}'
     Console().print(escape(line), soft_wrap=True, highlight=False)

@@ -5,26 +5,62 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from rich.console import Console
 from rich.progress import track
 
 from motion_policy.cli.literal import escape
+from motion_policy.control.attention_image import draw_frame
 from motion_policy.episodes import EpisodeReader
 from motion_policy.errors import UserError
 from motion_policy.evaluation.depth_colours import DepthColours
-from motion_policy.evaluation.plots import DepthStrip, JointCurves, joints_figure, png_bytes
+from motion_policy.evaluation.plots import (
+    DepthStrip,
+    ImageStrip,
+    JointCurves,
+    joints_figure,
+    png_bytes,
+)
 from motion_policy.evaluation.video_file import VideoFile
 from motion_policy.files import write_bytes
+from motion_policy.policies.camera_view import CameraView
+from motion_policy.robot import ImageFit, RobotSpec
 
 MOST_LOOKED_AT = 16  # depth images, for the range that is shown
 
+Views = Mapping[str, CameraView]
 
-def write_plot(episode: Path, path: Path) -> None:
-    """Draw measured joints and actions of an episode over time, and some of its depth."""
+
+def views_of_spec(robot: RobotSpec) -> dict[str, CameraView]:
+    """What a robot spec shows of its cameras, in the size that it has in the camera's image.
+
+    Only of those of which it says something. The size of a policy is not known: no `fit`.
+    """
+    views = {}
+    for name, camera in robot.cameras.items():
+        if camera.image_fit.is_plain:
+            continue
+        options = ImageFit(crop=camera.crop, rotate=camera.rotate)
+        _, _, width, height = camera.crop or (0, 0, camera.width, camera.height)
+        size = (width, height) if camera.rotate in (90, 270) else (height, width)
+        views[name] = CameraView(name, (camera.height, camera.width), size, options)
+    return views
+
+
+def write_plot(episode: Path, path: Path, views: Views | None = None) -> None:
+    """Draw measured joints and actions of an episode over time, some of its depth, and what is
+    seen of its cameras.
+
+    Args:
+        episode: the file.
+        path: what is written.
+        views: what is seen of the cameras; None: what the robot spec in the episode says.
+    """
     if path.suffix.lower() != '.png':
         raise UserError(f"{path}: a plot must end in .png, found '{path.suffix}'")
     with EpisodeReader(episode) as reader:
@@ -38,29 +74,68 @@ def write_plot(episode: Path, path: Path) -> None:
             truth_label='measured',
             predicted_label='action',
         )
-        strips = [_strip(reader, name, colours) for name, colours in _colours(reader).items()]
+        strips: list[DepthStrip | ImageStrip] = [
+            _seen_strip(reader, view) for view in _views(reader, views).values()
+        ]
+        strips += [_strip(reader, name, colours) for name, colours in _colours(reader).items()]
         data = png_bytes(joints_figure(curves, f'{episode.name}  {reader.task}', strips))
     write_bytes(path, data)
 
 
-def write_video(episode: Path, path: Path) -> None:
+def write_video(episode: Path, path: Path, views: Views | None = None) -> None:
     """Write all cameras of an episode side by side, at the rate of its rows.
 
-    Depth comes behind the cameras, in colours, of which a line tells.
+    What is seen of a camera, by `views` as above, comes behind it. Depth comes behind the
+    cameras, in colours, of which a line tells.
     """
     with EpisodeReader(episode) as reader, VideoFile(path, reader.rate) as video:
         sizes = (*reader.robot.cameras.values(), *reader.robot.depth.values())
         if not sizes:
             raise UserError(f'{episode}: has no camera, expected one for a video')
         height = max(size.height for size in sizes)
-        colours = _colours(reader)
+        colours, seen = _colours(reader), _views(reader, views)
         quiet = not sys.stdout.isatty()
         for row in track(range(reader.length), 'video', transient=True, disable=quiet):
-            images = [reader.image(camera, row) for camera in reader.cameras]
+            images = [
+                image
+                for camera in reader.cameras
+                for image in _shown(reader.image(camera, row), seen.get(camera))
+            ]
             images += [each.paint(reader.depth(name, row)) for name, each in colours.items()]
             video.write(np.hstack([_as_high(image, height) for image in images]))
     for name, each in colours.items():
         Console().print(escape(f"depth '{name}': {each}"), soft_wrap=True, highlight=False)
+
+
+def _views(reader: EpisodeReader, views: Views | None) -> Views:
+    """Those of the cameras that the episode has; UserError if a crop is for other images."""
+    given = views_of_spec(reader.robot) if views is None else views
+    found = {name: view for name, view in given.items() if name in reader.cameras}
+    for name, view in found.items():
+        try:
+            view.placement(*reader.image(name, 0).shape[:2])
+        except ValueError as error:
+            raise UserError(f'{reader.path}: {error}') from None
+    return found
+
+
+def _shown(image: np.ndarray, view: CameraView | None) -> list[np.ndarray]:
+    """A camera's image with a frame around what is seen, and that; without a view the image."""
+    if view is None:
+        return [image]
+    placement = view.placement(*image.shape[:2])
+    framed = image if placement.is_whole else draw_frame(image, placement.part)
+    return [framed, view(torch.from_numpy(image)[None])[0].numpy()]
+
+
+def _seen_strip(reader: EpisodeReader, view: CameraView) -> ImageStrip:
+    """The first and the last image of a camera, each with what is seen of it."""
+    captions, images = [], []
+    for row in (0, reader.length - 1):
+        images += _shown(reader.image(view.camera, row), view)
+        time = f'{view.camera}, {row / reader.rate:.2f} s'
+        captions += [time, f'seen: {view.size[1]}x{view.size[0]}']
+    return ImageStrip(captions, images)
 
 
 def _colours(reader: EpisodeReader) -> dict[str, DepthColours]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tyro
 from rich.box import SIMPLE_HEAD
@@ -19,6 +19,10 @@ from motion_policy.cli.literal import escape
 from motion_policy.episodes import bag_summary, episode_summary, is_bag, list_episodes
 from motion_policy.errors import UserError
 from motion_policy.files import write_json
+from motion_policy.robot import load_robot_spec
+
+if TYPE_CHECKING:
+    from motion_policy.policies.camera_view import CameraView
 
 CHECKPOINT_FILES = ('policy.yaml', 'weights.safetensors')
 
@@ -37,10 +41,16 @@ class Arguments:
     """Write everything that is shown, and more, as JSON."""
 
     plot: Path | None = None
-    """Draw the joints of one episode, measured and action, and some of its depth, as PNG."""
+    """Draw the joints of one episode, measured and action, some of its depth, and what is seen
+    of its cameras, as PNG."""
 
     video: Path | None = None
-    """Write the cameras of one episode, depth in colours, side by side, as MP4 or GIF."""
+    """Write the cameras of one episode, depth in colours, side by side, as MP4 or GIF, with a
+    frame around what is seen of each, and that beside it: as a checkpoint that is given says, or
+    --robot, else as the episode's own robot spec does."""
+
+    robot: str | None = None
+    """Robot spec whose crop and rotate --plot and --video show."""
 
 
 def run(arguments: Arguments) -> int:
@@ -58,11 +68,32 @@ def run(arguments: Arguments) -> int:
     if drawn:
         from motion_policy.cli import episode_plots
 
+        checkpoints = [entry['path'] for entry in summaries if entry['kind'] == 'checkpoint']
+        views = _views(arguments, checkpoints)
         if arguments.plot:
-            episode_plots.write_plot(episodes[0], arguments.plot)
+            episode_plots.write_plot(episodes[0], arguments.plot, views)
         if arguments.video:
-            episode_plots.write_video(episodes[0], arguments.video)
+            episode_plots.write_video(episodes[0], arguments.video, views)
     return 0
+
+
+def _views(arguments: Arguments, checkpoints: list[str]) -> dict[str, CameraView] | None:
+    """What is seen of the cameras; None: what the episode's robot says."""
+    if len(checkpoints) + (arguments.robot is not None) > 1:
+        raise UserError(
+            f'inspect: {", ".join(checkpoints)}{" and --robot" if arguments.robot else ""}: '
+            'expected one checkpoint or robot spec, whose view of the cameras is shown'
+        )
+    if arguments.robot is not None:
+        from motion_policy.cli.episode_plots import views_of_spec
+
+        return views_of_spec(load_robot_spec(arguments.robot))
+    if not checkpoints:
+        return None
+    from motion_policy.policies import read_policy_spec
+
+    spec = read_policy_spec(checkpoints[0])
+    return {camera: spec.view(camera) for camera in spec.cameras}
 
 
 def _summaries(path: Path) -> list[dict[str, Any]]:
@@ -89,6 +120,7 @@ def _checkpoint_summary(path: Path) -> dict[str, Any]:
         tensors += 1
         numbers[str(dtype).removeprefix('torch.')] += weight.numel()
     content = model.spec.model_dump(mode='json')
+    content['views'] = {camera: str(view) for camera, view in model.views.items()}
     content['policy'] = content.pop('kind')
     parameters = sum(parameter.numel() for parameter in model.parameters())
     weights = {
@@ -148,6 +180,7 @@ def _show_episode(entry: dict[str, Any], console: Console) -> None:
             'joints': ', '.join(entry['joints']) + (' (with effort)' if entry['effort'] else ''),
             'cameras': f'{sizes or "none"} ({"JPEG" if entry["compress"] else "raw"})',
             'vectors': ', '.join(_vectors(entry)),
+            'seen': '; '.join(f'{name} with {fit}' for name, fit in entry['seen'].items()),
             'depth': _sizes(entry['depth']),
             'task': entry['task'] or '-',
             'success': _judged(entry['success']),
@@ -194,7 +227,6 @@ def _show_bag(entry: dict[str, Any], console: Console) -> None:
 def _show_checkpoint(entry: dict[str, Any], console: Console) -> None:
     from motion_policy.policies.kinds import model_class
 
-    height, width = entry['image_size']
     weights = entry['weights']
     kinds = ', '.join(f'{count} {dtype}' for dtype, count in weights['numbers'].items())
     megabytes = f'{weights["file_bytes"] / 1e6:.1f} MB'
@@ -206,12 +238,18 @@ def _show_checkpoint(entry: dict[str, Any], console: Console) -> None:
             'weights': f'{megabytes}, {weights["tensors"]} tensors: {kinds}',
             'rate': f'{entry["rate"]:g} Hz',
             'robot': f'{entry["robot"]["name"]} at {entry["robot"]["rate"]:g} Hz',
-            'cameras': f'{", ".join(entry["cameras"])} at {width}x{height}',
+            'cameras': _views_in_words(entry['views']),
             'predicts': entry['target'] if model_class(entry['policy']).predicts_target else '',
             'converted': _origin(entry['data'].get('converted_from')),
             **{name: str(value) for name, value in entry['metrics'].items()},
         },
     )
+
+
+def _views_in_words(views: dict[str, str]) -> str:
+    if len(set(views.values())) == 1:
+        return f'{", ".join(views)} at {next(iter(views.values()))}'
+    return ', '.join(f'{camera} at {view}' for camera, view in views.items()) or 'none'
 
 
 def _origin(source: dict[str, Any] | None) -> str:

@@ -49,6 +49,11 @@ def episode_summary(path: str | Path) -> dict[str, Any]:
             'duration_s': episode.length / episode.rate,
             'joints': list(episode.joint_names),
             'cameras': {name: [c.width, c.height] for name, c in robot.cameras.items()},
+            'seen': {
+                name: str(camera.image_fit)
+                for name, camera in robot.cameras.items()
+                if not camera.image_fit.is_plain
+            },
             'vectors': {name: list(v.columns) for name, v in robot.vectors.items()},
             **_last_messages(episode),
             'depth': {name: [d.width, d.height] for name, d in robot.depth.items()},

@@ -66,6 +66,14 @@ class DepthStrip:
 
 
 @dataclass(frozen=True)
+class ImageStrip:
+    """Images beside each other, (H, W, 3) uint8 RGB each, and what stands above them."""
+
+    captions: Sequence[str]
+    images: Sequence[Array]
+
+
+@dataclass(frozen=True)
 class JointCurves:
     """What one joint plot shows.
 
@@ -154,13 +162,13 @@ def _set_value_range(axis: Axes, *curves: Array) -> None:
 
 
 def joints_figure(
-    curves: JointCurves, title: str, depth: Sequence[DepthStrip] = ()
+    curves: JointCurves, title: str, strips: Sequence[DepthStrip | ImageStrip] = ()
 ) -> Figure:
-    """The joints of one episode, prediction over truth, one small plot each; depth below."""
+    """The joints of one episode, prediction over truth, one small plot each; images below."""
     columns = joint_columns(len(curves.names))
     rows = math.ceil(len(curves.names) / columns)
     with matplotlib.rc_context(STYLE):
-        below = STRIP_INCHES * len(depth)
+        below = STRIP_INCHES * len(strips)
         figure = Figure(figsize=(9.6, 1.0 + 1.05 * rows + below))
         height = figure.get_figheight()
         grid = figure.add_gridspec(
@@ -175,10 +183,26 @@ def joints_figure(
         )  # fmt: skip
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc='upper right', ncols=len(labels), borderaxespad=0.3)
-        for place, strip in enumerate(depth):
-            top = STRIP_INCHES * (len(depth) - place) / height
-            _draw_depth(figure, strip, top - (STRIP_INCHES - 0.2) / height, top - 0.35 / height)
+        for place, strip in enumerate(strips):
+            top = STRIP_INCHES * (len(strips) - place) / height
+            edges = top - (STRIP_INCHES - 0.2) / height, top - 0.35 / height
+            if isinstance(strip, ImageStrip):
+                _draw_images(figure, strip, *edges)
+            else:
+                _draw_depth(figure, strip, *edges)
     return figure
+
+
+def _draw_images(figure: Figure, strip: ImageStrip, bottom: float, top: float) -> None:
+    """Draw images beside each other between two heights of the figure."""
+    grid = figure.add_gridspec(
+        1, len(strip.images), left=0.03, right=0.985, bottom=bottom, top=top, wspace=0.05
+    )
+    for column, (caption, image) in enumerate(zip(strip.captions, strip.images, strict=True)):
+        axis = figure.add_subplot(grid[0, column])
+        axis.imshow(image, interpolation='nearest')
+        axis.set_title(caption)
+        axis.set_axis_off()
 
 
 def _draw_depth(figure: Figure, strip: DepthStrip, bottom: float, top: float) -> None:

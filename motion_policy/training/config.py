@@ -72,7 +72,9 @@ def _image_size(value: Any, _: Any) -> OneSize | dict[str, OneSize]:
     return OWN_SIZES.validate_python(value) if own else ONE_SIZE.validate_python(value)
 
 
-def _fit(value: Any, _: Any) -> Fit | dict[str, ImageFit]:
+def _fit(value: Any, _: Any) -> Fit | dict[str, ImageFit] | None:
+    if value is None:
+        return None
     if not isinstance(value, Mapping):
         return ONE_FIT.validate_python(value)
     whole = {name: {'fit': one} if isinstance(one, str) else one for name, one in value.items()}

@@ -11,11 +11,14 @@ from typing import Any
 import av
 import bag_files
 import numpy as np
+import policy_examples
 import pytest
 import recordings
+import yaml
 
 from motion_policy.cli.main import main
 from motion_policy.episodes import EpisodeReader
+from motion_policy.policies import save_policy
 
 ROBOT = recordings.tabletop()
 Capture = pytest.CaptureFixture[str]
@@ -194,6 +197,38 @@ def test_inspect_draws_a_plot_and_a_video(tmp_path: Path) -> None:
     left, right = frames[20][:, :128].astype(int), frames[20][:, 128:].astype(int)
     assert np.abs(left - recordings.scene(20)).mean() < 8
     assert np.abs(right - recordings.scene(21)).mean() < 8
+
+
+def test_inspect_shows_what_is_seen_of_a_camera(tmp_path: Path, capsys: Capture) -> None:
+    """Framed in the camera's image, and beside it as a checkpoint or a robot spec says."""
+    path = recordings.write_episode(tmp_path / 'e.hdf5', 4)
+    options = {'crop': [20, 30, 64, 64], 'rotate': 180}
+    robot = yaml.safe_load(recordings.tabletop().to_yaml())
+    policy = policy_examples.small_policy(
+        robot=recordings.tabletop(), image_size=(64, 128), fit={'top': {**options, 'fit': 'pad'}}
+    )
+    folder = save_policy(policy, tmp_path / 'policy')
+    robot['cameras']['top'].update(options)
+    (tmp_path / 'robot.yaml').write_text(yaml.safe_dump(robot))
+    cut = recordings.scene(2)[30:94, 20:84][::-1, ::-1]
+    padded = np.pad(cut, ((0, 0), (32, 32), (0, 0)))
+    video, plot = tmp_path / 'video.mp4', tmp_path / 'plot.png'
+    drawn = ['--video', str(video), '--plot', str(plot)]
+    spec = ['--robot', str(tmp_path / 'robot.yaml')]
+    for given, seen in (([str(folder), *drawn], padded), ([*drawn, *spec], cut)):
+        assert main(['inspect', str(path), *given]) == 0
+        with av.open(str(video)) as container:
+            frames = [frame.to_ndarray(format='rgb24') for frame in container.decode(video=0)]
+        wide = 128 * seen.shape[1] // seen.shape[0]
+        assert frames[2].shape == (128, 128 + wide + 128, 3) and plot.stat().st_size > 1000
+        shown = frames[2][::2, 128 : 128 + wide : 2].astype(int)
+        assert np.abs(shown - seen).mean() < 8
+        # The frame is yellow, the scene nearly without red there.
+        assert frames[2][40:80, 18:20, 0].mean() > 100 > recordings.scene(2)[40:80, 18:20, 0].max()
+    assert 'crop [20, 30, 64, 64], rotate 180, fit pad' in capsys.readouterr().out
+    both = ['inspect', str(path), str(folder), '--robot', 'tabletop_sim', '--video', str(video)]
+    assert main(both) == 2
+    assert 'expected one checkpoint or robot spec' in error_line(capsys)
 
 
 def test_inspect_says_what_is_wrong(tmp_path: Path, capsys: Capture) -> None:
