@@ -23,6 +23,7 @@ from motion_policy.control.lookahead import Plan
 from motion_policy.control.monitors import EffortMonitor, TrackingMonitor, checked_home
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.plan_clock import PlanClock
+from motion_policy.control.reasons import recurrence, told
 from motion_policy.control.send_times import SendTimes
 from motion_policy.control.start_position import RestMonitor, checked_start, start_position
 from motion_policy.control.turns import TurnMonitor
@@ -188,7 +189,8 @@ class Controller:
         or for one where a guard would not let the arm be.
         """
         limiter = self.guard.limiter
-        home = np.clip(checked_home(self.robot), limiter.lower, limiter.upper)
+        home = self.grippers.stay(checked_home(self.robot), np.asarray(measured))
+        home = np.clip(home, limiter.lower, limiter.upper)
         forbidden = self.guard.forbids(home)
         if forbidden:
             raise UserError(f'home: {forbidden}')
@@ -208,6 +210,11 @@ class Controller:
         if not self.enabled:
             self.reason = reason or self.reason
             return
+        if self.state != 'hold':
+            self.grippers.stop()
+        self._brake(now_ns, reason)
+
+    def _brake(self, now_ns: int, reason: str) -> None:
         self._restart(now_ns)
         self.state, self.reason = 'brake', reason
         self._final_commands = 0
@@ -378,7 +385,7 @@ class Controller:
             if set_back:  # with the time between two commands
                 self._sends.make(steady_ns - self.control_period_ns)
         if doubts:
-            self.disable(now_ns, _told(doubts), lost=True)
+            self.disable(now_ns, told(doubts), lost=True)
             return
         problem = self._problem(faults) or ('the clock went back' if back_ns > 0 else '')
         if problem:
@@ -545,7 +552,7 @@ class Controller:
             faults = {name: what for name, what in faults.items() if name not in cameras}
         self._faulty = bool(faults)
         if faults:
-            return _told(faults)
+            return told(faults)
         if self.homing:
             return ''
         if self._chunk_problem:
@@ -581,9 +588,8 @@ class Controller:
     def _fault(self, reason: str, now_ns: int, steady_ns: int) -> None:
         """Hold for what may heal by itself."""
         if self.state != 'hold':
-            self._hold_recurs = (
-                self._held_ns is not None and steady_ns - self._held_ns <= CALM_NS
-            )
+            self.grippers.stop()
+            self._hold_recurs = self._held_ns is not None and steady_ns - self._held_ns <= CALM_NS
             if not self._hold_recurs:
                 self._hold_since_ns = steady_ns
             if self._faulty or self.schedule is not None:
@@ -600,17 +606,8 @@ class Controller:
         self._held_ns = steady_ns
         since_first_ns = steady_ns - self._hold_since_ns
         if since_first_ns >= self._auto_resume_ns:
-            self.disable(now_ns, self.reason + self._recurrence(since_first_ns))
-
-    def _recurrence(self, since_first_ns: int) -> str:
-        """Why a hold that may be short ends so soon; '' of the first one."""
-        if not self._hold_recurs:
-            return ''
-        return (
-            f', again within {CALM_NS / NANOSECONDS_PER_S:g} s of a hold: '
-            f'{since_first_ns / NANOSECONDS_PER_S:.2f} s since the first of them, '
-            f'auto_resume {self._auto_resume_ns / NANOSECONDS_PER_S:g} s'
-        )
+            again = recurrence(CALM_NS, since_first_ns, self._auto_resume_ns)
+            self.disable(now_ns, self.reason + (again if self._hold_recurs else ''))
 
     def _move(self, now_ns: int, measured: Float64Array | None, dt_ns: int) -> GuardResult:
         pace = self._clock.pace
@@ -636,7 +633,8 @@ class Controller:
         if self.homing:
             return target
         limiter = self.guard.limiter
-        return self.grippers.decide(target, limiter.lower, limiter.upper)
+        ramping = self.state == 'ramp'
+        return self.grippers.decide(target, limiter.lower, limiter.upper, ramping)
 
     def _arrived(self, target: Float64Array) -> bool:
         near = self.guard.limiter.max_velocity * self.control_period_ns * 1e-9 * ARRIVED
@@ -655,7 +653,7 @@ class Controller:
         sent = self.guard.sent
         joint = int((np.abs(target - sent) / self.guard.limiter.max_velocity).argmax())
         return (
-            f"{'home' if self.homing else 'first target'} out of reach: {why}; joint "
+            f'{"home" if self.homing else "first target"} out of reach: {why}; joint '
             f"'{self.robot.joints.names[joint]}' stands at {sent[joint]:.3f} and was to go to "
             f'{target[joint]:.3f}'
         )
@@ -663,7 +661,7 @@ class Controller:
     def _arrive(self, now_ns: int) -> None:
         if self.homing:
             if self.guard.limiter.at_rest:
-                self.disable(now_ns)
+                self._brake(now_ns, '')
             return
         self.state = 'run'
         self._ramp_target = None
@@ -693,7 +691,3 @@ class Controller:
             self.reason,
             final,
         )
-
-
-def _told(problems: Mapping[str, str]) -> str:
-    return '; '.join(f'{name}: {problem}' for name, problem in problems.items())

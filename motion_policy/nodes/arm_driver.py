@@ -30,6 +30,7 @@ from motion_policy.errors import UserError
 from motion_policy.inference.cpu_affinity import SchedulingRequest
 from motion_policy.inference.policy_thread import failure_text
 from motion_policy.nodes import diagnostics
+from motion_policy.nodes.acting_grippers import LOOK_PERIOD_S, ActingGrippers
 from motion_policy.nodes.action_source import ActionSource
 from motion_policy.nodes.chunk_output import ChunkOutput, send_ahead_ns
 from motion_policy.nodes.commands import CommandPublishers
@@ -181,6 +182,7 @@ class ArmDriver:
         self._switches = StopSwitches(node, self._stop_at_once)
         self._foreign = ForeignCommands(node, robot, self._take_foreign)
         self._controllers = ControllerCheck(node, robot)
+        self._grippers = ActingGrippers(node, robot, self._take_foreign_goal)
         self._speed = subscribe_to_all(node, Float64, '~/speed', self._take_speed, 1, ONLY_NEW)
         self._diagnostics = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
         node.get_logger().info(f'tracking error limits: {controller.tracking}')
@@ -190,6 +192,9 @@ class ArmDriver:
             node.create_timer(INSPECTION_PERIOD_S, self._inspect, clock=steady),
             node.create_timer(parameters.diagnostics_period, self._diagnose, clock=steady),
         ]
+        if self._grippers:
+            looks = node.create_timer(LOOK_PERIOD_S, self._grippers.look, clock=steady)
+            self._timers.append(looks)
         self._loop: ControlLoop | None = None
         self._steady_ns: Callable[[], int] = time.monotonic_ns
         self._clock_ahead_ns: Callable[[], int] = int  # 0
@@ -219,6 +224,7 @@ class ArmDriver:
         until = time.monotonic() + self._braking_s()
         while self.controller.state != 'disabled' and time.monotonic() < until:
             time.sleep(self.controller.control_period_ns / NANOSECONDS_PER_S)
+        self._grippers.look()  # what the stop has decided leaves even if nobody spins any more
         self._loop.stop()
         if self._loop.alive:
             # It may go on at any time, with all that would be taken from it here.
@@ -241,6 +247,7 @@ class ArmDriver:
         self._switches.destroy()
         self._foreign.destroy()
         self._controllers.destroy()
+        self._grippers.destroy()
         for subscription in self._speed:
             self.node.destroy_subscription(subscription)
         if self._ahead is not None:
@@ -253,8 +260,9 @@ class ArmDriver:
         if self.controller.enabled:
             return 'already enabled'
         try:
-            now_ns, row, measured = self._ready(self._seen_robot.stream_names)
+            now_ns, row, measured = self._ready(self._seen_robot.stream_names, driven=True)
             self._check_observation(row)
+            self._grippers.forgive()
             self._start(lambda: self.controller.enable(now_ns, measured))
         except UserError as error:
             raise UserError(f'not enabled: {error}') from None
@@ -269,10 +277,12 @@ class ArmDriver:
             raise UserError(f'not driven home: {error}') from None
         return 'driving home'
 
-    def _ready(self, streams: Iterable[str]) -> tuple[int, Row, Float64Array]:
+    def _ready(
+        self, streams: Iterable[str], driven: bool = False
+    ) -> tuple[int, Row, Float64Array]:
         """The time, the row and the measured position of now; UserError if the arm may not move.
 
-        Only these `streams` have to be there.
+        Only these `streams` have to be there; `driven`: grippers that act, too.
         """
         if not self.active:
             raise UserError('the node is not active, configure and activate it first')
@@ -284,6 +294,7 @@ class ArmDriver:
         problems = [
             *self._publishers.unheard(), *self._controllers.inactive(),
             self._foreign.streaming(), self._skewed() or self._skew_unknown(),
+            *(self._grippers.problems() if driven else ()),
         ]  # fmt: skip
         row = self._observe(now_ns)
         measured, faults = self._measured_and_faults(row)
@@ -328,6 +339,7 @@ class ArmDriver:
     def reset(self) -> str:
         """Forget plan, latched fault and publishers of the emergency stop that are gone."""
         self._switches.reset()
+        self._grippers.forgive()
         with self.lock_in_time():
             self.controller.reset()
         return 'reset: plan and faults are forgotten'
@@ -373,6 +385,10 @@ class ArmDriver:
 
     def _take_foreign(self, line: str) -> None:
         self._stop_at_once(line, lost=True)
+
+    def _take_foreign_goal(self, line: str) -> None:
+        if not self.controller.homing:
+            self._stop_at_once(line)
 
     def _take_speed(self, message: Float64) -> None:
         """The parameter says what holds, whoever has set it."""
@@ -454,6 +470,7 @@ class ArmDriver:
             command = self.controller.command(now_ns, None, steady_ns=self._steady_ns())
             if self._ahead is not None:
                 self._ahead.follow(now_ns, command, clocks_agree=self._clocks_agree)
+            self._grippers.follow(self.controller)
             if self.controller.state == 'disabled':
                 self._defect = ''
         if command is not None:
@@ -474,7 +491,7 @@ class ArmDriver:
             self._clocks_agree = measured is not None and not doubts
             problems = {**faults, **self._switches.faults()}
             if not self.controller.homing:
-                problems |= self._source.faults()
+                problems |= self._source.faults() | self._grippers.faults()
             self.controller.look(now_ns, problems, doubts, steady_ns=self._steady_ns())
             due = self.controller.policy_due(now_ns)
             if due:
@@ -484,6 +501,7 @@ class ArmDriver:
                 now_ns, measured, effort=effort, steady_ns=self._steady_ns(),
                 age_ns=self._measured.ages_ns(row),
             )  # fmt: skip
+            self._grippers.follow(self.controller)
             if self._ahead is not None:
                 self._ahead.follow(now_ns, command, clocks_agree=self._clocks_agree)
         if command is not None:
@@ -625,7 +643,7 @@ class ArmDriver:
                 not (self._faults or self._rates.slow or self._check.problem),
             ),
         ]  # fmt: skip
-        statuses += self._source.statuses()
+        statuses += self._grippers.statuses(name, robot_name) + self._source.statuses()
         self._diagnostics.publish(diagnostics.array(now.to_msg(), statuses))
 
     def _loop_values(self, loop: ControlLoop) -> diagnostics.Values:

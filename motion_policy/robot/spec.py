@@ -11,16 +11,18 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from motion_policy.declared import Declared
 from motion_policy.documents import dump_yaml
+from motion_policy.robot.gripper import GripperAction, GripperService, GripperSpec
 from motion_policy.robot.image_fit import ImageFit
 from motion_policy.robot.tool import ToolSpec
+from motion_policy.robot.values import Finite, FrameName, Hertz, NotNegative, Seconds, Topic
 
 NANOSECONDS_PER_S = 1_000_000_000
 MOST_PIXELS = 2**15  # along an edge of an image
@@ -55,26 +57,6 @@ ROTATION = ('rotation.x', 'rotation.y', 'rotation.z', 'rotation.w')
 # The names of the joint streams, which nothing else may take.
 JOINT_STREAM_NAME = re.compile(r'(state|leader)(_\d+)?')
 
-Hertz = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-def _checked_topic(topic: str) -> str:
-    if not re.fullmatch(r'[~/]?[A-Za-z_]\w*(/[A-Za-z_]\w*)*', topic.replace('~/', '~', 1)):
-        raise ValueError(f"topic '{topic}', expected a ROS topic name such as 'top/image_raw'")
-    return topic
-
-
-def _checked_frame(frame: str) -> str:
-    if not frame or frame.startswith('/') or not frame.isprintable():
-        raise ValueError(f"frame '{frame}', expected a name as in tf, without a slash before it")
-    return frame
-
-
-Topic = Annotated[str, AfterValidator(_checked_topic)]
-FrameName = Annotated[str, AfterValidator(_checked_frame)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Stamp = Literal['header', 'receive']
 Role = Literal['camera', 'state', 'leader', 'vector', 'depth']
 Float64Array = npt.NDArray[np.float64]
@@ -385,33 +367,6 @@ class LimitsSpec(Declared):
         return np.array(self.acceleration, dtype=np.float64)
 
 
-class GripperSpec(Declared):
-    """A joint that is only ever sent one of two positions [rad or m].
-
-    It opens when its target reaches `open_at` and closes when it reaches `close_at`; between
-    the two it stays as it is.
-    """
-
-    open: Finite
-    closed: Finite
-    open_at: Finite
-    close_at: Finite
-
-    @model_validator(mode='after')
-    def _in_order(self) -> GripperSpec:
-        order = [self.closed, self.close_at, self.open_at, self.open]
-        if self.open < self.closed:
-            order.reverse()
-        first, second, third, fourth = order
-        if not first <= second < third <= fourth:
-            raise ValueError(
-                f'closed, close_at, open_at, open are {self.closed:g}, {self.close_at:g}, '
-                f'{self.open_at:g}, {self.open:g}, expected them in this order or its reverse, '
-                'close_at and open_at apart'
-            )
-        return self
-
-
 class JointsSpec(Declared):
     """The joints, the topics that carry them and their limits."""
 
@@ -431,7 +386,8 @@ class JointsSpec(Declared):
         filled = dict(data)
         for role in ('state', 'leader', 'command'):
             if role in data:
-                filled[role] = _joint_topics(data[role], names)
+                theirs = _commanded(names, data.get('grippers')) if role == 'command' else names
+                filled[role] = _joint_topics(data[role], theirs)
         return filled
 
     @field_validator('names')
@@ -452,7 +408,8 @@ class JointsSpec(Declared):
         for role in ('state', 'leader', 'command'):
             topics: tuple[JointTopic, ...] = getattr(self, role)
             if topics:
-                _covers_exactly_once(role, topics, self.names)
+                expected = self._commanded_by_topics() if role == 'command' else self.names
+                _covers_exactly_once(role, topics, expected)
             if role != 'leader' and any(topic.is_converted for topic in topics):
                 raise ValueError(f'{role} has scale or offset, expected these for leader only')
             if role != 'command' and any(topic.send != 'tick' for topic in topics):
@@ -466,6 +423,23 @@ class JointsSpec(Declared):
                 )
         self._check_grippers()
         return self
+
+    @property
+    def acting_grippers(self) -> dict[str, GripperAction | GripperService]:
+        """What moves the grippers that no command topic carries, by their joints."""
+        moved = {name: gripper.interface for name, gripper in self.grippers.items()}
+        return {name: interface for name, interface in moved.items() if interface is not None}
+
+    def _commanded_by_topics(self) -> tuple[str, ...]:
+        acting = self.acting_grippers
+        for topic in self.command:
+            for joint in topic.joints:
+                if joint in acting:
+                    raise ValueError(
+                        f"command carries '{joint}', which the action or service of "
+                        f'grippers.{joint} moves, expected one of the two'
+                    )
+        return tuple(name for name in self.names if name not in acting)
 
     def _check_grippers(self) -> None:
         for name, gripper in self.grippers.items():
@@ -563,6 +537,12 @@ class RobotSpec(Declared):
                     f'{key} has {len(values)} entries, expected {len(self.joints.names)}, '
                     'one for each of joints.names'
                 )
+        for name in self.joints.acting_grippers:
+            if self.tracking_error and self.tracking_error[self.joints.names.index(name)]:
+                raise ValueError(
+                    f'tracking_error of {name} is not 0, expected 0: its action or service moves '
+                    'it in its own time'
+                )
         limits = self.joints.limits.position
         for name, value, (low, high) in zip(
             self.joints.names, self.home or (), limits, strict=False
@@ -644,6 +624,19 @@ def depth_stream(name: str) -> str:
 
 
 _READ_ROLES: tuple[Literal['state', 'leader'], ...] = ('state', 'leader')
+
+
+def _commanded(names: Any, grippers: Any) -> Any:
+    """The joints that a command topic carries unless it says which."""
+    if not isinstance(names, (list, tuple)) or not isinstance(grippers, dict):
+        return names
+    acting = {
+        name
+        for name, gripper in grippers.items()
+        if getattr(gripper, 'interface', None)
+        or (isinstance(gripper, dict) and (gripper.get('action') or gripper.get('service')))
+    }
+    return [name for name in names if name not in acting]
 
 
 def _joint_topics(value: Any, names: Any) -> Any:
