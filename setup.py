@@ -48,6 +48,7 @@ EXTRAS = {
         'ros-kilted-rclpy',
         'ros-kilted-rmw-fastrtps-cpp',
         'ros-kilted-rmw-implementation',
+        'ros-kilted-test-msgs',  # an action, for tests
     ],
     # The site that `make docs` builds.
     'docs': [

@@ -634,7 +634,8 @@ class Controller:
             return target
         limiter = self.guard.limiter
         ramping = self.state == 'ramp'
-        return self.grippers.decide(target, limiter.lower, limiter.upper, ramping)
+        decided = self.grippers.decide(target, limiter.lower, limiter.upper, ramping)
+        return self.grippers.stay(decided, self.guard.sent) if ramping else decided
 
     def _arrived(self, target: Float64Array) -> bool:
         near = self.guard.limiter.max_velocity * self.control_period_ns * 1e-9 * ARRIVED

@@ -46,6 +46,7 @@ class Grippers:
         self._direction = np.sign(self._open - self._closed)
         self.targets: Float64Array = np.zeros(len(mine))
         self._acting = np.array([gripper.interface is not None for gripper in mine], bool)
+        self._acting_columns = np.array(self.columns, int)[self._acting]
         self._names = [names[column] for column in self.columns]
         self._on_hold = {name: act.on_hold for name, act in robot.joints.acting_grippers.items()}
         self.decided = {name: Decided() for name in self._on_hold}
@@ -76,9 +77,8 @@ class Grippers:
 
     def stay(self, target: Float64Array, position: Float64Array) -> Float64Array:
         """The target (J,) with those that an action or service moves at `position` (J,)."""
-        columns = np.array(self.columns, int)[self._acting]
         kept = target.copy()
-        kept[columns] = position[columns]
+        kept[self._acting_columns] = position[self._acting_columns]
         return kept
 
     def decide(

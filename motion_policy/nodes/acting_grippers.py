@@ -159,7 +159,7 @@ class ActingGripper:
             if attempt is not None:
                 self._cancel(attempt)
             return True
-        if not moving and decision != 'release':
+        if (self.failure or not moving) and decision != 'release':
             return False  # when the arm goes on
         opens = decision != 'closed'
         if attempt is None:

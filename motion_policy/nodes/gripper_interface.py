@@ -136,7 +136,7 @@ class SwitchServer:
 
     def __init__(self, node: Node, spec: GripperService) -> None:
         self._node = node
-        self._on_when_open = spec.on == 'open'
+        self._true_when_open = spec.true_is == 'open'
         self.name = node.resolve_service_name(spec.name)
         self._client = node.create_client(SetBool, spec.name)
 
@@ -151,7 +151,7 @@ class SwitchServer:
 
     def send(self, opens: bool, answer: Answer) -> None:
         """Switch it."""
-        _call(self._client, SetBool.Request(data=opens == self._on_when_open), answer)
+        _call(self._client, SetBool.Request(data=opens == self._true_when_open), answer)
 
     def destroy(self) -> None:
         """Remove it from the node."""

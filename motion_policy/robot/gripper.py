@@ -128,11 +128,11 @@ class GripperAction(GripperGoal):
 
 
 class GripperService(Declared):
-    """The service that switches a gripper, such as a vacuum: true is `on`."""
+    """The service that switches a gripper, such as a vacuum, by true and false."""
 
     name: Topic
     type: Literal['std_srvs/srv/SetBool'] = 'std_srvs/srv/SetBool'
-    on: Literal['closed', 'open'] = 'closed'
+    true_is: Literal['closed', 'open'] = 'closed'
     on_hold: Literal['keep', 'open'] = 'keep'
     on_failure: Literal['hold', 'warn'] = 'hold'
     timeout: Seconds = 5.0

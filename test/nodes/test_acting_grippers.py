@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,20 +13,38 @@ import pytest
 pytest.importorskip('rclpy')
 pytest.importorskip('test_msgs')
 
-from gripper_server import CLOSED, MAX_EFFORT, OPEN, ArmWithHand, HandNode, HandServer, robot_with_hand
-from rclpy.action import GoalResponse
+from gripper_server import (
+    CLOSED,
+    MAX_EFFORT,
+    OPEN,
+    ArmWithHand,
+    HandNode,
+    HandServer,
+    robot_with_hand,
+)
+from rclpy.action import ActionClient, GoalResponse
+from rclpy.node import Node
 from ros_testing import Bench
+from sensor_msgs.msg import JointState
+from std_srvs.srv import SetBool
+from test_msgs.action import NestedMessage
+
+from motion_policy.errors import UserError
+from motion_policy.nodes.acting_grippers import ActingGrippers
+from motion_policy.nodes.gripper_interface import set_field
 
 SENT_OPEN, SENT_CLOSED = 2 * OPEN, 2 * CLOSED
+NUMBERS = itertools.count()  # DDS may know the server of the test before for a moment
 
 
 class Scene:
     """A node, its arm and the server of its gripper; goals are told by the numbers that came."""
 
-    def __init__(self, bench: Bench, more: str = '') -> None:
-        self.robot = robot_with_hand(more)
+    def __init__(self, bench: Bench, more: str = '', interface: str = '') -> None:
+        name = f'hand{next(NUMBERS)}/move'
+        self.robot = robot_with_hand(more, interface, name=name)
         self.arm = ArmWithHand(bench, self.robot)
-        self.server = HandServer(bench.client)
+        self.server = HandServer(bench.client, name)
         self.node = bench.add(HandNode(self.robot, context=bench.context))
         self.bench = bench
 
@@ -43,6 +62,14 @@ class Scene:
 
     def wait_for_result(self, text: str) -> None:
         self.arm.wait_for_diagnostic('grippers', 'joint3 last result', text)
+
+    def wait_for_the_end(self, *words: str) -> None:
+        """The arm held with that reason, and is disabled since it was not over in time."""
+        self.wait_for_state('disabled')
+        assert self.node.states[-3:] == ['hold', 'brake', 'disabled'], self.node.states
+        reason = self.node.controller.reason
+        assert all(word in reason for word in ('gripper joint3: ', *words)), reason
+        self.arm.wait_for_diagnostic('grippers', 'joint3 fault', words[0])
 
     def run(self) -> None:
         self.arm.enable_when_ready()
@@ -84,4 +111,250 @@ def test_one_goal_is_sent_per_decision_and_none_without(scene: Scene) -> None:
     scene.run()
     arm.hear(30)
     assert server.goals == [SENT_CLOSED, SENT_OPEN]
-    assert scene.node.states[-4:] == ['brake', 'disabled', 'ramp', 'run']
+
+
+@pytest.mark.parametrize('scene', [', timeout: 0.5'], indirect=True)
+def test_a_goal_that_fails_holds_the_arm_with_its_reason_and_nothing_is_sent_again(
+    scene: Scene,
+) -> None:
+    server = scene.server
+    scene.run()
+    scene.aim(CLOSED)
+    server.answers = GoalResponse.REJECT
+    scene.wait_for_the_end(f'closing: {server.name} rejected the goal')
+    server.answers = GoalResponse.ACCEPT
+
+    scene.aim(0.4)
+    scene.run()  # what failed is forgiven, and decided anew
+    assert scene.node.driver._grippers.faults() == {}
+    scene.aim(OPEN)
+    scene.wait_for_goals(SENT_CLOSED, SENT_OPEN)
+    scene.wait_for_the_end('opening: no result', 'within 0.5 s')
+    assert not server.cancelled
+
+    scene.aim(CLOSED)
+    scene.run()  # the goal that hangs is the one to supersede
+    scene.arm.until(lambda: server.cancelled, 'the end of the one that hangs')
+    server.end('canceled')
+    scene.wait_for_goals(SENT_CLOSED, SENT_OPEN, SENT_CLOSED)
+    scene.arm.until(lambda: len(server.accepted) == 2, 'the next one')
+    server.end('abort')
+    scene.wait_for_the_end(f'closing was aborted on {server.name}')
+
+    scene.aim(0.4)
+    scene.run()
+    scene.aim(OPEN)
+    server.answers = None
+    scene.wait_for_the_end(f'opening: no answer of {server.name} within 1 s')
+    server.answers = GoalResponse.ACCEPT
+    server.answer_at_last()  # nobody expects a gripper to move any more
+    scene.arm.until(lambda: len(server.cancelled) == 2, 'its cancellation')
+    assert server.cancelled[-1] is server.accepted[-1]
+    assert len(server.goals) == 4
+
+
+@pytest.mark.parametrize('scene', [', on_failure: warn'], indirect=True)
+def test_a_failure_that_is_to_be_a_warning_is_one(scene: Scene) -> None:
+    scene.run()
+    scene.server.answers = GoalResponse.REJECT
+    scene.aim(CLOSED)
+    scene.wait_for_result('rejected')
+    scene.arm.hear(30)
+    assert scene.node.controller.state == 'run' and len(scene.server.goals) == 1
+    scene.server.answers = GoalResponse.ACCEPT
+    scene.aim(OPEN)
+    scene.wait_for_goals(SENT_CLOSED, SENT_OPEN)
+
+
+@pytest.mark.parametrize('scene', [', supersede: cancel', ', supersede: replace'], indirect=True)
+def test_the_newest_decision_wins(scene: Scene) -> None:
+    """By a new goal, or by one after the old one was cancelled, as its server expects."""
+    server, cancels = scene.server, 'cancel' in str(scene.robot.joints.acting_grippers)
+    scene.run()
+    scene.aim(CLOSED)
+    scene.arm.until(lambda: server.accepted, 'a goal')
+    scene.aim(OPEN)
+    if cancels:
+        scene.arm.until(lambda: server.cancelled, 'its cancellation')
+        assert server.goals == [SENT_CLOSED]
+        scene.aim(CLOSED)  # meanwhile
+        scene.arm.hear(10)
+        server.end('canceled')
+        scene.wait_for_goals(SENT_CLOSED, SENT_CLOSED)
+    else:
+        scene.wait_for_goals(SENT_CLOSED, SENT_OPEN)
+        assert not server.cancelled
+        server.end('abort', 0)  # that of one that was replaced means nothing
+        scene.arm.hear(10)
+    scene.arm.until(lambda: len(server.accepted) == 2, 'the new goal')
+    server.end()
+    scene.wait_for_result('closed' if cancels else 'opened')
+    assert scene.node.controller.state == 'run'
+
+
+@pytest.mark.parametrize(
+    'scene', [', on_hold: keep', ', on_hold: cancel', ', on_hold: open'], indirect=True
+)
+def test_when_the_arm_stops_its_gripper_does_as_the_spec_says(scene: Scene) -> None:
+    server = scene.server
+    [action] = scene.robot.joints.acting_grippers.values()
+    scene.run()
+    scene.aim(CLOSED)
+    scene.arm.until(lambda: server.accepted, 'a goal')
+    scene.arm.enable(False)
+    scene.wait_for_state('disabled')
+    if action.on_hold == 'keep':
+        scene.arm.bench.spin_for(0.3)
+        assert not server.cancelled and server.goals == [SENT_CLOSED]
+        server.end()
+        scene.wait_for_result('closed')
+    elif action.on_hold == 'cancel':
+        scene.arm.until(lambda: server.cancelled, 'its cancellation')
+        server.end('canceled')
+        scene.wait_for_result('closing: cancelled')
+        assert server.goals == [SENT_CLOSED]
+    else:
+        scene.arm.until(lambda: server.cancelled, 'the end of closing')
+        server.end('canceled')
+        scene.wait_for_goals(SENT_CLOSED, SENT_OPEN)
+
+
+@pytest.mark.parametrize('scene', [', on_hold: cancel', ', on_hold: open'], indirect=True)
+def test_what_a_hold_has_undone_is_decided_anew_when_the_arm_goes_on(scene: Scene) -> None:
+    server, node = scene.server, scene.node
+    opens = 'open' in str(scene.robot.joints.acting_grippers['joint3'].on_hold)
+    scene.run()
+    scene.aim(CLOSED)
+    scene.arm.until(lambda: server.accepted, 'a goal')
+    server.end()
+    scene.wait_for_result('closed')
+    node.fault = 'nothing is seen'
+    scene.wait_for_state('hold')
+    node.fault = ''
+    scene.wait_for_state('run')
+    expected = [SENT_CLOSED, SENT_OPEN, SENT_CLOSED] if opens else [SENT_CLOSED, SENT_CLOSED]
+    if opens:
+        scene.arm.until(lambda: len(server.accepted) == 2, 'the goal that opens')
+        server.end()
+    scene.arm.until(lambda: len(server.accepted) == len(expected), 'all goals')
+    scene.wait_for_goals(*expected)
+
+
+def test_an_arm_whose_gripper_nobody_serves_is_not_enabled_and_holds_when_it_goes(
+    scene: Scene, bench: Bench
+) -> None:
+    arm, name = scene.arm, scene.server.name
+    scene.run()
+    scene.server.destroy()
+    scene.wait_for_the_end(f'nobody serves {name}')
+    refused = arm.enable()
+    assert not refused.success and f'gripper joint3: nobody serves {name}' in refused.message
+    server = scene.server = HandServer(bench.client, name[1:].partition(' ')[0])
+    scene.run()
+    scene.aim(CLOSED)
+    arm.until(lambda: server.accepted, 'a goal')
+    server.destroy()
+    scene.wait_for_the_end(f'closing: {name} went away with its goal under way')
+
+
+def test_goals_of_another_node_disable_the_arm_and_keep_it_from_being_enabled(
+    scene: Scene, bench: Bench
+) -> None:
+    server, arm = scene.server, scene.arm
+    scene.run()
+    scene.aim(CLOSED)
+    arm.until(lambda: server.accepted, 'our goal')
+    other = ActionClient(bench.client, NestedMessage, server.name[1:].partition(' ')[0])
+    other.send_goal_async(NestedMessage.Goal())
+    scene.wait_for_state('disabled')
+    line = 'gripper joint3: a goal of another node is under way on /hand'
+    assert line in scene.node.controller.reason
+    refused = arm.enable()
+    assert not refused.success and line in refused.message
+    server.end(goal=1)
+    scene.aim(0.4)
+    scene.run()  # beside our own goal, which is kept
+    other.destroy()
+
+
+@pytest.mark.parametrize('scene', [', supersede: replace'], indirect=True)
+def test_decisions_that_come_faster_than_answers_are_not_all_sent(scene: Scene) -> None:
+    server = scene.server
+    scene.run()
+    scene.node.flips = True
+    scene.arm.hear(100)
+    scene.node.flips = False
+    scene.aim(OPEN)
+    scene.arm.until(
+        lambda: scene.node.controller.grippers.decided['joint3'].decision == 'open', ''
+    )
+    decided = scene.node.controller.grippers.decided['joint3'].number
+    scene.arm.until(lambda: len(server.accepted) == len(server.goals), 'answers')
+    scene.arm.hear(20)
+    assert server.goals[-1] == SENT_OPEN and decided > 30
+    assert len(server.goals) < decided
+    assert scene.node.controller.state == 'run'
+
+
+@pytest.mark.parametrize('on', ['closed', 'open'])
+def test_a_vacuum_is_switched_by_a_service(bench: Bench, on: str) -> None:
+    asked: list[bool] = []
+
+    def switch(request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        asked.append(request.data)
+        response.success, response.message = len(asked) < 3, 'no air'
+        return response
+
+    name = f'vacuum_{on}'
+    bench.client.create_service(SetBool, name, switch)
+    scene = Scene(bench, interface=f'service: {{name: {name}, true_is: {on}}}')
+    try:
+        scene.run()
+        for hand in (CLOSED, OPEN, CLOSED):
+            before = len(asked)
+            scene.aim(hand)
+            scene.arm.until(lambda before=before: len(asked) > before, 'a call')
+        assert asked == [on == 'closed', on == 'open', on == 'closed']
+        scene.wait_for_the_end(f'closing had no success on /{name} (std_srvs/srv/SetBool): no air')
+    finally:
+        scene.node.close()
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'words'),
+    [
+        ('test_msgs/action/N', 'control_msgs/action/N', "'control_msgs' is not installed"),
+        ('NestedMessage', 'Grasp', "package 'test_msgs' has no such one"),
+        ('.float64_value', '.width', "no field 'nested_field.width', it has: bool_value, byte_v"),
+        ('field.float64_value', 'field', "'nested_field' is test_msgs/msg/BasicTypes, found 2.0"),
+        ('nested_field.float', 'nested.float', "no field 'nested.float64_value', there is no"),
+        (': 40}', ': 40.5}', "'nested_field.int32_value' is int32, found 40.5"),
+        ('int32_value: 40', 'uint8_value: 400', "'nested_field.uint8_value' is uint8, found 400"),
+        ('int32_value: 40', 'bool_value: 1', "'nested_field.bool_value' is boolean, found 1"),
+    ],
+)
+def test_an_action_that_is_not_there_or_other_is_one_line_that_names_the_gripper(
+    bench: Bench, old: str, new: str, words: str
+) -> None:
+    robot = robot_with_hand(old=old, new=new)
+    node = Node('one', context=bench.context, start_parameter_services=False)
+    try:
+        with pytest.raises(UserError) as error:
+            ActingGrippers(node, robot, print)
+        told = str(error.value)
+        assert told.startswith('joints.grippers.joint3: ') and words in told and '\n' not in told
+        assert not list(node.clients)
+    finally:
+        node.destroy_node()
+
+
+def test_an_integer_is_rounded_and_a_list_holds_one_position() -> None:
+    goal = NestedMessage.Goal()
+    set_field(goal, 'nested_field.uint8_value', 127.6, rounded=True)
+    assert goal.nested_field.uint8_value == 128
+    state = JointState()
+    for path, value in {'name': 'finger', 'position': 0.02, 'effort': (1, 2.5)}.items():
+        set_field(state, path, value)
+    assert (state.name, *map(list, (state.position, state.effort))) == (
+        ['finger'], [0.02], [1.0, 2.5],
+    )  # fmt: skip

@@ -35,21 +35,31 @@ MAX_EFFORT = 40
 POSITION = 'nested_field.float64_value'
 
 
-def robot_with_hand(more: str = '', interface: str = '', command: str | None = None) -> RobotSpec:
-    """The formula arm, whose third joint is moved by `hand/move`; `more` keys of the action."""
+def robot_with_hand(
+    more: str = '',
+    interface: str = '',
+    command: str | None = None,
+    name: str = 'hand/move',
+    old: str = '',
+    new: str = '',
+) -> RobotSpec:
+    """The formula arm, whose third joint is moved by `name`; `more` keys of the action, in which
+    `new` stands for `old`.
+    """
     action = (
-        f'action: {{name: hand/move, type: test_msgs/action/NestedMessage, position: {POSITION}, '
+        f'action: {{name: {name}, type: test_msgs/action/NestedMessage, position: {POSITION}, '
         f'scale: 2.0, goal: {{nested_field.int32_value: {MAX_EFFORT}}}{more}}}'
-    )
+    ).replace(old or new, new)
     positions = f'closed: {CLOSED}, open: {OPEN}, close_at: 0.2, open_at: 0.6'
     grippers = f'{{joint3: {{{positions}, {interface or action}}}}}'
     return formula_arm(grippers=grippers, **({'command': command} if command else {}))
 
 
 class HandServer:
-    """Serves `hand/move`. What becomes of a goal is said by the test that has it."""
+    """Serves the action `name`. What becomes of a goal is said by the test that has it."""
 
-    def __init__(self, node: Node, name: str = 'hand/move') -> None:
+    def __init__(self, node: Node, name: str) -> None:
+        self.name = f'/{name} (test_msgs/action/NestedMessage)'
         self.goals: list[float] = []  # positions, in the order in which they came
         self.efforts: list[int] = []
         self.accepted: list[Any] = []  # goal handles
@@ -61,12 +71,18 @@ class HandServer:
             handle_accepted_callback=self.accepted.append, cancel_callback=self._cancel,
         )  # fmt: skip
         self._ends: dict[bytes, str] = {}
+        self._answer_later: Future[None] | None = None
 
     def end(self, how: str = 'succeed', goal: int = -1) -> None:
         """Let a goal end: `succeed`, `abort` or `canceled`."""
         handle = self.accepted[goal]
         self._ends[bytes(handle.goal_id.uuid)] = how
         handle.execute()
+
+    def answer_at_last(self) -> None:
+        """Accept the goal that was not answered."""
+        assert self._answer_later is not None
+        self._answer_later.set_result(None)
 
     def destroy(self) -> None:
         """Be gone."""
@@ -76,9 +92,9 @@ class HandServer:
         self.goals.append(goal.nested_field.float64_value)
         self.efforts.append(goal.nested_field.int32_value)
         if self.answers is None:
-            await Future()
-        assert self.answers is not None
-        return self.answers
+            self._answer_later = Future()
+            await self._answer_later
+        return self.answers or GoalResponse.ACCEPT
 
     def _cancel(self, handle: Any) -> CancelResponse:
         self.cancelled.append(handle)
@@ -93,13 +109,15 @@ class HandNode(Node, ActionSource):
     """Drives the arm where `target` (J,) says, as a policy does that predicts no other."""
 
     def __init__(self, robot: RobotSpec, name: str = 'hand_node', **options: Any) -> None:
-        parameters = {'require_emergency_stop': False, 'diagnostics_period': 0.05}
+        parameters = {'auto_resume': 0.2, 'diagnostics_period': 0.05, 'ramp_speed': 1.0}
         overrides = [Parameter(key, value=value) for key, value in parameters.items()]
         super().__init__(name, parameter_overrides=overrides, **options)
         declare_arm_parameters(self)
         self.target = np.array([HOME, HOME, 0.4])  # between the thresholds
         self.controller = make_controller(self, robot, 2 * robot.period_ns)
         self.states: list[str] = []
+        self.flips = False  # whether the gripper's target is another one with each action
+        self.fault = ''
         self.driver = ArmDriver(self, robot, self.controller, self)
         self.driver.activate()
         driver = self.driver
@@ -109,8 +127,13 @@ class HandNode(Node, ActionSource):
         self.driver.destroy()
 
     def action_due(self, row: Row) -> None:
+        if self.flips:
+            self.target = np.array([HOME, HOME, CLOSED if self.target[HAND] > 0.4 else OPEN])
         with self.driver.lock:
             self.controller.add_chunk(self.target[None], row.time_ns)
+
+    def faults(self) -> dict[str, str]:
+        return {'world': self.fault} if self.fault else {}
 
     def after_tick(self, row: Row, command: Command | None) -> None:
         if not self.states or self.states[-1] != self.controller.state:
