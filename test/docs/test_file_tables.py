@@ -20,11 +20,15 @@ from motion_policy import simulation
 from motion_policy.episodes import layout
 from motion_policy.evaluation.scenes import DISTURBANCES, SCENES, Scene
 from motion_policy.robot import load_robot_spec, robot_spec_from_yaml
+from motion_policy.robot.gripper import KNOWN_ACTIONS, GripperAction, GripperSpec
 from motion_policy.robot.spec import (
     CAMERA_TYPES,
     CameraSpec,
+<<<<<<< HEAD
     DepthSpec,
     GripperSpec,
+=======
+>>>>>>> 3c6d141 (Hold the tables of acting grippers by their tests; name the packages they need)
     JointsSpec,
     JointTopic,
     LimitsSpec,
@@ -40,6 +44,9 @@ OF_OTHERS = {
     'message_names': 'as `joints`',
     'scale': '1',
     'offset': '0',
+    'position': '`command.position` of control_msgs, `width` of franka_msgs',
+    'supersede': '`replace` for control_msgs, else `cancel`',
+    'goal': 'none',
 }
 PER_JOINT = {
     'tuple[tuple[float, float], ...]': 'one `[low, high]` per joint',
@@ -55,6 +62,7 @@ T, J, CAMERAS, H, W = 6, 5, 2, 20, 24
         ('`joints`', 0, JointsSpec, []),
         ('`joints`', 1, JointTopic, []),
         ('`joints.grippers`', 0, GripperSpec, []),
+        ('Grippers with an action or a service', 0, GripperAction, []),
         ('`limits`', 0, LimitsSpec, ['urdf']),
         ('`cameras`', 0, CameraSpec, []),
         ('`depth`', 0, DepthSpec, []),
@@ -83,6 +91,15 @@ def test_the_robot_spec_page_has_a_row_for_every_key_with_its_default_unit_and_s
         assert {key: shapes[key] for key in fields} == {
             key: PER_JOINT[str(field.annotation)] for key, field in fields.items()
         }
+
+
+def test_what_is_known_of_an_action_is_as_the_robot_spec_page_says() -> None:
+    for name, known in KNOWN_ACTIONS.items():
+        of = name.partition('/')[0]
+        assert f'`{known.position}` of {of}' in OF_OTHERS['position']
+        assert (f'`{known.supersede}` for {of}' in OF_OTHERS['supersede']) == (
+            known.supersede == 'replace'
+        )
 
 
 def test_what_depends_on_other_keys_is_as_the_robot_spec_page_says() -> None:

@@ -191,6 +191,20 @@ ROWS: dict[tuple[str, str, int], dict[str, tuple[str, ...]]] = {
             'commands: one of another node', 'commands: many of another node',
         ),
         'the listener of the commands goes': ('arm: nobody listens', 'chunks: nobody listens'),
+        "a gripper's goal is rejected, aborted, cancelled by others, not answered or not over in "
+        'time': (
+            'nodes/test_acting_grippers.py::'
+            'test_a_goal_that_fails_holds_the_arm_with_its_reason_and_nothing_is_sent_again',
+            'nodes/test_acting_grippers.py::test_a_failure_that_is_to_be_a_warning_is_one',
+        ),
+        "nobody serves a gripper's action or service": (
+            'nodes/test_acting_grippers.py::'
+            'test_an_arm_whose_gripper_nobody_serves_is_not_enabled_and_holds_when_it_goes',
+        ),
+        'another node sends a gripper goals': (
+            'nodes/test_acting_grippers.py::'
+            'test_goals_of_another_node_disable_the_arm_and_keep_it_from_being_enabled',
+        ),
         'a camera goes on sending its last image with new stamps': (
             'camera: same image, new stamps',
         ),

@@ -14,7 +14,7 @@ from reference_tables import page
 from repository import ROOT
 
 from motion_policy.episodes import check_episode
-from motion_policy.robot import load_robot_spec, robot_spec_from_yaml
+from motion_policy.robot import GripperSpec, load_robot_spec, robot_spec_from_yaml
 
 PAGES = sorted([*(ROOT / 'docs').rglob('*.md'), *ROOT.glob('*.md')])
 NODES = ('policy_node', 'recorder_node', 'replay_node', 'sim_node', 'demonstrator_node')
@@ -53,8 +53,13 @@ def test_the_robot_spec_example_is_the_shipped_arm() -> None:
     assert written.cameras.items() <= shipped.cameras.items()
 
 
+<<<<<<< HEAD
 def test_the_pieces_of_the_robot_spec_page_fit_into_its_spec() -> None:
     whole, grippers, cameras, depth, *_ = code_blocks(page('robot_spec.md'), 'yaml')
+=======
+def test_the_gripper_of_the_robot_spec_page_is_one_of_the_shipped_arm() -> None:
+    whole, grippers, *_ = code_blocks(page('robot_spec.md'), 'yaml')
+>>>>>>> 3c6d141 (Hold the tables of acting grippers by their tests; name the packages they need)
     written = robot_spec_from_yaml(whole.replace('  limits:', f'{grippers}  limits:', 1), 'page')
     assert set(written.joints.grippers) == {'gripper'}
     seen = robot_spec_from_yaml(whole[: whole.index('cameras:')] + cameras, 'page').cameras
@@ -63,6 +68,13 @@ def test_the_pieces_of_the_robot_spec_page_fit_into_its_spec() -> None:
     }  # fmt: skip
     written = robot_spec_from_yaml(whole + depth, 'page')
     assert set(written.depth) == {'top', 'wrist'} and 'top' in written.cameras
+
+
+def test_the_grippers_with_interfaces_of_the_robot_spec_page_are_grippers() -> None:
+    acting = yaml.safe_load(code_blocks(page('robot_spec.md'), 'yaml')[2])['grippers']
+    written = {name: GripperSpec(**values) for name, values in acting.items()}
+    assert sum(gripper.action is not None for gripper in written.values()) == 2
+    assert sum(gripper.service is not None for gripper in written.values()) == 1
 
 
 def test_the_example_of_the_writer_makes_a_sound_episode(
