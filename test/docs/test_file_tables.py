@@ -24,11 +24,7 @@ from motion_policy.robot.gripper import KNOWN_ACTIONS, GripperAction, GripperSpe
 from motion_policy.robot.spec import (
     CAMERA_TYPES,
     CameraSpec,
-<<<<<<< HEAD
     DepthSpec,
-    GripperSpec,
-=======
->>>>>>> 3c6d141 (Hold the tables of acting grippers by their tests; name the packages they need)
     JointsSpec,
     JointTopic,
     LimitsSpec,
@@ -192,9 +188,9 @@ def test_the_episode_page_has_a_row_for_every_name_with_shape_and_type(
     assert ranks == {2, 4}, 'images as JPEG and as pixels'
     in_files = {name for file in episodes.values() for name in layout.dataset_names(file)}
     names_in_files = {
-        re.sub(
-            '^/stamps/[^/]+', '/stamps/STREAM', f'/{name}'.replace('images/top', 'images/CAM')
-        ).replace('vectors/wrench', 'vectors/NAME').replace('depth/top', 'depth/NAME')
+        re.sub('^/stamps/[^/]+', '/stamps/STREAM', f'/{name}'.replace('images/top', 'images/CAM'))
+        .replace('vectors/wrench', 'vectors/NAME')
+        .replace('depth/top', 'depth/NAME')
         for name in in_files
         if name not in {f'observations/{each}' for each in ('images/left', *UNTOLD)}
     }

@@ -53,13 +53,8 @@ def test_the_robot_spec_example_is_the_shipped_arm() -> None:
     assert written.cameras.items() <= shipped.cameras.items()
 
 
-<<<<<<< HEAD
 def test_the_pieces_of_the_robot_spec_page_fit_into_its_spec() -> None:
-    whole, grippers, cameras, depth, *_ = code_blocks(page('robot_spec.md'), 'yaml')
-=======
-def test_the_gripper_of_the_robot_spec_page_is_one_of_the_shipped_arm() -> None:
-    whole, grippers, *_ = code_blocks(page('robot_spec.md'), 'yaml')
->>>>>>> 3c6d141 (Hold the tables of acting grippers by their tests; name the packages they need)
+    whole, grippers, _, cameras, depth, *_ = code_blocks(page('robot_spec.md'), 'yaml')
     written = robot_spec_from_yaml(whole.replace('  limits:', f'{grippers}  limits:', 1), 'page')
     assert set(written.joints.grippers) == {'gripper'}
     seen = robot_spec_from_yaml(whole[: whole.index('cameras:')] + cameras, 'page').cameras
