@@ -217,7 +217,9 @@ class StreamSubscriptions:
         self._subscriptions = {
             names[0]: self._subscribe(
                 self.streams[names[0]],
-                sensor_qos(self._depth(names[0]), self.streams[names[0]].role in self._reliable),
+                sensor_qos(
+                    self._depth(names[0]), self.streams[names[0]].role in self._reliable
+                ),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
             for names in self._on_topic.values()

@@ -26,7 +26,8 @@ from motion_policy.control import Command
 from motion_policy.nodes.action_source import ActionSource
 from motion_policy.nodes.arm_driver import ArmDriver, declare_arm_parameters, make_controller
 from motion_policy.nodes.arm_services import ArmServices
-from motion_policy.robot import RobotSpec
+from motion_policy.nodes.endpoints import Origin
+from motion_policy.robot import JointTopic, RobotSpec
 from motion_policy.streams import Row
 
 HAND = 2  # the column of the gripper
@@ -141,15 +142,16 @@ class HandNode(Node, ActionSource):
 
 
 class ArmWithHand(FakeArm):
-    """Its gripper stands where its server moved it, not where a command topic says."""
+    """Its gripper stands where its server moves it: no command topic carries it."""
 
     def __init__(self, bench: Bench, robot: RobotSpec, node_name: str = 'hand_node') -> None:
         super().__init__(bench, robot, node_name)
-        self.hand = 0.4
+        self.position = np.array([HOME, HOME, 0.4])
 
-    def _obey(self, message: Any, info: Any) -> None:
-        super()._obey(message, info)
-        self.position = np.array([*self.commands[-1], self.hand])
+    def _hear_command(self, topic: JointTopic, message: Any, origin: Origin) -> None:
+        self.commands.add(np.array(message.data), origin.stamp_ns or 0)
+        columns = [self.robot.joints.names.index(joint) for joint in topic.joints]
+        self.joints.command(self.commands[-1], columns)
 
     def until(self, condition: Callable[[], Any], what: str) -> None:
         """Serve callbacks until that holds."""
