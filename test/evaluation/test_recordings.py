@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import recordings
 import torch
-from judged_policies import echo_runner, line_arm, sarnn_checkpoint
+from judged_policies import echo_policy, echo_runner, line_arm, sarnn_checkpoint
 
 from motion_policy.control import Mix, PolicyRunner
-from motion_policy.episodes import EpisodeWriter
+from motion_policy.episodes import EpisodeWriter, import_bag
 from motion_policy.episodes.formats.rosbag.read import read_bag_rows
 from motion_policy.errors import UserError
 from motion_policy.evaluation import hidden_state_report
@@ -27,6 +27,8 @@ from motion_policy.evaluation.offline import (
 from motion_policy.evaluation.offline_report import write_recorded_report
 from motion_policy.evaluation.recordings import conditions, find_recordings
 from motion_policy.policies import Policy, load_policy
+from motion_policy.policies.normalisation import MinMax
+from motion_policy.robot import robot_spec_from_yaml
 from motion_policy.streams import observation_from_row
 
 pytestmark = pytest.mark.slow
@@ -68,6 +70,68 @@ def test_a_bag_and_its_imported_episode_give_the_same_numbers(
     pooled = evaluation.pooled()
     assert pooled.steps == of_bag.errors().steps + of_episode.errors().steps
     np.testing.assert_allclose(pooled.rmse, of_bag.errors().rmse)
+
+
+FEELING = """
+vectors:
+  wrench: {topic: wrench, type: geometry_msgs/msg/WrenchStamped, window: mean,
+    fields: [wrench.force.x, wrench.torque.z]}
+  unused: {topic: unused, type: nowhere_msgs/msg/Unknown, fields: [data]}
+"""
+SPAN = MinMax(min=(0.0, 0.0), max=(1.0, 1.0))
+
+
+def wrenches(seconds: float) -> list[bag_files.Event]:
+    """A wrench every 5 ms that grows by 1 N with each."""
+    types = bag_files.T
+    events = []
+    for index in range(int(seconds * 200)):
+        stamp_ns = recordings.START_NS + index * 5_000_000
+        force, torque = (
+            types['geometry_msgs/msg/Vector3'](x=value, y=0.0, z=-value)
+            for value in (float(index), index / 8)
+        )
+        wrench = types['geometry_msgs/msg/Wrench'](force=force, torque=torque)
+        message = types['geometry_msgs/msg/WrenchStamped'](bag_files.header(stamp_ns), wrench)
+        events.append((stamp_ns + 500_000, stamp_ns, '/wrench', message))
+    return events
+
+
+def test_a_policy_with_inputs_is_judged_alike_on_a_bag_and_its_episode(tmp_path: Path) -> None:
+    """It sees the mean of a row's messages; the robot's other vectors are not asked for."""
+    whole = robot_spec_from_yaml(recordings.tabletop().to_yaml() + FEELING, 'feeling')
+    robot = whole.model_copy(update={'vectors': {'wrench': whole.vectors['wrench']}})
+    events = bag_files.demonstration(2.0, robot) + wrenches(2.0)
+    bag = bag_files.write_bag(tmp_path / 'bag', sorted(events, key=lambda event: event[:3]))
+    import_bag(bag, robot, tmp_path / 'episodes')
+    plain = echo_policy(whole).spec.normalisation
+    normalisation = plain.model_copy(update={'inputs': SPAN})
+    runner = echo_runner(whole, inputs=('wrench',), normalisation=normalisation)
+    found = find_recordings([bag, tmp_path / 'episodes'], runner.policy)
+    of_bag, of_episode = evaluate_recordings(runner, found).results
+    np.testing.assert_array_equal(of_bag.predicted, of_episode.predicted)
+    assert of_bag.hidden is not None and of_episode.hidden is not None
+    np.testing.assert_array_equal(of_bag.hidden[:, :7], of_episode.hidden[:, :7])
+    force, torque = of_bag.hidden[:, 5:7].T
+    # Of 0 to 20 ms those of 5, 10 and 15, as the last came later; a policy step is 20 of them.
+    np.testing.assert_allclose(force, 2.0 + 20.0 * np.arange(len(force)), rtol=1e-5)
+    np.testing.assert_allclose(torque, -force / 8, rtol=1e-5)
+
+
+def test_a_bag_whose_wrench_pauses_or_never_speaks_says_so(tmp_path: Path) -> None:
+    robot = robot_spec_from_yaml(recordings.tabletop().to_yaml() + FEELING, 'feeling')
+    spec = echo_policy(robot).spec
+    normalisation = spec.normalisation.model_copy(update={'inputs': SPAN})
+    policy = echo_policy(robot, inputs=('wrench',), normalisation=normalisation)
+    joints = bag_files.demonstration(2.0, recordings.tabletop())
+    paused = joints + bag_files.without(wrenches(2.0), '/wrench', 0.5, 1.5)
+    bag = bag_files.write_bag(tmp_path / 'paused', sorted(paused, key=lambda event: event[:3]))
+    (recording,) = find_recordings([bag], policy)
+    times_s = np.array([row.time_ns for row in recording.rows()]) / 1e9
+    assert np.diff(times_s).max() == pytest.approx(0.8, abs=0.05)  # 1 s, of which 0.2 s stand
+    silent = bag_files.write_bag(tmp_path / 'silent', joints)
+    with pytest.raises(UserError, match=r'silent: .*wrench'):
+        list(find_recordings([silent], policy)[0].rows())
 
 
 def test_a_bag_without_a_leader_is_judged_by_its_joints(tmp_path: Path, policy: Policy) -> None:
