@@ -19,7 +19,7 @@ from motion_policy.evaluation.plots import joints_figure, png_bytes
 from motion_policy.evaluation.provenance import policy_label, provenance
 from motion_policy.evaluation.report import Report, Table
 from motion_policy.evaluation.snapshots import snapshots, snapshots_figure
-from motion_policy.evaluation.videos import attends, replay_curves
+from motion_policy.evaluation.videos import replay_curves
 from motion_policy.files import make_folder, write_bytes
 
 TRUTH_WORDS = {'action': 'recorded action', 'qpos': 'recorded joint position'}
@@ -86,7 +86,7 @@ def _add_images(
     write_bytes(folder / 'moments.png', png)
     report.image(png, 'what the policy saw and expected at some times')
     words = 'Top: what it saw'
-    if attends(seen[0].extras):
+    if any(image.encoder_points is not None for image in seen[0].images.values()):
         words += f'; {POINT_WORDS}'
     if evaluation.results[0].image_mse:
         words += '. Below: the images that it had expected of these times, one step before'
