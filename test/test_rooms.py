@@ -30,13 +30,14 @@ LEFT_OF = {
     },
     'inference': {'robot', 'streams', 'policies', 'control'},
     'rehearsal': {'robot', 'streams'},
+    'survey': {'robot', 'streams'},
     'nodes': {
         'robot', 'streams', 'episodes', 'policies', 'control', 'simulation', 'inference',
-        'rehearsal',
+        'rehearsal', 'survey',
     },
     'cli': {
         'robot', 'streams', 'episodes', 'policies', 'training', 'control', 'simulation',
-        'evaluation', 'inference', 'rehearsal', 'nodes',
+        'evaluation', 'inference', 'rehearsal', 'survey', 'nodes',
     },
 }  # fmt: skip
 # Rooms within rooms: which of their neighbours each may import.
@@ -62,10 +63,13 @@ NEVER = {
     'inference': {'h5py'} | LIGHTNING,
     'simulation': {'torch'},
     'rehearsal': {'torch', 'h5py'} | LIGHTNING,
+    'survey': {'torch', 'h5py'} | LIGHTNING,
     'nodes': LIGHTNING,
 }
 # Time is an argument in these rooms, so that tests, bags and the arm run the same code.
-CLOCKLESS = ('robot', 'streams', 'episodes', 'policies', 'control', 'simulation', 'rehearsal')
+CLOCKLESS = (
+    'robot', 'streams', 'episodes', 'policies', 'control', 'simulation', 'rehearsal', 'survey',
+)  # fmt: skip
 CLOCKS = {
     'time.time', 'time.time_ns', 'time.monotonic', 'time.monotonic_ns', 'time.perf_counter',
     'time.perf_counter_ns', 'time.sleep', 'datetime.now', 'datetime.utcnow', 'datetime.today',

@@ -32,6 +32,7 @@ from motion_policy.files import check_output, check_output_folder, shown
 SUBCOMMANDS = {
     'demo': ('demo', 'the simulated arm under a shipped policy, over real ROS topics'),
     'rehearse': ('rehearse', 'stand in for the driver of any arm, and tell what it felt'),
+    'robot': ('robot', 'write a first robot spec from what is on the topics, or check one'),
     'teach': ('teach', 'record demonstrations of a scripted teacher in simulation'),
     'import': ('import_', 'turn rosbag2, ALOHA, LeRobot, EIPL and BAIR data into episodes'),
     'export': ('export', 'turn episodes into a data set of ALOHA, LeRobot, EIPL or BAIR'),

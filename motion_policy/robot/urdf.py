@@ -97,6 +97,50 @@ def mimic_joints(urdf: str | Path) -> dict[str, Mimic]:
     return found
 
 
+@dataclass(frozen=True)
+class UrdfJoint:
+    """A joint that moves, as a URDF has it: its limits [rad or m], None where it gives none.
+
+    A `continuous` one has no position limits. `follows` is the joint that it mimics; ''.
+    """
+
+    lower: float | None
+    upper: float | None
+    velocity: float | None
+    continuous: bool
+    follows: str
+
+
+def moving_joints(urdf: str | Path) -> dict[str, UrdfJoint]:
+    """Return the joints of a URDF, a file or text, that move, in its order.
+
+    Raises:
+        RobotSpecError: it is no URDF.
+    """
+    found = {}
+    for name, joint in joint_elements(urdf, '').items():
+        kind = joint.get('type')
+        if kind not in ('revolute', 'prismatic', 'continuous'):
+            continue
+        limit, mimic = joint.find('limit'), joint.find('mimic')
+        found[name] = UrdfJoint(
+            lower=_number(limit, 'lower'),
+            upper=_number(limit, 'upper'),
+            velocity=_number(limit, 'velocity'),
+            continuous=kind == 'continuous',
+            follows='' if mimic is None else mimic.get('joint', ''),
+        )
+    return found
+
+
+def _number(limit: ElementTree.Element | None, key: str) -> float | None:
+    try:
+        value = float('nan' if limit is None else limit.get(key, 'nan'))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
 def joined_links(urdf: str | Path) -> set[frozenset[str]]:
     """Return the pairs of links that a joint of a URDF file connects."""
     joined = set()

@@ -7,8 +7,10 @@ A message that cannot be used is left to the sampler, which counts and names it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.formats.rosbag.storage import (
@@ -22,7 +24,8 @@ from motion_policy.episodes.formats.rosbag.types import BagTypes
 from motion_policy.robot import RobotSpec, StreamSpec
 from motion_policy.robot.spec import COMPRESSED_IMAGE, IMAGE, NANOSECONDS_PER_S, TRANSFORMS
 from motion_policy.streams import GridSampler, Row, Sample, StreamError, stamp_ns
-from motion_policy.streams.message_fields import with_known_fields
+from motion_policy.streams.message_fields import FieldsOf, with_known_fields
+from motion_policy.streams.samples import Unreadable
 from motion_policy.streams.transforms import TransformMessage
 
 __all__ = [
@@ -31,9 +34,11 @@ __all__ = [
     'bag_duration_ns',
     'bag_time_steps',
     'bag_topics',
+    'fields_in_bag',
     'is_bag',
     'read_bag',
     'read_bag_rows',
+    'read_messages',
     'read_raw',
     'robot_of_bag',
 ]
@@ -87,6 +92,40 @@ def read_raw(path: str | Path) -> Iterator[Message]:
     with opened_bag(Path(path)) as bag:
         for _, messages in bag.stretches({topic.topic for topic in bag.topics()}):
             yield from messages
+
+
+def read_messages(
+    path: str | Path, types: Collection[str], most_images: int
+) -> Iterator[tuple[str, str, int, Any]]:
+    """Yield (topic, type, receive time [ns], message) of these types, in order of time.
+
+    Messages that cannot be read are left out, and images after the first `most_images` of a topic.
+
+    Raises:
+        EpisodeError: not a readable bag, or it is cut short.
+    """
+    counts: Counter[str] = Counter()
+    with opened_bag(Path(path)) as bag:
+        topics = {topic.topic for topic in bag.topics() if topic.type in types}
+        reader = BagTypes(bag, set(types) - {IMAGE, COMPRESSED_IMAGE})
+        for _, messages in bag.stretches(topics) if topics else ():
+            for topic, kind, receive_ns, data in messages:
+                counts[topic] += 1
+                if kind in (IMAGE, COMPRESSED_IMAGE) and counts[topic] > most_images:
+                    continue
+                message = reader.message(kind, data)
+                if not isinstance(message, Unreadable):
+                    yield topic, kind, receive_ns, message
+
+
+def fields_in_bag(path: str | Path, types: Collection[str]) -> FieldsOf:
+    """Return what tells the fields of these message types, as the bag defines them.
+
+    Raises:
+        EpisodeError: not a readable bag, or a definition in it is not to be read.
+    """
+    with opened_bag(Path(path)) as bag:
+        return BagTypes(bag, types).fields_of
 
 
 def robot_of_bag(path: str | Path, robot: RobotSpec) -> RobotSpec:

@@ -1,0 +1,298 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A drafted spec loads, is the robot that was heard, and says where each guess comes from."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from bag_files import T, camera_message, header
+
+from motion_policy.episodes.formats.ros_types import usual_fields_of
+from motion_policy.robot import RobotSpec, RobotSpecError, robot_spec_from_yaml
+from motion_policy.robot.urdf import moving_joints
+from motion_policy.survey.draft import Draft, draft_spec
+from motion_policy.survey.fit import problems, spec_findings
+from motion_policy.survey.observed import Endpoint, Observed, Survey
+
+START_NS = 1_700_000_000_000_000_000
+URDF = """
+<robot name="r">
+  <joint name="lift" type="revolute"><limit lower="-1" upper="1" velocity="2"/></joint>
+  <joint name="pan" type="continuous"><limit velocity="3"/></joint>
+  <joint name="jaw" type="prismatic"><limit lower="0" upper="0.05" velocity="0.1"/></joint>
+  <joint name="jaw_b" type="prismatic"><limit lower="0" upper="0.05"/><mimic joint="jaw"/></joint>
+  <joint name="mount" type="fixed"/>
+</robot>
+"""
+FOUR = ['pan', 'jaw', 'jaw_b', 'lift']
+DRIVER = [Endpoint('/driver')]
+JOINT_STATE, TRAJECTORY = 'sensor_msgs/msg/JointState', 'trajectory_msgs/msg/JointTrajectory'
+ARRAY, IMAGE = 'std_msgs/msg/Float64MultiArray', 'sensor_msgs/msg/Image'
+
+
+def joints(names: list[str], values: Any, time_ns: int) -> Any:
+    return T[JOINT_STATE](
+        header=header(time_ns), name=names, position=np.asarray(values, float),
+        velocity=np.zeros(0), effort=np.zeros(0),
+    )  # fmt: skip
+
+
+def heard(
+    survey: Survey,
+    topic: str,
+    kind: str,
+    message: Any,
+    rate_hz: float = 100.0,
+    behind_s: float = 0.001,
+) -> Observed:
+    """Let a topic be heard for 2 s; `message(time, stamp)` makes its messages."""
+    seen = survey.topics.setdefault(topic, Observed(topic, kind, publishers=list(DRIVER)))
+    for number in range(int(2 * rate_hz)):
+        receive_ns = START_NS + int(number / rate_hz * 1e9)
+        seen.take(message(number / rate_hz, receive_ns - int(behind_s * 1e9)), receive_ns)
+    return seen
+
+
+def listened(survey: Survey, topic: str, kind: str, *nodes: str) -> None:
+    survey.topics[topic] = Observed(topic, kind, listeners=[Endpoint(node) for node in nodes])
+
+
+def states(names: list[str], scale: float = 0.1, offset: float = 0.0) -> Any:
+    return lambda t, stamp: joints(
+        names, offset + scale * np.sin(3 * t + np.arange(len(names))), stamp
+    )
+
+
+def one_arm() -> Survey:
+    survey = Survey(live=True, seconds=2.0)
+    heard(survey, '/joint_states', JOINT_STATE, states(FOUR, 0.02, 0.02))
+    heard(survey, '/camera/color/image_raw', IMAGE, lambda _, s: camera_message(0, s, False), 30.0)
+    wrench = T['geometry_msgs/msg/WrenchStamped']
+    vector = T['geometry_msgs/msg/Vector3'](x=1.0, y=2.0, z=3.0)
+    heard(
+        survey, '/ft/wrench', 'geometry_msgs/msg/WrenchStamped',
+        lambda _, s: wrench(
+            header=header(s), wrench=T['geometry_msgs/msg/Wrench'](force=vector, torque=vector)
+        ),
+        500.0,
+    )  # fmt: skip
+    listened(survey, '/forward_position_controller/commands', ARRAY, '/controller')
+    return survey
+
+
+def loaded(draft: Draft) -> RobotSpec:
+    return robot_spec_from_yaml(draft.text, 'new.yaml')
+
+
+def drafted(survey: Survey, urdf: str = '', namespace: str = '') -> tuple[Draft, RobotSpec]:
+    found = moving_joints(urdf) if urdf else {}
+    draft = draft_spec('new', survey, found, where='r.urdf', namespace=namespace)
+    return draft, loaded(draft)
+
+
+def test_joints_come_in_the_order_of_the_urdf_with_its_limits_and_without_those_that_follow() -> (
+    None
+):
+    draft, robot = drafted(one_arm(), URDF)
+    assert robot.joints.names == ('lift', 'pan', 'jaw')
+    assert robot.joints.limits.position[0] == (-1.0, 1.0)
+    assert robot.joints.limits.velocity == (2.0, 3.0, 0.1)
+    assert robot.joints.limits.position[1][0] < 0 < robot.joints.limits.position[1][1]
+    lines = draft.text.splitlines()
+    assert any('lift: r.urdf' in line for line in lines)
+    assert any('pan: TODO continuous in the URDF; it was seen from' in line for line in lines)
+    assert any("joint 'jaw_b' follows jaw" in line for line in lines)
+    assert any('acceleration: chosen' in todo for todo in draft.todos)
+    [topic] = robot.joints.command
+    assert topic.topic == 'forward_position_controller/commands' and topic.type == ARRAY
+    assert any('in this order' in todo for todo in draft.todos)
+
+
+def test_without_a_urdf_limits_are_what_was_seen_and_each_says_so() -> None:
+    draft, robot = drafted(one_arm())
+    assert robot.joints.names == ('pan', 'jaw', 'jaw_b', 'lift')
+    for name, (low, high) in zip(robot.joints.names, robot.joints.limits.position, strict=True):
+        assert low < 0.0 and high > 0.04, name
+        [line] = [x for x in draft.text.splitlines() if f'# {name}: TODO it was seen from' in x]
+        assert f'[{low:g}, {high:g}]' in line
+    assert any(todo.startswith('limits:') for todo in draft.todos)
+    # As fast as it was, not as two stamps that lie close together make it.
+    assert max(robot.joints.limits.velocity) == 0.2
+
+
+def test_streams_have_their_sizes_rates_and_stamps() -> None:
+    survey = one_arm()
+    heard(
+        survey, '/wrist/image_raw', IMAGE,
+        lambda _, s: camera_message(0, 0, False), 10.0,
+    )  # fmt: skip
+    heard(
+        survey, '/side/image_raw', IMAGE,
+        lambda _, s: camera_message(0, s, False), 30.0, behind_s=0.8,
+    )  # fmt: skip
+    draft, robot = drafted(survey)
+    assert set(robot.cameras) == {'camera', 'wrist', 'side'}
+    camera = robot.cameras['camera']
+    assert (camera.height, camera.width) == camera_message(0, 1, False).data.reshape(
+        camera.height, -1, 3
+    ).shape[:2]
+    assert camera.rate == 30.0 and camera.stamp == 'header'
+    assert robot.cameras['wrist'].stamp == 'receive' and robot.cameras['wrist'].max_age == 0.3
+    assert robot.cameras['side'].stamp == 'receive'
+    assert any('0.800 s behind their reception' in todo for todo in draft.todos)
+    assert robot.vectors['wrench'].fields == ('wrench',) and robot.vectors['wrench'].rate == 500.0
+    assert robot.joints.state[0].rate == 100.0
+    found = spec_findings(robot, survey, usual_fields_of)
+    assert problems(found) == [] and {each.kind for each in found} == {'fits'}
+
+
+def test_two_arms_of_the_same_names_get_those_of_their_namespaces() -> None:
+    survey = Survey(live=True, seconds=2.0)
+    for side, offset in (('left', 0.0), ('right', 1.0)):
+        for role in ('follower', 'leader'):
+            heard(
+                survey, f'/{role}_{side}/joint_states', JOINT_STATE,
+                states(['waist', 'elbow'], 0.1, offset),
+            )  # fmt: skip
+        topic = f'/follower_{side}/arm_controller/joint_trajectory'
+        listened(survey, topic, TRAJECTORY, f'/follower_{side}/arm_controller')
+        survey.controllers[topic] = ['waist', 'elbow']
+    draft, robot = drafted(survey)
+    assert robot.joints.names == ('left_waist', 'left_elbow', 'right_waist', 'right_elbow')
+    assert [t.topic for t in robot.joints.leader] == [
+        'leader_left/joint_states', 'leader_right/joint_states',
+    ]  # fmt: skip
+    for topic in (*robot.joints.state, *robot.joints.leader, *robot.joints.command):
+        assert topic.message_names == ('waist', 'elbow')
+        assert {name.partition('_')[0] for name in topic.joints} == {
+            'left' if 'left' in topic.topic else 'right'
+        }
+    assert 'its controller says so' in draft.text
+    assert problems(spec_findings(robot, survey, usual_fields_of)) == []
+
+
+def test_a_copy_of_the_joint_states_is_not_taken_for_another_arm() -> None:
+    survey = one_arm()
+    heard(
+        survey, '/slow/joint_states', JOINT_STATE,
+        states(FOUR, 0.02, 0.02), 30.0,
+    )  # fmt: skip
+    draft, robot = drafted(survey)
+    assert [topic.topic for topic in robot.joints.state] == ['joint_states']
+    assert 'slow/joint_states repeats joints of another topic' in draft.text
+
+
+def test_what_cannot_be_decided_is_said() -> None:
+    survey = one_arm()
+    del survey.topics['/forward_position_controller/commands']
+    draft, robot = drafted(survey)
+    assert any('nobody listens to commands: a placeholder' in todo for todo in draft.todos)
+    assert len(problems(spec_findings(robot, survey, usual_fields_of))) == 1
+    empty = Survey(live=True, seconds=2.0)
+    heard(empty, '/camera/image_raw', IMAGE, lambda _, s: camera_message(0, s, False), 30.0)
+    draft = draft_spec('new', empty, {})
+    assert any('no joint states were heard' in todo for todo in draft.todos)
+    with pytest.raises(RobotSpecError, match=r'joints\.'):
+        loaded(draft)
+
+
+def test_names_in_a_namespace_are_relative_to_it() -> None:
+    survey = Survey(live=True, seconds=2.0)
+    heard(survey, '/lab/joint_states', JOINT_STATE, states(['a', 'b']))
+    heard(survey, '/camera/image_raw', IMAGE, lambda _, s: camera_message(0, s, False), 30.0)
+    listened(survey, '/lab/goal/commands', ARRAY, '/lab/driver')
+    _, robot = drafted(survey, namespace='lab')
+    assert robot.joints.state[0].topic == 'joint_states'
+    assert robot.joints.command[0].topic == 'goal/commands'
+    assert robot.cameras['camera'].topic == '/camera/image_raw'
+    assert problems(spec_findings(robot, survey, usual_fields_of, namespace='lab')) == []
+
+
+def test_odd_names_are_quoted() -> None:
+    survey = one_arm()
+    heard(survey, '/joint_states', JOINT_STATE, states(['1', 'on', 'arm: a', 'ok']))
+    _, robot = drafted(survey)
+    assert {'1', 'on', 'arm: a', 'ok'} <= set(robot.joints.names)
+
+
+@pytest.mark.parametrize(
+    ('change', 'about', 'said'),
+    [
+        (lambda s: s.topics.pop('/joint_states'), 'state', '/joint_states is not there'),
+        (
+            lambda s: setattr(s.topics['/ft/wrench'], 'type', 'std_msgs/msg/String'),
+            'wrench', 'is of type std_msgs/msg/String, the spec says',
+        ),
+        (lambda s: s.topics['/joint_states'].joints.pop('pan'), 'state', "joint 'pan' is not in"),
+        (
+            lambda s: setattr(s.topics['/camera/color/image_raw'].last, 'width', 64),
+            'camera', 'images are 64x',
+        ),
+        (
+            lambda s: setattr(s.topics['/camera/color/image_raw'].last, 'encoding', '16UC1'),
+            'camera', 'holds depth (16UC1)',
+        ),
+        (
+            lambda s: setattr(s.topics['/joint_states'], 'last_ns', START_NS + 5 * 10**9),
+            'state', 'comes at 39.8 Hz, the spec says 100 Hz',
+        ),
+        (
+            lambda s: setattr(s.topics['/joint_states'], 'behind_s', [-0.5]),
+            'state', 'stamps are 0.500 s ahead',
+        ),
+        (
+            lambda s: setattr(s.topics['/joint_states'], 'behind_s', [0.9]),
+            'state', 'max_age is 0.2: every message is stale',
+        ),
+        (
+            lambda s: setattr(s.topics['/joint_states'].joints['pan'], 'high', 9.0),
+            'state', 'to 9, beyond its limits',
+        ),
+        (
+            lambda s: s.topics['/forward_position_controller/commands'].listeners.clear(),
+            'command', 'nobody listens on /forward_position_controller/commands',
+        ),
+        (
+            lambda s: setattr(
+                s.topics['/forward_position_controller/commands'].listeners[0], 'latched', True
+            ),
+            'command', 'asks for transient_local QoS',
+        ),
+        (
+            lambda s: s.controllers.update({'/forward_position_controller/commands': ['a']}),
+            'command', 'the controller takes 1 numbers, not 4',
+        ),
+        (
+            lambda s: setattr(
+                s.topics['/ft/wrench'], 'last', SimpleNamespace(header=None, wrench=None)
+            ),
+            'wrench', "there is no 'wrench.force.x' in the message",
+        ),
+        (lambda s: setattr(s.topics['/ft/wrench'], 'count', 0), 'wrench', 'no message came'),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_one_line_with_its_name(change: Any, about: str, said: str) -> None:
+    survey = one_arm()
+    _, robot = drafted(survey)
+    assert problems(spec_findings(robot, survey, usual_fields_of)) == []
+    change(survey)
+    found = problems(spec_findings(robot, survey, usual_fields_of))
+    assert len(found) == 1, found
+    assert found[0].about.startswith(about) and said in found[0].text
+
+
+def test_limits_beyond_those_of_the_urdf_do_not_fit() -> None:
+    survey = one_arm()
+    _, robot = drafted(survey, URDF)
+    urdf = moving_joints(URDF)
+    assert problems(spec_findings(robot, survey, usual_fields_of, urdf)) == []
+    limits = robot.joints.limits.model_copy(update={'velocity': (2.0, 3.5, 0.1)})
+    faster = robot.model_copy(
+        update={'joints': robot.joints.model_copy(update={'limits': limits})}
+    )
+    [found] = problems(spec_findings(faster, survey, usual_fields_of, urdf))
+    assert found.text == "joint 'pan' has 3.5 per second, the URDF 3"
