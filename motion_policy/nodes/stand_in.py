@@ -22,10 +22,10 @@ from motion_policy.nodes.commands import encode_command
 from motion_policy.nodes.endpoints import Origin, with_origin
 from motion_policy.nodes.subscriptions import fields_of, message_class
 from motion_policy.rehearsal.arm import StandInArm
-from motion_policy.rehearsal.images import jpeg
+from motion_policy.rehearsal.images import compressed_depth, jpeg, slanted_plane
 from motion_policy.rehearsal.numbers import VectorNumbers, fill_pose
 from motion_policy.robot import CameraSpec, JointTopic, RobotSpec, VectorSpec
-from motion_policy.robot.spec import COMPRESSED_IMAGE, StreamSpec
+from motion_policy.robot.spec import COMPRESSED_IMAGE, DepthSpec, StreamSpec
 from motion_policy.streams.message_fields import with_known_fields
 
 Float64Array = npt.NDArray[np.float64]
@@ -138,6 +138,25 @@ class StandInDriver:
         message.header.frame_id = stream.name
         return message
 
+    def _depth(self, stream: StreamSpec, stamp: Time) -> Any:
+        assert isinstance(stream.source, DepthSpec)
+        width, height = stream.source.width, stream.source.height
+        depth = slanted_plane(width, height, self._seconds())
+        message: Any
+        if stream.type == COMPRESSED_IMAGE:
+            message = CompressedImage(format='16UC1; compressedDepth png')
+            message.data.frombytes(compressed_depth(depth))
+        else:
+            message = Image(height=height, width=width, encoding='16UC1', step=2 * width)
+            message.data.frombytes(depth.astype('<u2').tobytes())
+        message.header.stamp = stamp
+        message.header.frame_id = stream.name
+        return message
+
+    def _seconds(self) -> float:
+        """The time by which numbers change [s]."""
+        return float(self._node.get_clock().now().nanoseconds % 1_000_000_000_000) * 1e-9
+
     def _joint_state(self, stream: StreamSpec, stamp: Time) -> Any:
         assert isinstance(stream.source, JointTopic)
         order = list(range(len(stream.source.joints)))
@@ -167,7 +186,7 @@ class StandInDriver:
 
     def _vector(self, stream: StreamSpec, stamp: Time) -> Any:
         message = message_class(stream.type)()
-        time_s = self._node.get_clock().now().nanoseconds % 1_000_000_000_000 * 1e-9
+        time_s = self._seconds()
         assert isinstance(stream.source, VectorSpec)
         if stream.source.transform is not None:
             transform = TransformStamped()
@@ -188,4 +207,5 @@ _OUTPUTS: dict[str, Callable[[StandInDriver, StreamSpec, Time], Any]] = {
     'state': StandInDriver._joint_state,
     'leader': StandInDriver._leader_message,
     'vector': StandInDriver._vector,
+    'depth': StandInDriver._depth,
 }

@@ -23,6 +23,7 @@ KINDS: dict[str, tuple[str, str]] = {
     'camera': ('a camera sends nothing', 'camera'),
     'freeze': ('a camera sends the same image again and again', 'camera'),
     'black': ('a camera sends black images', 'camera'),
+    'depth': ('a depth camera sends nothing', 'depth'),
     'block': ('a joint does not move', 'joint'),
     'joints': ('joint states are not sent', 'state'),
     'leader': ('the leader sends nothing', 'leader'),

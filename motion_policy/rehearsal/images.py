@@ -16,6 +16,7 @@ import numpy.typing as npt
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 
 RgbImage = npt.NDArray[np.uint8]  # (H, W, 3)
+DepthImage = npt.NDArray[np.uint16]  # (H, W) [mm]
 Float64Array = npt.NDArray[np.float64]
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -23,6 +24,9 @@ TEXT_HEIGHT_PX = 22  # of a line at scale 1
 COLUMNS = 20  # letters that fit into the width
 WHITE, DARK = (255, 255, 255), (20, 20, 20)
 BAR = (255, 190, 60)
+NEAREST_MM, FARTHER_MM, SLANT_MM = 400.0, 200.0, 300.0
+PLANE_PERIOD_S = 4.0
+DEPTH_HEADER_BYTES = 12  # a number and two of the quantisation of metres
 IMAGES_ACROSS = 100  # in which the square goes from left to right
 
 
@@ -77,6 +81,20 @@ class TestImages:
 def black(width: int, height: int) -> RgbImage:
     """What a covered camera shows, (H, W, 3) uint8."""
     return np.zeros((height, width, 3), dtype=np.uint8)
+
+
+def slanted_plane(width: int, height: int, time_s: float) -> DepthImage:
+    """Depth of a plane that goes to and fro, (H, W) uint16 [mm], nearer at its left edge."""
+    across = np.linspace(0.0, SLANT_MM, width)
+    middle_mm = NEAREST_MM + FARTHER_MM * (1 - np.cos(2 * np.pi * time_s / PLANE_PERIOD_S)) / 2
+    row = np.asarray(middle_mm + across, dtype=np.uint16)
+    return np.repeat(row[None], height, axis=0)
+
+
+def compressed_depth(depth: DepthImage) -> bytes:
+    """The data of a compressedDepth message of 16UC1: its header, and a PNG."""
+    encoded = cv2.imencode('.png', depth)[1]
+    return bytes(DEPTH_HEADER_BYTES) + bytes(encoded.tobytes())
 
 
 def jpeg(image: RgbImage) -> bytes:

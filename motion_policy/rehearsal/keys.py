@@ -9,8 +9,8 @@ from motion_policy.robot import RobotSpec
 
 # Key: kind of fault.
 FAULT_KEYS = {
-    'c': 'camera', 'f': 'freeze', 'b': 'black', 'j': 'block', 's': 'joints', 'v': 'vector',
-    'r': 'restart', 't': 'clock',
+    'c': 'camera', 'f': 'freeze', 'b': 'black', 'd': 'depth', 'j': 'block', 's': 'joints',
+    'v': 'vector', 'r': 'restart', 't': 'clock',
 }  # fmt: skip
 # Key: whose name it chooses.
 CHOOSING_KEYS = {'n': 'camera', 'm': 'joint'}

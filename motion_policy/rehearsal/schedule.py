@@ -10,7 +10,10 @@ from motion_policy.robot import RobotSpec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 
 CAMERA_HZ, JOINTS_HZ, VECTOR_HZ = 30.0, 100.0, 100.0
-USUAL_HZ = {'camera': CAMERA_HZ, 'state': JOINTS_HZ, 'leader': JOINTS_HZ, 'vector': VECTOR_HZ}
+USUAL_HZ = {
+    'camera': CAMERA_HZ, 'depth': CAMERA_HZ, 'state': JOINTS_HZ, 'leader': JOINTS_HZ,
+    'vector': VECTOR_HZ,
+}  # fmt: skip
 
 
 def stream_rates(robot: RobotSpec) -> dict[str, float]:
@@ -21,7 +24,7 @@ def stream_rates(robot: RobotSpec) -> dict[str, float]:
     rates = {}
     for stream in robot.streams():
         usual = USUAL_HZ[stream.role]
-        if stream.role != 'camera':
+        if stream.role not in ('camera', 'depth'):
             usual = max(usual, robot.rate)
         rates[stream.name] = stream.rate or usual
     return rates

@@ -20,7 +20,7 @@ from motion_policy.files import FileError, read_text
 from motion_policy.robot.errors import RobotSpecError
 from motion_policy.robot.spec import RobotSpec
 from motion_policy.robot.tool import check_tool, with_tool
-from motion_policy.robot.urdf import limits_from_urdf, path_of_urdf
+from motion_policy.robot.urdf import is_urdf_text, limits_from_urdf, path_of_urdf
 from motion_policy.share import share_dir
 
 
@@ -39,7 +39,7 @@ def load_robot_spec(path: str | Path) -> RobotSpec:
 
 
 def urdf_of_spec(path: str | Path) -> Path | None:
-    """Return the URDF that a robot spec names for its limits; None where it names none.
+    """Return the URDF that a robot spec names for its limits or tool; None: it names none.
 
     Raises:
         RobotSpecError: no such file, or what it says is not a mapping of joints.
@@ -49,10 +49,13 @@ def urdf_of_spec(path: str | Path) -> Path | None:
         data = parse_yaml(read_text(file, MOST_BYTES, 'a robot spec'), file)
     except FileError as error:
         raise RobotSpecError(str(error)) from None
-    here = data
-    for key in ('joints', 'limits', 'urdf'):
-        here = here.get(key) if isinstance(here, dict) else None
-    return None if here is None else path_of_urdf(here, file)
+    for keys in (('joints', 'limits', 'urdf'), ('tool', 'urdf')):
+        here = data
+        for key in keys:
+            here = here.get(key) if isinstance(here, dict) else None
+        if here is not None and not is_urdf_text(here):
+            return path_of_urdf(here, file, '.'.join(keys))
+    return None
 
 
 def robot_spec_from_yaml(text: str, source: str | Path) -> RobotSpec:

@@ -20,7 +20,6 @@ from motion_policy.robot.spec import (
     FLOAT64_MULTI_ARRAY,
     JOINT_STATE,
     JOINT_TRAJECTORY,
-    RobotSpec,
 )
 from motion_policy.robot.urdf import UrdfJoint
 from motion_policy.survey.observed import (
@@ -407,13 +406,8 @@ class _Drafting:
                 continue
             (depth if seen.is_depth else colour).append(seen)
         self._images('cameras', colour)
-        if depth and 'depth' in RobotSpec.model_fields:
+        if depth:
             self._images('depth', depth)
-        for seen in depth:
-            if seen.topic not in self._used:
-                self._used.add(seen.topic)
-                told = relative_topic(seen.topic, self._namespace)
-                self._remark('', f'not used: {told} holds depth ({seen.encoding})')
 
     def _images(self, key: str, found: list[Observed]) -> None:
         chosen: dict[str, Observed] = {}

@@ -18,9 +18,11 @@ from motion_policy.robot.spec import (
     JOINT_STATE,
     JOINT_TRAJECTORY,
     TRANSFORMS,
+    DepthSpec,
     StreamSpec,
 )
 from motion_policy.robot.urdf import UrdfJoint
+from motion_policy.streams.depth import decode_depth
 from motion_policy.streams.images import image_to_rgb
 from motion_policy.streams.message_fields import FieldsOf, with_known_fields
 from motion_policy.streams.vectors import VectorReader
@@ -100,6 +102,8 @@ class _Fit:
             self._camera(stream.name, source, seen)
         elif isinstance(source, JointTopic) and stream.role in ('state', 'leader'):
             self._joints(stream.name, source, seen, is_state=stream.role == 'state')
+        elif isinstance(source, DepthSpec):
+            self._try(stream.name, lambda: decode_depth(seen.last, source))
         elif isinstance(source, VectorSpec):
             self._vector(stream.name, source, seen)
 

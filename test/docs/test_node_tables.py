@@ -61,7 +61,9 @@ OF_SPEC = {
     },
     'rehearsal_node': {
         ('in', 'joint command', 'as in the robot spec'): 'on_command=',
-        ('out', 'cameras, joint state, leader, vectors', 'as in the robot spec'): 'StandInDriver(',
+        ('out', 'cameras, depth, joint state, leader, vectors', 'as in the robot spec'): (
+            'StandInDriver('
+        ),
     },
 }
 

@@ -36,6 +36,8 @@ cameras:
   top: {topic: top/image_raw, width: 64, height: 48, rate: 20.0}
   wrist: {topic: wrist/image_raw/compressed, type: sensor_msgs/msg/CompressedImage,
           width: 32, height: 48}
+depth:
+  top: {topic: top/depth, width: 64, height: 48}
 vectors:
   wrench: {topic: ft/wrench, type: geometry_msgs/msg/WrenchStamped, fields: [wrench]}
 """
@@ -95,5 +97,6 @@ def test_a_spec_drafted_from_a_rehearsal_is_that_of_its_robot_and_fits(
         assert (found.topic, found.type, found.width, found.height) == (
             camera.topic, camera.type, camera.width, camera.height,
         )  # fmt: skip
+    assert drafted.depth['top'].topic == 'top/depth' and drafted.depth['top'].width == 64
     assert drafted.vectors['wrench'].topic == 'ft/wrench'
     assert problems(spec_findings(robot, survey, fields_of, urdf)) == []

@@ -62,7 +62,7 @@ def test_every_fault_but_the_leaders_has_a_key_that_is_shown_where_the_robot_has
     assert {*FAULT_KEYS.values(), 'leader'} == set(KINDS)
     keys, faults = KeyFaults(ROBOT), Faults()
     shown = {line[0] for line in keys.help()}
-    assert shown == {*'cfbjsrtnmxgq'}  # no vector
+    assert shown == {*'cfbjsrtnmxgq'}  # no vector, no depth
     assert keys.press('c', faults, 0.0) == ['fault: camera top (a camera sends nothing)']
     assert keys.press('n', faults, 0.0) == ['camera: side']
     keys.press('f', faults, 0.0)
