@@ -98,19 +98,22 @@ class MovingTransform:
         self._rotation = numbers[3:]
         self._jumps.look(sample.receive_ns, tuple(range(len(numbers))), numbers)
 
-    def at(self, t_ns: int, stamp_ns: int, keep_ns: int) -> Pose | None:
-        """The pose at the time of a stamp, of what was received by `t_ns`; None: too early.
+    def at(self, t_ns: int, stamp_ns: int, max_age_ns: int) -> Pose | None:
+        """The pose at the time of a stamp, of what was received by `t_ns`.
 
-        What is older than that, and than `keep_ns`, is forgotten.
+        None where nothing is from before, or it was silent for longer than `max_age_ns` then.
+        What is older than that, and than `max_age_ns` before `t_ns`, is forgotten.
         """
         found = self.series.around(t_ns, stamp_ns)
         if found is None:
             return None
         before, after = found
-        self.series.forget_before(before, keep_ns)
+        self.series.forget_before(before, t_ns - max_age_ns)
         if after is before:
             pose: Pose = before.sample.value
             return pose
+        if after.stamp_ns - before.stamp_ns > max_age_ns:
+            return None
         share = (stamp_ns - before.stamp_ns) / (after.stamp_ns - before.stamp_ns)
         return interpolated(before.sample.value, after.sample.value, share)
 
@@ -247,7 +250,7 @@ class TransformBuffer(StreamBuffer):
         behind, oldest = min(self._newest, key=lambda each: each[1].stamp_ns)
         poses = {}
         for moving, _ in self._newest:
-            pose = moving.at(t_ns, oldest.stamp_ns, t_ns - self.spec.max_age_ns)
+            pose = moving.at(t_ns, oldest.stamp_ns, self.spec.max_age_ns)
             if pose is None:
                 ago_s = (t_ns - oldest.time_ns) / NANOSECONDS_PER_S
                 self._lacking = f'{moving} missing at the time of {behind}, {ago_s:.2f} s ago'

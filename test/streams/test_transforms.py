@@ -142,6 +142,18 @@ def test_all_transforms_are_those_of_one_time_that_of_the_one_furthest_behind() 
     assert tree.pose(40)[0] == 30
 
 
+def test_nothing_is_made_up_for_a_pause_of_one_transform() -> None:
+    tree = Tree()
+    tree.move(0, edge('base', 'link'), edge('link', 'tool'))
+    tree.move(140, edge('link', 'tool'), late=160)
+    tree.move(299, edge('base', 'link', A), late=2)
+    missing = "transform 'base' -> 'link' missing at the time of transform 'link' -> 'tool', "
+    assert tree.fault(302).startswith(missing)
+    tree.move(320, edge('link', 'tool'))
+    tree.move(340, edge('base', 'link', A))
+    assert tree.fault(341) == ''
+
+
 def test_the_turn_between_two_signs_of_a_quaternion_is_the_short_one() -> None:
     tree = Tree()
     tree.move(-10, edge('base', 'link'), edge('link', 'tool'))
