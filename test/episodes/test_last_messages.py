@@ -150,6 +150,10 @@ def test_lerobot_has_them_as_lists_of_lists_and_gives_them_back(
     [(path, _)] = import_lerobot(there, ROBOT, tmp_path / 'turned')
     with EpisodeReader(path) as reader:
         np.testing.assert_array_equal(reader.vector('wrench'), expected()[..., [1, 2, 0]])
+    for size, words in ((4, 'holds 4 lists in a row, expected 15'), (3, 'row 0 has 3 val')):
+        change_column(there, 'observation.wrench', lambda rows, n=size: [[[0.0] * 3] * n] * ROWS)
+        with pytest.raises(EpisodeError, match=words):
+            import_lerobot(there, ROBOT, tmp_path / 'fewer')
     ragged = [row.tolist() for row in expected()]
     ragged[9][2] = [1.0, 2.0]
     change_column(there, 'observation.wrench', lambda rows: ragged)

@@ -117,7 +117,12 @@ class RowFile:
         with parquet_errors(self.file):
             column = self._columns[name].take(pa.array(rows.places)).combine_chunks()
             if _is_list(column.type) and _is_list(column.type.value_type):
-                count = pc.list_value_length(column.slice(0, 1))[0].as_py() or 1
+                first = column[0].as_py() or [[]]
+                count = len(first)
+                if width % count:
+                    raise EpisodeError(
+                        f'{where} holds {count} lists in a row, expected {width} numbers in them'
+                    )
                 self._check_lengths(column, count, where)
                 column = column.flatten()
                 self._check_lengths(column, width // count, where)
