@@ -92,12 +92,12 @@ def slanted_plane(width: int, height: int, time_s: float) -> DepthImage:
 
 
 def compressed_depth(depth: DepthImage) -> bytes:
-    """The data of a compressedDepth message of 16UC1: its header, and a PNG."""
+    """The data of a compressedDepth message of depth (H, W): its header, and a PNG of 16UC1."""
     encoded = cv2.imencode('.png', depth)[1]
     return bytes(DEPTH_HEADER_BYTES) + bytes(encoded.tobytes())
 
 
 def jpeg(image: RgbImage) -> bytes:
-    """The image as a JPEG."""
+    """The image (H, W, 3) as a JPEG."""
     encoded = cv2.imencode('.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
     return bytes(encoded.tobytes())
