@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Joint positions as the command messages that arms take, one message per command topic.
 
+A pose of the tool is that of the joint positions: what guards joints guards it.
+
 Each topic gets its own joints, under the names and in the order that its receiver expects.
 """
 
@@ -13,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
+from geometry_msgs.msg import PoseStamped
 from rclpy.clock import Clock
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -29,7 +32,8 @@ from motion_policy.errors import UserError
 from motion_policy.nodes.endpoints import listeners
 from motion_policy.nodes.subscriptions import message_class
 from motion_policy.robot import JointTopic, RobotSpec
-from motion_policy.robot.spec import FLOAT32_MULTI_ARRAY
+from motion_policy.robot.kinematics import Kinematics
+from motion_policy.robot.spec import FLOAT32_MULTI_ARRAY, POSE_STAMPED
 
 COMMAND_DEPTH = 1  # nobody wants an older command
 NANOSECONDS_PER_S = 1_000_000_000
@@ -124,11 +128,65 @@ def _command_publisher(node: Node, topic: JointTopic) -> Any:
     return publisher
 
 
-def encoded_positions(topic: JointTopic, position: Float64Array) -> bytes:
-    """Return how its joints' positions (n,) stand in a message for `topic`."""
-    return position.astype(
-        np.float32 if topic.type == FLOAT32_MULTI_ARRAY else np.float64
-    ).tobytes()
+class CommandEncoder:
+    """How commands (J,) of `robot`, in joint order, stand in the messages of `topic`.
+
+    Raises:
+        UserError: a pose is to be sent, and it would not move all joints of the topic.
+    """
+
+    def __init__(self, topic: JointTopic, robot: RobotSpec) -> None:
+        self.topic = topic
+        self._robot = robot
+        self.columns = [robot.joints.names.index(joint) for joint in topic.joints]
+        self._pose = ToolPose(topic, robot) if topic.type == POSE_STAMPED else None
+
+    def numbers(self, position: Float64Array) -> Float64Array:
+        """Return the numbers (n,) of the message for a command (J,)."""
+        return position[self.columns] if self._pose is None else self._pose.numbers(position)
+
+    def message(self, numbers: Float64Array, clock: Clock) -> Any:
+        """Return the message."""
+        if self._pose is not None:
+            return self._pose.message(numbers, clock)
+        return encode_command(self.topic, numbers, self._robot.period_ns, clock)
+
+    def body(self, numbers: Float64Array) -> bytes:
+        """Return how they stand in the serialised message."""
+        kind = np.float32 if self.topic.type == FLOAT32_MULTI_ARRAY else np.float64
+        return numbers.astype(kind).tobytes()
+
+
+class ToolPose:
+    """Commands as poses of the robot's tool."""
+
+    def __init__(self, topic: JointTopic, robot: RobotSpec) -> None:
+        assert robot.tool is not None
+        where = f'topic {topic.topic} ({topic.type})'
+        names = robot.joints.names
+        self._kinematics = Kinematics(robot.tool.urdf, names, where)
+        self._link = self._kinematics.link(robot.tool.link, where)
+        self._frame = topic.frame or self._kinematics.root()
+        movers = [names[column] for column in self._kinematics.movers(self._link)]
+        unmoved = [joint for joint in topic.joints if joint not in movers]
+        if unmoved:
+            raise UserError(
+                f"{where}: joint '{unmoved[0]}' does not move the tool '{robot.tool.link}', "
+                f'expected joints of: {", ".join(movers)}; others on topics of their own'
+            )
+
+    def numbers(self, position: Float64Array) -> Float64Array:
+        """Return x, y, z [m] and the quaternion x, y, z, w >= 0 (7,) for joints (J,)."""
+        return self._kinematics.position_and_quaternion(self._link, position)
+
+    def message(self, numbers: Float64Array, clock: Clock) -> PoseStamped:
+        """Return the message."""
+        message = PoseStamped()
+        message.header.stamp = clock.now().to_msg()
+        message.header.frame_id = self._frame
+        at, turned = message.pose.position, message.pose.orientation
+        at.x, at.y, at.z, turned.x, turned.y, turned.z, turned.w = numbers.tolist()
+        return message
 
 
 class CommandPublishers:
@@ -139,29 +197,21 @@ class CommandPublishers:
 
     def __init__(self, node: Node, robot: RobotSpec) -> None:
         self._node = node
-        self._period_ns = robot.period_ns
-        place = {joint: index for index, joint in enumerate(robot.joints.names)}
-        self._outputs = [
-            (
-                topic,
-                [place[joint] for joint in topic.joints],
-                _command_publisher(node, topic),
-            )
-            for topic in robot.joints.command
-        ]
+        encoders = [CommandEncoder(topic, robot) for topic in robot.joints.command]
+        self._outputs = [(each, _command_publisher(node, each.topic)) for each in encoders]
 
     @property
     def looks_ahead(self) -> bool:
         """Whether any topic gets all that is planned."""
-        return any(topic.send == 'chunk' for topic, _, _ in self._outputs)
+        return any(encoder.topic.send == 'chunk' for encoder, _ in self._outputs)
 
     def send(self, position: Float64Array) -> None:
         """Publish the command (J,), in joint order, where every command is wanted."""
         clock = self._node.get_clock()
         messages = [
-            (publisher, encode_command(topic, position[columns], self._period_ns, clock))
-            for topic, columns, publisher in self._outputs
-            if topic.send == 'tick'
+            (publisher, encoder.message(encoder.numbers(position), clock))
+            for encoder, publisher in self._outputs
+            if encoder.topic.send == 'tick'
         ]
         for publisher, message in messages:
             publisher.publish(message)
@@ -183,7 +233,8 @@ class CommandPublishers:
         """
         after_ns = (times_ns - since_ns).tolist()
         messages = []
-        for topic, columns, publisher in self._outputs:
+        for encoder, publisher in self._outputs:
+            topic, columns = encoder.topic, encoder.columns
             if topic.send == 'chunk':
                 message = trajectory_message(
                     topic.message_names, positions[:, columns], after_ns, velocities[:, columns]
@@ -196,13 +247,14 @@ class CommandPublishers:
     def unheard(self) -> list[str]:
         """Describe each command topic that nobody listens to."""
         return [
-            f'nobody listens on {self._node.resolve_topic_name(topic.topic)} ({topic.type})'
-            for topic, _, publisher in self._outputs
-            if not listeners(self._node, topic, publisher)
+            f'nobody listens on {self._node.resolve_topic_name(encoder.topic.topic)} '
+            f'({encoder.topic.type})'
+            for encoder, publisher in self._outputs
+            if not listeners(self._node, encoder.topic, publisher)
         ]
 
     def destroy(self) -> None:
         """Remove the publishers from the node."""
-        for _, _, publisher in self._outputs:
+        for _, publisher in self._outputs:
             self._node.destroy_publisher(publisher)
         self._outputs = []

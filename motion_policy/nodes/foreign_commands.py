@@ -17,7 +17,7 @@ from rclpy.serialization import serialize_message
 
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.sent_commands import SentCommands
-from motion_policy.nodes.commands import encode_command, encoded_positions
+from motion_policy.nodes.commands import CommandEncoder
 from motion_policy.nodes.endpoints import (
     Origin,
     full_name,
@@ -57,33 +57,30 @@ class ForeignCommands:
         )
         self._last: tuple[int, JointTopic, bytes | None] | None = None
         self._told_ns = 0
-        place = {joint: index for index, joint in enumerate(robot.joints.names)}
-        self._sent = [
-            (topic, [place[joint] for joint in topic.joints], _sent_on(node, topic, robot))
-            for topic in robot.joints.command
-        ]
+        encoders = [CommandEncoder(topic, robot) for topic in robot.joints.command]
+        self._sent = [(encoder, _sent_on(node, encoder, robot)) for encoder in encoders]
         self._subscriptions = [
             node.create_subscription(
-                message_class(topic.type),
-                topic.topic,
-                self._hear(topic, sent),
+                message_class(encoder.topic.type),
+                encoder.topic.topic,
+                self._hear(encoder.topic, sent),
                 sensor_qos(QUEUE_DEPTH),
                 raw=True,
             )
-            for topic, _, sent in self._sent
+            for encoder, sent in self._sent
         ]
 
     def sent(self, position: Float64Array) -> None:
         """Take a command (J,) that goes out now where every command is wanted."""
-        for topic, columns, sent in self._sent:
-            if topic.send == 'tick':
-                sent.sent(encoded_positions(topic, position[columns]))
+        for encoder, sent in self._sent:
+            if encoder.topic.send == 'tick':
+                sent.sent(encoder.body(encoder.numbers(position)))
 
     def sent_trajectory(self, positions: Float64Array) -> None:
         """Take a trajectory (n, J) that goes out now where plans are wanted."""
-        for topic, columns, sent in self._sent:
-            if topic.send == 'chunk' and len(positions):
-                sent.sent(encoded_positions(topic, positions[0, columns]))
+        for encoder, sent in self._sent:
+            if encoder.topic.send == 'chunk' and len(positions):
+                sent.sent(encoder.body(encoder.numbers(positions[0])))
 
     def streaming(self) -> str:
         """Name the foreign commands of the last moment; '' if there are none."""
@@ -143,9 +140,9 @@ class ForeignCommands:
         return ', '.join(filter(None, told)) or 'a node that is not known'
 
 
-def _sent_on(node: Node, topic: JointTopic, robot: RobotSpec) -> SentCommands:
-    """Find where the positions lie in our messages: all of them begin alike."""
-    probe = np.pi * np.arange(1.0, len(topic.joints) + 1)
-    message: Any = encode_command(topic, probe, robot.period_ns, node.get_clock())
-    position = encoded_positions(topic, probe)
-    return SentCommands(serialize_message(message).index(position), len(position))
+def _sent_on(node: Node, encoder: CommandEncoder, robot: RobotSpec) -> SentCommands:
+    """Find where the numbers lie in our messages: all of them begin alike."""
+    probe = encoder.numbers(0.1 * np.pi * np.arange(1.0, len(robot.joints.names) + 1))
+    message: Any = encoder.message(probe, node.get_clock())
+    numbers = encoder.body(probe)
+    return SentCommands(serialize_message(message).index(numbers), len(numbers))

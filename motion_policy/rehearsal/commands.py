@@ -20,7 +20,9 @@ from motion_policy.rehearsal.felt import FeltMotion
 from motion_policy.rehearsal.judge import Limits
 from motion_policy.rehearsal.trajectory_controller import TrajectoryController, Waypoints
 from motion_policy.robot import JointTopic, RobotSpec
-from motion_policy.robot.spec import JOINT_TRAJECTORY
+from motion_policy.robot.inverse_kinematics import InverseKinematics
+from motion_policy.robot.kinematics import Kinematics
+from motion_policy.robot.spec import JOINT_TRAJECTORY, POSE_STAMPED
 from motion_policy.streams import StreamError
 from motion_policy.streams.joints import read_joint_message
 
@@ -28,6 +30,8 @@ Float64Array = npt.NDArray[np.float64]
 Tell = Callable[[str], None]
 
 CONTROLLER_HZ = 500.0
+NOT_REACHED_M = 1e-3
+NOT_TURNED = 1e-3  # by which a quaternion may be longer or shorter than 1
 
 
 def silent(_line: str) -> None:
@@ -57,6 +61,7 @@ class CommandPort:
                 robot.period_ns,
             ),
         )
+        self._pose = PoseReader(robot) if topic.type == POSE_STAMPED else None
         self._controller: TrajectoryController | None = None
         self._rejected = 0
         # Points of trajectories that are to be reached yet, and how well their times are known.
@@ -74,12 +79,18 @@ class CommandPort:
             if self.topic.type == JOINT_TRAJECTORY:
                 self._take_trajectory(message, received_ns, sent_ns)
             else:
-                position = read_joint_message(message, self.topic).position
+                position = self._position(message)
                 jitter_ns = self.felt.jitter_ns(received_ns, sent_ns)
                 self._judge(position, received_ns, jitter_ns)
                 self._arm.command(position, self._columns)
         except StreamError as error:
             self._refuse(str(error))
+
+    def _position(self, message: Any) -> Float64Array:
+        """The joints of the topic as the message wants them."""
+        if self._pose is None:
+            return read_joint_message(message, self.topic).position
+        return self._pose.joints(message, self._arm.target)[self._columns]
 
     def step(self, now_ns: int) -> None:
         """Move the target along a trajectory, and judge the points that are reached."""
@@ -127,6 +138,34 @@ class CommandPort:
     def _refuse(self, reason: str) -> None:
         if self.felt.arrivals.refuse(reason):
             self._tell(f'refused on {self.topic.topic}: {reason}')
+
+
+class PoseReader:
+    """Reads poses of the tool of `robot` as a Cartesian controller does, by inverse kinematics."""
+
+    def __init__(self, robot: RobotSpec) -> None:
+        assert robot.tool is not None
+        kinematics = Kinematics(robot.tool.urdf, robot.joints.names, 'tool')
+        low, high = robot.joints.limits.position_array().T
+        self._kinematics, link = kinematics, kinematics.link(robot.tool.link, 'tool')
+        self._inverse = InverseKinematics(kinematics, link, low, high)
+        self._anywhere = high - low
+
+    def joints(self, message: Any, start: Float64Array) -> Float64Array:
+        """Return all joints (J,) for a PoseStamped, near `start` (J,).
+
+        Raises:
+            StreamError: it is no pose, or out of reach.
+        """
+        at, turned = message.pose.position, message.pose.orientation
+        numbers = np.array([at.x, at.y, at.z, turned.x, turned.y, turned.z, turned.w])
+        if not (np.isfinite(numbers).all() and abs(np.linalg.norm(numbers[3:]) - 1) < NOT_TURNED):
+            raise StreamError(f'{numbers.tolist()} is no pose, expected finite numbers')
+        pose = self._kinematics.pinocchio.XYZQUATToSE3(numbers)
+        found = self._inverse.solve(pose.translation, pose.rotation, start, self._anywhere)
+        if found.position_error > NOT_REACHED_M:
+            raise StreamError(f'{found.position_error:.3f} m of the pose are out of reach')
+        return found.joints
 
 
 def _in_order(message: Any, topic: JointTopic) -> Waypoints:

@@ -126,6 +126,23 @@ class Kinematics:
             positions[row], rotations[row] = pose.translation, pose.rotation
         return positions, rotations
 
+    def position_and_quaternion(self, link: int, joints: Float64Array) -> Float64Array:
+        """Return where a link is, and how it is turned, when the joints (J,) are there.
+
+        That is (7,): x, y, z [m] and a quaternion x, y, z, w with w >= 0, in the frame of the root
+        link.
+        """
+        pinocchio, data = self.pinocchio, self.data
+        pinocchio.framesForwardKinematics(self.model, data, self.configuration(joints))
+        numbers: Float64Array = pinocchio.SE3ToXYZQUAT(data.oMf[link])
+        if numbers[6] < 0:
+            numbers[3:] *= -1
+        return numbers
+
+    def root(self) -> str:
+        """Return the name of the link in whose frame poses are."""
+        return self.links()[0]
+
     def movers(self, link: int) -> npt.NDArray[np.intp]:
         """Return which of our joints move a link, as sorted numbers."""
         columns = [

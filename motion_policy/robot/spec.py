@@ -38,13 +38,14 @@ WRENCH = 'geometry_msgs/msg/WrenchStamped'
 FLOAT64_MULTI_ARRAY = 'std_msgs/msg/Float64MultiArray'
 FLOAT32_MULTI_ARRAY = 'std_msgs/msg/Float32MultiArray'
 FLOAT64 = 'std_msgs/msg/Float64'
+POSE_STAMPED = 'geometry_msgs/msg/PoseStamped'
 JOINT_TRAJECTORY = 'trajectory_msgs/msg/JointTrajectory'
 TRANSFORMS = 'tf2_msgs/msg/TFMessage'
 
 CAMERA_TYPES = (IMAGE, COMPRESSED_IMAGE)
 FIT_KEYS = tuple(ImageFit.model_fields)
 COMMAND_TYPES = (
-    FLOAT64_MULTI_ARRAY, FLOAT32_MULTI_ARRAY, FLOAT64, JOINT_TRAJECTORY, JOINT_STATE,
+    FLOAT64_MULTI_ARRAY, FLOAT32_MULTI_ARRAY, FLOAT64, JOINT_TRAJECTORY, JOINT_STATE, POSE_STAMPED,
 )  # fmt: skip
 
 # A path within a message, with the size of an array.
@@ -134,7 +135,8 @@ class JointTopic(Declared):
     A message type without names (Float64MultiArray, Float64) holds them in that order. A leader
     whose joints move otherwise than ours is converted by `scale * value + offset`, one for each.
     A command goes out in every control period (`send: tick`), or as a trajectory of all that is
-    planned, whenever that changes (`send: chunk`).
+    planned, whenever that changes (`send: chunk`). A PoseStamped is that of the robot's tool, in
+    `frame`; left out, in the root link.
     """
 
     topic: Topic
@@ -147,6 +149,7 @@ class JointTopic(Declared):
     scale: tuple[Finite, ...]
     offset: tuple[Finite, ...]
     send: Literal['tick', 'chunk'] = 'tick'
+    frame: str | None = Field(default=None, min_length=1)
 
     @field_validator('type')
     @classmethod
@@ -168,6 +171,8 @@ class JointTopic(Declared):
                 f'joints has {len(self.joints)} entries with {FLOAT64}, which is one number, '
                 'expected one joint; others on topics of their own'
             )
+        if self.frame is not None and self.type != POSE_STAMPED:
+            raise ValueError(f'frame with {self.type}, expected it for {POSE_STAMPED} only')
         if self.send == 'chunk' and self.type != JOINT_TRAJECTORY:
             raise ValueError(f"send is 'chunk' with {self.type}, expected {JOINT_TRAJECTORY}")
         return self
@@ -412,6 +417,8 @@ class JointsSpec(Declared):
                 _covers_exactly_once(role, topics, expected)
             if role != 'leader' and any(topic.is_converted for topic in topics):
                 raise ValueError(f'{role} has scale or offset, expected these for leader only')
+            if role != 'command' and any(topic.type == POSE_STAMPED for topic in topics):
+                raise ValueError(f'{role} has {POSE_STAMPED}, expected it for command only')
             if role != 'command' and any(topic.send != 'tick' for topic in topics):
                 raise ValueError(f"{role} has send 'chunk', expected it for command only")
         for kind in ('position', 'velocity', 'acceleration'):
@@ -552,6 +559,12 @@ class RobotSpec(Declared):
                     f'home of {name} is {value:g}, expected it within the limits '
                     f'[{low:g}, {high:g}]'
                 )
+        return self
+
+    @model_validator(mode='after')
+    def _a_tool_for_poses(self) -> RobotSpec:
+        if self.tool is None and any(t.type == POSE_STAMPED for t in self.joints.command):
+            raise ValueError(f'joints.command has {POSE_STAMPED}, expected tool: whose pose it is')
         return self
 
     @property

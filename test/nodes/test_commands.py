@@ -4,15 +4,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from chain_arm import chain_urdf
 from control_robots import formula_arm
 
 pytest.importorskip('rclpy')
 
+from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from ros_testing import Bench
@@ -22,6 +25,9 @@ from trajectory_msgs.msg import JointTrajectory
 
 from motion_policy.errors import UserError
 from motion_policy.nodes.commands import CommandPublishers
+from motion_policy.nodes.foreign_commands import ForeignCommands
+from motion_policy.rehearsal.arm import StandInArm
+from motion_policy.rehearsal.commands import CommandPort
 from motion_policy.robot import RobotSpec, load_robot_spec, robot_spec_from_yaml
 
 ALOHA_NAMES = ('waist', 'shoulder', 'elbow', 'forearm_roll', 'wrist_angle', 'wrist_rotate')
@@ -65,6 +71,76 @@ def test_one_command_becomes_one_message_per_topic(bench: Bench) -> None:
     state = heard['gripper/target_joint']
     assert (list(state.name), list(state.position)) == (['finger'], [0.4])
     assert state.header.stamp.sec > 0
+
+
+def posed_arm(
+    folder: Path, joints: str = '[joint1, joint2, joint3, joint4, joint5, joint6]'
+) -> Path:
+    """A spec of six joints that are sent as poses of the tool, and a gripper."""
+    chain_urdf(folder / 'arm.urdf')
+    names = [*(f'joint{number}' for number in range(1, 7)), 'gripper']
+    file = folder / 'posed.yaml'
+    file.write_text(f"""
+name: posed
+rate: 50
+joints:
+  names: {names}
+  state: {{topic: joint_states, type: sensor_msgs/msg/JointState}}
+  command:
+    - {{topic: target_pose, type: geometry_msgs/msg/PoseStamped, joints: {joints}}}
+    - {{topic: gripper, type: std_msgs/msg/Float64, joints: [gripper]}}
+  limits:
+    position: {[[-2.5, 2.5]] * 6 + [[0.0, 0.04]]}
+    velocity: {[2.0] * 7}
+    acceleration: {[8.0] * 7}
+tool: {{link: tool, urdf: arm.urdf}}
+""")
+    return file
+
+
+def test_a_pose_is_that_of_the_tool_at_the_commanded_joints(bench: Bench, tmp_path: Path) -> None:
+    robot = load_robot_spec(posed_arm(tmp_path))
+    heard: list[PoseStamped] = []
+    bench.client.create_subscription(PoseStamped, 'target_pose', heard.append, 1)
+    publishers = CommandPublishers(bench.client, robot)
+    foreign = ForeignCommands(bench.client, robot, pytest.fail)
+    arm = StandInArm(robot, np.zeros(7), lags=False)
+    ports = [CommandPort(robot, topic, arm) for topic in robot.joints.command]
+    random = np.random.default_rng(0)
+    position = np.array([0.3, -0.4, 0.9, 0.2, 0.5, -0.3, 0.01])
+    for _ in range(20):
+        position[:6] += random.uniform(-0.03, 0.03, 6)
+
+        def told() -> bool:
+            foreign.sent(position)
+            publishers.send(position)
+            return bool(heard)
+
+        heard.clear()
+        bench.spin_until(told, 'a pose')
+        ports[0].take(heard[-1], bench.client.get_clock().now().nanoseconds)
+        # Six joints with a spherical wrist: near the last ones there is one solution.
+        np.testing.assert_allclose(arm.target[:6], position[:6], atol=2e-3)
+    message = heard[-1]
+    assert message.header.frame_id == 'base' and message.header.stamp.sec > 0
+    turned = message.pose.orientation
+    assert turned.w >= 0
+    assert np.linalg.norm([turned.x, turned.y, turned.z, turned.w]) == pytest.approx(1)
+    message.pose.position.x = 9.0
+    ports[0].take(message, bench.client.get_clock().now().nanoseconds)
+    assert 'out of reach' in str(ports[0].felt.arrivals)
+    foreign.destroy()
+
+
+def test_a_joint_that_does_not_move_the_tool_is_not_sent_as_a_pose(
+    bench: Bench, tmp_path: Path
+) -> None:
+    names = '[joint1, joint2, joint3, joint4, joint5, joint6, gripper]'
+    text = posed_arm(tmp_path, names).read_text().replace('frame', '')
+    lines = [line for line in text.splitlines() if 'topic: gripper' not in line]
+    robot = robot_spec_from_yaml('\n'.join(lines), tmp_path / 'x.yaml')
+    with pytest.raises(UserError, match=r"target_pose.*'gripper' does not move the tool 'tool'"):
+        CommandPublishers(bench.client, robot)
 
 
 def hear_aloha(bench: Bench, robot: RobotSpec) -> tuple[dict[str, JointTrajectory], Any]:

@@ -44,7 +44,7 @@ class Driver:
         self.told: list[str] = []
         self.foreign = ForeignCommands(self.node, robot, self.told.append)
         self.heard = 0  # by its subscriptions
-        for _, _, sent in self.foreign._sent:
+        for _, sent in self.foreign._sent:
             sent.is_ours = self._count(sent.is_ours)  # type: ignore[method-assign]
 
     def _count(self, is_ours: Any) -> Any:
@@ -204,9 +204,10 @@ def test_a_trajectory_is_known_by_its_first_point(bench: Bench, telling: None) -
     plan = np.arange(30.0).reshape(10, 3)
 
     def send(whom: Driver, positions: np.ndarray) -> None:
-        ((topic, _, publisher),) = whom.publishers._outputs
+        ((encoder, publisher),) = whom.publishers._outputs
         after_ns = [20_000_000 * (number + 1) for number in range(len(positions))]
-        publisher.publish(trajectory_message(topic.message_names, positions, after_ns))
+        names = encoder.topic.message_names
+        publisher.publish(trajectory_message(names, positions, after_ns))
 
     def heard() -> bool:
         driver.foreign.sent_trajectory(plan)
@@ -277,7 +278,7 @@ def _topic(robot: RobotSpec) -> str:
 
 def _matched(driver: Driver, count: int) -> bool:
     outputs = driver.publishers._outputs
-    return all(publisher.get_subscription_count() == count for _, _, publisher in outputs)
+    return all(publisher.get_subscription_count() == count for _, publisher in outputs)
 
 
 def test_a_foreign_command_disables_and_a_foreign_stream_refuses_to_be_enabled(

@@ -97,6 +97,17 @@ def spec(text: str = MINIMAL) -> RobotSpec:
             '{topic: commands, type: std_msgs/msg/Float64}',
             ['joints.command', 'joints has 2 entries', 'expected one joint'],
         ),
+        (
+            COMMAND,
+            '{topic: pose, type: geometry_msgs/msg/PoseStamped}',
+            ['joints.command', 'PoseStamped', 'expected tool'],
+        ),
+        (COMMAND, COMMAND[:-1] + ', frame: base}', ['frame', 'PoseStamped only']),
+        (
+            'leader: {topic: leader/joint_states, type: sensor_msgs/msg/JointState}',
+            'leader: {topic: l, type: geometry_msgs/msg/PoseStamped}',
+            ['leader', 'PoseStamped', 'command only'],
+        ),
         (COMMAND, COMMAND[:-1] + ', send: chunk}', ['command', "'chunk'", 'JointTrajectory']),
         (COMMAND, COMMAND[:-1] + ', send: row}', ['command.send', 'row', "'tick' or 'chunk'"]),
         (
