@@ -224,6 +224,7 @@ class TransformBuffer(StreamBuffer):
         self._refused: dict[str, str] = {}  # why what does not move was not taken, by frame
         self._lacking = ''  # what was not there when a row was picked
         self._newest: list[tuple[MovingTransform, Entry]] = []  # of what was picked last
+        self._standing: Entry | None = None  # that, unless a message has come since
         self._way, self._way_version = Way(), -1
         self._find_way(0)
         super().__init__(spec)
@@ -231,12 +232,14 @@ class TransformBuffer(StreamBuffer):
     def push(self, sample: Sample) -> None:
         """Take in one message; those that do not move are not counted: they may come twice."""
         super().push(sample)
+        self._standing = None
         if isinstance(sample.value, TransformMessage) and sample.value.is_static:
             self._received -= 1
             self._counters = None
 
     def pick(self, t_ns: int) -> Entry | None:
-        self._lacking, self._newest = '', []
+        before, self._newest = self._newest, []
+        self._lacking = ''
         if self._way.broken:
             return None
         for moving in self._moving:
@@ -247,6 +250,12 @@ class TransformBuffer(StreamBuffer):
             self._newest.append((moving, entry))
         if not self._newest:
             return self._picked_fixed(t_ns)
+        if self._standing is None or before != self._newest:  # a tick may look before news come
+            self._standing = self._at_one_time(t_ns)
+        return self._standing
+
+    def _at_one_time(self, t_ns: int) -> Entry | None:
+        """The newest poses, at the time of the one that is furthest behind."""
         behind, oldest = min(self._newest, key=lambda each: each[1].stamp_ns)
         poses = {}
         for moving, _ in self._newest:

@@ -56,7 +56,8 @@ class VectorBuffer(StreamBuffer):
         self._series.forget_before(oldest, oldest.time_ns)
         missing = self.spec.window_count - len(found)
         values = [entry.sample.value for entry in (*[oldest] * missing, *reversed(found))]
-        sample = replace(newest.sample, value=np.stack(values), messages=len(found))
+        value = np.concatenate(values).reshape(self.spec.window_count, -1)
+        sample = replace(newest.sample, value=value, messages=len(found))
         return Entry(newest.stamp_ns, sample)
 
     def _take(self, sample: Sample) -> None:
