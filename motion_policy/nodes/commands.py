@@ -180,7 +180,7 @@ class ToolPose:
         return self._kinematics.position_and_quaternion(self._link, position)
 
     def message(self, numbers: Float64Array, clock: Clock) -> PoseStamped:
-        """Return the message."""
+        """Return the message of such numbers (7,)."""
         message = PoseStamped()
         message.header.stamp = clock.now().to_msg()
         message.header.frame_id = self._frame

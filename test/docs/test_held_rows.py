@@ -163,7 +163,7 @@ ROWS: dict[tuple[str, str, int], dict[str, tuple[str, ...]]] = {
         ),
         'a vector that is an input dies, comes late, is NaN or has another size': (
             'nodes/test_policy_inputs.py::'
-            'test_the_arm_moves_while_the_wrench_is_felt_and_is_held_when_it_is_not',
+            'test_the_arm_moves_while_all_vectors_come_and_is_held_when_one_does_not',
             'streams/test_vectors.py::'
             'test_what_is_no_number_is_a_gap_with_a_name_and_never_a_value',
         ),
