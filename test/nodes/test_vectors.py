@@ -341,7 +341,7 @@ def test_the_vectors_of_the_robot_spec_page_are_there() -> None:
     robot = robot_spec_from_yaml(JOINTS.removesuffix('vectors:\n') + example, 'page')
     known = with_known_fields(robot, fields_of).vectors
     assert {name: len(vector.columns) for name, vector in known.items()} == {
-        'wrench': 6, 'tcp': 7, 'skin': 16, 'base': 2, 'flange': 7
+        'wrench': 6, 'tcp': 7, 'skin': 16, 'base': 2, 'touch': 3, 'flange': 7
     }  # fmt: skip
 
 
