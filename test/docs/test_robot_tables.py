@@ -47,7 +47,8 @@ def test_the_ways_of_a_blind_arm_are_those_of_its_spec(row: tuple[str, ...]) -> 
     limits = robot.joints.limits
     speed, brake = limits.velocity_array(), limits.acceleration_array()
     full = speed.max()
-    state = max(topic.max_age for topic in robot.joints.state)
+    fastest = robot.joints.names[int(speed.argmax())]
+    [state] = [topic.max_age for topic in robot.joints.state if fastest in topic.joints]
     camera = max(each.max_age for each in robot.cameras.values())
     way, time = (speed**2 / brake / 2).max(), (speed / brake).max()
     told = [float(number) for cell in row[1:] for number in NUMBER.findall(cell)]
