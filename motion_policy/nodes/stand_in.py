@@ -74,6 +74,7 @@ class StandInDriver:
         self._stamp = stamp or (lambda: node.get_clock().now().to_msg())
         self._reverse = reverse
         self._streams = {stream.name: stream for stream in self._robot.streams()}
+        self._messages: dict[str, Image] = {}
         self._numbers: dict[str, VectorNumbers] = {}
         self._on_command = on_command
         self.publishers: dict[str, Any] = {}
@@ -131,9 +132,14 @@ class StandInDriver:
             message = CompressedImage(format='rgb8; jpeg compressed bgr8')
             message.data.frombytes(jpeg(image))
         else:
-            height, width, _ = image.shape
-            message = Image(height=height, width=width, encoding='rgb8', step=3 * width)
-            message.data.frombytes(np.ascontiguousarray(image).reshape(-1))
+            # A message for each camera: new memory for each image would cost more than its pixels.
+            message = self._messages.get(stream.name)
+            if message is None:
+                height, width, _ = image.shape
+                message = Image(height=height, width=width, encoding='rgb8', step=3 * width)
+                message.data.frombytes(bytes(image.size))
+                self._messages[stream.name] = message
+            np.frombuffer(message.data, dtype=np.uint8)[:] = image.reshape(-1)
         message.header.stamp = stamp
         message.header.frame_id = stream.name
         return message

@@ -48,11 +48,16 @@ class TestImages:
         self._background: RgbImage = np.asarray(
             cv2.cvtColor(levels.astype(np.uint8), cv2.COLOR_HSV2RGB), dtype=np.uint8
         )
+        self._image = self._background.copy()
         self._scale = max(width / (COLUMNS * 18), 0.25)
 
     def draw(self, count: int, time_ns: int, joints: Float64Array) -> RgbImage:
-        """Return image number `count`, (H, W, 3) uint8, with `joints` (J,) as shares of ranges."""
-        image = self._background.copy()
+        """Return image number `count`, (H, W, 3) uint8, with `joints` (J,) as shares of ranges.
+
+        The next one is drawn in the same memory.
+        """
+        image = self._image
+        np.copyto(image, self._background)
         self._draw_joints(image, joints)
         side = max(2, min(self._width, self._height) // 8)
         left = (count % IMAGES_ACROSS) * (self._width - side) // (IMAGES_ACROSS - 1)

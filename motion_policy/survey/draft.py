@@ -40,6 +40,7 @@ USUAL_RATES_HZ = (
 SLOW_STREAM_HZ = 15.0  # of which the usual max_age of 0.2 s holds fewer than three
 LEADER = re.compile(r'leader|master|teleop|teach')
 COMMANDED = re.compile(r'command|goal|target|desired|setpoint|reference|joint_trajectory')
+HAND = re.compile(r'gripper|hand|finger|jaw')
 PLAIN = {
     'image', 'image_raw', 'image_rect', 'image_rect_color', 'image_color', 'compressed', 'color',
     'rgb', 'raw', 'depth', 'image_rect_raw', 'compressedDepth',
@@ -291,6 +292,7 @@ class _Drafting:
                 joints, theirs = [names[name] for name in matched], matched
             else:
                 joints = [name for name in names.values() if name in left]
+                joints = self._by_name(seen, joints)
                 if seen.type == FLOAT64:
                     joints = [n for n in joints if n in seen.topic][:1]
                 if not joints or seen.length not in (0, len(joints)):
@@ -335,6 +337,20 @@ class _Drafting:
             self._used.add(seen.topic)
             told = relative_topic(seen.topic, self._namespace)
             self._remark('    ', f'not used: {told} ({seen.type}){_listened(seen)}')
+
+    def _by_name(self, seen: Observed, joints: list[str]) -> list[str]:
+        """Of an arm with a topic for its gripper, the joints that a topic is likely to take."""
+        beside = [
+            each
+            for each in self._candidates()
+            if _group_of_command(each) == _group_of_command(seen)
+        ]
+        hands = [name for name in joints if HAND.search(name)]
+        if not hands or not any(HAND.search(each.topic) for each in beside):
+            return joints
+        if HAND.search(seen.topic):
+            return hands
+        return [name for name in joints if name not in hands]
 
     def _candidates(self) -> list[Observed]:
         """Topics that may take commands, the likeliest first."""
@@ -549,6 +565,11 @@ def _group(topic: str) -> str:
     return _word(re.sub(role, '', last) or last) if last else 'arm'
 
 
+def _group_of_command(seen: Observed) -> str:
+    """The namespace of the controller that a command topic belongs to."""
+    return seen.topic.rpartition('/')[0].rpartition('/')[0]
+
+
 def _is_other_arm(one: Observed, other: Observed) -> bool:
     """Whether two topics with joints of one name are of two arms, rather than one a copy."""
     groups = {_group(one.topic), _group(other.topic)}
@@ -583,6 +604,7 @@ def _image_names(bases: list[str]) -> dict[str, str]:
     taken: set[str] = {'state', 'leader'}
     for base in bases:
         parts = [_word(part) for part in base.strip('/').split('/') if part not in PLAIN]
+        parts = [part for part in parts if part != 'camera'] or parts[:1]
         name = parts[-1] if parts else 'camera'
         if name in taken and len(parts) > 1:
             name = '_'.join(parts)

@@ -195,6 +195,11 @@ class _Fit:
             )
         elif stream.rate and rate_hz > TOO_FAST * stream.rate:
             self.note(stream.name, f'comes at {rate_hz:.1f} Hz, the spec says {stream.rate:g} Hz')
+        elif stream.role == 'state' and not stream.rate and rate_hz < TOO_SLOW * self.robot.rate:
+            self.note(
+                stream.name,
+                f'comes at {rate_hz:.1f} Hz, rows and commands at {self.robot.rate:g} Hz',
+            )
         elif rate_hz and 1 / rate_hz > stream.max_age:
             self.problem(
                 stream.name,

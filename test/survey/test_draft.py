@@ -175,6 +175,23 @@ def test_two_arms_of_the_same_names_get_those_of_their_namespaces() -> None:
     assert problems(spec_findings(robot, survey, usual_fields_of)) == []
 
 
+def test_a_gripper_with_a_controller_of_its_own_gets_its_joints_by_their_names() -> None:
+    survey = Survey(live=True, seconds=2.0)
+    heard(survey, '/joint_states', JOINT_STATE, states(['pan', 'left_finger', 'lift']))
+    for name in ('arm', 'gripper'):
+        listened(survey, f'/{name}_controller/joint_trajectory', TRAJECTORY, '/manager')
+    for name in ('camera_high', 'camera_low'):
+        topic = f'/{name}/camera/color/image_rect_raw'
+        heard(survey, topic, IMAGE, lambda _, s: camera_message(0, s, False), 30.0)
+    draft, robot = drafted(survey)
+    assert {topic.topic: topic.joints for topic in robot.joints.command} == {
+        'arm_controller/joint_trajectory': ('pan', 'lift'),
+        'gripper_controller/joint_trajectory': ('left_finger',),
+    }
+    assert sum('is a guess' in todo for todo in draft.todos) == 2
+    assert set(robot.cameras) == {'camera_high', 'camera_low'}
+
+
 def test_a_copy_of_the_joint_states_is_not_taken_for_another_arm() -> None:
     survey = one_arm()
     heard(
