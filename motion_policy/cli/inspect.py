@@ -287,8 +287,11 @@ def _counts(stream: dict[str, Any]) -> list[str]:
 
 def _vectors(entry: dict[str, Any]) -> Iterator[str]:
     """Each vector with its size, and in how many rows fewer messages were there than it keeps."""
-    last = entry.get('last_messages', {})
+    last, transforms = entry.get('last_messages', {}), entry.get('transforms', {})
     for name, columns in entry['vectors'].items():
+        if name in transforms:
+            yield f'{name} ({len(columns)}, {" -> ".join(transforms[name])})'
+            continue
         if name not in last:
             yield f'{name} ({len(columns)})'
             continue

@@ -56,6 +56,7 @@ def episode_summary(path: str | Path) -> dict[str, Any]:
             },
             'vectors': {name: list(v.columns) for name, v in robot.vectors.items()},
             **_last_messages(episode),
+            **_transforms(episode),
             'depth': {name: [d.width, d.height] for name, d in robot.depth.items()},
             'compress': episode.compress,
             'effort': episode.effort is not None,
@@ -136,6 +137,12 @@ def _last_messages(episode: EpisodeReader) -> dict[str, Any]:
         short = (there > 0) & (there < count)
         told[name] = {'count': count, 'short_rows': int(short.sum())}
     return {'last_messages': told} if told else {}
+
+
+def _transforms(episode: EpisodeReader) -> dict[str, Any]:
+    """Of vectors that are transforms: in which frame, and that of which."""
+    frames = {n: list(v.transform) for n, v in episode.robot.vectors.items() if v.transform}
+    return {'transforms': frames} if frames else {}
 
 
 def _stream_summary(episode: EpisodeReader, stream: StreamSpec) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def test_rotations_are_written_without_a_jump_and_come_back(
         np.testing.assert_array_equal(reader.vector('tcp'), written[: reader.length])
         assert reader.length > 20
     assert main(['inspect', str(episode)]) == 0
-    assert 'vectors tcp (7)' in ' '.join(capsys.readouterr().out.split())
+    assert 'vectors tcp (7, base -> tool)' in ' '.join(capsys.readouterr().out.split())
     there = write_set(episode.parent, tmp_path / 'set')
     feature = read_info(there)['features']['observation.tcp']
     assert (feature['shape'], tuple(feature['names'])) == ([7], (*TRANSLATION, *ROTATION))
