@@ -31,7 +31,8 @@ from motion_policy.episodes.row_checks import (
     depth_notes,
 )
 from motion_policy.robot import StreamSpec
-from motion_policy.robot.spec import CLOCK_STEP_NS, NANOSECONDS_PER_S, ROTATION
+from motion_policy.robot.spec import CLOCK_STEP_NS, NANOSECONDS_PER_S
+from motion_policy.robot.vector import ROTATION
 from motion_policy.streams import StreamError
 from motion_policy.streams.jpeg import JPEG_END
 from motion_policy.streams.transforms import NORM_TOLERANCE

@@ -30,7 +30,8 @@ from motion_policy.nodes.shell import SOURCES
 from motion_policy.nodes.transform_publishers import TransformPublishers
 from motion_policy.nodes.transports import subscribe_to_images
 from motion_policy.robot import JointTopic, RobotSpec, VectorSpec
-from motion_policy.robot.spec import COMPRESSED_IMAGE, IMAGE, TRANSFORMS, StreamSpec
+from motion_policy.robot.spec import COMPRESSED_IMAGE, IMAGE, StreamSpec
+from motion_policy.robot.vector import TRANSFORMS
 from motion_policy.streams import Row, Sample, StreamCounters
 from motion_policy.streams.message_fields import FieldType, field_type
 from motion_policy.streams.messages import stamp_ns

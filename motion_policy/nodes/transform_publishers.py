@@ -11,7 +11,7 @@ from __future__ import annotations
 from rclpy.node import Node
 
 from motion_policy.nodes.endpoints import full_name, publisher_of, publishers
-from motion_policy.robot.spec import TRANSFORMS
+from motion_policy.robot.vector import TRANSFORMS
 from motion_policy.streams import StreamError
 from motion_policy.streams.buffers import MOST_NAMES
 from motion_policy.streams.transforms import TransformLayout, TransformMessage

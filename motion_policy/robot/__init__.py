@@ -17,9 +17,9 @@ from motion_policy.robot.spec import (
     LimitsSpec,
     RobotSpec,
     StreamSpec,
-    VectorSpec,
     depth_stream,
 )
+from motion_policy.robot.vector import VectorSpec
 
 __all__ = [
     'CameraSpec',

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -28,3 +29,18 @@ Hertz = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Stamp = Literal['header', 'receive']
+
+
+def one_of(value: str, allowed: Sequence[str]) -> str:
+    """Return a value that is one of those that are allowed; ValueError: it is none."""
+    if value not in allowed:
+        raise ValueError(f"'{value}' is not supported, expected {' or '.join(allowed)}")
+    return value
+
+
+def no_repeats(key: str, names: Sequence[str]) -> None:
+    """ValueError where a name is in a list more than once."""
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"{key} holds '{repeated[0]}' more than once, expected each name once")

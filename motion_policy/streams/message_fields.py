@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from motion_policy.robot import RobotSpec, VectorSpec
-from motion_policy.robot.spec import check_count, checked_fields, path_and_size
+from motion_policy.robot.vector import check_count, checked_fields, path_and_size
 from motion_policy.streams.errors import StreamError
 
 NO_NUMBERS = ('string', 'wstring', 'octet')

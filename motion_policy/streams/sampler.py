@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from motion_policy.robot.spec import NANOSECONDS_PER_S, StreamSpec, VectorSpec
+from motion_policy.robot.spec import NANOSECONDS_PER_S, StreamSpec
+from motion_policy.robot.vector import VectorSpec
 from motion_policy.streams.buffers import (
     CameraBuffer,
     Entry,

@@ -14,13 +14,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from motion_policy.robot.spec import (
-    NANOSECONDS_PER_S,
-    ROTATION,
-    TRANSLATION,
-    StreamSpec,
-    VectorSpec,
-)
+from motion_policy.robot.spec import NANOSECONDS_PER_S, StreamSpec
+from motion_policy.robot.vector import ROTATION, TRANSLATION, VectorSpec
 from motion_policy.streams.buffers import (
     JUMP,
     JUMPS,

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from motion_policy.robot.spec import NANOSECONDS_PER_S, ROTATION, VectorSpec
+from motion_policy.robot.spec import NANOSECONDS_PER_S
+from motion_policy.robot.vector import ROTATION, VectorSpec
 from motion_policy.streams.errors import StreamError
 from motion_policy.streams.wire import PLAIN_CDR, START, aligned, byte_order
 

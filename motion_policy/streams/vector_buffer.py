@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from motion_policy.robot.spec import StreamSpec, VectorSpec
+from motion_policy.robot.spec import StreamSpec
+from motion_policy.robot.vector import VectorSpec
 from motion_policy.streams.buffers import Entry, Series, StreamBuffer
 from motion_policy.streams.samples import Sample
 from motion_policy.streams.vectors import VectorReader

@@ -17,11 +17,11 @@ from motion_policy.robot.spec import (
     IMAGE,
     JOINT_STATE,
     JOINT_TRAJECTORY,
-    TRANSFORMS,
     DepthSpec,
     StreamSpec,
 )
 from motion_policy.robot.urdf import UrdfJoint
+from motion_policy.robot.vector import TRANSFORMS
 from motion_policy.streams.depth import decode_depth
 from motion_policy.streams.images import image_to_rgb
 from motion_policy.streams.message_fields import FieldsOf, with_known_fields

@@ -29,8 +29,8 @@ from motion_policy.robot.spec import (
     JointTopic,
     LimitsSpec,
     RobotSpec,
-    VectorSpec,
 )
+from motion_policy.robot.vector import VectorSpec
 from motion_policy.simulation import disturbances, press, push, tabletop, transfer_cube
 from motion_policy.streams.images import ENCODINGS
 

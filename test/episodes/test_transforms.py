@@ -34,7 +34,7 @@ from motion_policy.episodes.repair import repair
 from motion_policy.errors import UserError
 from motion_policy.policies import check_robot
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
-from motion_policy.robot.spec import ROTATION, TRANSLATION
+from motion_policy.robot.vector import ROTATION, TRANSLATION
 from motion_policy.streams import Observation, Sample
 from motion_policy.streams.transforms import TransformMessage
 

@@ -16,7 +16,7 @@ from transform_messages import STORE, TYPE, Transform, matrix, transform_bytes, 
 
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
-from motion_policy.robot.spec import ROTATION, TRANSLATION
+from motion_policy.robot.vector import ROTATION, TRANSLATION
 from motion_policy.streams import GridSampler, Row, Sample, Sampler
 from motion_policy.streams.samples import Unreadable
 from motion_policy.streams.transforms import ContinuousRotations, TransformMessage

@@ -42,8 +42,9 @@ from motion_policy.episodes.formats.untimed import UntimedEpisodes
 from motion_policy.episodes.reported import nowhere, reported
 from motion_policy.robot import RobotSpec, StreamSpec, VectorSpec
 from motion_policy.robot.joint_order import joint_order, plain_name, say_nothing
-from motion_policy.robot.spec import NANOSECONDS_PER_S, checked_fields
+from motion_policy.robot.spec import NANOSECONDS_PER_S
 from motion_policy.robot.units import UnitConversion, Units, unit_conversion
+from motion_policy.robot.vector import checked_fields
 from motion_policy.streams import GridSampler, Observation, Row, Sample, StreamError
 from motion_policy.streams.message_fields import with_known_fields
 

@@ -22,7 +22,8 @@ from motion_policy.episodes.formats.rosbag.storage import (
 )
 from motion_policy.episodes.formats.rosbag.types import BagTypes
 from motion_policy.robot import RobotSpec, StreamSpec
-from motion_policy.robot.spec import COMPRESSED_IMAGE, IMAGE, NANOSECONDS_PER_S, TRANSFORMS
+from motion_policy.robot.spec import COMPRESSED_IMAGE, IMAGE, NANOSECONDS_PER_S
+from motion_policy.robot.vector import TRANSFORMS
 from motion_policy.streams import GridSampler, Row, Sample, StreamError, stamp_ns
 from motion_policy.streams.message_fields import FieldsOf, with_known_fields
 from motion_policy.streams.samples import Unreadable
