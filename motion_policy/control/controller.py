@@ -521,9 +521,11 @@ class Controller:
     def _extend_plan(self, chunk: Float64Array, observation_ns: int) -> bool:
         observed_ns = self._clock.at(observation_ns)
         join_ns, join_position = self._clock.at(self._now_ns), self.guard.sent
+        planned = self.buffer.target(max(join_ns, observed_ns))
         if observed_ns > join_ns:
-            planned = self.buffer.target(observed_ns)
             join_ns, join_position = observed_ns, join_position if planned is None else planned
+        predicted = chunk[0] if planned is None else planned
+        join_position = self.grippers.as_predicted(join_position, predicted)
         in_time = self.buffer.add(
             chunk,
             observed_ns - self._early_ns,

@@ -81,6 +81,18 @@ class Grippers:
         kept[self._acting_columns] = position[self._acting_columns]
         return kept
 
+    def as_predicted(self, position: Float64Array, predicted: Float64Array) -> Float64Array:
+        """The position (J,) with grippers where they were `predicted` (J,).
+
+        What lies between where one stands and a prediction is none: it would open a gripper that
+        holds something wide.
+        """
+        if not self.columns:
+            return position
+        joined = position.copy()
+        joined[self.columns] = predicted[self.columns]
+        return joined
+
     def decide(
         self,
         target: Float64Array,

@@ -13,13 +13,17 @@ from motion_policy.control.grippers import Grippers
 from motion_policy.robot import RobotSpec
 
 CLOSED, OPEN, CLOSE_AT, OPEN_AT = -0.2, 1.0, 0.2, 0.6
+ACTION = ', action: {name: hand/move, type: any_msgs/action/Move, position: width}'
 PERIOD_NS = 20_000_000
 START_NS = 1_700_000_000_000_000_000
 
 
-def arm(closed: float = CLOSED, open_: float = OPEN, *thresholds: float) -> RobotSpec:
+def arm(
+    closed: float = CLOSED, open_: float = OPEN, *thresholds: float, interface: str = ''
+) -> RobotSpec:
     close_at, open_at = thresholds or (CLOSE_AT, OPEN_AT)
     gripper = f'closed: {closed}, open: {open_}, close_at: {close_at}, open_at: {open_at}'
+    gripper += interface
     return formula_arm(grippers=f'{{joint3: {{{gripper}}}}}')
 
 
@@ -68,10 +72,16 @@ def test_the_other_joints_go_where_they_are_sent() -> None:
     assert Grippers(formula_arm()).decide(target, -far, far) is target
 
 
-def drive(robot: RobotSpec, predictions: np.ndarray, **options: object) -> tuple:
+def drive(
+    robot: RobotSpec,
+    predictions: np.ndarray,
+    policy_ns: int = PERIOD_NS,
+    stands: float = 0.0,
+    **options: object,
+) -> tuple:
     """Commands (n, 3) and their controller when the gripper's prediction is that, in turn."""
-    controller = Controller(robot, PERIOD_NS, **options)  # type: ignore[arg-type]
-    controller.enable(START_NS, np.zeros(3))
+    controller = Controller(robot, policy_ns, **options)  # type: ignore[arg-type]
+    controller.enable(START_NS, np.array([0.0, 0.0, stands]))
     commands, states = [], []
     for index, prediction in enumerate(predictions):
         now_ns = START_NS + index * PERIOD_NS
@@ -103,6 +113,54 @@ def test_commands_move_to_the_two_positions_within_every_limit(interpolation: st
     moves = np.diff(commands[150:, 2])
     moves = np.sign(moves[np.abs(moves) > 1e-9])
     assert len(np.flatnonzero(np.diff(moves))) == 1  # once there, once back
+
+
+@pytest.mark.parametrize('interpolation', ['linear', 'cubic', 'hold'])
+@pytest.mark.parametrize('interface', ['', ACTION], ids=['topic', 'action'])
+def test_what_lies_between_a_gripper_and_a_prediction_decides_nothing(
+    interface: str, interpolation: str
+) -> None:
+    """A slow policy is interpolated from where the arm is; a gripper may hold something there."""
+    robot, slow_ns = arm(interface=interface), 5 * PERIOD_NS
+    held = 0.8  # beyond the threshold that opens it
+    options = {'interpolation': interpolation, 'stands': held}
+    commands, states, controller = drive(robot, np.full(100, 0.4), slow_ns, **options)
+    assert 'run' in states and (np.abs(commands[:, 2] - held) < 1e-9).all()
+    assert [each.number for each in controller.grippers.decided.values()] == [0] * bool(interface)
+    commands, _, controller = drive(robot, np.full(200, CLOSED), slow_ns, **options)
+    assert (np.diff(commands[:, 2]) <= 0).all() and commands[-1, 2] == pytest.approx(CLOSED)
+    for each in controller.grippers.decided.values():
+        assert (each.number, each.decision) == (1, 'closed')
+
+
+def test_a_gripper_with_an_action_stays_in_the_ramp_and_on_the_way_home() -> None:
+    robot = arm(interface=ACTION).model_copy(update={'home': (0.3, 0.3, OPEN)})
+    controller = Controller(robot, PERIOD_NS)
+    now_ns = START_NS
+    measured = np.array([0.0, 0.0, 0.5])
+
+    def tick(prediction: float) -> None:
+        nonlocal now_ns
+        command = controller.tick(now_ns, measured, {})
+        if command is not None:
+            measured[:2] = command.position[:2]
+        if controller.policy_due(now_ns):
+            controller.add_chunk(np.array([[0.3, 0.3, prediction]]), now_ns)
+        now_ns += PERIOD_NS
+
+    controller.enable(now_ns, measured)
+    while controller.state == 'ramp':
+        assert controller.grippers.decided['joint3'].decision == 'none'
+        tick(CLOSED)
+    for _ in range(5):
+        tick(CLOSED)
+    assert controller.grippers.decided['joint3'].decision == 'closed'
+    decided = controller.grippers.decided
+    controller.go_home(now_ns, measured)
+    while controller.enabled:
+        tick(OPEN)
+    assert controller.grippers.decided == decided
+    assert controller.reason == ''
 
 
 def test_with_violations_that_stop_the_arm_a_gripper_still_moves() -> None:
