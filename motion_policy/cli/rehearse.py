@@ -92,6 +92,11 @@ def _tell_begin(robot: RobotSpec, console: Console, *, keys: bool) -> None:
     for topic in robot.joints.command:
         line = f'  obeys {topic.topic} ({topic.type})'
         console.print(escape(line), soft_wrap=True, highlight=False)
+    for name in robot.joints.acting_grippers:
+        interface = robot.joints.grippers[name].interface
+        assert interface is not None
+        line = f'  serves {interface.name} ({interface.type}) for {name}'
+        console.print(escape(line), soft_wrap=True, highlight=False)
     if keys:
         for line in KeyFaults(robot).help():
             console.print(escape(f'    {line}'), soft_wrap=True, highlight=False)
@@ -107,4 +112,4 @@ def _print_report(report: RehearsalReport, console: Console) -> None:
     for line in report.lines():
         console.print(escape(line), soft_wrap=True, highlight=False)
     verdict = 'every limit was kept' if report.kept else 'a limit was broken'
-    console.print(verdict if report.topics else 'nothing was commanded')
+    console.print(verdict if report.commanded else 'nothing was commanded')

@@ -95,6 +95,12 @@ class _Listening:
                 self._heard.add(topic)
                 self._listen(seen)
             self._ask_controller(topic, seen)
+        for name, types in self._node.get_service_names_and_types():
+            action, sends, _ = name.partition('/_action/send_goal')
+            if sends:
+                self.survey.actions[action] = types[0].removesuffix('_SendGoal')
+            elif '/_action/' not in name:
+                self.survey.services[name] = types[0]
 
     def _endpoints(self, infos: list[Any], type_name: str) -> list[Endpoint]:
         return [

@@ -30,6 +30,7 @@ from motion_policy.nodes.parameters.declaring import declare_group, read_group
 from motion_policy.nodes.parameters.rehearsal import RehearsalParameters
 from motion_policy.nodes.shell import run_node
 from motion_policy.nodes.stand_in import StandInDriver
+from motion_policy.nodes.stand_in_grippers import StandInGrippers
 from motion_policy.rehearsal.arm import StandInArm
 from motion_policy.rehearsal.commands import CommandPort, Tell
 from motion_policy.rehearsal.faults import AHEAD_S, Faults, read_fault, toggled
@@ -100,6 +101,7 @@ class RehearsalNode(Node):
             on_command=self._take_command,
             stamp=self._stamp,
         )
+        self._grippers = StandInGrippers(self, robot, self._arm, self._tell)
         self._topics = [
             (self.resolve_topic_name(topic.topic), topic.type, port)
             for topic, port in self._ports.items()
@@ -147,7 +149,8 @@ class RehearsalNode(Node):
         """What was felt until now."""
         topics = [TopicFelt(name, kind, port.felt) for name, kind, port in self._topics]
         seconds = (time.monotonic_ns() - self._begin_ns) / NANOSECONDS_PER_S
-        return RehearsalReport(self._robot.name, seconds, topics, tuple(self._told_faults))
+        faults, goals = tuple(self._told_faults), self._grippers.goals()
+        return RehearsalReport(self._robot.name, seconds, topics, faults, goals)
 
     def close(self) -> None:
         """Tell what was felt, where nobody else does."""
@@ -184,8 +187,10 @@ class RehearsalNode(Node):
     def _restart(self) -> None:
         if self._stand_in.publishers:
             self._stand_in.close()
+            self._grippers.close()
         else:
             self._stand_in.open()
+            self._grippers.open()
 
     def _say_fault(self, line: str) -> None:
         self._told_faults.append(line)
@@ -233,6 +238,7 @@ class RehearsalNode(Node):
         clock_ns = self.get_clock().now().nanoseconds
         for port in self._ports.values():
             port.step(clock_ns)
+        self._grippers.step(clock_ns)
         self._arm.step(now_ns)
 
     def _send(self, name: str) -> None:

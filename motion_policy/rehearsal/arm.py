@@ -62,7 +62,7 @@ class StandInArm:
         """What its motors do, (J,) N m or N: a spring to the target."""
         return STIFFNESS * (self.target - self.position)
 
-    def command(self, values: Float64Array, columns: Sequence[int] | None = None) -> None:
+    def command(self, values: npt.ArrayLike, columns: Sequence[int] | None = None) -> None:
         """Send the joints of these places, or all, to finite `values`."""
         if not self.obeys:
             return

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from motion_policy.rehearsal.felt import FeltMotion, JointFelt
@@ -24,18 +24,32 @@ class TopicFelt:
 
 @dataclass(frozen=True)
 class RehearsalReport:
-    """Of one rehearsal of so many seconds; `faults` are lines on what was made to fail."""
+    """Of one rehearsal of so many seconds; `faults` are lines on what was made to fail.
+
+    `grippers` are the goals of those that an action or a service moves: how many came, and how
+    many were refused.
+    """
 
     robot: str
     seconds: float
     topics: Sequence[TopicFelt]
     faults: Sequence[str]
+    grippers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def commanded(self) -> bool:
+        """Whether anything was."""
+        return any(topic.motion.arrivals.received for topic in self.topics) or any(
+            came for came, _ in self.grippers.values()
+        )
 
     @property
     def kept(self) -> bool:
         """Whether every command kept every limit, and none was refused."""
         motions = [topic.motion for topic in self.topics]
-        refused = any(motion.arrivals.refused for motion in motions)
+        refused = any(motion.arrivals.refused for motion in motions) or any(
+            refused for _, refused in self.grippers.values()
+        )
         return not refused and all(j.kept for motion in motions for j in motion.joints.values())
 
     def as_json(self) -> dict[str, Any]:
@@ -50,6 +64,10 @@ class RehearsalReport:
                 for topic in self.topics
                 for name, figures in topic.motion.as_json().items()
             },
+            'grippers': {
+                name: {'goals': came, 'refused': refused}
+                for name, (came, refused) in self.grippers.items()
+            },
             'topics': {topic.topic: _arrivals(topic) for topic in self.topics},
         }
 
@@ -63,8 +81,12 @@ class RehearsalReport:
         return rows
 
     def lines(self) -> list[str]:
-        """A line for each command topic."""
-        return [_line(topic) for topic in self.topics]
+        """A line for each command topic, and each gripper with goals of its own."""
+        grippers = [
+            f'gripper {name}: {came} goals' + (f', {refused} refused' if refused else '')
+            for name, (came, refused) in self.grippers.items()
+        ]
+        return [*map(_line, self.topics), *grippers]
 
 
 def _arrivals(topic: TopicFelt) -> dict[str, Any]:

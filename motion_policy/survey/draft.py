@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from motion_policy.robot.gripper import KNOWN_ACTIONS
 from motion_policy.robot.spec import (
     COMMAND_TYPES,
     FLOAT64,
@@ -224,6 +225,10 @@ class _Drafting:
                     '  ', 'leader: none was heard; the position one row later is the action'
                 )
         self._command(states, ours)
+        for name, kind in sorted(self._survey.actions.items()):
+            if kind in KNOWN_ACTIONS:
+                told = relative_topic(name, self._namespace)
+                self._todo('  ', f'grippers: {told} ({kind}) is served; whether it moves a joint')
         self._limits(states)
 
     def _topics(self, role: str, topics: list[_State], states: list[_State]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from motion_policy.errors import UserError
 from motion_policy.robot import CameraSpec, JointTopic, RobotSpec, VectorSpec
+from motion_policy.robot.gripper import GripperAction, GripperGoal, GripperService
 from motion_policy.robot.spec import (
     COMPRESSED_IMAGE,
     IMAGE,
@@ -252,6 +253,29 @@ class _Fit:
         if others:
             self.note(about, f'{" and ".join(others)} already publishes there')
 
+    def gripper(self, joint: str, interface: GripperAction | GripperService) -> None:
+        """Who serves the action or service that moves a gripper."""
+        about = f'gripper {joint}'
+        goals: list[GripperAction | GripperGoal | GripperService] = [interface]
+        if isinstance(interface, GripperAction) and interface.closing is not None:
+            goals.append(interface.closing)
+        if not self.survey.live:
+            self.note(about, f'{interface.name}: who serves it is not in a bag')
+            return
+        for goal in goals:
+            is_service = isinstance(goal, GripperService)
+            served = self.survey.services if is_service else self.survey.actions
+            name = full_topic(goal.name, self.namespace)
+            found = served.get(name)
+            if found is None:
+                near = ', '.join(n for n, kind in sorted(served.items()) if kind == goal.type)
+                meant = f'; of this type there are: {near}' if near and not is_service else ''
+                self.problem(about, f'nobody serves {name} ({goal.type}){meant}')
+            elif found != goal.type:
+                self.problem(about, f'{name} is of type {found}, the spec says {goal.type}')
+            else:
+                self.fits(about, f'{name} ({goal.type})')
+
     def limits(self, urdf: dict[str, UrdfJoint]) -> None:
         """The spec's limits within those of the URDF."""
         joints = self.robot.joints
@@ -309,6 +333,8 @@ def spec_findings(
         fit.stream(stream)
     for topic in robot.joints.command:
         fit.command(topic)
+    for joint, interface in robot.joints.acting_grippers.items():
+        fit.gripper(joint, interface)
     if urdf is not None:
         fit.limits(urdf)
     return fit.found

@@ -170,7 +170,8 @@ class Survey:
     """All topics by their full names.
 
     `live` says whether who listens is known; `urdf` is what came on robot_description; by command
-    topic `controllers` are the joints that the controller there says it has.
+    topic `controllers` are the joints that the controller there says it has; `actions` and
+    `services` are types by full names.
     """
 
     topics: dict[str, Observed] = field(default_factory=dict)
@@ -178,6 +179,8 @@ class Survey:
     seconds: float = 0.0
     urdf: str = ''
     controllers: dict[str, list[str]] = field(default_factory=dict)
+    actions: dict[str, str] = field(default_factory=dict)
+    services: dict[str, str] = field(default_factory=dict)
 
     def of_type(self, *types: str) -> list[Observed]:
         """Topics of these types, sorted by name."""

@@ -29,6 +29,7 @@ from std_msgs.msg import String
 from motion_policy.nodes.commands import CommandPublishers
 from motion_policy.nodes.rehearsal_node import RehearsalNode
 from motion_policy.nodes.subscriptions import StreamSubscriptions, fields_of
+from motion_policy.rehearsal.faults import read_fault
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
 from motion_policy.streams import Sampler, observation_from_row
 from motion_policy.streams.message_fields import with_known_fields
@@ -178,10 +179,14 @@ def test_faults_are_those_that_nodes_know_and_pass(bench: Bench, tmp_path: Path)
     rehearsal.until_fault('force', 'missing')
     rehearsal.make('none', 'faults over')
     seen = rehearsal.observation()
-    bench.spin_until(
-        lambda: np.abs(rehearsal.observation().qpos - seen.qpos).max() > 0.01, 'guided joints'
-    )
-    assert (rehearsal.observation().action != seen.action).all()
+    for what in ('qpos', 'action'):  # the arm follows its leader
+        before = getattr(seen, what)
+        bench.spin_until(
+            lambda what=what, before=before: (
+                np.abs(getattr(rehearsal.observation(), what) - before).max() > 0.01
+            ),
+            f'guided joints: {what}',
+        )
 
     rehearsal.make('camera:top', 'fault: camera top')
     rehearsal.until_fault('top', 'stale')
@@ -248,3 +253,52 @@ def test_the_command_tells_what_the_arm_felt_and_its_exit_code_says_whether_a_li
 
 def rehearsed(file: Path) -> RobotSpec:
     return robot_spec_from_yaml(file.read_text(), file)
+
+
+def test_a_gripper_is_moved_by_a_real_server_of_its_action(bench: Bench, tmp_path: Path) -> None:
+    pytest.importorskip('test_msgs')
+    from action_msgs.msg import GoalStatus
+    from gripper_server import CLOSED, OPEN, robot_with_hand
+    from rclpy.action import ActionClient
+    from test_msgs.action import NestedMessage
+
+    file = tmp_path / 'hand.yaml'
+    file.write_text(robot_with_hand().to_yaml())
+    nodes: list[RehearsalNode] = []
+    overrides = [Parameter('robot', value=str(file))]
+
+    def make() -> RehearsalNode:
+        nodes.append(
+            RehearsalNode(tell=print, context=bench.context, parameter_overrides=overrides)
+        )
+        return nodes[0]
+
+    bench.run_apart(make)
+    client = ActionClient(bench.client, NestedMessage, 'hand/move')
+    bench.spin_until(client.server_is_ready, 'the server')
+
+    def send(position: float) -> Any:
+        goal = NestedMessage.Goal()
+        goal.nested_field.float64_value = 2.0 * position  # its scale
+        future = client.send_goal_async(goal)
+        bench.spin_until(future.done, 'an answer')
+        return future.result()
+
+    def result(handle: Any) -> int:
+        future = handle.get_result_async()
+        bench.spin_until(future.done, 'a result')
+        return int(future.result().status)
+
+    assert result(send(OPEN)) == GoalStatus.STATUS_SUCCEEDED
+    replaced = send(CLOSED)
+    assert result(send(OPEN)) == GoalStatus.STATUS_SUCCEEDED
+    assert result(replaced) == GoalStatus.STATUS_ABORTED
+    cancelled = send(CLOSED)
+    cancelled.cancel_goal_async()
+    assert result(cancelled) == GoalStatus.STATUS_CANCELED
+    assert not send(99.0).accepted
+    told = nodes[0].report()
+    assert told.grippers == {'joint3': (5, 1)} and not told.kept
+    nodes[0]._faults.begin(read_fault('block:joint3', robot_with_hand()), 0.0)
+    bench.spin_for(0.2)
+    assert result(send(CLOSED)) == GoalStatus.STATUS_ABORTED

@@ -313,3 +313,25 @@ def test_limits_beyond_those_of_the_urdf_do_not_fit() -> None:
     )
     [found] = problems(spec_findings(faster, survey, usual_fields_of, urdf))
     assert found.text == "joint 'pan' has 3.5 per second, the URDF 3"
+
+
+def test_the_action_of_a_gripper_is_asked_for_and_who_serves_it_is_checked() -> None:
+    survey = one_arm()
+    action = 'control_msgs/action/GripperCommand'
+    survey.actions['/hand/gripper_cmd'] = action
+    draft, robot = drafted(survey)
+    assert any(f'hand/gripper_cmd ({action}) is served' in todo for todo in draft.todos)
+    low, high = robot.joints.limits.position[1]
+    text = draft.text.replace(
+        '  limits:',
+        f'  grippers: {{jaw: {{closed: {low}, close_at: {low}, open_at: {high}, open: {high}, '
+        f'action: {{name: hand/gripper_cmd, type: {action}}}}}}}\n  limits:',
+    )
+    robot = robot_spec_from_yaml(text, 'r.yaml')
+    assert problems(spec_findings(robot, survey, usual_fields_of)) == []
+    survey.actions['/hand/gripper_cmd'] = 'franka_msgs/action/Move'
+    [found] = problems(spec_findings(robot, survey, usual_fields_of))
+    assert 'is of type franka_msgs/action/Move, the spec says' in found.text
+    del survey.actions['/hand/gripper_cmd']
+    [found] = problems(spec_findings(robot, survey, usual_fields_of))
+    assert found.text == f'nobody serves /hand/gripper_cmd ({action})'
