@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from typing_extensions import NotRequired, TypedDict
 
 from motion_policy.declared import Declared
+from motion_policy.policies.action_space import ActionSpace, ActionSpaceName
 from motion_policy.policies.camera_view import CameraView
 from motion_policy.policies.foresight_limits import ForesightLimits
 from motion_policy.policies.limits import MOST_PIXELS
@@ -68,7 +69,7 @@ class BackEnd(Protocol):
     def act(
         self, observation: ObservationBatch, state: Any, explain: bool
     ) -> tuple[Tensor, Any, dict[str, Tensor]]:
-        """One step -> chunk (B, k, A) in robot units, next state, extras."""
+        """One step -> actions (B, k, A) as `Policy.predict`, next state, extras."""
 
 
 class CameraFit(ImageFit):
@@ -111,6 +112,12 @@ class PolicySpec(Declared):
     inputs: tuple[str, ...] = Field(
         default=(), description="vectors of the robot's that are an input, too"
     )
+    action_space: ActionSpaceName = Field(
+        default='joints', description='what is predicted in place of joint targets'
+    )
+    absolute_joints: tuple[str, ...] = Field(
+        default=(), description='joints that joints_relative leaves as they are'
+    )
     hyper: dict[str, Any] = Field(default_factory=dict)
     normalisation: Normalisation
     robot: RobotSpec
@@ -129,7 +136,8 @@ class PolicySpec(Declared):
         if self.effort and ranges.effort is None:
             raise ValueError('effort is an input, but normalisation.effort is missing')
         self._check_inputs()
-        given = {'qpos': ranges.qpos, 'action': self.target_range, 'effort': ranges.effort}
+        target = ranges.qpos if self.target == 'qpos' else ranges.action
+        given = {'qpos': ranges.qpos, 'action': target, 'effort': ranges.effort}
         for name, values in given.items():
             if values is not None and len(values.offset) != joints:
                 raise ValueError(
@@ -143,7 +151,17 @@ class PolicySpec(Declared):
                 known = ', '.join(self.robot.cameras) or 'none'
                 raise ValueError(f"camera '{camera}' is not one of the robot's: {known}")
         self._check_fit()
+        self._check_space()
         return self
+
+    def _check_space(self) -> None:
+        space, found = self.space, self.normalisation.target
+        count = 0 if self.action_space == 'joints' else len(space.columns)
+        if (0 if found is None else len(found.offset)) != count:
+            raise ValueError(
+                f'normalisation.target has {0 if found is None else len(found.offset)} values, '
+                f"action_space '{self.action_space}' {count}"
+            )
 
     def _check_fit(self) -> None:
         for camera, fit in self.fit.items():
@@ -191,8 +209,15 @@ class PolicySpec(Declared):
         return tuple(n for name in self.inputs for n in self.robot.vectors[name].numbers)
 
     @property
+    def space(self) -> ActionSpace:
+        """What is predicted, and how it becomes joint targets."""
+        return ActionSpace(self.action_space, self.robot, self.rate, self.absolute_joints)
+
+    @property
     def target_range(self) -> Statistics:
         """By what the predicted target is normalised."""
+        if self.normalisation.target is not None:
+            return self.normalisation.target
         return self.normalisation.qpos if self.target == 'qpos' else self.normalisation.action
 
 
@@ -210,6 +235,7 @@ class Model(nn.Module):
         sensors: how what is seen beside images is scaled, by its name in an observation; in the
             order of the vector.
         views: how it sees the images of each camera.
+        space: what it predicts in place of joint targets.
     """
 
     kind: ClassVar[str]
@@ -225,6 +251,11 @@ class Model(nn.Module):
         # A checkpoint says every hyper-parameter, also those that were left at their defaults.
         self.spec = spec.model_copy(update={'hyper': self.config.model_dump(mode='json')})
         self.views = {camera: spec.view(camera) for camera in spec.cameras}
+        if spec.action_space != 'joints' and not isinstance(self, Policy):
+            raise ValueError(
+                f"action_space: found '{spec.action_space}', but a '{spec.kind}' has no use for it"
+            )
+        self.space = spec.space
         self.source = spec.kind  # where it was loaded from, for messages
         self.normalise_qpos = Scaling(spec.normalisation.qpos)
         self.normalise_target = Scaling(spec.target_range)
@@ -261,8 +292,13 @@ class Model(nn.Module):
 
     @property
     def predicted_dim(self) -> int:
-        """Values that a recurrent policy predicts: joints, and efforts where they are used."""
-        return len(self.joint_names) * (2 if self.spec.effort else 1)
+        """Values that a recurrent policy predicts: actions, and efforts where they are used."""
+        return self.action_dim + (len(self.joint_names) if self.spec.effort else 0)
+
+    @property
+    def action_dim(self) -> int:
+        """Values A of one action in its space; in that of joints there are J."""
+        return self.normalise_target.count
 
     def scaled(self, values: Sequence[Tensor]) -> Tensor:
         """What `sensors` saw, (..., n) each in that order -> one normalised vector (..., V)."""
@@ -329,6 +365,14 @@ class Policy(Model, ABC):
     def _act(
         self, observation: ObservationBatch, state: Any, explain: bool
     ) -> tuple[Tensor, Any, dict[str, Tensor]]:
+        actions, state, extras = self.predict(observation, state, explain)
+        return self.space.joints(actions, observation['qpos']), state, extras
+
+    @torch.inference_mode()
+    def predict(
+        self, observation: ObservationBatch, state: Any, explain: bool
+    ) -> tuple[Tensor, Any, dict[str, Tensor]]:
+        """As `act_and_explain`, but actions (B, k, A) in the action space of the policy."""
         back_end = self.back_end
         if back_end is not None and back_end.takes(observation, explain):
             return back_end.act(observation, state, explain)

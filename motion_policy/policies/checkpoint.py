@@ -88,6 +88,8 @@ def load_model(checkpoint: str | Path | Checkpoint, device: str | torch.device =
     model = make_model(paper.spec)
     model.load_state_dict(weights)
     model.source = checkpoint.name
+    if model.space.of_tool:
+        model.space.solver()  # now, not when the arm waits for it
     forbid_tf32(torch.device(device))
     return model.to(device).eval()
 
@@ -218,6 +220,8 @@ def spec_to_yaml(spec: PolicySpec) -> str:
         content['fit'] = {name: fit.options() for name, fit in spec.fit.items()}
     else:
         del content['fit']
+    if spec.action_space == 'joints':
+        del content['action_space'], content['absolute_joints'], content['normalisation']['target']
     if not spec.inputs:
         del content['inputs'], content['normalisation']['inputs']
     content['robot'] = parse_yaml(spec.robot.to_yaml(), 'robot')

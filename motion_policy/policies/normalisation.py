@@ -91,13 +91,14 @@ class Normalisation(Declared):
     """How measured joints, recorded actions and (if used) efforts and vectors are scaled.
 
     All are in robot units; `inputs` has the columns of the vectors that are used, one after the
-    other.
+    other. `target` has the values of what is predicted in place of joints.
     """
 
     qpos: _Either
     action: _Either
     effort: _Either | None = None
     inputs: _Either | None = None
+    target: _Either | None = None
 
 
 def _check_single(index: int, offset: float, scale: float) -> None:

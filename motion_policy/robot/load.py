@@ -19,7 +19,7 @@ from motion_policy.documents import MOST_BYTES, parse_yaml
 from motion_policy.files import FileError, read_text
 from motion_policy.robot.errors import RobotSpecError
 from motion_policy.robot.spec import RobotSpec
-from motion_policy.robot.tool import check_tool, with_tool
+from motion_policy.robot.tool import tool_movers, with_tool
 from motion_policy.robot.urdf import is_urdf_text, limits_from_urdf, path_of_urdf
 from motion_policy.share import share_dir
 
@@ -86,7 +86,7 @@ def robot_spec_from(data: Any, source: str | Path) -> RobotSpec:
     except ValidationError as error:
         raise RobotSpecError(first_error_line(error, data, source)) from None
     if robot.tool is not None:
-        check_tool(robot.tool, robot.joints.names, source)
+        tool_movers(robot.tool, robot.joints.names, source)  # or it says what is wrong
     return robot
 
 

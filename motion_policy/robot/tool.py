@@ -47,9 +47,10 @@ def with_tool(data: dict[str, Any], source: str | Path) -> dict[str, Any]:
         return data  # validation tells
     urdf = tool.get('urdf', _urdf_of_limits(data))
     if urdf is None:
+        more = ' or joints.limits.urdf' if 'joints' in data else ''
         raise RobotSpecError(
             f"{source}: tool: '{tool['link']}' without a URDF, expected tool: {{link: "
-            f'{tool["link"]}, urdf: PATH}} or joints.limits.urdf'
+            f'{tool["link"]}, urdf: PATH}}{more}'
         )
     if not is_urdf_text(urdf):
         urdf = path_of_urdf(urdf, source, 'tool.urdf')
@@ -75,8 +76,11 @@ def reduced_urdf(urdf: str | Path, where: str) -> str:
     return ElementTree.tostring(reduced, encoding='unicode')
 
 
-def check_tool(tool: ToolSpec, names: Sequence[str], source: str | Path) -> None:
-    """RobotSpecError: no such link, or what moves it is none of the joints `names`."""
+def tool_movers(tool: ToolSpec, names: Sequence[str], source: str | Path) -> tuple[str, ...]:
+    """Return which of the joints `names` move the tool, in their order.
+
+    RobotSpecError: there is no such link, or something else moves it, too.
+    """
     where = f'{source}: tool: '
     root = urdf_root(tool.urdf, where)
     links = [link.get('name', '') for link in root.findall('link')]
@@ -86,14 +90,14 @@ def check_tool(tool: ToolSpec, names: Sequence[str], source: str | Path) -> None
         )
     above = {_end(joint, 'child'): joint for joint in root.findall('joint')}
     joints = {joint.get('name', ''): joint for joint in root.findall('joint')}
-    link, passed, moving = tool.link, set[str](), False
+    link, passed, moving = tool.link, set[str](), set[str]()
     while link in above and link not in passed:
         passed.add(link)
         joint = above[link]
         name, kind = joint.get('name', ''), joint.get('type', '')
         leader = _leader(name, joints, names)
         if kind != 'fixed':
-            moving = True
+            moving.add(leader)
             if leader not in names:
                 raise RobotSpecError(
                     f"{where}joint '{name}' moves '{tool.link}', expected only joints of the "
@@ -108,6 +112,7 @@ def check_tool(tool: ToolSpec, names: Sequence[str], source: str | Path) -> None
         raise RobotSpecError(f"{where}the joints above '{tool.link}' go round in a circle")
     if not moving:
         raise RobotSpecError(f"{where}no joint moves '{tool.link}', expected a link that moves")
+    return tuple(name for name in names if name in moving)
 
 
 def _leader(name: str, joints: Mapping[str, ElementTree.Element], names: Sequence[str]) -> str:

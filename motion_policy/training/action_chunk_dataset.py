@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from motion_policy.policies.action_space import ActionSpace
 from motion_policy.training.demonstrations import Demonstration
 from motion_policy.training.sequence_dataset import generator_for
 
@@ -64,6 +65,7 @@ class ActionChunkDataset(Dataset[ChunkBatch]):
         chunk: targets k per row.
         stride: rows between one target and the next.
         target: the actions from the row on, or the joint positions from a period later on.
+        space: what the targets are expressed in; None: joints.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class ActionChunkDataset(Dataset[ChunkBatch]):
         chunk: int,
         stride: int = 1,
         target: Literal['action', 'qpos'] = 'action',
+        space: ActionSpace | None = None,
     ) -> None:
         self.demonstrations = tuple(demonstrations)
         lengths = torch.tensor([episode.length for episode in self.demonstrations])
@@ -83,6 +86,10 @@ class ActionChunkDataset(Dataset[ChunkBatch]):
         self._targets = self._qpos
         if target == 'action':
             self._targets = torch.cat([episode.action for episode in self.demonstrations])
+        self._space, self._here = space, self._qpos
+        if space is not None and space.name != 'joints':
+            self._targets = space.placed(self._targets)
+            self._here = space.placed(self._qpos) if space.is_relative else self._targets
         first = 0 if target == 'action' else stride
         self._ahead = first + stride * torch.arange(chunk)
 
@@ -93,15 +100,28 @@ class ActionChunkDataset(Dataset[ChunkBatch]):
         rows = torch.as_tensor(chosen)
         episodes = torch.searchsorted(self._ends, rows, right=True)
         wanted, ends = rows[:, None] + self._ahead, self._ends[episodes][:, None]
+        targets = self._targets[torch.minimum(wanted, ends - 1)]
+        if self._space is not None:
+            targets = self._space.express(targets, self._here[rows][:, None])
         places = zip(episodes.tolist(), (rows - self._starts[episodes]).tolist(), strict=True)
         return ChunkBatch(
             images=self._images(list(places)),
             qpos=self._qpos[rows],
-            targets=self._targets[torch.minimum(wanted, ends - 1)],
+            targets=targets,
             valid=wanted < ends,
             effort=None if self._effort is None else self._effort[rows],
             inputs=None if self._inputs is None else self._inputs[rows],
         )
+
+    def actions(self, most: int) -> Tensor:
+        """The valid actions (N, A) of at most so many rows, evenly spread."""
+        rows = torch.linspace(0, len(self) - 1, min(most, len(self))).round().long()
+        episodes = torch.searchsorted(self._ends, rows, right=True)
+        wanted, ends = rows[:, None] + self._ahead, self._ends[episodes][:, None]
+        targets = self._targets[torch.minimum(wanted, ends - 1)]
+        if self._space is not None:
+            targets = self._space.express(targets, self._here[rows][:, None])
+        return targets[wanted < ends]
 
     def _images(self, places: Sequence[tuple[int, int]]) -> dict[str, Tensor]:
         return {

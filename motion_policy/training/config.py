@@ -29,6 +29,7 @@ from motion_policy.declared import Declared
 from motion_policy.documents import parse_yaml, read_yaml
 from motion_policy.errors import UserError
 from motion_policy.files import FileError
+from motion_policy.policies.action_space import OF_TOOL, ActionSpace, ActionSpaceName
 from motion_policy.policies.base import Edge, LearnsFrom, Model
 from motion_policy.policies.camera_view import CameraView
 from motion_policy.policies.kinds import trained_class
@@ -36,6 +37,7 @@ from motion_policy.robot import ImageFit, RobotSpec
 from motion_policy.robot.image_fit import Fit
 from motion_policy.robot.load import error_place, first_error_line, short
 from motion_policy.robot.spec import SLOWEST_HZ
+from motion_policy.robot.tool import ToolSpec, with_tool
 from motion_policy.training.config_sections import (
     ChunkAugmentationConfig,
     ChunkDataConfig,
@@ -323,6 +325,35 @@ class EffortKey(Declared):
     )
 
 
+class ActionSpaceKey(Declared):
+    """What is predicted in place of joint targets."""
+
+    action_space: ActionSpaceName = Field(
+        default='joints', description='joints, joints_relative, tool or tool_relative'
+    )
+    absolute_joints: tuple[str, ...] | None = Field(
+        default=None,
+        description='joints that joints_relative leaves as they are; unset: joints.grippers',
+    )
+    tool: ToolSpec | None = Field(
+        default=None, description="of recordings whose robot spec has none; unset: the spec's"
+    )
+
+    @model_validator(mode='after')
+    def _belongs_together(self) -> ActionSpaceKey:
+        if self.absolute_joints is not None and self.action_space != 'joints_relative':
+            raise ValueError(
+                f"absolute_joints: found with action_space '{self.action_space}', expected "
+                'joints_relative'
+            )
+        if self.tool is not None and self.action_space not in OF_TOOL:
+            raise ValueError(
+                f"tool: found with action_space '{self.action_space}', expected "
+                f'{" or ".join(OF_TOOL)}'
+            )
+        return self
+
+
 class TermsConfig(TargetKey, EpochsConfig):
     """A run whose loss has a term for each thing that is predicted."""
 
@@ -330,13 +361,23 @@ class TermsConfig(TargetKey, EpochsConfig):
     loss_schedule: LossScheduleConfig = LossScheduleConfig()
 
 
-class EpisodesConfig(EffortKey, TermsConfig):
+class EpisodesConfig(ActionSpaceKey, EffortKey, TermsConfig):
     """A run in which a recurrent policy learns from whole episodes."""
 
     bptt_steps: int | None = Field(
         default=None, ge=1, description='steps after which gradients are cut; unset: never'
     )
     scheduled_sampling: SamplingConfig = SamplingConfig()
+
+    @model_validator(mode='after')
+    def _mixes_in_joints(self) -> EpisodesConfig:
+        sampled = self.scheduled_sampling.joint
+        if sampled and self.action_space != 'joints':
+            raise ValueError(
+                f'scheduled_sampling.joint: found {sampled}, but with action_space '
+                f"'{self.action_space}' no joints are predicted that could be mixed in"
+            )
+        return self
 
 
 class SequenceConfig(EpisodesConfig):
@@ -382,7 +423,7 @@ class FrameConfig(TermsConfig):
     augmentation: FrameAugmentationConfig = FrameAugmentationConfig()
 
 
-class ChunkConfig(EffortKey, TargetKey, StepsConfig):
+class ChunkConfig(ActionSpaceKey, EffortKey, TargetKey, StepsConfig):
     """Of a policy that learns from single rows and the actions that followed."""
 
     learns_from = 'chunks'
@@ -431,6 +472,23 @@ def seen_vectors(config: TrainConfig) -> tuple[str, ...]:
     return config.inputs if isinstance(config, EffortKey) else ()
 
 
+def action_space(config: TrainConfig, robot: RobotSpec) -> ActionSpace:
+    """What is predicted, of a robot that has the tool of the configuration if that names one.
+
+    ConfigError where the robot does not have what it needs.
+    """
+    if not isinstance(config, ActionSpaceKey):
+        return ActionSpace('joints', robot, config.rate)
+    absolute = config.absolute_joints
+    if absolute is None:
+        relative = config.action_space == 'joints_relative'
+        absolute = tuple(robot.joints.grippers) if relative else ()
+    try:
+        return ActionSpace(config.action_space, robot, config.rate, absolute)
+    except (ValueError, UserError) as error:
+        raise ConfigError(str(error)) from None
+
+
 def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """The configuration in a YAML file, changed by `key=value` overrides (`loss.image=0.2`).
 
@@ -469,6 +527,10 @@ def train_config(
         kind = content['policy']['kind']
         reason = f'is trained by {way.counted_in}' if key in COUNTED else 'has no use for it'
         raise ConfigError(f"{place(key)}: {key}: found {short(value)}, but a '{kind}' {reason}")
+    try:
+        own = with_tool(own, place('tool'))
+    except UserError as error:
+        raise ConfigError(str(error)) from None
     try:
         return (way or SequenceConfig).model_validate(own)
     except ValidationError as error:

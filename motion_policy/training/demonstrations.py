@@ -14,7 +14,7 @@ import math
 import random
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,26 @@ import torch
 from torch import Tensor
 
 from motion_policy.episodes import EpisodeReader, list_episodes
+from motion_policy.policies.action_space import OF_TOOL, ActionSpace
 from motion_policy.policies.camera_view import CameraView
-from motion_policy.policies.normalisation import MeanStd, Normalisation, value_range
-from motion_policy.robot import RobotSpec
-from motion_policy.training.config import ConfigError, TrainConfig, seen_vectors, sees_effort
+from motion_policy.policies.normalisation import (
+    MeanStd,
+    MinMax,
+    Normalisation,
+    Statistics,
+    value_range,
+)
+from motion_policy.robot import RobotSpec, RobotSpecError
+from motion_policy.robot.tool import tool_movers
+from motion_policy.training.config import (
+    ActionSpaceKey,
+    ConfigError,
+    EpisodesConfig,
+    TrainConfig,
+    action_space,
+    seen_vectors,
+    sees_effort,
+)
 from motion_policy.training.config_sections import DataConfig
 from motion_policy.training.stored_frames import StoredFrames, fits_in_memory
 
@@ -43,7 +59,8 @@ Progress = Callable[[Sequence[Path], str], Iterable[Path]]
 class Demonstration:
     """One episode: images {camera: (T, h, w, 3) uint8}, in memory or stored; qpos, action and,
     where the policy sees them, effort (T, J) and inputs (T, I), the columns of its vectors one
-    after the other, float32; features (T, F) in place of the images where these are fixed.
+    after the other, float32; features (T, F) in place of the images where these are fixed;
+    targets (T, A), the action that leads to each row a step later, where it is not in joints.
     """
 
     path: Path
@@ -53,6 +70,7 @@ class Demonstration:
     effort: Tensor | None = None
     features: Tensor | None = None
     inputs: Tensor | None = None
+    targets: Tensor | None = None
 
     @property
     def length(self) -> int:
@@ -71,7 +89,8 @@ class Demonstration:
         images = {name: image[chosen] for name, image in self.images.items()}
         columns = {name: values[chosen] for name, values in self.columns.items()}
         features = None if self.features is None else self.features[chosen]
-        return Demonstration(self.path, images, **columns, features=features)
+        targets = None if self.targets is None else self.targets[chosen]
+        return Demonstration(self.path, images, **columns, features=features, targets=targets)
 
 
 @dataclass(frozen=True)
@@ -82,6 +101,16 @@ class Demonstrations:
     train: tuple[Demonstration, ...]
     validation: tuple[Demonstration, ...]
     stride: int  # rows of the robot per step of the policy
+
+    def target_statistics(
+        self, actions: Tensor, space: ActionSpace, like: Statistics
+    ) -> Statistics:
+        """How actions (N, A) of a space are scaled: by the same kind of statistics as others."""
+        values, least = actions.double(), space.still(self._still('action'))
+        if isinstance(like, MinMax):
+            return value_range(values.amin(0).tolist(), values.amax(0).tolist(), least.tolist())
+        std = torch.maximum(values.std(0, correction=0), least / math.sqrt(12))
+        return MeanStd(mean=tuple(values.mean(0).tolist()), std=tuple(std.tolist()))
 
     def range_normalisation(self) -> Normalisation:
         """Ranges of joints, efforts and vectors, from the training episodes alone."""
@@ -153,7 +182,27 @@ def load_demonstrations(config: TrainConfig, progress: Progress) -> Demonstratio
             f'data.train: none of the {len(train_paths)} episodes is a success, '
             'expected at least one (or data.failures=true)'
         )
-    return Demonstrations(reading.robot, train, validation, reading.stride)
+    return with_actions(config, Demonstrations(reading.robot, train, validation, reading.stride))
+
+
+def with_actions(config: TrainConfig, data: Demonstrations) -> Demonstrations:
+    """The demonstrations with `targets`, where a recurrent policy learns other than joints."""
+    space = action_space(config, data.robot)
+    if not isinstance(config, EpisodesConfig) or space.name == 'joints':
+        return data
+    stride, name = data.stride, config.target
+
+    def told(episode: Demonstration) -> Demonstration:
+        targets, here = space.placed(episode.columns[name]), space.placed(episode.qpos)
+        # A step sees a row and predicts the one a stride later; the first ones nobody predicts.
+        before = torch.cat((here[:stride], here[:-stride]))
+        return replace(episode, targets=space.express(targets, before))
+
+    return replace(
+        data,
+        train=tuple(map(told, data.train)),
+        validation=tuple(map(told, data.validation)),
+    )
 
 
 def split_episodes(data: DataConfig, seed: int) -> tuple[list[Path], list[Path]]:
@@ -240,8 +289,10 @@ class _Reading:
                     f'{path}: has {rate:g} rows per second, of which rate={self.config.rate:g} '
                     'is no whole part'
                 )
-            self.robot = robot
+            self.robot = self._with_tool(path, robot)
             self.views = {name: self.config.view(name, robot) for name in self.config.cameras}
+        else:
+            self._check_tool(path, robot)
         first = self.robot
         for name, view in self.views.items():
             _check_view(path, view, self.config.view(name, robot), first)
@@ -258,6 +309,35 @@ class _Reading:
                     f'{path}: {what} {found}, expected {expected} as in the first episode '
                     f"('{first.name}')"
                 )
+
+    def _with_tool(self, path: Path, robot: RobotSpec) -> RobotSpec:
+        """The robot with the tool of the configuration, if that names one; ConfigError: none."""
+        config = self.config
+        if not isinstance(config, ActionSpaceKey) or config.action_space not in OF_TOOL:
+            return robot
+        if config.tool is not None:
+            try:
+                tool_movers(config.tool, robot.joints.names, 'training')
+            except RobotSpecError as error:
+                raise ConfigError(str(error).removeprefix('training: ')) from None
+            return robot.model_copy(update={'tool': config.tool})
+        if robot.tool is None:
+            raise ConfigError(
+                f"{path}: robot '{robot.name}' has no tool, expected tool: {{link: LINK, urdf: "
+                f"PATH}} in the configuration with action_space '{config.action_space}'"
+            )
+        return robot
+
+    def _check_tool(self, path: Path, robot: RobotSpec) -> None:
+        assert self.robot is not None
+        config = self.config
+        if not isinstance(config, ActionSpaceKey) or config.action_space not in OF_TOOL:
+            return
+        if config.tool is None and robot.tool != self.robot.tool:
+            raise ConfigError(
+                f'{path}: has another tool (or its URDF) than the first episode, expected the '
+                'same or tool: {link: LINK, urdf: PATH} in the configuration'
+            )
 
     def _check_values(
         self, path: Path, name: str, values: npt.NDArray[np.float32], length: int

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from motion_policy.policies import Model
 from motion_policy.policies.act.act import ACTConfig, ACTPolicy
+from motion_policy.policies.action_space import ActionSpace
 from motion_policy.policies.normalisation import Normalisation
 from motion_policy.policies.recurrent.base import RecurrentPolicy
 from motion_policy.policies.recurrent.cae import CAEModel, adopt_pretrained
@@ -54,6 +55,7 @@ from motion_policy.training.config import (
     SequenceConfig,
     TermsConfig,
     TrainConfig,
+    action_space,
 )
 from motion_policy.training.demonstrations import Demonstration, Demonstrations
 from motion_policy.training.features import with_features
@@ -83,6 +85,8 @@ C = TypeVar('C', bound=RunConfig)
 T = TypeVar('T', bound=TermsConfig)
 E = TypeVar('E', bound=EpisodesConfig)
 Loader = DataLoader[Any]
+
+SCALED_ACTIONS = 500_000  # at most so many say how actions are scaled in their space
 
 
 class Learning(ABC, Generic[M, B, C]):
@@ -117,6 +121,10 @@ class Learning(ABC, Generic[M, B, C]):
     def normalisation(self, data: Demonstrations) -> Normalisation:
         """How robot units are scaled, from the training episodes alone."""
         return data.range_normalisation()
+
+    def actions(self, data: Demonstrations, space: ActionSpace) -> Tensor:
+        """Actions (N, A) of the training episodes, by which they are scaled in their space."""
+        raise NotImplementedError  # only asked of those whose configuration names a space
 
     def begin(self, model: M, autoencoders: Sequence[Model]) -> None:
         """Gives a new model the weights of trained autoencoders; UserError if they do not fit."""
@@ -199,6 +207,10 @@ class EpisodeLearning(ScheduledLearning[RecurrentPolicy, Batch, E]):
         mine = range(rank, len(data.validation), processes)
         sequences = SequenceDataset(data.validation, data.stride)
         return self._loader(sequences, [(episode, 0) for episode in mine])
+
+    def actions(self, data: Demonstrations, space: ActionSpace) -> Tensor:
+        targets = [episode.targets for episode in data.train if episode.targets is not None]
+        return torch.cat([target[data.stride :] for target in targets])
 
     def terms(
         self,
@@ -331,6 +343,12 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch, ChunkConfig]):
     def normalisation(self, data: Demonstrations) -> Normalisation:
         return data.mean_std_normalisation()
 
+    def actions(self, data: Demonstrations, space: ActionSpace) -> Tensor:
+        dataset = ActionChunkDataset(
+            data.train, self._chunk, data.stride, self.config.target, space
+        )
+        return dataset.actions(SCALED_ACTIONS // self._chunk)
+
     def full_weight(self, term: str) -> float:
         return {'action': self.config.loss.action, 'kl': self.config.loss.kl}[term]
 
@@ -363,7 +381,7 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch, ChunkConfig]):
 
     def train_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
         config = self.config
-        dataset = self._dataset(data.train, data.stride)
+        dataset = self._dataset(data, data.train)
         order = ActionChunkSampler(
             len(dataset),
             config.batch_size,
@@ -375,7 +393,7 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch, ChunkConfig]):
         return self._loader(dataset, order)
 
     def validation_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
-        dataset = self._dataset(data.validation, data.stride)
+        dataset = self._dataset(data, data.validation)
         batches = evenly_spread(
             len(dataset), self.config.validation_frames, self.config.batch_size
         )
@@ -393,8 +411,11 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch, ChunkConfig]):
     def image(self, model: ACTPolicy, episode: Demonstration) -> RgbImage:
         return chunk_plot(model, episode)
 
-    def _dataset(self, episodes: Sequence[Demonstration], stride: int) -> ActionChunkDataset:
-        return ActionChunkDataset(episodes, self._chunk, stride, self.config.target)
+    def _dataset(
+        self, data: Demonstrations, episodes: Sequence[Demonstration]
+    ) -> ActionChunkDataset:
+        space = action_space(self.config, data.robot)
+        return ActionChunkDataset(episodes, self._chunk, data.stride, self.config.target, space)
 
     def _loader(self, dataset: ActionChunkDataset, order: Any) -> Loader:
         images = [image for e in dataset.demonstrations for image in e.images.values()]

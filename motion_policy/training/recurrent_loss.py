@@ -120,6 +120,8 @@ def vector_errors(
     `valid` (B, T - 1) is true where the row that a step predicts exists.
     """
     target = batch.qpos if policy.spec.target == 'qpos' else batch.action
+    if batch.targets is not None:
+        target = batch.targets
     joints = predicted[..., : target.shape[-1]]
     wanted = policy.normalise_target(target[:, 1:])
     terms = {'joint': masked_mean((joints - wanted).square(), valid)}

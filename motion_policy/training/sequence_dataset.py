@@ -27,7 +27,8 @@ class Batch:
     images {camera: (B, T, h, w, 3) uint8}, qpos and action (B, T, J) in robot units,
     mask (B, T) bool: true where a row exists, shorter sequences are padded at their end;
     effort (B, T, J) and inputs (B, T, I) where the policy sees them; features (B, T, F) in place
-    of the images where these are looked at once for all.
+    of the images where these are looked at once for all; targets (B, T, A), the action that leads
+    to each row from the one before, where it is not in joints.
     """
 
     images: dict[str, Tensor]
@@ -37,6 +38,7 @@ class Batch:
     effort: Tensor | None = None
     features: Tensor | None = None
     inputs: Tensor | None = None
+    targets: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -52,6 +54,7 @@ class Batch:
             None if self.effort is None else self.effort.to(*args, **kwargs),
             None if self.features is None else self.features.to(*args, **kwargs),
             None if self.inputs is None else self.inputs.to(*args, **kwargs),
+            None if self.targets is None else self.targets.to(*args, **kwargs),
         )
 
 
@@ -123,6 +126,7 @@ def collate(sequences: Sequence[Demonstration]) -> Batch:
         effort=_pad_known([sequence.effort for sequence in sequences]),
         features=_pad_known([sequence.features for sequence in sequences]),
         inputs=_pad_known([sequence.inputs for sequence in sequences]),
+        targets=_pad_known([sequence.targets for sequence in sequences]),
     )
 
 

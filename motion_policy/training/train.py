@@ -44,9 +44,11 @@ from motion_policy.training.checkpoints import (
     software_versions,
 )
 from motion_policy.training.config import (
+    ActionSpaceKey,
     ConfigError,
     TermsConfig,
     TrainConfig,
+    action_space,
     predicted_target,
     seen_vectors,
     sees_effort,
@@ -150,6 +152,12 @@ def policy_spec(
     autoencoders: Autoencoders,
 ) -> PolicySpec:
     """The spec of the policy that this configuration trains on these demonstrations."""
+    space = action_space(config, demonstrations.robot)
+    normalisation = learning.normalisation(demonstrations)
+    if space.name != 'joints':
+        actions = learning.actions(demonstrations, space)
+        scaled = demonstrations.target_statistics(actions, space, normalisation.action)
+        normalisation = normalisation.model_copy(update={'target': scaled})
     views = [config.view(camera, demonstrations.robot) for camera in config.cameras]
     return PolicySpec(
         kind=config.kind,
@@ -161,12 +169,21 @@ def policy_spec(
         effort=sees_effort(config),
         inputs=seen_vectors(config),
         hyper=learning.hyper(autoencoders.models),
-        normalisation=learning.normalisation(demonstrations),
+        action_space=space.name,
+        absolute_joints=space.absolute,
+        normalisation=normalisation,
         robot=demonstrations.robot,
         data=demonstrations.fingerprint(),
-        training={**config.model_dump(mode='json'), 'began_with': list(autoencoders.record)},
+        training={**_recorded(config), 'began_with': list(autoencoders.record)},
         software=software_versions(),
     )
+
+
+def _recorded(config: TrainConfig) -> dict[str, Any]:
+    """What a checkpoint says of its training; a space of actions only where it is named."""
+    keys = set(ActionSpaceKey.model_fields)
+    plain = isinstance(config, ActionSpaceKey) and config.action_space == 'joints'
+    return config.model_dump(mode='json', exclude=keys if plain else set())
 
 
 def _trainer(config: TrainConfig, output: Path, callbacks: list[Callback]) -> pl.Trainer:
@@ -242,7 +259,9 @@ def _prepare_output(config: TrainConfig, output: Path, spec: PolicySpec) -> Path
 
 
 def _check_same_run(earlier: dict[str, Any], now: dict[str, Any], record: Path) -> None:
-    for key, value in now.items():
+    # A run in joints says nothing of its space.
+    unsaid = {'action_space': 'joints'} if 'action_space' in earlier else {}
+    for key, value in {**unsaid, **now}.items():
         if _changed(key, earlier.get(key), value):
             raise ConfigError(
                 f'{record}: this run was begun with {key}={earlier.get(key)}, now it is {value}: '

@@ -85,10 +85,11 @@ def mixed(
         told = vector[:, step]
         shown = seen[:, step] if isinstance(seen, Tensor) else [part[:, step] for part in seen]
         if hidden is not None:
-            expected = _as_input(policy, network.decode_joints(hidden))
-            count = expected.shape[1]  # vectors come behind, of which nothing is expected
-            own_share = torch.lerp(told[:, :count], expected, own.joint)
-            told = torch.cat((own_share, told[:, count:]), dim=1)
+            if policy.space.name == 'joints':  # else no joints are predicted
+                expected = _as_input(policy, network.decode_joints(hidden))
+                count = expected.shape[1]  # vectors come behind, of which nothing is expected
+                own_share = torch.lerp(told[:, :count], expected, own.joint)
+                told = torch.cat((own_share, told[:, count:]), dim=1)
             shown = _with_own(network, shown, hidden, drawn, own.image)
         look = shown if isinstance(shown, Tensor) else network.encode_images(shown).float()
         output, state = network.step(look[:, None], told[:, None], state)

@@ -279,7 +279,7 @@ class ACTPolicy(Policy):
             raise ValueError(
                 f'image_mean: found {tables}, expected 1 or one per camera ({cameras})'
             )
-        self.network = ACTNetwork(self.vector_dim, len(self.joint_names), cameras, self.config)
+        self.network = ACTNetwork(self.vector_dim, self.action_dim, cameras, self.config)
 
     @property
     def chunk_rows(self) -> int:

@@ -61,8 +61,14 @@ def export_policy(policy: Policy, to: str, path: Path) -> Exported:
         path: ends as ENDINGS says; a file of this name is replaced.
 
     Raises:
-        UserError: another ending, no such folder, a missing package or compiler.
+        UserError: another ending, no such folder, a missing package or compiler, or a policy whose
+            step gives no joint targets.
     """
+    if policy.space.name != 'joints':
+        raise UserError(
+            f"{policy.source}: its network predicts '{policy.space.name}', of which an exported "
+            'step would make no joint targets; expected action_space joints'
+        )
     path = path.expanduser()
     if path.suffix != ENDINGS[to]:
         raise UserError(f'{path}: expected a name that ends in {ENDINGS[to]}')

@@ -39,7 +39,7 @@ class PackedRecurrent:
         rec, layer, first = parts
         weight = torch.cat((rec.weight_ih_l0, rec.weight_hh_l0), dim=1)
         self.into_gates = weight.t().contiguous(), rec.bias_ih_l0 + rec.bias_hh_l0
-        joints = slice(first, first + len(policy.joint_names))
+        joints = slice(first, first + policy.action_dim)
         scale, offset = policy.normalise_target.scale, policy.normalise_target.offset
         into_targets = (layer.weight[joints] * scale[:, None]).t().contiguous()
         self.into_targets = into_targets, layer.bias[joints] * scale + offset

@@ -162,8 +162,9 @@ class Checks:
     ) -> tuple[Tensor, Any]:
         if back_end is not None:
             chunk, state, _ = back_end.act(observation, state, False)
-            return chunk, state
-        return self.policy.act(observation, state)
+        else:
+            chunk, state, _ = self.policy.predict(observation, state, False)
+        return chunk, state
 
     def shortest_ns(self, back_ends: Sequence[BackEnd | None], now_ns: Clock) -> list[int]:
         """The shortest time of a step for each of them, taken in turns."""

@@ -382,6 +382,7 @@ def _refuse_what_lerobot_has_not(policy: ACTPolicy) -> None:
             f"camera '{name}' seen with {view.options}": not view.options.is_plain
             for name, view in policy.views.items()
         },
+        f"action_space '{policy.space.name}'": policy.space.name != 'joints',
     }
     names = [name for name, present in found.items() if present]
     if names:

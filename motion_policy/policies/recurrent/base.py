@@ -123,7 +123,7 @@ class RecurrentPolicy(Policy):
         features = self.network.encode_images(seen)
         hidden, state = self.network.step(features[:, None], vector[:, None], state)
         predicted = self.network.decode_joints(hidden)
-        targets = predicted[..., : len(self.joint_names)]
+        targets = predicted[..., : self.action_dim]
         extras: dict[str, Tensor] = {}
         if explain:
             extras = {'hidden': hidden[:, 0], **self.attention(features, hidden[:, 0])}
