@@ -32,12 +32,13 @@ LABEL_WIDTH = 1.1
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One row: what the policy attended to, by camera, its extras of the step before, and whether
-    a camera's whole image is stretched to the one that it sees.
+    """One row: what the policy attended to, by camera, its extras and those of the step before,
+    and whether a camera's whole image is stretched to the one that it sees.
     """
 
     time_s: float
     images: Mapping[str, Attended]
+    extras: Mapping[str, Any]
     before: Mapping[str, Any]
     stretched: Mapping[str, bool]
 
@@ -59,7 +60,7 @@ def snapshots(
                 camera: attended(view, step.observation.images[camera], step.extras)
                 for camera, view in runner.policy.views.items()
             }
-            kept.append(Snapshot(step.time_s, images, before, stretched))
+            kept.append(Snapshot(step.time_s, images, step.extras, before, stretched))
         before = step.extras
         index += 1
 

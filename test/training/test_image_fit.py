@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from motion_policy.errors import UserError
 from motion_policy.evaluation.offline import evaluate_recordings
 from motion_policy.evaluation.recordings import find_recordings
 from motion_policy.policies import check_robot, load_policy, make_model, save_policy
+from motion_policy.policies.backends.export import export_policy
+from motion_policy.policies.backends.graph import step_facts
 from motion_policy.policies.backends.selection import BOUNDS, BackEndChoice, Checks, use_back_end
 from motion_policy.policies.base import PolicySpec
 from motion_policy.policies.checkpoint import (
@@ -267,6 +270,22 @@ def test_every_family_takes_cameras_of_several_sizes(kind: str) -> None:
         fast = policy.act(one, None)[0]
         policy.back_end = None
         torch.testing.assert_close(fast, policy.act(one, None)[0], atol=1e-4, rtol=0)
+
+
+@pytest.mark.slow
+def test_an_exported_step_says_what_is_to_be_done_with_the_images(tmp_path: Path) -> None:
+    said = {'top': {'crop': CROP}, 'side': {'size': (24, 16), 'rotate': 90, 'fit': 'pad'}}
+    policy = small_policy(cameras=('top', 'side'), fit=said)
+    exported = export_policy(policy, 'torchscript', tmp_path / 'policy.pt')
+    assert exported.difference <= BOUNDS['float32']
+    facts = json.loads((tmp_path / 'policy.json').read_text())
+    assert facts['fit'] == {
+        'top': {'crop': CROP, 'rotate': 0, 'fit': 'stretch', 'size': [16, 20], 'sent': [24, 32]},
+        'side': {'crop': None, 'rotate': 90, 'fit': 'pad', 'size': [24, 16], 'sent': [24, 32]},
+    }
+    assert facts['inputs']['image/side']['shape'] == [1, 24, 16, 3]
+    assert json.loads(step_facts(policy)['motion_policy.fit']) == facts['fit']
+    assert 'motion_policy.fit' not in step_facts(small_policy())
 
 
 def test_an_autoencoder_is_taken_only_if_it_saw_the_same() -> None:
