@@ -116,8 +116,12 @@ class MessagesFirst(Unendable):
         self._wait_set: Any = None
         self._room = 0  # subscriptions that the wait set takes
 
-    def serve(self) -> None:
-        """Run what is ready, or wait at most 50 ms for a message."""
+    def serve(self, longest_s: float = REST_PERIOD_S) -> None:
+        """Run what is ready, or wait at most `longest_s`, up to 50 ms, for a message.
+
+        Of every subscription one message is taken in turn. (`spin_once` takes one in all, and
+        where its time-out is another each time, always of the first that has any.)
+        """
         now_s = time.monotonic()
         if now_s >= self._rest_due_s:
             self._rest_due_s = now_s + REST_PERIOD_S
@@ -126,7 +130,8 @@ class MessagesFirst(Unendable):
                 self._found = False
                 self.spin_once(timeout_sec=0)
         if self.context.ok():
-            self._serve_messages(max(0.0, self._rest_due_s - time.monotonic()))
+            rest_s = max(0.0, self._rest_due_s - time.monotonic())
+            self._serve_messages(min(rest_s, longest_s))
 
     def wait_for_ready_callbacks(self, *args: Any, **kwargs: Any) -> Any:
         """As of every executor."""

@@ -25,7 +25,7 @@ from motion_policy.errors import UserError
 from motion_policy.files import read_text
 from motion_policy.nodes.commands import time_message
 from motion_policy.nodes.endpoints import Origin
-from motion_policy.nodes.executor import Stop, Unendable
+from motion_policy.nodes.executor import MessagesFirst, Stop
 from motion_policy.nodes.parameters.declaring import declare_group, read_group
 from motion_policy.nodes.parameters.rehearsal import RehearsalParameters
 from motion_policy.nodes.shell import run_node
@@ -123,7 +123,7 @@ class RehearsalNode(Node):
 
     def spin(self, stop: Stop) -> None:
         """Send what is due and take what comes, until `stop` is set or the time is over."""
-        executor = Unendable(self)
+        executor = MessagesFirst(self)
         rates = stream_rates(self._robot)
         self._begin_ns = now_ns = time.monotonic_ns()
         schedule, look_ns = Schedule(rates, now_ns), now_ns
@@ -132,7 +132,7 @@ class RehearsalNode(Node):
         try:
             while self.context.ok() and not stop.is_set() and not self._over(now_ns):
                 wait_ns = min(schedule.wait_ns(now_ns), LONGEST_WAIT_NS)
-                executor.spin_once(timeout_sec=wait_ns / NANOSECONDS_PER_S)
+                executor.serve(wait_ns / NANOSECONDS_PER_S)
                 now_ns = time.monotonic_ns()
                 if now_ns >= look_ns:
                     look_ns = now_ns + LOOK_PERIOD_NS

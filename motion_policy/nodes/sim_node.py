@@ -23,7 +23,7 @@ from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import Trigger
 
 from motion_policy.errors import UserError
-from motion_policy.nodes.executor import Stop, Unendable
+from motion_policy.nodes.executor import MessagesFirst, Stop
 from motion_policy.nodes.parameters.declaring import declare_group, read_group
 from motion_policy.nodes.parameters.simulation import SceneParameters, SimParameters
 from motion_policy.nodes.shell import run_node
@@ -115,12 +115,12 @@ class SimNode(Node):
 
     def spin(self, stop: Stop) -> None:
         """Run physics and callbacks in this thread until `stop` is set or the context ends."""
-        executor = Unendable(self)
+        executor = MessagesFirst(self)
         self.pacer = self._make_pacer()
         try:
             while self.context.ok() and not stop.is_set():
                 wait_ns = self.pacer.wait_ns(time.monotonic_ns())
-                executor.spin_once(timeout_sec=wait_ns / NANOSECONDS_PER_S)
+                executor.serve(wait_ns / NANOSECONDS_PER_S)
                 if self.pacer.wait_ns(time.monotonic_ns()) == 0:
                     self.step()
                     self._note_pace()

@@ -61,7 +61,7 @@ def measure(module: ModuleType, seconds: float, *more: object) -> list[Measureme
 
 def test_what_is_offered_is_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(benchmark_files()) == [
-        'control', 'damaged', 'faults', 'guards', 'infer', 'kinematics', 'memory', 'predict',
+        'control', 'damaged', 'faults', 'guards', 'infer', 'kinematics', 'matrix', 'memory', 'predict',
         'record', 'train', 'train-step',
     ]  # fmt: skip
     assert main(['bench', '--help']) == 0
@@ -297,6 +297,19 @@ def test_kinematics_measures_errors_steps_and_cost(
     assert position.met and rotation.met and step.met
     assert position.details['poses'] == 20 and cost.ours > 0
     assert step.ours == pytest.approx(module.PERIOD_S * module.SPEED)  # it was held back
+
+
+@pytest.mark.ros
+def test_a_cell_of_the_matrix_is_recorded_imported_trained_and_driven() -> None:
+    module = load('matrix')
+    from signal_matrix.cells import COMMANDS, SIGNALS, STATES, Cell, all_cells
+
+    assert len(set(all_cells())) == len(STATES) * len(COMMANDS) * len(SIGNALS) == 63
+    (found,) = measure(module, 1.0, (Cell('partial', 'PoseStamped', 'depth'),))
+    told = found.details
+    # What a loaded machine does to the times of commands is not judged here.
+    assert [line for line in told['wrong'] if 'beyond a limit' not in line] == []
+    assert told['rows'] > 20 and told['values_compared'] > 1e5 and told['commands'] > 20
 
 
 def test_what_an_image_waits_for_is_told_apart() -> None:

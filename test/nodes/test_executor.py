@@ -5,16 +5,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from rclpy.node import Node
-from ros_testing import Bench
+from ros_testing import PATIENCE_S, Bench
 from std_msgs.msg import Int64
 from std_srvs.srv import Trigger
 
-from motion_policy.nodes.executor import Stop, spin_until_stopped
+from motion_policy.nodes.executor import MessagesFirst, Stop, spin_until_stopped
 
 MESSAGES = 400
 
@@ -59,6 +60,34 @@ class Served:
     def _tick(self) -> None:
         self.ticks += 1
         self.threads.add(threading.get_ident())
+
+
+def test_every_subscription_has_its_turn_however_long_each_wait_may_be(bench: Bench) -> None:
+    node = Node('crowded', context=bench.context)
+    topics = [f'topic{number}' for number in range(5)]
+    counts = dict.fromkeys(topics, 0)
+
+    def counted(topic: str) -> Callable[[Int64], None]:
+        def count(_message: Int64) -> None:
+            counts[topic] += 1
+
+        return count
+
+    for topic in topics:
+        node.create_subscription(Int64, topic, counted(topic), MESSAGES)
+    publishers = [bench.client.create_publisher(Int64, topic, MESSAGES) for topic in topics]
+    bench.spin_until(lambda: all(p.get_subscription_count() for p in publishers), 'all')
+    for _ in range(50):
+        for publisher in publishers:
+            publisher.publish(Int64())
+    executor = MessagesFirst(node)
+    deadline = time.monotonic() + PATIENCE_S
+    while min(counts.values()) < 10:
+        assert max(counts.values()) < 40, counts
+        assert time.monotonic() < deadline, counts
+        executor.serve(0.01 + 0.001 * sum(counts.values()))
+    executor.shutdown()
+    node.destroy_node()
 
 
 @pytest.fixture
