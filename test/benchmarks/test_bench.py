@@ -61,8 +61,8 @@ def measure(module: ModuleType, seconds: float, *more: object) -> list[Measureme
 
 def test_what_is_offered_is_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(benchmark_files()) == [
-        'control', 'damaged', 'faults', 'guards', 'infer', 'kinematics', 'matrix', 'memory', 'predict',
-        'record', 'train', 'train-step',
+        'control', 'damaged', 'faults', 'guards', 'infer', 'kinematics', 'matrix', 'memory',
+        'predict', 'record', 'train', 'train-step',
     ]  # fmt: skip
     assert main(['bench', '--help']) == 0
     shown = capsys.readouterr().out
@@ -305,7 +305,7 @@ def test_a_cell_of_the_matrix_is_recorded_imported_trained_and_driven() -> None:
     from signal_matrix.cells import COMMANDS, SIGNALS, STATES, Cell, all_cells
 
     assert len(set(all_cells())) == len(STATES) * len(COMMANDS) * len(SIGNALS) == 63
-    (found,) = measure(module, 1.0, (Cell('partial', 'PoseStamped', 'depth'),))
+    (found,) = measure(module, 1.0, (Cell('partial', 'PoseStamped', 'vectors'),))
     told = found.details
     # What a loaded machine does to the times of commands is not judged here.
     assert [line for line in told['wrong'] if 'beyond a limit' not in line] == []
