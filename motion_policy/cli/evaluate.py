@@ -175,7 +175,12 @@ def _run_recordings(arguments: Arguments, checkpoint: Checkpoint) -> int:
     with progress(console, 'recordings', len(recordings)) as advance:
         evaluation = evaluate_recordings(runner, recordings, on_result=advance)
     title = f'{policy.source}: {count_words(len(recordings))}, {mix_words(mix)}'
-    table = joint_table(evaluation.pooled(), evaluation.image_mse(), evaluation.pooled_efforts())
+    table = joint_table(
+        evaluation.pooled(),
+        evaluation.image_mse(),
+        evaluation.pooled_efforts(),
+        evaluation.pooled_tool(),
+    )
     print_table(console, title, table)
     video = arguments.video
     if video is None and arguments.out is not None:

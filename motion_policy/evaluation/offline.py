@@ -19,6 +19,7 @@ from motion_policy.evaluation.open_loop import OpenLoopResult, replay
 from motion_policy.evaluation.provenance import policy_label, provenance
 from motion_policy.evaluation.recordings import RecordedRun, conditions
 from motion_policy.evaluation.report import Table
+from motion_policy.evaluation.tool_errors import ToolErrors, tool_errors
 from motion_policy.evaluation.videos import write_replay_video
 
 UNIT = 'rad; m for sliding joints'
@@ -50,6 +51,20 @@ class RecordedEvaluation:
         pairs = [result.efforts for result in self.results if result.efforts is not None]
         return _pooled(self.results[0].names, pairs) if pairs else None
 
+    def pooled_tool(self) -> ToolErrors | None:
+        """The errors of the tool over all steps; None where no tool is known."""
+        return self._tool_errors(self.results)
+
+    def _tool_errors(self, results: Sequence[OpenLoopResult]) -> ToolErrors | None:
+        pairs = [result.scored() for result in results]
+        predicted, truth = (np.concatenate(values) for values in zip(*pairs, strict=True))
+        return tool_errors(self.runner.policy.spec.robot, predicted, truth)
+
+    def _result_to_json(self, result: OpenLoopResult) -> dict[str, Any]:
+        efforts = result.efforts and joint_errors(result.names, *result.efforts)
+        tool = self._tool_errors([result])
+        return _to_json(result.errors(), result.image_mse, efforts, tool)
+
     def image_mse(self) -> dict[str, float]:
         """Mean over the recordings, per camera; empty for a policy that predicts no image."""
         cameras = dict.fromkeys(camera for result in self.results for camera in result.image_mse)
@@ -66,13 +81,15 @@ class RecordedEvaluation:
                 'condition': condition,
                 'taught': recording.taught,
                 'truth': result.truth_kind,
-                **_result_to_json(result),
+                **self._result_to_json(result),
             }
             for recording, condition, result in zip(
                 self.recordings, conditions(self.recordings), self.results, strict=True
             )
         ]
-        pooled = _to_json(self.pooled(), self.image_mse(), self.pooled_efforts())
+        pooled = _to_json(
+            self.pooled(), self.image_mse(), self.pooled_efforts(), self.pooled_tool()
+        )
         return {
             **provenance(self.runner.policy),
             'mix': self.runner.mix.to_json(),
@@ -82,7 +99,7 @@ class RecordedEvaluation:
             'free_running': {
                 'path': self.recordings[0].name,
                 'mix': self.free_runner.mix.to_json(),
-                **_result_to_json(self.free),
+                **self._result_to_json(self.free),
             },
             'hidden_states': None if self.hidden is None else self.hidden.to_json(),
         }
@@ -155,10 +172,15 @@ def mix_words(mix: Mix) -> str:
 
 
 def joint_table(
-    errors: JointErrors, image_mse: Mapping[str, float], efforts: JointErrors | None = None
+    errors: JointErrors,
+    image_mse: Mapping[str, float],
+    efforts: JointErrors | None = None,
+    tool: ToolErrors | None = None,
 ) -> Table:
-    """RMSE, mean and largest error of each joint, then of its effort, then of the images."""
+    """RMSE, mean and largest error of joints, of the tool, of efforts, then of the images."""
     rows = [_joint_row(errors, index, name) for index, name in enumerate(errors.names)]
+    if tool is not None:
+        rows += tool.rows()
     if efforts is not None:
         rows += [
             _joint_row(efforts, index, f'effort of {name} (N m; N)')
@@ -185,17 +207,17 @@ def _pooled(names: Sequence[str], pairs: Sequence[tuple[Any, Any]]) -> JointErro
     return joint_errors(names, predicted, truth)
 
 
-def _result_to_json(result: OpenLoopResult) -> dict[str, Any]:
-    efforts = result.efforts and joint_errors(result.names, *result.efforts)
-    return _to_json(result.errors(), result.image_mse, efforts)
-
-
 def _to_json(
-    errors: JointErrors, image_mse: Mapping[str, float], efforts: JointErrors | None
+    errors: JointErrors,
+    image_mse: Mapping[str, float],
+    efforts: JointErrors | None,
+    tool: ToolErrors | None,
 ) -> dict[str, Any]:
     content = errors.to_json()
     if efforts is not None:
         content['efforts'] = efforts.to_json()['joints']
+    if tool is not None:
+        content['tool'] = tool.to_json()
     content['image_mse'] = float(np.mean(list(image_mse.values()))) if image_mse else None
     content['cameras'] = {camera: {'image_mse': mse} for camera, mse in image_mse.items()}
     return content

@@ -40,7 +40,12 @@ def write_recorded_report(
     )
     report.section('Error per joint, over all recordings')
     report.table(
-        joint_table(evaluation.pooled(), evaluation.image_mse(), evaluation.pooled_efforts())
+        joint_table(
+            evaluation.pooled(),
+            evaluation.image_mse(),
+            evaluation.pooled_efforts(),
+            evaluation.pooled_tool(),
+        )
     )
     if count > 1:
         report.section('Each recording')

@@ -134,17 +134,6 @@ class ActionSpace:
         rows = [self._from_poses(chunk, joints) for chunk, joints in pairs]
         return torch.from_numpy(np.stack(rows)).to(actions)
 
-    def tool_errors(
-        self, joints: Float64Array, wanted: Float64Array
-    ) -> tuple[Float64Array, Float64Array]:
-        """How far (T,) [m] and turned (T,) [rad] the tool is at joints (T, J) from at others."""
-        kinematics, link, _ = self.solver()
-        (at, turned), (there, goal) = (
-            kinematics.poses(link, joints),
-            kinematics.poses(link, wanted),
-        )
-        return np.linalg.norm(at - there, axis=1), angles_between(turned, goal)
-
     def solver(self) -> tuple[Kinematics, int, InverseKinematics]:
         """Kinematics, the tool's link and the inverse; UserError without Pinocchio."""
         if self._solver is None:

@@ -26,9 +26,12 @@ from motion_policy.evaluation.offline import (
 )
 from motion_policy.evaluation.offline_report import write_recorded_report
 from motion_policy.evaluation.recordings import conditions, find_recordings
+from motion_policy.evaluation.tool_errors import tool_errors
 from motion_policy.policies import Policy, load_policy
 from motion_policy.policies.normalisation import MinMax
 from motion_policy.robot import robot_spec_from_yaml
+from motion_policy.robot.load import robot_spec_from
+from motion_policy.share import share_dir
 from motion_policy.streams import observation_from_row
 
 pytestmark = pytest.mark.slow
@@ -277,3 +280,27 @@ def test_a_bag_that_lacks_a_joint_is_named(tmp_path: Path, policy: Policy) -> No
     (recording,) = find_recordings([bag], policy)
     with pytest.raises(UserError, match=r"bag: stream 'state'.*'joint3'.*elbow"):
         list(recording.rows())
+
+
+def test_the_error_of_a_known_tool_is_told_in_mm_and_degrees(tmp_path: Path) -> None:
+    urdf = share_dir() / 'config' / 'robots' / 'tabletop_arm.urdf'
+    policy = load_policy(sarnn_checkpoint(tmp_path / 'tiny'))
+    path = recordings.write_episode(tmp_path / 'a.hdf5', 40)
+    runner = PolicyRunner(policy, policy.spec.robot)
+    evaluation = evaluate_recordings(runner, find_recordings([path], policy))
+    assert 'tool' not in evaluation.to_json()['all'] and evaluation.pooled_tool() is None
+    spec = policy.spec.robot.model_dump(mode='json', exclude_none=True)
+    robot = robot_spec_from({**spec, 'tool': {'link': 'tool', 'urdf': str(urdf)}}, 'robot')
+    policy.spec = policy.spec.model_copy(update={'robot': robot})
+    found = evaluation.to_json()['all']['tool']
+    assert 0 < found['position_mm']['mean'] < found['position_mm']['max'] < 1000
+    assert 0 < found['rotation_degrees']['rmse'] < 180
+    joints = np.zeros((2, 5))
+    turned = joints + [0.1, 0, 0, 0, 0.01]  # about the axis that is 12 mm from the base
+    errors = tool_errors(robot, turned, joints)
+    assert errors is not None
+    reach = 1000 * (0.024 + 0.124 + 0.126)
+    np.testing.assert_allclose(errors.away_mm, 2 * reach * np.sin(0.05))
+    np.testing.assert_allclose(errors.turned_degrees, np.degrees(0.1))
+    rows = joint_table(evaluation.pooled(), {}, None, evaluation.pooled_tool()).rows
+    assert [row[0] for row in rows[-2:]] == ['tool (mm)', 'rotation of the tool (degrees)']

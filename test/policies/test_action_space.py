@@ -15,6 +15,7 @@ from chain_arm import SEVEN, SIX, chain_urdf
 from policy_examples import FAMILIES, random_observation, small_policy, small_robot, spec
 
 from motion_policy.errors import UserError
+from motion_policy.evaluation.tool_errors import tool_errors
 from motion_policy.policies import load_policy, save_policy
 from motion_policy.policies.action_space import ActionSpace, angles_between, rotation_of
 from motion_policy.policies.backends.export import export_policy
@@ -91,10 +92,9 @@ def test_a_chunk_of_a_hundred_rows_comes_back_as_its_joints(
     assert actions.shape == (100, len(space.columns)) and actions.dtype == torch.float32
     found = space.joints(actions[None], observed)
     assert found.shape == (1, *joints.shape) and found.dtype == torch.float32
-    away, turned = ActionSpace('tool', robot, 1.0).tool_errors(
-        found[0].double().numpy(), joints.double().numpy()
-    )
-    assert away.max() < 1e-4 and turned.max() < 1e-3
+    errors = tool_errors(robot, found[0].double().numpy(), joints.double().numpy())
+    assert errors is not None
+    assert errors.away_mm.max() < 0.1 and errors.turned_degrees.max() < 0.05
     torch.testing.assert_close(found[0, :, 0], joints[:, 0])  # the gripper is as it was told
     if len(chain) == 6:  # else the elbow is free
         torch.testing.assert_close(found[0], joints, atol=2e-2, rtol=0)
