@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from motion_policy.inference.policy_process import InferenceProcess
 from motion_policy.inference.policy_setup import PolicySetup
 from motion_policy.policies import Policy, load_policy, save_policy
 from motion_policy.policies.backends.cuda_graph import StaticStep
+from motion_policy.policies.backends.export import export_policy
 from motion_policy.policies.backends.graph import step_names
 from motion_policy.policies.backends.selection import BackEndChoice, use_back_end
 from motion_policy.policies.base import ObservationBatch
@@ -113,6 +115,15 @@ def test_a_checkpoint_without_inputs_reads_as_it_did_before_there_were_any() -> 
 def test_a_spec_whose_inputs_do_not_fit_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         policy_of('sarnn', **changes)
+
+
+def test_an_exported_policy_says_what_each_number_of_its_inputs_is(tmp_path: Path) -> None:
+    policy = policy_of('sarnn')
+    export_policy(policy, 'torchscript', tmp_path / 'sarnn.pt')
+    facts = json.loads((tmp_path / 'sarnn.json').read_text())
+    skin = [f'data[{place}]' for place in range(4)]
+    assert facts['inputs']['inputs']['shape'] == [1, COUNT]
+    assert list(facts['vectors']) == ['skin', 'wrench'] and facts['vectors']['skin'] == skin
 
 
 @pytest.mark.parametrize('kind', KINDS)

@@ -95,6 +95,9 @@ def _facts(policy: Policy) -> dict[str, Any]:
     }
     facts['joints'], facts['image_size'] = list(policy.joint_names), list(policy.spec.image_size)
     facts['rate_hz'] = policy.spec.rate
+    if policy.spec.inputs:
+        vectors = policy.spec.robot.vectors
+        facts['vectors'] = {name: list(vectors[name].numbers) for name in policy.spec.inputs}
     if policy.spec.fit:
         facts['fit'] = fit_facts(policy)
     for what, names, tensors in (
