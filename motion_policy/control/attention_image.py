@@ -16,8 +16,12 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from motion_policy.policies.camera_view import CameraView
+from motion_policy.policies.depth_bytes import unit_depth
+from motion_policy.policies.depth_view import DepthView
+from motion_policy.policies.normalisation import to_byte_images
 from motion_policy.robot.image_fit import PixelBox, Placement
 
 RgbImage = npt.NDArray[np.uint8]  # (H, W, 3)
@@ -52,7 +56,8 @@ def attended(view: CameraView, image: RgbImage, extras: Mapping[str, Any]) -> At
 
     Args:
         view: how the policy sees the camera.
-        image: as the camera sends it; where the extras hold the image that the policy saw, as they
+        image: as the camera sends it, (H, W, 2) uint8 of depth, which is shown grey as the policy
+            sees it; where the extras hold the image that the policy saw, as they
             do if it was mixed, that one is taken.
         extras: of the step, as of `PolicyRunner.infer`.
     """
@@ -60,6 +65,10 @@ def attended(view: CameraView, image: RgbImage, extras: Mapping[str, Any]) -> At
     weights = extras.get(f'attention/{camera}')
     points = [extras.get(f'{name}_points/{camera}') for name in ('encoder', 'decoder')]
     seen = extras.get(f'seen/{camera}')
+    if seen is None and isinstance(view, DepthView):
+        seen = view(torch.from_numpy(np.array(image))[None])[0].numpy()
+    if seen is not None and seen.shape[-1] == 2:
+        seen = to_byte_images(unit_depth(torch.from_numpy(seen)[None]))[0].numpy()
     if seen is not None:
         return Attended(seen if weights is None else draw_heat(seen, weights), *points)
     placement = view.placement(*image.shape[:2])

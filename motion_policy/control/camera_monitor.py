@@ -9,14 +9,18 @@ new stamps. One rule: only what no working camera does is called a failure.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from motion_policy.robot import RobotSpec
+from motion_policy.robot import RobotSpec, depth_stream
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 from motion_policy.streams import Observation, Row, Sample, StreamError
 from motion_policy.streams.images import RgbImage
 from motion_policy.streams.messages import Float32Array
+
+AnyImage = npt.NDArray[Any]  # (H, W, 3) uint8, or depth (H, W) uint16 [mm]
 
 FROZEN_S = 1.0
 FROZEN_AT_REST_S = 3.0
@@ -39,7 +43,7 @@ class _Shown:
     """An image, how many later messages repeat it, and when and where the arm was at first."""
 
     sample: Sample
-    image: RgbImage
+    image: AnyImage
     since_ns: int
     qpos: Float32Array
     repeats: int = 0
@@ -78,7 +82,7 @@ class CameraMonitor:
     ) -> None:
         limits = robot.joints.limits.position_array()
         self._range = limits[:, 1] - limits[:, 0]
-        self._topics = {name: camera.topic for name, camera in robot.cameras.items()}
+        self._topics = {name: camera.topic for name, camera in robot.image_topics.items()}
         self._frozen_ns = round(frozen_s * NANOSECONDS_PER_S)
         self._at_rest_ns = round(frozen_at_rest_s * NANOSECONDS_PER_S)
         self._min_brightness = min_brightness
@@ -89,17 +93,25 @@ class CameraMonitor:
         """Look at the images of the observation made of `row`.
 
         Raises:
-            StreamError: a camera is black, or shows the same as a while ago although the arm
-                moved or although its images have noise.
+            StreamError: a camera is black, or measures nothing, or shows the same as a while ago
+                although the arm moved or although its images have noise.
         """
         self.check_light(observation)
-        for camera, image in observation.images.items():
+        depth = {depth_stream(name): image for name, image in observation.depth.items()}
+        shown: dict[str, AnyImage] = {**observation.images, **depth}
+        for camera, image in shown.items():
             problem = self._standstill(camera, image, observation, row)
             if problem:
                 raise self._error(camera, problem)
 
     def check_light(self, observation: Observation) -> None:
-        """StreamError for a camera that is black; any thread may ask."""
+        """StreamError for a camera that is black, or measures nothing; any thread may ask."""
+        for name, depth in observation.depth.items():
+            if self._min_brightness and not depth[::STRIDE, ::STRIDE].any():
+                raise self._error(
+                    depth_stream(name),
+                    'nothing is measured: is it covered? min_brightness 0 allows it',
+                )
         for camera, image in observation.images.items():
             brightest = _brightness(image, self._min_brightness)
             if brightest < self._min_brightness:
@@ -112,7 +124,7 @@ class CameraMonitor:
     def _error(self, camera: str, problem: str) -> StreamError:
         return StreamError(f"camera '{camera}' ({self._topics[camera]}): {problem}")
 
-    def _standstill(self, camera: str, image: RgbImage, observation: Observation, row: Row) -> str:
+    def _standstill(self, camera: str, image: AnyImage, observation: Observation, row: Row) -> str:
         sample, shown = row.samples[camera], self._shown.get(camera)
         if shown is None or row.time_ns < shown.since_ns:
             self._shown[camera] = _Shown(sample, image, row.time_ns, observation.qpos)
@@ -137,7 +149,7 @@ class CameraMonitor:
         return ''
 
     def _look_for_noise(
-        self, camera: str, image: RgbImage, before: RgbImage, qpos: Float32Array
+        self, camera: str, image: AnyImage, before: AnyImage, qpos: Float32Array
     ) -> None:
         noise = self._noise[camera]
         if noise.proven:
@@ -145,7 +157,8 @@ class CameraMonitor:
         if image.shape != before.shape or self._moved(qpos, noise.qpos) > STILL_SHARE:
             self._noise[camera] = _Noise(qpos)
             return
-        differ = (image[::STRIDE, ::STRIDE] != before[::STRIDE, ::STRIDE]).any(axis=-1)
+        differ = image[::STRIDE, ::STRIDE] != before[::STRIDE, ::STRIDE]
+        differ = differ if differ.ndim == 2 else differ.any(axis=-1)
         noise.looks = noise.looks + 1 if differ.mean() >= NOISY_SHARE else 0
 
     def _moved(self, qpos: Float32Array, since: Float32Array) -> float:
@@ -164,7 +177,7 @@ def _brightness(image: RgbImage, enough: int) -> int:
     return int(np.partition(brightest, -1 - hot)[-1 - hot])
 
 
-def _same(image: RgbImage, other: RgbImage) -> bool:
+def _same(image: AnyImage, other: AnyImage) -> bool:
     """Whether two images are equal, pixel by pixel; some of their rows mostly tell."""
     if image.shape != other.shape or not np.array_equal(image[::ROWS], other[::ROWS]):
         return False

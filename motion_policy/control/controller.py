@@ -550,7 +550,7 @@ class Controller:
 
     def _problem(self, faults: Mapping[str, str]) -> str:
         if self.homing:
-            cameras = self.robot.cameras
+            cameras = self.robot.image_topics
             faults = {name: what for name, what in faults.items() if name not in cameras}
         self._faulty = bool(faults)
         if faults:

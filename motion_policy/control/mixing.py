@@ -19,6 +19,7 @@ from torch import Tensor
 from motion_policy.errors import UserError
 from motion_policy.policies import Policy
 from motion_policy.policies.base import ObservationBatch
+from motion_policy.policies.depth_bytes import STEPS, depth_numbers, depth_shares
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,13 @@ class Mixer:
         return seen
 
     def _mixed_image(self, sensor: ObservationBatch, camera: str) -> Tensor:
-        """(1, h, w, 3) uint8 as the policy sees it."""
+        """(1, h, w, 3) uint8 as the policy sees it; of depth (1, h, w, 2)."""
         image = self._policy.seen_image(sensor, camera)
-        mixture = blend(image.float(), self._extras[f'image/{camera}'].float(), self.mix.image)
-        return mixture.round().byte()
+        predicted = self._extras[f'image/{camera}'].float()
+        if image.shape[-1] == 2:
+            share = depth_numbers(image) / STEPS
+            return depth_shares(blend(share, predicted.mean(-1) / 255, self.mix.image))
+        return blend(image.float(), predicted, self.mix.image).round().byte()
 
     def _on_time(self, time_ns: int | None) -> bool:
         if time_ns is None or self._due_ns is None:

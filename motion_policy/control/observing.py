@@ -16,12 +16,13 @@ from motion_policy.streams.joints import Int64Array
 def robot_as_seen(
     robot: RobotSpec, cameras: Iterable[str], vectors: Iterable[str] = ()
 ) -> RobotSpec:
-    """Return the robot with only these cameras and vectors, and no leader: what a policy sees."""
-    return robot.model_copy(
+    """Return the robot with only these cameras and vectors, and no leader: what a policy sees.
+
+    `cameras` are named by their streams, depth cameras too.
+    """
+    return robot.with_images(cameras).model_copy(
         update={
-            'cameras': {name: robot.cameras[name] for name in cameras},
             'vectors': {name: robot.vectors[name] for name in vectors},
-            'depth': {},
             'joints': robot.joints.model_copy(update={'leader': ()}),
         }
     )

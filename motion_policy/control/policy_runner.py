@@ -191,7 +191,7 @@ class PolicyRunner:
         batch: ObservationBatch = {
             'qpos': self._tensor('qpos', observation.qpos),
             'images': {
-                camera: self._tensor(f'images/{camera}', observation.images[camera])
+                camera: self._tensor(f'images/{camera}', observation.image(camera))
                 for camera in self.policy.cameras
             },
         }
@@ -212,10 +212,10 @@ class PolicyRunner:
 
     def _darkness(self) -> Observation:
         zeros = np.zeros(len(self.robot.joints.names), dtype=np.float32)
-        cameras = {name: self.robot.cameras[name] for name in self.policy.cameras}
+        topics, views = self.robot.image_topics, self.policy.views
         images = {
-            name: np.zeros((camera.height, camera.width, 3), dtype=np.uint8)
-            for name, camera in cameras.items()
+            name: np.zeros((topics[name].height, topics[name].width, view.channels), np.uint8)
+            for name, view in views.items()
         }
         vectors = {
             name: np.zeros(self.robot.vectors[name].shape, dtype=np.float32)

@@ -26,7 +26,7 @@ from motion_policy.episodes.images import (
 )
 from motion_policy.episodes.joint_arrays import Float32Array, JointArrays
 from motion_policy.files import PART_SUFFIX, shown
-from motion_policy.robot import RobotSpec, RobotSpecError, robot_spec_from_yaml
+from motion_policy.robot import RobotSpec, RobotSpecError, depth_stream, robot_spec_from_yaml
 from motion_policy.streams import StreamCounters, StreamError
 
 Int64Array = npt.NDArray[np.int64]
@@ -224,6 +224,19 @@ class EpisodeReader(JointArrays):
         self._check_row(t)
         row = self._file.read(f'{layout.DEPTH}/{name}', t % self.length)
         return np.asarray(row, dtype=np.uint16)
+
+    def frame(self, stream: str, t: int) -> RgbImage:
+        """Return the image of row `t` of a camera, or of a depth stream (`depth_top`).
+
+        (H, W, 3) uint8 RGB, or (H, W, 2) uint8, the low and the high byte of each number [mm].
+
+        Raises:
+            EpisodeError: no such stream or row, or the image is damaged.
+        """
+        if stream not in self.robot.image_topics or stream in self.robot.cameras:
+            return self.image(stream, t)
+        depth = self.depth(stream.removeprefix(depth_stream('')), t)
+        return np.ascontiguousarray(depth, dtype='<u2')[..., None].view(np.uint8)
 
     def stamps(self, stream: str) -> StreamStamps:
         """Return the stamps of a stream (`top`, `state`, `leader`, ...).

@@ -22,6 +22,7 @@ from motion_policy.evaluation.joint_errors import JointErrors, joint_errors
 from motion_policy.evaluation.recordings import RecordedRow
 from motion_policy.evaluation.threads import one_thread
 from motion_policy.policies import Policy
+from motion_policy.policies.normalisation import to_byte_images, to_unit_images
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 from motion_policy.streams import Observation
 
@@ -220,7 +221,7 @@ class _Foresight:
         for camera in self._policy.cameras:
             expected = self._expected.get(f'image/{camera}')
             if expected is not None:
-                recorded = self._as_policy_sees(camera, observation.images[camera])
+                recorded = self._as_policy_sees(camera, observation.image(camera))
                 difference = (recorded.astype(np.float64) - expected) / 255
                 self._squared.setdefault(camera, []).append(float((difference**2).mean()))
         effort = self._expected.get('effort')
@@ -229,4 +230,4 @@ class _Foresight:
 
     def _as_policy_sees(self, camera: str, image: RgbImage) -> RgbImage:
         batch = torch.from_numpy(np.array(image))[None]
-        return self._policy.views[camera](batch)[0].numpy()
+        return to_byte_images(to_unit_images(self._policy.views[camera](batch)))[0].numpy()

@@ -71,11 +71,11 @@ def _episode(path: Path, policy: Model) -> RecordedRun:
                 f'{path}: has joints [{", ".join(episode.joint_names)}], but {policy.source} was '
                 f'trained for [{", ".join(policy.joint_names)}]'
             )
-        missing = [camera for camera in policy.cameras if camera not in episode.cameras]
+        missing = [camera for camera in policy.cameras if camera not in episode.robot.image_topics]
         if missing:
             raise EpisodeError(
                 f"{path}: has no camera '{missing[0]}', which {policy.source} needs; it has: "
-                f'{", ".join(episode.cameras) or "none"}'
+                f'{", ".join(episode.robot.image_topics) or "none"}'
             )
         try:
             check_robot(policy, episode.robot)
@@ -136,7 +136,7 @@ def _episode_observation(episode: EpisodeReader, policy: Model, index: int) -> O
         qpos=episode.qpos[index],
         qvel=episode.qvel[index],
         effort=None if episode.effort is None else episode.effort[index],
-        images={camera: episode.image(camera, index) for camera in policy.cameras},
+        images={camera: episode.frame(camera, index) for camera in policy.cameras},
         action=episode.action[index],
         vectors={name: episode.vector(name)[index] for name in policy.spec.inputs},
     )
@@ -147,11 +147,9 @@ def _bag(path: Path, policy: Model) -> RecordedRun:
     topics = {entry.topic for entry in bag_topics(path)}
     # A bag of the robot alone has no leader; then the joints themselves are the truth.
     led = all(f'/{topic.topic.lstrip("/")}' in topics for topic in robot.joints.leader)
-    seen = robot.model_copy(
+    seen = robot.with_images(policy.cameras).model_copy(
         update={
-            'cameras': {name: robot.cameras[name] for name in policy.cameras},
             'vectors': {name: robot.vectors[name] for name in policy.spec.inputs},
-            'depth': {},
             'joints': robot.joints if led else robot.joints.model_copy(update={'leader': ()}),
         }
     )

@@ -57,7 +57,7 @@ def snapshots(
         nonlocal before, index
         if index in wanted:
             images = {
-                camera: attended(view, step.observation.images[camera], step.extras)
+                camera: attended(view, step.observation.image(camera), step.extras)
                 for camera, view in runner.policy.views.items()
             }
             kept.append(Snapshot(step.time_s, images, step.extras, before, stretched))

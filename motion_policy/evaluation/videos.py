@@ -142,7 +142,7 @@ def policy_images(
     """One column per camera: what the policy sees, with attention, and what it expects to see."""
     columns = []
     for camera in policy.cameras:
-        shown = attended(policy.views[camera], observation.images[camera], extras)
+        shown = attended(policy.views[camera], observation.image(camera), extras)
         seen = MarkedImage(shown.image, shown.encoder_points, shown.decoder_points)
         column = [(f"camera '{camera}'", seen)]
         if f'image/{camera}' in extras:

@@ -65,7 +65,8 @@ class InferenceProcess(WorkerProcess):
         """
         joints = packed_joints(observation.qpos, observation.qvel, observation.effort)
         vectors = {name: observation.vectors[name].tobytes() for name in self.facts.inputs}
-        packed, extras = self.ask(observation.images, joints, vectors, explain, time_ns, since_ns)
+        images = {name: observation.image(name) for name in self._frames.cameras}
+        packed, extras = self.ask(images, joints, vectors, explain, time_ns, since_ns)
         return unpacked_chunk(packed), extras
 
     def begin(self, row: Row, joints: JointVectors, explain: bool, since_ns: int) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from motion_policy.robot import RobotSpec
+from motion_policy.robot import DepthSpec, RobotSpec
 from motion_policy.streams.images import RgbImage, pixels_in_place
 
 ASKED = 0  # the place of images that are written with the question
@@ -26,11 +26,17 @@ PLACES = 1 + READY
 
 
 class SharedFrames:
-    """`PLACES` images of each camera, (H, W, 3) uint8 RGB, in the memory behind `fd`."""
+    """`PLACES` images of each camera in the memory behind `fd`.
+
+    They are (H, W, 3) uint8 RGB, of depth (H, W, 2), as of `Observation.image`.
+    """
 
     def __init__(self, robot: RobotSpec, cameras: Iterable[str], fd: int) -> None:
-        shapes = {name: (PLACES, robot.cameras[name].height, robot.cameras[name].width, 3)
-                  for name in cameras}  # fmt: skip
+        topics = {name: robot.image_topics[name] for name in cameras}
+        shapes = {
+            name: (PLACES, topic.height, topic.width, 2 if isinstance(topic, DepthSpec) else 3)
+            for name, topic in topics.items()
+        }
         sizes = {name: int(np.prod(shape)) for name, shape in shapes.items()}
         total = max(1, sum(sizes.values()))
         if os.fstat(fd).st_size < total:

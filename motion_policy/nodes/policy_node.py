@@ -351,7 +351,7 @@ class PolicyNode(LifecycleNode, ActionSource):
 
     def _attention_message(self, step: PolicyStep, camera: str) -> Image:
         view = self._views[camera]
-        image = attended(view, step.observation.images[camera], step.extras).drawn()
+        image = attended(view, step.observation.image(camera), step.extras).drawn()
         height, width = image.shape[:2]
         message = Image(height=height, width=width, encoding='rgb8', step=3 * width)
         message.header.frame_id = camera

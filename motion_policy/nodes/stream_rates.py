@@ -13,7 +13,7 @@ from rclpy.utilities import get_rmw_implementation_identifier
 
 from motion_policy.inference.environment import middleware_profile, profile_setting
 from motion_policy.nodes.subscriptions import StreamSubscriptions
-from motion_policy.robot import RobotSpec
+from motion_policy.robot import DepthSpec, RobotSpec
 from motion_policy.robot.spec import IMAGE, NANOSECONDS_PER_S
 
 FAR_BELOW = 0.6  # of what is expected
@@ -75,10 +75,10 @@ class StreamRates:
 
     def advice(self, name: str) -> str:
         """Say what may be lost on the way, and the cure; '' where nothing is known to be."""
-        camera = self._robot.cameras.get(name)
+        camera = self._robot.image_topics.get(name)
         if camera is None or camera.type != IMAGE or self._reliable:
             return ''
-        size = 3 * camera.width * camera.height
+        size = (2 if isinstance(camera, DepthSpec) else 3) * camera.width * camera.height
         if size <= MOST_BYTES_CARRIED or 'fastrtps' not in get_rmw_implementation_identifier():
             return ''
         variable, path = profile_setting()

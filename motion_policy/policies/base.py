@@ -13,13 +13,15 @@ from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import torch
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 from torch import Tensor, nn
 from typing_extensions import NotRequired, TypedDict
 
 from motion_policy.declared import Declared
 from motion_policy.policies.action_space import ActionSpace, ActionSpaceName
 from motion_policy.policies.camera_view import CameraView
+from motion_policy.policies.depth_bytes import depth_bytes
+from motion_policy.policies.depth_view import DepthView
 from motion_policy.policies.foresight_limits import ForesightLimits
 from motion_policy.policies.limits import MOST_PIXELS
 from motion_policy.policies.normalisation import (
@@ -28,9 +30,10 @@ from motion_policy.policies.normalisation import (
     Statistics,
     to_unit_images,
 )
-from motion_policy.robot import ImageFit, RobotSpec
+from motion_policy.robot import ImageFit, RobotSpec, depth_stream
 from motion_policy.robot.image_fit import Size
-from motion_policy.robot.spec import SLOWEST_HZ
+from motion_policy.robot.spec import SLOWEST_HZ, DepthSpec
+from motion_policy.streams.depth import FARTHEST_MM
 
 FORMAT: Literal['motion_policy/policy/1'] = 'motion_policy/policy/1'
 
@@ -46,8 +49,11 @@ class ObservationBatch(TypedDict):
     uint8 RGB} as the cameras send them, and effort (B, J) and inputs (B, I) float32, the columns
     of its vectors one after the other, where the policy was trained with them.
 
+    Depth stands among the images by the name of its stream (`depth_top`): millimetres (B, H, W)
+    of any whole type, or their bytes (B, H, W, 2) uint8, the low one first.
+
     Images (B, h, w, 3) uint8 that are as the policy sees them stand in `seen`, by camera; what is
-    there counts in place of `images`.
+    there counts in place of `images`. Of depth they are (B, h, w, 2), see `depth_bytes`.
     """
 
     qpos: Tensor
@@ -88,6 +94,17 @@ def said_fits(views: Sequence[CameraView]) -> dict[str, CameraFit]:
     return {view.camera: CameraFit(**view.options.model_dump(), size=view.size) for view in views}
 
 
+def _in_order(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] >= value[1]:
+        raise ValueError(f'found {list(value)}, expected [near, far] in m, near < far')
+    return value
+
+
+Metres = Annotated[float, Field(ge=0, le=FARTHEST_MM / 1000)]
+# What a policy tells apart of depth: near, far.
+DepthRange = Annotated[tuple[Metres, Metres], AfterValidator(_in_order)]
+
+
 class PolicySpec(Declared):
     """All that `policy.yaml` holds: enough to rebuild the policy and to know where it is from."""
 
@@ -101,6 +118,10 @@ class PolicySpec(Declared):
     fit: dict[str, CameraFit] = Field(
         default_factory=dict,
         description='per camera: crop, rotate, fit and size; else the whole image is stretched',
+    )
+    depth: dict[str, DepthRange] = Field(
+        default_factory=dict,
+        description='range [near, far] in m of each depth camera; cameras has their streams',
     )
     target: Literal['action', 'qpos'] = Field(
         default='action',
@@ -147,9 +168,10 @@ class PolicySpec(Declared):
         for camera in self.cameras:
             if self.cameras.count(camera) > 1:
                 raise ValueError(f"camera '{camera}' stands twice in cameras, expected it once")
-            if camera not in self.robot.cameras:
-                known = ', '.join(self.robot.cameras) or 'none'
+            if camera not in self.robot.image_topics:
+                known = ', '.join(self.robot.image_topics) or 'none'
                 raise ValueError(f"camera '{camera}' is not one of the robot's: {known}")
+        self._check_depth()
         self._check_fit()
         self._check_space()
         return self
@@ -168,11 +190,19 @@ class PolicySpec(Declared):
             if camera not in self.cameras:
                 known = ', '.join(self.cameras) or 'none'
                 raise ValueError(f"fit: camera '{camera}' is not one of cameras: {known}")
-            sends = self.robot.cameras[camera]
+            sends = self.robot.image_topics[camera]
             try:
                 fit.check_within((sends.height, sends.width))
             except ValueError as error:
                 raise ValueError(f'fit.{camera}: {error}') from None
+
+    def _check_depth(self) -> None:
+        seen = [c for c in self.cameras if isinstance(self.robot.image_topics[c], DepthSpec)]
+        if sorted(seen) != sorted(map(depth_stream, self.depth)):
+            raise ValueError(
+                f'depth has ranges of {", ".join(self.depth) or "none"}, expected one of each '
+                f'depth camera in cameras: {", ".join(seen) or "none"}'
+            )
 
     def _check_inputs(self) -> None:
         for name in self.inputs:
@@ -199,9 +229,11 @@ class PolicySpec(Declared):
 
     def view(self, camera: str) -> CameraView:
         """What is seen of a camera: what brings its images to how the network sees them."""
-        sends, fit = self.robot.cameras[camera], self.fit.get(camera, ImageFit())
+        sends, fit = self.robot.image_topics[camera], self.fit.get(camera, ImageFit())
         options = ImageFit(crop=fit.crop, rotate=fit.rotate, fit=fit.fit)
-        return CameraView(camera, (sends.height, sends.width), self.size_of(camera), options)
+        known = camera, (sends.height, sends.width), self.size_of(camera), options
+        ranges = {depth_stream(name): metres for name, metres in self.depth.items()}
+        return DepthView(*known, *ranges[camera]) if camera in ranges else CameraView(*known)
 
     @property
     def input_columns(self) -> tuple[str, ...]:
@@ -407,13 +439,15 @@ class Policy(Model, ABC):
         view = self.views[camera]
         seen = observation.get('seen', {}).get(camera)
         if seen is not None:
-            _check_image(seen, camera, view.size)
+            _check_image(seen, camera, view.channels, view.size)
             return seen
         image = observation.get('images', {}).get(camera)
         if image is None:
             raise ValueError(f"the observation has no camera '{camera}'")
-        _check_image(image, camera)
-        return image if view.options.is_plain and image.shape[1:3] == view.size else None
+        if _is_numbers(image, view):
+            return None
+        _check_image(image, camera, view.channels)
+        return image if view.leaves((image.shape[1], image.shape[2])) else None
 
     def seen_image(self, observation: ObservationBatch, camera: str) -> Tensor:
         """The image (B, h, w, 3) uint8 of a camera as the policy sees it, on its device.
@@ -423,18 +457,25 @@ class Policy(Model, ABC):
         ready = self.ready_image(observation, camera)
         if ready is not None:
             return ready.to(self.device)
-        return self.views[camera](observation['images'][camera].to(self.device))
+        view, image = self.views[camera], observation['images'][camera].to(self.device)
+        return view(depth_bytes(image) if _is_numbers(image, view) else image)
 
     def _image(self, observation: ObservationBatch, camera: str) -> Tensor:
         return to_unit_images(self.seen_image(observation, camera))
 
 
-def _check_image(image: Tensor, camera: str, size: Size | None = None) -> None:
-    """ValueError unless an image (B, H, W, 3) is uint8 RGB, of a size if one is given."""
+def _is_numbers(image: Tensor, view: CameraView) -> bool:
+    """Whether an image of depth (B, H, W) holds millimetres, not their bytes."""
+    whole = not (image.is_floating_point() or image.is_complex())
+    return view.channels == 2 and image.ndim == 3 and whole
+
+
+def _check_image(image: Tensor, camera: str, channels: int, size: Size | None = None) -> None:
+    """ValueError unless an image (B, H, W, C) is uint8, of a size if one is given."""
     wrong_size = size is not None and tuple(image.shape[1:3]) != tuple(size)
-    if image.ndim != 4 or image.shape[-1] != 3 or image.dtype != torch.uint8 or wrong_size:
+    if image.ndim != 4 or image.shape[-1] != channels or image.dtype != torch.uint8 or wrong_size:
         shape = 'height, width' if size is None else f'{size[0]}, {size[1]}'
         raise ValueError(
             f"camera '{camera}' gives {tuple(image.shape)} {image.dtype}, "
-            f'expected (batch, {shape}, 3) uint8'
+            f'expected (batch, {shape}, {channels}) uint8'
         )

@@ -9,6 +9,7 @@ what a policy sees is, bit for bit, what it was trained on.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -30,6 +31,8 @@ class CameraView:
         options: crop, rotate and fit.
     """
 
+    channels: ClassVar[int] = 3  # bytes of a pixel
+
     camera: str
     sent: Size
     size: Size
@@ -47,11 +50,15 @@ class CameraView:
         laid = resize_images(_part(images, placement).contiguous(), placement.laid)
         return _placed(laid, placement, 0)
 
-    def nearest(self, images: Tensor, missing: float = 0) -> Tensor:
-        """The same for images (N, H, W) of values that may not be mixed, such as depths.
+    def leaves(self, size: Size) -> bool:
+        """Whether images of this height and width are seen as they are."""
+        return self.options.is_plain and tuple(size) == tuple(self.size)
 
-        Each pixel of (N, h, w) is the one pixel of the camera's that lies nearest to its centre,
-        of the same type; padding is `missing`.
+    def nearest(self, images: Tensor, missing: float = 0) -> Tensor:
+        """The same for images (N, H, W, ...) of values that may not be mixed, such as depths.
+
+        Each pixel of (N, h, w, ...) is the one pixel of the camera's that lies nearest to its
+        centre, of the same type; padding is `missing`.
         """
         placement = self.placement(images.shape[1], images.shape[2])
         part = _part(images, placement)

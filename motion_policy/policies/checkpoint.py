@@ -222,6 +222,8 @@ def spec_to_yaml(spec: PolicySpec) -> str:
         del content['fit']
     if spec.action_space == 'joints':
         del content['action_space'], content['absolute_joints'], content['normalisation']['target']
+    if not spec.depth:
+        del content['depth']
     if not spec.inputs:
         del content['inputs'], content['normalisation']['inputs']
     content['robot'] = parse_yaml(spec.robot.to_yaml(), 'robot')
@@ -255,12 +257,12 @@ def check_robot(policy: Model, robot: RobotSpec) -> None:
                 f"'{robot.name}' has window: {found.kept}"
             )
     for name in policy.cameras:
-        if name not in robot.cameras:
-            known = ', '.join(robot.cameras) or 'none'
+        if name not in robot.image_topics:
+            known = ', '.join(robot.image_topics) or 'none'
             raise CheckpointError(
                 f"{policy.source}: needs camera '{name}', but '{robot.name}' has: {known}"
             )
-        then, now = policy.spec.robot.cameras[name], robot.cameras[name]
+        then, now = policy.spec.robot.image_topics[name], robot.image_topics[name]
         if then.width * now.height != now.width * then.height:
             raise CheckpointError(
                 f"{policy.source}: camera '{name}' was {then.width}x{then.height} in training, "
@@ -282,7 +284,7 @@ def other_fits(checkpoint: Checkpoint, robot: RobotSpec) -> list[str]:
     """
     spec, lines = checkpoint.spec, []
     for name in spec.cameras:
-        there, seen = robot.cameras.get(name), spec.view(name).options
+        there, seen = robot.image_topics.get(name), spec.view(name).options
         if there is not None and not there.image_fit.is_plain and there.image_fit != seen:
             lines.append(
                 f"{checkpoint.name}: camera '{name}' is seen as in training, with {seen}; "

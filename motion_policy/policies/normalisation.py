@@ -17,6 +17,7 @@ from pydantic import Discriminator, Tag, model_validator
 from torch import Tensor, nn
 
 from motion_policy.declared import Declared
+from motion_policy.policies.depth_bytes import unit_depth
 
 
 class MinMax(Declared):
@@ -156,7 +157,12 @@ def resize_images(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def to_unit_images(images: Tensor) -> Tensor:
-    """(N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [0, 1], in channels_last memory order."""
+    """(N, H, W, 3) uint8 -> (N, 3, H, W) float32 in [0, 1], in channels_last memory order.
+
+    Depth as a policy sees it, (N, H, W, 2), becomes the same; see `depth_bytes`.
+    """
+    if images.shape[-1] == 2:
+        return unit_depth(images)
     return (
         images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last).div_(255)
     )

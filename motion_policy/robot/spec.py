@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -91,8 +91,10 @@ class StreamSpec:
         return round(self.max_age * NANOSECONDS_PER_S)
 
 
-class ImageTopic(Declared):
-    """A topic of images: message type and the size of its images in pixels as they are sent."""
+class ImageTopic(ImageFit):
+    """A topic of images: message type, their size in pixels as they are sent, and what a policy
+    sees of them.
+    """
 
     topic: Topic
     type: str = IMAGE
@@ -107,14 +109,8 @@ class ImageTopic(Declared):
     def _type(cls, value: str) -> str:
         return one_of(value, CAMERA_TYPES)
 
-
-class CameraSpec(ImageTopic, ImageFit):
-    """One camera: topic, message type, the size of its images in pixels as they are sent, and what
-    a policy sees of them.
-    """
-
     @model_validator(mode='after')
-    def _crop_is_within(self) -> CameraSpec:
+    def _crop_is_within(self) -> ImageTopic:
         self.check_within((self.height, self.width))
         return self
 
@@ -122,6 +118,10 @@ class CameraSpec(ImageTopic, ImageFit):
     def image_fit(self) -> ImageFit:
         """What a policy sees of its images."""
         return ImageFit(crop=self.crop, rotate=self.rotate, fit=self.fit)
+
+
+class CameraSpec(ImageTopic):
+    """One camera, whose images have colours."""
 
 
 class DepthSpec(ImageTopic):
@@ -420,6 +420,19 @@ class RobotSpec(Declared):
         return round(NANOSECONDS_PER_S / self.rate)
 
     @property
+    def image_topics(self) -> dict[str, CameraSpec | DepthSpec]:
+        """Cameras, then depth cameras, by the names of their streams."""
+        depth = {depth_stream(name): topic for name, topic in self.depth.items()}
+        return {**self.cameras, **depth}
+
+    def with_images(self, streams: Iterable[str]) -> RobotSpec:
+        """The robot with only these of its `image_topics`; a KeyError: it has no such one."""
+        topics = {name: self.image_topics[name] for name in streams}
+        depth = {name: d for name, d in self.depth.items() if depth_stream(name) in topics}
+        cameras = {n: topic for n, topic in topics.items() if isinstance(topic, CameraSpec)}
+        return self.model_copy(update={'cameras': cameras, 'depth': depth})
+
+    @property
     def stream_names(self) -> tuple[str, ...]:
         """Names of all streams: cameras, then state, then leader, then vectors, then depth."""
         joints = (name for role in _READ_ROLES for name, _ in self.joint_streams(role))
@@ -469,12 +482,13 @@ class RobotSpec(Declared):
     def to_yaml(self) -> str:
         """Return YAML text from which `robot_spec_from_yaml` makes an equal spec."""
         values = self.model_dump(mode='json', exclude_none=True)
+        for key, topics in (('cameras', self.cameras), ('depth', self.depth)):
+            for name, topic in topics.items():  # as before there were options
+                entry = {k: v for k, v in values[key][name].items() if k not in FIT_KEYS}
+                values[key][name] = {**entry, **topic.image_fit.options()}
         for key in ('vectors', 'depth'):  # as before there were any
             if not values[key]:
                 del values[key]
-        for name, camera in self.cameras.items():  # as before there were options
-            entry = {k: v for k, v in values['cameras'][name].items() if k not in FIT_KEYS}
-            values['cameras'][name] = {**entry, **camera.image_fit.options()}
         return dump_yaml(values)
 
 

@@ -112,11 +112,17 @@ def check_frame(message: Any, camera: CameraSpec) -> None:
 
 
 def pixels_in_place(message: Any) -> RgbImage | None:
-    """View a raw image whose bytes are RGB already, (H, W, 3) uint8; None for any other."""
-    if getattr(message, 'encoding', '') != 'rgb8':
+    """View a raw image whose bytes are RGB already, (H, W, 3) uint8; None for any other.
+
+    Of depth in millimetres, low byte first, it is (H, W, 2).
+    """
+    encoding = getattr(message, 'encoding', '')
+    if encoding != 'rgb8' and (encoding != '16UC1' or message.is_bigendian):
         return None
+    channels = 3 if encoding == 'rgb8' else 2
     try:
-        return _pixels(message)
+        rows = image_rows(message, channels)
+        return rows.reshape(len(rows), -1, channels)
     except StreamError:
         return None
 

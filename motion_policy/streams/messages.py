@@ -59,6 +59,16 @@ class Observation:
     vectors: dict[str, Float32Array] = field(default_factory=dict)
     depth: dict[str, DepthImage] = field(default_factory=dict)
 
+    def image(self, stream: str) -> RgbImage:
+        """Return the image of a camera, (H, W, 3) uint8, or of a depth stream (`depth_top`).
+
+        Of the latter it is (H, W, 2) uint8, the low and the high byte of each number [mm].
+        """
+        if stream in self.images:
+            return self.images[stream]
+        depth = self.depth[stream.removeprefix(depth_stream(''))]
+        return np.ascontiguousarray(depth, dtype='<u2')[..., None].view(np.uint8)
+
 
 def stamp_ns(message: Any) -> int:
     """Return `header.stamp` in nanoseconds, 0 where the message has none."""

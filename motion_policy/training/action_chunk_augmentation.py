@@ -28,13 +28,15 @@ class ActionChunkAugmentation:
     def images(self, frames: Tensor, generator: torch.Generator) -> Tensor:
         """(B, h, w, 3) uint8 -> (B, 3, h, w) in [0, 1]: moved, in other light, a box erased.
 
+        Depth, (B, h, w, 2), is in no light.
+
         Noise may leave [0, 1].
         """
         config = self.config
         if config.translate:
             frames = _moved(frames, config.translate, generator)
         images = to_unit_images(frames)
-        if self._colours:
+        if self._colours and frames.shape[-1] == 3:
             images = self._other_light(images, generator)
         if config.erasing:
             images = _erased(images, config.erasing, generator)

@@ -44,8 +44,8 @@ class EpisodeAugmentation:
             joints = joints + offset.normal_(0, given.joint_offset, generator=generator)
         return joints
 
-    def images(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, T, 3, H, W) in [0, 1] -> the same."""
+    def images(self, images: Tensor, generator: torch.Generator, light: bool = True) -> Tensor:
+        """(B, T, 3, H, W) in [0, 1] -> the same. Without `light` brightness and colours stay."""
         return images
 
     def features(self, features: Tensor, generator: torch.Generator) -> Tensor:
@@ -60,8 +60,8 @@ class SequenceAugmentation(EpisodeAugmentation):
         super().__init__(config)
         self._light = ImageAugmentation(config)
 
-    def images(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        return self._light.images(images, generator)
+    def images(self, images: Tensor, generator: torch.Generator, light: bool = True) -> Tensor:
+        return self._light.images(images, generator, light)
 
 
 class FeatureAugmentation(EpisodeAugmentation):
@@ -87,10 +87,13 @@ class ImageAugmentation:
         self._colours = any((config.brightness, config.contrast, config.saturation, config.hue))
         self._functional = _torchvision() if self._colours else None
 
-    def images(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, T, 3, H, W) in [0, 1] -> in other light, and with noise that may leave [0, 1]."""
+    def images(self, images: Tensor, generator: torch.Generator, light: bool = True) -> Tensor:
+        """(B, T, 3, H, W) in [0, 1] -> in other light, and with noise that may leave [0, 1].
+
+        Without `light`, as of depth, brightness and colours stay.
+        """
         config = self.config
-        if self._colours:
+        if self._colours and light:
             images = torch.stack([self._other_light(episode, generator) for episode in images])
         if config.erasing:
             images = torch.stack([self._erase(episode, generator) for episode in images])
@@ -141,17 +144,20 @@ class FrameAugmentation:
         self._moves = any((*moved, config.autocontrast))
         self._functional = _torchvision() if self._moves else None
 
-    def frames(self, frames: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def frames(
+        self, frames: Tensor, generator: torch.Generator, light: bool = True
+    ) -> tuple[Tensor, Tensor]:
         """For an autoencoder: (N, 3, h, w) in [0, 1] -> what it sees, and what it shall draw.
 
         Both are moved, mirrored and stretched in contrast alike, every frame in its own way; what
-        it sees is in other light too, and noisy.
+        it sees is in other light too, and noisy. Without `light` brightness, contrast and colours
+        stay.
         """
         if self._moves:
-            frames = torch.stack([self._placed(frame, generator) for frame in frames])
-        return self._light.images(frames[:, None], generator)[:, 0], frames
+            frames = torch.stack([self._placed(frame, generator, light) for frame in frames])
+        return self._light.images(frames[:, None], generator, light)[:, 0], frames
 
-    def _placed(self, frame: Tensor, generator: torch.Generator) -> Tensor:
+    def _placed(self, frame: Tensor, generator: torch.Generator, light: bool) -> Tensor:
         """Moves, mirrors and stretches the contrast of (3, h, w)."""
         config, functional = self.config, self._functional
         assert functional is not None
@@ -162,7 +168,7 @@ class FrameAugmentation:
             left = round((2 * across - 1) * config.translate * width)
             top = round((2 * down - 1) * config.translate * height)
             frame = functional.crop(frame, top, left, height, width)
-        if stretched < config.autocontrast:
+        if light and stretched < config.autocontrast:
             frame = functional.autocontrast(frame)
         if mirrored < config.horizontal_flip:
             frame = functional.horizontal_flip(frame)

@@ -31,7 +31,11 @@ def autoencoder_terms(
     seen = targets
     if generator is not None:
         # Contiguous: random numbers in any other memory order cost eight times as much.
-        pairs = [augmentation.frames(target.contiguous(), generator) for target in targets]
+        lit = [view.channels == 3 for view in model.views.values()]  # depth is in no light
+        pairs = [
+            augmentation.frames(target.contiguous(), generator, light)
+            for target, light in zip(targets, lit, strict=True)
+        ]
         seen = [pair[0].contiguous(memory_format=torch.channels_last) for pair in pairs]
         targets = [pair[1] for pair in pairs]
     errors = [

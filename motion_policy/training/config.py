@@ -30,10 +30,11 @@ from motion_policy.documents import parse_yaml, read_yaml
 from motion_policy.errors import UserError
 from motion_policy.files import FileError
 from motion_policy.policies.action_space import OF_TOOL, ActionSpace, ActionSpaceName
-from motion_policy.policies.base import Edge, LearnsFrom, Model
+from motion_policy.policies.base import DepthRange, Edge, LearnsFrom, Model
 from motion_policy.policies.camera_view import CameraView
+from motion_policy.policies.depth_view import DepthView
 from motion_policy.policies.kinds import trained_class
-from motion_policy.robot import ImageFit, RobotSpec
+from motion_policy.robot import ImageFit, RobotSpec, depth_stream
 from motion_policy.robot.image_fit import Fit
 from motion_policy.robot.load import error_place, first_error_line, short
 from motion_policy.robot.spec import SLOWEST_HZ
@@ -157,10 +158,10 @@ class RunConfig(Declared):
             if not isinstance(given, dict):
                 continue
             for name in given:
-                if name not in self.cameras:
-                    known = ', '.join(self.cameras) or 'none'
+                if name not in self.images:
+                    known = ', '.join(self.images) or 'none'
                     raise ValueError(f"{key}: camera '{name}' is not one of cameras: {known}")
-        for name in self.cameras:
+        for name in self.images:
             if isinstance(self.image_size, dict) and name not in self.image_size:
                 raise ValueError(
                     f"image_size: camera '{name}' is missing, expected [height, width] of each"
@@ -169,9 +170,14 @@ class RunConfig(Declared):
 
     @model_validator(mode='after')
     def _sees(self) -> RunConfig:
-        if self.needs_camera and not self.cameras:
+        if self.needs_camera and not self.images:
             raise ValueError(f"cameras: found none, a '{self.kind}' needs at least one")
         return self
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """What is seen: the cameras, then depth cameras, by the names of their streams."""
+        return (*self.cameras, *map(depth_stream, seen_depth(self)))
 
     def size_of(self, camera: str) -> OneSize:
         """Height and width in which the network sees a camera."""
@@ -182,7 +188,7 @@ class RunConfig(Declared):
 
         ConfigError for a crop that is not within the camera's image.
         """
-        sends = robot.cameras[camera]
+        sends = robot.image_topics[camera]
         given: dict[str, Any] = {}
         if isinstance(self.fit, str):
             given = {'fit': self.fit}
@@ -193,7 +199,9 @@ class RunConfig(Declared):
             options.check_within((sends.height, sends.width))
         except ValueError as error:
             raise ConfigError(f'fit.{camera}: {error}') from None
-        return CameraView(camera, (sends.height, sends.width), self.size_of(camera), options)
+        known = camera, (sends.height, sends.width), self.size_of(camera), options
+        ranges = {depth_stream(name): metres for name, metres in seen_depth(self).items()}
+        return DepthView(*known, *ranges[camera]) if camera in ranges else CameraView(*known)
 
     @property
     def kind(self) -> str:
@@ -354,7 +362,16 @@ class ActionSpaceKey(Declared):
         return self
 
 
-class TermsConfig(TargetKey, EpochsConfig):
+class DepthKey(Declared):
+    """What is seen of depth."""
+
+    depth: dict[str, DepthRange] = Field(
+        default_factory=dict,
+        description='depth cameras that are seen, too, each with its range [near, far] in m',
+    )
+
+
+class TermsConfig(TargetKey, DepthKey, EpochsConfig):
     """A run whose loss has a term for each thing that is predicted."""
 
     loss: LossConfig = LossConfig()
@@ -423,7 +440,7 @@ class FrameConfig(TermsConfig):
     augmentation: FrameAugmentationConfig = FrameAugmentationConfig()
 
 
-class ChunkConfig(ActionSpaceKey, EffortKey, TargetKey, StepsConfig):
+class ChunkConfig(ActionSpaceKey, EffortKey, TargetKey, DepthKey, StepsConfig):
     """Of a policy that learns from single rows and the actions that followed."""
 
     learns_from = 'chunks'
@@ -487,6 +504,11 @@ def action_space(config: TrainConfig, robot: RobotSpec) -> ActionSpace:
         return ActionSpace(config.action_space, robot, config.rate, absolute)
     except (ValueError, UserError) as error:
         raise ConfigError(str(error)) from None
+
+
+def seen_depth(config: RunConfig) -> dict[str, tuple[float, float]]:
+    """The depth cameras that are seen, too, with their ranges [m]."""
+    return config.depth if isinstance(config, DepthKey) else {}
 
 
 def load_train_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:

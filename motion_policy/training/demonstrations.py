@@ -41,6 +41,7 @@ from motion_policy.training.config import (
     EpisodesConfig,
     TrainConfig,
     action_space,
+    seen_depth,
     seen_vectors,
     sees_effort,
 )
@@ -57,10 +58,11 @@ Progress = Callable[[Sequence[Path], str], Iterable[Path]]
 
 @dataclass(frozen=True)
 class Demonstration:
-    """One episode: images {camera: (T, h, w, 3) uint8}, in memory or stored; qpos, action and,
-    where the policy sees them, effort (T, J) and inputs (T, I), the columns of its vectors one
-    after the other, float32; features (T, F) in place of the images where these are fixed;
-    targets (T, A), the action that leads to each row a step later, where it is not in joints.
+    """One episode: images {camera: (T, h, w, 3) uint8; depth: (T, h, w, 2)} in memory or stored;
+    qpos, action and, where the policy sees them, effort (T, J) and inputs (T, I), the columns of
+    its vectors one after the other, float32; features (T, F) in place of the images where these
+    are fixed; targets (T, A), the action that leads to each row a step later, where it is not in
+    joints.
     """
 
     path: Path
@@ -274,6 +276,10 @@ class _Reading:
         return columns
 
     def _check_robot(self, path: Path, robot: RobotSpec, rate: float) -> None:
+        for name in seen_depth(self.config):
+            if name not in robot.depth:
+                known = ', '.join(robot.depth) or 'none'
+                raise ConfigError(f"{path}: has no depth '{name}', but: {known}")
         for camera in self.config.cameras:
             if camera not in robot.cameras:
                 known = ', '.join(robot.cameras) or 'none'
@@ -290,7 +296,7 @@ class _Reading:
                     'is no whole part'
                 )
             self.robot = self._with_tool(path, robot)
-            self.views = {name: self.config.view(name, robot) for name in self.config.cameras}
+            self.views = {name: self.config.view(name, robot) for name in self.config.images}
         else:
             self._check_tool(path, robot)
         first = self.robot
@@ -376,6 +382,6 @@ def _read_images(reader: EpisodeReader, view: CameraView) -> Tensor:
     for start in range(0, reader.length, READ_FRAMES):
         rows = range(start, min(start + READ_FRAMES, reader.length))
         with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # JPEGs decode side by side
-            images = list(threads.map(lambda row: reader.image(view.camera, row), rows))
+            images = list(threads.map(lambda row: reader.frame(view.camera, row), rows))
         parts.append(view(torch.from_numpy(np.stack(images))))
     return torch.cat(parts).contiguous()

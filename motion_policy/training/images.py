@@ -63,7 +63,7 @@ def reconstructions(model: CAEModel, episode: Demonstration, columns: int = COLU
     drawn = model([to_unit_images(frames.to(model.device)) for frames in shown])
     for frames, redrawn in zip(shown, drawn, strict=True):
         for images in (frames, to_byte_images(redrawn)):
-            lines.append(np.concatenate([enlarge(image) for image in images], axis=1))
+            lines.append(np.concatenate([enlarge(image) for image in in_colours(images)], axis=1))
     return _stacked(lines)
 
 
@@ -71,7 +71,7 @@ def _column(
     camera: str, observation: ObservationBatch, extras: dict[str, Tensor]
 ) -> tuple[RgbImage, RgbImage]:
     """What a camera sees, with attention points where there are any, and what is expected."""
-    seen = enlarge(observation['seen'][camera][0])
+    seen = enlarge(in_colours(observation['seen'][camera])[0])
     for name, colour in (('encoder_points', ENCODER_COLOUR), ('decoder_points', DECODER_COLOUR)):
         points = extras.get(f'{name}/{camera}')
         if points is not None:
@@ -86,6 +86,11 @@ def _stacked(images: Sequence[RgbImage]) -> RgbImage:
     return np.concatenate(
         [np.pad(image, ((0, 0), (0, missing), (0, 0))) for image, missing in room], axis=0
     )
+
+
+def in_colours(seen: Tensor) -> Tensor:
+    """(N, H, W, 3) uint8 as it is; depth (N, H, W, 2) uint8 -> (N, H, W, 3) uint8, grey."""
+    return to_byte_images(to_unit_images(seen)) if seen.shape[-1] == 2 else seen
 
 
 def enlarge(image: Tensor) -> RgbImage:

@@ -213,13 +213,14 @@ def image_error_of_frames(
 
 
 def seen_images(frames: Tensor, valid: Tensor, noise: Noise | None) -> Tensor:
-    """(B, T, h, w, 3) uint8 -> the N valid ones, varied, (N, 3, h, w) in [0, 1]."""
+    """(B, T, h, w, 3) uint8, of depth 2 -> the N valid ones, varied, (N, 3, h, w) in [0, 1]."""
     if noise is None:
         return to_unit_images(frames[valid])
     shape = frames.shape
     # Contiguous: random numbers in any other memory order cost eight times as much.
     images = to_unit_images(frames.flatten(0, 1)).contiguous()
     images = images.view(*shape[:2], 3, *shape[2:4])
-    return noise.augmentation.images(images, noise.generator)[valid].contiguous(
+    light = shape[-1] == 3  # depth is in none
+    return noise.augmentation.images(images, noise.generator, light)[valid].contiguous(
         memory_format=torch.channels_last
     )

@@ -30,7 +30,10 @@ MOST_WORKERS = 8
 
 
 class StoredFrames:
-    """The images of one camera of an episode, (T, h, w, 3) uint8, read when they are indexed."""
+    """The images of one camera of an episode, read when they are indexed.
+
+    They are (T, h, w, 3) uint8, of depth (T, h, w, 2).
+    """
 
     def __init__(self, path: Path, view: CameraView, rows: range) -> None:
         self.path, self.view, self.rows = path, view, rows
@@ -45,8 +48,8 @@ class StoredFrames:
     def __getitem__(self, chosen: int | slice) -> Tensor | StoredFrames:
         if isinstance(chosen, slice):
             return StoredFrames(self.path, self.view, self.rows[chosen])
-        image = _reader(self.path, os.getpid()).images(self.view.camera, [self.rows[chosen]])
-        return self.view(torch.from_numpy(image))[0]
+        image = _reader(self.path, os.getpid()).frame(self.view.camera, self.rows[chosen])
+        return self.view(torch.from_numpy(image)[None])[0]
 
 
 @lru_cache(maxsize=OPEN_FILES)
@@ -61,7 +64,7 @@ def fits_in_memory(config: TrainConfig, paths: Sequence[Path]) -> bool:
     if hold != 'auto':
         return hold != 'no'
     rows = sum(count_rows(path) for path in paths)
-    pixels = sum(height * width for height, width in map(config.size_of, config.cameras))
+    pixels = sum(height * width for height, width in map(config.size_of, config.images))
     needed = 3 * pixels * rows * config.devices
     return needed <= SHARE_OF_FREE * _free_memory()
 

@@ -50,6 +50,7 @@ from motion_policy.training.config import (
     TrainConfig,
     action_space,
     predicted_target,
+    seen_depth,
     seen_vectors,
     sees_effort,
 )
@@ -158,13 +159,14 @@ def policy_spec(
         actions = learning.actions(demonstrations, space)
         scaled = demonstrations.target_statistics(actions, space, normalisation.action)
         normalisation = normalisation.model_copy(update={'target': scaled})
-    views = [config.view(camera, demonstrations.robot) for camera in config.cameras]
+    views = [config.view(camera, demonstrations.robot) for camera in config.images]
     return PolicySpec(
         kind=config.kind,
         rate=config.rate,
-        cameras=config.cameras,
+        cameras=config.images,
         image_size=views[0].size if views else config.image_size,
         fit=said_fits(views),
+        depth=seen_depth(config),
         target=predicted_target(config),
         effort=sees_effort(config),
         inputs=seen_vectors(config),

@@ -22,6 +22,7 @@ from motion_policy.policies.act.transformer import Attention, DecoderLayer, Enco
 from motion_policy.policies.backends.graph import step_inputs
 from motion_policy.policies.base import ObservationBatch
 from motion_policy.policies.cpu.packed_layers import PackedConvolution, PackedLinear
+from motion_policy.policies.depth_bytes import STEPS, depth_numbers
 
 LayerFunction = Callable[[Tensor], Tensor]
 
@@ -77,7 +78,7 @@ class PackedACT:
 
 
 class _CameraNetwork:
-    """Pixels (1, H, W, 3) uint8 -> tokens (1, h w, D) of one camera."""
+    """Pixels (1, H, W, 3) uint8, or depth (1, H, W, 2) -> tokens (1, h w, D) of one camera."""
 
     def __init__(
         self, network: ACTNetwork, camera: int, size: tuple[int, int], dtype: torch.dtype
@@ -98,6 +99,8 @@ class _CameraNetwork:
         self.project = PackedLinear(weight.flatten(1), bias, self.shape[0] * self.shape[1])
 
     def __call__(self, image: Tensor) -> Tensor:
+        if image.shape[-1] == 2:
+            image = depth_numbers(image)[..., None] * (255 / STEPS)
         self.pixels.copy_(image).sub_(self.mean)
         features = self._features(self.pixels.permute(0, 3, 1, 2).to(self.dtype))
         return self.project(features.permute(0, 2, 3, 1).flatten(1, 2))

@@ -32,7 +32,8 @@ class StepNames:
     """What goes in and comes out, in order.
 
     In: `qpos` (1, J) and, where the policy uses them, `effort` (1, J) and `inputs` (1, I) float32
-    in robot units; `image/CAM` (1, h, w, 3) uint8 RGB per camera; `state/N`, float32, as it came
+    in robot units; `image/CAM` (1, h, w, 3) uint8 RGB per camera,
+    (1, h, w, 2) of depth, see `depth_bytes`; `state/N`, float32, as it came
     out of the step before, zeros at first. Out: `chunk` (1, k, A) float32 in robot units;
     `state/N`, called `next/N`; ACT's `attention/CAM` (1, h', w').
     """
@@ -113,7 +114,8 @@ def random_observation(policy: Policy, seed: int) -> ObservationBatch:
         patches = nn.functional.interpolate(coarse, (height, width)).permute(0, 2, 3, 1)
         noise = torch.rand(1, height, width, 3, generator=generator)
         image = (255 * (0.75 * patches + 0.25 * noise)).round().byte()
-        observation['images'][camera] = image.to(policy.device)
+        channels = policy.views[camera].channels  # of depth any bytes are some
+        observation['images'][camera] = image[..., :channels].contiguous().to(policy.device)
     seen: ObservationBatch = observation
     return seen
 
@@ -159,6 +161,7 @@ def step_facts(policy: Policy) -> dict[str, str]:
         'motion_policy.robot': spec.robot.name,
         'motion_policy.image_size': json.dumps(list(spec.image_size)),
         **({'motion_policy.fit': json.dumps(fit_facts(policy))} if spec.fit else {}),
+        **({'motion_policy.depth_m': json.dumps(spec.depth)} if spec.depth else {}),
         'motion_policy.target': spec.target,
     }
 

@@ -378,6 +378,7 @@ def _refuse_what_lerobot_has_not(policy: ACTPolicy) -> None:
         'effort': policy.spec.effort,
         'inputs': bool(policy.spec.inputs),
         'no camera': not policy.cameras,
+        'depth': bool(policy.spec.depth),
         **{
             f"camera '{name}' seen with {view.options}": not view.options.is_plain
             for name, view in policy.views.items()
