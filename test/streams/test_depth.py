@@ -191,7 +191,8 @@ def test_a_colour_camera_says_where_depth_belongs(message: Any) -> None:
     ('old', 'new', 'words'),
     [
         ('cameras:\n  top:', 'cameras:\n  depth_top:', "cameras has 'depth_top', expected"),
-        ('width: 8,', 'width: 8, crop: 3,', r'depth\.top\.crop: unknown key, found 3'),
+        ('width: 8,', 'width: 8, range: 3,', r'depth\.top\.range: unknown key, found 3'),
+        ('width: 8,', 'width: 8, crop: [0, 0, 9, 2],', r'depth\.top: crop .* within 8x6 pixels'),
         ('width: 8,', '', r'depth\.top\.width: missing'),
         ('top/depth/image_raw', 'joint_states', "depth.top has .*/Image on topic 'joint_states'"),
         ('depth:\n  top:', 'depth:\n  a-b:', "a depth camera is named 'a-b'"),
