@@ -32,8 +32,7 @@ from motion_policy.policies.normalisation import (
 )
 from motion_policy.robot import ImageFit, RobotSpec, depth_stream
 from motion_policy.robot.image_fit import Size
-from motion_policy.robot.spec import SLOWEST_HZ, DepthSpec
-from motion_policy.streams.depth import FARTHEST_MM
+from motion_policy.robot.spec import FARTHEST_MM, SLOWEST_HZ, DepthSpec
 
 FORMAT: Literal['motion_policy/policy/1'] = 'motion_policy/policy/1'
 

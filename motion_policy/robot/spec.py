@@ -36,6 +36,7 @@ from motion_policy.robot.vector import VectorSpec
 
 NANOSECONDS_PER_S = 1_000_000_000
 MOST_PIXELS = 2**15  # along an edge of an image
+FARTHEST_MM = 65534  # of depth; what is beyond is no measurement
 SLOWEST_HZ = 1e-3
 CLOCK_GRANULARITY_NS = 1_000_000  # by which two readings of one clock may differ
 CLOCK_STEP_NS = 10_000_000  # a clock that goes back by more was set back

@@ -16,14 +16,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from motion_policy.robot.spec import DepthSpec
+from motion_policy.robot.spec import FARTHEST_MM, DepthSpec
 from motion_policy.streams.errors import StreamError
 from motion_policy.streams.images import check_size, image_rows
 from motion_policy.streams.jpeg import PNG_START, check_png, image_header
 
 DepthImage = npt.NDArray[np.uint16]  # (H, W) [mm]; 0: no measurement
 
-FARTHEST_MM = 65534  # that becomes of metres; what is beyond is no measurement
 ENCODINGS = {'16UC1': 2, '32FC1': 4}  # and bytes per number
 EXPECTED = 'expected depth: 16UC1 or 32FC1'
 

@@ -80,8 +80,8 @@ def test_a_policy_that_was_trained_with_depth_needs_it_and_is_judged_with_it(
     if kind == 'sarnn':
         run |= {'augmentation': LIGHT}
     if kind == 'cae_rnn':
-        eyes = {**CAE_RUN, 'depth': DEPTH}
-        autoencoder = run_to_the_end(small_run(demonstrations, tmp_path / 'cae', **eyes))
+        cae = {**CAE_RUN, 'depth': DEPTH}
+        autoencoder = run_to_the_end(small_run(demonstrations, tmp_path / 'cae', **cae))
         run['policy'] = {**run['policy'], 'cae': str(autoencoder / 'best')}
     output = run_to_the_end(small_run(demonstrations, tmp_path / 'run', **run))
     policy = load_policy(output / 'best')

@@ -152,7 +152,7 @@ class PolicyParameters(Declared):
     min_brightness: int = Field(
         default=MIN_BRIGHTNESS, ge=0, le=255,
         description='Brightness, of 255, that one pixel in a thousand of a camera that sees has '
-        'at least; 0: black images are allowed',
+        'at least; 0: black images, and depth that is 0 everywhere, are allowed',
     )  # fmt: skip
     chunk: ChunkParameters
     foresight: ForesightParameters
