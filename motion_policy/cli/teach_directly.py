@@ -23,7 +23,6 @@ from motion_policy.robot import RobotSpec, load_robot_spec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 from motion_policy.streams import Observation, Row, Sample, Sampler, StreamCounters
 
-Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
 
 ATTEMPTS = 8
@@ -129,6 +128,7 @@ def _demonstrate(
     sensors = _Vectors(sim, robot)
     for index in range(int(demonstration.duration_s / period_s)):
         elapsed_s = index * period_s
+        felt = sensors.observe()
         observation = Observation(
             qpos=sim.qpos.astype(np.float32),
             qvel=sim.qvel.astype(np.float32),
@@ -138,9 +138,9 @@ def _demonstrate(
                 for name, camera in robot.cameras.items()
             },
             action=demonstration(elapsed_s).astype(np.float32),
-            vectors=sensors.observe(),
+            vectors={name: sample.value.astype(np.float32) for name, sample in felt.items()},
         )
-        row = _row(START_NS + index * robot.period_ns, index, robot)
+        row = _row(START_NS + index * robot.period_ns, index, robot, felt)
         writer.append(row.time_ns, observation, row)
         sensors.step(demonstration.follower(elapsed_s), period_s)
 
@@ -157,10 +157,9 @@ class _Vectors:
         self._sampler = Sampler(s for s in robot.streams() if s.role == 'vector')
         self._read()
 
-    def observe(self) -> dict[str, Float32Array]:
-        """The vectors of a row that is now, (n,) by name."""
-        samples = self._sampler.observe(START_NS + self._sim.time_ns).samples
-        return {name: sample.value.astype(np.float32) for name, sample in samples.items()}
+    def observe(self) -> dict[str, Sample]:
+        """The vectors of a row that is now, by name."""
+        return self._sampler.observe(START_NS + self._sim.time_ns).samples
 
     def step(self, command: Float64Array, duration_s: float) -> None:
         """Let time pass under a command."""
@@ -178,13 +177,13 @@ class _Vectors:
                 self._sampler.push(name, sample)
 
 
-def _row(time_ns: int, index: int, robot: RobotSpec) -> Row:
-    """Return the row of samples that were all taken at its own time."""
+def _row(time_ns: int, index: int, robot: RobotSpec, felt: dict[str, Sample]) -> Row:
+    """Return the row of samples that were all taken at its own time, and vectors."""
     names = robot.stream_names
     counters = StreamCounters(index + 1, max_gap_ns=robot.period_ns if index else 0)
     return Row(
         time_ns,
-        samples={name: Sample(time_ns, time_ns, None) for name in names},
+        samples={name: Sample(time_ns, time_ns, None) for name in names} | felt,
         faults={},
         ages_ns=dict.fromkeys(names, 0),
         counters=dict.fromkeys(names, counters),

@@ -17,7 +17,7 @@ from motion_policy.control import Controller
 from motion_policy.episodes import EpisodeReader, check_episode
 from motion_policy.errors import UserError
 from motion_policy.evaluation.closed_loop import rollout
-from motion_policy.robot import RobotSpec, load_robot_spec
+from motion_policy.robot import RobotSpec, load_robot_spec, robot_spec_from_yaml
 from motion_policy.simulation.press import (
     FORCE_N,
     GREATEST_FORCE_N,
@@ -155,10 +155,6 @@ class Expert:
         return self._motion(time_ns * 1e-9 - 1.0)[None], {}
 
 
-def without_cameras(robot: RobotSpec) -> RobotSpec:
-    return robot.model_copy(update={'cameras': {}})
-
-
 def test_what_sees_the_wrench_in_the_closed_loop_presses_rightly(sim: PressSim) -> None:
     """A policy sees, of 100 Hz, the mean of the control period, as a recorder writes it."""
     robot = load_robot_spec('tabletop_press')
@@ -198,11 +194,19 @@ def test_a_vector_that_no_simulation_publishes_is_one_line(sim: PressSim) -> Non
         )  # fmt: skip
 
 
+def blind_robot() -> RobotSpec:
+    """The arm of the scene without its camera; its last four wrenches are kept as well."""
+    robot = load_robot_spec('tabletop_press').model_copy(update={'cameras': {}})
+    text = 'vectors:\n  last: {window: last, count: 4, topic: ft_sensor/wrench, '
+    text += 'type: geometry_msgs/msg/WrenchStamped, fields: [wrench.force.x]}\n'
+    return robot_spec_from_yaml(robot.to_yaml().replace('vectors:\n', text), 'blind.yaml')
+
+
 @pytest.mark.slow
 def test_teaching_records_the_wrench_of_every_row(tmp_path: Path) -> None:
-    robot = load_robot_spec('tabletop_press')
+    """As the recorder does: the mean of a row's two messages, or the last ones of 100 Hz."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(teach_directly, 'load_robot_spec', lambda _: without_cameras(robot))
+        patch.setattr(teach_directly, 'load_robot_spec', lambda _: blind_robot())
         assert main(['teach', NAME, '--out', str(tmp_path), '--episodes', '1']) == 0
     [path] = tmp_path.iterdir()
     assert check_episode(path) == []
@@ -210,6 +214,10 @@ def test_teaching_records_the_wrench_of_every_row(tmp_path: Path) -> None:
         wrench = episode.vector('wrench')
         assert wrench.shape == (episode.length, 2)
         assert (episode.task, episode.success) == ('press', True)
+        last = episode.vector('last')[..., 0]
+        assert last.shape == (episode.length, 4)
+        np.testing.assert_allclose(last[1:, 2:].mean(axis=1), wrench[1:, 0], atol=1e-5)
+        np.testing.assert_array_equal(last[2:, :2], last[1:-1, 2:])
         # The force grows while the arm goes down; the row holds what was felt before its action.
         pressed = -wrench[:, 0]
         assert pressed[:100].max() < 1.0 and pressed[-50:].min() > 3.0
