@@ -26,10 +26,14 @@ CLOSED_M = -0.009
 HOME = (0.0, -1.05, 0.45, 0.95, CLOSED_M)
 FORCE_N, TOLERANCE_N, GREATEST_FORCE_N = 5.0, 1.0, 10.0
 HOLD_DURATION_S = 1.5
+GAUGE_S = 0.02  # time constant of what measures the force on the pad
 # Where the middle of the pad's top is, and how stiff its spring: drawn evenly, the stiffness
 # evenly in its logarithm.
 PAD_X_M, PAD_Y_M, PAD_Z_M = (0.192, 0.208), (-0.05, 0.05), (0.092, 0.108)
 STIFFNESS_N_PER_M = (80.0, 400.0)
+# Servos as those of a stiff arm, and encoders of 12 bits: the joints tell little of a force.
+SERVO_STIFFNESS = 360.0  # N m/rad
+ENCODER_STEP_RAD = 2 * math.pi / 4096
 # Noise of the sensor: standard deviations of force [N] and torque [N m], anew every 10 ms.
 NOISE = np.repeat((0.1, 0.005), 3)
 NOISE_PERIOD_NS = 10_000_000
@@ -52,6 +56,10 @@ class PressSim(TabletopArm):
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__(SCENE_FILE, HOME, seed)
+        stiffer = SERVO_STIFFNESS / self.model.actuator_gainprm[:4, 0]
+        self.model.actuator_gainprm[:4, 0] *= stiffer
+        self.model.actuator_biasprm[:4, 1] *= stiffer
+        self.model.actuator_biasprm[:4, 2] *= np.sqrt(stiffer)  # as strongly damped
         self._pad = self.model.body('pad').id
         self._spring = self.model.joint('pad').id
         self._slide = int(self.model.joint('pad').qposadr[0])
@@ -85,11 +93,13 @@ class PressSim(TabletopArm):
         self._noise = self._rng.normal(0.0, NOISE, (NOISE_VALUES, 6))
         self._put_home()
         mujoco.mj_forward(self.model, self.data)
-        self._held_s = self.greatest_force_n = 0.0
+        self._held_s = self.greatest_force_n = self._pad_force_n = 0.0
         self.success = False
 
     def _judge(self) -> None:
-        force_n = self.pad_force_n
+        touched_n = float(self.data.sensordata[self._sensors['pad_force']])
+        self._pad_force_n += (touched_n - self._pad_force_n) * self.model.opt.timestep / GAUGE_S
+        force_n = self._pad_force_n
         self.greatest_force_n = max(self.greatest_force_n, force_n)
         pressed = abs(force_n - FORCE_N) <= TOLERANCE_N
         self._held_s = self._held_s + self.model.opt.timestep if pressed else 0.0
@@ -97,9 +107,16 @@ class PressSim(TabletopArm):
         self.success = unhurt and (self.success or self._held_s >= HOLD_DURATION_S)
 
     @property
+    def qpos(self) -> Float64Array:
+        """Measured joint positions, (5,) [rad, m], in the steps of the encoders."""
+        measured = super().qpos
+        measured[:4] = np.round(measured[:4] / ENCODER_STEP_RAD) * ENCODER_STEP_RAD
+        return measured
+
+    @property
     def pad_force_n(self) -> float:
-        """Force with which the pad is pressed [N]; what the task is judged by."""
-        return float(self.data.sensordata[self._sensors['pad_force']])
+        """Force with which the pad is pressed [N], as its gauge says: the task is judged by it."""
+        return self._pad_force_n
 
     @property
     def pad_travel_m(self) -> float:
