@@ -18,7 +18,6 @@ from rich.table import Table
 from motion_policy.cli.keyboard import keyboard
 from motion_policy.cli.literal import escape
 from motion_policy.files import write_json
-from motion_policy.nodes.rehearsal_node import rehearse
 from motion_policy.rehearsal.faults import read_fault
 from motion_policy.rehearsal.keys import KeyFaults
 from motion_policy.rehearsal.report import COLUMNS, RehearsalReport
@@ -58,6 +57,9 @@ class Arguments:
 
 def run(arguments: Arguments) -> int:
     """Rehearse until it is ended; 0 if every limit was kept, else 1."""
+    # Without ROS 2 there is help all the same.
+    from motion_policy.nodes.rehearsal_node import rehearse
+
     console = Console()
     robot = load_robot_spec(arguments.robot)
     for text in arguments.fault:

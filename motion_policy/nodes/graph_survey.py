@@ -35,9 +35,11 @@ LATCHED_QOS = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL
 
 
 def survey_graph(
-    seconds: float, types: frozenset[str] = frozenset(), tick: Callable[[], None] | None = None
+    seconds: float,
+    types: frozenset[str] = frozenset(),
+    enough: Callable[[Survey], bool] = lambda survey: False,
 ) -> Survey:
-    """Listen for so long to the topics of READ_TYPES and of `types`; `tick` is called meanwhile.
+    """Listen for so long to the topics of READ_TYPES and of `types`, or until that is `enough`.
 
     Raises:
         UserError: ROS 2 cannot begin.
@@ -52,22 +54,23 @@ def survey_graph(
         listening = _Listening(node, {*READ_TYPES, *types})
         executor = Unendable(node)
         try:
-            end_s = time.monotonic() + seconds
+            begin_s = time.monotonic()
+            end_s = begin_s + seconds
             look_s = 0.0
             while context.ok() and (now_s := time.monotonic()) < end_s:
                 if now_s >= look_s:
                     look_s = now_s + LOOK_PERIOD_S
                     listening.look()
-                    if tick is not None:
-                        tick()
+                    if enough(listening.survey):
+                        break
                 executor.spin_once(timeout_sec=min(0.05, end_s - now_s))
             listening.look()
+            listening.survey.seconds = time.monotonic() - begin_s
         finally:
             executor.remove_node(node)
             executor.shutdown()
             node.destroy_node()
             context.try_shutdown()
-    listening.survey.seconds = seconds
     return listening.survey
 
 

@@ -147,7 +147,7 @@ def hold(names, heavy):
     found = (heavy | {'pytorch_lightning', 'torchmetrics'}) & set(sys.modules)
     assert not found, (names, found)
 
-hold(('inspect', 'check', 'import'), {'torch', 'mujoco', 'rclpy', 'matplotlib'})
+hold(('inspect', 'check', 'import', 'robot'), {'torch', 'mujoco', 'rclpy', 'matplotlib'})
 hold(('evaluate', 'convert-checkpoint'), {'rclpy'})
 import motion_policy.training.learning  # what brings data to a training
 assert 'torch' in sys.modules

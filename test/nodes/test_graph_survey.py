@@ -12,7 +12,7 @@ pytest.importorskip('rclpy')
 
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from ros_testing import Bench
+from ros_testing import PATIENCE_S, Bench
 
 from motion_policy.nodes.executor import Stop, spin_until_stopped
 from motion_policy.nodes.graph_survey import survey_graph
@@ -22,6 +22,7 @@ from motion_policy.robot import load_robot_spec, robot_spec_from_yaml
 from motion_policy.robot.urdf import moving_joints
 from motion_policy.survey.draft import draft_spec
 from motion_policy.survey.fit import problems, spec_findings
+from motion_policy.survey.observed import READ_TYPES, Survey
 
 SPEC = """
 name: arm
@@ -41,13 +42,28 @@ depth:
 vectors:
   wrench: {topic: ft/wrench, type: geometry_msgs/msg/WrenchStamped, fields: [wrench]}
 """
+SPEC_WITH_LIMITS = SPEC.replace('urdf: arm.urdf', 'position: [[-1, 1], [-2, 1]], velocity: [2, 2]')
 URDF = """
 <robot name="r">
   <joint name="pan" type="revolute"><limit lower="-1" upper="1" velocity="2"/></joint>
   <joint name="lift" type="revolute"><limit lower="-2" upper="1" velocity="2"/></joint>
 </robot>
 """
-LONG_S = 4.0  # also beside a busy machine
+MESSAGES = 20  # of each topic that are enough
+
+
+def heard_all(survey: Survey) -> bool:
+    """Whether enough came on every topic, and the controller has answered."""
+    sent = [each for each in survey.topics.values() if each.type in READ_TYPES and each.publishers]
+    return (
+        len(sent) == len(load_stream_topics())
+        and all(each.count >= MESSAGES for each in sent)
+        and bool(survey.urdf and survey.controllers)
+    )
+
+
+def load_stream_topics() -> set[str]:
+    return {stream.topic for stream in robot_spec_from_yaml(SPEC_WITH_LIMITS, 'arm').streams()}
 
 
 class Controller(Node):
@@ -76,7 +92,7 @@ def test_a_spec_drafted_from_a_rehearsal_is_that_of_its_robot_and_fits(
             automatically_declare_parameters_from_overrides=True,
         )
     )  # fmt: skip
-    survey = survey_graph(LONG_S)
+    survey = survey_graph(PATIENCE_S, enough=heard_all)
     assert survey.urdf == URDF
     topic = '/arm_controller/joint_trajectory'
     assert survey.controllers == {topic: ['pan', 'lift']}
