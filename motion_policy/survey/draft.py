@@ -363,7 +363,7 @@ class _Drafting:
         for seen in self._survey.of_type(*COMMAND_TYPES):
             named = bool(COMMANDED.search(seen.topic))
             known = seen.topic in self._survey.controllers or (
-                bool(seen.joints) and seen.type == JOINT_TRAJECTORY
+                self._survey.live and bool(seen.joints) and seen.type == JOINT_TRAJECTORY
             )
             wanted = bool(seen.listeners) if self._survey.live else seen.count > 0
             is_number = seen.type not in (JOINT_STATE, JOINT_TRAJECTORY)
@@ -410,6 +410,8 @@ class _Drafting:
             margin = max(MARGIN * span, LEAST_SPAN / 2)
             low, high = heard.low - margin, heard.high + margin
             kind = 'continuous in the URDF; ' if joint and joint.continuous else ''
+            if self._urdf and joint is None:
+                kind = f'not in {self._urdf_name}; '
             why = (
                 f'TODO {kind}it was seen from {heard.low:.4g} to {heard.high:.4g}'
                 f'{"" if heard.moved else " (it did not move)"}, and a margin'

@@ -152,6 +152,8 @@ class Observed:
         told = len(message.velocity) == len(message.name)
         for place, (name, value) in enumerate(zip(message.name, message.position, strict=False)):
             position = float(value)
+            if not math.isfinite(position):
+                continue
             seen = self.joints.setdefault(name, JointSeen(position, position))
             seen.low, seen.high = min(seen.low, position), max(seen.high, position)
             before, before_ns = self._before.setdefault(name, (position, time_ns))

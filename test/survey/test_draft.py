@@ -229,6 +229,34 @@ def test_names_in_a_namespace_are_relative_to_it() -> None:
     assert problems(spec_findings(robot, survey, usual_fields_of, namespace='lab')) == []
 
 
+def test_a_urdf_of_another_arm_and_positions_that_are_none_do_no_harm() -> None:
+    survey = one_arm()
+    heard(
+        survey, '/joint_states', JOINT_STATE,
+        lambda t, s: joints(['pan', 'hook'], [0.1, float('nan') if t < 1 else 0.2], s),
+    )  # fmt: skip
+    draft, robot = drafted(survey, URDF)
+    low, high = robot.joints.limits.position[robot.joints.names.index('hook')]
+    assert low < 0.2 < high
+    assert 'hook: TODO not in r.urdf; it was seen from 0.2 to 0.2' in draft.text
+
+
+def test_what_a_policy_planned_is_no_command_in_a_bag() -> None:
+    survey = Survey(seconds=2.0)
+    heard(survey, '/joint_states', JOINT_STATE, states(['a', 'b']))
+    point = T['trajectory_msgs/msg/JointTrajectoryPoint'](
+        positions=np.zeros(2), velocities=np.zeros(0), accelerations=np.zeros(0),
+        effort=np.zeros(0), time_from_start=T['builtin_interfaces/msg/Duration'](sec=0, nanosec=1),
+    )  # fmt: skip
+    for topic in ('/policy_node/plan', '/arm_controller/joint_trajectory'):
+        heard(
+            survey, topic, TRAJECTORY,
+            lambda _, s: T[TRAJECTORY](header=header(s), joint_names=['a', 'b'], points=[point]),
+        )  # fmt: skip
+    _, robot = drafted(survey)
+    assert [topic.topic for topic in robot.joints.command] == ['arm_controller/joint_trajectory']
+
+
 def test_odd_names_are_quoted() -> None:
     survey = one_arm()
     heard(survey, '/joint_states', JOINT_STATE, states(['1', 'on', 'arm: a', 'ok']))
