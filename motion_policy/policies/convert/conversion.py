@@ -89,9 +89,10 @@ def surely_reached(values: Statistics, ends: Bounds | None) -> Bounds:
     return np.array([values.offset, values.offset]) if ends is None else ends
 
 
-def both_reach(first: Bounds, second: Bounds) -> Bounds:
-    """The least and greatest of two bounds, (2, J) each."""
-    return np.stack([np.minimum(first[0], second[0]), np.maximum(first[1], second[1])])
+def both_reach(*bounds: Bounds) -> Bounds:
+    """The least and greatest of one or more bounds, (2, J) each."""
+    lows, highs = zip(*bounds, strict=True)
+    return np.stack([np.minimum.reduce(lows), np.maximum.reduce(highs)])
 
 
 def made_up(robot: RobotSpec) -> str:

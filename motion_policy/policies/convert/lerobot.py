@@ -141,7 +141,8 @@ def from_lerobot(path: str | Path, options: LeRobotOptions) -> Conversion:
         'fit': said_fits(views_of(robot, sizes, fits)),
         'target': origin.target if origin else 'action',
         'hyper': hyper,
-        'normalisation': _as_ours(theirs, order, conversion),
+        **_action_space(folder, robot, order),
+        'normalisation': _as_ours(theirs, order, conversion, _counted_from_state(folder, order)),
         **_provenance(folder, origin, robot),
     }
     try:
@@ -247,18 +248,48 @@ def _order(
     return as_they_are
 
 
-def _as_ours(theirs: Normalisation, order: list[int], units: UnitConversion) -> Normalisation:
-    """Means and deviations in the order and the units of the robot: the same network values."""
+def _counted_from_state(folder: LeRobotFolder, order: list[int]) -> list[bool] | None:
+    """Of which joints of the robot actions are less the state; None: of none."""
+    if not folder.relative:
+        return None
+    tokens = [token.lower() for token in folder.excluded if token]
+    names = [name.lower() for name in folder.action_names]
+    # What has no name is relative, as there.
+    names += [''] * (len(order) - len(names))
+    return [not any(token in names[column] for token in tokens) for column in order]
 
-    def converted(values: Any) -> MeanStd:
+
+def _action_space(folder: LeRobotFolder, robot: RobotSpec, order: list[int]) -> dict[str, Any]:
+    relative = _counted_from_state(folder, order)
+    if relative is None:
+        return {}
+    pairs = zip(robot.joints.names, relative, strict=True)
+    absolute = tuple(name for name, counted in pairs if not counted)
+    return {'action_space': 'joints_relative', 'absolute_joints': absolute}
+
+
+def _as_ours(
+    theirs: Normalisation, order: list[int], units: UnitConversion, relative: list[bool] | None
+) -> Normalisation:
+    """Means and deviations in the order and the units of the robot: the same network values.
+
+    Where actions are `relative` to the state, their means are differences of positions.
+    """
+
+    def converted(values: Any, of: list[bool] | None = None) -> MeanStd:
         mean, std = (np.array(numbers)[order] for numbers in (values.offset, values.scale))
         if not units.changes:
             return MeanStd(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
-        return MeanStd(
-            mean=tuple(units.positions(mean).tolist()), std=tuple(units.speeds(std).tolist())
-        )
+        means = units.positions(mean)
+        if of is not None:
+            means = np.where(of, units.speeds(mean), means)
+        return MeanStd(mean=tuple(means.tolist()), std=tuple(units.speeds(std).tolist()))
 
-    return Normalisation(qpos=converted(theirs.qpos), action=converted(theirs.action))
+    qpos = converted(theirs.qpos)
+    if relative is None:
+        return Normalisation(qpos=qpos, action=converted(theirs.action))
+    # Nobody says how actions as such are spread; they are where the joints are.
+    return Normalisation(qpos=qpos, action=qpos, target=converted(theirs.action, relative))
 
 
 def _mean_std(statistics: SideNormalisation, feature: str, kind: str, joints: int) -> MeanStd:
@@ -274,13 +305,13 @@ def _mean_std(statistics: SideNormalisation, feature: str, kind: str, joints: in
 def _known(
     folder: LeRobotFolder, normalisation: Normalisation
 ) -> Iterator[tuple[MinMax | MeanStd, Bounds | None]]:
-    """Means, deviations and, where the folder says them, ends of joints and actions."""
+    """Means, deviations and, where the folder says them, ends of joints and their targets."""
     joints = len(normalisation.qpos.offset)
     sides = (
         (folder.inputs, STATE, normalisation.qpos),
         (folder.outputs, ACTION, normalisation.action),
     )
-    for statistics, feature, values in sides:
+    for statistics, feature, values in sides[: 1 if folder.relative else 2]:
         yield values, statistics.ends(feature, joints)
 
 

@@ -138,7 +138,8 @@ class LeRobotFolder:
     knows by another name, `crops` are parts of images that count (x, y, width, height), `resized`
     is what they are brought to (height, width), `action_names`
     are those of the columns of actions, `rate` [Hz] is that of the environment it was trained
-    for, each if any. `notes` say what its processors do.
+    for, each if any. With `relative` actions are less the state, but for columns whose names hold
+    one of `excluded`. `notes` say what its processors do.
     """
 
     path: Path
@@ -151,6 +152,8 @@ class LeRobotFolder:
     crops: Mapping[str, tuple[int, int, int, int]]
     resized: tuple[int, int] | None
     action_names: tuple[str, ...]
+    relative: bool
+    excluded: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -169,6 +172,14 @@ def read_lerobot_folder(path: str | Path) -> LeRobotFolder:
     config = read_json(folder / CONFIG_FILE)
     weights, old = _split(folder / WEIGHTS_FILE)
     before, after = (read_pipeline(folder, side) for side in (INPUT_STEP, OUTPUT_STEP))
+    sides = [side is not None and side.relative for side in (before, after)]
+    if sides[0] != sides[1]:
+        named = [f'{folder / PROCESSORS[side]}.json' for side in (INPUT_STEP, OUTPUT_STEP)]
+        on, off = named if sides[0] else named[::-1]
+        raise UserError(
+            f'{on}: actions are relative to the state, in {off} they are not; expected '
+            'relative_actions_processor and absolute_actions_processor both on, or both off'
+        )
     return LeRobotFolder(
         folder,
         config,
@@ -180,6 +191,8 @@ def read_lerobot_folder(path: str | Path) -> LeRobotFolder:
         crops=before.crops if before else {},
         resized=before.resized if before else None,
         action_names=before.action_names if before else (),
+        relative=sides[0],
+        excluded=before.excluded if before else (),
         notes=tuple(note for side in (before, after) if side for note in side.notes),
     )
 

@@ -53,6 +53,8 @@ class Pipeline:
         crops: x, y, width and height of the part of a camera's images that counts, by its name.
         resized: height and width that images are brought to after.
         action_names: names of the columns of actions.
+        relative: whether actions are less the state, on this side.
+        excluded: what the names of actions hold that are not.
         notes: in one line each what was carried over, or is off.
     """
 
@@ -66,6 +68,8 @@ class Pipeline:
     crops: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
     resized: tuple[int, int] | None = None
     action_names: tuple[str, ...] = ()
+    relative: bool = False
+    excluded: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
 
 
@@ -177,15 +181,34 @@ def _crop_and_resize(step: Mapping[str, Any], found: Pipeline, where: str) -> No
 
 
 def _relative(step: Mapping[str, Any], found: Pipeline, where: str) -> None:
-    """Actions that count from the state: their answer is off by the whole state without it."""
+    """Actions that are taught less the state, as it is before it is normalised."""
     config = step.get('config', {})
-    if config.get('enabled', False) is not False:
-        raise UserError(
-            f'{where} is on: its actions are relative to the state, which is not carried over; '
-            'expected a policy whose actions are positions'
-        )
+    found.relative = _is_on(config, where)
+    if found.relative and found.state_file:
+        raise UserError(f'{where} stands behind the normaliser, expected it before')
+    if config.get('exclude_joints'):
+        found.excluded = _texts(config['exclude_joints'], f'{where}: exclude_joints')
     if config.get('action_names') is not None:
         found.action_names = _texts(config['action_names'], f'{where}: action_names')
+
+
+def _absolute(step: Mapping[str, Any], found: Pipeline, where: str) -> None:
+    """The state is added to what the policy answers, after that is normalised no more."""
+    found.relative = _is_on(step.get('config', {}), where)
+    if found.relative and not found.state_file:
+        raise UserError(f'{where} stands before the unnormaliser, expected it behind')
+    if found.relative:
+        found.notes.append(
+            f'{where}: actions count from the joints at the observation of their chunk; LeRobot '
+            'counts those that wait in its queue from the newest'
+        )
+
+
+def _is_on(config: Mapping[str, Any], where: str) -> bool:
+    enabled = config.get('enabled', False)
+    if not isinstance(enabled, bool):
+        raise UserError(f'{where}: enabled is {enabled!r:.40}, expected true or false')
+    return enabled
 
 
 Take = Callable[[Mapping[str, Any], Pipeline, str], None]
@@ -199,7 +222,7 @@ TAKEN: dict[str, dict[str, Take]] = {
     },
     OUTPUT_STEP: {
         'device_processor': _device,
-        'absolute_actions_processor': _relative,
+        'absolute_actions_processor': _absolute,
         OUTPUT_STEP: _normalise,
     },
 }

@@ -96,10 +96,18 @@ REFUSED: dict[str, tuple[str, Step, str]] = {
     'relative': (
         PRE,
         named('relative_actions_processor', enabled=True),
-        "'relative_actions_processor' is on: its actions are relative to the state",
+        f'{PRE}.json: actions are relative to the state, in',
     ),
-    'absolute': (POST, named('absolute_actions_processor', enabled=True), 'relative to the state'),
-    'enabled by 1': (PRE, named('relative_actions_processor', enabled=1), 'is on'),
+    'absolute': (
+        POST,
+        named('absolute_actions_processor', enabled=True),
+        f'{POST}.json: actions are relative to the state, in',
+    ),
+    'enabled by 1': (
+        PRE,
+        named('relative_actions_processor', enabled=1),
+        'enabled is 1, expected true or false',
+    ),
     'delta': (POST, named('map_tensor_to_delta_action_dict'), "'map_tensor_to_delta_action_dict'"),
     'no crop of pixels': (
         PRE,
@@ -230,6 +238,55 @@ def test_names_of_actions_are_held_against_the_robot(tmp_path: Path) -> None:
     step['config']['action_names'] = [f'{name}.pos' for name in robot.joints.names]
     source = with_step(tmp_path / 'right', PRE, 1, step)
     assert from_lerobot(source, LeRobotOptions(robot=robot)).model.spec.robot == robot
+
+
+def relative(path: Path, **config: Any) -> Path:
+    """A folder whose actions are less the state, as LeRobot's two steps say it."""
+    with_step(path, PRE, 1, named('relative_actions_processor', enabled=True, **config))
+    file = path / f'{POST}.json'
+    content = json.loads(file.read_text())
+    content['steps'].insert(1, named('absolute_actions_processor', enabled=True))
+    file.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ('config', 'kept'),
+    [
+        ({}, []),
+        ({'exclude_joints': ['gripper']}, []),  # no names, so nothing is left out
+        ({'exclude_joints': ['GRIP'], 'action_names': ['a.pos', 'b.pos', 'gripper.pos']}, [2]),
+    ],
+)
+def test_actions_that_count_from_the_state_are_joints_all_the_same(
+    tmp_path: Path, plain: torch.Tensor, config: dict[str, Any], kept: list[int]
+) -> None:
+    found = converted(relative(tmp_path / 'theirs', **config))
+    assert found.model.spec.action_space == 'joints_relative'
+    names = found.model.joint_names
+    assert found.model.spec.absolute_joints == tuple(names[at] for at in kept)
+    random = torch.Generator().manual_seed(3)
+    for _ in lerobot.CAMERAS:  # as `answer` draws
+        torch.randint(0, 256, (1, *lerobot.IMAGE, 3), dtype=torch.uint8, generator=random)
+    qpos = torch.randn(1, act.SMALL.joints, generator=random)
+    counted = torch.ones(act.SMALL.joints)
+    counted[kept] = 0
+    torch.testing.assert_close(answer(found), plain + qpos[:, None] * counted)
+    assert any('count from the joints at the observation' in note for note in found.notes)
+
+
+def test_differences_are_converted_without_the_zero_of_the_joints(tmp_path: Path) -> None:
+    source = relative(tmp_path / 'theirs')
+    plain = converted(source).model
+    robot = plain.spec.robot.model_copy(update={'name': 'ours'})
+    degrees = from_lerobot(source, LeRobotOptions(robot=robot, units='degrees')).model
+    scale = torch.deg2rad(torch.tensor(1.0))
+    torch.testing.assert_close(
+        degrees.normalise_target.offset, plain.normalise_target.offset * scale
+    )
+    torch.testing.assert_close(
+        degrees.normalise_target.scale, plain.normalise_target.scale * scale
+    )
 
 
 WRONG = {
