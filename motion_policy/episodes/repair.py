@@ -238,7 +238,7 @@ class _Unfinished:
 
     def _finite_rows(self, name: str, length: int) -> int:
         values = self._file.read(name, slice(length))
-        wrong = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+        wrong = ~np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
         if name in (layout.QVEL, layout.EFFORT):  # NaN as a whole: not reported
             wrong &= ~np.isnan(values).all(axis=1)
         return int(np.argmax(wrong)) if wrong.any() else length
