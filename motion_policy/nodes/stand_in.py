@@ -133,9 +133,8 @@ class StandInDriver:
             message.data.frombytes(jpeg(image))
         else:
             # A message for each camera: new memory for each image would cost more than its pixels.
-            message = self._messages.get(stream.name)
-            if message is None:
-                height, width, _ = image.shape
+            message, (height, width, _) = self._messages.get(stream.name), image.shape
+            if message is None or (message.height, message.width) != (height, width):
                 message = Image(height=height, width=width, encoding='rgb8', step=3 * width)
                 message.data.frombytes(bytes(image.size))
                 self._messages[stream.name] = message
