@@ -20,12 +20,14 @@ from motion_policy.control import Controller
 from motion_policy.control.grippers import Decided
 from motion_policy.errors import UserError
 from motion_policy.nodes import diagnostics
+from motion_policy.nodes.executor import take_answer
 from motion_policy.nodes.gripper_interface import ActionServer, SwitchServer
 from motion_policy.robot import GripperSpec, RobotSpec
 from motion_policy.robot.gripper import GripperAction
 
 LOOK_PERIOD_S = 0.05
 ANSWER_S = 1.0  # in which a server answers a goal, and a goal that is cancelled is over
+FINISH_S, FINISH_PERIOD_S = 2.0, 0.01  # of waiting, when a node ends
 MOST_S = 2 * LOOK_PERIOD_S  # that count from one look to the next: the process may stand still
 ENDS = {
     GoalStatus.STATUS_SUCCEEDED: 'succeeded',
@@ -113,6 +115,7 @@ class ActingGripper:
     def forgive(self) -> None:
         """Forget what failed."""
         self.failure = ''
+        self._watch_servers()  # the last look may be from before one came
 
     def look(self, decided: Decided, moving: bool, passed_s: float) -> None:
         """Follow what was decided; `passed_s` went by since the last look.
@@ -125,6 +128,20 @@ class ActingGripper:
             self._watch(self._attempt)
         if decided.number != self._handled and self._follow(decided.decision, moving):
             self._handled = decided.number
+
+    def is_stopping(self, decided: Decided) -> bool:
+        """Whether what a stop of the arm has decided has not reached the server yet."""
+        if decided.decision not in ('cancel', 'release'):
+            return False
+        attempt = self._attempt
+        waits = attempt is not None and attempt.state in ('asked', 'cancelled')
+        return waits or decided.number != self._handled
+
+    def take_answers(self) -> None:
+        """Take what servers have answered, while nobody spins."""
+        for server in self._servers.values():
+            for client in server.clients:
+                take_answer(client)
 
     def values(self, decided: Decided) -> diagnostics.Values:
         """What `/diagnostics` says of it."""
@@ -165,7 +182,7 @@ class ActingGripper:
         if attempt is None:
             self._send(opens)
             return True
-        if attempt.opens == opens and not attempt.cancelled:
+        if attempt.opens == opens and not attempt.cancelled and attempt.state != 'overdue':
             return True
         if attempt.state == 'asked':
             return False  # it is not known yet what there is to replace
@@ -332,6 +349,20 @@ class ActingGrippers:
         for gripper in self._grippers:
             gripper.look(decided.get(gripper.name, Decided()), moving, passed_s)
         self._note_faults()
+
+    def finish(self) -> None:
+        """Let what a stop of the arm has decided go out, while nobody spins; that has an end."""
+        until_s = time.monotonic() + FINISH_S
+        self.look()
+        while time.monotonic() < until_s and self._are_stopping():
+            time.sleep(FINISH_PERIOD_S)
+            for gripper in self._grippers:
+                gripper.take_answers()
+            self.look()
+
+    def _are_stopping(self) -> bool:
+        decided = self._wanted[0]
+        return any(g.is_stopping(decided.get(g.name, Decided())) for g in self._grippers)
 
     def statuses(self, node_name: str, robot_name: str) -> list[Any]:
         """What `/diagnostics` says of them; nothing without any."""

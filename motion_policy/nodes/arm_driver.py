@@ -224,13 +224,13 @@ class ArmDriver:
         until = time.monotonic() + self._braking_s()
         while self.controller.state != 'disabled' and time.monotonic() < until:
             time.sleep(self.controller.control_period_ns / NANOSECONDS_PER_S)
-        self._grippers.look()  # what the stop has decided leaves even if nobody spins any more
         self._loop.stop()
         if self._loop.alive:
             # It may go on at any time, with all that would be taken from it here.
             self.node.get_logger().fatal(f'{HANGS}: this process ends as it is')
             os._exit(1)
         self._loop = None
+        self._grippers.finish()
         self._tell()
 
     def _braking_s(self) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from rclpy.exceptions import InvalidHandle
@@ -189,6 +189,16 @@ def take(subscription: Any) -> None:
     wanted = getattr(subscription, '_callback_type', None)  # Humble gives messages only
     alone = wanted is None or wanted.name == 'MessageOnly'
     subscription.callback(*(taken[:1] if alone else taken))
+
+
+def take_answer(client: Any) -> None:
+    """Hand the next answer to a client's request to who waits for it, while nobody spins."""
+    with client.handle:
+        header, response = client.handle.take_response(client.srv_type.Response)
+    if header is not None:
+        with suppress(KeyError):  # nobody waits for it any more
+            sequence = header.request_id.sequence_number
+            client.get_pending_request(sequence).set_result(response)
 
 
 def spin_until_stopped(node: Node, stop: Stop) -> None:

@@ -53,6 +53,7 @@ class ActionServer:
         self._send = node.create_client(kinds.SendGoalService, f'{services}/send_goal')
         self._cancel = node.create_client(CancelGoal, f'{services}/cancel_goal')
         self._result = node.create_client(kinds.GetResultService, f'{services}/get_result')
+        self.clients = (self._send, self._cancel, self._result)
         self._ours: deque[bytes] = deque(maxlen=KEPT_GOALS)
         self._others: dict[bytes, bytes | None] = {}  # under way, and who told so
         self._statuses = node.create_subscription(
@@ -68,8 +69,7 @@ class ActionServer:
     @property
     def ready(self) -> bool:
         """Whether somebody serves it."""
-        clients = (self._send, self._cancel, self._result)
-        return all(client.service_is_ready() for client in clients)
+        return all(client.service_is_ready() for client in self.clients)
 
     def goal(self, position: float) -> Any:
         """The goal for a position of the joint; UserError if the action has no such one."""
@@ -115,7 +115,7 @@ class ActionServer:
 
     def destroy(self) -> None:
         """Remove it from the node."""
-        for client in (self._send, self._cancel, self._result):
+        for client in self.clients:
             self._node.destroy_client(client)
         self._node.destroy_subscription(self._statuses)
 
@@ -139,6 +139,7 @@ class SwitchServer:
         self._true_when_open = spec.true_is == 'open'
         self.name = node.resolve_service_name(spec.name)
         self._client = node.create_client(SetBool, spec.name)
+        self.clients = (self._client,)
 
     def __str__(self) -> str:
         return f'{self.name} (std_srvs/srv/SetBool)'

@@ -5,10 +5,15 @@
 from __future__ import annotations
 
 import itertools
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip('rclpy')
 pytest.importorskip('test_msgs')
@@ -20,18 +25,24 @@ from gripper_server import (
     ArmWithHand,
     HandNode,
     HandServer,
+    TrajectoryArmWithHand,
     robot_with_hand,
 )
 from rclpy.action import ActionClient, GoalResponse
 from rclpy.node import Node
 from ros_testing import Bench
 from sensor_msgs.msg import JointState
+from slow_episode import write_slow_episode
 from std_srvs.srv import SetBool
 from test_msgs.action import NestedMessage
+from trajectory_arm import CHUNKS
 
 from motion_policy.errors import UserError
 from motion_policy.nodes.acting_grippers import ActingGrippers
 from motion_policy.nodes.gripper_interface import set_field
+from motion_policy.robot import load_robot_spec
+
+pytestmark = pytest.mark.slow
 
 SENT_OPEN, SENT_CLOSED = 2 * OPEN, 2 * CLOSED
 NUMBERS = itertools.count()  # DDS may know the server of the test before for a moment
@@ -40,10 +51,13 @@ NUMBERS = itertools.count()  # DDS may know the server of the test before for a 
 class Scene:
     """A node, its arm and the server of its gripper; goals are told by the numbers that came."""
 
-    def __init__(self, bench: Bench, more: str = '', interface: str = '') -> None:
+    def __init__(
+        self, bench: Bench, more: str = '', interface: str = '', command: str | None = None
+    ) -> None:
         name = f'hand{next(NUMBERS)}/move'
-        self.robot = robot_with_hand(more, interface, name=name)
-        self.arm = ArmWithHand(bench, self.robot)
+        self.robot = robot_with_hand(more, interface, command, name)
+        kind = TrajectoryArmWithHand if command else ArmWithHand
+        self.arm: ArmWithHand | TrajectoryArmWithHand = kind(bench, self.robot)
         self.server = HandServer(bench.client, name)
         self.node = bench.add(HandNode(self.robot, context=bench.context))
         self.bench = bench
@@ -132,14 +146,13 @@ def test_a_goal_that_fails_holds_the_arm_with_its_reason_and_nothing_is_sent_aga
     scene.wait_for_the_end('opening: no result', 'within 0.5 s')
     assert not server.cancelled
 
-    scene.aim(CLOSED)
-    scene.run()  # the goal that hangs is the one to supersede
+    scene.run()  # one that hangs is superseded, even by the same
     scene.arm.until(lambda: server.cancelled, 'the end of the one that hangs')
     server.end('canceled')
-    scene.wait_for_goals(SENT_CLOSED, SENT_OPEN, SENT_CLOSED)
+    scene.wait_for_goals(SENT_CLOSED, SENT_OPEN, SENT_OPEN)
     scene.arm.until(lambda: len(server.accepted) == 2, 'the next one')
     server.end('abort')
-    scene.wait_for_the_end(f'closing was aborted on {server.name}')
+    scene.wait_for_the_end(f'opening was aborted on {server.name}')
 
     scene.aim(0.4)
     scene.run()
@@ -346,6 +359,59 @@ def test_an_action_that_is_not_there_or_other_is_one_line_that_names_the_gripper
         assert not list(node.clients)
     finally:
         node.destroy_node()
+
+
+def test_whole_chunks_go_to_the_arm_and_goals_to_its_gripper(bench: Bench) -> None:
+    scene = Scene(bench, command=CHUNKS)
+    arm = scene.arm
+    assert isinstance(arm, TrajectoryArmWithHand)
+    try:
+        scene.run()
+        arm.hear_trajectories(2)
+        assert scene.server.goals == []
+        scene.aim(CLOSED)  # a second is planned ahead, and decides nothing before its time
+        scene.wait_for_goals(SENT_CLOSED)
+        arm.hear_trajectories(2)
+        assert {tuple(told.joint_names) for told in arm.trajectories} == {('joint1', 'joint2')}
+        assert scene.server.goals == [SENT_CLOSED]
+    finally:
+        scene.node.close()
+
+
+def test_a_replay_sends_the_decisions_of_its_episode_and_ctrl_c_what_the_spec_says(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """Its third joint rises, so that it closes one that closes upwards, after two seconds."""
+    shipped = robot_with_hand(', on_hold: open', name='hand_of_replay/move')
+    content = yaml.safe_load(shipped.to_yaml())
+    hand = content['joints']['grippers']['joint3']
+    hand |= {'open': CLOSED, 'open_at': 0.1, 'close_at': 0.6, 'closed': OPEN}
+    path = tmp_path / 'arm.yaml'
+    path.write_text(yaml.safe_dump(content))
+    episode = write_slow_episode(tmp_path / 'episode_000000.hdf5')
+    arm = ArmWithHand(bench, load_robot_spec(path), 'replay_node')
+    server = HandServer(bench.client, 'hand_of_replay/move')
+    command = [sys.executable, '-m', 'motion_policy.nodes.replay_node', '--ros-args']
+    for key, value in {'episode': episode, 'robot': path, 'ramp_speed': 1.0}.items():
+        command += ['-p', f'{key}:={value}']
+
+    def last_goal_is(position: float) -> bool:
+        server.end_what_is_cancelled()
+        return bool(server.goals) and server.goals[-1] == position
+
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            arm.enable_when_ready()
+            arm.until(lambda: last_goal_is(2 * OPEN), 'the goal that closes')
+            process.send_signal(signal.SIGINT)  # the end of that goal has to be waited for
+            arm.until(lambda: last_goal_is(2 * CLOSED), 'the goal that opens')
+            arm.until(lambda: process.poll() is not None, 'the end of the node')
+        finally:
+            process.kill()  # where the test failed
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert process.returncode == 0 and 'Traceback' not in said, said
+    assert 'gripper joint3: closing: cancelled' in said
 
 
 def test_an_integer_is_rounded_and_a_list_holds_one_position() -> None:

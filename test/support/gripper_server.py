@@ -21,6 +21,7 @@ from rclpy.parameter import Parameter
 from rclpy.task import Future
 from ros_testing import Bench
 from test_msgs.action import NestedMessage
+from trajectory_arm import TrajectoryArm
 
 from motion_policy.control import Command
 from motion_policy.nodes.action_source import ActionSource
@@ -31,6 +32,7 @@ from motion_policy.robot import JointTopic, RobotSpec
 from motion_policy.streams import Row
 
 HAND = 2  # the column of the gripper
+STANDS = 0.4  # between the thresholds
 CLOSED, OPEN = -0.2, 1.0
 MAX_EFFORT = 40
 POSITION = 'nested_field.float64_value'
@@ -76,7 +78,15 @@ class HandServer:
 
     def end(self, how: str = 'succeed', goal: int = -1) -> None:
         """Let a goal end: `succeed`, `abort` or `canceled`."""
-        handle = self.accepted[goal]
+        self._end(self.accepted[goal], how)
+
+    def end_what_is_cancelled(self) -> None:
+        """Let the goals end that are to be cancelled."""
+        for handle in self.cancelled:
+            if handle.is_cancel_requested and bytes(handle.goal_id.uuid) not in self._ends:
+                self._end(handle, 'canceled')
+
+    def _end(self, handle: Any, how: str) -> None:
         self._ends[bytes(handle.goal_id.uuid)] = how
         handle.execute()
 
@@ -114,7 +124,7 @@ class HandNode(Node, ActionSource):
         overrides = [Parameter(key, value=value) for key, value in parameters.items()]
         super().__init__(name, parameter_overrides=overrides, **options)
         declare_arm_parameters(self)
-        self.target = np.array([HOME, HOME, 0.4])  # between the thresholds
+        self.target = np.array([HOME, HOME, STANDS])
         self.controller = make_controller(self, robot, 2 * robot.period_ns)
         self.states: list[str] = []
         self.flips = False  # whether the gripper's target is another one with each action
@@ -142,16 +152,38 @@ class HandNode(Node, ActionSource):
 
 
 class ArmWithHand(FakeArm):
-    """Its gripper stands where its server moves it: no command topic carries it."""
+    """Its gripper stands still: no command topic carries it."""
 
     def __init__(self, bench: Bench, robot: RobotSpec, node_name: str = 'hand_node') -> None:
         super().__init__(bench, robot, node_name)
-        self.position = np.array([HOME, HOME, 0.4])
+        self.position = np.array([HOME, HOME, STANDS])
 
     def _hear_command(self, topic: JointTopic, message: Any, origin: Origin) -> None:
         self.commands.add(np.array(message.data), origin.stamp_ns or 0)
         columns = [self.robot.joints.names.index(joint) for joint in topic.joints]
         self.joints.command(self.commands[-1], columns)
+
+    def until(self, condition: Callable[[], Any], what: str) -> None:
+        """Serve callbacks until that holds."""
+        self.bench.spin_until(condition, what, lambda: str(self.diagnostics[-1:]))
+
+
+class TrajectoryArmWithHand(TrajectoryArm):
+    """The same with a controller that plays trajectories."""
+
+    def __init__(self, bench: Bench, robot: RobotSpec) -> None:
+        super().__init__(bench, robot)
+        self.node_name = 'hand_node'
+        self.joints.place(np.array([HOME, HOME, STANDS]))
+
+    @property
+    def position(self) -> np.ndarray:
+        """Where its joints are (J,); those of the arm can be put elsewhere."""
+        return self.joints.position
+
+    @position.setter
+    def position(self, position: np.ndarray) -> None:
+        self.joints.place(np.array([*position[:HAND], STANDS]))
 
     def until(self, condition: Callable[[], Any], what: str) -> None:
         """Serve callbacks until that holds."""
