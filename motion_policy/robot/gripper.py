@@ -8,6 +8,7 @@ carries its joint.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,6 @@ from motion_policy.robot.values import Finite, Seconds, Topic
 SET_BOOL = 'std_srvs/srv/SetBool'
 PATH = re.compile(r'[a-z]\w*(\.[a-z]\w*)*')  # of a field in a goal
 
-Scalar: TypeAlias = bool | int | float | str
 Supersede: TypeAlias = Literal['replace', 'cancel']
 
 
@@ -55,7 +55,7 @@ class GripperGoal(Declared):
     position: str
     scale: Finite = 1.0
     offset: Finite = 0.0
-    goal: dict[str, Scalar | tuple[Scalar, ...]] = Field(default_factory=dict)
+    goal: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode='before')
     @classmethod
@@ -71,6 +71,20 @@ class GripperGoal(Declared):
                 f"'{value}', expected an action type such as control_msgs/action/GripperCommand"
             )
         return value
+
+    @field_validator('goal')
+    @classmethod
+    def _goal(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for path, given in value.items():
+            values = given if isinstance(given, (list, tuple)) else [given]
+            for each in values:
+                known = isinstance(each, (bool, int, float, str))
+                if not known or (isinstance(each, float) and not math.isfinite(each)):
+                    raise ValueError(
+                        f"'{path}' is {each}, expected a finite number, true or false, a text, or "
+                        'a list of these'
+                    )
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
 
     @model_validator(mode='after')
     def _fields(self) -> GripperGoal:

@@ -336,7 +336,7 @@ def test_a_vacuum_is_switched_by_a_service(bench: Bench, on: str) -> None:
 @pytest.mark.parametrize(
     ('old', 'new', 'words'),
     [
-        ('test_msgs/action/N', 'control_msgs/action/N', "'control_msgs' is not installed"),
+        ('test_msgs/action/N', 'no_such_msgs/action/N', "'no_such_msgs' is not installed"),
         ('NestedMessage', 'Grasp', "package 'test_msgs' has no such one"),
         ('.float64_value', '.width', "no field 'nested_field.width', it has: bool_value, byte_v"),
         ('field.float64_value', 'field', "'nested_field' is test_msgs/msg/BasicTypes, found 2.0"),

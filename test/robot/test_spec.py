@@ -352,3 +352,73 @@ def test_the_two_arms_of_aloha_are_told_apart() -> None:
     assert left.joints + right.joints == robot.joints.names
     commanded = [joint for topic in robot.joints.command for joint in topic.joints]
     assert sorted(commanded) == sorted(robot.joints.names)
+
+
+ACTING = """grippers:
+    b: {closed: 0.0, open: 0.02, close_at: 0.005, open_at: 0.015,
+        action: {name: hand/move, type: franka_msgs/action/Move, goal: {speed: 0.1}}}
+  limits:"""
+
+
+def acting(old: str = '', new: str = '') -> RobotSpec:
+    return spec(MINIMAL.replace('limits:', ACTING.replace(old or ACTING, new or ACTING), 1))
+
+
+def test_a_gripper_with_an_action_is_carried_by_no_command_topic_and_measured_as_ever() -> None:
+    joints = acting().joints
+    assert joints.command[0].joints == joints.command[0].message_names == ('a',)
+    assert joints.state[0].joints == joints.leader[0].joints == ('a', 'b')
+    [(name, action)] = joints.acting_grippers.items()
+    assert (name, action.name, action.on_hold, action.on_failure) == (
+        'b', 'hand/move', 'keep', 'hold',
+    )  # fmt: skip
+    assert robot_spec_from_yaml(acting().to_yaml(), 'again') == acting()
+    assert 'action' not in spec(MINIMAL.replace('limits:', GRIPPERS, 1)).to_yaml()
+    assert np.isinf(TrackingMonitor(acting()).tolerance[1])
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'words'),
+    [
+        ('action: {', 'action: {topic: x, ', ['grippers.b.action.topic: unknown key']),
+        ('name: hand/move', "name: 'hand move'", ['grippers.b.action.name', 'ROS topic name']),
+        ('/action/Move', '/msg/Move', ['grippers.b.action.type', 'expected an action type']),
+        ('franka_msgs', 'other_msgs', ['grippers.b.action.position: missing']),
+        ('{speed: 0.1}', '{}', ['grippers.b.action', "lacks 'speed' of franka_msgs/action/Move"]),
+        ('{speed: 0.1}', '{speed: 0.1, width: 1.0}', ["goal has 'width'", 'of the position']),
+        ('{speed: 0.1}', '{speed: .inf}', ['action.goal', 'finite']),
+        ('goal:', 'scale: 0, goal:', ['scale is 0']),
+        ('goal:', 'timeout: 0, goal:', ['action.timeout', 'greater than 0']),
+        ('goal:', 'on_hold: drop, goal:', ['action.on_hold', "'keep', 'cancel' or 'open'"]),
+        ('action: {', 'service: {name: x}, action: {', ['has action and service']),
+        (
+            'goal:',
+            'supersede: replace, closing: {name: hand/move, type: franka_msgs/action/Move, '
+            'goal: {speed: 0.1}}, goal:',
+            ["supersede is 'replace' with closing"],
+        ),
+        ('  limits:', f'  command: {COMMAND[:-1]}, joints: [a, b]}}\n  limits:', ["carries 'b'"]),
+        (
+            '  limits:',
+            f'  command: {COMMAND[:-1]}, joints: [b]}}\n  limits:',
+            ["carries 'b', which the action or service of grippers.b moves"],
+        ),
+    ],
+)
+def test_a_mistake_about_a_gripper_that_acts_is_one_line(
+    old: str, new: str, words: list[str]
+) -> None:
+    text = MINIMAL.replace('limits:', ACTING.replace(old, new), 1)
+    if 'command:' in new:
+        text = text.replace(f'  command: {COMMAND}\n', '', 1)
+    with pytest.raises(RobotSpecError) as error:
+        spec(text)
+    line = str(error.value)
+    assert '\n' not in line and all(word in line for word in words), line
+
+
+def test_the_tracking_error_of_a_gripper_that_acts_is_not_watched() -> None:
+    text = MINIMAL.replace('limits:', ACTING, 1) + 'tracking_error: [0.1, 0.01]\n'
+    with pytest.raises(RobotSpecError, match='tracking_error of b is not 0'):
+        spec(text)
+    assert spec(text.replace('0.01]', '0]')).tracking_error == (0.1, 0.0)
