@@ -188,6 +188,8 @@ class RehearsalNode(Node):
         if self._stand_in.publishers:
             self._stand_in.close()
             self._grippers.close()
+            for port in self._ports.values():
+                port.forget()
         else:
             self._stand_in.open()
             self._grippers.open()

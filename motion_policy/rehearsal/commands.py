@@ -108,6 +108,11 @@ class CommandPort:
         for line in self.felt.look(now_ns):
             self._tell(line)
 
+    def forget(self) -> None:
+        """Let nothing be under way: the driver begins anew."""
+        self._controller, self._points, self._rejected = None, {}, 0
+        self.felt.forget()
+
     def _take_trajectory(self, message: Any, received_ns: int, sent_ns: int | None) -> None:
         points = _in_order(message, self.topic)
         jitter_ns = self.felt.jitter_ns(received_ns, sent_ns)

@@ -153,6 +153,10 @@ class FeltMotion:
                 lines.append(f"joint '{name}': commands ended while it moved")
         return lines
 
+    def forget(self) -> None:
+        """Judge no end of what was sent: the arm itself has stopped to listen."""
+        self._last_ns, self._moved = None, np.zeros(len(self.names))
+
     def _begin(
         self, position: Float64Array, measured: Float64Array, elapsed_ns: int | None
     ) -> None:

@@ -131,6 +131,12 @@ def test_gaps_are_counted_while_the_arm_moves_only() -> None:
     assert felt.port.felt.arrivals.gaps == 1
     assert felt.port.felt.arrivals.longest_gap_s == pytest.approx(0.06)
     assert felt.report.kept
+    felt.port.forget()  # the driver itself is gone
+    felt.port.step(felt.now_ns + 10**9)
+    assert felt.report.kept
+    felt.now_ns += 2 * 10**9
+    for step in range(1, 6):
+        felt.send(felt.arm.position + 0.0004 * (step > 1))
     felt.port.step(felt.now_ns + 10**9)
     assert "joint 'joint1': commands ended while it moved" in felt.lines
     assert not felt.report.kept
