@@ -13,7 +13,8 @@ process is for.
 
 Gaps between commands, as the arm hears them: the reference is a node that infers in its timer.
 
-The same once more beside a wrench at 1 kHz whose mean is an input of the policy.
+The same once more beside a depth camera of 640x480 at 30 Hz and a wrench at 1 kHz, both inputs of
+the policy.
 
 From image to command: once more with a policy that answers in milliseconds, since a minute of
 the large one has too few inferences for a 99th percentile.
@@ -58,7 +59,7 @@ def lines(
 ) -> list[Line]:
     """Both rates, and a quick policy; `seconds` for each of the loops."""
     parts: list[Line] = [partial(_at_rate, rate, seconds, size) for rate in RATES]
-    return [*parts, lambda: _quick(seconds, quick), lambda: _with_wrench(seconds, size)]
+    return [*parts, lambda: _quick(seconds, quick), lambda: _with_more(seconds, size)]
 
 
 def _at_rate(rate: int, seconds: float, size: Size) -> Iterator[Measurement]:
@@ -84,8 +85,8 @@ def _quick(seconds: float, size: Size) -> list[Measurement]:
         return _added(RATES[0], often, ', a quick policy')
 
 
-def _with_wrench(seconds: float, size: Size) -> Iterator[Measurement]:
-    rate, robot, beside = RATES[0], robot_at(RATES[0], wrench=True), ', beside a wrench at 1 kHz'
+def _with_more(seconds: float, size: Size) -> Iterator[Measurement]:
+    rate, robot, beside = RATES[0], robot_at(RATES[0], more=True), ', beside depth and a wrench'
     with _checkpoint(robot, size) as checkpoint:
         ours, bare = _beside_bare(checkpoint, robot, seconds, idle=False)
     yield _lateness(rate, ours, bare, beside)

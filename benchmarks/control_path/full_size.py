@@ -13,10 +13,11 @@ import torch
 from control_path.scenario import CAMERAS, HEIGHT, WIDTH
 from motion_policy.policies import Policy, PolicySpec, make_policy, save_policy
 from motion_policy.policies.normalisation import MeanStd, Normalisation
-from motion_policy.robot import RobotSpec
+from motion_policy.robot import RobotSpec, depth_stream
 
 POLICY_HZ = 50.0
 CHUNK_ROWS = 100
+DEPTH_RANGE = (0.2, 2.0)  # m
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ FULL_SIZE = Size()
 def random_act(robot: RobotSpec, size: Size = FULL_SIZE) -> Policy:
     """ACT with random weights, whose targets stay about the middle of the limits.
 
-    The vectors of the robot are inputs.
+    The vectors and depth cameras of the robot are inputs.
     """
     torch.manual_seed(0)
     middle = robot.joints.limits.position_array().mean(axis=1)
@@ -46,10 +47,11 @@ def random_act(robot: RobotSpec, size: Size = FULL_SIZE) -> Policy:
     spec = PolicySpec(
         kind='act',
         rate=POLICY_HZ,
-        cameras=size.cameras,
+        cameras=(*size.cameras, *map(depth_stream, robot.depth)),
         image_size=(size.height, size.width),
         hyper={'posterior': False, **dict(size.hyper)},
         inputs=inputs,
+        depth=dict.fromkeys(robot.depth, DEPTH_RANGE),
         normalisation=Normalisation(qpos=spread, action=spread, inputs=plain),
         robot=robot,
     )

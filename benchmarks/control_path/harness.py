@@ -73,7 +73,7 @@ class Harness:
         start = self._processes.start
         spec = self._processes.log_dir / 'robot.yaml'
         spec.write_text(self._robot.to_yaml(), encoding='utf-8')
-        published = [str(spec), 'camera,vector', os.devnull, 'sent']
+        published = [str(spec), 'camera,depth,vector', os.devnull, 'sent']
         published += ['--ros-args', '-r', f'__ns:=/{NAMESPACE}']
         start('publishers', 'measuring.publishers', published, env=environment)
         arguments = [NAMESPACE, self._name]

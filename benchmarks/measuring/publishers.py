@@ -32,12 +32,14 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from motion_policy.robot import CameraSpec, JointTopic, load_robot_spec
-from motion_policy.robot.spec import COMPRESSED_IMAGE, StreamSpec
+from motion_policy.robot.spec import COMPRESSED_IMAGE, DepthSpec, StreamSpec
 
 STAMP = struct.Struct('<iI')  # header.stamp of a serialised message, behind its encapsulation
 STAMP_PLACE = 4
 MESSAGES = 16  # of each stream, which take turns
 NOISE = 6.0  # of a pixel, as a camera's in a room
+DEPTH_NOISE_MM = 2.0
+HOLES = 0.05
 
 
 def main(spec: str, roles: str, notes: str, stamp: str, *_ros: str) -> None:
@@ -77,9 +79,12 @@ def main(spec: str, roles: str, notes: str, stamp: str, *_ros: str) -> None:
 
 def _output(node: Node, stream: StreamSpec, random: np.random.Generator) -> Any:
     """Publisher of a stream, and its serialised messages without end."""
-    makers = {'camera': _frame, 'state': _joints, 'leader': _joints, 'vector': _wrench}
+    makers: dict[str, Any] = {
+        'camera': _frame, 'state': _joints, 'leader': _joints, 'vector': _wrench, 'depth': _depth,
+    }  # fmt: skip
     messages = [makers[stream.role](stream.source, turn, random) for turn in range(MESSAGES)]
-    qos = qos_profile_sensor_data if stream.role == 'camera' else QoSProfile(depth=100)
+    images = stream.role in ('camera', 'depth')
+    qos = qos_profile_sensor_data if images else QoSProfile(depth=100)
     publisher = node.create_publisher(type(messages[0]), stream.topic, qos)
     return publisher, itertools.cycle([bytearray(serialize_message(each)) for each in messages])
 
@@ -99,6 +104,19 @@ def _frame(camera: CameraSpec, turn: int, random: np.random.Generator) -> Any:
         height=camera.height, width=camera.width, encoding='rgb8', step=3 * camera.width
     )
     message.data.frombytes(pixels.tobytes())
+    return message
+
+
+def _depth(camera: DepthSpec, turn: int, random: np.random.Generator) -> Image:
+    """A slanted plane that moves, with the noise and the holes of a stereo camera, in mm."""
+    rows, columns = np.mgrid[0 : camera.height, 0 : camera.width]
+    plane = 600 + 0.5 * rows + 0.2 * columns + 10 * turn
+    depth = (plane + random.normal(0, DEPTH_NOISE_MM, plane.shape)).astype(np.uint16)
+    depth[random.random(plane.shape) < HOLES] = 0
+    message = Image(
+        height=camera.height, width=camera.width, encoding='16UC1', step=2 * camera.width
+    )
+    message.data.frombytes(depth.tobytes())
     return message
 
 

@@ -25,7 +25,7 @@ from record_path.scene import RATE_HZ, Load, write_spec
 
 PATIENCE_S = 120.0
 # The roles of the streams that each process of publishers has.
-ROLES = ('camera', 'state,leader,vector')
+ROLES = ('camera,depth', 'state,leader,vector')
 
 
 @dataclass(frozen=True)

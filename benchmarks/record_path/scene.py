@@ -24,6 +24,7 @@ class Load:
     cameras: int
     compressed: bool = False
     wrench: bool = True
+    depth: bool = False
     width: int = 640
     height: int = 480
 
@@ -31,6 +32,8 @@ class Load:
         kind = 'JPEG' if self.compressed else 'raw'
         plural = 's' if self.cameras > 1 else ''
         parts = [f'{self.cameras} {kind} camera{plural} of {self.width}x{self.height}']
+        if self.depth:
+            parts.append('a depth camera')
         if self.wrench:
             parts.append('a wrench at 1 kHz')
         return ', '.join(parts)
@@ -77,6 +80,8 @@ def write_spec(load: Load, folder: Path) -> Path:
                 'max_age': MAX_AGE_S,
             }
         }
+    if load.depth:
+        spec['depth'] = {'depth': {'topic': 'depth/image', **camera, 'type': IMAGE}}
     path = folder / 'recorded.yaml'
     path.write_text(dump_yaml(spec), encoding='utf-8')
     return path

@@ -237,9 +237,9 @@ def test_control_measures_ticks_gaps_latency_and_idle_of_real_processes(
     assert parts['chunks'] > 0
     for part in parts['parts_ms'].values():
         assert 0 <= part['median'] <= part['p99'] <= part['greatest']
-    counted = results['messages dropped, beside a wrench at 1 kHz'].details
-    received, _ = counted['received_and_dropped']['wrench']
-    assert received > 300
+    counted = results['messages dropped, beside depth and a wrench'].details
+    counts = counted['received_and_dropped']
+    assert counts['wrench'][0] > 300 and counts['depth_top'][0] > 10
     idle = results['policy node at idle, two cameras, 50 Hz']
     assert idle.ours > 0 and 'control_tick' in idle.details['threads']
 
@@ -272,11 +272,12 @@ def test_record_counts_every_message_that_was_sent() -> None:
     from record_path.scene import Load
 
     results = {
-        r.what.partition(':')[0]: r for r in measure(module, 1.0, (Load(1, False, True, 64, 48),))
+        r.what.partition(':')[0]: r
+        for r in measure(module, 1.0, (Load(1, depth=True, width=64, height=48),))
     }
     lost = results['messages lost']
     streams = lost.details['streams']
-    assert list(streams) == ['camera1', 'state', 'leader', 'wrench']
+    assert list(streams) == ['camera1', 'state', 'leader', 'wrench', 'depth_depth']
     assert streams['wrench']['sent'] > 500 and streams['camera1']['sent'] > 15
     assert lost.ours == 1 + sum(stream['lost'] for stream in streams.values())
     assert lost.details['rows'] >= 40 and 'rows in' in lost.details['told']
@@ -305,7 +306,7 @@ def test_a_cell_of_the_matrix_is_recorded_imported_trained_and_driven() -> None:
     from signal_matrix.cells import COMMANDS, SIGNALS, STATES, Cell, all_cells
 
     assert len(set(all_cells())) == len(STATES) * len(COMMANDS) * len(SIGNALS) == 63
-    (found,) = measure(module, 1.0, (Cell('partial', 'PoseStamped', 'vectors'),))
+    (found,) = measure(module, 1.0, (Cell('partial', 'PoseStamped', 'depth'),))
     told = found.details
     # What a loaded machine does to the times of commands is not judged here.
     assert [line for line in told['wrong'] if 'beyond a limit' not in line] == []
