@@ -129,7 +129,7 @@ class OwnForesight:
             extras: what it says of it, `image/CAM` (h, w, 3) uint8 among that.
         """
         seen = {
-            name: _unit(_seen(view, observation.images[name]))
+            name: _unit(_seen(view, observation.image(name)))
             for name, view in self._views.items()
         }
         found: PredictionError | None = None

@@ -28,6 +28,7 @@ Array = npt.NDArray[Any]
 COLUMNS = 8
 CELL = 1.06  # inches
 LABEL_WIDTH = 1.1
+SHORT_NAME = 7  # letters, that stand behind a word in that width
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def snapshots_figure(seen: Sequence[Snapshot], free: Sequence[Snapshot], mix_wor
         # What was stretched is shown in the camera's shape again.
         as_camera = seen[0].stretched[camera]
         images = [snapshot.images[camera].drawn(min_height=180) for snapshot in seen]
-        rows.append((f"camera '{camera}'", True, [*images]))
+        label = f"camera{' ' if len(camera) <= SHORT_NAME else chr(10)}'{camera}'"
+        rows.append((label, True, [*images]))
         for words, source in ((mix_words, seen), ('running\nfreely', free)):
             expected = [snapshot.before.get(f'image/{camera}') for snapshot in source]
             if any(image is not None for image in expected):

@@ -18,6 +18,7 @@ from recordings import depth_image, row_at, with_depth
 from motion_policy.control import Mix, PolicyRunner
 from motion_policy.control.attention_image import attended
 from motion_policy.control.camera_monitor import CameraMonitor
+from motion_policy.control.foresight import OwnForesight
 from motion_policy.control.mixing import Mixer
 from motion_policy.errors import UserError
 from motion_policy.inference.policy_process import InferenceProcess
@@ -181,6 +182,16 @@ def test_a_runner_takes_the_depth_of_an_observation_and_shows_what_was_seen() ->
     assert abs(int(shown[0, 0, 0]) - 255 * share) <= 1 and (shown[-1, -1] == 0).all()
     with pytest.raises(UserError, match=r"needs camera 'depth_top', but .* has: top, side"):
         PolicyRunner(policy, small_robot())
+
+
+def test_what_was_foreseen_of_depth_is_held_against_what_came() -> None:
+    runner = PolicyRunner(policy_of('sarnn'), ROBOT)
+    foresight = OwnForesight(runner.policy.spec)
+    for step in range(2):
+        chunk, extras = runner.infer(seen(step))
+        found = foresight.look(step * 100_000_000, seen(step), chunk, extras)
+    assert found is not None and {c for c in found.errors if 'depth_top' in c}
+    assert np.isfinite(list(found.errors.values())).all()
 
 
 def test_depth_is_mixed_with_what_was_predicted_of_it() -> None:
