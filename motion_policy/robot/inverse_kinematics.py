@@ -76,7 +76,10 @@ class InverseKinematics:
         high = np.minimum(self._upper, joints + most_step)[moving]
         reached, missing = self._descend(position, rotation, joints, low, high)
         at, middle = reached[moving], (self._lower + self._upper)[moving] / 2
-        for share in INWARDS:
+        # One that its greatest step holds back comes no further from elsewhere.
+        slowed = (at <= low) & (low > self._lower[moving])
+        slowed |= (at >= high) & (high < self._upper[moving])
+        for share in () if slowed.any() else INWARDS:
             if not NEAR_M < np.linalg.norm(missing) < ALMOST_M:
                 break
             # Stuck at a limit on the way: from a little further inside, if it gets there.

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from policy_examples import small_policy, small_robot, write_demonstrations
+from recordings import write_episode
 from training_runs import ACT_RUN, SARNN_RUN, small_run
 
 from motion_policy.episodes import EpisodeReader
@@ -198,3 +199,20 @@ def test_recordings_that_do_not_fit_are_one_line(demonstrations: Path, tmp_path:
     assert "absolute_joints: 'claw' is none of the joints: joint1" in error(
         space='joints_relative', absolute_joints=['claw']
     )
+
+
+def test_the_tool_of_the_recordings_counts_and_is_one_for_all(tmp_path: Path) -> None:
+    robot = small_robot(tool=TOOL)
+    for number, one in enumerate((robot, robot, small_robot())):
+        path = tmp_path / f'episode_{number:06d}.hdf5'
+        write_episode(path, 30, robot=one, compress=False)
+    given = content(tmp_path / 'episode_000000.hdf5', tmp_path / 'run', 'tool', tool=None)
+    given['data'] = {'train': [str(tmp_path / f'episode_{at:06d}.hdf5') for at in (0, 1)]}
+    data = load_demonstrations(train_config(given), no_progress)
+    assert data.robot.tool == robot.tool and data.train[0].targets is not None
+    given['data'] = {'train': [str(tmp_path)]}
+    with pytest.raises(ConfigError, match='has another tool') as caught:
+        load_demonstrations(train_config(given), no_progress)
+    assert '\n' not in str(caught.value)
+    named = train_config({**given, 'tool': TOOL})  # which is then that of all
+    assert load_demonstrations(named, no_progress).robot.tool == robot.tool
