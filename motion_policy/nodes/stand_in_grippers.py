@@ -109,7 +109,8 @@ class StandInGripper:
             how, reached = self._ends.pop(bytes(handle.goal_id.uuid), ('abort', False))
             getattr(handle, how)()
             result = kind.Result()
-            for key, value in (('reached_goal', reached), ('stalled', not reached)):
+            told = {'reached_goal': reached, 'stalled': not reached, 'success': reached}
+            for key, value in told.items():
                 if isinstance(getattr(result, key, None), bool):
                     setattr(result, key, value)
             return result
