@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from motion_policy.declared import Declared
 from motion_policy.documents import parse_yaml, read_yaml
@@ -556,10 +557,16 @@ def train_config(
     try:
         return (way or SequenceConfig).model_validate(own)
     except ValidationError as error:
-        keys = ['.'.join(str(part) for part in error_place(detail)) for detail in error.errors()]
+        keys = [_key_of(detail) for detail in error.errors()]
         ours = any(place(key) == COMMAND_LINE for key in keys)
         line = first_error_line(error, content, COMMAND_LINE if ours else source)
         raise ConfigError(line) from None
+
+
+def _key_of(detail: ErrorDetails) -> str:
+    """The dotted key that an error is about; what several keys say together names it itself."""
+    key = '.'.join(str(part) for part in error_place(detail))
+    return key or detail['msg'].removeprefix('Value error, ').partition(':')[0]
 
 
 def _way_of(content: dict[str, Any]) -> type[TrainConfig] | None:

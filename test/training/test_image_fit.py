@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from frame_predictors import small_predictor
 from policy_examples import FAMILIES, small_policy, small_robot, spec
 from recordings import START_NS, observation, write_episode
 from training_runs import ACT, SARNN_RUN, run_to_the_end, small_run
 
 from motion_policy.control import Mix, PolicyRunner
-from motion_policy.control.foresight import OwnForesight
+from motion_policy.control.foresight import OwnForesight, PlanForesight
 from motion_policy.errors import UserError
 from motion_policy.evaluation.offline import evaluate_recordings
 from motion_policy.evaluation.recordings import find_recordings
@@ -195,6 +196,7 @@ def test_what_says_nothing_is_what_it_was(demonstrations: Path) -> None:
         ({'image_size': {**SIZES, 'top': [12, 0]}}, 'image_size.top[1]: found 0'),
         ({'image_size': {**SIZES, 'top': 12}}, 'image_size.top: found 12'),
         ({'image_size': 12}, 'image_size: found 12'),
+        ({'image_size': {**SIZES, 'wrist': [8, 8]}, 'cameras': 'top'}, "'side' is not one of"),
     ],
     ids=str,
 )
@@ -302,6 +304,33 @@ def test_an_autoencoder_is_taken_only_if_it_saw_the_same() -> None:
             continue
         with pytest.raises(UserError, match=r"camera 'top' was seen with .*, by the cnnrnn with"):
             adopt_pretrained(policy, [autoencoder])  # type: ignore[arg-type]
+
+
+def test_a_frame_predictor_and_what_watches_by_it_see_what_it_was_trained_on(
+    demonstrations: Path,
+) -> None:
+    model = small_predictor(fit={'top': FITS['padded']['top']})
+    changes = {'cameras': ['top'], 'image_size': [64, 64], 'fit': {'top': FITS['padded']['top']}}
+    _, data = load(demonstrations, **changes)
+    episode = next(e for e in (*data.train, *data.validation) if e.length == 40)
+    robot = model.spec.robot
+    sent = [observation(row, robot).images['top'] for row in range(4)]
+    raw, seen = torch.from_numpy(np.stack(sent))[None], episode.images['top'][None, :4]
+    assert torch.equal(model.unit_frames(raw), model.unit_frames(seen, as_seen=True))
+    told = episode.action[None, :6], episode.qpos[None, :6]
+    futures = [
+        model.predict(frames[:, :2], *told, as_seen=ready, generator=torch.Generator())
+        for frames, ready in ((raw, False), (seen, True))
+    ]
+    assert torch.equal(*futures)
+    with pytest.raises(ValueError, match='expected them as seen: 64x64'):
+        model.predict(raw[:, :2], *told, as_seen=True)
+    foresight = PlanForesight(model, robot)
+    foresight.warm_up()
+    for row in range(2):
+        joints = episode.qpos[row].double().numpy()
+        foresight.look(row * model.period_ns, sent[row], joints, joints, None)
+        assert torch.equal(foresight._seen[-1].frame, seen[0, row])
 
 
 @pytest.mark.slow
