@@ -120,15 +120,16 @@ class HandNode(Node, ActionSource):
     """Drives the arm where `target` (J,) says, as a policy does that predicts no other."""
 
     def __init__(self, robot: RobotSpec, name: str = 'hand_node', **options: Any) -> None:
-        parameters = {'auto_resume': 0.2, 'diagnostics_period': 0.05, 'ramp_speed': 1.0}
+        parameters = {'diagnostics_period': 0.05, 'ramp_speed': 1.0}
         overrides = [Parameter(key, value=value) for key, value in parameters.items()]
         super().__init__(name, parameter_overrides=overrides, **options)
         declare_arm_parameters(self)
         self.target = np.array([HOME, HOME, STANDS])
-        self.controller = make_controller(self, robot, 2 * robot.period_ns)
+        self.controller = make_controller(self, robot, 5 * robot.period_ns)
         self.states: list[str] = []
         self.flips = False  # whether the gripper's target is another one with each action
         self.fault = ''
+        self.actions = 0
         self.driver = ArmDriver(self, robot, self.controller, self)
         self.driver.activate()
         driver = self.driver
@@ -142,6 +143,7 @@ class HandNode(Node, ActionSource):
             self.target = np.array([HOME, HOME, CLOSED if self.target[HAND] > 0.4 else OPEN])
         with self.driver.lock:
             self.controller.add_chunk(self.target[None], row.time_ns)
+        self.actions += 1
 
     def faults(self) -> dict[str, str]:
         return {'world': self.fault} if self.fault else {}
