@@ -239,11 +239,16 @@ def _show_checkpoint(entry: dict[str, Any], console: Console) -> None:
             'rate': f'{entry["rate"]:g} Hz',
             'robot': f'{entry["robot"]["name"]} at {entry["robot"]["rate"]:g} Hz',
             'cameras': _views_in_words(entry['views']),
-            'predicts': entry['target'] if model_class(entry['policy']).predicts_target else '',
+            'predicts': _target(entry) if model_class(entry['policy']).predicts_target else '',
             'converted': _origin(entry['data'].get('converted_from')),
             **{name: str(value) for name, value in entry['metrics'].items()},
         },
     )
+
+
+def _target(entry: dict[str, Any]) -> str:
+    space = entry['action_space']
+    return str(entry['target']) if space == 'joints' else f'{entry["target"]}, as {space}'
 
 
 def _views_in_words(views: dict[str, str]) -> str:

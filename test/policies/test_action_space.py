@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from chain_arm import SEVEN, SIX, chain_urdf
 from policy_examples import FAMILIES, random_observation, small_policy, small_robot, spec
 
+from motion_policy.cli.main import main
 from motion_policy.errors import UserError
 from motion_policy.evaluation.tool_errors import tool_errors
 from motion_policy.policies import load_policy, save_policy
@@ -255,6 +257,14 @@ def test_a_damaged_urdf_in_a_checkpoint_is_one_line(tmp_path: Path) -> None:
             load_policy(path)
         assert '\n' not in str(caught.value)
     assert CheckpointError.__mro__[1] is UserError
+
+
+def test_inspect_tells_the_space(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ('joints', 'tool_relative'):
+        path = save_policy(small_policy(**of_tabletop(name)), tmp_path / name)
+        assert main(['inspect', str(path)]) == 0
+        told = 'action' if name == 'joints' else 'action, as tool_relative'
+        assert re.search(f'predicts +{told} *\n', capsys.readouterr().out)
 
 
 def test_what_would_give_no_joint_targets_is_not_written(tmp_path: Path) -> None:
