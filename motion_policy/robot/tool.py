@@ -20,6 +20,7 @@ from motion_policy.robot.urdf import is_urdf_text, path_of_urdf, urdf_root
 
 # What moves links, of all that a <joint> may say.
 KEPT = ('parent', 'child', 'origin', 'axis', 'limit', 'mimic')
+MOST_JOINTS = 1000  # whoever builds a model of them goes from one to the next by recursion
 ONE_WAY = ('revolute', 'continuous', 'prismatic')
 
 
@@ -63,6 +64,8 @@ def reduced_urdf(urdf: str | Path, where: str) -> str:
     `where` begins the line of an error, a RobotSpecError.
     """
     root = urdf_root(urdf, where)
+    if len(root.findall('joint')) > MOST_JOINTS:
+        raise RobotSpecError(f'{where}the URDF has more than {MOST_JOINTS} joints')
     reduced = ElementTree.Element('robot', {'name': root.get('name', 'robot')})
     for link in root.findall('link'):
         ElementTree.SubElement(reduced, 'link', {'name': link.get('name', '')})

@@ -108,3 +108,10 @@ def test_a_joint_that_is_not_the_robots_or_moves_in_several_ways(tmp_path: Path)
     urdf.write_text(text.replace('<parent link="base"/>', last.replace('5', '6')))
     with pytest.raises(RobotSpecError, match="the joints above 'tool' go round in a circle"):
         load_robot_spec(file)
+
+
+def test_a_urdf_without_end_is_refused_before_anybody_builds_it(tmp_path: Path) -> None:
+    chain_urdf(tmp_path / 'arm.urdf', SIX * 200)
+    file = write_spec(tmp_path, spec_text({'link': 'tool', 'urdf': 'arm.urdf'}))
+    with pytest.raises(RobotSpecError, match='the URDF has more than 1000 joints'):
+        load_robot_spec(file)
