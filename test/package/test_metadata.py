@@ -21,7 +21,10 @@ import motion_policy
 
 SETUP = (ROOT / 'setup.py').read_text(encoding='utf-8')
 MANIFEST = ElementTree.parse(ROOT / 'package.xml').getroot()
-EXECUTABLES = ('policy_node', 'recorder_node', 'replay_node', 'sim_node', 'demonstrator_node')
+EXECUTABLES = (
+    'policy_node', 'recorder_node', 'replay_node', 'sim_node', 'demonstrator_node',
+    'rehearsal_node',
+)  # fmt: skip
 
 
 def assigned(name: str) -> object:
