@@ -20,7 +20,8 @@ from motion_policy.robot.urdf import is_urdf_text, path_of_urdf, urdf_root
 
 # What moves links, of all that a <joint> may say.
 KEPT = ('parent', 'child', 'origin', 'axis', 'limit', 'mimic')
-MOST_JOINTS = 1000  # whoever builds a model of them goes from one to the next by recursion
+MOST_JOINTS = 1000  # of a URDF, fixed ones too
+MOST_MOVING = 150  # the memory that a model of them takes grows with a power of their number
 ONE_WAY = ('revolute', 'continuous', 'prismatic')
 
 
@@ -64,8 +65,13 @@ def reduced_urdf(urdf: str | Path, where: str) -> str:
     `where` begins the line of an error, a RobotSpecError.
     """
     root = urdf_root(urdf, where)
-    if len(root.findall('joint')) > MOST_JOINTS:
-        raise RobotSpecError(f'{where}the URDF has more than {MOST_JOINTS} joints')
+    kinds = [joint.get('type') for joint in root.findall('joint')]
+    moving = len(kinds) - kinds.count('fixed')
+    if len(kinds) > MOST_JOINTS or moving > MOST_MOVING:
+        raise RobotSpecError(
+            f'{where}the URDF has {len(kinds)} joints, {moving} of which move, expected at most '
+            f'{MOST_JOINTS} and {MOST_MOVING}'
+        )
     reduced = ElementTree.Element('robot', {'name': root.get('name', 'robot')})
     for link in root.findall('link'):
         ElementTree.SubElement(reduced, 'link', {'name': link.get('name', '')})
