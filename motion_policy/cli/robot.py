@@ -30,7 +30,14 @@ from motion_policy.robot.urdf import UrdfJoint, moving_joints
 from motion_policy.streams.message_fields import FieldsOf
 from motion_policy.survey.draft import draft_spec
 from motion_policy.survey.fit import Finding, problems, spec_findings
-from motion_policy.survey.observed import READ_TYPES, Observed, Survey
+from motion_policy.survey.observed import (
+    READ_TYPES,
+    STRING,
+    Observed,
+    Survey,
+    is_description,
+    relative_topic,
+)
 
 MOST_IMAGES = 100  # of a topic of a bag that are looked at
 MARKS = {'fits': '[green]fits[/]', 'note': '[yellow]note[/]', 'problem': '[red]problem[/]'}
@@ -88,7 +95,7 @@ def _new(arguments: Arguments) -> int:
     inputs = [each for each in (arguments.urdf, arguments.bag) if each is not None]
     check_output(path, inputs)
     survey = _survey(arguments, frozenset(), console)
-    urdf, where = _urdf(arguments.urdf, survey, None)
+    urdf, where = _urdf(arguments, survey, None)
     draft = draft_spec(path.stem, survey, urdf or {}, where=where, namespace=arguments.namespace)
     write_text(path, draft.text)
     _print(console, f'{path}: written from {len(survey.topics)} topics')
@@ -116,8 +123,7 @@ def _check(arguments: Arguments) -> int:
     robot = load_robot_spec(arguments.spec)
     types = frozenset(stream.type for stream in robot.streams())
     survey = _survey(arguments, types, console)
-    named = urdf_of_spec(arguments.spec)
-    urdf, _ = _urdf(arguments.urdf or named, survey, robot)
+    urdf, _ = _urdf(arguments, survey, robot)
     found = spec_findings(
         robot, survey, _fields_of(arguments, robot), urdf, namespace=arguments.namespace
     )
@@ -167,25 +173,31 @@ def survey_bag(bag: Path, types: frozenset[str]) -> Survey:
     survey = Survey(seconds=bag_duration_ns(bag) / NANOSECONDS_PER_S)
     for entry in bag_topics(bag):
         survey.topics[entry.topic] = Observed(entry.topic, entry.type)
-    for topic, _, receive_ns, message in read_messages(bag, {*READ_TYPES, *types}, MOST_IMAGES):
-        survey.topics[topic].take(message, receive_ns)
+    wanted = {*READ_TYPES, *types, STRING}
+    for topic, kind, receive_ns, message in read_messages(bag, wanted, MOST_IMAGES):
+        if is_description(topic, [kind]):
+            survey.urdfs[topic] = message.data
+        elif kind != STRING:
+            survey.topics[topic].take(message, receive_ns)
     return survey
 
 
 def _urdf(
-    path: Path | None, survey: Survey, robot: RobotSpec | None
+    arguments: Arguments, survey: Survey, robot: RobotSpec | None
 ) -> tuple[dict[str, UrdfJoint] | None, str]:
     """The joints of the URDF that is at hand, and what it is called; None without one."""
+    path = arguments.urdf or (urdf_of_spec(arguments.spec) if robot is not None else None)
     if path is not None:
         return moving_joints(path), path.name
-    if not survey.urdf:
+    topic = survey.description(arguments.namespace)
+    if not topic:
         return None, ''
-    joints = moving_joints(survey.urdf)
+    joints = moving_joints(survey.urdfs[topic])
     if robot is not None:
         measured = {name for topic in robot.joints.state for name in topic.message_names}
         if not measured & set(joints):  # of another robot
             return None, ''
-    return joints, 'robot_description'
+    return joints, relative_topic(topic, arguments.namespace)
 
 
 def _fields_of(arguments: Arguments, robot: RobotSpec) -> FieldsOf:

@@ -548,7 +548,7 @@ class ArmDriver:
             if kind == 'gone':
                 log.error(f'{self.subscriptions.describe(name)}: {text}')
             elif kind == 'back':
-                log.info(f'{self.subscriptions.describe(name)}: there')
+                log.info(f'{self.subscriptions.describe(name, arrives=True)}: there')
             elif kind == 'clock':
                 log.warning(f'the clock {text}')
             elif kind == 'scheduling':

@@ -25,12 +25,11 @@ from motion_policy.nodes.endpoints import full_name
 from motion_policy.nodes.executor import Unendable
 from motion_policy.nodes.subscriptions import message_class, sensor_qos
 from motion_policy.nodes.transports import transports
-from motion_policy.survey.observed import READ_TYPES, Endpoint, Observed, Survey
+from motion_policy.survey.observed import READ_TYPES, Endpoint, Observed, Survey, is_description
 
 NODE = 'motion_policy_survey'
 DEPTH = 50
 LOOK_PERIOD_S = 0.5  # at new topics
-DESCRIPTION = '/robot_description'
 LATCHED_QOS = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 
 
@@ -81,7 +80,6 @@ class _Listening:
         self._types = types
         self._heard: set[str] = set()
         self._asked: set[str] = set()
-        node.create_subscription(String, DESCRIPTION, self._take_urdf, LATCHED_QOS)
 
     def look(self) -> None:
         """Subscribe to what is new, and note who publishes and listens."""
@@ -97,6 +95,9 @@ class _Listening:
             if own and seen.publishers and topic not in self._heard:
                 self._heard.add(topic)
                 self._listen(seen)
+            if is_description(topic, types) and topic not in self._heard:
+                self._heard.add(topic)
+                self._listen_to_description(topic)
             self._ask_controller(topic, seen)
         for name, types in self._node.get_service_names_and_types():
             action, sends, _ = name.partition('/_action/send_goal')
@@ -128,8 +129,11 @@ class _Listening:
 
         self._node.create_subscription(kind, seen.topic, take, sensor_qos(DEPTH))
 
-    def _take_urdf(self, message: String) -> None:
-        self.survey.urdf = message.data
+    def _listen_to_description(self, topic: str) -> None:
+        def take(message: String) -> None:
+            self.survey.urdfs[topic] = message.data
+
+        self._node.create_subscription(String, topic, take, LATCHED_QOS)
 
     def _ask_controller(self, topic: str, seen: Observed) -> None:
         name = controller_name(topic)

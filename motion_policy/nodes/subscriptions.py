@@ -322,18 +322,22 @@ class StreamSubscriptions:
         found = getattr(message, 'name', ()) or getattr(message, 'joint_names', ())
         return bool(found) and wanted.isdisjoint(found)
 
-    def describe(self, name: str) -> str:
-        """One line on the stream's topic: its full name, its type and who publishes there."""
+    def describe(self, name: str, *, arrives: bool = False) -> str:
+        """One line on the stream's topic: its full name, its type and who publishes there.
+
+        With `arrives` messages come, though the graph may know of no publisher yet.
+        """
         stream = self.streams[name]
         topic = self._node.resolve_topic_name(stream.topic)
         infos = self._node.get_publishers_info_by_topic(topic)
         others = sorted({info.topic_type for info in infos} - {stream.type})
         if others:
             state = f'published there as {", ".join(others)}'
-        elif not infos:
+        elif not infos and not arrives:
             state = f'no publisher there{self._compressed_there(stream, topic)}'
         else:
-            state = f'{len(infos)} publisher(s), {self.received[name]} messages received'
+            publishers = f'{len(infos)} publisher(s), ' if infos else ''
+            state = f'{publishers}{self.received[name]} messages received'
         if self.bad_messages.count(name):
             state += f', {self.bad_messages.count(name)} dropped as unusable'
         return f"stream '{name}' on topic {topic} ({stream.type}): {state}"

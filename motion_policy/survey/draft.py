@@ -211,6 +211,16 @@ class _Drafting:
         ordered = any(name in self._urdf for state in states for name in state.theirs)
         origin = f'order of {self._urdf_name}' if ordered else 'order of the messages'
         self._say(f'  names: [{", ".join(map(_quoted, ours))}]', origin)
+        for state in states if ordered else ():
+            unknown = [name for name in state.theirs if name not in self._urdf]
+            if unknown:
+                told = relative_topic(state.seen.topic, self._namespace)
+                names = ', '.join(map(_quoted, unknown))
+                self._todo(
+                    '  ',
+                    f'names: [{names}] on {told} are not in {self._urdf_name}: whether they are '
+                    'joints of this arm',
+                )
         self._topics('state', states, states)
         if leaders:
             self._topics('leader', leaders, states)
@@ -268,11 +278,10 @@ class _Drafting:
                 'synchronise the clocks, and take stamp: header',
             )
         if seen.rate_hz:
-            self._say(
-                f'{indent}rate: {_round_rate(seen.rate_hz)}', f'measured {seen.rate_hz:.2f} Hz'
-            )
-            if seen.rate_hz < SLOW_STREAM_HZ:
-                age = math.ceil(30 / seen.rate_hz) / 10
+            rate_hz = _round_rate(seen.rate_hz)
+            self._say(f'{indent}rate: {rate_hz}', f'measured {seen.rate_hz:.2f} Hz')
+            if rate_hz < SLOW_STREAM_HZ:
+                age = math.ceil(30 / rate_hz) / 10
                 self._say(f'{indent}max_age: {age}', 'three of its periods')
 
     def _command(self, states: list[_State], ours: list[str]) -> None:

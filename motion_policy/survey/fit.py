@@ -284,11 +284,14 @@ class _Fit:
             for topic in joints.state
             for ours, name in zip(topic.joints, topic.message_names, strict=True)
         }
-        before = len(self.found)
+        before = len(problems(self.found))
         for place, ours in enumerate(joints.names):
             joint = urdf.get(theirs[ours])
             if joint is None:
-                self.problem('limits', f"the URDF has no moving joint '{theirs[ours]}'")
+                self.note(
+                    'limits',
+                    f"the URDF has no moving joint '{theirs[ours]}': its limits are not checked",
+                )
                 continue
             low, high = joints.limits.position[place]
             lower = -math.inf if joint.continuous or joint.lower is None else joint.lower
@@ -304,7 +307,8 @@ class _Fit:
                     'limits',
                     f"joint '{ours}' has {speed:g} per second, the URDF {joint.velocity:g}",
                 )
-        if len(self.found) == before:
+        known = any(theirs[ours] in urdf for ours in joints.names)
+        if known and len(problems(self.found)) == before:
             self.fits('limits', 'within those of the URDF')
 
 

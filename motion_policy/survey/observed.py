@@ -8,6 +8,7 @@ Whoever listens hands in every message with its reception; nothing here knows wh
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -44,6 +45,8 @@ VECTOR_FIELDS: dict[str, tuple[str, ...]] = {
 ARRAYS = (FLOAT64_MULTI_ARRAY, FLOAT32_MULTI_ARRAY)
 IMAGES = (IMAGE, COMPRESSED_IMAGE)
 READ_TYPES = (JOINT_STATE, JOINT_TRAJECTORY, FLOAT64, *ARRAYS, *IMAGES, *VECTOR_FIELDS)
+STRING = 'std_msgs/msg/String'
+DESCRIPTION = 'robot_description'  # last part of the topic of a URDF
 DEPTH_WORDS = ('16UC1', '32FC1', 'compressedDepth')
 
 SHORTEST_STEP_S = 0.02  # in which a joint's speed is known though stamps are not exact
@@ -171,15 +174,15 @@ class Observed:
 class Survey:
     """All topics by their full names.
 
-    `live` says whether who listens is known; `urdf` is what came on robot_description; by command
-    topic `controllers` are the joints that the controller there says it has; `actions` and
-    `services` are types by full names.
+    `live` says whether who listens is known; `urdfs` are what came on topics that end in
+    robot_description, by full names; by command topic `controllers` are the joints that the
+    controller there says it has; `actions` and `services` are types by full names.
     """
 
     topics: dict[str, Observed] = field(default_factory=dict)
     live: bool = False
     seconds: float = 0.0
-    urdf: str = ''
+    urdfs: dict[str, str] = field(default_factory=dict)
     controllers: dict[str, list[str]] = field(default_factory=dict)
     actions: dict[str, str] = field(default_factory=dict)
     services: dict[str, str] = field(default_factory=dict)
@@ -188,6 +191,21 @@ class Survey:
         """Topics of these types, sorted by name."""
         found = (each for each in self.topics.values() if each.type in types)
         return sorted(found, key=lambda each: each.topic)
+
+    def description(self, namespace: str = '') -> str:
+        """The topic of the URDF: in the namespace, else /robot_description, else the only one.
+
+        '' where there is none, or several in other namespaces.
+        """
+        for topic in (full_topic(DESCRIPTION, namespace), f'/{DESCRIPTION}'):
+            if topic in self.urdfs:
+                return topic
+        return next(iter(self.urdfs)) if len(self.urdfs) == 1 else ''
+
+
+def is_description(topic: str, types: Iterable[str]) -> bool:
+    """Whether a topic of these types may be that of a URDF."""
+    return topic.rpartition('/')[2] == DESCRIPTION and STRING in types
 
 
 def full_topic(topic: str, namespace: str = '') -> str:

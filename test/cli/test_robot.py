@@ -8,15 +8,23 @@ import json
 from pathlib import Path
 
 import pytest
-from bag_files import demonstration, without, write_bag
+from bag_files import T, demonstration, without, write_bag
 
 from motion_policy.cli.main import main
 from motion_policy.robot import load_robot_spec
+
+URDF = """
+<robot name="r">
+  <joint name="joint1" type="revolute"><limit lower="-3" upper="3" velocity="4"/></joint>
+</robot>
+"""
 
 
 @pytest.fixture(scope='module')
 def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
     events = demonstration(2.0, load_robot_spec('tabletop_sim'))
+    described = T['std_msgs/msg/String'](data=URDF)
+    events.insert(0, (*events[0][:2], '/arm/robot_description', described))
     return write_bag(tmp_path_factory.mktemp('bags') / 'bag', events)
 
 
@@ -29,6 +37,8 @@ def test_a_bag_becomes_a_spec_that_loads_and_fits_it(
     assert set(robot.joints.names) == set(load_robot_spec('tabletop_sim').joints.names)
     assert set(robot.cameras) == {'top', 'side'} and robot.joints.leader
     assert robot.name == 'my_arm'
+    assert robot.joints.limits.position[robot.joints.names.index('joint1')] == (-3.0, 3.0)
+    assert 'joint1: arm/robot_description' in spec.read_text()
     figures = json.loads(told.read_text())
     assert figures['loads'] and any('placeholder' in todo for todo in figures['todos'])
     said = capsys.readouterr().out

@@ -58,7 +58,7 @@ def heard_all(survey: Survey) -> bool:
     return (
         len(sent) == len(load_stream_topics())
         and all(each.count >= MESSAGES for each in sent)
-        and bool(survey.urdf and survey.controllers)
+        and bool(survey.urdfs and survey.controllers)
     )
 
 
@@ -93,12 +93,12 @@ def test_a_spec_drafted_from_a_rehearsal_is_that_of_its_robot_and_fits(
         )
     )  # fmt: skip
     survey = survey_graph(PATIENCE_S, enough=heard_all)
-    assert survey.urdf == URDF
+    assert survey.urdfs == {'/robot_description': URDF}
     topic = '/arm_controller/joint_trajectory'
     assert survey.controllers == {topic: ['pan', 'lift']}
     assert [each.node for each in survey.topics[topic].listeners] == ['/rehearsal_node']
     assert survey.topics['/joint_states'].publishers[0].node == '/rehearsal_node'
-    urdf = moving_joints(survey.urdf)
+    urdf = moving_joints(survey.urdfs[survey.description()])
     draft = draft_spec('arm', survey, urdf, where='robot_description')
     assert 'its controller says so' in draft.text
     drafted, robot = robot_spec_from_yaml(draft.text, 'drafted.yaml'), load_robot_spec(file)

@@ -128,7 +128,7 @@ def test_streams_have_their_sizes_rates_and_stamps() -> None:
     survey = one_arm()
     heard(
         survey, '/wrist/image_raw', IMAGE,
-        lambda _, s: camera_message(0, 0, False), 10.0,
+        lambda _, s: camera_message(0, 0, False), 9.9,
     )  # fmt: skip
     heard(
         survey, '/side/image_raw', IMAGE,
@@ -239,6 +239,31 @@ def test_a_urdf_of_another_arm_and_positions_that_are_none_do_no_harm() -> None:
     low, high = robot.joints.limits.position[robot.joints.names.index('hook')]
     assert low < 0.2 < high
     assert 'hook: TODO not in r.urdf; it was seen from 0.2 to 0.2' in draft.text
+    found = spec_findings(robot, survey, usual_fields_of, moving_joints(URDF))
+    assert problems(found) == []
+    assert [each.text for each in found if each.about == 'limits'] == [
+        "the URDF has no moving joint 'hook': its limits are not checked",
+        'within those of the URDF',
+    ]
+    assert [todo for todo in draft.todos if todo.startswith('names: ')] == [
+        'names: [hook] on joint_states are not in r.urdf: whether they are joints of this arm'
+    ]
+
+
+@pytest.mark.parametrize(
+    ('urdfs', 'namespace', 'topic'),
+    [
+        ((), 'lab', ''),
+        (('/robot_description', '/lab/robot_description'), 'lab', '/lab/robot_description'),
+        (('/robot_description', '/lab/robot_description'), '', '/robot_description'),
+        (('/lab/robot_description',), '', '/lab/robot_description'),
+        (('/left/robot_description', '/right/robot_description'), '', ''),
+    ],
+)
+def test_the_urdf_is_that_of_the_namespace(
+    urdfs: tuple[str, ...], namespace: str, topic: str
+) -> None:
+    assert Survey(urdfs=dict.fromkeys(urdfs, URDF)).description(namespace) == topic
 
 
 def test_what_a_policy_planned_is_no_command_in_a_bag() -> None:
