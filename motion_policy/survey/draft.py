@@ -35,8 +35,8 @@ from motion_policy.survey.observed import (
 USUAL_RATE_HZ = 50.0
 NAMED = (JOINT_TRAJECTORY, JOINT_STATE)  # types whose messages name their joints
 USUAL_RATES_HZ = (
-    5.0, 6.0, 10.0, 15.0, 20.0, 25.0, 30.0, 50.0, 60.0, 90.0, 100.0, 125.0, 200.0, 250.0, 500.0,
-    1000.0,
+    5.0, 6.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 60.0, 90.0, 100.0, 125.0, 200.0, 250.0,
+    500.0, 1000.0,
 )  # fmt: skip
 SLOW_STREAM_HZ = 15.0  # of which the usual max_age of 0.2 s holds fewer than three
 LEADER = re.compile(r'leader|master|teleop|teach')
@@ -190,7 +190,7 @@ class _Drafting:
     def _rate(self, states: list[_State]) -> None:
         slowest = min((s.seen.rate_hz for s in states if s.seen.rate_hz), default=0.0)
         if 0 < slowest < USUAL_RATE_HZ:
-            rate = float(max(1, math.floor(slowest)))
+            rate = float(max(1, math.floor(_round_rate(slowest))))
             self._say(
                 f'rate: {rate}',
                 f'commands and rows per second: joint states come at {slowest:.1f} Hz',

@@ -163,7 +163,7 @@ class Observed:
             elapsed_s = (time_ns - before_ns) / NANOSECONDS_PER_S
             speed = abs(float(message.velocity[place])) if told else math.nan
             if elapsed_s >= SHORTEST_STEP_S:
-                if math.isnan(speed):
+                if math.isnan(speed) or speed == 0:  # some drivers fill velocities with zeros
                     speed = abs(position - before) / elapsed_s
                 self._before[name] = position, time_ns
             if math.isfinite(speed):

@@ -124,6 +124,20 @@ def test_without_a_urdf_limits_are_what_was_seen_and_each_says_so() -> None:
     assert max(robot.joints.limits.velocity) == 0.2
 
 
+def test_a_driver_slower_than_usual_sets_the_rate_and_zeros_are_no_speed() -> None:
+    survey = Survey(live=True, seconds=2.0)
+
+    def moving(t: float, stamp: int) -> Any:
+        message = joints(['lift'], [t], stamp)
+        message.velocity = np.zeros(1)
+        return message
+
+    heard(survey, '/joint_states', JOINT_STATE, moving, 39.9)
+    _, robot = drafted(survey)
+    assert robot.rate == 40.0
+    assert robot.joints.limits.velocity[0] == pytest.approx(1.2, rel=1e-3)
+
+
 def test_streams_have_their_sizes_rates_and_stamps() -> None:
     survey = one_arm()
     heard(
