@@ -40,6 +40,7 @@ from motion_policy.robot.image_fit import Fit
 from motion_policy.robot.load import error_place, first_error_line, short
 from motion_policy.robot.spec import SLOWEST_HZ
 from motion_policy.robot.tool import ToolSpec, with_tool
+from motion_policy.robot.values import no_repeats
 from motion_policy.training.config_sections import (
     ChunkAugmentationConfig,
     ChunkDataConfig,
@@ -155,6 +156,7 @@ class RunConfig(Declared):
 
     @model_validator(mode='after')
     def _names_cameras(self) -> RunConfig:
+        no_repeats('cameras', self.cameras)
         for key, given in (('image_size', self.image_size), ('fit', self.fit)):
             if not isinstance(given, dict):
                 continue
@@ -173,6 +175,7 @@ class RunConfig(Declared):
     def _sees(self) -> RunConfig:
         if self.needs_camera and not self.images:
             raise ValueError(f"cameras: found none, a '{self.kind}' needs at least one")
+        no_repeats('inputs', seen_vectors(self))
         return self
 
     @property

@@ -77,6 +77,8 @@ CLUSTERS = (
 
 # What may change between two calls of the same run.
 FREE_KEYS = ('epochs', 'steps', 'output', 'threads', 'device', 'pictures_every', 'resume')
+# Whose own keys are hyper-parameters or names: one that is gone is a change, too.
+COMPARED_WHOLE = ('policy', 'fit', 'depth', 'image_size', 'seen')
 
 
 def no_progress(paths: Sequence[Path], _: str) -> Iterable[Path]:
@@ -245,6 +247,8 @@ def _prepare_output(config: TrainConfig, output: Path, spec: PolicySpec) -> Path
     resume = output / RESUME_FILE
     told = {key: value for key, value in spec.training.items() if key not in FREE_KEYS}
     told['data_sha256'] = spec.data['sha256']
+    # Part of it is said by the robot spec in the episodes, which has no say in their digest.
+    told['seen'] = {camera: fit.model_dump(mode='json') for camera, fit in spec.fit.items()}
     record = output / CONFIG_FILE
     if config.resume == 'auto' and resume.is_file() and record.is_file():
         _check_same_run(read_yaml(record), told, record)
@@ -275,7 +279,11 @@ def _changed(key: str, earlier: Any, now: Any) -> bool:
     """Whether a key says something else. Runs of before recorded keys that they did not have."""
     if earlier is None and not now:  # what came later, and says nothing
         return False
-    if key == 'policy' or not (isinstance(earlier, dict) and isinstance(now, dict)):
+    if not (isinstance(earlier, dict) and isinstance(now, dict)):
+        return bool(earlier != now)
+    if key == 'depth' and list(earlier) != list(now):  # whose networks have this order
+        return True
+    if key in COMPARED_WHOLE:
         return bool(earlier != now)
     return any(_changed(name, earlier.get(name), value) for name, value in now.items())
 

@@ -90,6 +90,8 @@ def test_keys_can_be_changed_at_any_depth(tmp_path: Path) -> None:
         ({'policy': {'kind': 'sarnn', 'rec_dim': 0}}, 'policy: rec_dim: found 0'),
         ({'epochs': 0}, 'epochs: found 0'),
         ({'cameras': []}, 'cameras: '),
+        ({'cameras': ['top', 'top']}, "cameras holds 'top' more than once"),
+        ({'inputs': ['tcp', 'tcp']}, "inputs holds 'tcp' more than once"),
         ({'image_size': [16, 0]}, 'image_size[1]: found 0'),
         ({'rate': 1e-9}, 'rate: found 1e-09'),
         ({'data': {'train': 'a', 'validation': 1.5}}, 'data.validation: a share of 1.5'),

@@ -22,6 +22,7 @@ from motion_policy.evaluation.recordings import find_recordings
 from motion_policy.policies import load_policy
 from motion_policy.policies.depth_bytes import depth_numbers
 from motion_policy.policies.normalisation import to_unit_images
+from motion_policy.robot import robot_spec_from_yaml
 from motion_policy.training import train_config
 from motion_policy.training.config import ConfigError
 from motion_policy.training.demonstrations import Demonstrations, load_demonstrations
@@ -124,6 +125,19 @@ def test_depth_has_a_size_and_fit_of_its_own_and_needs_no_camera(demonstrations:
     shapes = {name: tuple(image.shape[1:]) for name, image in data.train[0].images.items()}
     assert shapes == {'top': (12, 16, 3), 'depth_top': (24, 20, 2)}
     assert list(load(demonstrations, cameras=[]).train[0].images) == ['depth_top']
+
+
+def test_a_run_goes_on_only_with_its_depth_cameras_in_their_order(tmp_path: Path) -> None:
+    two = ROBOT.to_yaml() + '  side: {topic: side/depth, width: 40, height: 30}\n'
+    write_episode(
+        tmp_path / 'episode_000000.hdf5', 12, robot=robot_spec_from_yaml(two, 'two'), compress=False
+    )
+    seen = {'side': [0.1, 1.0], **DEPTH}
+    run = small_run(tmp_path, tmp_path / 'run', **{**SARNN_RUN, 'depth': seen, 'epochs': 1})
+    run_to_the_end(run)
+    for depth in ({**DEPTH, 'side': [0.1, 1.0]}, DEPTH):
+        with pytest.raises(ConfigError, match=r"begun with depth=\{'side': .*, now it is \{'top'"):
+            run_to_the_end({**run, 'epochs': 2, 'depth': depth})
 
 
 def test_a_frame_predictor_has_no_use_for_depth(demonstrations: Path, tmp_path: Path) -> None:

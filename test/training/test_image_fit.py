@@ -346,8 +346,9 @@ def test_a_run_with_cameras_of_several_sizes_trains_and_judges(
     policy = load_policy(output / 'best')
     assert str(policy.views['top']) == '20x12 (crop [4, 3, 20, 18], rotate 270, fit pad)'
     run_to_the_end({**run, 'epochs': 3})  # goes on
-    with pytest.raises(ConfigError, match='this run was begun with fit='):
-        run_to_the_end({**run, 'epochs': 4, 'fit': FITS['cut']})
+    for fit in (FITS['cut'], {}):
+        with pytest.raises(ConfigError, match='this run was begun with fit='):
+            run_to_the_end({**run, 'epochs': 4, 'fit': fit})
     found = find_recordings([demonstrations], policy)
     evaluation = evaluate_recordings(PolicyRunner(policy, policy.spec.robot), found[:1])
     assert set(evaluation.results[0].image_mse) == {'top', 'side'}

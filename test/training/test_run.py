@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -120,6 +121,16 @@ def test_another_configuration_does_not_go_on_in_the_same_folder(
     train(config(demonstrations, output, epochs=1))
     with pytest.raises(ConfigError, match=r'begun with batch_size=2, now it is 3: choose another'):
         train(config(demonstrations, output, epochs=2, batch_size=3))
+    paths = sorted(demonstrations.glob('*.hdf5'))
+    for path in paths:  # as imported anew, with a crop in the robot spec
+        with h5py.File(path, 'r+') as file:
+            plain = file.attrs['robot']
+            file.attrs['robot'] = plain.replace('width: ', 'crop: [0, 1, 9, 8], width: ', 1)
+    with pytest.raises(ConfigError, match=r'begun with seen=\{\}, now it is .*crop'):
+        train(config(demonstrations, output, epochs=2))
+    for path in paths:
+        with h5py.File(path, 'r+') as file:
+            file.attrs['robot'] = plain
     write_episode(demonstrations / 'episode_000002.hdf5', 30, robot=small_robot())
     with pytest.raises(ConfigError, match='begun with data_sha256='):
         train(config(demonstrations, output, epochs=2))
@@ -209,7 +220,7 @@ def test_the_command_trains_and_reports(
     load_policy(told['best'])
     assert main(['train', str(path), 'epoch=2']) == 2
     assert capsys.readouterr().err == (
-        'error: command line: epoch: unknown key, found 2, expected epochs\n'
+        'error: command line: epoch: unknown key, found 2, expected epochs or depth\n'
     )
 
 
