@@ -158,7 +158,7 @@ def _bag(path: Path, policy: Model) -> RecordedRun:
 
 def _bag_rows(path: Path, robot: RobotSpec, policy: Model) -> Iterator[RecordedRow]:
     """The complete rows of the bag, as the recorder would have written them."""
-    joints_only = robot.model_copy(update={'cameras': {}})
+    joints_only = robot.model_copy(update={'cameras': {}, 'depth': {}, 'vectors': {}})
     faults: dict[str, str] = {}
     begun = False
     for row in read_bag_rows(path, robot):

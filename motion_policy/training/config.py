@@ -175,7 +175,6 @@ class RunConfig(Declared):
     def _sees(self) -> RunConfig:
         if self.needs_camera and not self.images:
             raise ValueError(f"cameras: found none, a '{self.kind}' needs at least one")
-        no_repeats('inputs', seen_vectors(self))
         return self
 
     @property
@@ -335,6 +334,11 @@ class EffortKey(Declared):
     inputs: tuple[str, ...] = Field(
         default=(), description="vectors of the robot's that are seen, too; by their names"
     )
+
+    @model_validator(mode='after')
+    def _each_input_once(self) -> EffortKey:
+        no_repeats('inputs', self.inputs)
+        return self
 
 
 class ActionSpaceKey(Declared):

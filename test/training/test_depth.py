@@ -130,7 +130,10 @@ def test_depth_has_a_size_and_fit_of_its_own_and_needs_no_camera(demonstrations:
 def test_a_run_goes_on_only_with_its_depth_cameras_in_their_order(tmp_path: Path) -> None:
     two = ROBOT.to_yaml() + '  side: {topic: side/depth, width: 40, height: 30}\n'
     write_episode(
-        tmp_path / 'episode_000000.hdf5', 12, robot=robot_spec_from_yaml(two, 'two'), compress=False
+        tmp_path / 'episode_000000.hdf5',
+        12,
+        robot=robot_spec_from_yaml(two, 'two'),
+        compress=False,
     )
     seen = {'side': [0.1, 1.0], **DEPTH}
     run = small_run(tmp_path, tmp_path / 'run', **{**SARNN_RUN, 'depth': seen, 'epochs': 1})
