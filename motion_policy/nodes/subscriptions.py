@@ -334,7 +334,8 @@ class StreamSubscriptions:
         if others:
             state = f'published there as {", ".join(others)}'
         elif not infos and not arrives:
-            state = f'no publisher there{self._compressed_there(stream, topic)}'
+            compressed = self._compressed_there(stream, topic)
+            state = f'no publisher there{compressed or self._in_another_namespace(stream)}'
         else:
             publishers = f'{len(infos)} publisher(s), ' if infos else ''
             state = f'{publishers}{self.received[name]} messages received'
@@ -349,6 +350,19 @@ class StreamSubscriptions:
                 return (
                     f', but on {there}: expected that in the robot spec, with type '
                     f'{COMPRESSED_IMAGE}'
+                )
+        return ''
+
+    def _in_another_namespace(self, stream: StreamSpec) -> str:
+        ours = {self._node.resolve_topic_name(other.topic) for other in self.streams.values()}
+        name = f'/{stream.topic.strip("/")}'
+        for there, types in sorted(self._node.get_topic_names_and_types()):
+            if there in ours or stream.type not in types or not there.endswith(name):
+                continue
+            if self._node.count_publishers(there):
+                return (
+                    f', but on {there}: expected this node in that namespace, or that topic in '
+                    'the robot spec'
                 )
         return ''
 

@@ -116,12 +116,17 @@ def test_a_recorder_counts_what_is_damaged(bench: Bench, tmp_path: Path) -> None
     node.close()
 
 
-def test_a_camera_that_is_compressed_only_is_pointed_to(bench: Bench, tmp_path: Path) -> None:
+def test_a_camera_in_another_namespace_or_compressed_only_is_pointed_to(
+    bench: Bench, tmp_path: Path
+) -> None:
     path = tmp_path / 'robot.yaml'
     path.write_text(ROBOT.to_yaml())
     overrides = [Parameter('robot', value=str(path))]
     node = RecorderNode(context=bench.context, parameter_overrides=overrides)
     bench.add(node)
+    bench.client.create_publisher(Image, 'lab/top/image_raw', 10)
+    told = 'but on /lab/top/image_raw: expected this node in that namespace, or that topic in the'
+    bench.spin_until(lambda: told in node.streams.describe('top'), told)
     bench.client.create_publisher(CompressedImage, 'top/image_raw/compressed', 10)
     told = 'no publisher there, but on /top/image_raw/compressed: expected that in the robot spec'
     bench.spin_until(lambda: told in node.streams.describe('top'), told)
