@@ -84,6 +84,9 @@ def test_a_policy_that_was_trained_with_depth_needs_it_and_is_judged_with_it(
         cae = {**CAE_RUN, 'depth': DEPTH}
         autoencoder = run_to_the_end(small_run(demonstrations, tmp_path / 'cae', **cae))
         run['policy'] = {**run['policy'], 'cae': str(autoencoder / 'best')}
+        other = {**run, 'depth': {'top': [0.5, 1.0]}}
+        with pytest.raises(UserError, match=r"depth_top' was seen as .* 1.1 m, by .* 0.5 to 1 m"):
+            run_to_the_end(small_run(demonstrations, tmp_path / 'run', **other))
     output = run_to_the_end(small_run(demonstrations, tmp_path / 'run', **run))
     policy = load_policy(output / 'best')
     assert policy.spec.depth == {'top': (0.5, 1.1)} and policy.cameras == ('top', 'depth_top')

@@ -302,7 +302,7 @@ def test_an_autoencoder_is_taken_only_if_it_saw_the_same() -> None:
         if fits:
             assert adopt_pretrained(policy, [autoencoder])  # type: ignore[arg-type]
             continue
-        with pytest.raises(UserError, match=r"camera 'top' was seen with .*, by the cnnrnn with"):
+        with pytest.raises(UserError, match=r"camera 'top' was seen as .*, by the cnnrnn as"):
             adopt_pretrained(policy, [autoencoder])  # type: ignore[arg-type]
 
 

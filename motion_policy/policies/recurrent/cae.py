@@ -11,6 +11,7 @@ of EIPL (https://github.com/ogata-lab/eipl); layer normalisation is an addition.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import torch
@@ -173,10 +174,10 @@ def _check_views(policy: Model, autoencoder: CAEModel) -> None:
                 f'{autoencoder.source}: image_size is {trained.size}, the {policy.kind} has '
                 f'{mine.size}'
             )
-        if mine.options != trained.options:
+        if replace(mine, sent=trained.sent) != trained:  # also another range of depth
             raise UserError(
-                f"{autoencoder.source}: camera '{camera}' was seen with {trained.options}, "
-                f'by the {policy.kind} with {mine.options}'
+                f"{autoencoder.source}: camera '{camera}' was seen as {trained}, "
+                f'by the {policy.kind} as {mine}'
             )
 
 
