@@ -96,9 +96,9 @@ class JointCurves:
 
     @property
     def end_s(self) -> float:
-        """The last moment that any curve shows."""
+        """The last moment that any curve shows; 1 where it would be the first, too."""
         ends = [times[-1] for times in (self.truth_time_s, self.time_s) if len(times)]
-        return float(max(ends, default=1.0))
+        return float(max(ends, default=1.0)) or 1.0
 
 
 def joint_columns(joints: int) -> int:

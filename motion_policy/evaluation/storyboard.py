@@ -45,6 +45,7 @@ MARGIN, TOP, BOTTOM = 24, 84, 32
 PANEL_HEIGHT = HEIGHT - TOP - BOTTOM
 JOINTS_MIN_WIDTH = 400
 GAP, CAPTION = 16, 30
+CAPTION_SIZE, LEAST_SIZE = 10, 5  # pt
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ class Storyboard:
             _write(figure, MARGIN, 30, title, fontsize=14, weight='bold')
             captions = [panel.caption for column in columns for panel in column]
             for caption, box in zip(captions, self._boxes, strict=True):
-                _write(figure, box[0], box[1] - 8, caption, fontsize=10)
+                size = caption_size(caption, box[2] - box[0] + 2)
+                _write(figure, box[0], box[1] - 8, caption, fontsize=size)
             grid = figure.add_gridspec(
                 1, 1, left=(right + 62) / WIDTH, right=1 - MARGIN / WIDTH,
                 top=1 - (TOP + 16) / HEIGHT, bottom=(BOTTOM + 8) / HEIGHT,
@@ -160,6 +162,12 @@ class Storyboard:
         """Every frame in turn."""
         for one in shown:
             yield self.frame(one)
+
+
+def caption_size(caption: str, room: int) -> float:
+    """Points in which a caption is no wider than `room` pixels; what cannot be read is no less."""
+    font = ImageFont.truetype(findfont('DejaVu Sans'), CAPTION_SIZE * DPI / 72)
+    return max(LEAST_SIZE, CAPTION_SIZE * min(1.0, room / max(1.0, font.getlength(caption))))
 
 
 def _image_boxes(columns: Sequence[Sequence[Panel]]) -> list[tuple[int, int, int, int]]:

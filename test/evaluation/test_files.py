@@ -23,6 +23,7 @@ from motion_policy.evaluation.storyboard import (
     Panel,
     Storyboard,
     VideoFrame,
+    caption_size,
 )
 from motion_policy.evaluation.video_file import VideoFile
 
@@ -43,6 +44,13 @@ def curves(joints: int = 2) -> JointCurves:
     truth = np.sin(time_s[:, None] * (1 + np.arange(joints)))
     names = [f'joint{index}' for index in range(joints)]
     return JointCurves(names, time_s, truth, time_s, truth + 0.5)
+
+
+def test_a_caption_leaves_its_neighbour_alone_and_one_row_has_a_second() -> None:
+    assert caption_size("camera 'top'", 200) == 10
+    assert 7 < caption_size("camera 'depth_wrist'", 123) < 9
+    alone = JointCurves(['a'], np.zeros(1), np.zeros((1, 1)), np.zeros(1), np.zeros((1, 1)))
+    assert alone.end_s == 1.0
 
 
 @pytest.mark.parametrize('name', ['video.mp4', 'video.gif', 'deep/er/video.MP4'])
