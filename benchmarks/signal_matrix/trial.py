@@ -27,6 +27,10 @@ from signal_matrix.cells import VECTORS, Cell, write_specs
 from signal_matrix.hearing_recorder import BAG
 
 LEAST_ROWS = 10
+# What the policy of some cells predicts; of the others it is joints.
+ACTION_SPACES = {
+    'PoseStamped': 'tool_relative', 'JointState': 'joints_relative', 'Float64': 'tool',
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,7 @@ class _Trial:
             'epochs': 1,
             'pictures_every': 0,
         }
+        config['action_space'] = ACTION_SPACES.get(self._cell.command, 'joints')
         if self._cell.signal == 'vectors':
             config['inputs'] = list(VECTORS)
         if self._cell.signal == 'depth':

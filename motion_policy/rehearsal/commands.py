@@ -8,7 +8,7 @@ another number of values, NaN.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +31,7 @@ Tell = Callable[[str], None]
 
 CONTROLLER_HZ = 500.0
 NOT_REACHED_M = 1e-3
+SOLVED_TO = 1e-4  # rad or m
 NOT_TURNED = 1e-3  # by which a quaternion may be longer or shorter than 1
 
 
@@ -51,16 +52,7 @@ class CommandPort:
         self._arm = arm
         self._tell = tell
         self._columns = [robot.joints.names.index(joint) for joint in topic.joints]
-        limits = robot.joints.limits
-        self.felt = FeltMotion(
-            topic.joints,
-            Limits(
-                limits.position_array()[self._columns],
-                limits.velocity_array()[self._columns],
-                limits.acceleration_array()[self._columns],
-                robot.period_ns,
-            ),
-        )
+        self.felt = FeltMotion(topic.joints, _limits(robot, self._columns, topic.type))
         self._pose = PoseReader(robot) if topic.type == POSE_STAMPED else None
         self._controller: TrajectoryController | None = None
         self._rejected = 0
@@ -143,6 +135,18 @@ class CommandPort:
     def _refuse(self, reason: str) -> None:
         if self.felt.arrivals.refuse(reason):
             self._tell(f'refused on {self.topic.topic}: {reason}')
+
+
+def _limits(robot: RobotSpec, columns: Sequence[int], kind: str) -> Limits:
+    """Limits of some joints; those that a pose is solved for are known less exactly."""
+    limits, period_s = robot.joints.limits, robot.period_ns * 1e-9
+    inexact = SOLVED_TO if kind == POSE_STAMPED else 0.0
+    return Limits(
+        limits.position_array()[columns] + np.array([-inexact, inexact]),
+        limits.velocity_array()[columns] + 2 * inexact / period_s,
+        limits.acceleration_array()[columns] + 4 * inexact / period_s**2,
+        robot.period_ns,
+    )
 
 
 class PoseReader:
