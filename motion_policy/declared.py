@@ -39,7 +39,7 @@ class Declared(BaseModel):
 
 def unknown_key(key: Any, value: Any, known: list[str]) -> PydanticCustomError:
     """What to raise for a key that is not known: of type UNKNOWN_KEY, with the keys meant."""
-    close = difflib.get_close_matches(str(key), known, n=3)
+    close = difflib.get_close_matches(str(key), known, n=3, cutoff=0.65)
     context = {'key': key, 'value': value, 'expected': ' or '.join(close) or _one_of(known)}
     return PydanticCustomError(UNKNOWN_KEY, 'unknown key, expected {expected}', context)
 

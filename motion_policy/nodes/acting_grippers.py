@@ -26,7 +26,7 @@ from motion_policy.robot import GripperSpec, RobotSpec
 from motion_policy.robot.gripper import GripperAction
 
 LOOK_PERIOD_S = 0.05
-ANSWER_S = 1.0  # in which a server answers a goal, and a goal that is cancelled is over
+ANSWER_S = 2.0  # in which a server answers a goal, and a goal that is cancelled is over
 FINISH_S, FINISH_PERIOD_S = 2.0, 0.01  # of waiting, when a node ends
 MOST_S = 2 * LOOK_PERIOD_S  # that count from one look to the next: the process may stand still
 ENDS = {

@@ -158,7 +158,7 @@ def test_a_goal_that_fails_holds_the_arm_with_its_reason_and_nothing_is_sent_aga
     scene.run()
     scene.aim(OPEN)
     server.answers = None
-    scene.wait_for_the_end(f'opening: no answer of {server.name} within 1 s')
+    scene.wait_for_the_end(f'opening: no answer of {server.name} within 2 s')
     server.answers = GoalResponse.ACCEPT
     server.answer_at_last()  # nobody expects a gripper to move any more
     scene.arm.until(lambda: len(server.cancelled) == 2, 'its cancellation')
@@ -414,7 +414,7 @@ def test_a_replay_sends_the_decisions_of_its_episode_and_ctrl_c_what_the_spec_sa
         assert process.stderr is not None
         said = process.stderr.read()
     assert process.returncode == 0 and 'Traceback' not in said, said
-    assert 'gripper joint3: closing: cancelled' in said
+    assert 'gripper joint3: closing: cancelled' in said, said
 
 
 def test_an_integer_is_rounded_and_a_list_holds_one_position() -> None:

@@ -220,7 +220,7 @@ def test_the_command_trains_and_reports(
     load_policy(told['best'])
     assert main(['train', str(path), 'epoch=2']) == 2
     assert capsys.readouterr().err == (
-        'error: command line: epoch: unknown key, found 2, expected epochs or depth\n'
+        'error: command line: epoch: unknown key, found 2, expected epochs\n'
     )
 
 
