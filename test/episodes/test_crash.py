@@ -209,6 +209,9 @@ def test_numbers_that_were_torn_are_told_from_those_before(tmp_path: Path, name:
     with EpisodeReader(repair_episode(part)) as episode:
         assert episode.length == 256
     path.unlink()
+    part.write_bytes(whole[:500])
+    with pytest.raises(EpisodeError, match=r'HDF5 \(its root group cannot be read\)'):
+        repair_episode(part)
     part.write_bytes(whole)
     flip_in_chunk(part, name, 0)
     with pytest.raises(EpisodeError, match=f"'/{name}' cannot be read"):

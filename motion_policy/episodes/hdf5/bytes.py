@@ -33,7 +33,11 @@ def closed_at_exit(file: h5py.File) -> h5py.File:
     HDF5 ends after it, closes what is open and would call what is no more. A process that was
     forked leaves alone what it has from its parent, which may still write there.
     """
-    _OPEN[file] = os.getpid()
+    try:
+        _OPEN[file] = os.getpid()
+    except TypeError:  # h5py knows a file by its root group
+        file.close()
+        raise OSError('its root group cannot be read') from None
     return file
 
 
