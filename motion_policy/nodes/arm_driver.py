@@ -54,7 +54,6 @@ from motion_policy.nodes.stream_check import StreamCheck
 from motion_policy.nodes.stream_rates import StreamRates
 from motion_policy.nodes.subscriptions import (
     ONLY_NEW,
-    ROLES,
     StreamSubscriptions,
     subscribe_to_all,
 )
@@ -170,7 +169,7 @@ class ArmDriver:
             node,
             self._seen_robot,
             self._sampler,
-            reliable=ROLES if parameters.reliable else (),
+            reliable=parameters.reliable,
             serialized_images=True,
             on_image=source.image_came,
         )

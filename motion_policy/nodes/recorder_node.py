@@ -23,7 +23,7 @@ from motion_policy.errors import UserError
 from motion_policy.nodes.parameters.declaring import declare_group, read_group
 from motion_policy.nodes.parameters.episodes import RecorderParameters
 from motion_policy.nodes.shell import run_node
-from motion_policy.nodes.subscriptions import NUMBERS, ROLES, StreamSubscriptions, fields_of
+from motion_policy.nodes.subscriptions import StreamSubscriptions, fields_of
 from motion_policy.robot import load_robot_spec
 from motion_policy.streams.message_fields import with_known_fields
 
@@ -44,7 +44,7 @@ class RecorderNode(Node):
         self.recorder = EpisodeRecorder(self._robot)
         self.streams = StreamSubscriptions(
             self, self._robot, self.recorder,
-            reliable=ROLES if parameters.reliable else NUMBERS, depth=QUEUE_DEPTH,
+            reliable=parameters.reliable, depth=QUEUE_DEPTH,
         )  # fmt: skip
         self._rates_hz = dict.fromkeys(self.streams.streams, 0.0)
         self._counted = dict(self.streams.own)

@@ -44,9 +44,8 @@ try:
 except ImportError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks
 
-NUMBERS = ('state', 'leader', 'vector')  # roles of small messages
 IMAGES = ('camera', 'depth')  # roles of images
-ROLES = (*IMAGES, *NUMBERS)
+ROLES = (*IMAGES, 'state', 'leader', 'vector')
 QUEUE_DEPTH = 5  # of each subscription; a callback takes microseconds, so it never fills up
 STATIC_DEPTH = 100  # each of many publishers may say one transform at once
 VECTORS_FASTER = 20  # than joint states and images: forces come at 1 kHz
@@ -167,7 +166,7 @@ class StreamSubscriptions:
 
     `lock` is held during a push; hold it also while reading the sampler in another thread.
     `roles` (`camera`, `state`, `leader`, `vector`, `depth`) leaves out the streams that are not
-    needed; those of `reliable` are subscribed reliably where their publishers offer it.
+    needed.
     With `serialized_images` those of cameras and depth are `SerializedMessage`;
     `on_image(name, message)` sees each of them before it is in the sampler.
     """
@@ -179,7 +178,7 @@ class StreamSubscriptions:
         sampler: SamplePort,
         *,
         roles: Iterable[str] = ROLES,
-        reliable: Iterable[str] = (),
+        reliable: bool = False,
         depth: int = QUEUE_DEPTH,
         lock: threading.Lock | None = None,
         serialized_images: bool = False,
@@ -191,7 +190,7 @@ class StreamSubscriptions:
         self._serialized_images = serialized_images
         self.bad_messages = BadMessages.of(node)
         self.lock = lock or threading.Lock()
-        wanted, self._reliable = set(roles), frozenset(reliable)
+        wanted = set(roles)
         self.streams = {s.name: s for s in robot.streams() if s.role in wanted}
         self.received = dict.fromkeys(self.streams, 0)
         self.own = dict.fromkeys(self.streams, 0)  # without those of other arms' joints only
@@ -218,9 +217,7 @@ class StreamSubscriptions:
         self._subscriptions = {
             names[0]: self._subscribe(
                 self.streams[names[0]],
-                sensor_qos(
-                    self._depth(names[0]), self.streams[names[0]].role in self._reliable
-                ),
+                sensor_qos(self._depth(names[0]), reliable),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
             for names in self._on_topic.values()

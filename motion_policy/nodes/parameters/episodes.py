@@ -43,8 +43,7 @@ class RecorderParameters(Declared):
     )  # fmt: skip
     reliable: Annotated[bool, READ_ONLY] = Field(
         default=False,
-        description='Subscribe to cameras, too, with reliable instead of best-effort QoS; '
-        + GIVES_WAY,
+        description=f'Subscribe with reliable instead of best-effort QoS; {GIVES_WAY}',
     )
 
 
