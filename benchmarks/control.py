@@ -13,11 +13,11 @@ process is for.
 
 Gaps between commands, as the arm hears them: the reference is a node that infers in its timer.
 
-The same once more beside a depth camera of 640x480 at 30 Hz and a wrench at 1 kHz, both inputs of
-the policy.
-
 From image to command: once more with a policy that answers in milliseconds, since a minute of
 the large one has too few inferences for a 99th percentile.
+
+With that one the ticks once more beside a depth camera of 640x480 at 30 Hz and a wrench at 1 kHz,
+both inputs of the policy.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def lines(
 ) -> list[Line]:
     """Both rates, and a quick policy; `seconds` for each of the loops."""
     parts: list[Line] = [partial(_at_rate, rate, seconds, size) for rate in RATES]
-    return [*parts, lambda: _quick(seconds, quick), lambda: _with_more(seconds, size)]
+    return [*parts, lambda: _quick(seconds, quick), lambda: _with_more(seconds, quick)]
 
 
 def _at_rate(rate: int, seconds: float, size: Size) -> Iterator[Measurement]:

@@ -6,7 +6,7 @@ Messages are published as they go over the wire, as cheaply as the C++ drivers o
 It runs until it is ended, and then writes what it has sent: a list of nanoseconds per stream.
 
 Usage: publishers.py SPEC ROLES NOTES STAMP; ROLES are separated by commas, STAMP is `sampled` (on
-time, whenever its process came to send it, as a sensor does) or `sent`.
+time, whenever its process came to send it, as a sensor does) or `sent`, which is of images only.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ STAMP_PLACE = 4
 MESSAGES = 16  # of each stream, which take turns
 NOISE = 6.0  # of a pixel, as a camera's in a room
 DEPTH_NOISE_MM = 2.0
+IMAGES = ('camera', 'depth')  # roles
 HOLES = 0.05
 
 
@@ -51,6 +52,7 @@ def main(spec: str, roles: str, notes: str, stamp: str, *_ros: str) -> None:
     random = np.random.default_rng(0)
     sent: dict[str, list[int]] = {stream.name: [] for stream in streams}
     outputs = {stream.name: _output(node, stream, random) for stream in streams}
+    images = {stream.name for stream in streams if stream.role in IMAGES}
     periods_ns = {stream.name: round(1e9 / (stream.rate or robot.rate)) for stream in streams}
     ended: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -67,7 +69,8 @@ def main(spec: str, roles: str, notes: str, stamp: str, *_ros: str) -> None:
         time.sleep(max(0, deadline_ns - time.monotonic_ns()) / 1e9)
         publisher, messages = outputs[name]
         message = next(messages)
-        stamp_ns = deadline_ns + to_system_ns if stamp == 'sampled' else time.time_ns()
+        sampled = stamp == 'sampled' or name not in images
+        stamp_ns = deadline_ns + to_system_ns if sampled else time.time_ns()
         STAMP.pack_into(message, STAMP_PLACE, *divmod(stamp_ns, 1_000_000_000))
         publisher.publish(bytes(message))
         sent[name].append(stamp_ns)
@@ -83,8 +86,7 @@ def _output(node: Node, stream: StreamSpec, random: np.random.Generator) -> Any:
         'camera': _frame, 'state': _joints, 'leader': _joints, 'vector': _wrench, 'depth': _depth,
     }  # fmt: skip
     messages = [makers[stream.role](stream.source, turn, random) for turn in range(MESSAGES)]
-    images = stream.role in ('camera', 'depth')
-    qos = qos_profile_sensor_data if images else QoSProfile(depth=100)
+    qos = qos_profile_sensor_data if stream.role in IMAGES else QoSProfile(depth=100)
     publisher = node.create_publisher(type(messages[0]), stream.topic, qos)
     return publisher, itertools.cycle([bytearray(serialize_message(each)) for each in messages])
 
