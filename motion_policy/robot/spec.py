@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from motion_policy.declared import Declared
 from motion_policy.documents import dump_yaml
@@ -331,25 +331,11 @@ class RobotSpec(Declared):
     effort_limits: tuple[NotNegative, ...] | None = None
     tool: ToolSpec | None = None
 
-    @field_validator('cameras')
+    @field_validator('cameras', 'vectors', 'depth')
     @classmethod
-    def _camera_names(cls, value: dict[str, CameraSpec]) -> dict[str, CameraSpec]:
+    def _stream_names(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         for name in value:
-            _check_stream_name('camera', name)
-        return value
-
-    @field_validator('vectors')
-    @classmethod
-    def _vector_names(cls, value: dict[str, VectorSpec]) -> dict[str, VectorSpec]:
-        for name in value:
-            _check_stream_name('vector', name)
-        return value
-
-    @field_validator('depth')
-    @classmethod
-    def _depth_names(cls, value: dict[str, DepthSpec]) -> dict[str, DepthSpec]:
-        for name in value:
-            _check_stream_name('depth camera', name)
+            _check_stream_name(_KINDS[str(info.field_name)], name)
         return value
 
     @model_validator(mode='after')
@@ -534,6 +520,9 @@ def _with_defaults(entry: dict[str, Any], names: Any) -> dict[str, Any]:
         'offset': [0.0] * count,
     }
     return {**defaults, **entry}
+
+
+_KINDS = {'cameras': 'camera', 'vectors': 'vector', 'depth': 'depth camera'}
 
 
 def _check_stream_name(kind: str, name: str) -> None:

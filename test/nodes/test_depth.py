@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import h5py
 import numpy as np
 import pytest
 
 pytest.importorskip('rclpy')
 
+from heard_messages import datasets, keep_heard
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
 from recordings import depth_image, scene
@@ -107,16 +107,6 @@ def cameras(ros_domain: int) -> Iterator[Cameras]:
         yield Cameras(bench)
 
 
-def datasets(path: Path) -> dict[str, np.ndarray]:
-    found: dict[str, np.ndarray] = {}
-    with h5py.File(path) as file:
-        file.visititems(
-            lambda name, item: found.update({name: item[()]}) if hasattr(item, 'shape') else None
-        )
-        found['robot'] = np.array(file.attrs['robot'])
-    return found
-
-
 def write_bag(path: Path, heard: list[tuple[str, Sample]]) -> None:
     store = get_typestore(Stores.LATEST)
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
@@ -137,14 +127,7 @@ def test_depth_is_recorded_over_dds_as_a_bag_of_the_same_messages_gives_it(
     settings = {'robot': str(spec), 'directory': str(tmp_path / 'recorded'), 'compress': False}
     overrides = [Parameter(name, value=value) for name, value in settings.items()]
     node = RecorderNode(context=cameras.bench.context, parameter_overrides=overrides)
-    heard: list[tuple[str, Sample]] = []
-    push = node.recorder.push
-
-    def push_and_keep(name: str, sample: Sample) -> None:
-        heard.append((name, sample))
-        push(name, sample)
-
-    node.recorder.push = push_and_keep  # type: ignore[method-assign]
+    heard = keep_heard(node)
     cameras.bench.add(node)
     cameras.bench.spin_until(lambda: all(node.streams.received.values()), 'all streams')
     cameras.run(10)

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 
 pytest.importorskip('rclpy')
 
+from heard_messages import datasets, keep_heard
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
@@ -119,15 +119,6 @@ def write_bag(path: Path, heard: list[tuple[str, Sample]], *, static: bool = Tru
                     writer.write(connections[topic], sample.receive_ns, message.data)
 
 
-def datasets(path: Path) -> dict[str, np.ndarray]:
-    found: dict[str, np.ndarray] = {}
-    with h5py.File(path) as file:
-        file.visititems(
-            lambda name, item: found.update({name: item[()]}) if hasattr(item, 'shape') else None
-        )
-    return found
-
-
 def test_transforms_are_recorded_over_dds_as_a_bag_of_the_same_messages_gives_them(
     frames: Frames, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,14 +126,7 @@ def test_transforms_are_recorded_over_dds_as_a_bag_of_the_same_messages_gives_th
     settings = {'robot': str(tmp_path / 'seen.yaml'), 'directory': str(tmp_path / 'recorded')}
     overrides = [Parameter(name, value=value) for name, value in settings.items()]
     node = RecorderNode(context=frames.bench.context, parameter_overrides=overrides)
-    heard: list[tuple[str, Sample]] = []
-    push = node.recorder.push
-
-    def push_and_keep(name: str, sample: Sample) -> None:
-        heard.append((name, sample))
-        push(name, sample)
-
-    node.recorder.push = push_and_keep  # type: ignore[method-assign]
+    heard = keep_heard(node)
     frames.bench.add(node)
     frames.bench.spin_until(
         lambda: node.recorder.row is not None and node.recorder.row.complete, 'all streams'

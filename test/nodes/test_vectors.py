@@ -18,6 +18,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 from geometry_msgs.msg import PoseStamped, WrenchStamped
+from heard_messages import datasets, keep_heard
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
@@ -154,16 +155,6 @@ def recorder(bench: Bench, folder: Path, text: str = JOINTS + VECTORS) -> Record
     return RecorderNode(context=bench.context, parameter_overrides=overrides)
 
 
-def datasets(path: Path) -> dict[str, np.ndarray]:
-    found: dict[str, np.ndarray] = {}
-    with h5py.File(path) as file:
-        file.visititems(
-            lambda name, item: found.update({name: item[()]}) if hasattr(item, 'shape') else None
-        )
-        found['robot'] = np.array(file.attrs['robot'])
-    return found
-
-
 def write_bag(path: Path, heard: list[tuple[str, Sample]], plugin: StoragePlugin) -> None:
     """Write messages with the times at which they were received, once for all their streams."""
     store = get_typestore(Stores.LATEST)
@@ -183,14 +174,7 @@ def test_vectors_are_recorded_over_dds_as_a_bag_of_the_same_messages_gives_them(
     sensors: Sensors, tmp_path: Path
 ) -> None:
     node = recorder(sensors.bench, tmp_path)
-    heard: list[tuple[str, Sample]] = []
-    push = node.recorder.push
-
-    def push_and_keep(name: str, sample: Sample) -> None:
-        heard.append((name, sample))
-        push(name, sample)
-
-    node.recorder.push = push_and_keep  # type: ignore[method-assign]
+    heard = keep_heard(node)
     sensors.bench.add(node)
     sensors.bench.spin_until(lambda: all(node.streams.received.values()), 'all streams')
     sensors.run(20)
