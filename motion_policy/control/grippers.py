@@ -22,7 +22,7 @@ Decision: TypeAlias = Literal['none', 'open', 'closed', 'cancel', 'release']
 
 @dataclass(frozen=True)
 class Decided:
-    """What was decided last for a gripper with an action or service, and the how manieth it is."""
+    """What was decided last for a gripper with an action or service; `number` counts decisions."""
 
     number: int = 0
     decision: Decision = 'none'
