@@ -27,7 +27,8 @@ class Arguments:
 
     sim:tabletop:grasp is taught over ROS topics by the nodes of a real session; the other tasks
     are recorded directly, as fast as the machine can, and the seed fixes every episode. With
-    --over-ros those of which sim_node has the scene are taught as the first is.
+    --directly all are; with --over-ros those of which sim_node has the scene are taught as the
+    first is.
     """
 
     out: Path
@@ -51,6 +52,9 @@ class Arguments:
     over_ros: bool = False
     """Teach over ROS topics what is else recorded directly."""
 
+    directly: bool = False
+    """Record directly what is else taught over ROS topics."""
+
     per_position: int | None = None
     """Over ROS: demonstrations at each position, 12 if not given."""
 
@@ -73,7 +77,9 @@ def run(arguments: Arguments) -> int:
         raise UserError(f'teach: --seed is {arguments.seed}, expected at least 0')
     if scene.nodes is None and arguments.over_ros:
         raise UserError(f'teach: --over-ros is not for {scene.name}, which sim_node does not have')
-    if scene.teacher is None or arguments.over_ros:
+    if arguments.over_ros and arguments.directly:
+        raise UserError('teach: --over-ros and --directly were both given, expected one of them')
+    if arguments.over_ros or (scene.over_ros and not arguments.directly):
         return _over_ros(arguments, scene, positions, task)
     return _directly(arguments, scene, positions, task)
 

@@ -36,7 +36,7 @@ class Lesson:
 
     Attributes:
         out: folder of the episodes, made when needed.
-        scene: the simulated task; it has a teacher.
+        scene: the simulated task.
         positions: where the object stands, in turns.
         episodes: how many are added.
         seed: fixes the variation of scene and teacher.
@@ -55,7 +55,6 @@ class Lesson:
 
 def teach_directly(lesson: Lesson, console: Console) -> int:
     """Record every episode; 0 when all succeeded in the end, else 1."""
-    assert lesson.scene.teacher is not None
     sim, teacher = lesson.scene.make(), lesson.scene.teacher()
     robot = load_robot_spec(lesson.scene.robot)
     failed = rows = 0

@@ -121,9 +121,9 @@ class Scene:
         camera_rate_hz: how many frames the simulated cameras give.
         overview: a camera for people, or None.
         make: builds the simulation.
-        teacher: builds what plans a demonstration of the scene as it stands, varied by a seed;
-            None where it is only taught over ROS topics.
+        teacher: builds what plans a demonstration of the scene as it stands, varied by a seed.
         nodes: what sim_node and demonstrator_node call it; None where they do not have it.
+        over_ros: whether it is taught over ROS topics where nothing else is asked for.
         raw_pixels: whether demonstrations keep pixels, as for small images, or JPEG.
         reach: how it is disturbed; None where it cannot be.
     """
@@ -136,8 +136,9 @@ class Scene:
     camera_rate_hz: float
     overview: str | None
     make: Callable[[], Simulation]
-    teacher: Callable[[], Teacher] | None = None
+    teacher: Callable[[], Teacher]
     nodes: str | None = None
+    over_ros: bool = False
     raw_pixels: bool = False
     reach: Reach | None = None
 
@@ -159,6 +160,12 @@ def _make_tabletop() -> Simulation:
     from motion_policy.simulation import TabletopSim
 
     return TabletopSim(seed=0)
+
+
+def _make_grasp_teacher() -> Teacher:
+    from motion_policy.simulation.expert import GraspExpert
+
+    return lambda sim, seed: GraspExpert(seed).plan(sim.cube_pose[:2], sim.qpos)
 
 
 def _make_transfer_cube() -> Simulation:
@@ -210,7 +217,9 @@ SCENES = {
             camera_rate_hz=25.0,
             overview='view',
             make=_make_tabletop,
+            teacher=_make_grasp_teacher,
             nodes='tabletop',
+            over_ros=True,
             reach=Reach((0.8, 2.8), (('joint1', 4.0), ('joint2', 4.0))),
         ),
         Scene(

@@ -30,7 +30,7 @@ from motion_policy.declared import Declared
 from motion_policy.documents import parse_yaml, read_yaml
 from motion_policy.errors import UserError
 from motion_policy.files import FileError
-from motion_policy.policies.action_space import OF_TOOL, ActionSpace, ActionSpaceName
+from motion_policy.policies.action_space import ActionSpace, ActionSpaceName
 from motion_policy.policies.base import DepthRange, Edge, LearnsFrom, Model
 from motion_policy.policies.camera_view import CameraView
 from motion_policy.policies.depth_view import DepthView
@@ -352,7 +352,8 @@ class ActionSpaceKey(Declared):
         description='joints that joints_relative leaves as they are; unset: joints.grippers',
     )
     tool: ToolSpec | None = Field(
-        default=None, description="of recordings whose robot spec has none; unset: the spec's"
+        default=None,
+        description="whose place is predicted, or reported of joints; unset: the robot spec's",
     )
 
     @model_validator(mode='after')
@@ -361,11 +362,6 @@ class ActionSpaceKey(Declared):
             raise ValueError(
                 f"absolute_joints: found with action_space '{self.action_space}', expected "
                 'joints_relative'
-            )
-        if self.tool is not None and self.action_space not in OF_TOOL:
-            raise ValueError(
-                f"tool: found with action_space '{self.action_space}', expected "
-                f'{" or ".join(OF_TOOL)}'
             )
         return self
 

@@ -319,7 +319,7 @@ class _Reading:
     def _with_tool(self, path: Path, robot: RobotSpec) -> RobotSpec:
         """The robot with the tool of the configuration, if that names one; ConfigError: none."""
         config = self.config
-        if not isinstance(config, ActionSpaceKey) or config.action_space not in OF_TOOL:
+        if not isinstance(config, ActionSpaceKey):
             return robot
         if config.tool is not None:
             try:
@@ -327,7 +327,7 @@ class _Reading:
             except RobotSpecError as error:
                 raise ConfigError(str(error).removeprefix('training: ')) from None
             return robot.model_copy(update={'tool': config.tool})
-        if robot.tool is None:
+        if robot.tool is None and config.action_space in OF_TOOL:
             raise ConfigError(
                 f"{path}: robot '{robot.name}' has no tool, expected tool: {{link: LINK, urdf: "
                 f"PATH}} in the configuration with action_space '{config.action_space}'"

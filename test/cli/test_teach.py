@@ -116,6 +116,21 @@ def test_the_seed_and_the_number_fix_an_episode(lesson: Path, tmp_path: Path) ->
     assert not np.array_equal(first['qpos'][:100], second['qpos'][:100])
 
 
+def test_a_scene_that_is_taught_over_ros_is_recorded_directly_where_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    robot = load_robot_spec('tabletop_sim').model_copy(update={'cameras': {}})
+    monkeypatch.setattr(teach_directly, 'load_robot_spec', lambda name: robot)
+    options = ('--directly', '--episodes', '2', '--positions', 'A', 'E')
+    assert main(['teach', '--out', str(tmp_path), *options]) == 0
+    for file, side in zip(sorted(tmp_path.iterdir()), (1, -1), strict=True):
+        assert check_episode(file) == []
+        with EpisodeReader(file) as episode:
+            assert (episode.task, episode.success, episode.sim) == ('grasp', True, True)
+            assert 340 <= episode.length <= 380
+            assert side * episode.action[-1, 0] > 0.2  # joint1 turns to the cube
+
+
 class Still:
     """A teacher that does nothing, for half a second."""
 
@@ -165,6 +180,8 @@ def test_what_is_interrupted_is_not_kept(tmp_path: Path, monkeypatch: pytest.Mon
         ([NAME, '--per-position', '3'], f'--per-position is not for {NAME}'),
         ([NAME, '--speed', '3'], f'--speed is not for {NAME}'),
         (['--episodes', '3'], '--episodes is not for sim:tabletop:grasp'),
+        (['--directly', '--per-position', '3'], '--per-position is not for sim:tabletop:grasp'),
+        ([NAME, '--over-ros', '--directly'], '--over-ros and --directly were both given'),
         (['sim:kitchen'], "'sim:kitchen': no such simulated task"),
     ],
 )

@@ -273,7 +273,7 @@ FACTS: dict[str, Callable[[Scene, str], bool]] = {
     'joints': lambda scene, cell: cell == UNITS[scene.name],
     '`scene` of sim_node': lambda scene, cell: cell == scene_of_node(scene),
     'taught by': lambda scene, cell: (
-        ('over ROS topics' in cell) if scene.teacher is None else cell.endswith('recorder')
+        ('over ROS topics' in cell) if scene.over_ros else cell.endswith('recorder')
     ),
     'scene files': lambda scene, cell: (
         'gym-aloha' in cell if 'aloha' in scene.name else cell == 'ours'
