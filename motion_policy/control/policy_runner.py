@@ -148,7 +148,8 @@ class PolicyRunner:
         Extras are arrays without the batch axis, by camera where they belong to one: `hidden`
         (R,); `image/CAM` (h, w, 3) uint8, the next image as predicted; `encoder_points/CAM` and
         `decoder_points/CAM` (K, 2), x and y in [0, 1]; `attention/CAM` (h, w), shares of 1;
-        `effort` (J,); and `seen/CAM` (h, w, 3) uint8, the image that the policy saw if it was
+        `effort` (J,); `tool_pose` (k, 9), the poses that inverse kinematics made the chunk of;
+        and `seen/CAM` (h, w, 3) uint8, the image that the policy saw if it was
         mixed.
 
         Raises:

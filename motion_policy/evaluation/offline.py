@@ -58,7 +58,9 @@ class RecordedEvaluation:
     def _tool_errors(self, results: Sequence[OpenLoopResult]) -> ToolErrors | None:
         pairs = [result.scored() for result in results]
         predicted, truth = (np.concatenate(values) for values in zip(*pairs, strict=True))
-        return tool_errors(self.runner.policy.spec.robot, predicted, truth)
+        poses = [found for r in results if (found := r.scored_poses()) is not None]
+        asked = np.concatenate(poses) if poses else None
+        return tool_errors(self.runner.policy.spec.robot, predicted, truth, asked)
 
     def _result_to_json(self, result: OpenLoopResult) -> dict[str, Any]:
         efforts = result.efforts and joint_errors(result.names, *result.efforts)

@@ -64,6 +64,8 @@ class OpenLoopResult:
         efforts: predicted and recorded efforts (M, J) of the steps that can be compared; None
             for a policy that predicts none.
         hidden: (N, R) float32, the hidden state after each step; None for a policy without.
+        poses: (N, 9), as `ActionSpace.poses`, row 0 of what the policy predicted before inverse
+            kinematics; None for a policy that predicts joints.
     """
 
     names: tuple[str, ...]
@@ -76,6 +78,7 @@ class OpenLoopResult:
     image_mse: Mapping[str, float]
     efforts: tuple[Float64Array, Float64Array] | None
     hidden: Float32Array | None
+    poses: Float64Array | None = None
 
     def errors(self) -> JointErrors:
         """Prediction against truth at every step whose due time was recorded."""
@@ -83,8 +86,16 @@ class OpenLoopResult:
 
     def scored(self) -> tuple[Float64Array, Float64Array]:
         """Predictions and truths (M, J) of the steps that can be compared."""
-        known = np.isfinite(self.due_truth).all(axis=1)
+        known = self._known()
         return self.predicted[known], self.due_truth[known]
+
+    def scored_poses(self) -> Float64Array | None:
+        """`poses` (M, 9) of the steps that can be compared."""
+        return None if self.poses is None else self.poses[self._known()]
+
+    def _known(self) -> npt.NDArray[np.bool_]:
+        known: npt.NDArray[np.bool_] = np.isfinite(self.due_truth).all(axis=1)
+        return known
 
 
 def replay(
@@ -114,6 +125,7 @@ def replay(
     recorded: list[RecordedRow] = []
     predicted: list[Float64Array] = []
     hidden: list[Float32Array] = []
+    poses: list[Float32Array] = []
     seen_ns: list[int] = []
     next_ns: int | None = None
     for row in rows:
@@ -137,6 +149,8 @@ def replay(
         predicted.append(chunk[0])
         if 'hidden' in extras:
             hidden.append(extras['hidden'])
+        if 'tool_pose' in extras:
+            poses.append(extras['tool_pose'][0])
         seen_ns.append(row.time_ns)
         if watch is not None:
             time_s = (row.time_ns - recorded[0].time_ns) / NANOSECONDS_PER_S
@@ -163,6 +177,7 @@ def replay(
         foresight.image_mse,
         foresight.efforts,
         np.stack(hidden) if hidden else None,
+        np.stack(poses).astype(np.float64) if poses else None,
     )
 
 

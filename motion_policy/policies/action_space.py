@@ -120,6 +120,19 @@ class ActionSpace:
         columns = (position, turn[..., 0], turn[..., 1], targets[..., 9:])
         return torch.cat([*torch.broadcast_tensors(*columns[:3]), columns[3]], dim=-1)
 
+    def poses(self, actions: Tensor, observed: Tensor) -> Tensor:
+        """Actions (B, k, A) of the tool and joints (B, J) at the observation -> poses (B, k, 9).
+
+        Position [m] and the first two columns of the rotation, in the frame of the root link.
+        """
+        if self.name == 'tool':
+            return actions[..., : len(POSE)]
+        here = self.placed(observed).to(actions)[:, None]
+        turned = rotation_of(here[..., 3:9])
+        position = here[..., :3] + (turned @ actions[..., :3, None]).squeeze(-1)
+        rotation = turned @ rotation_of(actions[..., 3:9])
+        return torch.cat((position, rotation[..., 0], rotation[..., 1]), dim=-1)
+
     def joints(self, actions: Tensor, observed: Tensor) -> Tensor:
         """Actions (B, k, A) and the joints at the observation (B, J) -> joint targets (B, k, J).
 

@@ -385,7 +385,8 @@ class Policy(Model, ABC):
     ) -> tuple[Tensor, Any, dict[str, Tensor]]:
         """`act`, and what the policy attended to and expects to see, from the same forward.
 
-        Chunk (B, k, A) in robot units, next state, and extras as the family's `infer` names them.
+        Chunk (B, k, J) in robot units, next state, and extras as the family's `infer` names them;
+        of one that predicts poses of the tool `tool_pose`, as `ActionSpace.poses`, too.
         """
         return self._act(observation, state, explain=True)
 
@@ -397,6 +398,8 @@ class Policy(Model, ABC):
         self, observation: ObservationBatch, state: Any, explain: bool
     ) -> tuple[Tensor, Any, dict[str, Tensor]]:
         actions, state, extras = self.predict(observation, state, explain)
+        if explain and self.space.of_tool:
+            extras = {**extras, 'tool_pose': self.space.poses(actions, observation['qpos'])}
         return self.space.joints(actions, observation['qpos']), state, extras
 
     @torch.inference_mode()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import bag_files
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import recordings
 import torch
 from judged_policies import echo_policy, echo_runner, line_arm, sarnn_checkpoint
+from policy_examples import small_policy, small_robot, spec
 
 from motion_policy.control import Mix, PolicyRunner
 from motion_policy.episodes import EpisodeWriter, import_bag
@@ -28,6 +30,7 @@ from motion_policy.evaluation.offline_report import write_recorded_report
 from motion_policy.evaluation.recordings import conditions, find_recordings
 from motion_policy.evaluation.tool_errors import tool_errors
 from motion_policy.policies import Policy, load_policy
+from motion_policy.policies.action_space import ActionSpace
 from motion_policy.policies.normalisation import MinMax
 from motion_policy.robot import robot_spec_from_yaml
 from motion_policy.robot.load import robot_spec_from
@@ -296,6 +299,7 @@ def test_the_error_of_a_known_tool_is_told_in_mm_and_degrees(tmp_path: Path) -> 
     assert 0 < found['position_mm']['mean'] < found['position_mm']['max'] < 1000
     assert 0 < found['rotation_degrees']['rmse'] < 180
     joints = np.zeros((2, 5))
+    assert 'predicted' not in found
     turned = joints + [0.1, 0, 0, 0, 0.01]  # about the axis that is 12 mm from the base
     errors = tool_errors(robot, turned, joints)
     assert errors is not None
@@ -304,3 +308,32 @@ def test_the_error_of_a_known_tool_is_told_in_mm_and_degrees(tmp_path: Path) -> 
     np.testing.assert_allclose(errors.turned_degrees, np.degrees(0.1))
     rows = joint_table(evaluation.pooled(), {}, None, evaluation.pooled_tool()).rows
     assert [row[0] for row in rows[-2:]] == ['tool (mm)', 'rotation of the tool (degrees)']
+
+
+@pytest.mark.parametrize('space', ['tool', 'tool_relative'])
+def test_the_error_of_predicted_poses_is_told_before_inverse_kinematics(
+    tmp_path: Path, space: Any
+) -> None:
+    urdf = share_dir() / 'config' / 'robots' / 'tabletop_arm.urdf'
+    robot = small_robot(128, 128, tool={'link': 'tool', 'urdf': str(urdf)})
+    count = len(ActionSpace(space, robot, 10.0).columns)
+    target = {'min': [-0.2] * count, 'max': [0.3] * count}
+    normalisation = {**spec().normalisation.model_dump(), 'target': target}
+    policy = small_policy(robot=robot, action_space=space, normalisation=normalisation)
+    path = recordings.write_episode(tmp_path / 'a.hdf5', 40)
+    runner = PolicyRunner(policy, robot)
+    evaluation = evaluate_recordings(runner, find_recordings([path], policy))
+    (result,) = evaluation.results
+    poses = result.scored_poses()
+    assert poses is not None and len(poses) == evaluation.pooled().steps < len(result.predicted)
+    told = evaluation.to_json()['all']['tool']
+    # An arm of four joints comes nowhere near what an untrained network asks for.
+    assert told['predicted']['rotation_degrees']['max'] > 1
+    assert told['predicted'] != {key: told[key] for key in told['predicted']}
+    names = [
+        row[0] for row in joint_table(evaluation.pooled(), {}, None, evaluation.pooled_tool()).rows
+    ]
+    assert names[-2:] == [
+        'tool, as predicted, before inverse kinematics (mm)',
+        'its rotation, as predicted, before inverse kinematics (degrees)',
+    ]

@@ -97,6 +97,12 @@ def test_a_chunk_of_a_hundred_rows_comes_back_as_its_joints(
     errors = tool_errors(robot, found[0].double().numpy(), joints.double().numpy())
     assert errors is not None
     assert errors.away_mm.max() < 0.1 and errors.turned_degrees.max() < 0.05
+    if space.of_tool:
+        poses = space.poses(actions[None], observed)[0].double().numpy()
+        seen = tool_errors(robot, joints.double().numpy(), joints.double().numpy(), poses)
+        assert seen is not None and seen.predicted is not None
+        assert seen.predicted.away_mm.max() < 1e-3
+        assert seen.predicted.turned_degrees.max() < 1e-3
     torch.testing.assert_close(found[0, :, 0], joints[:, 0])  # the gripper is as it was told
     if len(chain) == 6:  # else the elbow is free
         torch.testing.assert_close(found[0], joints, atol=2e-2, rtol=0)
@@ -199,6 +205,8 @@ def test_every_family_gives_joint_targets_in_every_space(
     actions, _, _ = policy.predict(observation, None, False)
     assert actions.shape[-1] == {'tool': 10, 'tool_relative': 10}.get(name, 5)
     torch.testing.assert_close(policy.space.joints(actions, observation['qpos']), chunk)
+    told = policy.act_and_explain(observation, None)[2]
+    assert ('tool_pose' in told) == name.startswith('tool')
     if name == 'joints':
         torch.testing.assert_close(actions, chunk, rtol=0, atol=0)
     one = random_observation()
