@@ -61,9 +61,9 @@ class InstrumentedDeadlines(Deadlines):
 class InstrumentedPublishers(CommandPublishers):
     """Notes when a command is out."""
 
-    def send(self, position: Any) -> None:
+    def send(self, position: Any, motion: Any = None) -> None:
         """As always."""
-        super().send(position)
+        super().send(position, motion)
         NOTES_HERE.sends.append(time.monotonic_ns())
 
 

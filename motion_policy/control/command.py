@@ -32,3 +32,18 @@ class Command:
     violations: Mapping[str, int] = field(default_factory=dict)
     reason: str = ''
     final: bool = False
+
+
+@dataclass(frozen=True)
+class CommandMotion:
+    """How the arm moves at a command, for messages that tell more than a position.
+
+    `velocity` (J,) is that of the step which led to the command; `measured` (J,) is where the
+    joints are by now, None where nobody knows. `braking`: the arm is to come to rest, nothing may
+    speed it up. `tool_speed_limit` [m/s]; 0: there is none.
+    """
+
+    velocity: Float64Array
+    measured: Float64Array | None = None
+    braking: bool = False
+    tool_speed_limit: float = 0.0

@@ -24,6 +24,7 @@ from std_msgs.msg import Float64
 
 from motion_policy.control import ChunkExecution, Command, Controller
 from motion_policy.control.clock_skew import SkewMonitors
+from motion_policy.control.command import CommandMotion
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.observing import MeasuredJoints, robot_as_seen
 from motion_policy.errors import UserError
@@ -515,9 +516,10 @@ class ArmDriver:
 
     def _send(self, command: Command) -> None:
         """Send it; when it left is known only as well as this thread is not held up."""
-        self._foreign.sent(command.position)
+        motion = CommandMotion(command.velocity)
+        self._foreign.sent(command.position, motion)
         first_ns = self._steady_ns()
-        self._publishers.send(command.position)
+        self._publishers.send(command.position, motion)
         last_ns = self._steady_ns()
         with self.lock:
             self.controller.was_sent(first_ns, last_ns)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
@@ -27,7 +27,9 @@ from std_msgs.msg import Float32MultiArray, Float64, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from motion_policy.control.action_buffer import Int64Array
+from motion_policy.control.command import CommandMotion
 from motion_policy.control.motion_limiter import Float64Array
+from motion_policy.control.tick_trajectory import half_way, tick_trajectory
 from motion_policy.errors import UserError
 from motion_policy.nodes.endpoints import listeners
 from motion_policy.nodes.subscriptions import message_class
@@ -139,22 +141,78 @@ class CommandEncoder:
         self.topic = topic
         self._robot = robot
         self.columns = [robot.joints.names.index(joint) for joint in topic.joints]
-        self._pose = ToolPose(topic, robot) if topic.type == POSE_STAMPED else None
+        self._special = _special_encoder(topic, robot, self.columns)
 
-    def numbers(self, position: Float64Array) -> Float64Array:
-        """Return the numbers (n,) of the message for a command (J,)."""
-        return position[self.columns] if self._pose is None else self._pose.numbers(position)
+    def numbers(self, position: Float64Array, motion: CommandMotion | None = None) -> Float64Array:
+        """Return the numbers (n,) of the message for a command (J,) at which the arm moves so.
+
+        Without `motion` it is one at rest.
+        """
+        if self._special is not None:
+            return self._special.numbers(position, motion)
+        return position[self.columns]
 
     def message(self, numbers: Float64Array, clock: Clock) -> Any:
         """Return the message."""
-        if self._pose is not None:
-            return self._pose.message(numbers, clock)
+        if self._special is not None:
+            return self._special.message(numbers, clock)
         return encode_command(self.topic, numbers, self._robot.period_ns, clock)
 
     def body(self, numbers: Float64Array) -> bytes:
-        """Return how they stand in the serialised message."""
+        """Return how they stand in the serialised message, those that all its kind begin with."""
+        if isinstance(self._special, MovingJoints):
+            numbers = self._special.first(numbers)
         kind = np.float32 if self.topic.type == FLOAT32_MULTI_ARRAY else np.float64
         return numbers.astype(kind).tobytes()
+
+
+class SpecialEncoder(Protocol):
+    """Commands as other messages than of joint positions alone."""
+
+    def numbers(self, position: Float64Array, motion: CommandMotion | None) -> Float64Array:
+        """Return the numbers (n,) of the message for a command (J,)."""
+
+    def message(self, numbers: Float64Array, clock: Clock) -> Any:
+        """Return the message of such numbers (n,)."""
+
+
+def _special_encoder(
+    topic: JointTopic, robot: RobotSpec, columns: list[int]
+) -> SpecialEncoder | None:
+    if topic.type == POSE_STAMPED:
+        return ToolPose(topic, robot)
+    return MovingJoints(topic, robot, columns) if topic.velocities else None
+
+
+class MovingJoints:
+    """Commands as trajectories that say how fast the joints are, and come to rest."""
+
+    def __init__(self, topic: JointTopic, robot: RobotSpec, columns: list[int]) -> None:
+        self._topic, self._columns = topic, columns
+        self._period_ns = robot.period_ns
+        self._acceleration = robot.joints.limits.acceleration_array()[columns]
+
+    def numbers(self, position: Float64Array, motion: CommandMotion | None) -> Float64Array:
+        """Return positions, then velocities, of the topic's joints (n,) for a command (J,)."""
+        velocity = np.zeros(len(position)) if motion is None else motion.velocity
+        return np.concatenate((position[self._columns], velocity[self._columns]))
+
+    def first(self, numbers: Float64Array) -> Float64Array:
+        """Return the positions in the first point, for such numbers (n,)."""
+        position, velocity = numbers.reshape(2, -1)
+        if not velocity.any():
+            return position
+        return half_way(position, velocity, self._period_ns)
+
+    def message(self, numbers: Float64Array, clock: Clock) -> JointTrajectory:
+        """Return the message of such numbers (n,)."""
+        position, velocity = numbers.reshape(2, -1)
+        times_ns, positions, velocities = tick_trajectory(
+            position, velocity, self._acceleration, self._period_ns
+        )
+        return trajectory_message(
+            self._topic.message_names, positions, times_ns.tolist(), velocities
+        )
 
 
 class ToolPose:
@@ -175,7 +233,7 @@ class ToolPose:
                 f'expected joints of: {", ".join(movers)}; others on topics of their own'
             )
 
-    def numbers(self, position: Float64Array) -> Float64Array:
+    def numbers(self, position: Float64Array, motion: CommandMotion | None = None) -> Float64Array:
         """Return x, y, z [m] and the quaternion x, y, z, w >= 0 (7,) for joints (J,)."""
         return self._kinematics.position_and_quaternion(self._link, position)
 
@@ -205,11 +263,11 @@ class CommandPublishers:
         """Whether any topic gets all that is planned."""
         return any(encoder.topic.send == 'chunk' for encoder, _ in self._outputs)
 
-    def send(self, position: Float64Array) -> None:
+    def send(self, position: Float64Array, motion: CommandMotion | None = None) -> None:
         """Publish the command (J,), in joint order, where every command is wanted."""
         clock = self._node.get_clock()
         messages = [
-            (publisher, encoder.message(encoder.numbers(position), clock))
+            (publisher, encoder.message(encoder.numbers(position, motion), clock))
             for encoder, publisher in self._outputs
             if encoder.topic.send == 'tick'
         ]

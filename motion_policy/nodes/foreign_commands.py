@@ -15,6 +15,7 @@ import numpy as np
 from rclpy.node import Node
 from rclpy.serialization import serialize_message
 
+from motion_policy.control.command import CommandMotion
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.sent_commands import SentCommands
 from motion_policy.nodes.commands import CommandEncoder
@@ -37,7 +38,7 @@ NANOSECONDS_PER_S = 1_000_000_000
 class ForeignCommands:
     """Hears what others publish on the command topics of `robot`.
 
-    Call `sent(position)` before each command is published, with exactly the numbers that go out,
+    Call `sent(position, motion)` before each command is published, as it is published,
     and `sent_trajectory(positions)` before a trajectory is (topics with `send: chunk`): both are
     quick and wait for nothing, so they may be called in the tick thread. `streaming()` says why
     the arm must not be enabled; `on_foreign(line)` is called in the executor's thread as soon as
@@ -70,11 +71,11 @@ class ForeignCommands:
             for encoder, sent in self._sent
         ]
 
-    def sent(self, position: Float64Array) -> None:
+    def sent(self, position: Float64Array, motion: CommandMotion | None = None) -> None:
         """Take a command (J,) that goes out now where every command is wanted."""
         for encoder, sent in self._sent:
             if encoder.topic.send == 'tick':
-                sent.sent(encoder.body(encoder.numbers(position)))
+                sent.sent(encoder.body(encoder.numbers(position, motion)))
 
     def sent_trajectory(self, positions: Float64Array) -> None:
         """Take a trajectory (n, J) that goes out now where plans are wanted."""
@@ -142,7 +143,8 @@ class ForeignCommands:
 
 def _sent_on(node: Node, encoder: CommandEncoder, robot: RobotSpec) -> SentCommands:
     """Find where the numbers lie in our messages: all of them begin alike."""
-    probe = encoder.numbers(0.1 * np.pi * np.arange(1.0, len(robot.joints.names) + 1))
+    joints = 0.1 * np.pi * np.arange(1.0, len(robot.joints.names) + 1)
+    probe = encoder.numbers(joints, CommandMotion(joints))
     message: Any = encoder.message(probe, node.get_clock())
     numbers = encoder.body(probe)
     return SentCommands(serialize_message(message).index(numbers), len(numbers))

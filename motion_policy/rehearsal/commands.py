@@ -54,6 +54,7 @@ class CommandPort:
         self._columns = [robot.joints.names.index(joint) for joint in topic.joints]
         self.felt = FeltMotion(topic.joints, _limits(robot, self._columns, topic.type))
         self._pose = PoseReader(robot) if topic.type == POSE_STAMPED else None
+        self._half_period_s = robot.period_ns * 0.5e-9
         self._controller: TrajectoryController | None = None
         self._rejected = 0
         # Points of trajectories that are to be reached yet, and how well their times are known.
@@ -115,6 +116,11 @@ class CommandPort:
         if len(self._controller.rejected) > before:  # told by the next step
             return
         if not self._arm.obeys:
+            return
+        if self.topic.velocities and points.velocities is not None:
+            # Its first point is the middle of the step to the command.
+            command = points.positions[0] + points.velocities[0] * self._half_period_s
+            self._judge(command, received_ns, jitter_ns)
             return
         start_ns = points.stamp_ns or received_ns
         known_ns = 0 if points.stamp_ns else jitter_ns

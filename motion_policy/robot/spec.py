@@ -57,6 +57,8 @@ COMMAND_TYPES = (
     FLOAT64_MULTI_ARRAY, FLOAT32_MULTI_ARRAY, FLOAT64, JOINT_TRAJECTORY, JOINT_STATE, POSE_STAMPED,
 )  # fmt: skip
 
+# Keys of a joint topic that stand in the text of a spec only where they are not as by default.
+LATER_KEYS = ('velocities',)
 # The names of the joint streams, which nothing else may take.
 JOINT_STREAM_NAME = re.compile(r'(state|leader)(_\d+)?')
 
@@ -136,8 +138,9 @@ class JointTopic(Declared):
     A message type without names (Float64MultiArray, Float64) holds them in that order. A leader
     whose joints move otherwise than ours is converted by `scale * value + offset`, one for each.
     A command goes out in every control period (`send: tick`), or as a trajectory of all that is
-    planned, whenever that changes (`send: chunk`). A PoseStamped is that of the robot's tool, in
-    `frame`; left out, in the root link.
+    planned, whenever that changes (`send: chunk`). With `velocities` that of every period is a
+    trajectory which says how fast it is, and comes to rest. A PoseStamped is that of the robot's
+    tool, in `frame`; left out, in the root link.
     """
 
     topic: Topic
@@ -150,6 +153,7 @@ class JointTopic(Declared):
     scale: tuple[Finite, ...]
     offset: tuple[Finite, ...]
     send: Literal['tick', 'chunk'] = 'tick'
+    velocities: bool = False
     frame: str | None = Field(default=None, min_length=1)
 
     @field_validator('type')
@@ -176,6 +180,11 @@ class JointTopic(Declared):
             raise ValueError(f'frame with {self.type}, expected it for {POSE_STAMPED} only')
         if self.send == 'chunk' and self.type != JOINT_TRAJECTORY:
             raise ValueError(f"send is 'chunk' with {self.type}, expected {JOINT_TRAJECTORY}")
+        if self.velocities and (self.type != JOINT_TRAJECTORY or self.send == 'chunk'):
+            raise ValueError(
+                f'velocities with {self.type} and send {self.send}, expected it for '
+                f'{JOINT_TRAJECTORY} and send tick only: whole chunks have them anyway'
+            )
         return self
 
     @property
@@ -269,6 +278,8 @@ class JointsSpec(Declared):
                 raise ValueError(f'{role} has {POSE_STAMPED}, expected it for command only')
             if role != 'command' and any(topic.send != 'tick' for topic in topics):
                 raise ValueError(f"{role} has send 'chunk', expected it for command only")
+            if role != 'command' and any(topic.velocities for topic in topics):
+                raise ValueError(f'{role} has velocities, expected it for command only')
         for kind in ('position', 'velocity', 'acceleration'):
             count = len(getattr(self.limits, kind))
             if count != len(self.names):
@@ -473,6 +484,11 @@ class RobotSpec(Declared):
             for name, topic in topics.items():  # as before there were options
                 entry = {k: v for k, v in values[key][name].items() if k not in FIT_KEYS}
                 values[key][name] = {**entry, **topic.image_fit.options()}
+        for role in ('state', 'leader', 'command'):  # likewise
+            for topic in values['joints'][role]:
+                for key in LATER_KEYS:
+                    if topic[key] == JointTopic.model_fields[key].default:
+                        del topic[key]
         for key in ('vectors', 'depth'):  # as before there were any
             if not values[key]:
                 del values[key]

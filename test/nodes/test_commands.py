@@ -23,6 +23,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float32MultiArray, Float64, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
+from motion_policy.control.command import CommandMotion
 from motion_policy.errors import UserError
 from motion_policy.nodes.commands import CommandPublishers
 from motion_policy.nodes.foreign_commands import ForeignCommands
@@ -208,3 +209,31 @@ def test_a_publisher_that_could_wait_for_its_listeners_is_refused(bench: Bench) 
     with pytest.raises(UserError, match=f'{topic}.publisher.history is keep_all, expected keep_'):
         CommandPublishers(node, formula_arm())
     assert node.count_publishers(topic) == 0
+
+
+def test_a_trajectory_with_velocities_comes_to_rest_by_itself_and_is_known_as_ours(
+    bench: Bench,
+) -> None:
+    topic = '{topic: arm/joint_trajectory, type: trajectory_msgs/msg/JointTrajectory, %s}'
+    robot = formula_arm(3, 50.0, topic % 'velocities: true')
+    heard: list[JointTrajectory] = []
+    bench.client.create_subscription(JointTrajectory, 'arm/joint_trajectory', heard.append, 1)
+    publishers = CommandPublishers(bench.client, robot)
+    foreign = ForeignCommands(bench.client, robot, pytest.fail)
+    for velocity in (np.array([0.4, -1.0, 0.0]), np.zeros(3)):
+        motion = CommandMotion(velocity)
+        heard.clear()
+
+        def told(motion: CommandMotion = motion) -> bool:
+            foreign.sent(POSITION[:3], motion)
+            publishers.send(POSITION[:3], motion)
+            return bool(heard)
+
+        bench.spin_until(told, 'a trajectory')
+        points = heard[-1].points
+        np.testing.assert_array_equal(points[0].velocities, velocity)
+        np.testing.assert_allclose(points[0].positions, POSITION[:3] - velocity * 0.01)
+        assert not any(points[-1].velocities) and points[0].time_from_start.nanosec == 20_000_000
+        assert len(points) == (4 if velocity.any() else 1)
+    np.testing.assert_array_equal(points[-1].positions, POSITION[:3])
+    foreign.destroy()

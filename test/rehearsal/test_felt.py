@@ -12,6 +12,7 @@ import pytest
 from control_robots import formula_arm
 
 from motion_policy.control import Controller
+from motion_policy.control.tick_trajectory import tick_trajectory
 from motion_policy.rehearsal.arm import StandInArm
 from motion_policy.rehearsal.commands import CommandPort
 from motion_policy.rehearsal.report import RehearsalReport, TopicFelt
@@ -207,3 +208,32 @@ def test_a_trajectory_per_tick_is_followed_from_when_it_comes() -> None:
     assert felt.report.kept, felt.lines
     assert felt.port.felt.arrivals.received == 20
     np.testing.assert_allclose(felt.arm.position, start + 0.0036, atol=1e-9)
+
+
+def test_commands_with_velocities_are_judged_as_the_commands_that_they_were_made_of() -> None:
+    robot = formula_arm(command=TRAJECTORY[:-1] + ', velocities: true}')
+    felt, controller = Felt(robot), Controller(robot, 100_000_000)
+    controller.enable(felt.now_ns, felt.arm.position)
+    acceleration = robot.joints.limits.acceleration_array()
+    for tick in range(200):
+        now_ns = START_NS + tick * PERIOD_NS
+        if controller.policy_due(now_ns):
+            controller.add_chunk(np.array([[0.8, 0.9, -0.5]]), now_ns)
+        if tick == 150:
+            controller.disable(now_ns)
+        command = controller.tick(now_ns, felt.arm.position, {}, steady_ns=tick * PERIOD_NS)
+        if command is None:
+            break
+        times, positions, velocities = tick_trajectory(
+            command.position, command.velocity, acceleration, PERIOD_NS
+        )
+        message = trajectory(positions, PERIOD_NS)
+        for point, after_ns, row in zip(message.points, times.tolist(), velocities, strict=True):
+            point.time_from_start.nanosec, point.velocities = after_ns, list(row)
+        felt.take(message, now_ns - felt.now_ns)
+        last = command.position
+    for later in range(20):
+        felt.port.step(felt.now_ns + later * PERIOD_NS)
+    assert felt.report.kept, felt.lines
+    assert felt.joints['joint1']['velocity']['greatest'] > 0.2
+    np.testing.assert_allclose(felt.arm.position, last, atol=1e-9)

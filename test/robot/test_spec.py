@@ -109,6 +109,21 @@ def spec(text: str = MINIMAL) -> RobotSpec:
             ['leader', 'PoseStamped', 'command only'],
         ),
         (COMMAND, COMMAND[:-1] + ', send: chunk}', ['command', "'chunk'", 'JointTrajectory']),
+        (
+            COMMAND,
+            COMMAND[:-1] + ', velocities: true}',
+            ['velocities', 'JointTrajectory and send'],
+        ),
+        (
+            COMMAND,
+            f'{{topic: c, type: {JOINT_TRAJECTORY}, send: chunk, velocities: true}}',
+            ['velocities', 'send tick only'],
+        ),
+        (
+            STATE,
+            STATE[:-1].replace(JOINT_STATE, JOINT_TRAJECTORY) + ', velocities: true}',
+            ['joints.state', JOINT_TRAJECTORY],
+        ),
         (COMMAND, COMMAND[:-1] + ', send: row}', ['command.send', 'row', "'tick' or 'chunk'"]),
         (
             STATE,
@@ -227,6 +242,13 @@ def test_a_gripper_may_open_either_way_and_a_trajectory_may_hold_all_that_is_pla
     robot = spec(text)
     assert robot.joints.grippers['b'].open_at == 0.005
     assert robot.joints.command[0].send == 'chunk'
+    assert robot_spec_from_yaml(robot.to_yaml(), 'copy') == robot
+
+
+def test_what_stands_nowhere_by_default_round_trips() -> None:
+    kinds = f'{{topic: c, type: {JOINT_TRAJECTORY}, velocities: true}}'
+    robot = spec(MINIMAL.replace(COMMAND, kinds))
+    assert robot.joints.command[0].velocities and 'velocities' not in spec().to_yaml()
     assert robot_spec_from_yaml(robot.to_yaml(), 'copy') == robot
 
 
