@@ -152,9 +152,7 @@ def _lateness(rate: int, ours: Run, bare: figures.Float64Array, where: str = '')
     )
 
 
-def _missed(
-    rate: int, ours: Run, bare: figures.Float64Array, where: str = ''
-) -> Measurement:
+def _missed(rate: int, ours: Run, bare: figures.Float64Array, where: str = '') -> Measurement:
     late_ms = ours.late_ms
     found, reference = (figures.missed(x, ours.period_ns) / len(x) for x in (late_ms, bare))
     return Measurement(

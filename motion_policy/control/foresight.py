@@ -129,8 +129,7 @@ class OwnForesight:
             extras: what it says of it, `image/CAM` (h, w, 3) uint8 among that.
         """
         seen = {
-            name: _unit(_seen(view, observation.image(name)))
-            for name, view in self._views.items()
+            name: _unit(_seen(view, observation.image(name))) for name, view in self._views.items()
         }
         found: PredictionError | None = None
         if self._due_ns is not None and abs(time_ns - self._due_ns) <= self._period_ns // 2:

@@ -90,6 +90,7 @@ class PolicyRunner:
         ensemble: float = 0.0,
     ) -> None:
         check_robot(policy, robot)
+        policy.space = policy.space.on(robot)
         self.policy = policy
         self.robot = robot
         self._mixer = Mixer(policy, mix)

@@ -260,9 +260,7 @@ class EpisodeWriter:
         qvel, held, lacking = observation.qvel, observation.held, observation.lacking
         self._qvel.lacking |= dict.fromkeys(lacking.get('velocity', ()))
         self._effort.lacking |= dict.fromkeys(lacking.get('effort', ()))
-        columns[layout.QVEL].add(
-            self._qvel.stored(qvel, observation.has_qvel, 'velocity' in held)
-        )
+        columns[layout.QVEL].add(self._qvel.stored(qvel, observation.has_qvel, 'velocity' in held))
         effort, none = observation.effort, np.zeros_like(observation.qpos)
         effort = none if effort is None else effort
         effort = self._effort.stored(effort, observation.effort is not None, 'effort' in held)

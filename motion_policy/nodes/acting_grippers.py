@@ -82,6 +82,12 @@ class ActingGripper:
                     closing = ActionServer(node, interface.closing, joint, on_others)
                     self._servers[False] = closing
                 self._goals = {True: opening.goal(spec.open), False: closing.goal(spec.closed)}
+                if opening is closing and self._goals[True] == self._goals[False]:
+                    raise UserError(
+                        f"'{interface.position}' is {interface.value(spec.open):g} to open and "
+                        f'{interface.value(spec.closed):g} to close, the same when rounded, '
+                        'expected a scale that tells them apart'
+                    )
             else:
                 switch = SwitchServer(node, interface)
                 self._servers = {True: switch, False: switch}
@@ -103,8 +109,11 @@ class ActingGripper:
     def problems(self) -> list[str]:
         """Why the arm must not be enabled."""
         servers = {id(server): server for server in self._servers.values()}.values()
-        absent = [f'nobody serves {server}' for server in servers if not server.ready]
-        return [*(f'gripper {self.name}: {line}' for line in absent), *self.others()]
+        lines = [
+            server.unfit() or ('' if server.ready else f'nobody serves {server}')
+            for server in servers
+        ]
+        return [*(f'gripper {self.name}: {line}' for line in lines if line), *self.others()]
 
     def others(self) -> list[str]:
         """Say where goals of other nodes are under way."""

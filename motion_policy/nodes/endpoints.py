@@ -57,6 +57,20 @@ def publishers(node: Node, topic: str, type_name: str) -> list[Any]:
     return [info for info in infos if info.topic_type == type_name]
 
 
+def servers(node: Node, service: str) -> dict[str, tuple[str, ...]]:
+    """The nodes that serve a service of this full name, each with the types it has there."""
+    found = {}
+    for name, namespace in node.get_node_names_and_namespaces():
+        try:
+            served = node.get_service_names_and_types_by_node(name, namespace)
+        except RuntimeError:  # it went away meanwhile
+            continue
+        for its, types in served:
+            if its == service:
+                found[f'{namespace.rstrip("/")}/{name}'] = tuple(types)
+    return found
+
+
 def full_name(info: Any) -> str:
     """The name of an endpoint's node, with its namespace; '' while it is not known."""
     if info.node_name == NO_NAME:

@@ -22,8 +22,15 @@ from std_srvs.srv import SetBool
 from unique_identifier_msgs.msg import UUID
 
 from motion_policy.errors import UserError
-from motion_policy.nodes.endpoints import Origin, publisher_of, publishers, with_origin
+from motion_policy.nodes.endpoints import (
+    Origin,
+    publisher_of,
+    publishers,
+    servers,
+    with_origin,
+)
 from motion_policy.nodes.subscriptions import message_class
+from motion_policy.robot.gripper import SET_BOOL as SWITCH
 from motion_policy.robot.gripper import GripperGoal, GripperService
 from motion_policy.streams.message_fields import FieldType, field_type
 
@@ -70,6 +77,11 @@ class ActionServer:
     def ready(self) -> bool:
         """Whether somebody serves it."""
         return all(client.service_is_ready() for client in self.clients)
+
+    def unfit(self) -> str:
+        """Say that several nodes serve it, or one with another type; ''."""
+        service = f'{self.name}/_action/send_goal'
+        return _unfit(self._node, str(self), service, f'{self._spec.type}_SendGoal')
 
     def goal(self, position: float) -> Any:
         """The goal for a position of the joint; UserError if the action has no such one."""
@@ -142,13 +154,17 @@ class SwitchServer:
         self.clients = (self._client,)
 
     def __str__(self) -> str:
-        return f'{self.name} (std_srvs/srv/SetBool)'
+        return f'{self.name} ({SWITCH})'
 
     @property
     def ready(self) -> bool:
         """Whether somebody serves it."""
         there: bool = self._client.service_is_ready()
         return there
+
+    def unfit(self) -> str:
+        """Say that several nodes serve it, or one with another type; ''."""
+        return _unfit(self._node, str(self), self.name, SWITCH)
 
     def send(self, opens: bool, answer: Answer) -> None:
         """Switch it."""
@@ -157,6 +173,17 @@ class SwitchServer:
     def destroy(self) -> None:
         """Remove it from the node."""
         self._node.destroy_client(self._client)
+
+
+def _unfit(node: Node, what: str, service: str, kind: str) -> str:
+    found = servers(node, service)
+    for who, types in found.items():
+        if kind not in types:
+            other = ', '.join(types).removesuffix('_SendGoal')
+            return f'{what} is served by {who} as {other}'
+    if len(found) > 1:
+        return f'{what} is served by {", ".join(sorted(found))}, expected one of them'
+    return ''
 
 
 def _call(client: Any, request: Any, answer: Answer) -> None:

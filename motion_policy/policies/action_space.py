@@ -47,7 +47,7 @@ class ActionSpace:
         columns: what each of the A values of an action is.
 
     Raises:
-        ValueError: the robot has no tool, or not such joints.
+        ValueError: the robot has no tool, one that a gripper moves, or not such joints.
     """
 
     def __init__(
@@ -61,6 +61,12 @@ class ActionSpace:
             if robot.tool is None:
                 raise ValueError(f"{KEY}: '{name}', but robot '{robot.name}' has no tool")
             moving = set(tool_movers(robot.tool, names, robot.name))
+            for joint in robot.joints.grippers:
+                if joint in moving:
+                    raise ValueError(
+                        f"{KEY}: '{name}', but gripper '{joint}' moves the tool "
+                        f"'{robot.tool.link}', expected a link that no gripper moves"
+                    )
         if absolute and name != 'joints_relative':
             raise ValueError(f"absolute_joints: found with '{name}', expected joints_relative")
         for joint in absolute:
@@ -88,6 +94,13 @@ class ActionSpace:
     def is_relative(self) -> bool:
         """Whether an action depends on where the robot is at the observation."""
         return self.name in ('joints_relative', 'tool_relative')
+
+    def on(self, robot: RobotSpec) -> ActionSpace:
+        """The same for a robot with such joints: within its limits, of the tool as in training."""
+        if not self.of_tool or robot.joints.limits == self.robot.joints.limits:
+            return self
+        told = robot.model_copy(update={'tool': self.robot.tool})
+        return ActionSpace(self.name, told, self.rate, self.absolute)
 
     def still(self, span: Tensor) -> Tensor:
         """The span (A,) below which a value counts as still, from that of the joints (J,)."""

@@ -278,11 +278,19 @@ def check_robot(policy: Model, robot: RobotSpec) -> None:
 
 
 def other_fits(checkpoint: Checkpoint, robot: RobotSpec) -> list[str]:
-    """Lines on cameras of which a robot spec says that something else is seen than in training.
+    """Lines on cameras, and the tool, of which a robot spec says something else than in training.
 
-    What was seen in training is what the policy sees. A spec that says nothing is no other.
+    What was there in training is what the policy sees and means. A spec that says nothing is no
+    other.
     """
-    spec, lines = checkpoint.spec, []
+    spec, lines = checkpoint.spec, list[str]()
+    tool, here = spec.robot.tool, robot.tool
+    if spec.space.of_tool and tool is not None and here is not None and here != tool:
+        what = f"tool '{here.link}'" if here.link != tool.link else 'another URDF of it'
+        lines.append(
+            f"{checkpoint.name}: its actions are poses of '{tool.link}' by the URDF of its "
+            f"training; '{robot.name}' has {what}"
+        )
     for name in spec.cameras:
         there, seen = robot.image_topics.get(name), spec.view(name).options
         if there is not None and not there.image_fit.is_plain and there.image_fit != seen:

@@ -19,6 +19,7 @@ from motion_policy.robot.spec import Float64Array
 from motion_policy.robot.urdf import Mimic, is_urdf_text, mimic_joints, urdf_name
 
 AXES = ('x', 'y', 'z')
+MOST_M = 1e4  # from the root link to another one
 RIM_POINTS = 32  # of a circle: its polygon is 0.5 % wider
 
 
@@ -40,7 +41,8 @@ class Kinematics:
         factors: (nv, J), how far each joint of the model moves when one of ours moves by 1.
 
     Raises:
-        UserError: no such file, no URDF, or a named joint that moves in several ways.
+        UserError: no such file, no URDF, a link that is nowhere, or a named joint that moves in
+            several ways, or about no axis.
     """
 
     def __init__(self, urdf: str | Path, joint_names: Sequence[str], key: str) -> None:
@@ -54,6 +56,7 @@ class Kinematics:
         self._offsets: Float64Array = np.zeros(self.model.nv)
         self._unknown: frozenset[int] = self._place(mimic_joints(urdf))
         self._plain_q, self._plain_v, self._endless_q, self._endless_v = self._columns()
+        self._check_places()
 
     def configuration(self, joints: Float64Array) -> Float64Array:
         """Return the model's configuration (nq,) for our joints (J,)."""
@@ -212,10 +215,25 @@ class Kinematics:
                     f"{self.key}: {self.urdf}: joint '{name}' moves in several ways, expected "
                     'one that turns or slides'
                 )
+            elif not self._axis(index)[1].any():
+                raise UserError(
+                    f"{self.key}: {self.urdf}: <axis> of joint '{name}' has no direction, "
+                    'expected three numbers that are not all 0'
+                )
             else:
                 self.factors[joint.idx_v, self._names.index(leader)] = factor
                 self._offsets[joint.idx_v] = offset
         return frozenset(unknown)
+
+    def _check_places(self) -> None:
+        self.pinocchio.framesForwardKinematics(self.model, self.data, self._neutral)
+        for frame, pose in zip(self.model.frames, self.data.oMf, strict=True):
+            if not np.abs(pose.translation).max() <= MOST_M:
+                raise UserError(
+                    f"{self.key}: {self.urdf}: '{frame.name}' is at "
+                    f'{pose.translation.round(3).tolist()} m, expected at most {MOST_M:g} m from '
+                    'the root link'
+                )
 
     def _columns(self) -> tuple[Any, Any, Any, Any]:
         """Return the columns in configurations and velocities, of joints with one and two."""

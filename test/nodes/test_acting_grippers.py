@@ -28,13 +28,14 @@ from gripper_server import (
     TrajectoryArmWithHand,
     robot_with_hand,
 )
-from rclpy.action import ActionClient, GoalResponse
+from rclpy.action import ActionClient, ActionServer, GoalResponse
+from rclpy.context import Context
 from rclpy.node import Node
 from ros_testing import Bench
 from sensor_msgs.msg import JointState
 from slow_episode import write_slow_episode
 from std_srvs.srv import SetBool
-from test_msgs.action import NestedMessage
+from test_msgs.action import Fibonacci, NestedMessage
 from trajectory_arm import CHUNKS
 
 from motion_policy.errors import UserError
@@ -270,6 +271,37 @@ def test_an_arm_whose_gripper_nobody_serves_is_not_enabled_and_holds_when_it_goe
     scene.wait_for_the_end(f'closing: {name} went away with its goal under way')
 
 
+def test_an_action_that_two_nodes_serve_or_one_as_another_type_is_told_before_the_arm_moves(
+    bench: Bench,
+) -> None:
+    name = f'hand{next(NUMBERS)}/move'
+    node = bench.add(Node('one', context=bench.context, start_parameter_services=False))
+    grippers = ActingGrippers(node, robot_with_hand(name=name), print)
+    context = Context()
+    context.init(domain_id=bench.context.get_domain_id())
+    other = Node('other', context=context, start_parameter_services=False)
+
+    def told(words: str) -> None:
+        line = f'gripper joint3: /{name} (test_msgs/action/NestedMessage){words}'
+        bench.spin_until(lambda: grippers.problems() == [line], line, grippers.problems)
+
+    server = ActionServer(other, Fibonacci, name, lambda handle: Fibonacci.Result())
+    try:
+        told(' is served by /other as test_msgs/action/Fibonacci')
+        server.destroy()
+        bench.spin_until(lambda: 'nobody serves' in grippers.problems()[0], 'its end')
+        first = HandServer(bench.client, name)
+        bench.spin_until(lambda: not grippers.problems(), 'a server')
+        server = ActionServer(other, NestedMessage, name, lambda handle: NestedMessage.Result())
+        told(' is served by /other, /test_client, expected one of them')
+        first.destroy()
+    finally:
+        server.destroy()
+        grippers.destroy()
+        other.destroy_node()
+        context.shutdown()
+
+
 def test_goals_of_another_node_disable_the_arm_and_keep_it_from_being_enabled(
     scene: Scene, bench: Bench
 ) -> None:
@@ -344,6 +376,11 @@ def test_a_vacuum_is_switched_by_a_service(bench: Bench, on: str) -> None:
         ('.float64_value', '.width', "no field 'nested_field.width', it has: bool_value, byte_v"),
         ('field.float64_value', 'field', "'nested_field' is test_msgs/msg/BasicTypes, found 2.0"),
         ('nested_field.float', 'nested.float', "no field 'nested.float64_value', there is no"),
+        (
+            'float64_value, scale: 2.0',
+            'uint8_value, scale: 0.1',
+            "'nested_field.uint8_value' is 0.1 to open and -0.02 to close, the same when rounded",
+        ),
         (': 40}', ': 40.5}', "'nested_field.int32_value' is int32, found 40.5"),
         ('int32_value: 40', 'uint8_value: 400', "'nested_field.uint8_value' is uint8, found 400"),
         ('int32_value: 40', 'bool_value: 1', "'nested_field.bool_value' is boolean, found 1"),

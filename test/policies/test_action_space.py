@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from chain_arm import SEVEN, SIX, chain_urdf
 from policy_examples import FAMILIES, random_observation, small_policy, small_robot, spec
 
@@ -22,7 +23,12 @@ from motion_policy.policies import load_policy, save_policy
 from motion_policy.policies.action_space import ActionSpace, angles_between, rotation_of
 from motion_policy.policies.backends.export import export_policy
 from motion_policy.policies.backends.selection import BackEndChoice, use_back_end
-from motion_policy.policies.checkpoint import CheckpointError, spec_to_yaml
+from motion_policy.policies.checkpoint import (
+    CheckpointError,
+    other_fits,
+    read_checkpoint,
+    spec_to_yaml,
+)
 from motion_policy.policies.convert.lerobot import to_lerobot
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
 from motion_policy.robot.kinematics import Kinematics
@@ -223,8 +229,53 @@ def test_a_checkpoint_in_joints_says_nothing_of_a_space() -> None:
     assert 'action_space: tool\n' in spec_to_yaml(spec(**of_tabletop('tool')))
 
 
+def test_on_an_arm_with_tighter_limits_the_tool_goes_where_it_may(tmp_path: Path) -> None:
+    """A guard that holds one joint back alone would lead the tool elsewhere."""
+    robot = chain_robot(tmp_path, SEVEN)
+    space = ActionSpace('tool', robot, robot.rate)
+    joints = torch.from_numpy(swung(7, 100, robot.rate)).float()
+    highest = joints[:, 1].max().item() - 0.1
+    told = yaml.safe_load(robot.to_yaml())
+    told['joints']['limits']['position'][1][1] = highest
+    del told['tool']
+    arm = robot_spec_from_yaml(yaml.safe_dump(told), 'arm.yaml')
+    start = joints[:1]
+    assert space.on(robot) is space
+    found = space.on(arm).joints(space.placed(joints)[None], start)[0].double().numpy()
+    assert (found[:, 1] <= highest + 1e-6).all()
+    errors = tool_errors(robot, found, joints.double().numpy())
+    clipped = joints.double().numpy()
+    clipped[:, 1] = np.minimum(clipped[:, 1], highest)
+    otherwise = tool_errors(robot, clipped, joints.double().numpy())
+    assert errors is not None and otherwise is not None
+    assert errors.away_mm.max() < 0.2 * otherwise.away_mm.max()
+
+
+def test_a_tool_that_is_another_than_in_training_is_told(tmp_path: Path) -> None:
+    path = save_policy(small_policy(**of_tabletop('tool')), tmp_path / 'policy')
+    checkpoint = read_checkpoint(path)
+    assert other_fits(checkpoint, small_robot()) == []
+    assert other_fits(checkpoint, small_robot(tool=TOOL)) == []
+    here = checkpoint.spec.robot
+    assert here.tool is not None
+    longer = here.tool.urdf.replace('xyz="0.124 0 0"', 'xyz="0.134 0 0"')
+    assert longer != here.tool.urdf
+    for told, words in (
+        ({'urdf': longer}, 'has another URDF of it'),
+        ({'link': 'elsewhere'}, "has tool 'elsewhere'"),
+    ):
+        other = here.model_copy(update={'tool': here.tool.model_copy(update=told)})
+        [line] = other_fits(checkpoint, other)
+        assert f"poses of '{here.tool.link}' by the URDF of its training" in line and words in line
+
+
 def test_what_cannot_be_is_one_line() -> None:
     given = of_tabletop('tool')
+    grippers = {'joint4': {'open': 0.4, 'closed': 0.0, 'open_at': 0.3, 'close_at': 0.1}}
+    told = yaml.safe_load(small_robot(tool=TOOL).to_yaml())
+    told['joints']['grippers'] = grippers
+    with pytest.raises(ValueError, match="'tool', but gripper 'joint4' moves the tool '"):
+        ActionSpace('tool', robot_spec_from_yaml(yaml.safe_dump(told), 'x.yaml'), 10.0)
     with pytest.raises(ValueError, match="'tool', but robot 'tabletop_sim' has no tool"):
         spec(**{**given, 'robot': small_robot()})
     with pytest.raises(ValueError, match="target has 0 values, action_space 'tool_relative' 10"):

@@ -155,3 +155,25 @@ def test_a_joint_that_moves_in_several_ways_is_refused(tmp_path: Path) -> None:
     planar = urdf_file(tmp_path, joint('turn', 'planar', 'a', 'b'), links='ab')
     with pytest.raises(UserError, match=r"urdf: .*joint 'turn' moves in several ways"):
         Kinematics(planar, NAMES, 'urdf')
+
+
+@pytest.mark.parametrize(
+    ('old', 'new', 'words'),
+    [
+        (
+            '<axis xyz="0 0 1"/><origin xyz="0.4 0 0"/>',
+            '<axis xyz="0 0 0"/>',
+            "joint 'follow' has",
+        ),
+        ('xyz="0.2 0 0"', 'xyz="0.2 0 1e300"', r"'slide' is at \[0.9, 0.0, 1e\+300\] m, expected"),
+        ('xyz="0 0 0.5"', 'xyz="0 0 500000"', "'stand' is at"),
+    ],
+)
+def test_what_turns_about_no_axis_or_is_nowhere_is_refused(
+    tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    """Pinocchio makes poses of it, whose rotations are none."""
+    text = branched(tmp_path).read_text()
+    assert old in text
+    with pytest.raises(UserError, match=words):
+        Kinematics(text.replace(old, new), NAMES, 'urdf')

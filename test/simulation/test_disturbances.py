@@ -50,9 +50,7 @@ def play(sim: Any, disturbance: Any, until_s: float) -> list[np.ndarray]:
     return joints
 
 
-def test_the_removed_cube_is_gone_from_the_image_and_the_arm_stays(
-    scene: Scene, sim: Any
-) -> None:
+def test_the_removed_cube_is_gone_from_the_image_and_the_arm_stays(scene: Scene, sim: Any) -> None:
     disturbance = scene.disturbance('cube-removed', sim, seed=1)
     begin_s = disturbance.begin_ns / S
     play(sim, disturbance, begin_s - 0.02)

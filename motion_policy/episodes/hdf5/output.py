@@ -41,9 +41,7 @@ class HdfOutput:
     def __init__(self, path: Path, *, staged: bool = False, **options: Any) -> None:
         self._sink = _Sink(path, staged)
         try:
-            self.file = closed_at_exit(
-                h5py.File(self._sink, 'r+' if staged else 'w', **options)
-            )
+            self.file = closed_at_exit(h5py.File(self._sink, 'r+' if staged else 'w', **options))
             self.check()
         except BaseException:
             self.abandon()

@@ -309,9 +309,7 @@ def _spec(
         'rate': options.rate,
         'cameras': options.cameras,
         'image_size': options.image_size,
-        'fit': said_fits(
-            views_of(robot, dict.fromkeys(options.cameras, options.image_size))
-        ),
+        'fit': said_fits(views_of(robot, dict.fromkeys(options.cameras, options.image_size))),
         'target': 'action',
         'hyper': hyper,
         'normalisation': normalisation,
