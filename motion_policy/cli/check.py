@@ -1,15 +1,18 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""`motion-policy check`: checks episode files; --repair recovers what a crash left."""
+"""`motion-policy check`: checks and judges episode files; --repair recovers what a crash left."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import track
+from rich.table import Table
 
 from motion_policy.cli.literal import escape
 from motion_policy.episodes import (
@@ -19,7 +22,12 @@ from motion_policy.episodes import (
     repair,
 )
 from motion_policy.episodes.check import Examined
+from motion_policy.episodes.quality.sets import EpisodeSet
+from motion_policy.episodes.quality.verdict import LEVELS, as_values, odd_verdicts, worst_level
 from motion_policy.files import PART_SUFFIX, write_json
+
+MOST_SHOWN = 30  # episodes in the table of those that are no pass
+COLOURS = {'pass': 'green', 'warn': 'yellow', 'fail': 'red'}
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,8 @@ class Arguments:
     """Check episodes and name what is wrong; exit code 0 only if every one is sound.
 
     What is odd and may well be right is a note: joints a little beyond their limits, images
-    without colours.
+    without colours. How good a demonstration is, by itself and beside the others of its folder,
+    is judged by the thresholds of its robot spec (quality): pass, warn or fail.
     """
 
     paths: tyro.conf.Positional[tuple[Path, ...]]
@@ -36,34 +45,43 @@ class Arguments:
     repair: bool = False
     """Finish what a crash left (*.hdf5.part): every whole row becomes an episode."""
 
+    strict: bool = False
+    """Exit code 1 also if an episode is judged as fail."""
+
     json: Path | None = None
-    """Write the problems and the notes of each file as JSON."""
+    """Write the problems, the notes and the verdicts of each file as JSON."""
 
 
 def run(arguments: Arguments) -> int:
     """Check every file; 0 when all are sound, else 1."""
     console = Console()
-    found: dict[str, Examined] = {}
+    found: dict[Path, Examined] = {}
+    known = EpisodeSet()
     episodes = list_episodes(arguments.paths, unfinished=True)
     for path in track(
         episodes, 'checking', console=console, transient=True, disable=not console.is_terminal
     ):
-        episode, examined = _check(path, arguments.repair, console)
-        found[str(episode)] = examined
+        episode, examined = _check(path, arguments.repair, known, console)
+        found[episode] = examined
         for problem in examined.problems:
             console.print(f'[red]unsound[/] {escape(f"{episode}: {problem}")}', soft_wrap=True)
         for note in examined.notes:
             console.print(f'[yellow]note[/] {escape(f"{episode}: {note}")}', soft_wrap=True)
+    for episode, examined in found.items():  # now that the set is known
+        against = known.verdicts(episode)
+        found[episode] = replace(examined, verdicts=[*examined.verdicts, *against])
+    _show_verdicts(found, console)
     unsound = sum(bool(examined.problems) for examined in found.values())
     console.print(f'{len(found) - unsound} of {len(found)} episodes are sound')
     if arguments.json:
-        problems = {path: examined.problems for path, examined in found.items()}
-        notes = {path: examined.notes for path, examined in found.items() if examined.notes}
-        write_json(arguments.json, {'sound': unsound == 0, 'problems': problems, 'notes': notes})
-    return 1 if unsound else 0
+        write_json(arguments.json, _content(found))
+    failed = any(worst_level(examined.verdicts) == 'fail' for examined in found.values())
+    return 1 if unsound or (arguments.strict and failed) else 0
 
 
-def _check(path: Path, repairs: bool, console: Console) -> tuple[Path, Examined]:
+def _check(
+    path: Path, repairs: bool, known: EpisodeSet, console: Console
+) -> tuple[Path, Examined]:
     if repairs and path.name.endswith(PART_SUFFIX):
         try:
             repaired = repair(path)
@@ -71,4 +89,39 @@ def _check(path: Path, repairs: bool, console: Console) -> tuple[Path, Examined]
             return path, Examined([str(error).removeprefix(f'{path}: ')])
         console.print(f'[green]repaired[/] {escape(str(repaired))}', soft_wrap=True)
         path = repaired.path
-    return path, examine_episode(path)
+    return path, examine_episode(path, known)
+
+
+def _show_verdicts(found: dict[Path, Examined], console: Console) -> None:
+    """A table of the episodes that are no pass, the worst first, and how many are which."""
+    judged = {path: examined.verdicts for path, examined in found.items() if examined.verdicts}
+    if not judged:
+        return
+    odd = {path: odd_verdicts(verdicts) for path, verdicts in judged.items()}
+    order = [path for path, verdicts in odd.items() if verdicts]
+    order.sort(key=lambda path: (-LEVELS.index(odd[path][0].level), -odd[path][0].excess))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ('episode', 'verdict', 'what was measured'):
+        table.add_column(column, overflow='fold')
+    for path in order[:MOST_SHOWN]:
+        for place, verdict in enumerate(odd[path]):
+            level = f'[{COLOURS[verdict.level]}]{verdict.level}[/]'
+            table.add_row(escape(path.name if place == 0 else ''), level, escape(verdict.line()))
+    if order:
+        console.print(table)
+    if len(order) > MOST_SHOWN:
+        console.print(f'and {len(order) - MOST_SHOWN} more episodes: --json names them')
+    counts = Counter(worst_level(verdicts) for verdicts in judged.values())
+    counted = ', '.join(f'{counts[level]} {level}' for level in LEVELS)
+    console.print(f'{len(judged)} episodes were judged: {counted}')
+
+
+def _content(found: dict[Path, Examined]) -> dict[str, object]:
+    judged = {str(path): each.verdicts for path, each in found.items() if each.verdicts}
+    return {
+        'sound': not any(examined.problems for examined in found.values()),
+        'problems': {str(path): examined.problems for path, examined in found.items()},
+        'notes': {str(path): found[path].notes for path in found if found[path].notes},
+        'quality': {path: worst_level(verdicts) for path, verdicts in judged.items()},
+        'verdicts': {path: [*map(as_values, verdicts)] for path, verdicts in judged.items()},
+    }

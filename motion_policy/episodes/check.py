@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of an episode: layout, numbers, grid, images, ages, motion.
+"""Checks of an episode: layout, numbers, grid, images, ages, motion, and how good it is.
 
 Every problem is one line that names the dataset, what was found and what was expected. What is
 odd, and may well be right, is a note.
@@ -20,6 +20,11 @@ from motion_policy.episodes.colours import ColourCount
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.images import decode_whole_jpeg
 from motion_policy.episodes.measured import EmptyDepthCount
+from motion_policy.episodes.quality.images import ImageWatch
+from motion_policy.episodes.quality.judge import own_verdicts
+from motion_policy.episodes.quality.numbers import EpisodeNumbers
+from motion_policy.episodes.quality.sets import EpisodeSet, profile_of
+from motion_policy.episodes.quality.verdict import QualityVerdict
 from motion_policy.episodes.reader import EpisodeReader
 from motion_policy.episodes.row_checks import (
     ROLES,
@@ -40,10 +45,14 @@ from motion_policy.streams.transforms import NORM_TOLERANCE
 
 @dataclass(frozen=True)
 class Examined:
-    """What is wrong with an episode, and what is only odd, one line each."""
+    """What is wrong with an episode, and what is only odd, one line each; and its verdicts.
+
+    Those against its set are not among them; `EpisodeSet.verdicts` has these.
+    """
 
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    verdicts: list[QualityVerdict] = field(default_factory=list)
 
 
 def check_episode(path: str | Path) -> list[str]:
@@ -54,26 +63,35 @@ def check_episode(path: str | Path) -> list[str]:
     return examine_episode(path).problems
 
 
-def examine_episode(path: str | Path) -> Examined:
-    """As `check_episode`, and what is odd in the episode."""
+def examine_episode(path: str | Path, known: EpisodeSet | None = None) -> Examined:
+    """As `check_episode`, and what is odd in the episode.
+
+    With `known`, the set so far, the episode is judged and taken into it; it is read once.
+    """
     problems: list[str] = []
     notes: list[Found] = []
+    verdicts: list[QualityVerdict] = []
     try:
         with EpisodeReader(path) as episode:
             problems += _joint_problems(episode)
             problems += _vector_problems(episode)
-            colours, depth = ColourCount(), EmptyDepthCount()
-            problems += _image_problems(episode, colours)
+            colours, depth, images = ColourCount(), EmptyDepthCount(), ImageWatch()
+            problems += _image_problems(episode, colours, images)
             problems += _depth_problems(episode, depth)
             problems += _all_stamp_problems(episode)
             joints = joint_verdict(episode)
             problems += [each.in_dataset() for each in joints.failures]
             notes += [*joints.notes, *colour_notes(colours), *depth_notes(depth)]
+            if known is not None:
+                numbers = EpisodeNumbers.of(episode)
+                verdicts += own_verdicts(numbers, images)
+                known.add(profile_of(episode, numbers))
     except EpisodeError as error:
         problems.append(str(error))
     return Examined(
         [problem.removeprefix(f'{path}: ') for problem in problems],
         [f"'/{note.dataset}': {note.line}" for note in notes],
+        verdicts,
     )
 
 
@@ -140,7 +158,9 @@ def _rotation_problems(rotation: Any) -> Iterator[str]:
         )
 
 
-def _image_problems(episode: EpisodeReader, colours: ColourCount) -> Iterator[str]:
+def _image_problems(
+    episode: EpisodeReader, colours: ColourCount, images: ImageWatch
+) -> Iterator[str]:
     """Read every image; only the first of a camera that is wrong is told, with their count."""
     for camera, spec in episode.robot.cameras.items():
         lengths = episode.jpeg_lengths(camera)
@@ -150,6 +170,7 @@ def _image_problems(episode: EpisodeReader, colours: ColourCount) -> Iterator[st
                 stored = episode.stored(camera, row)
             except EpisodeError as error:
                 bad.append((row, str(error).removeprefix(f'{episode.path}: ')))
+                images.add(camera, None)
                 continue
             try:
                 if lengths is not None:
@@ -157,8 +178,10 @@ def _image_problems(episode: EpisodeReader, colours: ColourCount) -> Iterator[st
                     stored = _decoded(stored, float(lengths[row]), expected)
             except StreamError as error:
                 bad.append((row, str(error)))
+                images.add(camera, None)
                 continue
             colours.add(camera, row, stored)
+            images.add(camera, stored)
         if bad:
             row, found = bad[0]
             yield (

@@ -49,6 +49,9 @@ DEFAULTS = {'ended': ('',)}
 
 OPTIONAL = (EFFORT,)
 
+# Attributes that a recorder adds when an episode is finished: the worst level, and all as JSON.
+QUALITY, VERDICTS = 'quality', 'verdicts'
+
 # The attribute of a vector that says what each of its numbers is.
 COLUMNS = 'columns'
 

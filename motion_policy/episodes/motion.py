@@ -196,19 +196,11 @@ def fast_motion(
 
     Returns: None where none is. Grippers are as fast as they like.
     """
-    rows = max(1, round(WINDOW_NS / robot.period_ns))
-    if robot.name == PLACEHOLDER or len(values) <= rows:
+    found = _windowed_speeds(values, times_ns, robot, commands=commands)
+    if found is None:
         return None
-    moved = np.abs(values[rows:].astype(np.float64) - values[:-rows])
-    elapsed_ns = np.maximum(times_ns[rows:] - times_ns[:-rows], rows * robot.period_ns)
-    elapsed_s = elapsed_ns / NANOSECONDS_PER_S
-    times_the_limit = moved / elapsed_s / robot.joints.limits.velocity_array()
-    fast = (times_the_limit > A_LITTLE_BEYOND) & (moved > LEAST_SHARE * _ranges(robot))
-    for joint in range(len(robot.joints.names)):
-        if _like_a_gripper(joint, values, robot):
-            fast[:, joint] = False
-    if commands:
-        fast[times_ns[:-rows] - times_ns[0] < FIRST_NS] = False
+    rows, moved, elapsed_s, times_the_limit = found
+    fast = times_the_limit > A_LITTLE_BEYOND
     if not fast.any():
         return None
     worst = int(np.argmax(np.where(fast, times_the_limit, 0)))
@@ -222,6 +214,38 @@ def fast_motion(
         f'{moved[row, joint] / elapsed_s[row, joint]:.3g} per second at a limit of {limit:g}{more}'
     )
     return row + rows, line
+
+
+def speed_ratios(
+    values: Array, times_ns: Array, robot: RobotSpec, *, commands: bool
+) -> Array | None:
+    """How fast each joint is over 0.1 s, in its velocity limits: (T - n, J), n rows in 0.1 s.
+
+    Arguments as of `fast_motion`; 0 where that does not look. None: there are too few rows, or
+    the limits of a placeholder.
+    """
+    found = _windowed_speeds(values, times_ns, robot, commands=commands)
+    return None if found is None else found[-1]
+
+
+def _windowed_speeds(
+    values: Array, times_ns: Array, robot: RobotSpec, *, commands: bool
+) -> tuple[int, Array, Array, Array] | None:
+    """The rows of 0.1 s; what joints move in them, in which time, in how many limits."""
+    rows = max(1, round(WINDOW_NS / robot.period_ns))
+    if robot.name == PLACEHOLDER or len(values) <= rows:
+        return None
+    moved = np.abs(values[rows:].astype(np.float64) - values[:-rows])
+    elapsed_ns = np.maximum(times_ns[rows:] - times_ns[:-rows], rows * robot.period_ns)
+    elapsed_s = elapsed_ns / NANOSECONDS_PER_S
+    times_the_limit = moved / elapsed_s / robot.joints.limits.velocity_array()
+    times_the_limit[moved <= LEAST_SHARE * joint_ranges(robot)] = 0
+    for joint in range(len(robot.joints.names)):
+        if _like_a_gripper(joint, values, robot):
+            times_the_limit[:, joint] = 0
+    if commands:
+        times_the_limit[times_ns[:-rows] - times_ns[0] < FIRST_NS] = 0
+    return rows, moved, elapsed_s, times_the_limit
 
 
 def joint_times_ns(
@@ -286,7 +310,7 @@ class _Steps:
         # What came early is no faster for that.
         elapsed_s = np.maximum(elapsed_ns, robot.period_ns) / NANOSECONDS_PER_S
         beyond = np.abs(moved) > FAR_BEYOND * robot.joints.limits.velocity_array() * elapsed_s
-        beyond &= np.abs(moved) > LEAST_SHARE * _ranges(robot)
+        beyond &= np.abs(moved) > LEAST_SHARE * joint_ranges(robot)
         if robot.name == PLACEHOLDER:
             beyond[:] = False
         return cls(moved, elapsed_s, beyond)
@@ -330,7 +354,8 @@ def _is_full_turn(moved: Array) -> Any:
     return np.abs(np.abs(moved) - FULL_TURN) < FULL_TURN_SLACK
 
 
-def _ranges(robot: RobotSpec) -> Array:
+def joint_ranges(robot: RobotSpec) -> Array:
+    """The ranges of a robot's joints (J,), by their limits [rad or m]."""
     ranges: Array = np.diff(robot.joints.limits.position_array(), axis=1)[:, 0]
     return ranges
 

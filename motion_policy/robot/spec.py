@@ -21,6 +21,7 @@ from motion_policy.declared import Declared
 from motion_policy.documents import dump_yaml
 from motion_policy.robot.gripper import GripperAction, GripperService, GripperSpec
 from motion_policy.robot.image_fit import ImageFit
+from motion_policy.robot.quality import QualitySpec
 from motion_policy.robot.tool import ToolSpec
 from motion_policy.robot.values import (
     Finite,
@@ -329,6 +330,7 @@ class RobotSpec(Declared):
     Per joint, in joint order: `home` is where `~/home` drives to [rad or m]; a joint that is
     further than `tracking_error` [rad or m] from its commands, or whose effort is beyond
     `effort_limits` [N m or N], stops the arm. An entry of 0 leaves that joint unwatched.
+    `quality` is what its episodes are judged by.
     """
 
     name: str = Field(min_length=1)
@@ -341,6 +343,7 @@ class RobotSpec(Declared):
     tracking_error: tuple[NotNegative, ...] | None = None
     effort_limits: tuple[NotNegative, ...] | None = None
     tool: ToolSpec | None = None
+    quality: QualitySpec = QualitySpec()
 
     @field_validator('cameras', 'vectors', 'depth')
     @classmethod
@@ -492,6 +495,9 @@ class RobotSpec(Declared):
         for key in ('vectors', 'depth'):  # as before there were any
             if not values[key]:
                 del values[key]
+        values['quality'] = self.quality.options()
+        if not values['quality']:
+            del values['quality']
         return dump_yaml(values)
 
 

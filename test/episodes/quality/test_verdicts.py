@@ -1,0 +1,265 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A good episode passes every check, and each defect in a file is the verdict of its kind."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import h5py
+import judged_episodes
+import numpy as np
+import pytest
+
+from motion_policy.cli.main import main
+from motion_policy.documents import parse_yaml
+from motion_policy.episodes import examine_episode
+from motion_policy.episodes.quality.sets import EpisodeSet
+from motion_policy.episodes.quality.verdict import QualityVerdict, odd_verdicts
+from motion_policy.files import read_text
+from motion_policy.robot import RobotSpecError, robot_spec_from_yaml
+from motion_policy.robot.quality import QualitySpec
+
+Damage = Callable[[h5py.File], None]
+ROWS = 120
+QPOS, ACTION, TOP = 'observations/qpos', 'action', 'observations/images/top'
+
+
+@pytest.fixture(scope='module')
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return judged_episodes.write(tmp_path_factory.mktemp('good') / 'episode_000000.hdf5', ROWS)
+
+
+def verdicts_on(path: Path) -> list[QualityVerdict]:
+    known = EpisodeSet()
+    examined = examine_episode(path, known)
+    return [*examined.verdicts, *known.verdicts(path)]
+
+
+def by_kind(verdicts: list[QualityVerdict]) -> dict[str, str]:
+    return {each.kind: each.level for each in reversed(odd_verdicts(verdicts))}
+
+
+def test_a_good_episode_passes_every_check_with_a_number(good: Path) -> None:
+    verdicts = verdicts_on(good)
+    assert odd_verdicts(verdicts) == []
+    # What is told only beside other episodes, or of a stream whose rate is in the spec.
+    alone = {*QualitySpec.model_fields} - {'length', 'rate', 'moved', 'start_pose', 'end_pose'}
+    assert {each.kind for each in verdicts} == alone
+    lag = next(each for each in verdicts if each.kind == 'lag')
+    assert lag.value == pytest.approx(judged_episodes.LAG_ROWS / judged_episodes.RATE, abs=0.01)
+
+
+def put(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Damage:
+    def damage(file: h5py.File) -> None:
+        file[name][...] = change(file[name][()])
+
+    return damage
+
+
+def delayed(rows: int) -> Damage:
+    """Let the last sample before row 40 stand for `rows` more, as a camera that stops does."""
+
+    def damage(file: h5py.File) -> None:
+        stamps, times = file['stamps/top'], file['time_ns'][()]
+        for field in ('header_ns', 'receive_ns'):
+            stamps[field][40 : 40 + rows] = stamps[field][39]
+        stamps['age_ns'][40 : 40 + rows] += times[40 : 40 + rows] - times[39]
+        stamps.attrs['max_gap_ns'] = (rows + 1) * (times[1] - times[0])
+
+    return damage
+
+
+def dropped(file: h5py.File) -> None:
+    file['stamps/leader'].attrs['dropped'] = 20
+
+
+def stamped_late(file: h5py.File) -> None:
+    file['stamps/top/header_ns'][...] += 31_000_000
+
+
+def shows(rows: slice, pixels: Callable[[int], np.ndarray]) -> Damage:
+    """Replace images by other ones, encoded as the recorder does."""
+
+    def damage(file: h5py.File) -> None:
+        for row in range(ROWS)[rows]:
+            data = cv2.imencode('.jpg', pixels(row), [cv2.IMWRITE_JPEG_QUALITY, 90])[1].ravel()
+            file[TOP][row] = np.pad(data, (0, file[TOP].shape[1] - len(data)))
+            file['compress_len'][0, row] = len(data)
+
+    return damage
+
+
+def flat(brightness: int) -> Callable[[int], np.ndarray]:
+    size = judged_episodes.HEIGHT, judged_episodes.WIDTH, 3
+    return lambda row: np.full(size, brightness + row % 2, np.uint8)
+
+
+def frozen(file: h5py.File) -> None:
+    file[TOP][40:80] = file[TOP][40]
+    file['compress_len'][0, 40:80] = file['compress_len'][0, 40]
+
+
+def cut_out(file: h5py.File) -> None:
+    """Take bytes out of the middle of a JPEG, whose end stays."""
+    length = int(file['compress_len'][0, 30])
+    data = file[TOP][30][:length]
+    file[TOP][30] = 0
+    file[TOP][30, : length - 300] = np.delete(data, slice(length // 2, length // 2 + 300))
+    file['compress_len'][0, 30] = length - 300
+
+
+def still(values: np.ndarray) -> np.ndarray:
+    return np.where(np.arange(2) == 1, values[0], values)
+
+
+def moved_fast(values: np.ndarray) -> np.ndarray:
+    return values[0] + 4.0 * (values - values[0])
+
+
+def trembling(values: np.ndarray) -> np.ndarray:
+    return values + 0.06 * np.sin(np.pi / 3 * np.arange(len(values)))[:, None]
+
+
+def spike(values: np.ndarray) -> np.ndarray:
+    return values + np.where(abs(np.arange(len(values)) - 60) < 4, 0.5, 0)[:, None]
+
+
+def held(values: np.ndarray) -> np.ndarray:
+    return np.concatenate([values[:12], np.repeat(values[12:13], len(values) - 12, axis=0)])
+
+
+def both(change: Callable[[np.ndarray], np.ndarray]) -> Damage:
+    def damage(file: h5py.File) -> None:
+        put(QPOS, change)(file)
+        put(ACTION, change)(file)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ('damage', 'kind', 'level', 'words'),
+    [
+        (delayed(3), 'gap', 'warn', ["'top'", '0.160 s']),
+        (delayed(3), 'age', 'pass', []),
+        (delayed(6), 'gap', 'fail', ["'top'", '0.280 s']),
+        (delayed(5), 'age', 'fail', ["'top'", '0.205 s']),
+        (dropped, 'dropped', 'fail', ["'leader'", '20 of 140']),
+        (stamped_late, 'lead', 'fail', ["'top'", '0.0300 s after']),
+        (frozen, 'frozen', 'fail', ["'top'", '1.56 s of motion']),
+        (shows(slice(0, 2), flat(0)), 'exposure', 'warn', ["'top'", 'black in 2 of 120']),
+        (shows(slice(0, 60), flat(253)), 'exposure', 'fail', ['white in 60']),
+        (shows(slice(0, 60), flat(90)), 'exposure', 'fail', ['of one colour in 60']),
+        (cut_out, 'damaged', 'fail', ["'top'", 'in 1 of 120']),
+        (put(QPOS, still), 'still', 'fail', ["'elbow'", 'moves by 0,', 'command']),
+        (both(lambda v: 0 * v), 'still', 'fail', ['moves by 0 % of its range']),
+        (both(lambda v: np.minimum(v + 1.8, 2.0)), 'clipped', 'fail', ["'shoulder'", '[-2, 2]']),
+        (both(moved_fast), 'speed', 'fail', ["'shoulder'", '2.']),
+        (both(trembling), 'jerk', 'fail', ['jerk']),
+        (put(ACTION, lambda v: v + 0.12), 'offset', 'fail', ['0.12 from its position']),
+        (put(QPOS, lambda v: np.roll(v, 12, axis=0)), 'lag', 'fail', ['follows', '0.5']),
+        (put(ACTION, spike), 'action', 'fail', ['from its position']),
+        (both(held), 'idle_tail', 'warn', ['in the last']),
+        (both(lambda v: held(v)[::-1]), 'idle_head', 'warn', ['in the first']),
+    ],
+)  # fmt: skip
+def test_a_defect_is_the_verdict_of_its_kind(
+    good: Path, tmp_path: Path, damage: Damage, kind: str, level: str, words: list[str]
+) -> None:
+    path = tmp_path / good.name
+    shutil.copy(good, path)
+    with h5py.File(path, 'r+') as file:
+        damage(file)
+    found = [each for each in verdicts_on(path) if each.kind == kind]
+    worst = (odd_verdicts(found) or found)[0]
+    assert worst.level == level, worst
+    for word in words:
+        assert word in worst.sentence
+
+
+def test_a_short_episode_and_one_of_a_single_row_are_judged(tmp_path: Path) -> None:
+    short = judged_episodes.write(tmp_path / 'short.hdf5', 7)
+    assert by_kind(verdicts_on(short))['duration'] == 'fail'
+    one = judged_episodes.write(tmp_path / 'one.hdf5', judged_episodes.LAG_ROWS + 1)
+    with h5py.File(one, 'r+') as file:
+        names: list[str] = []
+        file.visititems(lambda n, item: names.append(n) if hasattr(item, 'shape') else None)
+        for name in names:
+            file[name].resize(1, axis=1 if name == 'compress_len' else 0)
+    assert by_kind(verdicts_on(one))['duration'] == 'fail'
+
+
+def test_thresholds_are_those_of_the_spec_in_the_episode(good: Path, tmp_path: Path) -> None:
+    path = tmp_path / good.name
+    shutil.copy(good, path)
+    with h5py.File(path, 'r+') as file:
+        file.attrs['robot'] += 'quality: {duration: {warn: 20, fail: null}, lag: null}\n'
+    verdicts = verdicts_on(path)
+    assert by_kind(verdicts) == {'duration': 'warn'}
+    assert 'lag' not in {each.kind for each in verdicts}
+
+
+@pytest.mark.parametrize(
+    ('quality', 'words'),
+    [
+        ('{drop: {fail: 1}}', ['quality.drop', 'dropped']),
+        ('{dropped: {fail: 0.001}}', ['dropped', '0.001', 'fail >= warn']),
+        ('{duration: {fail: 5}}', ['duration', 'fail <= warn']),
+        ('{jerk: {warn: true}}', ['quality.jerk.warn', 'number']),
+        ('{jerk: 3}', ['quality.jerk', '3']),
+    ],
+)
+def test_a_threshold_that_makes_no_sense_is_refused(quality: str, words: list[str]) -> None:
+    text = judged_episodes.arm().to_yaml()
+    with pytest.raises(RobotSpecError) as caught:
+        robot_spec_from_yaml(f'{text}quality: {quality}\n', 'arm.yaml')
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_a_spec_keeps_its_thresholds_and_none_is_written_where_none_was_given() -> None:
+    robot = judged_episodes.arm()
+    assert 'quality' not in robot.to_yaml()
+    text = robot.to_yaml() + 'quality: {jerk: null, dropped: {fail: null}}\n'
+    given = robot_spec_from_yaml(text, 'arm.yaml')
+    assert given.quality.jerk is None
+    assert given.quality.dropped is not None and given.quality.dropped.fail is None
+    assert given.quality.dropped.warn == robot.quality.dropped.warn  # type: ignore[union-attr]
+    assert robot_spec_from_yaml(given.to_yaml(), 'arm.yaml') == given
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight episodes; in the seventh the camera was moved, the eighth begins elsewhere, longer."""
+    folder = tmp_path_factory.mktemp('set')
+    for number in range(6):
+        judged_episodes.write(folder / f'episode_{number:06d}.hdf5', 40 + number)
+    judged_episodes.write(folder / 'episode_000006.hdf5', 42, moved=12)
+    judged_episodes.write(folder / 'episode_000007.hdf5', 150, start=0.9)
+    return folder
+
+
+def test_what_differs_from_the_set_is_told_and_fails_where_that_is_wanted(
+    folder: Path, tmp_path: Path
+) -> None:
+    report = tmp_path / 'check.json'
+    assert main(['check', str(folder), '--strict', '--json', str(report)]) == 1
+    content = parse_yaml(read_text(report, 10**7), str(report))
+    levels = {Path(path).stem[-1]: level for path, level in content['quality'].items()}
+    assert levels == {**dict.fromkeys('012345', 'pass'), '6': 'fail', '7': 'fail'}
+    found = {
+        Path(path).stem[-1]: {v['kind']: v for v in verdicts if v['level'] != 'pass'}
+        for path, verdicts in content['verdicts'].items()
+    }
+    assert {*found['6']} == {'moved'}
+    assert found['6']['moved']['value'] == pytest.approx(12 / judged_episodes.WIDTH, abs=0.004)
+    assert {*found['7']} == {'length', 'start_pose', 'end_pose'}
+
+
+def test_a_failed_verdict_alone_changes_no_exit_code(tmp_path: Path) -> None:
+    path = str(judged_episodes.write(tmp_path / 'short.hdf5', 7))
+    assert main(['check', path]) == 0
+    assert main(['check', path, '--strict']) == 1
