@@ -11,7 +11,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,10 @@ from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.judgement import judge_episode
 from motion_policy.episodes.paths import next_episode_path
+from motion_policy.episodes.quality.images import ImageWatch
+from motion_policy.episodes.quality.judge import judge_recorded, set_before
+from motion_policy.episodes.quality.sets import EpisodeSet
+from motion_policy.episodes.quality.verdict import QualityVerdict, odd_verdicts, worst_level
 from motion_policy.episodes.row_checks import RowChecks
 from motion_policy.episodes.writer import EpisodeWriter
 from motion_policy.errors import UserError
@@ -38,18 +42,29 @@ class Recording:
 
     `ended` is empty while it goes on and after a normal stop, else the reason why it ended;
     `path` has the suffix `.part` when the file could not be finished; `odd` names what its rows
-    say against themselves or the robot, once it is finished.
+    say against themselves or the robot, and `verdicts` judges it, once it is finished.
     """
 
     path: Path
     rows: int = 0
     ended: str = ''
     odd: str = ''
+    verdicts: tuple[QualityVerdict, ...] = ()
 
     def __str__(self) -> str:
         reason = f'ended early: {self.ended}; ' if self.ended else ''
         kept = f'{self.rows} rows in {self.path}' if self.rows else 'no row was recorded'
         return f'{reason}{kept}' + (f'; {self.odd}' if self.odd else '')
+
+    @property
+    def quality(self) -> str:
+        """The worst of its verdicts: pass, warn or fail; empty while it is not judged."""
+        return worst_level(self.verdicts) if self.verdicts else ''
+
+    @property
+    def odd_lines(self) -> list[str]:
+        """A line for each verdict that is no pass, the worst first."""
+        return [f'{each.level}: {each.line()}' for each in odd_verdicts(self.verdicts)]
 
 
 class EpisodeRecorder:
@@ -238,10 +253,16 @@ class _Writing:
         self._writer = writer
         self._robot = robot
         self._odd: list[str] = []
+        self._images = ImageWatch()
+        self._verdicts: tuple[QualityVerdict, ...] = ()
+        self._set = EpisodeSet()
         self._rows: queue.Queue[Row | None] = queue.Queue()
         self._reason = ''
         self._error = ''
+        # Reading the episodes before takes a moment, for which no row shall wait.
+        self._reading = threading.Thread(target=self._read_set, name='episode set')
         self._thread = threading.Thread(target=self._work, name='episode writer')
+        self._reading.start()
         self._thread.start()
 
     @property
@@ -254,7 +275,8 @@ class _Writing:
         return '; '.join(filter(None, (self._reason, self._error)))
 
     def state(self) -> Recording:
-        return Recording(self.path, self._writer.length, self.ended, '; '.join(self._odd))
+        odd = '; '.join(self._odd)
+        return Recording(self.path, self._writer.length, self.ended, odd, self._verdicts)
 
     def put(self, row: Row) -> None:
         self.begun = True
@@ -269,6 +291,7 @@ class _Writing:
         if not self._reason:
             self._rows.put(None)
         self._thread.join()
+        self._reading.join()
         path = self.path if self.path.exists() else layout.part_path(self.path)
         return replace(self.state(), path=path)
 
@@ -282,6 +305,8 @@ class _Writing:
                 if impossible:
                     raise EpisodeError(impossible)
                 self._writer.append(row.time_ns, observation, row)
+                for camera, image in observation.images.items():
+                    self._images.add(camera, image)
         with self._errors_noted():
             self._writer.success = self.success
             self._writer.ended = self.ended
@@ -295,6 +320,21 @@ class _Writing:
                 self._odd = [*map(str, failures), *self._writer.left_out, *map(str, verdict.notes)]
                 # What ended it early tells why by itself.
                 self._odd += [] if last is None or self.ended else self._passed_over(last)
+                self._judge()
+
+    def _read_set(self) -> None:
+        with suppress(OSError):  # a folder that cannot be read: there is no set then
+            self._set = set_before(self.path)
+
+    def _judge(self) -> None:
+        """Judge the finished file; it is as good as before where that fails."""
+        self._reading.join()
+        try:
+            self._verdicts = judge_recorded(self.path, self._images, self._set)
+        except UserError as error:
+            self._odd.append(f'not judged: {error}')
+        except Exception as error:
+            self._odd.append(f'not judged: {error!r}')
 
     def _passed_over(self, last: Row) -> list[str]:
         """A line for every stream of which messages of this episode could not be taken."""

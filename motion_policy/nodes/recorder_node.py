@@ -100,7 +100,17 @@ class RecorderNode(Node):
 
     def _stop(self) -> str:
         self.recorder.advance(self._now_ns())
-        return f'recorded {self.recorder.stop()}'
+        try:
+            result = self.recorder.stop()
+            return f'recorded {result}' + ''.join(f'; {line}' for line in result.odd_lines[:1])
+        finally:
+            self._log_verdicts()
+
+    def _log_verdicts(self) -> None:
+        last = self.recorder.last
+        if last is not None:
+            for line in last.odd_lines:
+                self.get_logger().warning(f'{last.path.name}: {line}')
 
     def _discard(self) -> str:
         return f'discarded {self.recorder.discard()}'
@@ -152,6 +162,8 @@ class RecorderNode(Node):
             rows=0 if current is None else current.rows,
             rows_waiting=self.recorder.rows_waiting,
             last_file='' if last is None else last.path,
+            last_quality='' if last is None else last.quality,
+            last_verdicts='' if last is None else '; '.join(last.odd_lines),
         )  # fmt: skip
 
     def _stream_status(self, name: str) -> DiagnosticStatus:

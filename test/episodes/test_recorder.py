@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,15 @@ import pytest
 import recordings
 from full_disks import small_disk
 
-from motion_policy.episodes import EpisodeError, EpisodeReader, EpisodeWriter, check_episode
+from motion_policy.episodes import (
+    EpisodeError,
+    EpisodeReader,
+    EpisodeWriter,
+    check_episode,
+    examine_episode,
+)
+from motion_policy.episodes.quality.sets import EpisodeSet
+from motion_policy.episodes.quality.verdict import as_values
 from motion_policy.episodes.recorder import EpisodeRecorder
 from motion_policy.errors import UserError
 from motion_policy.streams import Sample
@@ -304,3 +313,36 @@ def test_the_recorder_outlives_a_full_disk(feed: Feed, tmp_path: Path) -> None:
         feed.run(20)
         feed.recorder.stop()
         assert check_episode(again) == []
+
+
+def test_a_recording_is_judged_at_once_as_check_judges_it(feed: Feed, tmp_path: Path) -> None:
+    """Pixels are kept as they are here; of a JPEG check sees what its decoder makes of it."""
+    feed.start(tmp_path, compress=False)
+    feed.run(120)
+    first = feed.recorder.stop()
+    [line] = first.odd_lines  # of the swings by formula
+    assert (first.quality, 'jerk' in line) == ('fail', True)
+    feed.start(tmp_path, compress=False)
+    feed.run(20)
+    short = feed.recorder.stop()
+    assert any(line.startswith('fail: the episode lasts 0.20 s') for line in short.odd_lines)
+    for result in (first, short):
+        known = EpisodeSet()
+        expected = examine_episode(result.path, known).verdicts
+        with h5py.File(result.path) as file:
+            assert file.attrs['quality'] == result.quality
+            told = json.loads(file.attrs['verdicts'])
+        own = {(each.kind, each.of): as_values(each) for each in expected}
+        assert {key: own[key] for key in own} == {
+            key: each for each in told if (key := (each['kind'], each['of'])) in own
+        }
+
+
+def test_what_lies_in_the_folder_does_not_end_a_recording(feed: Feed, tmp_path: Path) -> None:
+    (tmp_path / 'episode_000000.hdf5').write_bytes(b'no episode')
+    (tmp_path / 'episode_000001.hdf5').mkdir()
+    feed.start(tmp_path, compress=False)
+    feed.run(120)
+    result = feed.recorder.stop()
+    assert (result.path.name, result.ended, result.odd) == ('episode_000002.hdf5', '', '')
+    assert {each.kind for each in result.verdicts} >= {'duration', 'frozen', 'idle_tail'}

@@ -34,19 +34,6 @@ def own_verdicts(numbers: EpisodeNumbers, images: ImageWatch) -> list[QualityVer
     ]
 
 
-def verdicts_on(
-    episode: EpisodeReader, images: ImageWatch, known: EpisodeSet
-) -> list[QualityVerdict]:
-    """The verdicts on an episode, which is taken into the set of those before.
-
-    Raises:
-        EpisodeError: its joints or stamps cannot be read.
-    """
-    numbers = EpisodeNumbers.of(episode)
-    known.add(profile_of(episode, numbers))
-    return [*own_verdicts(numbers, images), *known.verdicts(episode.path)]
-
-
 def set_before(path: Path) -> EpisodeSet:
     """The set that a new episode belongs to: the first and the latest ones in its folder.
 
@@ -68,15 +55,20 @@ def set_before(path: Path) -> EpisodeSet:
     return known
 
 
-def judge_recorded(path: Path, images: ImageWatch) -> tuple[QualityVerdict, ...]:
+def judge_recorded(
+    path: Path, images: ImageWatch, known: EpisodeSet
+) -> tuple[QualityVerdict, ...]:
     """Judge a new episode, of which `images` has seen all images, and note that in its file.
+
+    `known` are those of its set before, to which it is added.
 
     Raises:
         EpisodeError: it cannot be read, or not be changed.
     """
-    known = set_before(path)
     with EpisodeReader(path) as episode:
-        verdicts = verdicts_on(episode, images, known)
+        numbers = EpisodeNumbers.of(episode)
+        known.add(profile_of(episode, numbers))
+    verdicts = [*own_verdicts(numbers, images), *known.verdicts(path)]
     note_verdicts(path, verdicts)
     return tuple(verdicts)
 
