@@ -23,6 +23,7 @@ from motion_policy.control.lookahead import Plan
 from motion_policy.control.monitors import EffortMonitor, TrackingMonitor, checked_home
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.plan_clock import PlanClock
+from motion_policy.control.ramp import RampMonitor
 from motion_policy.control.reasons import recurrence, told
 from motion_policy.control.send_times import SendTimes
 from motion_policy.control.start_position import RestMonitor, checked_start, start_position
@@ -33,9 +34,6 @@ from motion_policy.robot.spec import NANOSECONDS_PER_S
 from motion_policy.streams.joints import Int64Array
 
 FRESH_PERIODS = 2  # without a new action for so many policy periods the arm holds
-ARRIVED = 0.1  # of one control period's travel: the ramp is over when every joint is this near
-STUCK_NS = 1_000_000_000  # an arm that comes no nearer for so long will not be there
-STUCK_S = 1e-7  # of full speed: no nearer
 FINAL_COMMANDS = 2  # at rest before silence, so that the held position is surely the last one
 AUTO_RESUME_S = 1.0  # for longer nobody expects an arm that stands to set out by itself
 CALM_NS = 1_000_000_000  # what lets an arm hold again sooner had not healed: it flickers
@@ -125,7 +123,7 @@ class Controller:
         self.plan_number = 0  # another one with every change of what lies ahead
         self._ramp_target: Float64Array | None = None
         self.homing = False  # on the way home, where nobody looks through a camera
-        self._nearest: tuple[int, Float64Array] | None = None  # since when the ramp is no further
+        self._ramp = RampMonitor(self.guard, robot.period_ns)
         self._chunk_problem = ''
         self._fresh_until_ns = 0
         self._grid_start_ns = 0
@@ -299,8 +297,7 @@ class Controller:
             self.dropped_chunks += 1
             return False
         if self._ramp_target is None:
-            lower, upper = self.guard.limiter.lower, self.guard.limiter.upper
-            self._ramp_target = np.clip(chunk[0].astype(np.float64), lower, upper)
+            self._ramp_target = self._ramp.target(chunk[0].astype(np.float64))
             self.state, self.reason = 'ramp', ''
             self.plan_number += 1
         return True
@@ -450,7 +447,7 @@ class Controller:
         position = checked_start(self.robot, measured)
         if self.state == 'disabled':
             self._turns.start(position)
-            problem = self._rest.jumped()
+            problem = self._rest.rolling(np.asarray(measured)) or self._rest.jumped()
             if not problem and self._where_sent:
                 silent_ns = now_ns - self._silent_since_ns
                 position = start_position(
@@ -475,7 +472,7 @@ class Controller:
         self._restart(valid_since_ns)
         self.state = 'ramp'
         self._held_ns = None
-        self._nearest = None
+        self._ramp.forget()
 
     def _doubt(
         self, measured: Float64Array | None, effort: Float64Array | None, age_ns: int | Int64Array
@@ -526,6 +523,9 @@ class Controller:
             join_ns, join_position = observed_ns, join_position if planned is None else planned
         predicted = chunk[0] if planned is None else planned
         join_position = self.grippers.as_predicted(join_position, predicted)
+        if planned is not None:  # what was sent of a velocity is less under a speed override
+            are_velocities = self.guard.limiter.are_velocities
+            join_position = np.where(are_velocities, planned, join_position)
         in_time = self.buffer.add(
             chunk,
             observed_ns - self._early_ns,
@@ -618,12 +618,13 @@ class Controller:
             result = self.guard.apply(target, measured, dt_ns, self._ramp_speed * pace)
             if result.stopped_by:
                 return result
-            if self._arrived(target):
+            if self._ramp.arrived(target):
                 self._arrive(now_ns)
-            elif self._stuck():
-                self.disable(now_ns, self._why_stuck(target, result))
+            elif self._ramp.stuck(self._sends.last_ns or 0):
+                what = 'home' if self.homing else 'first target'
+                self.disable(now_ns, self._ramp.why_stuck(target, result, what))
             return result
-        self._nearest = None
+        self._ramp.forget()
         planned = None
         if self.state == 'run' and pace:
             planned = self.buffer.target(self._clock.at(now_ns))
@@ -638,28 +639,6 @@ class Controller:
         ramping = self.state == 'ramp'
         decided = self.grippers.decide(target, limiter.lower, limiter.upper, ramping)
         return self.grippers.stay(decided, self.guard.sent) if ramping else decided
-
-    def _arrived(self, target: Float64Array) -> bool:
-        near = self.guard.limiter.max_velocity * self.control_period_ns * 1e-9 * ARRIVED
-        return bool((np.abs(target - self.guard.sent) <= near).all())
-
-    def _stuck(self) -> bool:
-        """Whether the ramp came no further for some time; asked after each of its steps."""
-        sent, steady_ns = self.guard.sent, self._sends.last_ns or 0
-        reach = self.guard.limiter.max_velocity * STUCK_S
-        if self._nearest is None or (np.abs(sent - self._nearest[1]) > reach).any():
-            self._nearest = steady_ns, sent
-        return steady_ns - self._nearest[0] > STUCK_NS
-
-    def _why_stuck(self, target: Float64Array, result: GuardResult) -> str:
-        why = self.guard.forbids(target) or result.obstacle or ', '.join(result.violations)
-        sent = self.guard.sent
-        joint = int((np.abs(target - sent) / self.guard.limiter.max_velocity).argmax())
-        return (
-            f'{"home" if self.homing else "first target"} out of reach: {why}; joint '
-            f"'{self.robot.joints.names[joint]}' stands at {sent[joint]:.3f} and was to go to "
-            f'{target[joint]:.3f}'
-        )
 
     def _arrive(self, now_ns: int) -> None:
         if self.homing:

@@ -24,7 +24,10 @@ class EpisodePlayback:
 
     def __init__(self, controller: Controller, actions: Float64Array) -> None:
         self._controller = controller
+        # After the last action an arm stays where that is, and a base stands.
+        last = np.where(controller.guard.limiter.are_velocities, 0.0, actions[-1])
         self._actions = actions
+        self._rows = np.concatenate((actions, last[None]))
         self.rewind()
 
     def rewind(self) -> None:
@@ -50,6 +53,6 @@ class EpisodePlayback:
             over_ns = (self._next_row - len(self._actions)) * period_ns
             if over_ns >= 0 and (controller.guard.limiter.at_rest or over_ns > FINISH_NS):
                 return False
-        rows = np.minimum(self._next_row + np.arange(ROWS_AHEAD), len(self._actions) - 1)
-        controller.add_chunk(self._actions[rows], now_ns)
+        rows = np.minimum(self._next_row + np.arange(ROWS_AHEAD), len(self._actions))
+        controller.add_chunk(self._rows[rows], now_ns)
         return True

@@ -7,6 +7,9 @@ speed -> velocity and acceleration. The motion limiter is last because it must h
 whatever a stage before it changes, what is sent never breaks a position, velocity or acceleration
 limit, in the time that really passed between two commands. Nothing leaves the chain that is not
 finite.
+
+A velocity of a base is slowed down by less of it, not by less acceleration; where workspace or
+collision stop the arm, it is as it was wanted.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from motion_policy.control.motion_limiter import (
     BoolArray,
     Float64Array,
     MotionLimiter,
+    Speed,
     within,
 )
 from motion_policy.control.smoothing import JerkLimiter
@@ -109,7 +113,8 @@ class GuardChain:
     `on_violation` maps a stage to 'clamp' (the default) or 'stop'; finite and width always stop.
     `max_following_error` [rad or m], one number or one per joint; None leaves that stage out.
     `position_margin` [rad or m] is kept from every position limit. `max_jerk` [rad/s^3 or m/s^3],
-    one number or one per joint, smooths the motion; None leaves that out. `workspace` is where
+    one number or one per joint, smooths the motion; None leaves that out. These three hold of
+    positions, not of velocities of a base. `workspace` is where
     the tool may be, `collision` what may not touch, `tool_speed` how fast the tool may be.
     """
 
@@ -127,18 +132,24 @@ class GuardChain:
     ) -> None:
         self.joint_names = robot.joints.names
         self._period_ns = robot.period_ns
-        self.limiter = MotionLimiter(robot.joints.limits, position_margin, robot.period_ns)
+        are_velocities = robot.joints.are_velocities
+        self.limiter = MotionLimiter(
+            robot.joints.limits, position_margin, robot.period_ns, are_velocities
+        )
+        self._velocities = are_velocities if are_velocities.any() else None
         self.workspace = workspace
         self.collision = collision
         self.tool_speed = tool_speed
         self._steps = GuardedStep(self.limiter, robot.period_ns, workspace, collision, tool_speed)
         self._smoothing: JerkLimiter | None = None
-        if max_jerk is not None:
+        if max_jerk is not None and not are_velocities.all():
             self._smoothing = JerkLimiter(self.limiter, max_jerk, robot.period_ns)
         # From open to closed in one step is meant so, and no violation.
         self._steady = np.array([name not in robot.joints.grippers for name in self.joint_names])
         self.counts: Counter[str] = Counter(dict.fromkeys(STAGES, 0))
         self._max_error = _per_joint(max_following_error, len(self.joint_names))
+        if self._max_error is not None:
+            self._max_error[are_velocities] = np.inf
         self._reactions = _reactions(on_violation or {})
 
     @property
@@ -220,8 +231,9 @@ class GuardChain:
     ) -> GuardResult:
         """Return the command towards `target` (J,), `dt_ns` after the last one.
 
-        `speed` < 1 slows the motion on purpose, down to standing at 0. That is a plan, not a
-        violation: velocity and acceleration then do not count.
+        `speed` < 1 slows the motion on purpose, down to standing at 0: that share of the velocity
+        limits, and of a base's velocities themselves. That is a plan, not a violation: velocity
+        and acceleration then do not count.
         """
         problem = self.chunk_problem(target[None] if target.ndim == 1 else target)
         if not problem and measured is not None and not all_finite(measured):
@@ -231,6 +243,9 @@ class GuardChain:
         masks: dict[str, BoolArray] = {}
         limiter = self.limiter
         target, masks['position'] = clamp_position(target, limiter.lower, limiter.upper)
+        if self._velocities is not None and speed < 1.0:
+            target = np.where(self._velocities, speed * target, target)
+        wanted = target
         if self._max_error is not None and measured is not None:
             reach = limiter.max_velocity * speed * min(dt_ns, self._period_ns) * 1e-9
             target, masks['following_error'] = clamp_following(
@@ -244,6 +259,8 @@ class GuardChain:
         if self.collision is not None:
             target, problem = self._steps.nearest_clear(target)
             masks['collision'] = np.array([bool(problem)])
+        if self._velocities is not None:  # these are no part of the way to a pose
+            target = np.where(self._velocities, wanted, target)
         stopped_by = self._stopping_stage(masks, problem)
         if stopped_by:
             return self._stopped(dt_ns, stopped_by, masks)
@@ -265,7 +282,9 @@ class GuardChain:
         shares = self._steps.shares(target)
         if shares is not None:
             masks['tool_speed'] = np.array([True])
-        pace = speed if shares is None else np.minimum(shares, speed)
+        pace: Speed = speed if shares is None else np.minimum(shares, speed)
+        if self._velocities is not None:  # how soon they slow down is no matter of that
+            pace = np.where(self._velocities, 1.0, pace)
         if self._smoothing is not None:
             target, masks['jerk'] = self._smoothing.step(target, dt_ns, pace)
             target = within(target, self.limiter.lower, self.limiter.upper)

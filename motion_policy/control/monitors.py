@@ -19,6 +19,10 @@ from motion_policy.streams.joints import Int64Array
 LAG_S = 0.3
 # Of motion at full speed: how far from those commands a joint may be, unless the spec says.
 TOLERANCE_S = 0.15
+# Of its limit: how far from those commands a velocity of a base may be. Less is slip, what a
+# driver leaves away near zero, or its own limit of acceleration. Beyond that the base stands where
+# it is sent to drive, and would set out at full speed when it is let go, or rolls by itself.
+TOLERANCE_SHARE = 0.5
 
 
 class TrackingMonitor:
@@ -27,8 +31,8 @@ class TrackingMonitor:
     The tracking error of a joint is its distance from the range of those commands and of those
     since, so that an arm which only lags behind, or is seldom measured, has none. Its
     greatest allowed value is the robot spec's `tracking_error`, by default `TOLERANCE_S` at the
-    velocity limit; grippers that are open or closed may hold an object, and are watched only
-    where the spec says how far.
+    velocity limit, of velocities of a base `TOLERANCE_SHARE` of their limit; grippers that are
+    open or closed may hold an object, and are watched only where the spec says how far.
 
     Attributes:
         tolerance: greatest allowed tracking error (J,) [rad or m]; infinite: not watched.
@@ -37,6 +41,7 @@ class TrackingMonitor:
 
     def __init__(self, robot: RobotSpec) -> None:
         self._names = robot.joints.names
+        self._velocities = robot.joints.are_velocities
         self.tolerance = _tolerances(robot)
         ahead = any(topic.send == 'chunk' for topic in robot.joints.command)
         self._per_s = robot.rate * (2 if ahead else 1)
@@ -76,8 +81,9 @@ class TrackingMonitor:
         joint = int(excess.argmax())
         if excess[joint] <= 0:
             return ''
+        is_at = 'moves' if self._velocities[joint] else 'stands'
         return (
-            f"tracking error: joint '{self._names[joint]}' stands at {measured[joint]:.3f}, "
+            f"tracking error: joint '{self._names[joint]}' {is_at} at {measured[joint]:.3f}, "
             f'{error[joint]:.3f} from its commands [{low[joint]:.3f}, {high[joint]:.3f}] of the '
             f'last {LAG_S + ages_s[joint]:.2g} s, limit {self.tolerance[joint]:.3f}'
         )
@@ -114,6 +120,7 @@ class EffortMonitor:
         self._limits = np.where(values > 0, values, np.inf)
         if limit:
             self._limits = np.minimum(self._limits, limit)
+        self._limits[robot.joints.are_velocities] = np.inf  # nobody measures the effort of a base
         self.watches = bool(np.isfinite(self._limits).any())
 
     def check(self, effort: Float64Array | None) -> str:
@@ -143,7 +150,12 @@ def _tolerances(robot: RobotSpec) -> Float64Array:
         values = np.array(robot.tracking_error)
         return np.where(values > 0, values, np.inf)
     grippers = np.array([name in robot.joints.grippers for name in robot.joints.names])
-    default = TOLERANCE_S * robot.joints.limits.velocity_array()
+    limits = robot.joints.limits
+    default = np.where(
+        robot.joints.are_velocities,
+        TOLERANCE_SHARE * np.abs(limits.position_array()).max(axis=1),
+        TOLERANCE_S * limits.velocity_array(),
+    )
     return np.where(grippers, np.inf, default)
 
 

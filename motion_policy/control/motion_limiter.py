@@ -5,6 +5,9 @@
 The one rule: every position it returns can be left again at rest inside the limits. It therefore
 brakes in time for a position limit, and for its target, which it reaches without swinging.
 
+A joint that is a velocity itself (of a base) is limited alike: its position is that velocity, its
+velocity an acceleration. But it comes to rest at zero only.
+
 Time is that between two commands. While a command is late the arm gets nothing to follow, so a
 late step is never longer than one at full speed that is on time, and speeds up no more than that.
 """
@@ -26,6 +29,7 @@ Speed = float | Float64Array  # share of the velocity limits, of all joints or o
 
 # Differences of rounded positions, divided by a small dt twice, must stay below the limits too.
 ROUNDING_MARGIN = 1e-6
+STANDS = 1e-9  # m/s or rad/s: a base that is sent so little is sent 0
 
 
 def within(values: Float64Array, lower: Float64Array, upper: Float64Array) -> Float64Array:
@@ -52,15 +56,25 @@ class MotionLimiter:
 
     It stays `margin` [rad or m] inside the position limits. A joint that begins outside of them
     may stay there, and leave it on one side only. UserError for a margin without room between.
-    A step of more than `period_ns` is late; None: none is.
+    A step of more than `period_ns` is late; None: none is. `are_velocities` (J,) are joints that
+    stand at zero only; they have no margin. None: none is.
     """
 
     def __init__(
-        self, limits: LimitsSpec, margin: float = 0.0, period_ns: int | None = None
+        self,
+        limits: LimitsSpec,
+        margin: float = 0.0,
+        period_ns: int | None = None,
+        are_velocities: BoolArray | None = None,
     ) -> None:
         position = limits.position_array()
+        if are_velocities is None:
+            are_velocities = np.zeros(len(position), dtype=np.bool_)
+        self.are_velocities = are_velocities
+        self._any_velocities = bool(are_velocities.any())
         self._period_s = np.inf if period_ns is None else period_ns * 1e-9
-        self._soft_lower, self._soft_upper = position[:, 0] + margin, position[:, 1] - margin
+        margins = np.where(are_velocities, 0.0, margin)
+        self._soft_lower, self._soft_upper = position[:, 0] + margins, position[:, 1] - margins
         if not (margin >= 0 and (self._soft_lower < self._soft_upper).all()):
             room = float((position[:, 1] - position[:, 0]).min()) / 2
             raise UserError(f'position_margin is {margin}, expected 0 <= margin < {room:g}')
@@ -74,8 +88,19 @@ class MotionLimiter:
 
     @property
     def at_rest(self) -> bool:
-        """True when the last two positions were the same."""
+        """True when the last two positions were the same, and every velocity is zero."""
+        if self._any_velocities and self.position[self.are_velocities].any():
+            return False
         return not self.velocity.any()
+
+    @property
+    def longest_stop_s(self) -> float:
+        """How long it takes at most until all is at rest."""
+        braking = self.max_velocity / self.max_acceleration
+        fastest = np.maximum(np.abs(self._soft_lower), np.abs(self._soft_upper))
+        # A velocity: what speeds it up ends, what slows it down begins, and that ends again.
+        slowing = fastest / self.max_velocity + 3 * braking
+        return float(np.where(self.are_velocities, slowing, braking).max())
 
     def start(self, position: Float64Array) -> None:
         """Begin at rest at `position` (J,), where the limits are widened to until it is inside."""
@@ -159,11 +184,14 @@ class MotionLimiter:
         return position
 
     def stop(self, dt_ns: int) -> Motion:
-        """Brake with the whole acceleration, then stay."""
+        """Brake with the whole acceleration, then stay; a velocity is brought to zero."""
         dt = dt_ns * 1e-9
         none = np.zeros(len(self.position), dtype=np.bool_)
         if not self.at_rest:
-            self._advance(np.zeros(len(self.position)), dt, 1.0)
+            still = np.zeros(len(self.position))
+            self._last_target = None
+            slower = self._approach(still, dt, 1.0) if self._any_velocities else still
+            self._advance(np.where(self.are_velocities, slower, still), dt, 1.0)
         self._last_target = None
         return Motion(self.position, self.velocity, none, none)
 
@@ -172,6 +200,8 @@ class MotionLimiter:
         last = target if self._last_target is None else self._last_target
         cap = speed * self.max_velocity
         target_velocity = within((target - last) / dt, -cap, cap)
+        if self._any_velocities:  # one that goes along with its target would overshoot its end
+            target_velocity[self.are_velocities] = 0.0
         gap = target - self.position - target_velocity * dt
         closing = self._braking_speed if dt > self._period_s else self._closing_speed
         velocity: Float64Array = target_velocity + np.sign(gap) * closing(np.abs(gap), dt)
@@ -192,6 +222,8 @@ class MotionLimiter:
         lower = np.maximum(lower, -self._braking_speed(self.position - self.lower, dt))
         velocity = within(velocity, lower, upper)
         position = within(self.position + velocity * dt, self.lower, self.upper)
+        if self._any_velocities:
+            position[self.are_velocities & (np.abs(position) < STANDS)] = 0.0
         self.velocity = (position - self.position) / dt
         self.position = position
         self._narrow()

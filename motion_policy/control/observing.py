@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Row
-from motion_policy.streams.joint_values import JointValues, JointVectors
+from motion_policy.streams.joint_values import Float32Array, JointValues, JointVectors
 from motion_policy.streams.joints import Int64Array
 
 
@@ -28,10 +30,24 @@ def robot_as_seen(
     )
 
 
+def in_plan_time(position: Float32Array, robot: RobotSpec, pace: float) -> Float32Array:
+    """Measured positions (J,) as those of a plan that is played at `pace`, > 0, of its speed.
+
+    A base that is sent half of a velocity is seen with the whole of it. Else a policy that goes on
+    as it moves would answer half of that, be sent a quarter, and come to a stand.
+    """
+    if pace >= 1.0 or not robot.joints.velocities:
+        return position
+    low, high = robot.joints.limits.position_array().T
+    faster = np.clip(position / pace, low, high).astype(np.float32)
+    return np.where(robot.joints.are_velocities, faster, position)
+
+
 class MeasuredJoints:
     """The joints of the row that was read last."""
 
     def __init__(self, robot: RobotSpec) -> None:
+        self._robot = robot
         self._state = JointValues(robot, 'state')
 
     def read(self, row: Row) -> tuple[Float64Array | None, dict[str, str]]:
@@ -44,9 +60,13 @@ class MeasuredJoints:
             return None, faults
         return self._state.position, faults
 
-    def joints(self) -> JointVectors:
-        """Positions, velocities and efforts (J,) as the observation of that row has them."""
-        return self._state.arrays()
+    def joints(self, pace: float = 1.0) -> JointVectors:
+        """Positions, velocities and efforts (J,) as the observation of that row has them.
+
+        `pace` as in `in_plan_time`.
+        """
+        position, velocity, effort = self._state.arrays()
+        return in_plan_time(position, self._robot, pace), velocity, effort
 
     def ages_ns(self, row: Row) -> Int64Array:
         """How long before that row each joint (J,) was measured."""

@@ -25,6 +25,8 @@ SAME = 1e-9  # rad or m: what was sent is what was proposed, or would have been 
 class JerkLimiter:
     """Proposes positions within the limiter's velocities and accelerations, and a jerk limit.
 
+    Velocities of a base pass as they are.
+
     Args:
         limiter: what will follow the proposals.
         jerk: greatest change of acceleration, one for all joints or one each [rad/s^3 or m/s^3].
@@ -37,14 +39,15 @@ class JerkLimiter:
     def __init__(self, limiter: MotionLimiter, jerk: float | Sequence[float], dt_ns: int) -> None:
         joints = len(limiter.position)
         self._limiter = limiter
-        self._jerk = _checked_jerk(jerk, joints)
+        self._smoothed = ~limiter.are_velocities  # the others have a limit of their jerk already
+        self._jerk = _checked_jerk(jerk, joints)[self._smoothed]
+        joints_smoothed = len(self._jerk)
         self._ruckig = _library()
-        self._generator = self._ruckig.Ruckig(joints, dt_ns * 1e-9)
-        self._input = self._ruckig.InputParameter(joints)
-        self._output = self._ruckig.OutputParameter(joints)
+        self._generator = self._ruckig.Ruckig(joints_smoothed, dt_ns * 1e-9)
+        self._input = self._ruckig.InputParameter(joints_smoothed)
+        self._output = self._ruckig.OutputParameter(joints_smoothed)
         self._input.synchronization = self._ruckig.Synchronization.No
-        self._input.max_velocity = limiter.max_velocity.tolist()
-        self._input.max_acceleration = limiter.max_acceleration.tolist()
+        self._input.max_acceleration = limiter.max_acceleration[self._smoothed].tolist()
         self._input.max_jerk = self._jerk.tolist()
         self._proposed: Float64Array | None = None
         self._target: Float64Array | None = None  # of the step before
@@ -78,7 +81,7 @@ class JerkLimiter:
         another stage braked), the target itself comes back, and the limiter's limits hold.
         """
         limiter = self._limiter
-        if self._proposed is None or np.abs(limiter.position - self._proposed).max() > SAME:
+        if self._proposed is None or self._differ(limiter.position, self._proposed).any():
             self._motion = np.stack((limiter.velocity, np.zeros(len(target))))
             self._target = None
         plain = limiter.preview(target, self._target, dt_ns, speed)
@@ -86,18 +89,23 @@ class JerkLimiter:
         smooth = self._smooth(target, dt_ns, speed)
         if smooth is None:
             return target, np.zeros(len(target), dtype=np.bool_)
-        return smooth, np.abs(smooth - plain) > SAME
+        return smooth, self._differ(smooth, plain)
+
+    def _differ(self, one: Float64Array, other: Float64Array) -> BoolArray:
+        differ: BoolArray = self._smoothed & (np.abs(one - other) > SAME)
+        return differ
 
     def _smooth(self, target: Float64Array, dt_ns: int, speed: Speed) -> Float64Array | None:
         limiter, given = self._limiter, self._input
         self._generator.delta_time = dt_ns * 1e-9
-        sent, (velocity, acceleration) = limiter.position, self._motion
-        cap = speed * limiter.max_velocity
+        mine = self._smoothed
+        sent, (velocity, acceleration) = limiter.position[mine], self._motion[:, mine]
+        cap = (speed * limiter.max_velocity)[mine]
         given.max_velocity = np.maximum(np.maximum(cap, LEAST_CAP), np.abs(velocity)).tolist()
         given.current_position = sent.tolist()
         given.current_velocity = velocity.tolist()
         given.current_acceleration = acceleration.tolist()
-        given.target_position = target.tolist()
+        given.target_position = target[mine].tolist()
         given.target_velocity = [0.0] * len(sent)
         given.target_acceleration = [0.0] * len(sent)
         try:
@@ -107,8 +115,10 @@ class JerkLimiter:
         if result not in (self._ruckig.Result.Working, self._ruckig.Result.Finished):
             self._proposed = None
             return None
-        self._motion = np.array((self._output.new_velocity, self._output.new_acceleration))
-        self._proposed = np.array(self._output.new_position)
+        self._motion = np.zeros((2, len(target)))
+        self._motion[:, mine] = self._output.new_velocity, self._output.new_acceleration
+        self._proposed = target.copy()
+        self._proposed[mine] = self._output.new_position
         return self._proposed
 
 

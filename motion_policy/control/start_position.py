@@ -23,6 +23,7 @@ SETTLING_PERIODS = 2  # of travel: how far it may be behind that command, or sag
 # Of motion at full speed: further, no joint comes from one tick to the next.
 JUMP_S, JUMP_PERIODS = 0.1, 3
 JUMPED_S = 0.5  # after a jump nobody knows where the arm stands
+STANDS_SHARE = 0.05  # of its limit: a base that is measured to be no faster stands
 # An arm stands that has moved no further, in s of full speed, in so long, or in the age that its
 # joint states may have: more than encoders swing, less than a start may be beside it.
 STILL_S, LOOK_S = 0.01, 0.2
@@ -32,14 +33,19 @@ class RestMonitor:
     """Remembers where an arm was measured of late: a start while it moves would be a jump for it.
 
     Two publishers that say where one joint is, one after the other, let it jump all the time.
-    `watched` (J,): joints that are not may move, as a gripper does that closes on an object.
+    `watched` (J,): joints that are not may move, as a gripper does that closes on an object. A
+    base may be as fast as it likes between two ticks, but not at a start.
     """
 
     def __init__(self, robot: RobotSpec, watched: BoolArray) -> None:
         self._names, self._rate = robot.joints.names, robot.rate
         velocity = robot.joints.limits.velocity_array()
-        self._jump = velocity * max(JUMP_S, JUMP_PERIODS / self._rate)
-        self._still = np.where(watched, velocity * STILL_S, np.inf)
+        self._velocities = robot.joints.are_velocities
+        jump = velocity * max(JUMP_S, JUMP_PERIODS / self._rate)
+        self._jump = np.where(self._velocities, np.inf, jump)
+        still = watched & ~self._velocities
+        self._still = np.where(still, velocity * STILL_S, np.inf)
+        self._stands = STANDS_SHARE * np.abs(robot.joints.limits.position_array()).max(axis=1)
         max_age_s = max(topic.max_age for _, topic in robot.joint_streams('state'))
         self._ticks = round(max(LOOK_S, max_age_s) * self._rate) + 1
         self._jump_ticks = round(JUMPED_S * self._rate) + 1
@@ -62,6 +68,17 @@ class RestMonitor:
         return (
             f"joint '{self._names[joint]}' jumped from {measured[tick, joint]:.3f} to "
             f'{measured[tick + 1, joint]:.3f}: do two nodes publish it? ask again when it stands'
+        )
+
+    def rolling(self, measured: Float64Array) -> str:
+        """Which velocity of the base, of those measured (J,), is not zero; '' if it stands."""
+        rolls = self._velocities & (np.abs(measured) > self._stands)
+        if not rolls.any():
+            return ''
+        joint = int(rolls.argmax())
+        return (
+            f"joint '{self._names[joint]}' moves at {measured[joint]:.3f} m/s or rad/s, expected "
+            f'at most {self._stands[joint]:.3g}: ask again when the base stands'
         )
 
     def moving(self) -> str:
@@ -88,12 +105,16 @@ class RestMonitor:
 def checked_start(robot: RobotSpec, measured: Float64Array) -> Float64Array:
     """Return the measured position (J,); UserError naming a joint that no start is allowed from.
 
-    A joint slightly outside its limits may only come in from there.
+    A joint slightly outside its limits may only come in from there. Velocities of a base are 0: it
+    starts at rest.
     """
     names = robot.joints.names
     measured = np.asarray(measured, dtype=np.float64)
     if measured.shape != (len(names),):
         raise UserError(f'measured position has shape {measured.shape}, expected {len(names)}')
+    velocities = robot.joints.are_velocities
+    if velocities.any():
+        measured = np.where(velocities & np.isfinite(measured), 0.0, measured)
     limits = robot.joints.limits.position_array()
     slack = START_TOLERANCE * (limits[:, 1] - limits[:, 0])
     turned = whole_turn_away(names, measured, limits[:, 0] - slack, limits[:, 1] + slack)

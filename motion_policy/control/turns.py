@@ -28,6 +28,7 @@ class TurnMonitor:
     def __init__(self, robot: RobotSpec) -> None:
         self._names = robot.joints.names
         self._reach = robot.joints.limits.velocity_array() * STATES_S
+        self._velocities = robot.joints.are_velocities
         self._before: Float64Array | None = None
 
     def start(self, measured: Float64Array) -> None:
@@ -66,7 +67,7 @@ class TurnMonitor:
         """
         if self._before is None:
             return None
-        jump = np.abs(measured - self._before)
+        jump = np.where(self._velocities, 0.0, np.abs(measured - self._before))
         if max(jump.tolist()) <= TURN - ABOUT:
             return None
         off = np.abs(jump - TURN * np.round(jump / TURN))

@@ -194,7 +194,8 @@ def fast_motion(
         robot: whose limits count; those of a placeholder are guessed.
         commands: what they are; those of the first second may begin anywhere.
 
-    Returns: None where none is. Grippers are as fast as they like.
+    Returns: None where none is. Grippers are as fast as they like, and velocities of a base
+    change as they like.
     """
     found = _windowed_speeds(values, times_ns, robot, commands=commands)
     if found is None:
@@ -243,6 +244,7 @@ def _windowed_speeds(
     for joint in range(len(robot.joints.names)):
         if _like_a_gripper(joint, values, robot):
             times_the_limit[:, joint] = 0
+    times_the_limit[:, robot.joints.are_velocities] = 0  # these may change at once
     if commands:
         times_the_limit[times_ns[:-rows] - times_ns[0] < FIRST_NS] = 0
     return rows, moved, elapsed_s, times_the_limit
@@ -313,6 +315,7 @@ class _Steps:
         beyond &= np.abs(moved) > LEAST_SHARE * joint_ranges(robot)
         if robot.name == PLACEHOLDER:
             beyond[:] = False
+        beyond[:, robot.joints.are_velocities] = False  # these may change at once
         return cls(moved, elapsed_s, beyond)
 
     def neighbours(self, rows: Array, joint: int, by: int) -> Array:

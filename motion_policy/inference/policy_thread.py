@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from motion_policy.control.camera_monitor import CameraMonitor
@@ -86,12 +86,16 @@ class EarlyRunner(Protocol):
 
 @dataclass(frozen=True)
 class _Request:
-    """A row to take a step on, which may have begun."""
+    """A row to take a step on, which may have begun.
+
+    Its `joints` are as the policy is to see them; None: as the row has them.
+    """
 
     row: Row
     since_ns: int
     asked_ns: int
     begun: bool
+    joints: JointVectors | None = None
 
 
 class StepListener(Protocol):
@@ -163,8 +167,8 @@ class InferenceThread:
     def request(self, row: Row, since_ns: int = 0, joints: JointVectors | None = None) -> None:
         """Ask for a step on `row`, before `wake`; a request that still waits is replaced.
 
-        An early runner begins at once, if it knows the row's `joints`, (J,) each, and images. What
-        was predicted from observations before `since_ns` no longer counts; a row from then is not
+        An early runner begins at once, if it knows the `joints`, (J,) each, and images. What was
+        predicted from observations before `since_ns` no longer counts; a row from then is not
         worth a step.
         """
         if row.time_ns < since_ns:
@@ -175,7 +179,7 @@ class InferenceThread:
             if joints and self._early is not None and self._waits and not self._reset:
                 begun = self._early.begin(row, joints, self._explain, since_ns)
             self._waits = False
-            self._request = _Request(row, since_ns, asked_ns, begun)
+            self._request = _Request(row, since_ns, asked_ns, begun, joints)
 
     def wake(self) -> None:
         """Let the thread see to the request: it needs the interpreter, which may be in use."""
@@ -258,6 +262,8 @@ class InferenceThread:
         if request.begun and self._early is not None:
             self._early.wait(HEAD_START_S)
         row, observation = self._look(row)
+        if request.joints is not None:
+            observation = replace(observation, qpos=request.joints[0])
         if self._watch is not None:
             self._watch.check(observation, row)
         if request.begun and self._early is not None:

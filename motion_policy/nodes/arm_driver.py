@@ -235,8 +235,7 @@ class ArmDriver:
 
     def _braking_s(self) -> float:
         """Longer than the arm takes to rest."""
-        limits = self.controller.guard.limiter
-        return float((limits.max_velocity / limits.max_acceleration).max()) + SETTLE_MARGIN_S
+        return self.controller.guard.limiter.longest_stop_s + SETTLE_MARGIN_S
 
     def destroy(self) -> None:
         """Stop everything and remove it from the node."""
@@ -345,8 +344,8 @@ class ArmDriver:
         return 'reset: plan and faults are forgotten'
 
     def joints(self) -> JointVectors:
-        """Joint values (J,) of the last tick's row; called in its thread."""
-        return self._measured.joints()
+        """Joint values (J,) of the last tick's row, in the plan's time; called in its thread."""
+        return self._measured.joints(self.controller.pace or 1.0)
 
     def _check_observation(self, row: Row) -> None:
         self._source.check_observation(observation_from_row(row, self._seen_robot))

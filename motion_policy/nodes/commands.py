@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from functools import reduce
 from typing import Any, Protocol
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
 from rclpy.clock import Clock
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -36,6 +37,7 @@ from motion_policy.nodes.subscriptions import message_class
 from motion_policy.robot import JointTopic, RobotSpec
 from motion_policy.robot.kinematics import Kinematics
 from motion_policy.robot.spec import FLOAT32_MULTI_ARRAY, POSE_STAMPED
+from motion_policy.robot.twist import FIELDS, TWIST, TWIST_IN, TWIST_STAMPED
 
 COMMAND_DEPTH = 1  # nobody wants an older command
 NANOSECONDS_PER_S = 1_000_000_000
@@ -100,12 +102,42 @@ def _joint_state(topic: JointTopic, position: Float64Array, _period_ns: int, clo
     return message
 
 
+def _six_numbers(topic: JointTopic, velocities: Float64Array) -> Float64Array:
+    """The numbers (6,) of a twist with velocities (n,) of a base; what no joint has is zero."""
+    numbers = np.zeros(len(FIELDS))
+    numbers[[FIELDS.index(field) for field in topic.fields or ()]] = velocities
+    return numbers
+
+
+def fill_velocities(message: Any, topic: JointTopic, velocities: Float64Array) -> Any:
+    """Set the velocities (n,) of a base in a message of the topic's type; return it."""
+    for field, value in zip(topic.fields or (), velocities.tolist(), strict=True):
+        *path, last = (TWIST_IN[topic.type] + field).split('.')
+        setattr(reduce(getattr, path, message), last, value)
+    return message
+
+
+def _twist(topic: JointTopic, velocities: Float64Array, _period_ns: int, _clock: Clock) -> Any:
+    return fill_velocities(Twist(), topic, velocities)
+
+
+def _twist_stamped(
+    topic: JointTopic, velocities: Float64Array, _period_ns: int, clock: Clock
+) -> Any:
+    message = TwistStamped()
+    message.header.stamp = clock.now().to_msg()
+    message.header.frame_id = topic.frame or ''
+    return fill_velocities(message, topic, velocities)
+
+
 _ENCODERS: dict[str, Callable[[JointTopic, Float64Array, int, Clock], Any]] = {
     'std_msgs/msg/Float64MultiArray': _array,
     'std_msgs/msg/Float32MultiArray': _array_of_float32,
     'std_msgs/msg/Float64': _number,
     'trajectory_msgs/msg/JointTrajectory': _trajectory,
     'sensor_msgs/msg/JointState': _joint_state,
+    TWIST: _twist,
+    TWIST_STAMPED: _twist_stamped,
 }
 
 
@@ -162,6 +194,8 @@ class CommandEncoder:
         """Return how they stand in the serialised message, those that all its kind begin with."""
         if isinstance(self._special, MovingJoints):
             numbers = self._special.first(numbers)
+        if self.topic.of_velocities:
+            numbers = _six_numbers(self.topic, numbers)
         kind = np.float32 if self.topic.type == FLOAT32_MULTI_ARRAY else np.float64
         return numbers.astype(kind).tobytes()
 

@@ -18,7 +18,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
-from motion_policy.nodes.commands import encode_command
+from motion_policy.nodes.commands import encode_command, fill_velocities
 from motion_policy.nodes.endpoints import Origin, with_origin
 from motion_policy.nodes.subscriptions import fields_of, message_class
 from motion_policy.rehearsal.arm import StandInArm
@@ -164,6 +164,8 @@ class StandInDriver:
 
     def _joint_state(self, stream: StreamSpec, stamp: Time) -> Any:
         assert isinstance(stream.source, JointTopic)
+        if stream.source.of_velocities:
+            return self._velocities(stream.source, stamp)
         order = list(range(len(stream.source.joints)))
         if self._reverse:
             order.reverse()
@@ -176,6 +178,13 @@ class StandInDriver:
         if self.tells_effort:
             message.effort = self.arm.effort[columns].tolist()
         return message
+
+    def _velocities(self, topic: JointTopic, stamp: Time) -> Any:
+        columns = [self._robot.joints.names.index(joint) for joint in topic.joints]
+        message = message_class(topic.type)()
+        if hasattr(message, 'header'):
+            message.header.stamp = stamp
+        return fill_velocities(message, topic, self.arm.position[columns])
 
     def _leader_message(self, stream: StreamSpec, stamp: Time) -> Any:
         topic = stream.source

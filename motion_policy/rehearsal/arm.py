@@ -3,7 +3,7 @@
 """Joints that follow what they are told, as those of a position-controlled arm do: a little late.
 
 The arm can do a little more than its spec lets anybody ask of it; what it was asked is judged
-elsewhere.
+elsewhere. A base follows velocities, and stops by itself when none come.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ BRAKING = 0.6  # of its acceleration that it counts on to stop at its target
 BEYOND = 0.05  # of the range, where its stops are
 LONGEST_STEP_S = 0.004
 LONGEST_TIME_S = 0.5  # that is made up for
+BASE_TIMEOUT_NS = 500_000_000  # a base that is told nothing for so long stands
 STIFFNESS = 10.0  # N m/rad or N/m: the effort of a joint that is away from its target
 
 
@@ -42,8 +43,10 @@ class StandInArm:
     ) -> None:
         limits = robot.joints.limits
         low, high = limits.position_array().T
+        self._velocities = robot.joints.are_velocities
         if position is None:
-            position = np.array(robot.home) if robot.home else (low + high) / 2
+            middle = np.where(self._velocities, 0.0, (low + high) / 2)
+            position = np.array(robot.home) if robot.home else middle
         self.position: Float64Array = np.array(position, dtype=np.float64)
         self.velocity: Float64Array = np.zeros(len(self.position))
         self.target: Float64Array = self.position.copy()
@@ -56,6 +59,8 @@ class StandInArm:
             2 * limits.acceleration_array(), self._fastest / FULL_SPEED_AFTER_S
         )
         self._time_ns: int | None = None
+        self._told = False  # velocities, since the last step
+        self._told_ns = 0
 
     @property
     def effort(self) -> Float64Array:
@@ -68,6 +73,7 @@ class StandInArm:
             return
         places = range(len(self.position)) if columns is None else columns
         self.target[list(places)] = values
+        self._told = self._told or bool(self._velocities[list(places)].any())
         if not self._lags:
             free = [place for place in places if place not in self.blocked]
             position = self.position.copy()
@@ -83,12 +89,21 @@ class StandInArm:
     def step(self, now_ns: int) -> None:
         """Move until `now_ns`."""
         last_ns, self._time_ns = self._time_ns, now_ns
+        self._stop_untold(now_ns)
         if not self._lags or last_ns is None or now_ns <= last_ns:
             return
         left_s = min((now_ns - last_ns) * 1e-9, LONGEST_TIME_S)
         count = int(np.ceil(left_s / LONGEST_STEP_S))
         for _ in range(count):
             self._advance(left_s / count)
+
+    def _stop_untold(self, now_ns: int) -> None:
+        if self._told:
+            self._told, self._told_ns = False, now_ns
+        elif now_ns - self._told_ns > BASE_TIMEOUT_NS and self._velocities.any():
+            self.target[self._velocities] = 0.0
+            if not self._lags:
+                self.position = np.where(self._velocities, 0.0, self.position)
 
     def _advance(self, dt: float) -> None:
         gap = self.target - self.position
@@ -99,5 +114,7 @@ class StandInArm:
         velocity = self.velocity + np.clip(wanted - self.velocity, -most, most)
         velocity[list(self.blocked)] = 0.0
         position = np.clip(self.position + velocity * dt, self._low, self._high)
+        stuck = [joint for joint in self.blocked if self._velocities[joint]]
+        position[stuck] = 0.0
         self.velocity = (position - self.position) / dt
         self.position = position

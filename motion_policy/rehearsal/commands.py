@@ -52,7 +52,11 @@ class CommandPort:
         self._arm = arm
         self._tell = tell
         self._columns = [robot.joints.names.index(joint) for joint in topic.joints]
-        self.felt = FeltMotion(topic.joints, _limits(robot, self._columns, topic.type))
+        self.felt = FeltMotion(
+            topic.joints,
+            _limits(robot, self._columns, topic.type),
+            of_velocities=topic.of_velocities,
+        )
         self._pose = PoseReader(robot) if topic.type == POSE_STAMPED else None
         self._half_period_s = robot.period_ns * 0.5e-9
         self._controller: TrajectoryController | None = None

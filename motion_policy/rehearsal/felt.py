@@ -85,10 +85,16 @@ class Arrivals:
 
 
 class FeltMotion:
-    """Judges the commands of one topic, for its joints (n,), with their `limits`."""
+    """Judges the commands of one topic, for its joints (n,), with their `limits`.
 
-    def __init__(self, names: tuple[str, ...], limits: Limits) -> None:
+    `of_velocities`: they are those of a base, which stands only when the last of them was zero.
+    """
+
+    def __init__(
+        self, names: tuple[str, ...], limits: Limits, *, of_velocities: bool = False
+    ) -> None:
         self.names = names
+        self._of_velocities = of_velocities
         self.joints = {name: JointFelt() for name in names}
         self.arrivals = Arrivals()
         self._limits = limits
@@ -142,9 +148,10 @@ class FeltMotion:
         """Note that commands have ended, where they have; return lines as `take` does."""
         if self._last_ns is None or now_ns - self._last_ns <= SILENCE_NS:
             return []
-        moving = [
-            n for n, moved in zip(self.names, self._moved, strict=True) if abs(moved) > RESTS
-        ]
+        moves = np.abs(self._moved) > RESTS
+        if self._of_velocities:
+            moves |= np.abs(self._last) > RESTS
+        moving = [name for name, moved in zip(self.names, moves, strict=True) if moved]
         self._last_ns, self._moved = None, np.zeros(len(self.names))
         lines = []
         for name in moving:

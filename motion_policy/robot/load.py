@@ -128,7 +128,15 @@ def _with_urdf_limits(data: dict[str, Any], source: str | Path) -> dict[str, Any
     if not isinstance(names, list):
         return data
     rest = {key: value for key, value in limits.items() if key != 'urdf'}
-    found = limits_from_urdf(limits['urdf'], [str(name) for name in names], source, rest)
+    velocities = joints.get('velocities')
+    of_base = [str(name) for name in velocities] if isinstance(velocities, list) else []
+    if of_base and not {'position', 'velocity'} <= rest.keys():
+        raise RobotSpecError(
+            f"{source}: joints.limits.urdf: '{of_base[0]}' is a velocity, which no URDF limits, "
+            'expected joints.limits.position and joints.limits.velocity in the spec'
+        )
+    looked_up = [str(name) for name in names if str(name) not in of_base]
+    found = limits_from_urdf(limits['urdf'], looked_up, source, rest)
     return {**data, 'joints': {**joints, 'limits': {**found, **rest}}}
 
 

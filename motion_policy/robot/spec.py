@@ -23,6 +23,13 @@ from motion_policy.robot.gripper import GripperAction, GripperService, GripperSp
 from motion_policy.robot.image_fit import ImageFit
 from motion_policy.robot.quality import QualitySpec
 from motion_policy.robot.tool import ToolSpec
+from motion_policy.robot.twist import (
+    ODOMETRY,
+    TWIST_STAMPED,
+    USUAL_FIELDS,
+    VELOCITY_TYPES,
+    check_fields,
+)
 from motion_policy.robot.values import (
     Finite,
     Hertz,
@@ -53,6 +60,7 @@ POSE_STAMPED = 'geometry_msgs/msg/PoseStamped'
 JOINT_TRAJECTORY = 'trajectory_msgs/msg/JointTrajectory'
 
 CAMERA_TYPES = (IMAGE, COMPRESSED_IMAGE)
+FRAMED_TYPES = (POSE_STAMPED, TWIST_STAMPED)
 FIT_KEYS = tuple(ImageFit.model_fields)
 COMMAND_TYPES = (
     FLOAT64_MULTI_ARRAY, FLOAT32_MULTI_ARRAY, FLOAT64, JOINT_TRAJECTORY, JOINT_STATE, POSE_STAMPED,
@@ -141,7 +149,8 @@ class JointTopic(Declared):
     A command goes out in every control period (`send: tick`), or as a trajectory of all that is
     planned, whenever that changes (`send: chunk`). With `velocities` that of every period is a
     trajectory which says how fast it is, and comes to rest. A PoseStamped is that of the robot's
-    tool, in `frame`; left out, in the root link.
+    tool, in `frame`; left out, in the root link. Velocities of a base stand in the `fields` of a
+    twist, one for each joint; those that no joint has are zero in a command.
     """
 
     topic: Topic
@@ -156,11 +165,12 @@ class JointTopic(Declared):
     send: Literal['tick', 'chunk'] = 'tick'
     velocities: bool = False
     frame: str | None = Field(default=None, min_length=1)
+    fields: tuple[str, ...] | None = None
 
     @field_validator('type')
     @classmethod
     def _type(cls, value: str) -> str:
-        return one_of(value, COMMAND_TYPES)
+        return one_of(value, (*COMMAND_TYPES, *VELOCITY_TYPES))
 
     @model_validator(mode='after')
     def _entries_pair_up(self) -> JointTopic:
@@ -177,8 +187,14 @@ class JointTopic(Declared):
                 f'joints has {len(self.joints)} entries with {FLOAT64}, which is one number, '
                 'expected one joint; others on topics of their own'
             )
-        if self.frame is not None and self.type != POSE_STAMPED:
-            raise ValueError(f'frame with {self.type}, expected it for {POSE_STAMPED} only')
+        if self.frame is not None and self.type not in FRAMED_TYPES:
+            raise ValueError(
+                f'frame with {self.type}, expected it for {" and ".join(FRAMED_TYPES)} only'
+            )
+        if self.fields is not None:
+            check_fields(self.fields, self.joints, self.type)
+            if any(self.offset):
+                raise ValueError('offset of a velocity is not 0, expected 0: it would never stand')
         if self.send == 'chunk' and self.type != JOINT_TRAJECTORY:
             raise ValueError(f"send is 'chunk' with {self.type}, expected {JOINT_TRAJECTORY}")
         if self.velocities and (self.type != JOINT_TRAJECTORY or self.send == 'chunk'):
@@ -187,6 +203,11 @@ class JointTopic(Declared):
                 f'{JOINT_TRAJECTORY} and send tick only: whole chunks have them anyway'
             )
         return self
+
+    @property
+    def of_velocities(self) -> bool:
+        """True for the velocities of a base, which stand in a twist."""
+        return self.fields is not None
 
     @property
     def is_converted(self) -> bool:
@@ -231,9 +252,14 @@ class LimitsSpec(Declared):
 
 
 class JointsSpec(Declared):
-    """The joints, the topics that carry them and their limits."""
+    """The joints, the topics that carry them and their limits.
+
+    The value of those in `velocities` is a velocity [m/s or rad/s], that of a mobile base: their
+    limits of position, velocity and acceleration are those of velocity, acceleration and jerk.
+    """
 
     names: tuple[str, ...] = Field(min_length=1)
+    velocities: tuple[str, ...] = ()
     state: tuple[JointTopic, ...] = Field(min_length=1)
     leader: tuple[JointTopic, ...] = ()
     command: tuple[JointTopic, ...] = Field(min_length=1)
@@ -245,12 +271,15 @@ class JointsSpec(Declared):
     def _fill_defaults(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        names = data.get('names')
+        names, velocities = data.get('names'), data.get('velocities')
+        velocities = list(velocities) if isinstance(velocities, (list, tuple)) else []
+        if velocities and isinstance(names, (list, tuple)):
+            names = [name for name in names if name not in velocities]
         filled = dict(data)
         for role in ('state', 'leader', 'command'):
             if role in data:
                 theirs = _commanded(names, data.get('grippers')) if role == 'command' else names
-                filled[role] = _joint_topics(data[role], theirs)
+                filled[role] = _joint_topics(data[role], theirs, velocities)
         return filled
 
     @field_validator('names')
@@ -263,11 +292,12 @@ class JointsSpec(Declared):
     @classmethod
     def _state_type(cls, value: tuple[JointTopic, ...]) -> tuple[JointTopic, ...]:
         for topic in value:
-            one_of(topic.type, (JOINT_STATE,))
+            one_of(topic.type, (JOINT_STATE, *VELOCITY_TYPES))
         return value
 
     @model_validator(mode='after')
     def _fits_together(self) -> JointsSpec:
+        self._check_velocities()
         for role in ('state', 'leader', 'command'):
             topics: tuple[JointTopic, ...] = getattr(self, role)
             if topics:
@@ -281,6 +311,13 @@ class JointsSpec(Declared):
                 raise ValueError(f"{role} has send 'chunk', expected it for command only")
             if role != 'command' and any(topic.velocities for topic in topics):
                 raise ValueError(f'{role} has velocities, expected it for command only')
+            if self.velocities and any(topic.send != 'tick' for topic in topics):
+                raise ValueError(
+                    f"{role} has send 'chunk', expected 'tick' in a robot with velocities: a "
+                    'base that drives is stopped at once, not where a trajectory ends'
+                )
+            if role != 'command' and any(topic.frame for topic in topics):
+                raise ValueError(f'{role} has frame, expected it for command only')
         for kind in ('position', 'velocity', 'acceleration'):
             count = len(getattr(self.limits, kind))
             if count != len(self.names):
@@ -296,6 +333,60 @@ class JointsSpec(Declared):
         """What moves the grippers that no command topic carries, by their joints."""
         moved = {name: gripper.interface for name, gripper in self.grippers.items()}
         return {name: interface for name, interface in moved.items() if interface is not None}
+
+    @property
+    def position_columns(self) -> list[int]:
+        """Places of the joints whose value is a position."""
+        return [j for j, name in enumerate(self.names) if name not in self.velocities]
+
+    @property
+    def are_velocities(self) -> npt.NDArray[np.bool_]:
+        """Which joints (J,) are velocities."""
+        return np.array([name in self.velocities for name in self.names])
+
+    def _check_velocities(self) -> None:
+        no_repeats('velocities', self.velocities)
+        for name in self.velocities:
+            if name not in self.names:
+                raise ValueError(f"velocities has '{name}', expected only joints of names")
+            if name in self.grippers:
+                raise ValueError(f"velocities has '{name}', expected no joint of grippers")
+        for role in ('state', 'leader', 'command'):
+            for topic in getattr(self, role):
+                self._check_kind(role, topic)
+        for name, (low, high) in zip(self.names, self.limits.position, strict=False):
+            if name in self.velocities and not low <= 0 <= high:
+                raise ValueError(
+                    f'limits.position of {name}, a velocity, is [{low:g}, {high:g}], expected 0 '
+                    'within: it stands when it is stopped'
+                )
+
+    def _check_kind(self, role: str, topic: JointTopic) -> None:
+        of_velocities = [joint in self.velocities for joint in topic.joints]
+        where = f"{role} on topic '{topic.topic}'"
+        if any(of_velocities) and not all(of_velocities):
+            velocity = topic.joints[of_velocities.index(True)]
+            other = topic.joints[of_velocities.index(False)]
+            raise ValueError(
+                f"{where} carries '{velocity}', a velocity, and '{other}', a position, expected "
+                'topics of their own'
+            )
+        if not all(of_velocities):
+            if topic.type in VELOCITY_TYPES:
+                raise ValueError(
+                    f"{where} carries '{topic.joints[0]}' by {topic.type}, expected joints of "
+                    'joints.velocities'
+                )
+            return
+        if topic.type not in VELOCITY_TYPES:
+            raise ValueError(
+                f"{where} carries '{topic.joints[0]}', a velocity, by {topic.type}, expected "
+                f'{" or ".join(VELOCITY_TYPES)}'
+            )
+        if topic.fields is None:
+            raise ValueError(f'{where} has no fields, expected e.g. fields: [linear.x]')
+        if role != 'state' and topic.type == ODOMETRY:
+            raise ValueError(f'{role} has {ODOMETRY}, expected it for state only')
 
     def _commanded_by_topics(self) -> tuple[str, ...]:
         acting = self.acting_grippers
@@ -329,8 +420,8 @@ class RobotSpec(Declared):
 
     Per joint, in joint order: `home` is where `~/home` drives to [rad or m]; a joint that is
     further than `tracking_error` [rad or m] from its commands, or whose effort is beyond
-    `effort_limits` [N m or N], stops the arm. An entry of 0 leaves that joint unwatched.
-    `quality` is what its episodes are judged by.
+    `effort_limits` [N m or N], stops the arm. An entry of 0 leaves that joint unwatched. Of
+    velocities, all are per second, and `home` is 0. `quality` is what its episodes are judged by.
     """
 
     name: str = Field(min_length=1)
@@ -398,6 +489,10 @@ class RobotSpec(Declared):
                     f'tracking_error of {name} is not 0, expected 0: its action or service moves '
                     'it in its own time'
                 )
+        for key in ('home', 'effort_limits'):
+            for name, value in zip(self.joints.names, getattr(self, key) or (), strict=False):
+                if name in self.joints.velocities and value:
+                    raise ValueError(f'{key} of {name}, a velocity, is {value:g}, expected 0')
         limits = self.joints.limits.position
         for name, value, (low, high) in zip(
             self.joints.names, self.home or (), limits, strict=False
@@ -483,6 +578,7 @@ class RobotSpec(Declared):
     def to_yaml(self) -> str:
         """Return YAML text from which `robot_spec_from_yaml` makes an equal spec."""
         values = self.model_dump(mode='json', exclude_none=True)
+        joints = values['joints']
         for key, topics in (('cameras', self.cameras), ('depth', self.depth)):
             for name, topic in topics.items():  # as before there were options
                 entry = {k: v for k, v in values[key][name].items() if k not in FIT_KEYS}
@@ -492,9 +588,9 @@ class RobotSpec(Declared):
                 for key in LATER_KEYS:
                     if topic[key] == JointTopic.model_fields[key].default:
                         del topic[key]
-        for key in ('vectors', 'depth'):  # as before there were any
-            if not values[key]:
-                del values[key]
+        for mapping, key in ((values, 'vectors'), (values, 'depth'), (joints, 'velocities')):
+            if not mapping[key]:  # as before there were any
+                del mapping[key]
         values['quality'] = self.quality.options()
         if not values['quality']:
             del values['quality']
@@ -522,18 +618,23 @@ def _commanded(names: Any, grippers: Any) -> Any:
     return [name for name in names if name not in acting]
 
 
-def _joint_topics(value: Any, names: Any) -> Any:
-    """Turn one mapping into a list of one and fill what a topic leaves out."""
+def _joint_topics(value: Any, names: Any, velocities: list[Any]) -> Any:
+    """Turn one mapping into a list of one and fill what a topic leaves out.
+
+    `names` are the joints that have positions.
+    """
     entries = [value] if isinstance(value, dict) else value
     if not isinstance(entries, (list, tuple)):
         return entries
     return [
-        _with_defaults(entry, names) if isinstance(entry, dict) else entry for entry in entries
+        _with_defaults(entry, names, velocities) if isinstance(entry, dict) else entry
+        for entry in entries
     ]
 
 
-def _with_defaults(entry: dict[str, Any], names: Any) -> dict[str, Any]:
-    joints = entry.get('joints', names)
+def _with_defaults(entry: dict[str, Any], names: Any, velocities: list[Any]) -> dict[str, Any]:
+    of_base = velocities and entry.get('type') in VELOCITY_TYPES
+    joints = entry.get('joints', velocities if of_base else names)
     count = len(joints) if isinstance(joints, (list, tuple)) else 0
     defaults = {
         'joints': joints,
@@ -541,6 +642,8 @@ def _with_defaults(entry: dict[str, Any], names: Any) -> dict[str, Any]:
         'scale': [1.0] * count,
         'offset': [0.0] * count,
     }
+    if of_base and count in USUAL_FIELDS and all(joint in velocities for joint in joints):
+        defaults['fields'] = USUAL_FIELDS[count]
     return {**defaults, **entry}
 
 

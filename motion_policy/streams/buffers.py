@@ -321,7 +321,8 @@ class JointBuffer(StreamBuffer):
             columns = part.columns
             reading = self._completed(part.reading, columns, sample.receive_ns)
             sample = Sample(sample.header_ns, sample.receive_ns, reading)
-            self._jumps.look(sample.receive_ns, columns, part.reading.position)
+            if not self._topic.of_velocities:  # these may jump
+                self._jumps.look(sample.receive_ns, columns, part.reading.position)
         if columns not in self._parts:
             self._add_part(columns)
         for other, holds_all in self._overlapping[columns]:

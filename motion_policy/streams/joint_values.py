@@ -38,6 +38,7 @@ class JointValues:
         self.topics = dict(robot.joint_streams(role))
         self.faults: dict[str, str] = {}
         self._names = robot.joints.names
+        self._are_velocities = robot.joints.are_velocities
         place = {joint: index for index, joint in enumerate(self._names)}
         self._columns = {
             name: [place[joint] for joint in topic.joints] for name, topic in self.topics.items()
@@ -80,12 +81,19 @@ class JointValues:
     @property
     def velocity(self) -> Float64Array | None:
         """Velocities (J,) [rad/s or m/s]; None where not every joint has one."""
-        return self._whole('velocity')
+        values = self._fields['velocity']
+        return None if np.isnan(values).any() else values.copy()
 
     @property
     def effort(self) -> Float64Array | None:
-        """Efforts (J,) [N m or N]; None where not every joint has one."""
-        return self._whole('effort')
+        """Efforts (J,) [N m or N]; None where not every joint has one.
+
+        Of velocities nobody measures any: theirs are 0.
+        """
+        effort = self._fields['effort'].copy()
+        if not self._are_velocities.all():
+            effort[self._are_velocities] = 0.0
+        return None if np.isnan(effort).any() else effort
 
     @property
     def held(self) -> frozenset[str]:
@@ -100,18 +108,17 @@ class JointValues:
 
     @property
     def lacking(self) -> dict[str, tuple[str, ...]]:
-        """Which joints have no velocity or effort, by that field, where others have one."""
+        """Which joints have no velocity or effort, by that field, where others have one.
+
+        Of a base the one is its value and the other not looked for.
+        """
         found: dict[str, tuple[str, ...]] = {}
         for field in ('velocity', 'effort'):
-            without = np.isnan(self._fields[field])
-            if without.any() and not without.all():
+            without = np.isnan(self._fields[field]) & ~self._are_velocities
+            if without.any() and not without[~self._are_velocities].all():
                 pairs = zip(self._names, without, strict=True)
                 found[field] = tuple(name for name, lacks in pairs if lacks)
         return found
-
-    def _whole(self, field: str) -> Float64Array | None:
-        values = self._fields[field]
-        return None if np.isnan(values).any() else values.copy()
 
     def _read(self, name: str, topic: JointTopic, sample: Sample) -> None:
         try:

@@ -12,12 +12,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from motion_policy.robot.spec import JointTopic
+from motion_policy.robot.twist import TWIST_IN
 from motion_policy.streams.errors import StreamError
 
 LAYOUTS = 64  # of joint messages, whose order is remembered
@@ -33,7 +35,8 @@ Places = npt.NDArray[np.intp]
 class JointReading:
     """Joints as messages give them, each (n,) float64; None where they report nothing of them.
 
-    Velocity or effort of a joint that does not report it, though others do, is NaN.
+    Velocity or effort of a joint that does not report it, though others do, is NaN. The position
+    of a joint of a base is its velocity, too.
     `left_out` says why a field is None though the message holds something; else it is empty.
     `newer_ns` (n,) is by how much each is newer than the oldest; None where all came together.
     `held` are the fields of which some joints have what an earlier message said.
@@ -105,7 +108,9 @@ def read_joint_part(message: Any, topic: JointTopic) -> JointPart:
     names = topic.message_names
     if len(columns) < len(names):
         names = tuple(names[column] for column in columns)
-    if hasattr(message, 'name'):
+    if topic.fields is not None:
+        reading = _velocities(message, topic.type, topic.fields, names)
+    elif hasattr(message, 'name'):
         reading = _joint_state(message, places, names)
     elif hasattr(message, 'points'):
         reading = _trajectory(message, places, names)
@@ -179,6 +184,21 @@ def _numbers(message: Any, names: Sequence[str]) -> JointReading:
         )
     _check_finite(position, names, 'position')
     return JointReading(position, None, None)
+
+
+def _velocities(
+    message: Any, kind: str, fields: Sequence[str], names: Sequence[str]
+) -> JointReading:
+    """Read fields of a twist: the value of such a joint is its velocity."""
+    values = [_of_twist(kind, field)(message) for field in fields]
+    velocity = np.array(values, dtype=np.float64)
+    _check_finite(velocity, names, 'velocity')
+    return JointReading(velocity, velocity, None)
+
+
+@lru_cache(maxsize=LAYOUTS)
+def _of_twist(kind: str, field: str) -> attrgetter[Any]:
+    return attrgetter(TWIST_IN[kind] + field)
 
 
 def _converted(reading: JointReading, topic: JointTopic, columns: tuple[int, ...]) -> JointReading:

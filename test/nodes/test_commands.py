@@ -12,10 +12,11 @@ import pytest
 import yaml
 from chain_arm import chain_urdf
 from control_robots import formula_arm
+from mobile_robots import mobile_robot
 
 pytest.importorskip('rclpy')
 
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, Twist, TwistStamped
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from ros_testing import Bench
@@ -72,6 +73,42 @@ def test_one_command_becomes_one_message_per_topic(bench: Bench) -> None:
     state = heard['gripper/target_joint']
     assert (list(state.name), list(state.position)) == (['finger'], [0.4])
     assert state.header.stamp.sec > 0
+
+
+@pytest.mark.parametrize('kind', [Twist, TwistStamped])
+def test_velocities_of_a_base_stand_in_the_fields_of_a_twist(bench: Bench, kind: type) -> None:
+    command = f'type: geometry_msgs/msg/{kind.__name__}, fields: [linear.y, angular.z]'
+    frame = ', frame: base_link' * (kind is TwistStamped)
+    robot = mobile_robot('type: geometry_msgs/msg/TwistStamped, frame: base_link', command + frame)
+    heard: list[Any] = []
+    bench.client.create_subscription(kind, 'cmd_vel', heard.append, 1)
+    publishers = CommandPublishers(bench.client, robot)
+    foreign = ForeignCommands(bench.client, robot, pytest.fail)
+    position = np.array([0.1, 0.2, 0.3, -0.4])
+
+    def told() -> bool:
+        foreign.sent(position)
+        publishers.send(position)
+        return bool(heard)
+
+    bench.spin_until(told, 'a twist')
+    message = heard[-1]
+    if kind is TwistStamped:
+        assert message.header.frame_id == 'base_link' and message.header.stamp.sec > 0
+        message = message.twist
+    linear, angular = message.linear, message.angular
+    assert (linear.x, linear.y, linear.z) == (0.0, 0.3, 0.0)
+    assert (angular.x, angular.y, angular.z) == (0.0, 0.0, -0.4)
+    others = bench.client.create_publisher(kind, 'cmd_vel', 1)
+    lines: list[str] = []
+    foreign._on_foreign = lines.append  # type: ignore[method-assign]
+
+    def told_of_another() -> bool:
+        others.publish(kind())  # zero is a command, too
+        return bool(lines)
+
+    bench.spin_until(told_of_another, 'a line on the other')
+    foreign.destroy()
 
 
 def posed_arm(

@@ -102,7 +102,7 @@ def spec(text: str = MINIMAL) -> RobotSpec:
             '{topic: pose, type: geometry_msgs/msg/PoseStamped}',
             ['joints.command', 'PoseStamped', 'expected tool'],
         ),
-        (COMMAND, COMMAND[:-1] + ', frame: base}', ['frame', 'PoseStamped only']),
+        (COMMAND, COMMAND[:-1] + ', frame: base}', ['frame', 'PoseStamped', 'only']),
         (
             'leader: {topic: leader/joint_states, type: sensor_msgs/msg/JointState}',
             'leader: {topic: l, type: geometry_msgs/msg/PoseStamped}',
