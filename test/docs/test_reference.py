@@ -54,12 +54,15 @@ def test_the_robot_spec_example_is_the_shipped_arm() -> None:
 
 
 def test_the_pieces_of_the_robot_spec_page_fit_into_its_spec() -> None:
-    whole, lists, grippers, _, cameras, depth, *_ = code_blocks(page('robot_spec.md'), 'yaml')
+    blocks = code_blocks(page('robot_spec.md'), 'yaml')
+    whole, lists, mobile, grippers, _, cameras, depth, *_ = blocks
     written = robot_spec_from_yaml(whole.replace('  limits:', f'{grippers}  limits:', 1), 'page')
     assert set(written.joints.grippers) == {'gripper'}
     limits = '  limits: {position: [[0, 1], [0, 1], [0, 1]], velocity: [1, 1, 1], acceleration: '
     apart = robot_spec_from_yaml(f'name: arm\nrate: 50\n{lists}{limits}[1, 1, 1]}}', 'page').joints
     assert [topic.joints for topic in apart.command] == [topic.joints for topic in apart.state]
+    base = robot_spec_from_yaml(f'name: mobile\nrate: 50\n{mobile}', 'page').joints
+    assert [topic.joints[-1] for topic in base.state] == ['elbow', 'base_turn']
     seen = robot_spec_from_yaml(whole[: whole.index('cameras:')] + cameras, 'page').cameras
     assert {name: str(camera.image_fit) for name, camera in seen.items()} == {
         'top': 'crop [80, 0, 480, 480], rotate 0, fit stretch', 'wrist': 'rotate 180, fit pad',
@@ -69,7 +72,7 @@ def test_the_pieces_of_the_robot_spec_page_fit_into_its_spec() -> None:
 
 
 def test_the_grippers_with_interfaces_of_the_robot_spec_page_are_grippers() -> None:
-    acting = yaml.safe_load(code_blocks(page('robot_spec.md'), 'yaml')[3])['grippers']
+    acting = yaml.safe_load(code_blocks(page('robot_spec.md'), 'yaml')[4])['grippers']
     written = {name: GripperSpec(**values) for name, values in acting.items()}
     assert sum(gripper.action is not None for gripper in written.values()) == 2
     assert sum(gripper.service is not None for gripper in written.values()) == 1
