@@ -52,10 +52,9 @@ class ToolErrors:
             ('rotation of the tool (degrees)', self.turned_degrees),
         ]
         if self.predicted is not None:
-            before = ', as predicted, before inverse kinematics'
             told += [
-                (f'tool{before} (mm)', self.predicted.away_mm),
-                (f'its rotation{before} (degrees)', self.predicted.turned_degrees),
+                ('predicted pose (mm)', self.predicted.away_mm),
+                ('its rotation (degrees)', self.predicted.turned_degrees),
             ]
         return [(name, *(f'{value:.2f}' for value in _figures(values))) for name, values in told]
 

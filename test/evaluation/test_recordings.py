@@ -334,6 +334,6 @@ def test_the_error_of_predicted_poses_is_told_before_inverse_kinematics(
         row[0] for row in joint_table(evaluation.pooled(), {}, None, evaluation.pooled_tool()).rows
     ]
     assert names[-2:] == [
-        'tool, as predicted, before inverse kinematics (mm)',
-        'its rotation, as predicted, before inverse kinematics (degrees)',
+        'predicted pose (mm)',
+        'its rotation (degrees)',
     ]
