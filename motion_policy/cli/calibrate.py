@@ -33,9 +33,9 @@ from motion_policy.evaluation.calibration import (
     of_trials,
 )
 from motion_policy.evaluation.monitoring import OWN, Foresight
-from motion_policy.evaluation.report import Table
 from motion_policy.evaluation.scenes import SCENES, find_scene, is_scene
 from motion_policy.evaluation.trials import TrialRunner
+from motion_policy.html_report import Table
 from motion_policy.policies import Model, Policy, load_model
 from motion_policy.policies.checkpoint import read_checkpoint, save_spec
 from motion_policy.policies.foresight_limits import ForesightLimits

@@ -22,9 +22,16 @@ from motion_policy.episodes import (
     repair,
 )
 from motion_policy.episodes.check import Examined
+from motion_policy.episodes.quality.page import page_of_set
 from motion_policy.episodes.quality.sets import EpisodeSet
-from motion_policy.episodes.quality.verdict import LEVELS, as_values, odd_verdicts, worst_level
-from motion_policy.files import PART_SUFFIX, write_json
+from motion_policy.episodes.quality.verdict import (
+    LEVELS,
+    as_values,
+    odd_verdicts,
+    worst_first,
+    worst_level,
+)
+from motion_policy.files import PART_SUFFIX, check_output, make_folder, write_json
 
 MOST_SHOWN = 30  # episodes in the table of those that are no pass
 COLOURS = {'pass': 'green', 'warn': 'yellow', 'fail': 'red'}
@@ -48,6 +55,10 @@ class Arguments:
     strict: bool = False
     """Exit code 1 also if an episode is judged as fail."""
 
+    report: Path | None = None
+    """Write one HTML page of the set, the worst episodes first: a file that ends in .html, or a
+    folder, which gets report.html."""
+
     json: Path | None = None
     """Write the problems, the notes and the verdicts of each file as JSON."""
 
@@ -55,6 +66,7 @@ class Arguments:
 def run(arguments: Arguments) -> int:
     """Check every file; 0 when all are sound, else 1."""
     console = Console()
+    report = None if arguments.report is None else _report_path(arguments.report)
     found: dict[Path, Examined] = {}
     known = EpisodeSet()
     episodes = list_episodes(arguments.paths, unfinished=True)
@@ -75,8 +87,21 @@ def run(arguments: Arguments) -> int:
     console.print(f'{len(found) - unsound} of {len(found)} episodes are sound')
     if arguments.json:
         write_json(arguments.json, _content(found))
+    if report is not None:
+        page_of_set(found).write(report)
+        console.print(f'[green]written[/] {escape(str(report))}', soft_wrap=True)
     failed = any(worst_level(examined.verdicts) == 'fail' for examined in found.values())
     return 1 if unsound or (arguments.strict and failed) else 0
+
+
+def _report_path(given: Path) -> Path:
+    """The file of the report; what cannot be written is told before the long work."""
+    if given.suffix.lower() in ('.html', '.htm'):
+        check_output(given)
+        return given
+    make_folder(given)
+    check_output(given / 'report.html')
+    return given / 'report.html'
 
 
 def _check(
@@ -98,8 +123,7 @@ def _show_verdicts(found: dict[Path, Examined], console: Console) -> None:
     if not judged:
         return
     odd = {path: odd_verdicts(verdicts) for path, verdicts in judged.items()}
-    order = [path for path, verdicts in odd.items() if verdicts]
-    order.sort(key=lambda path: (-LEVELS.index(odd[path][0].level), -odd[path][0].excess))
+    order = [path for path in worst_first(judged) if odd[path]]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for column in ('episode', 'verdict', 'what was measured'):
         table.add_column(column, overflow='fold')
@@ -110,7 +134,7 @@ def _show_verdicts(found: dict[Path, Examined], console: Console) -> None:
     if order:
         console.print(table)
     if len(order) > MOST_SHOWN:
-        console.print(f'and {len(order) - MOST_SHOWN} more episodes: --json names them')
+        console.print(f'and {len(order) - MOST_SHOWN} more episodes: --report shows them')
     counts = Counter(worst_level(verdicts) for verdicts in judged.values())
     counted = ', '.join(f'{counts[level]} {level}' for level in LEVELS)
     console.print(f'{len(judged)} episodes were judged: {counted}')

@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from motion_policy.control import ChunkExecution
 from motion_policy.errors import UserError
-from motion_policy.evaluation.report import Table
 from motion_policy.files import make_folder, write_json
+from motion_policy.html_report import Table
 
 MAX_LATENCY_S = 60.0
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from motion_policy.control.foresight import PredictionError
 from motion_policy.evaluation.confidence_interval import wilson_interval
-from motion_policy.evaluation.report import Table
 from motion_policy.evaluation.trials import WITHIN_S, Trial, TrialResult
+from motion_policy.html_report import Table
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 
 UNDISTURBED = 'undisturbed'

@@ -28,12 +28,13 @@ from motion_policy.evaluation.frame_judging import (
     FrameEvaluation,
     futures_of,
 )
-from motion_policy.evaluation.plots import FREE, POLICY, RULE, STYLE, UNTAUGHT, png_bytes
-from motion_policy.evaluation.plots import TRUTH as GREY
+from motion_policy.evaluation.plots import STYLE, png_bytes
 from motion_policy.evaluation.provenance import model_provenance, policy_label
-from motion_policy.evaluation.report import Report, Table
 from motion_policy.evaluation.video_file import VideoFile
 from motion_policy.files import make_folder, write_bytes
+from motion_policy.html_report import Report, Table
+from motion_policy.palette import FREE, POLICY, RULE, UNTAUGHT
+from motion_policy.palette import TRUTH as GREY
 
 RgbImage = npt.NDArray[np.uint8]  # (H, W, 3)
 

@@ -21,7 +21,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from motion_policy.evaluation.hidden_states import HiddenStates
-from motion_policy.evaluation.plots import INK, RULE, STYLE
+from motion_policy.evaluation.plots import STYLE
+from motion_policy.palette import INK, RULE
 
 Array = npt.NDArray[Any]
 

@@ -10,8 +10,8 @@ from motion_policy.evaluation.hidden_state_plots import DRAWN_PER_GROUP, group, 
 from motion_policy.evaluation.hidden_state_video import write_hidden_state_video
 from motion_policy.evaluation.hidden_states import HiddenStates
 from motion_policy.evaluation.plots import png_bytes
-from motion_policy.evaluation.report import Report
 from motion_policy.files import write_bytes
+from motion_policy.html_report import Report
 
 
 def add_hidden_states(

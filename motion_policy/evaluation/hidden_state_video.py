@@ -28,8 +28,9 @@ from motion_policy.evaluation.hidden_state_plots import (
     ring,
 )
 from motion_policy.evaluation.hidden_states import HiddenStates
-from motion_policy.evaluation.plots import FAINT_INK, RULE, STYLE
+from motion_policy.evaluation.plots import STYLE
 from motion_policy.evaluation.video_file import VideoFile
+from motion_policy.palette import FAINT_INK, RULE
 
 Array = npt.NDArray[Any]
 

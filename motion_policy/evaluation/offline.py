@@ -18,9 +18,9 @@ from motion_policy.evaluation.joint_errors import JointErrors, joint_errors
 from motion_policy.evaluation.open_loop import OpenLoopResult, replay
 from motion_policy.evaluation.provenance import policy_label, provenance
 from motion_policy.evaluation.recordings import RecordedRun, conditions
-from motion_policy.evaluation.report import Table
 from motion_policy.evaluation.tool_errors import ToolErrors, tool_errors
 from motion_policy.evaluation.videos import write_replay_video
+from motion_policy.html_report import Table
 
 UNIT = 'rad; m for sliding joints'
 

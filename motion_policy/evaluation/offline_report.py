@@ -17,10 +17,10 @@ from motion_policy.evaluation.offline import (
 )
 from motion_policy.evaluation.plots import joints_figure, png_bytes
 from motion_policy.evaluation.provenance import policy_label, provenance
-from motion_policy.evaluation.report import Report, Table
 from motion_policy.evaluation.snapshots import snapshots, snapshots_figure
 from motion_policy.evaluation.videos import replay_curves
 from motion_policy.files import make_folder, write_bytes
+from motion_policy.html_report import Report, Table
 
 TRUTH_WORDS = {'action': 'recorded action', 'qpos': 'recorded joint position'}
 POINT_WORDS = 'blue marks what the policy looks at, red where it expects that next'

@@ -1,10 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Figures of an evaluation, drawn with matplotlib without a display.
-
-One set of colours for plots, videos and the report: grey is what was recorded, green what the
-policy says, red what it says when it runs freely on its own predictions.
-"""
+"""Figures of an evaluation, drawn with matplotlib without a display."""
 
 from __future__ import annotations
 
@@ -24,18 +20,11 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.ticker import MaxNLocator
 
 from motion_policy.evaluation.depth_colours import COLOURS, DepthColours, DepthImage
+from motion_policy.palette import FAINT_INK, FREE, INK, POLICY, RULE, TRUTH, UNTAUGHT
 
 Array = npt.NDArray[Any]
 
 STRIP_INCHES = 2.6  # of the height of a figure
-
-INK = '#1f2933'
-FAINT_INK = '#7b8794'
-RULE = '#d9dee4'
-TRUTH = '#9aa5b1'
-POLICY = '#0b8457'
-FREE = '#d55e00'
-UNTAUGHT = '#8fceb4'
 
 STYLE: dict[Any, Any] = {
     'font.size': 9.0,

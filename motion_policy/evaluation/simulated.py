@@ -15,7 +15,6 @@ from motion_policy.evaluation.hidden_state_report import add_hidden_states
 from motion_policy.evaluation.hidden_states import HiddenStates, HiddenTrajectory, analyse
 from motion_policy.evaluation.plots import png_bytes, success_figure
 from motion_policy.evaluation.provenance import policy_label, provenance
-from motion_policy.evaluation.report import Report, Table
 from motion_policy.evaluation.success import success_per_position
 from motion_policy.evaluation.trials import (
     WITHIN_S,
@@ -27,6 +26,7 @@ from motion_policy.evaluation.trials import (
 )
 from motion_policy.evaluation.videos import write_trials_video
 from motion_policy.files import make_folder, write_bytes
+from motion_policy.html_report import Report, Table
 
 READING = (
     'A policy that generalises puts what was not taught between its taught neighbours; one that '

@@ -20,8 +20,9 @@ from matplotlib.figure import Figure
 from motion_policy.control import PolicyRunner
 from motion_policy.control.attention_image import Attended, attended
 from motion_policy.evaluation.open_loop import ReplayStep, replay
-from motion_policy.evaluation.plots import FAINT_INK, STYLE
+from motion_policy.evaluation.plots import STYLE
 from motion_policy.evaluation.recordings import RecordedRun
+from motion_policy.palette import FAINT_INK
 
 Array = npt.NDArray[Any]
 

@@ -29,13 +29,8 @@ from motion_policy.control.attention_image import (
     ENCODER_COLOUR,
     draw_attention,
 )
-from motion_policy.evaluation.plots import (
-    FAINT_INK,
-    INK,
-    STYLE,
-    JointCurves,
-    draw_joints,
-)
+from motion_policy.evaluation.plots import STYLE, JointCurves, draw_joints
+from motion_policy.palette import FAINT_INK, INK
 
 Array = npt.NDArray[Any]
 

@@ -14,8 +14,7 @@ import pytest
 from PIL import Image
 
 from motion_policy.errors import UserError
-from motion_policy.evaluation.plots import POLICY, JointCurves, joints_figure, png_bytes
-from motion_policy.evaluation.report import Report, Table
+from motion_policy.evaluation.plots import JointCurves, joints_figure, png_bytes
 from motion_policy.evaluation.storyboard import (
     HEIGHT,
     WIDTH,
@@ -26,6 +25,8 @@ from motion_policy.evaluation.storyboard import (
     caption_size,
 )
 from motion_policy.evaluation.video_file import VideoFile
+from motion_policy.html_report import Report, Table
+from motion_policy.palette import POLICY
 
 GREEN = np.array([int(POLICY[i : i + 2], 16) for i in (1, 3, 5)])
 

@@ -52,7 +52,7 @@ def write(
     robot = robot or arm()
     action = commands(rows) + changes.get('start', 0.0)
     qpos = np.concatenate([np.repeat(action[:1], LAG_ROWS, axis=0), action[:-LAG_ROWS]])
-    with EpisodeWriter(path, robot, task='wave') as writer:
+    with EpisodeWriter(path, robot, task='wave <b>') as writer:
         for index in range(rows):
             time_ns = recordings.START_NS + index * robot.period_ns
             observation = Observation(

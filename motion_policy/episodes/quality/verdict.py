@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from motion_policy.robot import RobotSpec
@@ -118,6 +119,15 @@ def odd_verdicts(verdicts: Iterable[QualityVerdict]) -> list[QualityVerdict]:
     """Those that are no pass, the worst first."""
     found = [each for each in verdicts if each.level != 'pass']
     return sorted(found, key=lambda each: (-LEVELS.index(each.level), -each.excess))
+
+
+def worst_first(judged: Mapping[Path, Iterable[QualityVerdict]]) -> list[Path]:
+    """The episodes that are judged, the worst first, else in their order."""
+    odd = {path: odd_verdicts(verdicts)[:1] for path, verdicts in judged.items()}
+    return sorted(
+        odd,
+        key=lambda path: [(-LEVELS.index(v.level), -v.excess) for v in odd[path]] or [(0, 0.0)],
+    )
 
 
 def verdicts_as_json(verdicts: Iterable[QualityVerdict]) -> str:

@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import h5py
@@ -242,11 +244,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def assert_one_page_with_the_worst_first(page: str) -> None:
+    """It needs nothing else, and what is in a file is text in it."""
+    titles = re.findall(r'<h2>(?:<span class="(\w+)">\w+</span>)?([^<]*)</h2>', page)
+    assert titles[0] == ('', 'What was measured')
+    assert [level for level, _ in titles[1:]] == ['fail'] * 2 + ['pass'] * 6
+    assert {name for _, name in titles[1:3]} == {'episode_000006.hdf5', 'episode_000007.hdf5'}
+    assert page.count('data:image/jpeg') == 8 * 3
+    assert page.count('<polyline') == 8 * 2 * 2
+    assert 'wave &lt;b&gt;' in page and 'wave <b>' not in page
+    for fetched in ('http', '<script', '<link', 'src="/', 'href='):
+        assert fetched not in page
+    ElementTree.fromstring(re.search(r'<svg.*?</svg>', page, re.DOTALL)[0])  # type: ignore[index]
+
+
 def test_what_differs_from_the_set_is_told_and_fails_where_that_is_wanted(
     folder: Path, tmp_path: Path
 ) -> None:
     report = tmp_path / 'check.json'
-    assert main(['check', str(folder), '--strict', '--json', str(report)]) == 1
+    page = tmp_path / 'set.html'
+    options = ['--json', str(report), '--report', str(page)]
+    assert main(['check', str(folder), '--strict', *options]) == 1
+    assert_one_page_with_the_worst_first(read_text(page, 10**7))
     content = parse_yaml(read_text(report, 10**7), str(report))
     levels = {Path(path).stem[-1]: level for path, level in content['quality'].items()}
     assert levels == {**dict.fromkeys('012345', 'pass'), '6': 'fail', '7': 'fail'}
@@ -263,3 +282,15 @@ def test_a_failed_verdict_alone_changes_no_exit_code(tmp_path: Path) -> None:
     path = str(judged_episodes.write(tmp_path / 'short.hdf5', 7))
     assert main(['check', path]) == 0
     assert main(['check', path, '--strict']) == 1
+
+
+def test_a_report_shows_files_that_are_none_and_damaged_images(good: Path, tmp_path: Path) -> None:
+    path = tmp_path / good.name
+    shutil.copy(good, path)
+    (tmp_path / 'foreign.hdf5').write_bytes(b'x' * 100)
+    with h5py.File(path, 'r+') as file:
+        file[TOP][0] = 0
+    assert main(['check', str(tmp_path), '--report', str(tmp_path / 'page')]) == 1
+    page = read_text(tmp_path / 'page' / 'report.html', 10**7)
+    assert 'Unsound files' in page and 'foreign.hdf5' in page
+    assert page.count('data:image/jpeg') == 2

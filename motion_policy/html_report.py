@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from motion_policy.evaluation.plots import FAINT_INK, INK, POLICY, RULE
 from motion_policy.files import write_text
+from motion_policy.palette import FAIL, FAINT_INK, INK, POLICY, RULE, WARN
 
 _STYLE = f"""
 body {{ font: 15px/1.5 system-ui, sans-serif; color: {INK}; max-width: 1080px;
@@ -28,6 +28,17 @@ th:first-child, td:first-child {{ text-align: left; }}
 p.caption {{ color: {FAINT_INK}; font-size: .88rem; margin-top: -.3rem; }}
 dl {{ display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem; }}
 dt {{ color: {FAINT_INK}; }} dd {{ margin: 0; overflow-wrap: anywhere; }}
+div.strip {{ display: flex; flex-wrap: wrap; gap: .5rem; margin: .6rem 0; }}
+div.strip figure {{ margin: 0; }} div.strip img {{ margin: 0; }}
+figcaption {{ color: {FAINT_INK}; font-size: .78rem; }}
+svg {{ max-width: 100%; height: auto; display: block; margin: .4rem 0; }}
+span.pass, span.warn, span.fail {{ color: white; border-radius: .3rem; font-size: .8rem;
+       padding: .1rem .5rem; margin-right: .6rem; font-weight: 600; }}
+span.pass {{ background: {POLICY}; }} span.warn {{ background: {WARN}; }}
+span.fail {{ background: {FAIL}; }}
+ul.lines {{ padding-left: 0; list-style: none; margin: .4rem 0; }}
+ul.lines li {{ margin: .25rem 0; }}
+table.words th, table.words td {{ text-align: left; }}
 @media (max-width: 640px) {{ table {{ display: block; overflow-x: auto; }} }}
 """
 
@@ -53,22 +64,29 @@ class Report:
         """The result in one line."""
         self._parts.append(f'<p class="headline">{_text(words)}</p>')
 
-    def section(self, title: str) -> None:
-        """Begin a new part."""
-        self._parts.append(f'<h2>{_text(title)}</h2>')
+    def section(self, title: str, level: str = '') -> None:
+        """Begin a new part; `level`: pass, warn or fail, before its title."""
+        self._parts.append(f'<h2>{_badge(level)}{_text(title)}</h2>')
+
+    def lines(self, lines: Sequence[tuple[str, str]]) -> None:
+        """Sentences, each with its level: pass, warn, fail or ''."""
+        items = ''.join(f'<li>{_badge(level)}{_text(words)}</li>' for level, words in lines)
+        self._parts.append(f'<ul class="lines">{items}</ul>')
 
     def caption(self, words: str) -> None:
         """A sentence under what stands before."""
         self._parts.append(f'<p class="caption">{_text(words)}</p>')
 
-    def table(self, table: Table) -> None:
-        """A table of numbers."""
+    def table(self, table: Table, kind: str = '') -> None:
+        """A table of numbers, or of `words`."""
         head = ''.join(f'<th>{_text(cell)}</th>' for cell in table.columns)
         rows = ''.join(
             '<tr>' + ''.join(f'<td>{_text(cell)}</td>' for cell in row) + '</tr>'
             for row in table.rows
         )
-        self._parts.append(f'<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>')
+        self._parts.append(
+            f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        )
 
     def facts(self, facts: Sequence[tuple[str, str]]) -> None:
         """Names and values: how the numbers were made."""
@@ -77,8 +95,20 @@ class Report:
 
     def image(self, png: bytes, words: str) -> None:
         """A PNG file's bytes; `words` say what it shows."""
-        source = f'data:image/png;base64,{base64.b64encode(png).decode("ascii")}'
-        self._parts.append(f'<img src="{source}" alt="{_text(words)}">')
+        self._parts.append(_image(png, 'png', words))
+
+    def strip(self, thumbnails: Sequence[tuple[bytes, str]]) -> None:
+        """Small images beside each other: the bytes of a JPEG file, and what it shows."""
+        figures = ''.join(
+            f'<figure>{_image(jpeg, "jpeg", words)}'
+            f'<figcaption>{_text(words)}</figcaption></figure>'
+            for jpeg, words in thumbnails
+        )
+        self._parts.append(f'<div class="strip">{figures}</div>')
+
+    def drawing(self, svg: str) -> None:
+        """An SVG element, every text of which is escaped already."""
+        self._parts.append(svg)
 
     def video(self, path: Path) -> None:
         """An .mp4 or .gif file, copied into the report."""
@@ -99,6 +129,15 @@ class Report:
             + '\n</body></html>\n'
         )
         write_text(path, content)
+
+
+def _image(data: bytes, kind: str, words: str) -> str:
+    source = f'data:image/{kind};base64,{base64.b64encode(data).decode("ascii")}'
+    return f'<img src="{source}" alt="{_text(words)}">'
+
+
+def _badge(level: str) -> str:
+    return f'<span class="{level}">{level}</span>' if level else ''
 
 
 def _text(words: str) -> str:
