@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from control_robots import formula_arm
@@ -65,7 +66,7 @@ def ends_without_a_ghost(log_dir: Path, parameters: list[str]) -> bool:
         before = {str(path) for path in SHARED_MEMORY.glob('fast*')}
         with start('policy_node', log_dir, *parameters) as process:
             try:
-                bench.call(GetState, 'policy_node/get_state')
+                wait_for_an_answer(bench)
                 memory = memory_of(process.pid) - before
                 process.send_signal(signal.SIGINT)
                 bench.spin_until(lambda: process.poll() is not None, 'the end of the node')
@@ -79,6 +80,22 @@ def ends_without_a_ghost(log_dir: Path, parameters: list[str]) -> bool:
                 return False
             bench.spin_for(0.1)
         return True
+
+
+def wait_for_an_answer(bench: Bench) -> None:
+    """Ask the node for its state until it answers: it may not know yet who asks first."""
+    client = bench.client.create_client(GetState, 'policy_node/get_state')
+    bench.spin_until(client.service_is_ready, 'the node')
+    answers: list[Any] = []
+
+    def ask() -> None:
+        client.call_async(GetState.Request()).add_done_callback(answers.append)
+
+    ask()
+    asking = bench.client.create_timer(5.0, ask)
+    bench.spin_until(lambda: answers, 'an answer of the node')
+    bench.client.destroy_timer(asking)
+    bench.client.destroy_client(client)
 
 
 def test_a_node_that_cannot_be_made_leaves_nothing(ros_domain: int, tmp_path: Path) -> None:
