@@ -7,7 +7,6 @@ The wait is bounded only so that a broken promise ends the test; no test passes 
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -98,11 +97,24 @@ class CheapExecutor(SingleThreadedExecutor):
             self._serve_the_usual_way()
 
 
+class Context(rclpy.Context):
+    """Knows every node that was made in it, those too that could not be made to the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[Node] = []
+
+    def track_node(self, node: Node) -> None:
+        """As of every context."""
+        super().track_node(node)
+        self.made.append(node)
+
+
 class Bench:
     """One rclpy context with a client node; nodes under test join it."""
 
     def __init__(self) -> None:
-        self.context = rclpy.Context()
+        self.context = Context()
         rclpy.init(context=self.context)
         self.executor = CheapExecutor(self.context)
         self.client = Node('test_client', context=self.context, start_parameter_services=False)
@@ -161,6 +173,7 @@ class Bench:
             thread.join()
         for node in list(self.executor.get_nodes()):
             self.executor.remove_node(node)
+        for node in self.context.made:
             destroy(node)
         self.executor.shutdown()
         rclpy.try_shutdown(context=self.context)
@@ -200,6 +213,4 @@ def ros_bench() -> Iterator[Bench]:
         yield bench
     finally:
         bench.close()
-        if own & shared_memory():
-            gc.collect()  # a node that could not be made is in reference cycles with what it made
     assert not own & shared_memory(), 'a node or an action of this test was not destroyed'

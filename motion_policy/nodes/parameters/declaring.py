@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -176,9 +175,11 @@ class _Rules:
     @staticmethod
     def of(node: Node) -> _Rules:
         """The ones of this node."""
-        rules: _Rules | None = _OF_NODES.get(node)
+        # Rules hold methods of their node: kept anywhere else, they would keep it for ever.
+        rules: _Rules | None = getattr(node, '_parameter_rules', None)
         if rules is None:
-            _OF_NODES[node] = rules = _Rules(node)
+            rules = _Rules(node)
+            setattr(node, '_parameter_rules', rules)  # noqa: B010
         return rules
 
     def _refusal(self, node: Node, parameters: list[Parameter]) -> str:
@@ -217,6 +218,3 @@ def _bound(node: Node) -> str:
     if machine is None or machine.current_state[1] in NOT_CONFIGURED:
         return ''
     return 'cannot change while the node is configured: cleanup first'
-
-
-_OF_NODES: WeakKeyDictionary[Node, _Rules] = WeakKeyDictionary()
