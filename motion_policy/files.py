@@ -35,6 +35,8 @@ FILES_SYNCED_ONE_BY_ONE = 100
 _WRITE_ERRORS = {
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EPIPE,
 }  # fmt: skip
+# What a file system says that knows no second name of a file, or not of this one.
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _DESCRIPTOR = re.compile(r'/(?:dev|proc/self)/fd/(\d+)')
 _STANDARD = {'/dev/stdout': 1, '/dev/stderr': 2}
 _numbers = itertools.count()
@@ -220,6 +222,46 @@ def settle(part: Path, path: Path) -> None:
     """Bring a finished file to the disk, then give it its final name there. Raises OSError."""
     _sync(part)
     os.replace(part, path)
+    _sync_names(path.parent)
+
+
+def keep_also(path: Path, kept: Path) -> None:
+    """Let a file have the name `kept`, too, which nobody has yet.
+
+    Where the file system knows no second name the file loses its first.
+
+    Raises:
+        OSError: it cannot.
+    """
+    try:
+        os.link(path, kept, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        os.rename(path, kept)
+    _sync_names(kept.parent)
+
+
+def move_new(path: Path, target: Path) -> None:
+    """Give a file the name `target` instead of its own, and never take it from another file.
+
+    Raises:
+        FileExistsError: another file has this name.
+        OSError: it cannot.
+    """
+    try:
+        os.link(path, target, follow_symlinks=False)
+    except FileExistsError:
+        if not os.path.samefile(path, target):  # else it was stopped between two steps
+            raise
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if is_there(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from None
+        os.rename(path, target)
+    _sync_names(target.parent)
+    path.unlink(missing_ok=True)
     _sync_names(path.parent)
 
 

@@ -42,7 +42,9 @@ LEFT_OF = {
 }  # fmt: skip
 # Rooms within rooms: which of their neighbours each may import.
 WITHIN = {
-    'episodes': {'hdf5': set(), 'formats': {'hdf5'}, 'quality': {'hdf5'}},
+    'episodes': {
+        'hdf5': set(), 'formats': {'hdf5'}, 'quality': {'hdf5'}, 'editing': {'hdf5'},
+    },
     'policies': {
         'cpu': set(),
         'recurrent': {'cpu'},

@@ -16,9 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from motion_policy.cli.literal import escape
+from motion_policy.documents import json_mapping
 from motion_policy.episodes import bag_summary, episode_summary, is_bag, list_episodes
 from motion_policy.errors import UserError
-from motion_policy.files import write_json
+from motion_policy.files import FileError, write_json
 from motion_policy.robot import load_robot_spec
 
 if TYPE_CHECKING:
@@ -187,6 +188,7 @@ def _show_episode(entry: dict[str, Any], console: Console) -> None:
             'operator': entry['operator'] or '-',
             'created': entry['created'],
             'ended early': entry['ended'],
+            'edited': '; '.join(map(_edit, entry['edits'])),
             'size': f'{entry["file_bytes"] / 1e6:.1f} MB',
             'odd': '; '.join(entry['odd']),
         },
@@ -202,6 +204,16 @@ def _show_episode(entry: dict[str, Any], console: Console) -> None:
             f'{stream["age_limit_ms"]:.0f}',
         )
     console.print(table)
+
+
+def _edit(text: str) -> str:
+    """An edit that an episode went through, in words."""
+    try:
+        entry = json_mapping(text, 'edits')
+    except FileError:
+        return text
+    words = [str(entry.get(key, '')) for key in ('action', 'options', 'when')]
+    return ' '.join(filter(None, words))
 
 
 def _sizes(cameras: dict[str, list[int]]) -> str:

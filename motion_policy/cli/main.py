@@ -37,6 +37,7 @@ SUBCOMMANDS = {
     'import': ('import_', 'turn rosbag2, ALOHA, LeRobot, EIPL and BAIR data into episodes'),
     'export': ('export', 'turn episodes into a data set of ALOHA, LeRobot, EIPL or BAIR'),
     'inspect': ('inspect', 'show what is in an episode, a bag or a checkpoint'),
+    'edit': ('edit', 'mend sets of episodes: trim, split, merge, relabel, undo and more'),
     'check': ('check', 'say whether episodes are sound; finish what a crash left'),
     'convert-checkpoint': (
         'convert_checkpoint',

@@ -29,7 +29,7 @@ STAMP_FIELDS = ('header_ns', 'receive_ns', 'age_ns')
 MESSAGES = 'messages'  # how many a row has of the last k of a vector
 COUNTERS = ('received', 'dropped', 'duplicates', 'max_gap_ns', 'unusable')
 
-# What every attribute of the file is; `ended` came later.
+# What every attribute of the file is; `ended` and `edits` came later.
 ATTRIBUTES = {
     'format': 'text',
     'sim': 'flag',
@@ -44,13 +44,18 @@ ATTRIBUTES = {
     'created': 'text',
     'software': 'text',
     'ended': 'text',
+    'edits': 'texts',
 }
-DEFAULTS = {'ended': ('',)}
+DEFAULTS: dict[str, tuple[Any, ...]] = {'ended': ('',), 'edits': ((),)}
 
 OPTIONAL = (EFFORT,)
 
 # Attributes that a recorder adds when an episode is finished: the worst level, and all as JSON.
 QUALITY, VERDICTS = 'quality', 'verdicts'
+
+# The attribute of a stream's stamps that says what its counters count, where it is there: the
+# samples that stand in its rows, since some rows were taken away, or the counters lost.
+COUNTED, IN_ROWS = 'counted', 'samples in rows'
 
 # The attribute of a vector that says what each of its numbers is.
 COLUMNS = 'columns'

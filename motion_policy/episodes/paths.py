@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Episode file names and numbering in a folder.
 
-A number is never given twice, also not that of an unfinished recording.
+A number is never given twice, also not that of an unfinished recording or a discarded episode.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +17,11 @@ from motion_policy.episodes.layout import SUFFIX
 from motion_policy.files import PART_SUFFIX, FileError, regular_file
 
 _NUMBERED = re.compile(rf'episode_(\d+)\{SUFFIX}.*')
+
+# Beside the episodes of a folder: those that were discarded, and the originals of those that were
+# edited, in a folder for each edit.
+DISCARDED = 'discarded'
+EDITS = '.edits'
 
 
 def regular_input(path: Path, what: str) -> Path:
@@ -33,9 +39,15 @@ def regular_input(path: Path, what: str) -> Path:
 def next_episode_path(directory: str | Path) -> Path:
     """Return the path of the next episode in `directory`, which need not exist yet."""
     folder = Path(directory)
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    return folder / f'episode_{next_number(folder):06d}{SUFFIX}'
+
+
+def next_number(folder: Path) -> int:
+    """Return the number above all that episodes of a folder have or had."""
+    places = [folder, folder / DISCARDED, *folder.glob(f'{EDITS}/*/*')]
+    names = [name for place in places if place.is_dir() for name in os.listdir(place)]
     numbers = [int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name))]
-    return folder / f'episode_{max(numbers, default=-1) + 1:06d}{SUFFIX}'
+    return max(numbers, default=-1) + 1
 
 
 def list_episodes(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -17,7 +17,9 @@ import numpy.typing as npt
 
 from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.hdf5.copying import RowsOf
 from motion_policy.episodes.hdf5.file import Field, HdfFile
+from motion_policy.episodes.hdf5.output import HdfOutput
 from motion_policy.episodes.images import (
     decode_jpeg,
     decode_whole_jpeg,
@@ -132,6 +134,12 @@ class EpisodeReader(JointArrays):
     def ended(self) -> str:
         """Why the recording ended before its time; empty for a normal end."""
         return str(self._attributes['ended'])
+
+    @property
+    def edits(self) -> tuple[str, ...]:
+        """What was done to the recording since, the first edit first, each as JSON."""
+        done: tuple[str, ...] = self._attributes['edits']
+        return done
 
     @property
     def sim(self) -> bool:
@@ -255,6 +263,18 @@ class EpisodeReader(JointArrays):
             name: self._file.attribute(name, 'integer', 0, of=group) for name in layout.COUNTERS
         }
         return StreamStamps(arrays[0], arrays[1], arrays[2], StreamCounters(**counters))
+
+    def counts_rows(self, stream: str) -> bool:
+        """Whether the counters of a stream tell of the samples in its rows, not of all messages.
+
+        So they do where rows were taken away since.
+        """
+        group = f'{layout.STAMPS}/{stream}'
+        return bool(self._file.attribute(layout.COUNTED, 'text', '', of=group))
+
+    def copy_to(self, output: HdfOutput, rows_of: RowsOf, left_out: Callable[[str], bool]) -> None:
+        """Copy everything in the file to a new one, some rows of it: see `HdfFile.copy_to`."""
+        self._file.copy_to(output, rows_of, left_out)
 
     def messages(self, vector: str) -> Int64Array:
         """Return how many (T,) of the last k messages of a vector were there; 0: not known.

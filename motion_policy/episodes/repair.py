@@ -285,6 +285,7 @@ def _count_what_is_there(group: h5py.Group) -> None:
     stamps = np.unique(group['header_ns'][()])
     if len(stamps) == 1 and stamps[0] == 0:
         stamps = np.unique(group['receive_ns'][()])
+    group.attrs[layout.COUNTED] = layout.IN_ROWS
     group.attrs['received'] = np.int64(len(stamps))
     group.attrs['max_gap_ns'] = np.int64(np.diff(stamps).max(initial=0))
 

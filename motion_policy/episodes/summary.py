@@ -43,6 +43,7 @@ def episode_summary(path: str | Path) -> dict[str, Any]:
             'operator': episode.operator,
             'created': episode.created,
             'ended': episode.ended,
+            'edits': list(episode.edits),
             'sim': episode.sim,
             'rows': episode.length,
             'rate_hz': episode.rate,

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from motion_policy.episodes.alike import check_alike
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.layout import SUFFIX
 from motion_policy.episodes.paths import list_episodes
@@ -53,17 +53,11 @@ def export_set(paths: Path | list[Path]) -> ExportSet:
         EpisodeError: no episode, not an episode, or one that is of another kind than the first.
     """
     episodes = list_episodes(paths)
-    rows, first = [], _described(episodes[0])
+    check_alike(episodes, 'episodes that differ are exported apart')
+    rows = []
     with_effort = failed = 0
     velocity = False
     for path in episodes:
-        described = _described(path)
-        for what, found in described.items():
-            if found != first[what]:
-                raise EpisodeError(
-                    f'{path}: its {what}: {_shown(found)}; expected {_shown(first[what])} as in '
-                    f'{episodes[0]}; episodes that differ are exported apart'
-                )
         with EpisodeReader(path) as episode:
             rows.append(episode.length)
             with_effort += episode.effort is not None
@@ -115,24 +109,3 @@ def one_camera(part: ExportSet, name: str, what: str) -> str:
             '--camera to choose it'
         )
     return name or next(iter(part.cameras))
-
-
-def _described(path: Path) -> dict[str, Any]:
-    with EpisodeReader(path) as episode:
-        robot = episode.robot
-        cameras, depth = (
-            {name: f'{one.width}x{one.height}' for name, one in images.items()}
-            for images in (robot.cameras, robot.depth)
-        )
-        fields = {name: vector.meaning for name, vector in robot.vectors.items()}
-        joints = robot.joints.names
-        return {
-            'joints': joints, 'cameras': cameras, 'vectors': fields, 'depth': depth,
-            'rate': robot.rate,
-        }  # fmt: skip
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return ', '.join(f'{name} {size}' for name, size in value.items()) or 'none'
-    return ', '.join(value) if isinstance(value, tuple) else f'{value:g} Hz'

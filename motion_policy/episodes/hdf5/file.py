@@ -10,7 +10,7 @@ What is in a file besides is not looked at.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,8 @@ import numpy.typing as npt
 from motion_policy.episodes.columns import IMAGE_ROWS_PER_RESIZE
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.hdf5.bytes import HdfInput, closed_at_exit
+from motion_policy.episodes.hdf5.copying import RowsOf, TreeCopy
+from motion_policy.episodes.hdf5.output import HdfOutput
 from motion_policy.episodes.hdf5.recovery import UnfinishedInput
 from motion_policy.files import FileError, regular_file, shown
 
@@ -298,6 +300,39 @@ class HdfFile:
         """Give another file an attribute that was read from this one, to the bit."""
         if name in self._file.attrs:
             target.attrs[name] = self._file.attrs[name]
+
+    def copy_to(
+        self,
+        output: HdfOutput,
+        rows_of: RowsOf,
+        left_out: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """Copy everything in the file, known or not, to a new one, of rows those of `rows_of`.
+
+        Raises:
+            EpisodeError: damaged, or something that cannot be copied.
+            OSError: the new file cannot be written.
+        """
+        try:
+            TreeCopy(rows_of, left_out, self._any_dataset, output.check).copy(
+                self._file, output.file
+            )
+        except EpisodeError as error:
+            if str(error).startswith(shown(self.path)):
+                raise
+            raise EpisodeError(f'{shown(self.path)}: {error}') from None
+        except DAMAGE as error:
+            output.check()  # what went wrong there was told as an OSError of h5py's
+            raise EpisodeError(
+                f'{shown(self.path)}: cannot be copied: {reason_of(error)}'
+            ) from None
+
+    def _any_dataset(self, name: str) -> Any:
+        """A dataset of any type and shape, with the bounds of all others."""
+        item = self._item(name)
+        if item.shape == ():
+            return item
+        return self.dataset(name, Field((item.dtype.kind,), item.shape, by_row=True))
 
     def _check(self, name: str, fields: tuple[Field, ...]) -> Any:
         expected = ' or '.join(dict.fromkeys(map(str, fields)))
