@@ -21,8 +21,8 @@ from motion_policy.cli.kind_options import foreign_option
 from motion_policy.cli.literal import escape
 from motion_policy.episodes.editing.changes import (
     Amount,
-    Change,
-    Plan,
+    EditPlan,
+    EpisodeChange,
     cut,
     delete,
     drop,
@@ -33,7 +33,7 @@ from motion_policy.episodes.editing.changes import (
 from motion_policy.episodes.editing.journal import Edit, EditJournal, edit_journal
 from motion_policy.episodes.editing.merging import merge
 from motion_policy.episodes.editing.perform import perform, piece_names
-from motion_policy.episodes.editing.pieces import Stamp
+from motion_policy.episodes.editing.pieces import EditStamp
 from motion_policy.episodes.editing.resampling import resample
 from motion_policy.episodes.paths import list_episodes, next_number
 from motion_policy.errors import UserError
@@ -44,7 +44,7 @@ Action = Literal[
     'trim', 'cut', 'split', 'merge', 'relabel', 'drop', 'resample', 'delete', 'undo', 'commit',
     'list',
 ]  # fmt: skip
-Judged = Literal['yes', 'no', 'none']
+SuccessWord = Literal['yes', 'no', 'none']
 JUDGED = {'yes': True, 'no': False, 'none': None}
 
 
@@ -118,7 +118,7 @@ class RelabelOptions:
     task: str | None = None
     """relabel: what is demonstrated."""
 
-    success: Judged | None = None
+    success: SuccessWord | None = None
     """relabel: how it is judged: yes, no, or none for not judged."""
 
     operator: str | None = None
@@ -205,7 +205,7 @@ def _edit(arguments: Arguments, console: Console) -> int:
     plan, words = _planned(arguments), _words(arguments)
     folders = _folders(arguments, plan)
     when = datetime.fromtimestamp(time.time_ns() / NANOSECONDS_PER_S, tz=timezone.utc)
-    stamp = Stamp(arguments.action, words, when.isoformat(timespec='seconds'))
+    stamp = EditStamp(arguments.action, words, when.isoformat(timespec='seconds'))
     table = _table('episode', 'rows', 's', 'becomes', 'what')
     told: list[dict[str, Any]] = []
     for folder, changes in folders.items():
@@ -230,12 +230,12 @@ def _edit(arguments: Arguments, console: Console) -> int:
 
 
 def _do(
-    folder: Path, changes: Sequence[Change], stamp: Stamp, console: Console
+    folder: Path, changes: Sequence[EpisodeChange], stamp: EditStamp, console: Console
 ) -> dict[Path, tuple[str, ...]]:
     """Edit the episodes of a folder; return the names of what was made."""
     quiet = not console.is_terminal
 
-    def shown_track(all_changes: Sequence[Change]) -> Iterable[Change]:
+    def shown_track(all_changes: Sequence[EpisodeChange]) -> Iterable[EpisodeChange]:
         return track(all_changes, stamp.action, console=console, transient=True, disable=quiet)
 
     made = make_folders(folder)
@@ -251,7 +251,7 @@ def _do(
     }
 
 
-def _planned(arguments: Arguments) -> Plan:
+def _planned(arguments: Arguments) -> EditPlan:
     if arguments.action == 'delete':
         for path in arguments.paths:
             if path.is_dir():
@@ -273,7 +273,7 @@ def _recover_before(arguments: Arguments, paths: Sequence[Path]) -> None:
                     _print(Console(), f'{folder}: {line}')
 
 
-def _trimmed(arguments: Arguments, paths: Sequence[Path]) -> Plan:
+def _trimmed(arguments: Arguments, paths: Sequence[Path]) -> EditPlan:
     if not (arguments.head or arguments.tail or arguments.idle):
         raise UserError('edit trim: expected --head, --tail or --idle')
     amounts = [Amount(each, arguments.rows) for each in (arguments.head, arguments.tail)]
@@ -282,26 +282,26 @@ def _trimmed(arguments: Arguments, paths: Sequence[Path]) -> Plan:
     return trim(paths, *amounts, idle=arguments.idle, margin=Amount(margin, in_rows))
 
 
-def _cut(arguments: Arguments, paths: Sequence[Path]) -> Plan:
+def _cut(arguments: Arguments, paths: Sequence[Path]) -> EditPlan:
     if arguments.begin is None or arguments.end is None:
         raise UserError('edit cut: expected --begin and --end')
     ends = [Amount(each, arguments.rows) for each in (arguments.begin, arguments.end)]
     return cut(paths, *ends)
 
 
-def _split(arguments: Arguments, paths: Sequence[Path]) -> Plan:
+def _split(arguments: Arguments, paths: Sequence[Path]) -> EditPlan:
     if not arguments.at:
         raise UserError('edit split: expected --at')
     return split(paths, [Amount(each, arguments.rows) for each in arguments.at])
 
 
-def _merged(arguments: Arguments, paths: Sequence[Path]) -> Plan:
+def _merged(arguments: Arguments, paths: Sequence[Path]) -> EditPlan:
     if arguments.out is None:
         raise UserError('edit merge: expected --out')
     return merge(paths, arguments.out)
 
 
-def _relabelled(arguments: Arguments, paths: Sequence[Path]) -> Plan:
+def _relabelled(arguments: Arguments, paths: Sequence[Path]) -> EditPlan:
     given = {'task': arguments.task, 'operator': arguments.operator}
     labels: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if arguments.success is not None:
@@ -311,19 +311,19 @@ def _relabelled(arguments: Arguments, paths: Sequence[Path]) -> Plan:
     return relabel(paths, labels)
 
 
-def _dropped(arguments: Arguments, paths: Sequence[Path]) -> Plan:
+def _dropped(arguments: Arguments, paths: Sequence[Path]) -> EditPlan:
     if not arguments.streams:
         raise UserError('edit drop: expected --stream')
     return drop(paths, tuple(dict.fromkeys(arguments.streams)))
 
 
-def _resampled(arguments: Arguments, paths: Sequence[Path]) -> Plan:
+def _resampled(arguments: Arguments, paths: Sequence[Path]) -> EditPlan:
     if arguments.rate is None:
         raise UserError('edit resample: expected --rate')
     return resample(paths, arguments.rate)
 
 
-PLANS: dict[str, Callable[[Arguments, Sequence[Path]], Plan]] = {
+PLANS: dict[str, Callable[[Arguments, Sequence[Path]], EditPlan]] = {
     'trim': _trimmed,
     'cut': _cut,
     'split': _split,
@@ -345,10 +345,10 @@ def _episodes(paths: Sequence[Path]) -> list[Path]:
     return list(found)
 
 
-def _folders(arguments: Arguments, plan: Plan) -> dict[Path, list[Change]]:
+def _folders(arguments: Arguments, plan: EditPlan) -> dict[Path, list[EpisodeChange]]:
     if arguments.out is not None:
         return {arguments.out: list(plan.changes)} if plan.changes else {}
-    folders: dict[Path, list[Change]] = {}
+    folders: dict[Path, list[EpisodeChange]] = {}
     for change in plan.changes:
         folders.setdefault(change.source.parent, []).append(change)
     return folders
@@ -416,7 +416,7 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _add_row(table: Table, change: Change, names: Sequence[str]) -> None:
+def _add_row(table: Table, change: EpisodeChange, names: Sequence[str]) -> None:
     """An episode, and what becomes of it: its name only where that is another one."""
     pieces = [
         ' '.join(filter(None, (name * (name != change.source.name), _rows_in_words(rows))))
@@ -435,7 +435,7 @@ def _rows_in_words(rows: int | None) -> str:
     return '' if rows is None else f'{rows} rows'
 
 
-def _as_json(change: Change, folder: Path, names: Sequence[str]) -> dict[str, Any]:
+def _as_json(change: EpisodeChange, folder: Path, names: Sequence[str]) -> dict[str, Any]:
     pieces = zip(names, change.lengths, strict=True)
     return {
         'episode': str(change.source), 'rows': change.rows, 'what': change.words,

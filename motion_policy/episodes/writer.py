@@ -120,6 +120,7 @@ class EpisodeWriter:
                 'operator': operator,
                 'success': h5py.Empty('?'),
                 'ended': '',
+                'edits': np.array([], dtype=h5py.string_dtype()),
                 'software': f'motion_policy {__version__}',
             }
         )

@@ -30,7 +30,7 @@ LEAST_ROWS = 2
 
 
 @dataclass(frozen=True)
-class Change:
+class EpisodeChange:
     """What becomes of one episode.
 
     Args:
@@ -50,7 +50,7 @@ class Change:
     mark: FileMark
 
     @classmethod
-    def of(cls, episode: EpisodeReader, pieces: tuple[Piece, ...], words: str) -> Change:
+    def of(cls, episode: EpisodeReader, pieces: tuple[Piece, ...], words: str) -> EpisodeChange:
         """What becomes of an open episode."""
         mark = FileMark.of(episode.path)
         return cls(episode.path, pieces, words, episode.length, episode.rate, mark)
@@ -62,10 +62,10 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Plan:
+class EditPlan:
     """The changes of an edit, and a line for each episode that stays as it is."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[EpisodeChange, ...]
     left: tuple[str, ...] = ()
 
 
@@ -84,7 +84,9 @@ class Amount:
         return round(self.value if self.in_rows else self.value * episode.rate)
 
 
-def trim(paths: Iterable[Path], head: Amount, tail: Amount, *, idle: bool, margin: Amount) -> Plan:
+def trim(
+    paths: Iterable[Path], head: Amount, tail: Amount, *, idle: bool, margin: Amount
+) -> EditPlan:
     """Take away rows at the head and the tail; with `idle`, those in which the arm stands.
 
     Of idle rows those within `margin` of the motion stay.
@@ -116,11 +118,11 @@ def trim(paths: Iterable[Path], head: Amount, tail: Amount, *, idle: bool, margi
                 continue
             rows = np.arange(first, episode.length - last)
             words = f'{first} rows at the head, {last} at the tail'
-            changes.append(Change.of(episode, (Piece(rows),), words))
-    return Plan(tuple(changes), tuple(left))
+            changes.append(EpisodeChange.of(episode, (Piece(rows),), words))
+    return EditPlan(tuple(changes), tuple(left))
 
 
-def cut(paths: Iterable[Path], begin: Amount, end: Amount) -> Plan:
+def cut(paths: Iterable[Path], begin: Amount, end: Amount) -> EditPlan:
     """Take a piece out of the middle: what is before and after it become two episodes.
 
     They are not joined: the arm did not jump from the one to the other.
@@ -141,10 +143,10 @@ def cut(paths: Iterable[Path], begin: Amount, end: Amount) -> Plan:
             parts = [(a, b) for a, b in parts if b > a]
             words = f'rows {first} to {last - 1} are cut out'
             changes.append(_split_into(path, episode, parts, words))
-    return Plan(tuple(changes))
+    return EditPlan(tuple(changes))
 
 
-def split(paths: Iterable[Path], places: Sequence[Amount]) -> Plan:
+def split(paths: Iterable[Path], places: Sequence[Amount]) -> EditPlan:
     """Make several episodes of one, each beginning where the one before ends.
 
     Raises:
@@ -163,10 +165,10 @@ def split(paths: Iterable[Path], places: Sequence[Amount]) -> Plan:
             parts = list(itertools.pairwise(bounds))
             words = f'split at row {", ".join(map(str, at))}'
             changes.append(_split_into(path, episode, parts, words))
-    return Plan(tuple(changes))
+    return EditPlan(tuple(changes))
 
 
-def relabel(paths: Iterable[Path], labels: Mapping[str, Any]) -> Plan:
+def relabel(paths: Iterable[Path], labels: Mapping[str, Any]) -> EditPlan:
     """Note another task, judgement or operator; `success` of None: not judged.
 
     Raises:
@@ -185,11 +187,11 @@ def relabel(paths: Iterable[Path], labels: Mapping[str, Any]) -> Plan:
             )
             stored = {n: h5py.Empty('?') if v is None else v for n, v in other.items()}
             piece = Piece(labels=stored)
-            changes.append(Change.of(episode, (piece,), words))
-    return Plan(tuple(changes), tuple(left))
+            changes.append(EpisodeChange.of(episode, (piece,), words))
+    return EditPlan(tuple(changes), tuple(left))
 
 
-def drop(paths: Iterable[Path], streams: Sequence[str]) -> Plan:
+def drop(paths: Iterable[Path], streams: Sequence[str]) -> EditPlan:
     """Leave out cameras, vectors or depth cameras (`depth_NAME`).
 
     Raises:
@@ -208,11 +210,11 @@ def drop(paths: Iterable[Path], streams: Sequence[str]) -> Plan:
                     )
             piece = Piece(dropped=tuple(streams), robot=without_streams(robot, streams))
             words = f'without {", ".join(streams)}'
-            changes.append(Change.of(episode, (piece,), words))
-    return Plan(tuple(changes))
+            changes.append(EpisodeChange.of(episode, (piece,), words))
+    return EditPlan(tuple(changes))
 
 
-def delete(paths: Iterable[Path]) -> Plan:
+def delete(paths: Iterable[Path]) -> EditPlan:
     """Move episodes to `discarded/`, also those that cannot be read.
 
     Raises:
@@ -223,11 +225,11 @@ def delete(paths: Iterable[Path]) -> Plan:
         _check_file(path)
         try:
             with EpisodeReader(path) as episode:
-                change = Change.of(episode, (), 'discarded')
+                change = EpisodeChange.of(episode, (), 'discarded')
         except EpisodeError:
-            change = Change(path, (), 'discarded', None, 0.0, FileMark.of(path))
+            change = EpisodeChange(path, (), 'discarded', None, 0.0, FileMark.of(path))
         changes.append(change)
-    return Plan(tuple(changes))
+    return EditPlan(tuple(changes))
 
 
 def opened(path: Path) -> EpisodeReader:
@@ -261,7 +263,7 @@ def _check_file(path: Path) -> None:
 
 def _split_into(
     path: Path, episode: EpisodeReader, parts: Sequence[tuple[int, int]], words: str
-) -> Change:
+) -> EpisodeChange:
     for first, last in parts:
         if last - first < LEAST_ROWS:
             raise EpisodeError(
@@ -279,7 +281,7 @@ def _split_into(
         if last < episode.length and episode.ended:
             labels['ended'] = ''
         pieces.append(Piece(np.arange(first, last), labels=labels))
-    return Change.of(episode, tuple(pieces), words)
+    return EpisodeChange.of(episode, tuple(pieces), words)
 
 
 def _label(value: Any) -> str:

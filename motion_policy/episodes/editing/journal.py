@@ -21,7 +21,7 @@ from typing import Any
 from motion_policy import __version__
 from motion_policy.documents import read_json
 from motion_policy.episodes.editing.marks import FileMark
-from motion_policy.episodes.editing.pieces import Stamp
+from motion_policy.episodes.editing.pieces import EditStamp
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.layout import part_path
 from motion_policy.episodes.paths import DISCARDED, EDITS
@@ -45,7 +45,7 @@ PLACING, DONE, UNDOING, COMMITTING = 'placing', 'done', 'undoing', 'committing'
 
 
 @dataclass(frozen=True)
-class Step:
+class EditStep:
     """What becomes of one episode.
 
     Args:
@@ -66,9 +66,9 @@ class Edit:
     """One edit of a folder, as its journal says."""
 
     number: int
-    stamp: Stamp
+    stamp: EditStamp
     state: str
-    steps: tuple[Step, ...]
+    steps: tuple[EditStep, ...]
 
     def __str__(self) -> str:
         words = f'{self.stamp.action} {self.stamp.options}'.strip()
@@ -125,7 +125,7 @@ class EditJournal:
         """Take back an edit of which nothing was placed."""
         self._take_back(number)
 
-    def finish(self, number: int, stamp: Stamp, steps: tuple[Step, ...]) -> Edit:
+    def finish(self, number: int, stamp: EditStamp, steps: tuple[EditStep, ...]) -> Edit:
         """Let the set become what was made. Raises EpisodeError: a name was taken meanwhile."""
         for step in steps:
             names = [name for name, _ in step.results if name != step.source]
@@ -253,7 +253,7 @@ class EditJournal:
             return None
         content = read_json(path, 'the journal of an edit')
         try:
-            stamp = Stamp(**content['stamp'])
+            stamp = EditStamp(**content['stamp'])
             state, steps = str(content['state']), tuple(map(_step, content['steps']))
         except (TypeError, KeyError, ValueError, AttributeError):
             raise EpisodeError(f'{shown(path)}: is no journal of an edit') from None
@@ -321,11 +321,11 @@ def _lock(descriptor: int, folder: Path) -> None:
         pass  # some network file systems have no locks
 
 
-def _step(content: dict[str, Any]) -> Step:
+def _step(content: dict[str, Any]) -> EditStep:
     results = tuple((_plain(name), FileMark(**mark)) for name, mark in content['results'])
     source, discarded = _plain(content['source']), _plain(content['discarded'])
     taken = content['taken_from']
-    return Step(
+    return EditStep(
         source, results, discarded, None if taken is None else (taken[0], FileMark(**taken[1]))
     )
 

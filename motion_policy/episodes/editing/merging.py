@@ -9,7 +9,7 @@ from pathlib import Path
 
 from motion_policy.documents import json_mapping
 from motion_policy.episodes.alike import check_alike
-from motion_policy.episodes.editing.changes import Change, Plan, opened
+from motion_policy.episodes.editing.changes import EditPlan, EpisodeChange, opened
 from motion_policy.episodes.editing.marks import file_digest
 from motion_policy.episodes.editing.pieces import Piece
 from motion_policy.episodes.errors import EpisodeError
@@ -20,7 +20,7 @@ from motion_policy.files import FileError, shown
 MERGE = 'merge'
 
 
-def merge(paths: Sequence[Path], out: Path) -> Plan:
+def merge(paths: Sequence[Path], out: Path) -> EditPlan:
     """Copy episodes of other folders to `out`; one that is there already stays where it is.
 
     Raises:
@@ -48,8 +48,8 @@ def merge(paths: Sequence[Path], out: Path) -> Plan:
         known[digest] = path
         with opened(path) as episode:
             words = f'copied to {shown(out)}'
-            changes.append(Change.of(episode, (Piece(),), words))
-    return Plan(tuple(changes), tuple(left))
+            changes.append(EpisodeChange.of(episode, (Piece(),), words))
+    return EditPlan(tuple(changes), tuple(left))
 
 
 def _merged_digests(path: Path) -> list[str]:

@@ -7,21 +7,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from motion_policy.episodes.editing.changes import Change
-from motion_policy.episodes.editing.journal import Edit, EditJournal, Step
+from motion_policy.episodes.editing.changes import EpisodeChange
+from motion_policy.episodes.editing.journal import Edit, EditJournal, EditStep
 from motion_policy.episodes.editing.marks import FileMark, file_digest
-from motion_policy.episodes.editing.pieces import Stamp, write_piece
+from motion_policy.episodes.editing.pieces import EditStamp, write_piece
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.layout import SUFFIX, part_path
 from motion_policy.episodes.paths import DISCARDED, next_number
 from motion_policy.episodes.reader import EpisodeReader
 from motion_policy.files import is_there, naming_errors, settle, shown
 
-Track = Callable[[Sequence[Change]], Iterable[Change]]
+Track = Callable[[Sequence[EpisodeChange]], Iterable[EpisodeChange]]
 
 
 def perform(
-    journal: EditJournal, changes: Sequence[Change], stamp: Stamp, track: Track = iter
+    journal: EditJournal, changes: Sequence[EpisodeChange], stamp: EditStamp, track: Track = iter
 ) -> Edit:
     """Do the changes of episodes, all or none.
 
@@ -58,7 +58,7 @@ def perform(
 
 
 def piece_names(
-    folder: Path, changes: Sequence[Change], first: int
+    folder: Path, changes: Sequence[EpisodeChange], first: int
 ) -> dict[Path, tuple[str, ...]]:
     """The names of what the changes make: the first piece has the old one, others new numbers."""
     names, number = {}, first
@@ -72,7 +72,7 @@ def piece_names(
 
 
 def _new_names(
-    journal: EditJournal, number: int, changes: Sequence[Change]
+    journal: EditJournal, number: int, changes: Sequence[EpisodeChange]
 ) -> dict[Path, tuple[str, ...]]:
     """The names of all pieces, taken at once, so that no recording takes them meanwhile."""
     folder = journal.folder
@@ -85,12 +85,16 @@ def _new_names(
 
 
 def _made(
-    journal: EditJournal, number: int, change: Change, names: Sequence[str], stamp: Stamp
-) -> Step:
+    journal: EditJournal,
+    number: int,
+    change: EpisodeChange,
+    names: Sequence[str],
+    stamp: EditStamp,
+) -> EditStep:
     source = change.source
     inside = source.parent == journal.folder
     if not change.pieces:
-        return Step(source.name, discarded=_discarded_name(journal.folder, source.name))
+        return EditStep(source.name, discarded=_discarded_name(journal.folder, source.name))
     digest = file_digest(source)
     results = []
     for piece, name in zip(change.pieces, names, strict=True):
@@ -101,7 +105,7 @@ def _made(
             pass
         results.append((name, FileMark.of(new, digest=file_digest(new))))
     taken = None if inside else (str(source.absolute()), FileMark.of(source, digest=digest))
-    return Step(source.name if inside else '', tuple(results), taken_from=taken)
+    return EditStep(source.name if inside else '', tuple(results), taken_from=taken)
 
 
 def _settled(part: Path, path: Path) -> Path:

@@ -31,7 +31,7 @@ Int64Array = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Stamp:
+class EditStamp:
     """Who edits: the name of the edit, its options in words, and when, ISO 8601."""
 
     action: str
@@ -65,7 +65,7 @@ class Piece:
         return self.rows is None and not self.dropped
 
 
-def write_piece(source: Path, part: Path, piece: Piece, stamp: Stamp, digest: str) -> None:
+def write_piece(source: Path, part: Path, piece: Piece, stamp: EditStamp, digest: str) -> None:
     """Write an episode made of `source`, whose SHA-256 is `digest`, to the new file `part`.
 
     Raises:
@@ -185,7 +185,7 @@ def _describe(file: h5py.File, robot: RobotSpec) -> None:
     file.attrs['cameras'] = np.array(list(robot.cameras), dtype=h5py.string_dtype())
 
 
-def _entry(episode: EpisodeReader, piece: Piece, stamp: Stamp, digest: str) -> dict[str, Any]:
+def _entry(episode: EpisodeReader, piece: Piece, stamp: EditStamp, digest: str) -> dict[str, Any]:
     """What was done, for the file itself."""
     entry: dict[str, Any] = {
         'action': stamp.action, 'options': stamp.options, 'from': str(episode.path.name),

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.episodes import layout
-from motion_policy.episodes.editing.changes import LEAST_ROWS, Change, Plan, opened
+from motion_policy.episodes.editing.changes import LEAST_ROWS, EditPlan, EpisodeChange, opened
 from motion_policy.episodes.editing.pieces import Piece
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.reader import EpisodeReader, StreamStamps
@@ -40,7 +40,7 @@ MOST_BEFORE_S = 1.0
 RATES_NAMED = 4
 
 
-def resample(paths: Iterable[Path], rate: float) -> Plan:
+def resample(paths: Iterable[Path], rate: float) -> EditPlan:
     """Give episodes `rate` rows per second.
 
     Raises:
@@ -57,8 +57,8 @@ def resample(paths: Iterable[Path], rate: float) -> Plan:
                 continue
             piece = _resampled(episode, rate)
             words = f'{episode.rate:g} -> {rate:g} Hz'
-            changes.append(Change.of(episode, (piece,), words))
-    return Plan(tuple(changes), tuple(left))
+            changes.append(EpisodeChange.of(episode, (piece,), words))
+    return EditPlan(tuple(changes), tuple(left))
 
 
 def _resampled(episode: EpisodeReader, rate: float) -> Piece:

@@ -18,13 +18,13 @@ import numpy.typing as npt
 
 from motion_policy.episodes.errors import EpisodeError
 
-Rows = npt.NDArray[np.int64]
+RowNumbers = npt.NDArray[np.int64]
 
 BYTES_AT_ONCE = 2**25
 
 # (name, shape) of a dataset -> the axis along which its rows lie, and which of them to take; None:
 # all of it is copied as it is.
-RowsOf = Callable[[str, tuple[int, ...]], tuple[int, Rows] | None]
+RowsOf = Callable[[str, tuple[int, ...]], tuple[int, RowNumbers] | None]
 
 
 class TreeCopy:
@@ -108,7 +108,7 @@ class TreeCopy:
             new[(*place, slice(start, stop))] = read.take(taken - first, axis=axis)
             self._on_write()
 
-    def _copy_chunks(self, item: Any, new: Any, rows: Rows) -> None:
+    def _copy_chunks(self, item: Any, new: Any, rows: RowNumbers) -> None:
         """Copy rows that have chunks of their own as these stand, with their checksums."""
         inner = [
             range(0, length, step)

@@ -17,18 +17,26 @@ import recordings
 from full_disks import largest_file, small_disk
 
 from motion_policy.episodes import EpisodeError, next_episode_path
-from motion_policy.episodes.editing.changes import Amount, Plan, cut, delete, relabel, split, trim
+from motion_policy.episodes.editing.changes import (
+    Amount,
+    EditPlan,
+    cut,
+    delete,
+    relabel,
+    split,
+    trim,
+)
 from motion_policy.episodes.editing.journal import edit_journal
 from motion_policy.episodes.editing.marks import file_digest
 from motion_policy.episodes.editing.merging import merge
 from motion_policy.episodes.editing.perform import perform
-from motion_policy.episodes.editing.pieces import Stamp
+from motion_policy.episodes.editing.pieces import EditStamp
 from motion_policy.episodes.judgement import judge_episode
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
 
 ROBOT = recordings.tabletop().model_copy(update={'cameras': {}})
-STAMP = Stamp('trim', '', '2026-01-01T00:00:00+00:00')
+STAMP = EditStamp('trim', '', '2026-01-01T00:00:00+00:00')
 ROWS = 12
 
 pytestmark = pytest.mark.slow
@@ -48,7 +56,7 @@ def rows(value: int) -> Amount:
     return Amount(value, in_rows=True)
 
 
-def edit(folder: Path, plan: Plan, stamp: Stamp = STAMP) -> None:
+def edit(folder: Path, plan: EditPlan, stamp: EditStamp = STAMP) -> None:
     with edit_journal(folder) as journal:
         perform(journal, plan.changes, stamp)
 

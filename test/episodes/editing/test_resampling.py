@@ -15,13 +15,13 @@ from motion_policy.episodes import EpisodeError, EpisodeReader, EpisodeWriter, c
 from motion_policy.episodes.editing.changes import Amount, trim
 from motion_policy.episodes.editing.journal import edit_journal
 from motion_policy.episodes.editing.perform import perform
-from motion_policy.episodes.editing.pieces import Stamp
+from motion_policy.episodes.editing.pieces import EditStamp
 from motion_policy.episodes.editing.resampling import resample
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
 from motion_policy.streams import GridSampler, Sample, observation_from_row
 
 BEGIN_NS = recordings.START_NS
-STAMP = Stamp('resample', '', '2026-01-01T00:00:00+00:00')
+STAMP = EditStamp('resample', '', '2026-01-01T00:00:00+00:00')
 JOINTS = ['a', 'b', 'c']
 
 

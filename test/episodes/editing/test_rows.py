@@ -15,16 +15,24 @@ import pytest
 import recordings
 
 from motion_policy.episodes import EpisodeError, EpisodeReader, EpisodeWriter, check_episode
-from motion_policy.episodes.editing.changes import Amount, Plan, cut, drop, relabel, split, trim
+from motion_policy.episodes.editing.changes import (
+    Amount,
+    EditPlan,
+    cut,
+    drop,
+    relabel,
+    split,
+    trim,
+)
 from motion_policy.episodes.editing.journal import edit_journal
 from motion_policy.episodes.editing.marks import file_digest
 from motion_policy.episodes.editing.merging import merge
 from motion_policy.episodes.editing.perform import perform
-from motion_policy.episodes.editing.pieces import Stamp
+from motion_policy.episodes.editing.pieces import EditStamp
 from motion_policy.streams import Observation
 
 NONE = Amount(0)
-STAMP = Stamp('trim', '--head 0.2', '2026-01-01T00:00:00+00:00')
+STAMP = EditStamp('trim', '--head 0.2', '2026-01-01T00:00:00+00:00')
 SMALL = recordings.tabletop().model_copy(
     update={
         'cameras': {
@@ -36,7 +44,7 @@ SMALL = recordings.tabletop().model_copy(
 ROBOT = recordings.with_depth(recordings.with_vectors(SMALL), 16, 12)
 
 
-def done(folder: Path, plan: Plan, stamp: Stamp = STAMP) -> list[Path]:
+def done(folder: Path, plan: EditPlan, stamp: EditStamp = STAMP) -> list[Path]:
     """Do what was planned for a folder; return the paths of what was made."""
     with edit_journal(folder) as journal:
         edit = perform(journal, plan.changes, stamp)
@@ -275,7 +283,7 @@ def test_folders_become_one_set_without_a_number_twice(tmp_path: Path) -> None:
         episode(tmp_path / name / 'episode_000000.hdf5', 4 + n) for n, name in enumerate('abc')
     ]
     out = tmp_path / 'a'
-    stamp = Stamp('merge', '--out a', STAMP.when)
+    stamp = EditStamp('merge', '--out a', STAMP.when)
     made = done(out, merge(paths[1:], out), stamp)
     assert [path.name for path in made] == ['episode_000001.hdf5', 'episode_000002.hdf5']
     for path, source in zip(made, paths[1:], strict=True):
