@@ -273,7 +273,7 @@ class EpisodeReader(JointArrays):
         return bool(self._file.attribute(layout.COUNTED, 'text', '', of=group))
 
     def copy_to(self, output: HdfOutput, rows_of: RowsOf, left_out: Callable[[str], bool]) -> None:
-        """Copy everything in the file to a new one, some rows (N,) of it: see `HdfFile.copy_to`."""
+        """Copy everything in the file to a new one, some rows (N,) of it: as `HdfFile` does."""
         self._file.copy_to(output, rows_of, left_out)
 
     def messages(self, vector: str) -> Int64Array:

@@ -307,7 +307,7 @@ class HdfFile:
         rows_of: RowsOf,
         left_out: Callable[[str], bool] = lambda _: False,
     ) -> None:
-        """Copy everything in the file, known or not, to a new one: of rows (N,) those of `rows_of`.
+        """Copy everything in the file, known or not, to a new one; of rows (N,) only some.
 
         Raises:
             EpisodeError: damaged, or something that cannot be copied.
