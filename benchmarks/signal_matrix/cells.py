@@ -17,11 +17,12 @@ from motion_policy.robot.spec import (
     JOINT_TRAJECTORY,
     POSE_STAMPED,
 )
+from motion_policy.robot.twist import TWIST_STAMPED
 
 STATES = ('whole', 'partial', 'two topics')
 COMMANDS = (
     'Float64MultiArray', 'Float64', 'JointTrajectory', 'JointTrajectory in chunks', 'JointState',
-    'PoseStamped', 'gripper by action',
+    'PoseStamped', 'TwistStamped', 'gripper by action',
 )  # fmt: skip
 SIGNALS = ('nothing more', 'vectors', 'depth')
 
@@ -136,6 +137,7 @@ def _command(command: str) -> list[dict[str, Any]]:
         'JointTrajectory in chunks': [{**arm, 'type': JOINT_TRAJECTORY, 'send': 'chunk'}, hand],
         'JointState': [{**arm, 'type': JOINT_STATE}, hand],
         'PoseStamped': [{**arm, 'type': POSE_STAMPED}, hand],
+        'TwistStamped': [{**arm, 'type': TWIST_STAMPED}, hand],
         'gripper by action': [{**arm, 'type': FLOAT64_MULTI_ARRAY}],
     }
     return by_topic[command]

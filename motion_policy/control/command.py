@@ -39,11 +39,13 @@ class CommandMotion:
     """How the arm moves at a command, for messages that tell more than a position.
 
     `velocity` (J,) is that of the step which led to the command; `measured` (J,) is where the
-    joints are by now, None where nobody knows. `braking`: the arm is to come to rest, nothing may
-    speed it up. `tool_speed_limit` [m/s]; 0: there is none.
+    joints are by now, None where nobody knows. `braking`: the arm is to come to rest, and nothing
+    may speed it up. Else what corrects the motion may use the share `speed` of the velocity
+    limits. `tool_speed_limit` [m/s]; 0: there is none.
     """
 
     velocity: Float64Array
     measured: Float64Array | None = None
     braking: bool = False
+    speed: float = 1.0
     tool_speed_limit: float = 0.0

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -61,6 +62,7 @@ from motion_policy.nodes.subscriptions import (
 from motion_policy.robot import RobotSpec
 from motion_policy.streams import Row, Sampler, observation_from_row
 from motion_policy.streams.joint_values import JointVectors
+from motion_policy.streams.joints import Int64Array
 
 INSPECTION_PERIOD_S = 1.0  # of the rates of the streams and of the endpoints of topics
 TELL_PERIOD_S = 0.1
@@ -153,6 +155,7 @@ class ArmDriver:
         self._told = ('disabled', '')
         self._rate_mark = (0, time.monotonic_ns())
         self._created_ns = time.monotonic_ns()
+        self._ramp_speed = parameters.ramp_speed
         self._realtime = realtime_settings(parameters.realtime)
         self._scheduling: list[SchedulingRequest] = []
         self._publishers = CommandPublishers(node, robot)
@@ -496,15 +499,15 @@ class ArmDriver:
             if due:
                 self._source.before_command(row)
             effort = self._measured.effort() if self.controller.effort.watches else None
+            age_ns = self._measured.ages_ns(row)
             command = self.controller.command(
-                now_ns, measured, effort=effort, steady_ns=self._steady_ns(),
-                age_ns=self._measured.ages_ns(row),
-            )  # fmt: skip
+                now_ns, measured, effort=effort, steady_ns=self._steady_ns(), age_ns=age_ns
+            )
             self._grippers.follow(self.controller)
             if self._ahead is not None:
                 self._ahead.follow(now_ns, command, clocks_agree=self._clocks_agree)
         if command is not None:
-            self._send(command)
+            self._send(command, measured, age_ns)
         if due:
             self._source.action_due(row)
         self._source.after_tick(row, command)
@@ -513,15 +516,32 @@ class ArmDriver:
             self._events.append(('clock', '', jump))
         self._note_events(faults)
 
-    def _send(self, command: Command) -> None:
+    def _send(
+        self, command: Command, measured: Float64Array | None = None, age_ns: int | Int64Array = 0
+    ) -> None:
         """Send it; when it left is known only as well as this thread is not held up."""
-        motion = CommandMotion(command.velocity)
+        motion = self._motion(command, measured, age_ns)
         self._foreign.sent(command.position, motion)
         first_ns = self._steady_ns()
         self._publishers.send(command.position, motion)
         last_ns = self._steady_ns()
         with self.lock:
             self.controller.was_sent(first_ns, last_ns)
+
+    def _motion(
+        self, command: Command, measured: Float64Array | None, age_ns: int | Int64Array
+    ) -> CommandMotion:
+        """How the arm moves at a command, where its joints were measured (J,) so long ago."""
+        tool_speed = self.controller.guard.tool_speed
+        if measured is not None:
+            measured = measured + command.velocity * (np.maximum(age_ns, 0) / NANOSECONDS_PER_S)
+        return CommandMotion(
+            command.velocity,
+            measured,
+            braking=command.state not in ('ramp', 'run'),
+            speed=self.controller.pace * (self._ramp_speed if command.state == 'ramp' else 1.0),
+            tool_speed_limit=0.0 if tool_speed is None else tool_speed.limit,
+        )
 
     def _note_events(self, faults: dict[str, str]) -> None:
         """Queue what is to be told: logging may block, so it is not done in the tick thread."""

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Joint positions as the command messages that arms take, one message per command topic.
 
-A pose of the tool is that of the joint positions: what guards joints guards it.
+A pose of the tool is that of the joint positions, and a velocity leads from one to the next: what
+guards joints guards it.
 
 Each topic gets its own joints, under the names and in the order that its receiver expects.
 """
@@ -31,11 +32,12 @@ from motion_policy.control.action_buffer import Int64Array
 from motion_policy.control.command import CommandMotion
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.tick_trajectory import half_way, tick_trajectory
+from motion_policy.control.tool_twist import ToolTwist
 from motion_policy.errors import UserError
 from motion_policy.nodes.endpoints import listeners
 from motion_policy.nodes.subscriptions import message_class
 from motion_policy.robot import JointTopic, RobotSpec
-from motion_policy.robot.kinematics import Kinematics
+from motion_policy.robot.kinematics import commanded_tool
 from motion_policy.robot.spec import FLOAT32_MULTI_ARRAY, POSE_STAMPED
 from motion_policy.robot.twist import FIELDS, TWIST, TWIST_IN, TWIST_STAMPED
 
@@ -166,7 +168,8 @@ class CommandEncoder:
     """How commands (J,) of `robot`, in joint order, stand in the messages of `topic`.
 
     Raises:
-        UserError: a pose is to be sent, and it would not move all joints of the topic.
+        UserError: a pose or velocity of the tool is to be sent, and it would not move all joints
+            of the topic.
     """
 
     def __init__(self, topic: JointTopic, robot: RobotSpec) -> None:
@@ -215,6 +218,8 @@ def _special_encoder(
 ) -> SpecialEncoder | None:
     if topic.type == POSE_STAMPED:
         return ToolPose(topic, robot)
+    if topic.of_tool_velocity:
+        return ToolVelocity(topic, robot)
     return MovingJoints(topic, robot, columns) if topic.velocities else None
 
 
@@ -253,19 +258,8 @@ class ToolPose:
     """Commands as poses of the robot's tool."""
 
     def __init__(self, topic: JointTopic, robot: RobotSpec) -> None:
-        assert robot.tool is not None
-        where = f'topic {topic.topic} ({topic.type})'
-        names = robot.joints.names
-        self._kinematics = Kinematics(robot.tool.urdf, names, where)
-        self._link = self._kinematics.link(robot.tool.link, where)
+        self._kinematics, self._link = commanded_tool(topic, robot)
         self._frame = topic.frame or self._kinematics.root()
-        movers = [names[column] for column in self._kinematics.movers(self._link)]
-        unmoved = [joint for joint in topic.joints if joint not in movers]
-        if unmoved:
-            raise UserError(
-                f"{where}: joint '{unmoved[0]}' does not move the tool '{robot.tool.link}', "
-                f'expected joints of: {", ".join(movers)}; others on topics of their own'
-            )
 
     def numbers(self, position: Float64Array, motion: CommandMotion | None = None) -> Float64Array:
         """Return x, y, z [m] and the quaternion x, y, z, w >= 0 (7,) for joints (J,)."""
@@ -278,6 +272,26 @@ class ToolPose:
         message.header.frame_id = self._frame
         at, turned = message.pose.position, message.pose.orientation
         at.x, at.y, at.z, turned.x, turned.y, turned.z, turned.w = numbers.tolist()
+        return message
+
+
+class ToolVelocity:
+    """Commands as velocities of the robot's tool."""
+
+    def __init__(self, topic: JointTopic, robot: RobotSpec) -> None:
+        self._tool = ToolTwist(topic, robot)
+
+    def numbers(self, position: Float64Array, motion: CommandMotion | None) -> Float64Array:
+        """Return x, y, z [m/s], then of the rotation [rad/s] (6,) for joints (J,)."""
+        return np.zeros(6) if motion is None else self._tool.twist(position, motion)
+
+    def message(self, numbers: Float64Array, clock: Clock) -> TwistStamped:
+        """Return the message of such numbers (6,)."""
+        message = TwistStamped()
+        message.header.stamp = clock.now().to_msg()
+        message.header.frame_id = self._tool.frame
+        linear, angular = message.twist.linear, message.twist.angular
+        linear.x, linear.y, linear.z, angular.x, angular.y, angular.z = numbers.tolist()
         return message
 
 

@@ -19,6 +19,7 @@ from motion_policy.rehearsal.arm import StandInArm
 from motion_policy.rehearsal.felt import FeltMotion
 from motion_policy.rehearsal.judge import Limits
 from motion_policy.rehearsal.trajectory_controller import TrajectoryController, Waypoints
+from motion_policy.rehearsal.twist_controller import TwistController
 from motion_policy.robot import JointTopic, RobotSpec
 from motion_policy.robot.inverse_kinematics import InverseKinematics
 from motion_policy.robot.kinematics import Kinematics
@@ -32,6 +33,8 @@ Tell = Callable[[str], None]
 CONTROLLER_HZ = 500.0
 NOT_REACHED_M = 1e-3
 SOLVED_TO = 1e-4  # rad or m
+FOLLOWED_TO = 0.01  # rad or m, of velocities
+LOOSE = 0.1  # share of the limits: the Jacobian is that of another place than the commands'
 NOT_TURNED = 1e-3  # by which a quaternion may be longer or shorter than 1
 
 
@@ -52,12 +55,14 @@ class CommandPort:
         self._arm = arm
         self._tell = tell
         self._columns = [robot.joints.names.index(joint) for joint in topic.joints]
+        limits = _limits(robot, self._columns, topic)
         self.felt = FeltMotion(
-            topic.joints,
-            _limits(robot, self._columns, topic.type),
-            of_velocities=topic.of_velocities,
+            topic.joints, limits, robot.period_ns, of_velocities=topic.of_velocities
         )
         self._pose = PoseReader(robot) if topic.type == POSE_STAMPED else None
+        self._twist = None
+        if topic.of_tool_velocity:
+            self._twist = TwistController(robot, topic)
         self._half_period_s = robot.period_ns * 0.5e-9
         self._controller: TrajectoryController | None = None
         self._rejected = 0
@@ -75,6 +80,8 @@ class CommandPort:
         try:
             if self.topic.type == JOINT_TRAJECTORY:
                 self._take_trajectory(message, received_ns, sent_ns)
+            elif self._twist is not None:
+                self._take_twist(self._twist, message, received_ns, sent_ns)
             else:
                 position = self._position(message)
                 jitter_ns = self.felt.jitter_ns(received_ns, sent_ns)
@@ -102,12 +109,16 @@ class CommandPort:
                 position, jitter_ns = self._points.pop(time_ns)
                 self._judge(position, time_ns, jitter_ns)
                 self._reached_ns = time_ns
+        if self._twist is not None:
+            self._follow_twist(self._twist, now_ns)
         for line in self.felt.look(now_ns):
             self._tell(line)
 
     def forget(self) -> None:
         """Let nothing be under way: the driver begins anew."""
         self._controller, self._points, self._rejected = None, {}, 0
+        if self._twist is not None:
+            self._twist.forget()
         self.felt.forget()
 
     def _take_trajectory(self, message: Any, received_ns: int, sent_ns: int | None) -> None:
@@ -138,6 +149,25 @@ class CommandPort:
                 kept[time_ns] = (position, known_ns)
         self._points = dict(sorted(kept.items()))
 
+    def _take_twist(
+        self, controller: TwistController, message: Any, received_ns: int, sent_ns: int | None
+    ) -> None:
+        self._follow_twist(controller, received_ns)
+        controller.receive(message, self._arm.target, received_ns)
+        position = self._arm.target[self._columns]
+        velocity = controller.velocity[self._columns]
+        jitter_ns = self.felt.jitter_ns(received_ns, sent_ns)
+        # How long each velocity lasts is what was decided where it was sent.
+        for line in self.felt.take(
+            position, sent_ns or received_ns, jitter_ns, position, velocity
+        ):
+            self._tell(line)
+
+    def _follow_twist(self, controller: TwistController, now_ns: int) -> None:
+        self._arm.command(
+            self._arm.target + controller.moved(now_ns), range(len(self._arm.target))
+        )
+
     def _judge(self, position: Float64Array, time_ns: int, jitter_ns: int) -> None:
         for line in self.felt.take(position, time_ns, jitter_ns, self._measured):
             self._tell(line)
@@ -147,16 +177,24 @@ class CommandPort:
             self._tell(f'refused on {self.topic.topic}: {reason}')
 
 
-def _limits(robot: RobotSpec, columns: Sequence[int], kind: str) -> Limits:
-    """Limits of some joints; those that a pose is solved for are known less exactly."""
+def _limits(robot: RobotSpec, columns: Sequence[int], topic: JointTopic) -> Limits:
+    """Limits of some joints; those that a tool's command is solved for are known less exactly."""
     limits, period_s = robot.joints.limits, robot.period_ns * 1e-9
-    inexact = SOLVED_TO if kind == POSE_STAMPED else 0.0
-    return Limits(
-        limits.position_array()[columns] + np.array([-inexact, inexact]),
-        limits.velocity_array()[columns] + 2 * inexact / period_s,
-        limits.acceleration_array()[columns] + 4 * inexact / period_s**2,
-        robot.period_ns,
-    )
+    position = limits.position_array()[columns]
+    velocity = limits.velocity_array()[columns]
+    acceleration = limits.acceleration_array()[columns]
+    period_ns = robot.period_ns
+    inexact = SOLVED_TO if topic.type == POSE_STAMPED else 0.0
+    velocity, acceleration = (
+        velocity + 2 * inexact / period_s, acceleration + 4 * inexact / period_s**2
+    )  # fmt: skip
+    if topic.of_tool_velocity:
+        # What is corrected changes by the gain as fast as command and arm part. The arm goes on
+        # when a message is late: its step may last two periods.
+        inexact, period_ns = FOLLOWED_TO, 2 * period_ns
+        velocity = velocity * (1 + LOOSE)
+        acceleration = acceleration * (1 + LOOSE) + 2 * topic.gain * velocity
+    return Limits(position + np.array([-inexact, inexact]), velocity, acceleration, period_ns)
 
 
 class PoseReader:

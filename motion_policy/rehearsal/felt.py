@@ -87,14 +87,21 @@ class Arrivals:
 class FeltMotion:
     """Judges the commands of one topic, for its joints (n,), with their `limits`.
 
-    `of_velocities`: they are those of a base, which stands only when the last of them was zero.
+    They come every `commands_ns`, by default the period of the limits. `of_velocities`: they are
+    those of a base, which stands only when the last of them was zero.
     """
 
     def __init__(
-        self, names: tuple[str, ...], limits: Limits, *, of_velocities: bool = False
+        self,
+        names: tuple[str, ...],
+        limits: Limits,
+        commands_ns: int | None = None,
+        *,
+        of_velocities: bool = False,
     ) -> None:
         self.names = names
         self._of_velocities = of_velocities
+        self._commands_ns = commands_ns or limits.period_ns
         self.joints = {name: JointFelt() for name in names}
         self.arrivals = Arrivals()
         self._limits = limits
@@ -120,9 +127,17 @@ class FeltMotion:
         return late_ns + self._known_ns
 
     def take(
-        self, position: Float64Array, time_ns: int, jitter_ns: int, measured: Float64Array
+        self,
+        position: Float64Array,
+        time_ns: int,
+        jitter_ns: int,
+        measured: Float64Array,
+        velocity: Float64Array | None = None,
     ) -> list[str]:
-        """Judge a finite command (n,); return a line for each limit that a joint breaks first."""
+        """Judge a finite command (n,); return a line for each limit that a joint breaks first.
+
+        With a `velocity` (n,) the command is that one, of joints that are at `position`.
+        """
         lines = self.look(time_ns)
         elapsed_ns = None if self._last_ns is None else time_ns - self._last_ns
         if elapsed_ns is None or elapsed_ns > self._late_ns:
@@ -135,6 +150,8 @@ class FeltMotion:
             self.arrivals.intervals += 1
             self.arrivals.intervals_s += elapsed_ns * 1e-9
             last_ns = min(self._last_ns or 0, time_ns - 1)
+        if velocity is not None:
+            self._last = position - velocity * (time_ns - last_ns) * 1e-9
         known_ns = np.array([max(jitter_ns, self._last_jitter_ns)])
         times, positions = np.array([last_ns, time_ns]), np.array([self._last, position])
         found = judge_steps(times, positions, self._limits, known_ns, self._before)
@@ -180,7 +197,7 @@ class FeltMotion:
         if at_rest and not (np.abs(self._moved) > RESTS).any():
             return
         self.arrivals.longest_gap_s = max(self.arrivals.longest_gap_s, elapsed_ns * 1e-9)
-        self.arrivals.gaps += elapsed_ns > GAP_PERIODS * self._limits.period_ns
+        self.arrivals.gaps += elapsed_ns > GAP_PERIODS * self._commands_ns
 
     def _note(
         self,

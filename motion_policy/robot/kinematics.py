@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.errors import UserError
-from motion_policy.robot.spec import Float64Array
+from motion_policy.robot.spec import Float64Array, JointTopic, RobotSpec
 from motion_policy.robot.urdf import Mimic, is_urdf_text, mimic_joints, urdf_name
 
 AXES = ('x', 'y', 'z')
 MOST_M = 1e4  # from the root link to another one
+NEAR_SINGULAR, DAMPING = 0.1, 0.1  # m or rad per unit of a joint
 RIM_POINTS = 32  # of a circle: its polygon is 0.5 % wider
 
 
@@ -156,12 +157,43 @@ class Kinematics:
 
     def jacobian(self, link: int, joints: Float64Array) -> Float64Array:
         """Return d position / d joints (3, J) of the origin of a link."""
+        return self.twist_jacobian(link, joints)[:3]
+
+    def twist_jacobian(self, link: int, joints: Float64Array) -> Float64Array:
+        """Return the Jacobian (6, J) of a link's velocity: of its origin, then of its rotation.
+
+        In [m] and [rad] per unit of each joint, along the axes of the root link.
+        """
         whole = self.pinocchio.computeFrameJacobian(
             self.model, self.data, self.configuration(joints), link,
             self.pinocchio.ReferenceFrame.LOCAL_WORLD_ALIGNED,
         )  # fmt: skip
-        jacobian: Float64Array = whole[:3] @ self.factors
+        jacobian: Float64Array = whole @ self.factors
         return jacobian
+
+    def joint_velocity(self, link: int, joints: Float64Array, twist: Float64Array) -> Float64Array:
+        """Return how the joints (J,) move (J,) where they are, for a velocity (6,) of a link.
+
+        As `twist_jacobian` has it. By least squares; damped in those directions in which the link
+        hardly moves, near a singularity (Chiaverini, Siciliano and Egeland 1994,
+        doi:10.1109/87.294335).
+        """
+        jacobian = self.twist_jacobian(link, joints)
+        left, sizes, right = np.linalg.svd(jacobian, full_matrices=False)
+        near = np.maximum(1 - (sizes / NEAR_SINGULAR) ** 2, 0.0)
+        shares = sizes / (sizes**2 + near * DAMPING**2)
+        velocity: Float64Array = (shares * (twist @ left)) @ right
+        return velocity
+
+    def difference(self, link: int, joints: Float64Array, others: Float64Array) -> Float64Array:
+        """Return how far a link is (6,) at `others` (J,) from where it is at `joints` (J,).
+
+        That is x, y, z [m] and the rotation as an axis times an angle [rad], along the axes of the
+        root link.
+        """
+        positions, rotations = self.poses(link, np.array([joints, others]))
+        turned = self.pinocchio.log3(rotations[1] @ rotations[0].T)
+        return np.concatenate((positions[1] - positions[0], turned))
 
     def lever(self, joint: int, points: Float64Array, slides: Float64Array) -> Float64Array:
         """Return how far (nv,) a point moves at most when one joint of the model moves by 1.
@@ -292,6 +324,29 @@ def _load(pinocchio: Any, urdf: str | Path, key: str) -> Any:
     except (RuntimeError, ValueError) as error:
         line = ' '.join(str(error).split())[:150]
         raise UserError(f'{key}: {urdf_name(urdf)}: is no URDF: {line}') from None
+
+
+def commanded_tool(topic: JointTopic, robot: RobotSpec) -> tuple[Kinematics, int]:
+    """Return the kinematics of a robot and its tool, of which a command topic says something.
+
+    Raises:
+        UserError: not all joints of the topic move it, or there is no link that a velocity is in.
+    """
+    assert robot.tool is not None
+    where = f'topic {topic.topic} ({topic.type})'
+    names = robot.joints.names
+    kinematics = Kinematics(robot.tool.urdf, names, where)
+    link = kinematics.link(robot.tool.link, where)
+    movers = [names[column] for column in kinematics.movers(link)]
+    unmoved = [joint for joint in topic.joints if joint not in movers]
+    if unmoved:
+        raise UserError(
+            f"{where}: joint '{unmoved[0]}' does not move the tool '{robot.tool.link}', "
+            f'expected joints of: {", ".join(movers)}; others on topics of their own'
+        )
+    if topic.of_tool_velocity and topic.frame is not None:
+        kinematics.link(topic.frame, f'{where}: frame')
+    return kinematics, link
 
 
 def checked_box(box: Sequence[float], key: str) -> tuple[Float64Array, Float64Array]:

@@ -65,9 +65,11 @@ FIT_KEYS = tuple(ImageFit.model_fields)
 COMMAND_TYPES = (
     FLOAT64_MULTI_ARRAY, FLOAT32_MULTI_ARRAY, FLOAT64, JOINT_TRAJECTORY, JOINT_STATE, POSE_STAMPED,
 )  # fmt: skip
+GAIN = 2.0  # 1/s, of the tool's velocities
+MOST_GAIN = 10.0
 
 # Keys of a joint topic that stand in the text of a spec only where they are not as by default.
-LATER_KEYS = ('velocities',)
+LATER_KEYS = ('velocities', 'gain')
 # The names of the joint streams, which nothing else may take.
 JOINT_STREAM_NAME = re.compile(r'(state|leader)(_\d+)?')
 
@@ -149,8 +151,9 @@ class JointTopic(Declared):
     A command goes out in every control period (`send: tick`), or as a trajectory of all that is
     planned, whenever that changes (`send: chunk`). With `velocities` that of every period is a
     trajectory which says how fast it is, and comes to rest. A PoseStamped is that of the robot's
-    tool, in `frame`; left out, in the root link. Velocities of a base stand in the `fields` of a
-    twist, one for each joint; those that no joint has are zero in a command.
+    tool, in `frame`; left out, in the root link. So is a TwistStamped, which closes a `gain`th of
+    the distance between tool and command in a second. Velocities of a base stand in the `fields`
+    of a twist, one for each joint; those that no joint has are zero in a command.
     """
 
     topic: Topic
@@ -165,6 +168,7 @@ class JointTopic(Declared):
     send: Literal['tick', 'chunk'] = 'tick'
     velocities: bool = False
     frame: str | None = Field(default=None, min_length=1)
+    gain: float = Field(default=GAIN, ge=0, le=MOST_GAIN)
     fields: tuple[str, ...] | None = None
 
     @field_validator('type')
@@ -191,6 +195,10 @@ class JointTopic(Declared):
             raise ValueError(
                 f'frame with {self.type}, expected it for {" and ".join(FRAMED_TYPES)} only'
             )
+        if self.gain != GAIN and not self.of_tool_velocity:
+            raise ValueError(
+                f'gain with {self.type}, expected it for {TWIST_STAMPED} of the tool only'
+            )
         if self.fields is not None:
             check_fields(self.fields, self.joints, self.type)
             if any(self.offset):
@@ -203,6 +211,16 @@ class JointTopic(Declared):
                 f'{JOINT_TRAJECTORY} and send tick only: whole chunks have them anyway'
             )
         return self
+
+    @property
+    def of_tool_velocity(self) -> bool:
+        """True for velocities of the robot's tool."""
+        return self.type == TWIST_STAMPED and not self.of_velocities
+
+    @property
+    def of_tool(self) -> bool:
+        """True for poses, or velocities, of the robot's tool."""
+        return self.type == POSE_STAMPED or self.of_tool_velocity
 
     @property
     def of_velocities(self) -> bool:
@@ -305,8 +323,9 @@ class JointsSpec(Declared):
                 _covers_exactly_once(role, topics, expected)
             if role != 'leader' and any(topic.is_converted for topic in topics):
                 raise ValueError(f'{role} has scale or offset, expected these for leader only')
-            if role != 'command' and any(topic.type == POSE_STAMPED for topic in topics):
-                raise ValueError(f'{role} has {POSE_STAMPED}, expected it for command only')
+            for topic in topics:
+                if role != 'command' and topic.of_tool:
+                    raise ValueError(f'{role} has {topic.type}, expected it for command only')
             if role != 'command' and any(topic.send != 'tick' for topic in topics):
                 raise ValueError(f"{role} has send 'chunk', expected it for command only")
             if role != 'command' and any(topic.velocities for topic in topics):
@@ -372,7 +391,7 @@ class JointsSpec(Declared):
                 'topics of their own'
             )
         if not all(of_velocities):
-            if topic.type in VELOCITY_TYPES:
+            if topic.type in VELOCITY_TYPES and not (role == 'command' and topic.of_tool_velocity):
                 raise ValueError(
                     f"{where} carries '{topic.joints[0]}' by {topic.type}, expected joints of "
                     'joints.velocities'
@@ -505,9 +524,18 @@ class RobotSpec(Declared):
         return self
 
     @model_validator(mode='after')
-    def _a_tool_for_poses(self) -> RobotSpec:
-        if self.tool is None and any(t.type == POSE_STAMPED for t in self.joints.command):
-            raise ValueError(f'joints.command has {POSE_STAMPED}, expected tool: whose pose it is')
+    def _a_tool_for_its_commands(self) -> RobotSpec:
+        for topic in self.joints.command:
+            if topic.of_tool and self.tool is None:
+                what = 'velocity' if topic.of_tool_velocity else 'pose'
+                raise ValueError(
+                    f'joints.command has {topic.type}, expected tool: whose {what} it is'
+                )
+            if topic.of_tool_velocity and topic.gain > self.rate / 2:
+                raise ValueError(
+                    f'gain of {topic.topic} is {topic.gain:g} per second, expected at most half '
+                    f'of rate, {self.rate / 2:g}: with more the tool would swing'
+                )
         return self
 
     @property

@@ -13,6 +13,7 @@ from typing import Any
 from motion_policy.errors import UserError
 from motion_policy.robot import CameraSpec, JointTopic, RobotSpec, VectorSpec
 from motion_policy.robot.gripper import GripperAction, GripperGoal, GripperService
+from motion_policy.robot.kinematics import commanded_tool
 from motion_policy.robot.spec import (
     COMPRESSED_IMAGE,
     IMAGE,
@@ -211,6 +212,12 @@ class _Fit:
         """Who listens to commands, and what they take."""
         name = full_topic(topic.topic, self.namespace)
         about = f'command {topic.topic}'
+        if topic.of_tool:
+            try:
+                commanded_tool(topic, self.robot)
+            except UserError as error:
+                self.problem(about, str(error))
+                return
         seen = self.survey.topics.get(name)
         if not self.survey.live:
             if seen is not None and seen.type != topic.type:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from chain_arm import chain_urdf
+from chain_arm import tool_arm
 from control_robots import formula_arm
 from mobile_robots import mobile_robot
 
@@ -111,35 +111,10 @@ def test_velocities_of_a_base_stand_in_the_fields_of_a_twist(bench: Bench, kind:
     foreign.destroy()
 
 
-def posed_arm(
-    folder: Path, joints: str = '[joint1, joint2, joint3, joint4, joint5, joint6]'
-) -> Path:
-    """A spec of six joints that are sent as poses of the tool, and a gripper."""
-    chain_urdf(folder / 'arm.urdf')
-    names = [*(f'joint{number}' for number in range(1, 7)), 'gripper']
-    file = folder / 'posed.yaml'
-    file.write_text(f"""
-name: posed
-rate: 50
-joints:
-  names: {names}
-  state: {{topic: joint_states, type: sensor_msgs/msg/JointState}}
-  command:
-    - {{topic: target_pose, type: geometry_msgs/msg/PoseStamped, joints: {joints}}}
-    - {{topic: gripper, type: std_msgs/msg/Float64, joints: [gripper]}}
-  limits:
-    position: {[[-2.5, 2.5]] * 6 + [[0.0, 0.04]]}
-    velocity: {[2.0] * 7}
-    acceleration: {[8.0] * 7}
-tool: {{link: tool, urdf: arm.urdf}}
-""")
-    return file
-
-
 def test_a_pose_is_that_of_the_tool_at_the_commanded_joints(bench: Bench, tmp_path: Path) -> None:
-    robot = load_robot_spec(posed_arm(tmp_path))
+    robot = tool_arm(tmp_path, 'geometry_msgs/msg/PoseStamped')
     heard: list[PoseStamped] = []
-    bench.client.create_subscription(PoseStamped, 'target_pose', heard.append, 1)
+    bench.client.create_subscription(PoseStamped, 'tool_command', heard.append, 1)
     publishers = CommandPublishers(bench.client, robot)
     foreign = ForeignCommands(bench.client, robot, pytest.fail)
     arm = StandInArm(robot, np.zeros(7), lags=False)
@@ -170,14 +145,15 @@ def test_a_pose_is_that_of_the_tool_at_the_commanded_joints(bench: Bench, tmp_pa
     foreign.destroy()
 
 
-def test_a_joint_that_does_not_move_the_tool_is_not_sent_as_a_pose(
-    bench: Bench, tmp_path: Path
+@pytest.mark.parametrize(
+    'kind', ['geometry_msgs/msg/PoseStamped', 'geometry_msgs/msg/TwistStamped']
+)
+def test_a_joint_that_does_not_move_the_tool_is_not_sent_as_one_of_it(
+    bench: Bench, tmp_path: Path, kind: str
 ) -> None:
-    names = '[joint1, joint2, joint3, joint4, joint5, joint6, gripper]'
-    text = posed_arm(tmp_path, names).read_text().replace('frame', '')
-    lines = [line for line in text.splitlines() if 'topic: gripper' not in line]
-    robot = robot_spec_from_yaml('\n'.join(lines), tmp_path / 'x.yaml')
-    with pytest.raises(UserError, match=r"target_pose.*'gripper' does not move the tool 'tool'"):
+    names = [*(f'joint{number}' for number in range(1, 7)), 'gripper']
+    robot = tool_arm(tmp_path, kind, joints=names)
+    with pytest.raises(UserError, match=r"tool_command.*'gripper' does not move the tool 'tool'"):
         CommandPublishers(bench.client, robot)
 
 

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from chain_arm import tool_arm
 from control_robots import formula_arm
 
 from motion_policy.control import Controller
@@ -237,3 +239,60 @@ def test_commands_with_velocities_are_judged_as_the_commands_that_they_were_made
     assert felt.report.kept, felt.lines
     assert felt.joints['joint1']['velocity']['greatest'] > 0.2
     np.testing.assert_allclose(felt.arm.position, last, atol=1e-9)
+
+
+class FeltTool(Felt):
+    """An arm that is sent velocities of its tool."""
+
+    def __init__(self, folder: Path) -> None:
+        robot = tool_arm(folder, 'geometry_msgs/msg/TwistStamped')
+        super().__init__(robot)
+        self.arm.place(np.array(robot.home))
+
+    def turn(self, speed: float, frame: str = 'base') -> None:
+        """Turn about the first joint, which stands upright."""
+        at = self.port._twist._kinematics.position(self.port._twist._link, self.arm.target)
+        x, y, _ = at * speed
+        linear = SimpleNamespace(x=-y, y=x, z=0.0)
+        angular = SimpleNamespace(x=0.0, y=0.0, z=speed)
+        twist = SimpleNamespace(linear=linear, angular=angular)
+        self.take(SimpleNamespace(header=SimpleNamespace(frame_id=frame), twist=twist))
+
+
+def test_velocities_of_the_tool_turn_the_joints_and_each_limit_that_they_break_is_told(
+    tmp_path: Path,
+) -> None:
+    felt = FeltTool(tmp_path)
+    start = felt.arm.target.copy()
+    for tick in range(40):
+        felt.turn(0.1 * min(tick, 5))
+    for _ in range(5):
+        felt.turn(0.0)
+    assert felt.report.kept, felt.lines
+    moved = felt.arm.target - start
+    assert moved[0] == pytest.approx(0.02 * 0.1 * (1 + 2 + 3 + 4 + 35 * 5), rel=0.01)
+    assert np.abs(moved[1:]).max() < 5e-3
+    felt.turn(4.0)
+    assert any("joint 'joint1' at 3." in line and 'limit 2.2' in line for line in felt.lines)
+    assert any("joint 'joint1' accelerated by" in line for line in felt.lines)
+
+
+def test_without_a_next_velocity_the_arm_stands_after_a_tenth_of_a_second(tmp_path: Path) -> None:
+    felt = FeltTool(tmp_path)
+    for _ in range(10):
+        felt.turn(0.1)
+    before = felt.arm.target.copy()
+    for later in range(100):
+        felt.port.step(felt.now_ns + later * PERIOD_NS)
+    assert felt.arm.target[0] - before[0] == pytest.approx(0.01, rel=0.05)
+    assert "joint 'joint1': commands ended while it moved" in felt.lines
+
+
+def test_a_velocity_of_another_frame_or_none_is_refused(tmp_path: Path) -> None:
+    felt = FeltTool(tmp_path)
+    felt.turn(0.1, 'camera')
+    felt.turn(float('nan'))
+    assert "the velocity is one in 'camera', expected 'base'" in felt.lines[0]
+    assert 'is no velocity' in felt.lines[1]
+    felt.port.step(felt.now_ns + PERIOD_NS)
+    np.testing.assert_array_equal(felt.arm.target, felt.arm.position)

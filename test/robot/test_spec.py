@@ -30,6 +30,12 @@ cameras:
 
 STATE = '{topic: joint_states, type: sensor_msgs/msg/JointState}'
 COMMAND = '{topic: commands, type: std_msgs/msg/Float64MultiArray}'
+TWIST = '{topic: c, type: geometry_msgs/msg/TwistStamped}'
+ONE_JOINT = (
+    "<robot name='r'><link name='base'/><link name='l'/><joint name='a' type='revolute'>"
+    "<parent link='base'/><child link='l'/><axis xyz='0 0 1'/>"
+    "<limit lower='-1' upper='1' velocity='1' effort='1'/></joint></robot>"
+)
 JOINT_STATE = 'sensor_msgs/msg/JointState'
 JOINT_TRAJECTORY = 'trajectory_msgs/msg/JointTrajectory'
 WRENCH = """vectors:
@@ -102,7 +108,21 @@ def spec(text: str = MINIMAL) -> RobotSpec:
             '{topic: pose, type: geometry_msgs/msg/PoseStamped}',
             ['joints.command', 'PoseStamped', 'expected tool'],
         ),
-        (COMMAND, COMMAND[:-1] + ', frame: base}', ['frame', 'PoseStamped', 'only']),
+        (COMMAND, COMMAND[:-1] + ', frame: base}', ['frame', 'PoseStamped and', 'only']),
+        (COMMAND, COMMAND[:-1] + ', gain: 1.0}', ['gain', 'TwistStamped of the tool only']),
+        (
+            COMMAND,
+            '{topic: c, type: geometry_msgs/msg/TwistStamped}',
+            ['expected tool: whose vel'],
+        ),
+        (COMMAND, f'{TWIST[:-1]}, gain: -1}}', ['gain', 'greater than or equal to 0']),
+        (COMMAND, f'{TWIST[:-1]}, gain: 11}}', ['gain', 'less than or equal to 10']),
+        (COMMAND, f'{TWIST[:-1]}, gain: .nan}}', ['gain', 'nan']),
+        (
+            'leader: {topic: leader/joint_states, type: sensor_msgs/msg/JointState}',
+            'leader: {topic: l, type: geometry_msgs/msg/TwistStamped}',
+            ['leader', 'TwistStamped', 'joints.velocities'],
+        ),
         (
             'leader: {topic: leader/joint_states, type: sensor_msgs/msg/JointState}',
             'leader: {topic: l, type: geometry_msgs/msg/PoseStamped}',
@@ -250,6 +270,16 @@ def test_what_stands_nowhere_by_default_round_trips() -> None:
     robot = spec(MINIMAL.replace(COMMAND, kinds))
     assert robot.joints.command[0].velocities and 'velocities' not in spec().to_yaml()
     assert robot_spec_from_yaml(robot.to_yaml(), 'copy') == robot
+
+
+def test_a_gain_of_which_the_tool_would_swing_is_refused() -> None:
+    tool = f'tool: {{link: l, urdf: "{ONE_JOINT}"}}'
+    text = MINIMAL.replace(COMMAND, f'{TWIST[:-1]}, gain: 3.0, frame: l}}') + tool
+    robot = spec(text)
+    assert (robot.joints.command[0].gain, robot.joints.command[0].frame) == (3.0, 'l')
+    assert robot_spec_from_yaml(robot.to_yaml(), 'copy') == robot
+    with pytest.raises(RobotSpecError, match=r'gain of c is 3 per second.* half of rate, 2\.5'):
+        spec(text.replace('rate: 50.0', 'rate: 5.0'))
 
 
 def test_defaults_are_filled_in() -> None:

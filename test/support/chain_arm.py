@@ -7,11 +7,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from motion_policy.robot import RobotSpec, load_robot_spec
+
 # Axis of each joint and where it stands on the link before [m]: a spherical wrist, seven joints.
 SIX = (
     ('0 0 1', '0 0 0.2'), ('0 1 0', '0 0.05 0.1'), ('0 1 0', '0 0 0.4'),
     ('1 0 0', '0.1 0 0.05'), ('0 1 0', '0.3 0 0'), ('1 0 0', '0 0 0'),
 )  # fmt: skip
+SIX_NAMES = tuple(f'joint{number}' for number in range(1, 7))
 SEVEN = (
     ('0 0 1', '0 0 0.3'), ('0 1 0', '0 0 0'), ('0 0 1', '0 0 0.3'), ('0 -1 0', '0.08 0 0'),
     ('0 0 1', '-0.08 0 0.38'), ('0 -1 0', '0 0 0'), ('0 0 -1', '0.09 0 0'),
@@ -44,3 +47,33 @@ def chain_urdf(
     )
     path.write_text(f'<robot name="chain">{text}{GRIPPER.format(tool="tool")}</robot>')
     return path
+
+
+def tool_arm(
+    folder: Path, kind: str, more: str = '', joints: Sequence[str] = SIX_NAMES
+) -> RobotSpec:
+    """Six joints that are sent as commands of the tool, of a message type, and a gripper.
+
+    `more` stands in the entry of their topic; `joints` are those that it carries.
+    """
+    path = folder / 'tool_arm.yaml'
+    chain_urdf(folder / 'arm.urdf')
+    tool = f'topic: tool_command, type: {kind}, joints: {list(joints)}, {more}'
+    topics = [f'{{{tool.rstrip(", ")}}}']
+    if 'gripper' not in joints:
+        topics.append('{topic: gripper, type: std_msgs/msg/Float64, joints: [gripper]}')
+    path.write_text(f"""
+name: tool_arm
+rate: 50
+joints:
+  names: {[*SIX_NAMES, 'gripper']}
+  state: {{topic: joint_states, type: sensor_msgs/msg/JointState, max_age: 1.0}}
+  command: [{', '.join(topics)}]
+  limits:
+    position: {[[-2.5, 2.5]] * 6 + [[0.0, 0.04]]}
+    velocity: {[2.0] * 7}
+    acceleration: {[8.0] * 7}
+home: [0.3, -0.4, 0.9, 0.2, 0.6, -0.3, 0.01]
+tool: {{link: tool, urdf: arm.urdf}}
+""")
+    return load_robot_spec(path)

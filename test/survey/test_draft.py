@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from bag_files import T, camera_message, header
+from chain_arm import tool_arm
 
 from motion_policy.episodes.formats.ros_types import usual_fields_of
 from motion_policy.robot import RobotSpec, RobotSpecError, robot_spec_from_yaml
@@ -402,3 +404,20 @@ def test_the_action_of_a_gripper_is_asked_for_and_who_serves_it_is_checked() -> 
     del survey.actions['/hand/gripper_cmd']
     [found] = problems(spec_findings(robot, survey, usual_fields_of))
     assert found.text == f'nobody serves /hand/gripper_cmd ({action})'
+
+
+def test_velocities_of_a_tool_are_held_against_its_urdf_and_no_draft_takes_them(
+    tmp_path: Path,
+) -> None:
+    twist = 'geometry_msgs/msg/TwistStamped'
+    robot = tool_arm(tmp_path, twist)
+    survey = Survey(live=True, seconds=2.0)
+    heard(survey, '/joint_states', JOINT_STATE, states(list(robot.joints.names), 0.01, 0.02))
+    listened(survey, '/tool_command', twist, '/servo_node')
+    listened(survey, '/gripper', 'std_msgs/msg/Float64', '/hand')
+    assert problems(spec_findings(robot, survey, usual_fields_of)) == []
+    wrong = tool_arm(tmp_path, twist, 'frame: tol')
+    [found] = problems(spec_findings(wrong, survey, usual_fields_of))
+    assert found.about == 'command tool_command' and "no link 'tol'" in found.text
+    draft, _ = drafted(survey)
+    assert 'TwistStamped' not in draft.text

@@ -1,0 +1,103 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Commands as velocities of the tool, for controllers that take nothing else.
+
+Rule: the guarded joints decide. A velocity follows their way, and what is added to it brings the
+tool back to that way; it is exactly zero where the arm has to stand.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from motion_policy.control.command import CommandMotion
+from motion_policy.control.guard import all_finite
+from motion_policy.control.motion_limiter import Float64Array
+from motion_policy.robot import JointTopic, RobotSpec
+from motion_policy.robot.kinematics import commanded_tool
+
+# So near to where its commands stand a tool is left in peace.
+SETTLED_M, SETTLED_RAD = 1e-3, 2e-3
+PARTS = (slice(0, 3), slice(3, 6))  # of a twist: [m/s] and [rad/s]
+
+
+class ToolTwist:
+    """Velocities of the tool for the commands of one topic.
+
+    Raises:
+        UserError: the URDF has no link `frame`, or not all joints of the topic move the tool.
+    """
+
+    def __init__(self, topic: JointTopic, robot: RobotSpec) -> None:
+        self._kinematics, self._link = commanded_tool(topic, robot)
+        self._frame: int | None = None
+        if topic.frame is not None:
+            self._frame = self._kinematics.link(topic.frame, 'frame')
+        self.frame = topic.frame or self._kinematics.root()
+        self._movers = self._kinematics.movers(self._link)
+        self._gain = topic.gain
+        self._period_s = robot.period_ns * 1e-9
+        self._max_velocity = robot.joints.limits.velocity_array()
+
+    def twist(self, position: Float64Array, motion: CommandMotion) -> Float64Array:
+        """Return the velocity (6,) that leads to a command (J,) within a period.
+
+        That is x, y, z [m/s] of the tool's origin, then of its rotation [rad/s], along the axes of
+        `frame`. It takes the tool from the command before to this one, and is corrected in
+        proportion to how far it is from the command before.
+        """
+        before = position - motion.velocity * self._period_s  # where the joints are to be by now
+        measured = motion.measured
+        if measured is not None and not all_finite(measured):
+            measured = None
+        here = before if measured is None else measured
+        along = np.zeros(6)
+        if motion.velocity[self._movers].any():
+            along = self._kinematics.difference(self._link, before, position) / self._period_s
+        twist = along
+        if measured is not None:
+            twist = along + self._correction(before, measured, motion, stands=not along.any())
+        if motion.braking:
+            twist = np.concatenate([_slower(twist[part], along[part]) for part in PARTS])
+        if not twist.any():
+            return np.zeros(6)
+        return self._in_frame(self._bounded(twist, here, motion.tool_speed_limit), here)
+
+    def _correction(
+        self, before: Float64Array, measured: Float64Array, motion: CommandMotion, *, stands: bool
+    ) -> Float64Array:
+        """What to add (6,) where joints are `measured` (J,) that are to be at `before` (J,)."""
+        missing = self._kinematics.difference(self._link, measured, before)
+        linear, angular = (float(np.linalg.norm(missing[part])) for part in PARTS)
+        if stands and linear <= SETTLED_M and angular <= SETTLED_RAD:
+            return np.zeros(6)
+        # The joints that do it move like this, beside their motion to the command.
+        added = self._gain * (before - measured)[self._movers]
+        own = motion.velocity[self._movers] * np.sign(added)
+        room = motion.speed * self._max_velocity[self._movers] - own
+        share = np.divide(room, np.abs(added), out=np.ones(len(added)), where=added != 0)
+        correction: Float64Array = self._gain * missing * np.clip(share.min(initial=1.0), 0.0, 1.0)
+        return correction
+
+    def _bounded(self, twist: Float64Array, joints: Float64Array, limit: float) -> Float64Array:
+        """Return it no faster than joints that are there (J,), and the tool, may be.
+
+        Near a singularity, or off the way of the commands, it may take joints more than theirs.
+        """
+        needed = self._kinematics.joint_velocity(self._link, joints, twist)
+        excess = float((np.abs(needed) / self._max_velocity)[self._movers].max())
+        if limit:
+            excess = max(excess, float(np.linalg.norm(twist[:3])) / limit)
+        return twist / excess if excess > 1.0 else twist
+
+    def _in_frame(self, twist: Float64Array, joints: Float64Array) -> Float64Array:
+        if self._frame is None:
+            return twist
+        _, (rotation,) = self._kinematics.poses(self._frame, joints[None])
+        turned: Float64Array = np.concatenate([twist[part] @ rotation for part in PARTS])
+        return turned
+
+
+def _slower(one: Float64Array, other: Float64Array) -> Float64Array:
+    """Return the shorter of two vectors (3,)."""
+    return one if np.linalg.norm(one) < np.linalg.norm(other) else other
