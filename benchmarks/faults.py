@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Faults of arm, cameras, policy, node, switches, clock and people, while the arm moves.
+"""Faults of arm, sensors, gripper, policy, node, switches, clocks and people in motion.
 
 The policy node is a process of its own; the arm is simulated in this one. Every command on the
 wire is judged in true time, and of trajectories the whole way between their points. Most faults
@@ -25,7 +25,7 @@ from motion_policy.cli.main import main
 from motion_policy.cli.measurement import Line, Measurement
 
 SUMMARY = 'commands of the policy node while faults are injected: within limits, held, named'
-ROUNDS = 10  # more than 700 faults in all
+ROUNDS = 10  # more than 1000 faults in all
 
 
 def lines(seconds: float, device: str) -> list[Line]:

@@ -86,9 +86,22 @@ def _image(make: Callable[[Harness], ImageFault], patience_s: float) -> Inject:
     To be known when the inference thread has looked at one, which the node tells.
     """
 
+    def begin(harness: Harness) -> None:
+        harness.scene.image_fault = make(harness)
+
+    return looked_at(begin, _mend, patience_s)
+
+
+def looked_at(
+    begin: Callable[[Harness], None], mend: Callable[[Harness], int], patience_s: float
+) -> Inject:
+    """What is to be known when the inference thread has looked at an image; `mend` tells when it
+    was over.
+    """
+
     def inject(harness: Harness, rng: np.random.Generator) -> Evidence:
         begin_ns, first = time.time_ns(), len(harness.steps)
-        harness.scene.image_fault = make(harness)
+        begin(harness)
 
         def rejected() -> list[int]:
             return [step.end_ns for step in harness.steps[first:] if step.kind == REJECTED]
@@ -98,7 +111,8 @@ def _image(make: Callable[[Harness], ImageFault], patience_s: float) -> Inject:
         )
         if known:
             harness.spin_to(known[0] + lasting_ns(rng))
-        return Evidence(begin_ns, known[0] if known else None, _mend(harness))
+        problem = '' if known else 'nobody noticed'
+        return Evidence(begin_ns, known[0] if known else None, mend(harness), problem)
 
     return inject
 

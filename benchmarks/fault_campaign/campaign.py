@@ -25,6 +25,7 @@ GOES_ON_S = 20.0  # of a busy machine
 SETTLES_S = 1.0  # an arm that is still on its way is not enabled
 STOOD_NS = 100_000_000
 STALE = r'disabled: \w+: stale'
+STOOD = 'disabled: tracking error'
 WATCHED_S = 0.4  # without a command, before the operator enables the arm
 AFTERWARDS_S = 1.2  # until diagnostics, which come once a second, have told of it
 
@@ -167,13 +168,16 @@ class _Section:
     def _disabled_by_machine(self) -> bool:
         """Also by an arm that stood still, for nobody computed it."""
         journal, lost_ns = self._harness.journal, self._harness.scene.lost_ns - self._lost_ns
-        stood = lost_ns > STOOD_NS and journal.disabled_by('disabled: tracking error')
+        stood = lost_ns > STOOD_NS and journal.disabled_by(STOOD)
         return stood or journal.disabled_by_machine(HOLDS_S)
 
     def _late_since(self, time_ns: int) -> bool:
-        """Whether messages that came late, for want of a core, disabled the arm before."""
+        """Whether messages that came late, or an arm that nobody computed, for want of a core,
+        disabled it before.
+        """
         lost_ns = self._harness.scene.lost_ns - self._lost_ns
-        return lost_ns > STOOD_NS and self._harness.journal.names(rf'{LATE}|{STALE}', time_ns)
+        late = rf'{LATE}|{STALE}|{STOOD}'
+        return lost_ns > STOOD_NS and self._harness.journal.names(late, time_ns)
 
     def _goes_on(self, fault: Fault, evidence: Evidence) -> bool:
         harness, journal, begin_ns = self._harness, self._harness.journal, time.time_ns()

@@ -11,6 +11,7 @@ from fault_campaign.fault import Fault
 from fault_campaign.joint_faults import JOINT_FAULTS
 from fault_campaign.node_faults import NODE_FAULTS
 from fault_campaign.policy_faults import POLICY_FAULTS
+from fault_campaign.signal_faults import SIGNAL_FAULTS
 from fault_campaign.switch_faults import SWITCH_FAULTS
 from fault_campaign.tool_faults import TOOL_FAULTS
 
@@ -21,6 +22,7 @@ FAULTS: tuple[Fault, ...] = (
     *NODE_FAULTS,
     *SWITCH_FAULTS,
     *TOOL_FAULTS,
+    *SIGNAL_FAULTS,
     *CLOCK_FAULTS,
     *CHUNK_FAULTS,
 )

@@ -34,7 +34,8 @@ from std_srvs.srv import SetBool, Trigger
 
 from fault_campaign.policy_with_faults import DEPTH, FAULT_FILE, WORKER
 from fault_campaign.scene import TabletopOnWire
-from fault_campaign.setups import Setup
+from fault_campaign.setups import HAND, Setup
+from fault_campaign.signals import Hand, Signals
 from fault_campaign.switches import Switches
 from motion_policy.cli.processes import NodeProcesses
 from motion_policy.nodes.transports import transports
@@ -180,8 +181,19 @@ class Harness:
             self.node, setup.robot, camera, clock=setup.sim_time, spy=self.spy
         )
         self.switches = Switches(self) if setup.switches else None
+        self._signals: Signals | None = None
+        if setup.signals:
+            hand = Hand(self.new_node('hand_driver'), HAND.name)
+            self._signals = Signals(self.node, self.scene, hand)
+            self.scene.each_step = self._signals.step
         self._listen()
         self.start_node()
+
+    @property
+    def signals(self) -> Signals:
+        """What is sensed beside the cameras, of a setup that has it."""
+        assert self._signals is not None
+        return self._signals
 
     def new_node(self, name: str) -> Node:
         """A node of the bench, spun with the others."""

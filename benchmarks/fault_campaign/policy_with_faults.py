@@ -38,7 +38,7 @@ HANG_S = 0.7
 BEYOND_S = 0.3  # more than two periods of the shipped policy
 SLOWER = 10
 FAR_RAD = 2.0  # of joint 1
-UNDECIDED_M, GRIP_M = 0.006, -0.008  # of the gripper
+UNDECIDED_M, GRIP_M, OPEN_M = 0.006, -0.008, 0.015  # of the gripper
 BLOCK_BYTES = 4 << 20
 SPARE_BYTES = 64 << 20
 TOO_MANY_BYTES = 1 << 46
@@ -127,6 +127,8 @@ def corrupt(kind: str, chunk: Chunk, number: int) -> Chunk:
         corrupted[:, 0] = FAR_RAD
     elif kind == 'grip':
         corrupted[:, -1] = GRIP_M
+    elif kind == 'open':
+        corrupted[:, -1] = OPEN_M
     elif kind == 'undecided':
         corrupted[:, -1] = UNDECIDED_M
     elif kind == 'width':

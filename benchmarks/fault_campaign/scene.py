@@ -48,7 +48,8 @@ JointFault = Callable[[JointState], Sequence[JointState | bytes]]
 class TabletopOnWire:
     """Joint states at 100 Hz, images of one camera at 25 Hz, on its own /clock if asked.
 
-    It obeys commands, or plays trajectories where the robot spec has them sent.
+    It obeys commands, or plays trajectories where the robot spec has them sent. A joint that no
+    topic carries is not moved, and counts as commanded where it stands at first.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class TabletopOnWire:
         self.image_fault: ImageFault | None = None
         self.joint_fault: JointFault | None = None
         self.clock_stands = False
+        self.driver_ahead_ns = 0  # by which its clock is ahead of ours
         self.blocked = False
         self.sinks_by = np.zeros(len(robot.joints.names))  # from where the arm is commanded
         self.encoder: Float64Array | None = None  # what a broken one says
@@ -83,6 +85,8 @@ class TabletopOnWire:
         self.images = node.create_publisher(Image, robot.cameras[camera].topic, 10)
         command, joints = robot.joints.command[0], len(robot.joints.names)
         self._plays = command.send == 'chunk'
+        self._columns = [robot.joints.names.index(joint) for joint in command.joints]
+        self._rest = self.sim.qpos
         if self._plays:
             self.log = TrajectoryLog(joints, robot.period_ns)
         else:
@@ -128,7 +132,7 @@ class TabletopOnWire:
     @property
     def now_ns(self) -> int:
         """Time of the stamps: the system's, or that of /clock."""
-        return self.clock_ns or time.time_ns()
+        return (self.clock_ns or time.time_ns()) + self.driver_ahead_ns
 
     @property
     def measured(self) -> Float64Array:
@@ -147,6 +151,7 @@ class TabletopOnWire:
         """Put arm and cube back; the arm stands at home until it is told otherwise."""
         self.sim.reset(place, seed)
         self._command = None
+        self._rest = self.sim.qpos
         self.sinks_by[:] = 0.0
         if isinstance(self.log, TrajectoryLog):
             self.log.let_go()
@@ -227,12 +232,19 @@ class TabletopOnWire:
         position = np.array(message.data)
         if position.tobytes() in self.foreign:
             return
+        if position.shape == (len(self._columns),):
+            position = self._with_rest(position)
         sent_ns = int(info['source_timestamp'])
         self.log.add(  # type: ignore
             position, sent_ns, self._measured_at(sent_ns), self._simulated_at(sent_ns)
         )
         if position.shape == (self.log.joints,) and np.isfinite(position).all() and self._arm:
             self._command = position
+
+    def _with_rest(self, sent: Float64Array) -> Float64Array:
+        whole = self._rest.copy()
+        whole[self._columns] = sent
+        return whole
 
     def _play(self, message: JointTrajectory, info: Mapping[str, Any]) -> None:
         if message.points and np.array(message.points[0].positions).tobytes() in self.foreign:

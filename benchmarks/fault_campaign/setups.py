@@ -7,20 +7,23 @@ The policies that answer chunks have random weights and a place in every chunk f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from control_path.full_size import Size, save_act
 
 from motion_policy.policies.checkpoint import find_checkpoint, read_policy_spec
-from motion_policy.robot import RobotSpec, load_robot_spec
-from motion_policy.robot.spec import GripperSpec
+from motion_policy.robot import DepthSpec, GripperSpec, RobotSpec, VectorSpec, load_robot_spec
+from motion_policy.robot.gripper import GripperAction
 
 # Where a fault is injected: into the policy's answers, the messages of the arm, the node and what
-# is asked of it, the switches, a gripper or effort, /clock, the process that the policy has for
+# is asked of it, the switches, a gripper or effort, what is sensed beside the cameras and a
+# gripper's action, /clock, the process that the policy has for
 # itself, or anywhere while whole chunks are sent.
-Where = Literal['policy', 'arm', 'node', 'switches', 'tools', 'clock', 'process', 'chunks']
+Where = Literal[
+    'policy', 'arm', 'node', 'switches', 'tools', 'signals', 'clock', 'process', 'chunks'
+]
 
 ROBOT, CHECKPOINT = 'tabletop_sim', 'sarnn_tabletop'
 PLAIN, FAULTY = 'motion_policy.nodes.policy_node', 'fault_campaign.policy_with_faults'
@@ -37,6 +40,23 @@ SEND_AHEAD_S = 1.0
 PROCESS_RESUME_S = 30.0
 STOP_TIMEOUT_S, DEAD_MAN_TIMEOUT_S = 0.5, 0.3
 GRIPPER = GripperSpec(open=0.015, closed=-0.008, open_at=0.010, close_at=0.002)
+HAND_TIMEOUT_S = 1.0
+HAND = GripperAction(
+    name='hand/move', type='test_msgs/action/NestedMessage',
+    position='nested_field.float64_value', supersede='cancel', timeout=HAND_TIMEOUT_S,
+)  # fmt: skip
+VECTORS = {
+    'wrench': VectorSpec(
+        topic='wrench', type='geometry_msgs/msg/WrenchStamped',
+        fields=('wrench.force.x', 'wrench.force.y'),
+    ),
+    'skin': VectorSpec(
+        topic='skin', type='std_msgs/msg/Float32MultiArray', fields=('data[4]',), stamp='receive'
+    ),
+}  # fmt: skip
+DEPTH = DepthSpec(topic='top/depth', width=64, height=48, rate=25.0)
+# Answers in a thread of the node, often: it looks at images then.
+QUICK_ACT = replace(SMALL_ACT, hyper=(('chunk', 20), *SMALL_ACT.hyper[1:]))
 HOME = (0.0, -1.05, 0.45, 0.95, 0.015)
 EFFORT_LIMITS = (0.0, 200.0, 0.0, 0.0, 0.0)
 TRAJECTORY = {
@@ -56,6 +76,7 @@ class Setup:
         plays: whether the arm plays whole chunks.
         switches: whether there are an emergency stop and a dead-man switch.
         tools: whether the spec has a gripper that is open or closed, a home and effort limits.
+        signals: whether the policy sees vectors and depth, and an action moves the gripper.
     """
 
     module: str = FAULTY
@@ -64,6 +85,7 @@ class Setup:
     plays: bool = False
     switches: bool = False
     tools: bool = False
+    signals: bool = False
 
     @property
     def robot(self) -> RobotSpec:
@@ -74,6 +96,8 @@ class Setup:
             return robot.model_copy(
                 update={'joints': joints, 'home': HOME, 'effort_limits': EFFORT_LIMITS}
             )
+        if self.signals:
+            return _with_signals(robot)
         if not self.plays:
             return robot
         command = robot.joints.command[0].model_copy(update=TRAJECTORY)
@@ -94,6 +118,9 @@ class Setup:
                 # A process of its own takes seconds to be begun anew.
                 'auto_resume': f'{PROCESS_RESUME_S}',
             }
+        if self.signals:
+            checkpoint = str(save_act(self.robot, folder, QUICK_ACT))
+            parameters |= {'backend': 'eager', 'inference.isolation': 'thread'}
         if self.switches:
             parameters |= {
                 'require_emergency_stop': 'true',
@@ -101,12 +128,24 @@ class Setup:
                 'dead_man_topic': 'joy',
                 'dead_man_timeout': f'{DEAD_MAN_TIMEOUT_S}',
             }
-        if self.plays or self.tools:
+        if self.plays or self.tools or self.signals:
             file = folder / 'robot.yaml'
             file.write_text(self.robot.to_yaml(), encoding='utf-8')
             parameters['robot'] = str(file)
         spec = read_policy_spec(find_checkpoint(checkpoint))
         return {**parameters, 'checkpoint': checkpoint}, spec.cameras[0], round(1e9 / spec.rate)
+
+
+def _with_signals(robot: RobotSpec) -> RobotSpec:
+    command, arm = robot.joints.command[0], len(robot.joints.names) - 1
+    kept = ('joints', 'message_names', 'scale', 'offset')
+    told = {key: getattr(command, key)[:arm] for key in kept}
+    changed = {
+        'command': (command.model_copy(update=told),),
+        'grippers': {'gripper': GRIPPER.model_copy(update={'action': HAND})},
+    }
+    joints = robot.joints.model_copy(update=changed)
+    return robot.model_copy(update={'joints': joints, 'vectors': VECTORS, 'depth': {'top': DEPTH}})
 
 
 SETUPS: dict[Where, Setup] = {
@@ -115,6 +154,7 @@ SETUPS: dict[Where, Setup] = {
     'node': Setup(),
     'switches': Setup(PLAIN, switches=True),
     'tools': Setup(tools=True),
+    'signals': Setup(signals=True),
     'clock': Setup(PLAIN, sim_time=True),
     'process': Setup(chunks=True),
     'chunks': Setup(chunks=True, plays=True),
