@@ -8,7 +8,6 @@ has the servers calls `step`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +23,7 @@ from motion_policy.rehearsal.gripper_motion import GripperMotion
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.gripper import GripperAction, GripperGoal, GripperService
 
+NEAR = 0.02  # of the range of a joint
 Tell = Callable[[str], None]
 
 
@@ -91,11 +91,13 @@ class StandInGripper:
             for part in goal.position.split('.'):
                 value = getattr(value, part)
             value = value[0] if hasattr(value, '__len__') else value
-            return (float(value) - goal.offset) / goal.scale
+            return (float(value) - goal.offset) / goal.scale  # NaN is nowhere
 
         def answer(request: Any) -> GoalResponse:
             position = wanted(request)
-            if not (math.isfinite(position) and self._low <= position <= self._high):
+            # A number of 32 bits, or a whole one, is a little beyond the limit that it stands for.
+            near = NEAR * (self._high - self._low)
+            if not self._low - near <= position <= self._high + near:
                 self.refused += 1
                 return GoalResponse.REJECT
             return GoalResponse.ACCEPT
@@ -103,7 +105,7 @@ class StandInGripper:
         def accept(handle: Any) -> None:
             self._end('abort', reached=False)
             self._handle = handle
-            self._begin(wanted(handle.request))
+            self._begin(min(max(wanted(handle.request), self._low), self._high))
 
         def execute(handle: Any) -> Any:
             how, reached = self._ends.pop(bytes(handle.goal_id.uuid), ('abort', False))

@@ -8,6 +8,7 @@ The run lives in `output`: best/ and last/ (policies), tensorboard/, config.yaml
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
 import warnings
@@ -78,7 +79,7 @@ CLUSTERS = (
 # What may change between two calls of the same run.
 FREE_KEYS = ('epochs', 'steps', 'output', 'threads', 'device', 'pictures_every', 'resume')
 # Whose own keys are hyper-parameters or names: one that is gone is a change, too.
-COMPARED_WHOLE = ('policy', 'fit', 'depth', 'image_size', 'seen')
+COMPARED_WHOLE = ('policy', 'fit', 'depth', 'image_size', 'seen', 'means')
 
 
 def no_progress(paths: Sequence[Path], _: str) -> Iterable[Path]:
@@ -124,7 +125,7 @@ def train(
         torch.manual_seed(config.seed)
         policy = make_model(spec)
     learning.begin(policy, autoencoders.models)
-    resume = _prepare_output(config, output, spec)
+    resume = prepare_output(config, output, spec)
     judged = 'validation/loss' if demonstrations.validation else 'train/loss'
     ours: list[Callback] = [PolicyCheckpoints(output, judged), *callbacks]
     if config.pictures_every:
@@ -242,13 +243,17 @@ def _absent_machines_named(config: TrainConfig) -> Iterator[None]:
         ) from None
 
 
-def _prepare_output(config: TrainConfig, output: Path, spec: PolicySpec) -> Path | None:
-    """Makes the folder of the run; returns the state to resume from, if there is one."""
+def prepare_output(config: TrainConfig, output: Path, spec: PolicySpec) -> Path | None:
+    """Makes the folder of the run; returns the state to resume from, if there is one.
+
+    ConfigError: it cannot be made, or another run was begun there.
+    """
     resume = output / RESUME_FILE
     told = {key: value for key, value in spec.training.items() if key not in FREE_KEYS}
     told['data_sha256'] = spec.data['sha256']
     # Part of it is said by the robot spec in the episodes, which has no say in their digest.
     told['seen'] = {camera: fit.model_dump(mode='json') for camera, fit in spec.fit.items()}
+    told['means'] = _meaning(spec)
     record = output / CONFIG_FILE
     if config.resume == 'auto' and resume.is_file() and record.is_file():
         _check_same_run(read_yaml(record), told, record)
@@ -262,6 +267,18 @@ def _prepare_output(config: TrainConfig, output: Path, spec: PolicySpec) -> Path
     except FileError as error:
         raise ConfigError(f'output: {error}') from None
     return None
+
+
+def _meaning(spec: PolicySpec) -> dict[str, Any]:
+    """Of what actions that are not joints are told: a robot spec says it, too."""
+    if spec.action_space == 'joints':
+        return {}
+    meaning: dict[str, Any] = {'absolute_joints': list(spec.absolute_joints)}
+    tool = spec.robot.tool
+    if spec.space.of_tool and tool is not None:
+        digest = hashlib.sha256(tool.urdf.encode()).hexdigest()[:12]
+        meaning |= {'tool': tool.link, 'urdf_sha256': digest}
+    return meaning
 
 
 def _check_same_run(earlier: dict[str, Any], now: dict[str, Any], record: Path) -> None:

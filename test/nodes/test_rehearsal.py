@@ -302,3 +302,37 @@ def test_a_gripper_is_moved_by_a_real_server_of_its_action(bench: Bench, tmp_pat
     nodes[0]._faults.begin(read_fault('block:joint3', robot_with_hand()), 0.0)
     bench.spin_for(0.2)
     assert result(send(CLOSED)) == GoalStatus.STATUS_ABORTED
+
+
+def test_a_gripper_goes_to_its_limits_though_32_bits_are_a_little_beyond(bench: Bench) -> None:
+    pytest.importorskip('test_msgs')
+    import yaml
+    from gripper_server import OPEN, robot_with_hand
+
+    from motion_policy.nodes.acting_grippers import ActingGrippers
+    from motion_policy.nodes.stand_in_grippers import StandInGripper
+    from motion_policy.rehearsal.arm import StandInArm
+
+    exact = robot_with_hand(
+        old='float64_value, scale: 2.0', new='float32_value, scale: 0.3, offset: 0.1',
+        name='narrow/move',
+    )  # fmt: skip
+    content = yaml.safe_load(exact.to_yaml())
+    content['joints']['limits']['position'][2] = [-0.2, OPEN]
+    robot = robot_spec_from_yaml(yaml.safe_dump(content), 'narrow.yaml')
+    goal = robot.joints.grippers['joint3'].action
+    assert goal is not None and (float(np.float32(goal.value(OPEN))) - 0.1) / 0.3 > OPEN
+    arm = StandInArm(robot)
+    gripper = StandInGripper(bench.client, robot, 'joint3', arm)
+    gripper.open()
+    acting = ActingGrippers(bench.client, robot, print)
+    try:
+        server = acting._grippers[0]._servers[True]
+        bench.spin_until(lambda: server.ready, 'the server')
+        answers: list[Any] = []
+        server.send(server.goal(OPEN), answers.append)
+        bench.spin_until(lambda: answers, 'an answer')
+        assert answers[0].accepted and gripper.goals == [OPEN]
+    finally:
+        acting.destroy()
+        gripper.close()

@@ -11,20 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from policy_examples import small_policy, small_robot, write_demonstrations
+from policy_examples import small_policy, small_robot, spec, write_demonstrations
 from recordings import write_episode
 from training_runs import ACT_RUN, SARNN_RUN, small_run
 
 from motion_policy.episodes import EpisodeReader
 from motion_policy.policies import load_policy
+from motion_policy.policies.action_space import ActionSpace
+from motion_policy.policies.normalisation import MinMax
 from motion_policy.share import share_dir
 from motion_policy.training import ConfigError, train_config
 from motion_policy.training.action_chunk_dataset import ActionChunkDataset
+from motion_policy.training.checkpoints import RESUME_FILE
 from motion_policy.training.config import action_space
 from motion_policy.training.demonstrations import load_demonstrations
 from motion_policy.training.recurrent_loss import vector_errors
 from motion_policy.training.sequence_dataset import SequenceDataset, collate
-from motion_policy.training.train import no_progress, train
+from motion_policy.training.train import no_progress, prepare_output, train
 
 torch.set_num_threads(1)
 TOOL = {'link': 'tool', 'urdf': str(share_dir() / 'config' / 'robots' / 'tabletop_arm.urdf')}
@@ -227,3 +230,27 @@ def test_the_tool_of_the_recordings_counts_and_is_one_for_all(tmp_path: Path) ->
     assert '\n' not in str(caught.value)
     named = train_config({**given, 'tool': TOOL})  # which is then that of all
     assert load_demonstrations(named, no_progress).robot.tool == robot.tool
+
+
+@pytest.mark.parametrize('space', OTHERS)
+def test_a_run_goes_on_only_with_actions_that_mean_the_same(
+    demonstrations: Path, tmp_path: Path, space: Any
+) -> None:
+    """The tool, and which grippers are absolute, may be said by the robot spec of the episodes."""
+    config = train_config(content(demonstrations, tmp_path / 'run', space))
+    robot = small_robot(tool=TOOL)
+    own = ActionSpace(space, robot, 10.0)
+    target = MinMax(min=(-1.0,) * len(own.columns), max=(1.0,) * len(own.columns))
+    scaled = spec().normalisation.model_copy(update={'target': target})
+    told = spec(action_space=space, robot=robot, normalisation=scaled, data={'sha256': 'a'})
+    prepare_output(config, tmp_path, told)
+    torch.save({}, tmp_path / RESUME_FILE)
+    assert prepare_output(config, tmp_path, told) == tmp_path / RESUME_FILE
+    assert robot.tool is not None
+    longer = robot.tool.urdf.replace('xyz="0.124 0 0"', 'xyz="0.134 0 0"')
+    other = robot.model_copy(update={'tool': robot.tool.model_copy(update={'urdf': longer})})
+    changed = told.model_copy(update={'robot': other})
+    if space == 'joints_relative':
+        changed = told.model_copy(update={'absolute_joints': ('gripper',)})
+    with pytest.raises(ConfigError, match='this run was begun with means='):
+        prepare_output(config, tmp_path, changed)
