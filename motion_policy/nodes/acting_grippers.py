@@ -9,6 +9,7 @@ everything else is done in the executor's thread, where nothing is waited for.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from motion_policy.control.grippers import Decided
 from motion_policy.errors import UserError
 from motion_policy.nodes import diagnostics
 from motion_policy.nodes.executor import take_answer
-from motion_policy.nodes.gripper_interface import ActionServer, SwitchServer
+from motion_policy.nodes.gripper_interface import KEPT_GOALS, ActionServer, SwitchServer
 from motion_policy.robot import GripperSpec, RobotSpec
 from motion_policy.robot.gripper import GripperAction
 
@@ -76,10 +77,11 @@ class ActingGripper:
         self._goals: dict[bool, Any] = {True: True, False: False}
         try:
             if isinstance(interface, GripperAction):
-                opening = closing = ActionServer(node, interface, joint, on_others)
+                told = joint, on_others, deque[bytes](maxlen=KEPT_GOALS)
+                opening = closing = ActionServer(node, interface, *told)
                 self._servers = {True: opening, False: closing}
                 if interface.closing is not None:
-                    closing = ActionServer(node, interface.closing, joint, on_others)
+                    closing = ActionServer(node, interface.closing, *told)
                     self._servers[False] = closing
                 self._goals = {True: opening.goal(spec.open), False: closing.goal(spec.closed)}
                 if opening is closing and self._goals[True] == self._goals[False]:

@@ -44,11 +44,17 @@ Answer = Callable[[Any], None]
 class ActionServer:
     """One action as a gripper's client sees it; `joint` is what its server calls the joint.
 
-    `on_others()` is called when goals of other nodes are under way there.
+    `on_others()` is called when goals of other nodes are under way there. `ours` are the goals of
+    this node, also of the action that does the opposite: it may be the same, with other values.
     """
 
     def __init__(
-        self, node: Node, spec: GripperGoal, joint: str, on_others: Callable[[], None]
+        self,
+        node: Node,
+        spec: GripperGoal,
+        joint: str,
+        on_others: Callable[[], None],
+        ours: deque[bytes],
     ) -> None:
         self._node = node
         self._spec = spec
@@ -61,7 +67,7 @@ class ActionServer:
         self._cancel = node.create_client(CancelGoal, f'{services}/cancel_goal')
         self._result = node.create_client(kinds.GetResultService, f'{services}/get_result')
         self.clients = (self._send, self._cancel, self._result)
-        self._ours: deque[bytes] = deque(maxlen=KEPT_GOALS)
+        self._ours = ours
         self._others: dict[bytes, bytes | None] = {}  # under way, and who told so
         self._statuses = node.create_subscription(
             GoalStatusArray,

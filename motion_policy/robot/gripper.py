@@ -134,7 +134,18 @@ class GripperAction(GripperGoal):
                 "supersede is 'replace' with closing, expected 'cancel': neither of two actions "
                 'knows of a goal of the other'
             )
+        closing = self.closing or self
+        if closing.name == self.name and closing.type != self.type:
+            raise ValueError(
+                f"'{self.name}' is {self.type} to open and {closing.type} to close, expected one "
+                'type of an action'
+            )
         return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all actions that move it."""
+        return (self.name,) if self.closing is None else (self.name, self.closing.name)
 
     def goal_of(self, opens: bool) -> GripperGoal:
         """The one that opens it, or closes it."""
@@ -150,6 +161,11 @@ class GripperService(Declared):
     on_hold: Literal['keep', 'open'] = 'keep'
     on_failure: Literal['hold', 'warn'] = 'hold'
     timeout: Seconds = 5.0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of what moves it."""
+        return (self.name,)
 
 
 class GripperSpec(Declared):

@@ -419,6 +419,14 @@ class JointsSpec(Declared):
         return tuple(name for name in self.names if name not in acting)
 
     def _check_grippers(self) -> None:
+        movers: dict[str, str] = {}
+        for name, interface in self.acting_grippers.items():
+            for mover in interface.names:
+                if (other := movers.setdefault(mover, name)) != name:
+                    raise ValueError(
+                        f"grippers.{name} is moved by '{mover}', as grippers.{other} is, expected "
+                        'one joint for it'
+                    )
         for name, gripper in self.grippers.items():
             if name not in self.names:
                 raise ValueError(f"grippers has '{name}', expected only joints of names")

@@ -22,6 +22,7 @@ from gripper_server import (
     CLOSED,
     MAX_EFFORT,
     OPEN,
+    POSITION,
     ArmWithHand,
     HandNode,
     HandServer,
@@ -300,6 +301,32 @@ def test_an_action_that_two_nodes_serve_or_one_as_another_type_is_told_before_th
         grippers.destroy()
         other.destroy_node()
         context.shutdown()
+
+
+def test_closing_by_the_same_action_with_other_values_is_no_goal_of_another_node(
+    bench: Bench,
+) -> None:
+    name = f'hand{next(NUMBERS)}/move'
+    kind = f'{{name: {name}, type: test_msgs/action/NestedMessage, position: {POSITION}}}'
+    robot = robot_with_hand(f', closing: {kind}', name=name)
+    server = HandServer(bench.client, name)
+    node = bench.add(Node('one', context=bench.context, start_parameter_services=False))
+    grippers = ActingGrippers(node, robot, print)
+    other = ActionClient(bench.client, NestedMessage, name)
+    try:
+        bench.spin_until(lambda: not grippers.problems(), 'the server', grippers.problems)
+        closing = grippers._grippers[0]._servers[False]
+        closing.send(closing.goal(CLOSED), lambda answer: None)
+        bench.spin_until(lambda: server.accepted, 'our goal')
+        other.send_goal_async(NestedMessage.Goal())
+        bench.spin_until(grippers.problems, 'the goal of another node')
+        server.end()
+        bench.spin_until(lambda: not grippers.problems(), 'its end', grippers.problems)
+        assert len(server.accepted) == 2 and server.accepted[0].is_active  # ours goes on
+    finally:
+        other.destroy()
+        grippers.destroy()
+        server.destroy()
 
 
 def test_goals_of_another_node_disable_the_arm_and_keep_it_from_being_enabled(

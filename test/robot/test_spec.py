@@ -449,6 +449,12 @@ def test_a_gripper_with_an_action_is_carried_by_no_command_topic_and_measured_as
             'goal: {speed: 0.1}}, goal:',
             ["supersede is 'replace' with closing"],
         ),
+        (
+            'goal:',
+            'closing: {name: hand/move, type: franka_msgs/action/Grasp, '
+            'goal: {speed: 0.1, force: 5}}, goal:',
+            ["'hand/move' is franka_msgs/action/Move to open and franka_msgs/action/Grasp to"],
+        ),
         ('  limits:', f'  command: {COMMAND[:-1]}, joints: [a, b]}}\n  limits:', ["carries 'b'"]),
         (
             '  limits:',
@@ -467,6 +473,19 @@ def test_a_mistake_about_a_gripper_that_acts_is_one_line(
         spec(text)
     line = str(error.value)
     assert '\n' not in line and all(word in line for word in words), line
+
+
+@pytest.mark.parametrize('mover', ['service: {name: x}', 'action: {name: x/y, %s}'])
+def test_what_moves_one_gripper_moves_no_other(mover: str) -> None:
+    mover = mover.replace('%s', 'type: control_msgs/action/GripperCommand')
+    content = yaml.safe_load(MINIMAL)
+    positions = {'open': 0.02, 'closed': 0.0, 'open_at': 0.015, 'close_at': 0.005}
+    both = {name: positions | yaml.safe_load(f'{{{mover}}}') for name in ('b', 'c')}
+    content['joints'] |= {'names': ['a', 'b', 'c'], 'grippers': both}
+    for values in content['joints']['limits'].values():
+        values.append(values[-1])
+    with pytest.raises(RobotSpecError, match=r"grippers.c is moved by 'x(/y)?', as grippers.b is"):
+        spec(yaml.safe_dump(content))
 
 
 def test_the_tracking_error_of_a_gripper_that_acts_is_not_watched() -> None:
