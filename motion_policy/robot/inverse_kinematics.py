@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from motion_policy.robot.kinematics import Kinematics
+from motion_policy.robot.kinematics import Kinematics, six_rows
 from motion_policy.robot.spec import Float64Array
 
 MOST_ITERATIONS = 30
@@ -141,9 +141,8 @@ class InverseKinematics:
         )
         library.computeJointJacobians(model, data, self._kinematics.configuration(joints))
         pose = library.updateFramePlacement(model, data, self._link)
-        jacobian: Float64Array = (
-            library.getFrameJacobian(model, data, self._link, self._frame) @ self._factors
-        )
+        whole = library.getFrameJacobian(model, data, self._link, self._frame)
+        jacobian: Float64Array = six_rows(whole) @ self._factors
         own = pose.rotation.T
         error = np.empty(6)
         error[:3] = own @ (position - pose.translation)

@@ -168,7 +168,7 @@ class Kinematics:
             self.model, self.data, self.configuration(joints), link,
             self.pinocchio.ReferenceFrame.LOCAL_WORLD_ALIGNED,
         )  # fmt: skip
-        jacobian: Float64Array = whole @ self.factors
+        jacobian: Float64Array = six_rows(whole) @ self.factors
         return jacobian
 
     def joint_velocity(self, link: int, joints: Float64Array, twist: Float64Array) -> Float64Array:
@@ -230,7 +230,7 @@ class Kinematics:
         """Return whether a joint of the model slides, and its axis (3,)."""
         jacobian = self.pinocchio.computeJointJacobian(self.model, self.data, self._neutral, index)
         # In the frame of the joint: of what moves it, the last is the joint itself.
-        subspace: Float64Array = jacobian[:, self.model.joints[index].idx_v]
+        subspace: Float64Array = six_rows(jacobian)[:, self.model.joints[index].idx_v]
         slides = bool(subspace[:3].any())
         return slides, subspace[:3] if slides else subspace[3:]
 
@@ -280,6 +280,11 @@ class Kinematics:
             columns += [[joint.idx_q for joint in some], [joint.idx_v for joint in some]]
         plain_q, plain_v, endless_q, endless_v = (np.array(c, dtype=np.intp) for c in columns)
         return plain_q, plain_v, endless_q, endless_v
+
+
+def six_rows(jacobian: Float64Array) -> Float64Array:
+    """Return a Jacobian as (6, nv): of a model with one joint Pinocchio gives (6,)."""
+    return jacobian.reshape(6, -1)
 
 
 def _swept(axis: Float64Array, radius: float, low: float, high: float) -> Float64Array:

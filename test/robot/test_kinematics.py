@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from motion_policy.errors import UserError
+from motion_policy.robot.inverse_kinematics import InverseKinematics
 from motion_policy.robot.kinematics import Kinematics
 
 LIMIT = '<limit lower="-9" upper="9" velocity="2" effort="1"/>'
@@ -177,3 +178,22 @@ def test_what_turns_about_no_axis_or_is_nowhere_is_refused(
     assert old in text
     with pytest.raises(UserError, match=words):
         Kinematics(text.replace(old, new), NAMES, 'urdf')
+
+
+@pytest.mark.parametrize('kind', ['revolute', 'continuous', 'prismatic'])
+def test_an_arm_of_one_joint_is_an_arm(tmp_path: Path, kind: str) -> None:
+    """Of whose Jacobian Pinocchio makes no matrix."""
+    flange = joint('flange', 'fixed', 'b', 'c', xyz='0.3 0 0')
+    file = urdf_file(tmp_path, joint('one', kind, 'a', 'b'), flange, links='abc')
+    arm = Kinematics(file, ['gripper', 'one'], 'urdf')
+    tool, slides = arm.link('c', 'tool'), kind == 'prismatic'
+    expected = [[0, 0], [0, 0], [0, 1]] if slides else [[0, 0], [0, 0.3], [0, 0]]
+    np.testing.assert_allclose(arm.jacobian(tool, np.zeros(2)), expected)
+    points = np.array([[0.3, 0.0, 0.1]])
+    np.testing.assert_allclose(
+        arm.lever(arm.mover(tool), points, np.ones(1)), 1 if slides else 0.3
+    )
+    positions, rotations = arm.poses(tool, np.array([[0.0, 0.4]]))
+    inverse = InverseKinematics(arm, tool, np.full(2, -2.0), np.full(2, 2.0))
+    found = inverse.solve(positions[0], rotations[0], np.zeros(2), np.ones(2))
+    np.testing.assert_allclose(found.joints, [0, 0.4], atol=1e-4)
