@@ -43,7 +43,10 @@ LEFT_OF = {
 # Rooms within rooms: which of their neighbours each may import.
 WITHIN = {
     'episodes': {
-        'hdf5': set(), 'formats': {'hdf5'}, 'quality': {'hdf5'}, 'editing': {'hdf5'},
+        'hdf5': set(),
+        'formats': {'hdf5'},
+        'quality': {'hdf5'},
+        'editing': {'hdf5'},
     },
     'policies': {
         'cpu': set(),

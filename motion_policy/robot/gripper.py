@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -202,6 +202,34 @@ class GripperSpec(Declared):
         if self.action is not None and self.service is not None:
             raise ValueError('has action and service, expected one of them')
         return self
+
+
+def check_grippers(
+    grippers: Mapping[str, GripperSpec],
+    names: Sequence[str],
+    limits: Sequence[tuple[float, float]],
+) -> None:
+    """ValueError for one that is no joint of `names` (J,), or whose positions are outside of the
+    limits (J,); and for two that one action or service moves.
+    """
+    movers: dict[str, str] = {}
+    for name, gripper in grippers.items():
+        if name not in names:
+            raise ValueError(f"grippers has '{name}', expected only joints of names")
+        low, high = limits[names.index(name)]
+        for key in ('open', 'closed'):
+            value = getattr(gripper, key)
+            if not low <= value <= high:
+                raise ValueError(
+                    f'grippers.{name}.{key} is {value:g}, expected it within the limits '
+                    f'[{low:g}, {high:g}]'
+                )
+        for mover in gripper.interface.names if gripper.interface else ():
+            if (other := movers.setdefault(mover, name)) != name:
+                raise ValueError(
+                    f"grippers.{name} is moved by '{mover}', as grippers.{other} is, expected one "
+                    'joint for it'
+                )
 
 
 def _known(data: Any) -> KnownAction | None:

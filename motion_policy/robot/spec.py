@@ -19,7 +19,12 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from motion_policy.declared import Declared
 from motion_policy.documents import dump_yaml
-from motion_policy.robot.gripper import GripperAction, GripperService, GripperSpec
+from motion_policy.robot.gripper import (
+    GripperAction,
+    GripperService,
+    GripperSpec,
+    check_grippers,
+)
 from motion_policy.robot.image_fit import ImageFit
 from motion_policy.robot.quality import QualitySpec
 from motion_policy.robot.tool import ToolSpec
@@ -344,7 +349,7 @@ class JointsSpec(Declared):
                     f'limits.{kind} has {count} entries, expected {len(self.names)}, '
                     'one for each of names'
                 )
-        self._check_grippers()
+        check_grippers(self.grippers, self.names, self.limits.position)
         return self
 
     @property
@@ -417,27 +422,6 @@ class JointsSpec(Declared):
                         f'grippers.{joint} moves, expected one of the two'
                     )
         return tuple(name for name in self.names if name not in acting)
-
-    def _check_grippers(self) -> None:
-        movers: dict[str, str] = {}
-        for name, interface in self.acting_grippers.items():
-            for mover in interface.names:
-                if (other := movers.setdefault(mover, name)) != name:
-                    raise ValueError(
-                        f"grippers.{name} is moved by '{mover}', as grippers.{other} is, expected "
-                        'one joint for it'
-                    )
-        for name, gripper in self.grippers.items():
-            if name not in self.names:
-                raise ValueError(f"grippers has '{name}', expected only joints of names")
-            low, high = self.limits.position[self.names.index(name)]
-            for key in ('open', 'closed'):
-                value = getattr(gripper, key)
-                if not low <= value <= high:
-                    raise ValueError(
-                        f'grippers.{name}.{key} is {value:g}, expected it within the limits '
-                        f'[{low:g}, {high:g}]'
-                    )
 
 
 class RobotSpec(Declared):
