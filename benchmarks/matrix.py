@@ -25,7 +25,7 @@ LONGEST_S = 2.0  # that an arm is recorded and driven
 
 
 def lines(seconds: float, device: str, cells: Sequence[Cell] = ()) -> list[Line]:
-    """One part for each cell: 72, of 25 s each; `seconds` up to 2 of recording and driving."""
+    """One part for each cell: 81, of 25 s each; `seconds` up to 2 of recording and driving."""
     return [partial(_try, cell, min(seconds, LONGEST_S)) for cell in cells or all_cells()]
 
 

@@ -17,18 +17,19 @@ from motion_policy.robot.spec import (
     JOINT_TRAJECTORY,
     POSE_STAMPED,
 )
-from motion_policy.robot.twist import TWIST_STAMPED
+from motion_policy.robot.twist import ODOMETRY, TWIST, TWIST_STAMPED
 
 STATES = ('whole', 'partial', 'two topics')
 COMMANDS = (
     'Float64MultiArray', 'Float64', 'JointTrajectory', 'JointTrajectory in chunks', 'JointState',
-    'PoseStamped', 'TwistStamped', 'gripper by action',
+    'PoseStamped', 'TwistStamped', 'gripper by action', 'Twist of a base',
 )  # fmt: skip
 SIGNALS = ('nothing more', 'vectors', 'depth')
 
 RATE_HZ = 50
 ARM = tuple(f'joint{number}' for number in range(1, 7))
 GRIPPER = 'gripper'
+BASE = ('base_forward', 'base_turn')
 # Axis of each joint and where it stands on the link before [m]: a spherical wrist.
 CHAIN = (
     ('0 0 1', '0 0 0.2'), ('0 1 0', '0 0.05 0.1'), ('0 1 0', '0 0 0.4'),
@@ -96,16 +97,31 @@ def _spec(cell: Cell, state: str) -> dict[str, Any]:
     if cell.command == 'gripper by action':
         positions = {'closed': 0.0, 'close_at': 0.015, 'open_at': 0.025, 'open': 0.04}
         joints['grippers'] = {GRIPPER: {**positions, 'action': ACTION}}
+    if cell.command == 'Twist of a base':
+        _put_on_a_base(joints)
     more = {'vectors': {'vectors': VECTORS}, 'depth': {'depth': {'top': DEPTH}}}
     return {
         'name': 'matrix',
         'rate': float(RATE_HZ),
         'joints': joints,
         'cameras': {'top': CAMERA},
-        'home': [0.1, 0.3, 0.6, 0.2, 0.5, 0.1, 0.02],
+        'home': [0.1, 0.3, 0.6, 0.2, 0.5, 0.1, 0.02] + [0.0] * (len(joints['names']) - 7),
         'tool': {'link': 'tool', 'urdf': 'arm.urdf'},
         **more.get(cell.signal, {}),
     }
+
+
+def _put_on_a_base(joints: dict[str, Any]) -> None:
+    joints['names'] += BASE
+    joints['velocities'] = [*BASE]
+    joints['state'].append({'topic': 'odom', **_told(ODOMETRY)})
+    joints['leader'] = [joints['leader'], {'topic': 'teleop/cmd_vel', **_told(TWIST)}]
+    joints['command'].append({'topic': 'cmd_vel', 'type': TWIST})
+    base = {
+        'position': [[-0.2, 0.5], [-1.0, 1.0]], 'velocity': [1.0, 2.0], 'acceleration': [10.0, 20.0],
+    }  # fmt: skip
+    for kind, values in base.items():
+        joints['limits'][kind] += values
 
 
 def _told(kind: str) -> dict[str, Any]:
@@ -140,6 +156,7 @@ def _command(command: str) -> list[dict[str, Any]]:
         'TwistStamped': [{**arm, 'type': TWIST_STAMPED}, hand],
         'gripper by action': [{**arm, 'type': FLOAT64_MULTI_ARRAY}],
     }
+    by_topic['Twist of a base'] = by_topic['Float64MultiArray']
     return by_topic[command]
 
 

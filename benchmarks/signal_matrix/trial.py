@@ -30,6 +30,7 @@ LEAST_ROWS = 10
 # What the policy of some cells predicts; of the others it is joints.
 ACTION_SPACES = {
     'PoseStamped': 'tool_relative', 'JointState': 'joints_relative', 'Float64': 'tool',
+    'Twist of a base': 'joints_relative',
 }  # fmt: skip
 
 

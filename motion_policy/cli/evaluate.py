@@ -180,6 +180,7 @@ def _run_recordings(arguments: Arguments, checkpoint: Checkpoint) -> int:
         evaluation.image_mse(),
         evaluation.pooled_efforts(),
         evaluation.pooled_tool(),
+        evaluation.labels,
     )
     print_table(console, title, table)
     video = arguments.video

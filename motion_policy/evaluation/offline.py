@@ -42,6 +42,16 @@ class RecordedEvaluation:
     free: OpenLoopResult
     hidden: HiddenStates | None
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What the joints are called in tables and plots."""
+        return self.runner.robot.joints.labels
+
+    def _units_of_velocities(self) -> dict[str, dict[str, str]]:
+        joints = self.runner.robot.joints
+        units = {name: joints.unit_of(name) for name in joints.velocities}
+        return {'units_of_velocities': units} if units else {}
+
     def pooled(self) -> JointErrors:
         """The errors over all steps of all recordings."""
         return _pooled(self.results[0].names, [result.scored() for result in self.results])
@@ -96,6 +106,7 @@ class RecordedEvaluation:
             **provenance(self.runner.policy),
             'mix': self.runner.mix.to_json(),
             'unit': UNIT,
+            **self._units_of_velocities(),
             'recordings': recordings,
             'all': pooled,
             'free_running': {
@@ -178,9 +189,13 @@ def joint_table(
     image_mse: Mapping[str, float],
     efforts: JointErrors | None = None,
     tool: ToolErrors | None = None,
+    labels: Sequence[str] | None = None,
 ) -> Table:
-    """RMSE, mean and largest error of joints, of the tool, of efforts, then of the images."""
-    rows = [_joint_row(errors, index, name) for index, name in enumerate(errors.names)]
+    """RMSE, mean and largest error of joints, of the tool, of efforts, then of the images.
+
+    `labels` are what rows of joints are called, if not by their names.
+    """
+    rows = [_joint_row(errors, index, name) for index, name in enumerate(labels or errors.names)]
     if tool is not None:
         rows += tool.rows()
     if efforts is not None:

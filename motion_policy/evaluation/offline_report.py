@@ -45,6 +45,7 @@ def write_recorded_report(
             evaluation.image_mse(),
             evaluation.pooled_efforts(),
             evaluation.pooled_tool(),
+            evaluation.labels,
         )
     )
     if count > 1:
@@ -61,7 +62,7 @@ def write_recorded_report(
         zip(evaluation.recordings, evaluation.results, strict=True)
     ):
         name = Path(recording.name).name
-        png = png_bytes(joints_figure(replay_curves(result), name))
+        png = png_bytes(joints_figure(replay_curves(result, evaluation.labels), name))
         write_bytes(folder / f'joints_{place:03d}.png', png)
         report.image(png, f'joints of {name}, policy and recording')
     report.section('How this was made')
@@ -103,7 +104,7 @@ def _add_free_running(report: Report, evaluation: RecordedEvaluation, folder: Pa
     name = Path(recording.name).name
     report.section(f'Running freely: {name}')
     title = f'{name}, step by step and running freely'
-    png = png_bytes(joints_figure(replay_curves(result, free), title))
+    png = png_bytes(joints_figure(replay_curves(result, evaluation.labels, free), title))
     write_bytes(folder / 'free_running.png', png)
     report.image(png, 'joints of the first recording, also running freely')
     report.caption(
@@ -114,7 +115,7 @@ def _add_free_running(report: Report, evaluation: RecordedEvaluation, folder: Pa
     step_by_step, freely = result.errors(), free.errors()
     rows = [
         (joint, f'{step_by_step.rmse[i]:.4f}', f'{freely.rmse[i]:.4f}')
-        for i, joint in enumerate(result.names)
+        for i, joint in enumerate(evaluation.labels)
     ]
     for camera, mse in result.image_mse.items():
         rows.append((image_words(camera), f'{mse:.5f}', f'{free.image_mse[camera]:.5f}'))

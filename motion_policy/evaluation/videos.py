@@ -36,11 +36,16 @@ SIM_VIDEO_FPS = 12.5
 OVERVIEW_ASPECT = 4 / 3
 
 
-def replay_curves(result: OpenLoopResult, free: OpenLoopResult | None = None) -> JointCurves:
-    """The curves of an open-loop replay; `free` is that of the same recording, running freely."""
+def replay_curves(
+    result: OpenLoopResult, labels: Sequence[str], free: OpenLoopResult | None = None
+) -> JointCurves:
+    """The curves of an open-loop replay; `free` is that of the same recording, running freely.
+
+    `labels` (J,) are what the joints are called.
+    """
     words = {'action': 'recorded action', 'qpos': 'recorded position'}
     return JointCurves(
-        result.names,
+        labels,
         result.time_s,
         result.truth,
         result.due_s,
@@ -60,7 +65,7 @@ def write_replay_video(
     title: str,
 ) -> None:
     """Replay the recording once more, as `result` came about, one frame per policy step."""
-    curves = replay_curves(result)
+    curves = replay_curves(result, runner.robot.joints.labels)
     board: Storyboard | None = None
     with VideoFile(path, runner.policy.spec.rate) as video:
 
@@ -111,7 +116,7 @@ class _TrialFrames:
 
     def frames(self, title: str, runner: TrialRunner) -> Any:
         """The frames of the video."""
-        curves = self._curves(runner.robot.joints.names)
+        curves = self._curves(runner.robot.joints.labels)
         board: Storyboard | None = None
         for tick, shot in self.shots:
             if tick.step is None:

@@ -74,6 +74,12 @@ class ActionSpace:
                 raise ValueError(
                     f"absolute_joints: '{joint}' is none of the joints: {', '.join(names)}"
                 )
+        for joint in robot.joints.velocities:
+            if name == 'joints_relative' and joint not in absolute:
+                raise ValueError(
+                    f"absolute_joints: '{joint}' is a velocity, expected it among them: a "
+                    'difference of velocities is none'
+                )
         self._rest = [at for at, joint in enumerate(names) if joint not in moving]
         told = [names[at] for at in self._rest]
         self.columns = (*POSE, *told) if moving else tuple(told)

@@ -238,6 +238,16 @@ def check_robot(policy: Model, robot: RobotSpec) -> None:
             f'{policy.source}: was trained for joints [{", ".join(trained)}] of '
             f"'{policy.spec.robot.name}', but '{robot.name}' has [{', '.join(here)}]"
         )
+    for name in here:
+        in_training, now = (
+            'a velocity' if name in each.joints.velocities else 'a position'
+            for each in (policy.spec.robot, robot)
+        )
+        if in_training != now:
+            raise CheckpointError(
+                f"{policy.source}: joint '{name}' was {in_training} in training, but is {now} of "
+                f"'{robot.name}'"
+            )
     for name in policy.spec.inputs:
         seen, found = policy.spec.robot.vectors[name], robot.vectors.get(name)
         if found is None or seen.columns != found.columns:

@@ -15,7 +15,7 @@ from motion_policy.errors import UserError
 from motion_policy.files import shown
 
 # What LeRobot puts around the name of a joint: the quantity behind it, a group before it.
-SUFFIXES = ('.pos', '.position')
+SUFFIXES = ('.pos', '.position', '.vel', '.velocity')
 PREFIXES = ('main_',)
 
 _NUMBERED = re.compile(r'(.*?)(\d+)')

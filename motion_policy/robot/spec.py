@@ -29,6 +29,7 @@ from motion_policy.robot.image_fit import ImageFit
 from motion_policy.robot.quality import QualitySpec
 from motion_policy.robot.tool import ToolSpec
 from motion_policy.robot.twist import (
+    LINEAR,
     ODOMETRY,
     TWIST_STAMPED,
     USUAL_FIELDS,
@@ -367,6 +368,20 @@ class JointsSpec(Declared):
     def are_velocities(self) -> npt.NDArray[np.bool_]:
         """Which joints (J,) are velocities."""
         return np.array([name in self.velocities for name in self.names])
+
+    def unit_of(self, name: str) -> str:
+        """m/s or rad/s of a velocity; '' of a position, whose joint turns or slides."""
+        for topic in self.state:
+            for joint, field in zip(topic.joints, topic.fields or (), strict=False):
+                if joint == name:
+                    return 'm/s' if field in LINEAR else 'rad/s'
+        return ''
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The joints' names, those of velocities with their unit."""
+        units = {name: self.unit_of(name) for name in self.names}
+        return tuple(f'{name} ({unit})' if unit else name for name, unit in units.items())
 
     def _check_velocities(self) -> None:
         no_repeats('velocities', self.velocities)

@@ -143,7 +143,8 @@ def unit_conversion(
         robot: whose joints they are, in its order.
         units: of the file. `degrees`: of the joints but grippers, about the same zero.
             `normalized`: from -100 to 100 of a joint's range, which is taken to be that of its
-            limits. With either, grippers count from 0 (closed) to 100 (open).
+            limits. With either, grippers count from 0 (closed) to 100 (open), and velocities of
+            a base are in m/s and degrees per second.
         grippers: the positions that closed and open stand for; default: those of the robot spec,
             else its limits. Without `units` a gripper counts from 0 to 1.
 
@@ -171,11 +172,18 @@ def unit_conversion(
             ends = (spec.closed, spec.open) if spec else (low, high)
             theirs = GRIPPER_ENDS if converted else (0.0, 1.0)
             scale[index], offset[index] = _line(theirs, grippers or ends)
+        elif robot.joints.unit_of(name):
+            scale[index] = _of_velocity(robot.joints.unit_of(name), units)
         elif units == 'degrees':
             scale[index] = math.pi / 180
         elif units == 'normalized':
             scale[index], offset[index] = _line(ARM_ENDS, (low, high))
     return UnitConversion(robot, units, scale, offset)
+
+
+def _of_velocity(unit: str, units: Units | None) -> float:
+    """Ours in one of theirs: LeRobot's bases drive in m/s and turn in degrees per second."""
+    return math.pi / 180 if unit == 'rad/s' and units in CONVERTED else 1.0
 
 
 def _line(theirs: tuple[float, float], ours: tuple[float, float]) -> tuple[float, float]:

@@ -349,7 +349,8 @@ class ActionSpaceKey(Declared):
     )
     absolute_joints: tuple[str, ...] | None = Field(
         default=None,
-        description='joints that joints_relative leaves as they are; unset: joints.grippers',
+        description='joints that joints_relative leaves as they are, beside joints.velocities; '
+        'unset: joints.grippers',
     )
     tool: ToolSpec | None = Field(
         default=None,
@@ -502,8 +503,11 @@ def action_space(config: TrainConfig, robot: RobotSpec) -> ActionSpace:
         return ActionSpace('joints', robot, config.rate)
     absolute = config.absolute_joints
     if absolute is None:
-        relative = config.action_space == 'joints_relative'
-        absolute = tuple(robot.joints.grippers) if relative else ()
+        absolute = tuple(robot.joints.grippers)
+    joints = robot.joints
+    absolute = (*absolute, *(name for name in joints.velocities if name not in absolute))
+    if config.action_space != 'joints_relative':
+        absolute = ()
     try:
         return ActionSpace(config.action_space, robot, config.rate, absolute)
     except (ValueError, UserError) as error:

@@ -305,7 +305,7 @@ def test_a_cell_of_the_matrix_is_recorded_imported_trained_and_driven() -> None:
     module = load('matrix')
     from signal_matrix.cells import COMMANDS, SIGNALS, STATES, Cell, all_cells
 
-    assert len(set(all_cells())) == len(STATES) * len(COMMANDS) * len(SIGNALS) == 72
+    assert len(set(all_cells())) == len(STATES) * len(COMMANDS) * len(SIGNALS) == 81
     (found,) = measure(module, 1.0, (Cell('partial', 'PoseStamped', 'depth'),))
     told = found.details
     # What a loaded machine does to the times of commands is not judged here.
