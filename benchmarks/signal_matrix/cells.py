@@ -118,8 +118,10 @@ def _put_on_a_base(joints: dict[str, Any]) -> None:
     joints['leader'] = [joints['leader'], {'topic': 'teleop/cmd_vel', **_told(TWIST)}]
     joints['command'].append({'topic': 'cmd_vel', 'type': TWIST})
     base = {
-        'position': [[-0.2, 0.5], [-1.0, 1.0]], 'velocity': [1.0, 2.0], 'acceleration': [10.0, 20.0],
-    }  # fmt: skip
+        'position': [[-0.2, 0.5], [-1.0, 1.0]],
+        'velocity': [1.0, 2.0],
+        'acceleration': [10.0, 20.0],
+    }
     for kind, values in base.items():
         joints['limits'][kind] += values
 

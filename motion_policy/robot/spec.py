@@ -28,11 +28,11 @@ from motion_policy.robot.gripper import (
 from motion_policy.robot.image_fit import ImageFit
 from motion_policy.robot.quality import QualitySpec
 from motion_policy.robot.tool import ToolSpec
+from motion_policy.robot.topic_defaults import commanded_joints, filled_topics
 from motion_policy.robot.twist import (
     LINEAR,
     ODOMETRY,
     TWIST_STAMPED,
-    USUAL_FIELDS,
     VELOCITY_TYPES,
     check_fields,
 )
@@ -302,8 +302,10 @@ class JointsSpec(Declared):
         filled = dict(data)
         for role in ('state', 'leader', 'command'):
             if role in data:
-                theirs = _commanded(names, data.get('grippers')) if role == 'command' else names
-                filled[role] = _joint_topics(data[role], theirs, velocities)
+                theirs = (
+                    commanded_joints(names, data.get('grippers')) if role == 'command' else names
+                )
+                filled[role] = filled_topics(data[role], theirs, velocities)
         return filled
 
     @field_validator('names')
@@ -638,48 +640,6 @@ def depth_stream(name: str) -> str:
 
 
 _READ_ROLES: tuple[Literal['state', 'leader'], ...] = ('state', 'leader')
-
-
-def _commanded(names: Any, grippers: Any) -> Any:
-    """The joints that a command topic carries unless it says which."""
-    if not isinstance(names, (list, tuple)) or not isinstance(grippers, dict):
-        return names
-    acting = {
-        name
-        for name, gripper in grippers.items()
-        if getattr(gripper, 'interface', None)
-        or (isinstance(gripper, dict) and (gripper.get('action') or gripper.get('service')))
-    }
-    return [name for name in names if name not in acting]
-
-
-def _joint_topics(value: Any, names: Any, velocities: list[Any]) -> Any:
-    """Turn one mapping into a list of one and fill what a topic leaves out.
-
-    `names` are the joints that have positions.
-    """
-    entries = [value] if isinstance(value, dict) else value
-    if not isinstance(entries, (list, tuple)):
-        return entries
-    return [
-        _with_defaults(entry, names, velocities) if isinstance(entry, dict) else entry
-        for entry in entries
-    ]
-
-
-def _with_defaults(entry: dict[str, Any], names: Any, velocities: list[Any]) -> dict[str, Any]:
-    of_base = velocities and entry.get('type') in VELOCITY_TYPES
-    joints = entry.get('joints', velocities if of_base else names)
-    count = len(joints) if isinstance(joints, (list, tuple)) else 0
-    defaults = {
-        'joints': joints,
-        'message_names': joints,
-        'scale': [1.0] * count,
-        'offset': [0.0] * count,
-    }
-    if of_base and count in USUAL_FIELDS and all(joint in velocities for joint in joints):
-        defaults['fields'] = USUAL_FIELDS[count]
-    return {**defaults, **entry}
 
 
 _KINDS = {'cameras': 'camera', 'vectors': 'vector', 'depth': 'depth camera'}

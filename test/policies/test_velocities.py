@@ -25,16 +25,22 @@ from motion_policy.training.config import action_space
 
 ROBOT = mobile_robot()
 BASE = ROBOT.joints.velocities
+TWIST = 'geometry_msgs/msg/Twist'
 
 
 def config(**changes: object) -> object:
     return train_config(
         {
-            'policy': {'kind': 'sarnn'}, 'data': {'train': ['data']}, 'output': 'run', 'epochs': 1,
+            'policy': {'kind': 'sarnn'},
+            'data': {'train': ['data']},
+            'output': 'run',
+            'epochs': 1,
             'rate': 10.0,
-            'cameras': ['top'], 'image_size': [24, 32], 'action_space': 'joints_relative',
+            'cameras': ['top'],
+            'image_size': [24, 32],
+            'action_space': 'joints_relative',
             **changes,
-        }  # fmt: skip
+        }
     )
 
 
@@ -66,7 +72,6 @@ def test_a_velocity_in_training_is_no_position_of_the_robot() -> None:
         del joints['leader']
         return robot_spec_from_yaml(yaml.safe_dump(content), 'driving')
 
-    TWIST = 'geometry_msgs/msg/Twist'
     policy = small_policy()
     with pytest.raises(CheckpointError, match="'gripper' was a position in training, but is a v"):
         check_robot(policy, driving(small_robot()))
