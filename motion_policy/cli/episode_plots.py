@@ -19,6 +19,7 @@ from motion_policy.control.attention_image import draw_frame
 from motion_policy.episodes import EpisodeReader
 from motion_policy.errors import UserError
 from motion_policy.evaluation.depth_colours import DepthColours
+from motion_policy.evaluation.joint_strip import JointStrip
 from motion_policy.evaluation.plots import (
     DepthStrip,
     ImageStrip,
@@ -64,16 +65,7 @@ def write_plot(episode: Path, path: Path, views: Views | None = None) -> None:
     if path.suffix.lower() != '.png':
         raise UserError(f"{path}: a plot must end in .png, found '{path.suffix}'")
     with EpisodeReader(episode) as reader:
-        times_s = np.arange(reader.length) / reader.rate
-        curves = JointCurves(
-            reader.joint_names,
-            times_s,
-            reader.qpos,
-            times_s,
-            reader.action,
-            truth_label='measured',
-            predicted_label='action',
-        )
+        curves = _curves(reader)
         strips: list[DepthStrip | ImageStrip] = [
             _seen_strip(reader, view) for view in _views(reader, views).values()
         ]
@@ -83,7 +75,7 @@ def write_plot(episode: Path, path: Path, views: Views | None = None) -> None:
 
 
 def write_video(episode: Path, path: Path, views: Views | None = None) -> None:
-    """Write all cameras of an episode side by side, at the rate of its rows.
+    """Write all cameras of an episode side by side, its joints beneath, at the rate of its rows.
 
     What is seen of a camera, by `views` as above, comes behind it. Depth comes behind the
     cameras, in colours, of which a line tells.
@@ -95,6 +87,7 @@ def write_video(episode: Path, path: Path, views: Views | None = None) -> None:
         height = max(size.height for size in sizes)
         colours, seen = _colours(reader), _views(reader, views)
         quiet = not sys.stdout.isatty()
+        strip: JointStrip | None = None
         for row in track(range(reader.length), 'video', transient=True, disable=quiet):
             images = [
                 image
@@ -102,9 +95,28 @@ def write_video(episode: Path, path: Path, views: Views | None = None) -> None:
                 for image in _shown(reader.image(camera, row), seen.get(camera))
             ]
             images += [each.paint(reader.depth(name, row)) for name, each in colours.items()]
-            video.write(np.hstack([_as_high(image, height) for image in images]))
+            above = np.hstack([_as_high(image, height) for image in images])
+            if strip is None:
+                strip = JointStrip(_curves(reader), above.shape[1])
+            white = ((0, 0), (0, strip.width - above.shape[1]), (0, 0))
+            above = np.pad(above, white, constant_values=255)
+            video.write(np.vstack([above, strip.at(row / reader.rate)]))
     for name, each in colours.items():
         Console().print(escape(f"depth '{name}': {each}"), soft_wrap=True, highlight=False)
+
+
+def _curves(reader: EpisodeReader) -> JointCurves:
+    """The joints of an episode, measured and action."""
+    times_s = np.arange(reader.length) / reader.rate
+    return JointCurves(
+        reader.joint_names,
+        times_s,
+        reader.qpos,
+        times_s,
+        reader.action,
+        truth_label='measured',
+        predicted_label='action',
+    )
 
 
 def _views(reader: EpisodeReader, views: Views | None) -> Views:

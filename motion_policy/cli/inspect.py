@@ -46,9 +46,9 @@ class Arguments:
     of its cameras, as PNG."""
 
     video: Path | None = None
-    """Write the cameras of one episode, depth in colours, side by side, as MP4 or GIF, with a
-    frame around what is seen of each, and that beside it: as a checkpoint that is given says, or
-    --robot, else as the episode's own robot spec does."""
+    """Write the cameras of one episode, depth in colours, side by side, and its joints beneath, as
+    MP4 or GIF, with a frame around what is seen of each, and that beside it: as a checkpoint that
+    is given says, or --robot, else as the episode's own robot spec does."""
 
     robot: str | None = None
     """Robot spec whose crop and rotate --plot and --video show."""
@@ -152,7 +152,9 @@ def _show(summaries: list[dict[str, Any]], console: Console) -> None:
 
 
 def _show_episodes(episodes: list[dict[str, Any]], console: Console) -> None:
-    table = _table('episode', 'rows', 's', 'task', 'success', 'lost', 'gap ms', 'MB')
+    verdicts = any(entry['quality'] for entry in episodes)
+    judged = ('success', *(['verdict'] if verdicts else []))
+    table = _table('episode', 'rows', 's', 'task', *judged, 'lost', 'gap ms', 'MB')
     for entry in episodes:
         streams = entry['streams'].values()
         table.add_row(
@@ -161,13 +163,22 @@ def _show_episodes(episodes: list[dict[str, Any]], console: Console) -> None:
             f'{entry["duration_s"]:.1f}',
             escape(entry['task']),
             _judged(entry['success']),
+            *([escape(entry['quality'] or '-')] if verdicts else []),
             str(sum(stream['dropped'] for stream in streams)),
             f'{max(stream["max_gap_ms"] for stream in streams):.0f}',
             f'{entry["file_bytes"] / 1e6:.1f}',
         )
     console.print(table)
     total_s = sum(entry['duration_s'] for entry in episodes)
-    console.print(f'{len(episodes)} episodes, {total_s:.1f} s in all')
+    counts = Counter(_judged(entry['success']) for entry in episodes)
+    words = [
+        f'{len(episodes)} episodes, {total_s:.1f} s in all',
+        f'{counts["yes"]} succeeded, {counts["no"]} failed, {counts["-"]} not judged',
+    ]
+    console.print(escape('; '.join(words)), soft_wrap=True, highlight=False)
+    cameras = Counter(_sizes(entry['cameras']) or 'none' for entry in episodes)
+    counted = [f'{sizes}{f" ({n} episodes)" * (len(cameras) > 1)}' for sizes, n in cameras.items()]
+    console.print(escape(f'cameras: {"; ".join(counted)}'), soft_wrap=True, highlight=False)
 
 
 def _show_episode(entry: dict[str, Any], console: Console) -> None:
@@ -185,6 +196,7 @@ def _show_episode(entry: dict[str, Any], console: Console) -> None:
             'depth': _sizes(entry['depth']),
             'task': entry['task'] or '-',
             'success': _judged(entry['success']),
+            'verdict': entry['quality'],
             'operator': entry['operator'] or '-',
             'created': entry['created'],
             'ended early': entry['ended'],

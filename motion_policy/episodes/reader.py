@@ -141,6 +141,11 @@ class EpisodeReader(JointArrays):
         done: tuple[str, ...] = self._attributes['edits']
         return done
 
+    @cached_property
+    def quality(self) -> str:
+        """The worst of the recorder's verdicts: pass, warn or fail; empty where there are none."""
+        return str(self._file.attribute(layout.QUALITY, 'text', ''))
+
     @property
     def sim(self) -> bool:
         """True when the robot is simulated."""

@@ -44,6 +44,7 @@ def episode_summary(path: str | Path) -> dict[str, Any]:
             'created': episode.created,
             'ended': episode.ended,
             'edits': list(episode.edits),
+            'quality': episode.quality,
             'sim': episode.sim,
             'rows': episode.length,
             'rate_hz': episode.rate,

@@ -10,6 +10,7 @@ from typing import Any
 
 import av
 import bag_files
+import h5py
 import numpy as np
 import policy_examples
 import pytest
@@ -18,6 +19,8 @@ import yaml
 
 from motion_policy.cli.main import main
 from motion_policy.episodes import EpisodeReader
+from motion_policy.evaluation.joint_strip import JointStrip
+from motion_policy.evaluation.plots import JointCurves
 from motion_policy.policies import save_policy
 
 ROBOT = recordings.tabletop()
@@ -184,6 +187,26 @@ def make_checkpoint(folder: Path) -> Path:
     return save_policy(make_policy(spec), folder)
 
 
+def test_inspect_of_a_folder_is_a_table_of_the_set(tmp_path: Path, capsys: Capture) -> None:
+    folder = tmp_path / 'set'
+    for number, success in enumerate((True, False, None)):
+        path = folder / f'episode_{number:06d}.hdf5'
+        recordings.write_episode(path, 5 + number, success=success, task='grasp')
+    assert main(['inspect', str(folder)]) == 0
+    printed = ' '.join(capsys.readouterr().out.split())
+    assert 'verdict' not in printed
+    assert '3 episodes, 0.4 s in all; 1 succeeded, 1 failed, 1 not judged' in printed
+    assert 'cameras: top 128x128, side 128x128' in printed
+    with h5py.File(path, 'r+') as file:
+        file.attrs['quality'] = 'warn'
+    assert main(['edit', 'drop', str(folder / 'episode_000000.hdf5'), '--stream', 'top']) == 0
+    capsys.readouterr()
+    assert main(['inspect', str(folder)]) == 0
+    printed = ' '.join(capsys.readouterr().out.split())
+    assert 'verdict' in printed and 'warn' in printed
+    assert 'cameras: side 128x128 (1 episodes); top 128x128, side 128x128 (2 episodes)' in printed
+
+
 def test_inspect_draws_a_plot_and_a_video(tmp_path: Path) -> None:
     path = recordings.write_episode(tmp_path / 'e.hdf5', 25)
     plot, video = tmp_path / 'plot.png', tmp_path / 'video.mp4'
@@ -192,9 +215,12 @@ def test_inspect_draws_a_plot_and_a_video(tmp_path: Path) -> None:
     with av.open(str(video)) as container:
         frames = [frame.to_ndarray(format='rgb24') for frame in container.decode(video=0)]
     assert len(frames) == 25
-    assert frames[0].shape == (128, 256, 3)
-    # Top is left, side is right, and colours are kept.
-    left, right = frames[20][:, :128].astype(int), frames[20][:, 128:].astype(int)
+    strip = JointStrip(JointCurves('abcde', *[np.zeros((1, 5))] * 4), 256)
+    assert frames[0].shape == (128 + strip.height, strip.width, 3)
+    # Top is left, side is right, and colours are kept; beneath them a line goes on.
+    left, right = (frames[20][:128, place : place + 128].astype(int) for place in (0, 128))
+    early, late = (frames[row][128:].astype(int) for row in (2, 20))
+    assert np.abs(early - late).max() > 60 > 30 > np.abs(early - late).mean()
     assert np.abs(left - recordings.scene(20)).mean() < 8
     assert np.abs(right - recordings.scene(21)).mean() < 8
 
@@ -220,8 +246,8 @@ def test_inspect_shows_what_is_seen_of_a_camera(tmp_path: Path, capsys: Capture)
         with av.open(str(video)) as container:
             frames = [frame.to_ndarray(format='rgb24') for frame in container.decode(video=0)]
         wide = 128 * seen.shape[1] // seen.shape[0]
-        assert frames[2].shape == (128, 128 + wide + 128, 3) and plot.stat().st_size > 1000
-        shown = frames[2][::2, 128 : 128 + wide : 2].astype(int)
+        assert (frames[2][:128, 128 + wide + 128 :] > 250).all() and plot.stat().st_size > 1000
+        shown = frames[2][:128:2, 128 : 128 + wide : 2].astype(int)
         assert np.abs(shown - seen).mean() < 8
         # The frame is yellow, the scene nearly without red there.
         assert frames[2][40:80, 18:20, 0].mean() > 100 > recordings.scene(2)[40:80, 18:20, 0].max()

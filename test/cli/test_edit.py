@@ -121,6 +121,7 @@ def test_an_interrupted_edit_is_finished_by_the_next(tmp_path: Path, capsys: Cap
     place = folder / '.edits' / '000001'
     path, kept = folder / 'episode_000000.hdf5', place / 'originals' / 'episode_000000.hdf5'
     # As a process leaves it that is killed between the original and the new file.
+    (place / 'new').mkdir()
     shutil.move(path, place / 'new' / path.name)
     shutil.copy(kept, path)
     journal = place / 'edit.json'

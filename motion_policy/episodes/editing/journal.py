@@ -108,6 +108,8 @@ class EditJournal:
                 lines.append(f'finished undoing what was interrupted: {edit}')
             elif edit.state == COMMITTING:
                 self._remove(edit.number)
+            else:
+                self._clear_new(edit.number)
         return lines
 
     def begin(self) -> int:
@@ -180,7 +182,13 @@ class EditJournal:
                 settle(new / step.source, self.folder / step.source)
         done = replace(edit, state=DONE)
         self._write(done)
+        self._clear_new(edit.number)
         return done
+
+    def _clear_new(self, number: int) -> None:
+        """Remove what kept names free while new files were made."""
+        if is_there(self._of(number) / NEW):
+            shutil.rmtree(self._of(number) / NEW)
 
     def _check_undo(self, edit: Edit) -> None:
         for step in edit.steps:
