@@ -215,7 +215,8 @@ def test_inspect_draws_a_plot_and_a_video(tmp_path: Path) -> None:
     with av.open(str(video)) as container:
         frames = [frame.to_ndarray(format='rgb24') for frame in container.decode(video=0)]
     assert len(frames) == 25
-    strip = JointStrip(JointCurves('abcde', *[np.zeros((1, 5))] * 4), 256)
+    one, none = np.ones(1), np.zeros((1, 5))
+    strip = JointStrip(JointCurves('abcde', one, none, one, none), 256)
     assert frames[0].shape == (128 + strip.height, strip.width, 3)
     # Top is left, side is right, and colours are kept; beneath them a line goes on.
     left, right = (frames[20][:128, place : place + 128].astype(int) for place in (0, 128))
