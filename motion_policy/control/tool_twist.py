@@ -34,25 +34,27 @@ class ToolTwist:
         if topic.frame is not None:
             self._frame = self._kinematics.link(topic.frame, 'frame')
         self.frame = topic.frame or self._kinematics.root()
-        self._movers = self._kinematics.movers(self._link)
+        self._columns = [robot.joints.names.index(joint) for joint in topic.joints]
         self._gain = topic.gain
         self._period_s = robot.period_ns * 1e-9
-        self._max_velocity = robot.joints.limits.velocity_array()
+        self._max_velocity = robot.joints.limits.velocity_array()[self._columns]
 
     def twist(self, position: Float64Array, motion: CommandMotion) -> Float64Array:
         """Return the velocity (6,) that leads to a command (J,) within a period.
 
         That is x, y, z [m/s] of the tool's origin, then of its rotation [rad/s], along the axes of
         `frame`. It takes the tool from the command before to this one, and is corrected in
-        proportion to how far it is from the command before.
+        proportion to how far it is from the command before; as far as the joints of the topic do
+        that, while others are moved by others.
         """
         before = position - motion.velocity * self._period_s  # where the joints are to be by now
         measured = motion.measured
         if measured is not None and not all_finite(measured):
             measured = None
         here = before if measured is None else measured
+        before, position = self._among(here, before), self._among(here, position)
         along = np.zeros(6)
-        if motion.velocity[self._movers].any():
+        if motion.velocity[self._columns].any():
             along = self._kinematics.difference(self._link, before, position) / self._period_s
         twist = along
         if measured is not None:
@@ -72,20 +74,26 @@ class ToolTwist:
         if stands and linear <= SETTLED_M and angular <= SETTLED_RAD:
             return np.zeros(6)
         # The joints that do it move like this, beside their motion to the command.
-        added = self._gain * (before - measured)[self._movers]
-        own = motion.velocity[self._movers] * np.sign(added)
-        room = motion.speed * self._max_velocity[self._movers] - own
+        added = self._gain * (before - measured)[self._columns]
+        own = motion.velocity[self._columns] * np.sign(added)
+        room = motion.speed * self._max_velocity - own
         share = np.divide(room, np.abs(added), out=np.ones(len(added)), where=added != 0)
         correction: Float64Array = self._gain * missing * np.clip(share.min(initial=1.0), 0.0, 1.0)
         return correction
+
+    def _among(self, here: Float64Array, joints: Float64Array) -> Float64Array:
+        """Return `here` (J,) with the joints of the topic at `joints` (J,)."""
+        among = here.copy()
+        among[self._columns] = joints[self._columns]
+        return among
 
     def _bounded(self, twist: Float64Array, joints: Float64Array, limit: float) -> Float64Array:
         """Return it no faster than joints that are there (J,), and the tool, may be.
 
         Near a singularity, or off the way of the commands, it may take joints more than theirs.
         """
-        needed = self._kinematics.joint_velocity(self._link, joints, twist)
-        excess = float((np.abs(needed) / self._max_velocity)[self._movers].max())
+        needed = self._kinematics.joint_velocity(self._link, joints, twist, self._columns)
+        excess = float((np.abs(needed) / self._max_velocity).max())
         if limit:
             excess = max(excess, float(np.linalg.norm(twist[:3])) / limit)
         return twist / excess if excess > 1.0 else twist

@@ -155,7 +155,7 @@ class CommandPort:
         self._follow_twist(controller, received_ns)
         controller.receive(message, self._arm.target, received_ns)
         position = self._arm.target[self._columns]
-        velocity = controller.velocity[self._columns]
+        velocity = controller.velocity
         jitter_ns = self.felt.jitter_ns(received_ns, sent_ns)
         # How long each velocity lasts is what was decided where it was sent.
         for line in self.felt.take(
@@ -164,9 +164,8 @@ class CommandPort:
             self._tell(line)
 
     def _follow_twist(self, controller: TwistController, now_ns: int) -> None:
-        self._arm.command(
-            self._arm.target + controller.moved(now_ns), range(len(self._arm.target))
-        )
+        target = self._arm.target[self._columns] + controller.moved(now_ns)
+        self._arm.command(target, self._columns)
 
     def _judge(self, position: Float64Array, time_ns: int, jitter_ns: int) -> None:
         for line in self.felt.take(position, time_ns, jitter_ns, self._measured):

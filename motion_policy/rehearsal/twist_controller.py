@@ -32,7 +32,8 @@ class TwistController:
         self._kinematics, self._link = commanded_tool(topic, robot)
         self._frame_id = topic.frame or self._kinematics.root()
         self._frame = self._kinematics.link(self._frame_id, 'frame')
-        self.velocity: Float64Array = np.zeros(len(robot.joints.names))
+        self._columns = [robot.joints.names.index(joint) for joint in topic.joints]
+        self.velocity: Float64Array = np.zeros(len(topic.joints))
         self._lasts_ns = max(TIMEOUT_NS, 2 * robot.period_ns)
         self._until_ns = 0
         self._at_ns = 0
@@ -53,11 +54,11 @@ class TwistController:
             )
         _, (rotation,) = self._kinematics.poses(self._frame, joints[None])
         twist = np.concatenate((rotation @ numbers[:3], rotation @ numbers[3:]))
-        self.velocity = self._kinematics.joint_velocity(self._link, joints, twist)
+        self.velocity = self._kinematics.joint_velocity(self._link, joints, twist, self._columns)
         self._until_ns = now_ns + self._lasts_ns
 
     def moved(self, now_ns: int) -> Float64Array:
-        """Return how far the joints (J,) have moved since this was asked last."""
+        """Return how far the topic's joints (n,) have moved since this was asked last."""
         lasted_ns = min(now_ns, self._until_ns) - self._at_ns
         self._at_ns = now_ns
         return self.velocity * max(0, lasted_ns) * 1e-9

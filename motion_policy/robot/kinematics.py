@@ -171,14 +171,16 @@ class Kinematics:
         jacobian: Float64Array = six_rows(whole) @ self.factors
         return jacobian
 
-    def joint_velocity(self, link: int, joints: Float64Array, twist: Float64Array) -> Float64Array:
-        """Return how the joints (J,) move (J,) where they are, for a velocity (6,) of a link.
+    def joint_velocity(
+        self, link: int, joints: Float64Array, twist: Float64Array, columns: Sequence[int]
+    ) -> Float64Array:
+        """Return how some of the joints (J,) move (n,), where they are, for a link to move.
 
-        As `twist_jacobian` has it. By least squares; damped in those directions in which the link
-        hardly moves, near a singularity (Chiaverini, Siciliano and Egeland 1994,
-        doi:10.1109/87.294335).
+        That is with a velocity (6,) as `twist_jacobian` has it, while the others stand. By least
+        squares; damped in those directions in which the link hardly moves, near a singularity
+        (Chiaverini, Siciliano and Egeland 1994, doi:10.1109/87.294335).
         """
-        jacobian = self.twist_jacobian(link, joints)
+        jacobian = self.twist_jacobian(link, joints)[:, columns]
         left, sizes, right = np.linalg.svd(jacobian, full_matrices=False)
         near = np.maximum(1 - (sizes / NEAR_SINGULAR) ** 2, 0.0)
         shares = sizes / (sizes**2 + near * DAMPING**2)

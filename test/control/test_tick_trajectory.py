@@ -133,6 +133,20 @@ def test_without_a_next_one_each_joint_brakes_behind_the_command_with_its_accele
     assert (np.abs(braking).max(axis=0) <= ACCELERATION * 1.01).all()
 
 
+def test_no_point_on_the_way_to_rest_is_beyond_a_position_limit() -> None:
+    guard = GuardChain(ROBOT)
+    guard.start(HOME)
+    low, high = LIMITS.position_array().T
+    nearest = np.inf
+    for tick in range(200):
+        target = np.full(3, 9.0 if tick < 120 else -9.0)
+        result = guard.apply(target, None, PERIOD_NS)
+        _, points, _ = tick_trajectory(result.position, result.velocity, ACCELERATION, PERIOD_NS)
+        assert (points >= low - 1e-9).all() and (points <= high + 1e-9).all()
+        nearest = min(nearest, (high - points).min())
+    assert nearest < 1e-3
+
+
 def test_a_message_that_is_lost_leaves_the_set_point_at_its_speed() -> None:
     sent = messages(True)
     cruising = int(np.argmax([abs(velocity[0]) for _, velocity in commands()])) + 1

@@ -43,6 +43,7 @@ class DrivenArm:
         self.past = [START.copy()] * (delay + 1)
         topic = robot.joints.command[0]
         self.tool = ToolTwist(topic, robot)
+        self.columns = [robot.joints.names.index(joint) for joint in topic.joints]
         self.kinematics, self.link = commanded_tool(topic, robot)
         self.obeys, self.twists, self.commanded, self.reached = obeys, [], [], []
 
@@ -54,8 +55,10 @@ class DrivenArm:
         measured = self.past[0] + result.velocity * age_s
         told = {'braking': target is None, 'measured': measured, **motion}
         twist = self.tool.twist(result.position, CommandMotion(result.velocity, **told))
-        velocity = self.kinematics.joint_velocity(self.link, self.joints, twist)
-        self.joints = self.joints + self.obeys * velocity * self.period_ns * 1e-9
+        moved = self.kinematics.joint_velocity(self.link, self.joints, twist, self.columns)
+        velocity = result.velocity.copy()  # of joints that others move
+        velocity[self.columns] = self.obeys * moved
+        self.joints = self.joints + velocity * self.period_ns * 1e-9
         self.past = [*self.past[1:], self.joints.copy()]
         self.twists.append(twist)
         self.commanded.append(result.position)
@@ -106,6 +109,21 @@ def test_through_a_singular_place_no_joint_is_faster_than_it_may(
         arm.tick(START + way * min(1.0, 0.01 * tick))
     assert np.abs(arm.reached).max() < 1.6 and arm.error_m() < 3e-3
     assert (START * (START + way))[joint] < 0
+
+
+def test_a_joint_that_another_topic_moves_is_not_made_up_for_by_the_others(
+    tmp_path: Path,
+) -> None:
+    lifted = tool_arm(tmp_path, TWIST, joints=[f'joint{number}' for number in range(2, 7)])
+    arm = DrivenArm(lifted, obeys=0.9, delay=1)
+    only_first = WAY * [1, 0, 0, 0, 0, 0, 0]
+    for tick in range(60):
+        arm.tick(START + only_first * min(1.0, 0.02 * tick))
+    assert not np.any(arm.twists)
+    np.testing.assert_allclose(arm.joints[1:], START[1:], atol=1e-12)
+    for tick in range(150):
+        arm.tick(START + only_first + (WAY - only_first) * min(1.0, 0.01 * tick))
+    assert arm.error_m() < 3e-3
 
 
 def test_a_push_is_made_up_for_by_the_correction_and_stays_without(
@@ -187,8 +205,8 @@ def test_no_correction_is_beyond_what_joints_or_the_tool_may_do(
         measured = START + random.uniform(-0.2, 0.2, 7)
         velocity = 0.98 * random.choice([-1.0, 1.0], 7) * most
         free = tool.twist(START, CommandMotion(velocity, measured))
-        asked = kinematics.joint_velocity(link, measured, free)
-        assert (np.abs(asked[:6]) <= most[:6] + 1e-9).all()
+        asked = kinematics.joint_velocity(link, measured, free, range(6))
+        assert (np.abs(asked) <= most[:6] + 1e-9).all()
 
 
 def test_in_the_frame_of_the_tool_the_velocity_is_turned_there(

@@ -23,6 +23,7 @@ from chain_arm import tool_arm
 from rclpy.parameter import Parameter
 from ros_testing import Bench
 from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
 from twist_arm import TwistArm, write_way
 
 from motion_policy.nodes.replay_node import ReplayNode
@@ -30,6 +31,7 @@ from motion_policy.nodes.replay_node import ReplayNode
 pytestmark = pytest.mark.slow
 
 TWIST = 'geometry_msgs/msg/TwistStamped'
+TRAJECTORY = 'trajectory_msgs/msg/JointTrajectory'
 WAY = np.array([0.9, 0.7, -0.6, 0.5, 0.4, 0.8, 0.0])
 SMOOTH = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 60))[:, None]
 
@@ -37,8 +39,10 @@ SMOOTH = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 60))[:, None]
 class Scene:
     """An arm, an episode of a way from its home, and the parameters of a node that plays it."""
 
-    def __init__(self, bench: Bench, folder: Path, more: str = '', obeyed: float = 1.0) -> None:
-        self.robot = tool_arm(folder, TWIST, more)
+    def __init__(
+        self, bench: Bench, folder: Path, more: str = '', obeyed: float = 1.0, kind: str = TWIST
+    ) -> None:
+        self.robot = tool_arm(folder, kind, more)
         self.home = np.array(self.robot.home)
         self.goal = self.home + WAY
         rows = np.concatenate((self.home + WAY * SMOOTH, np.repeat(self.goal[None], 50, axis=0)))
@@ -49,15 +53,23 @@ class Scene:
 
     def play(self, end: Callable[[], object] = lambda: None, **more: object) -> None:
         """Play the episode, do something on the way, and wait for the arm to be left."""
+
+        def drive() -> None:
+            self.arm.enable_when_ready()
+            self.arm.hear(20)
+            self.bench.spin_until(lambda: self.arm.away_m(self.home) > 0.05, 'the motion')
+            end()
+
+        self.drive(drive, **more)
+
+    def drive(self, what: Callable[[], object], **more: object) -> None:
+        """Do something with a node that drives the arm, and wait for the arm to be left."""
         parameters = {**self.parameters, **more}
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
         node = ReplayNode(context=self.bench.context, parameter_overrides=overrides)
         self.bench.add(node)
         try:
-            self.arm.enable_when_ready()
-            self.arm.hear(20)
-            self.bench.spin_until(lambda: self.arm.away_m(self.home) > 0.05, 'the motion')
-            end()
+            what()
             self.arm.wait_for_idle()
         finally:
             node.close()
@@ -99,10 +111,11 @@ def test_the_tool_is_never_faster_than_its_limit(make_scene: Callable[..., Scene
     assert 0.1 < fastest <= 0.15 + 1e-12
 
 
+@pytest.mark.parametrize('kind', [TWIST, TRAJECTORY])
 def test_an_emergency_stop_ends_in_zero_velocity(
-    bench: Bench, make_scene: Callable[..., Scene]
+    bench: Bench, make_scene: Callable[..., Scene], kind: str
 ) -> None:
-    scene = make_scene()
+    scene = make_scene('velocities: true' if kind == TRAJECTORY else '', kind=kind)
     button = bench.client.create_publisher(Bool, 'emergency_stop', 1)
 
     def press() -> None:
@@ -111,6 +124,25 @@ def test_an_emergency_stop_ends_in_zero_velocity(
 
     scene.play(press)
     assert scene.arm.away_m(scene.goal) > 0.05
+    for message in scene.arm.trajectories:
+        assert not any(message.points[-1].velocities)
+    for message in scene.arm.trajectories[-2:]:
+        assert len(message.points) == 1
+    assert kind == TWIST or max(len(m.points) for m in scene.arm.trajectories) == 8
+
+
+def test_home_is_reached_and_then_the_velocity_is_zero(
+    bench: Bench, make_scene: Callable[..., Scene]
+) -> None:
+    scene = make_scene(obeyed=0.9)
+    scene.arm.position = scene.home + 0.3 * WAY
+
+    def go_home() -> None:
+        bench.spin_until(lambda: bench.call(Trigger, 'replay_node/home').success, 'the way home')
+        scene.arm.hear(20)
+
+    scene.drive(go_home)
+    assert scene.arm.away_m(scene.home) < 0.02
 
 
 def test_sigint_ends_in_zero_velocity(make_scene: Callable[..., Scene], tmp_path: Path) -> None:

@@ -54,14 +54,18 @@ def tool_arm(
 ) -> RobotSpec:
     """Six joints that are sent as commands of the tool, of a message type, and a gripper.
 
-    `more` stands in the entry of their topic; `joints` are those that it carries.
+    `more` stands in the entry of their topic; `joints` are those that it carries, others have
+    topics of their own.
     """
     path = folder / 'tool_arm.yaml'
     chain_urdf(folder / 'arm.urdf')
     tool = f'topic: tool_command, type: {kind}, joints: {list(joints)}, {more}'
     topics = [f'{{{tool.rstrip(", ")}}}']
-    if 'gripper' not in joints:
-        topics.append('{topic: gripper, type: std_msgs/msg/Float64, joints: [gripper]}')
+    topics += [
+        f'{{topic: {name}, type: std_msgs/msg/Float64, joints: [{name}]}}'
+        for name in (*SIX_NAMES, 'gripper')
+        if name not in joints
+    ]
     path.write_text(f"""
 name: tool_arm
 rate: 50

@@ -39,8 +39,11 @@ class SlackJoints(StandInArm):
 class TwistArm(FakeArm):
     """An arm of `chain_arm.tool_arm` whose controller integrates velocities of the tool.
 
+    Or plays trajectories, where its spec says so.
+
     Attributes:
         twists: every velocity (6,) that came.
+        trajectories: every trajectory.
         lines: on limits that were broken, and messages refused.
     """
 
@@ -49,6 +52,7 @@ class TwistArm(FakeArm):
         self.joints = self.stand_in.arm = SlackJoints(robot, lags=False)
         self.joints.obeyed = obeyed
         self.twists: list[np.ndarray] = []
+        self.trajectories: list[Any] = []
         self.lines: list[str] = []
         self.ports = {
             topic: CommandPort(robot, topic, self.joints, self.lines.append)
@@ -73,6 +77,9 @@ class TwistArm(FakeArm):
 
     def _hear_command(self, topic: JointTopic, message: Any, origin: Origin) -> None:
         self.ports[topic].take(message, self._now_ns, origin.stamp_ns)
+        if hasattr(message, 'points'):
+            self.trajectories.append(message)
+            self.commands.add(np.array(message.points[0].positions), origin.stamp_ns or 0)
         if hasattr(message, 'twist'):
             linear, angular = message.twist.linear, message.twist.angular
             numbers = [linear.x, linear.y, linear.z, angular.x, angular.y, angular.z]
