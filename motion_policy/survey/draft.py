@@ -23,6 +23,7 @@ from motion_policy.robot.spec import (
     JOINT_TRAJECTORY,
 )
 from motion_policy.robot.urdf import UrdfJoint
+from motion_policy.survey import mobile_base
 from motion_policy.survey.observed import (
     ARRAYS,
     IMAGES,
@@ -87,6 +88,7 @@ class _Drafting:
         self._lines: list[str] = []
         self._used: set[str] = set()
         self._about = ''  # which stream the lines are about
+        self._base: mobile_base.Base | None = None
 
     def write(self) -> Draft:
         seconds = self._survey.seconds
@@ -204,13 +206,24 @@ class _Drafting:
     def _joints(self, states: list[_State], leaders: list[_State]) -> None:
         self._say('joints:')
         ours = [name for state in states for name in state.ours]
+        self._base, several = mobile_base.find_base(self._survey) if ours else (None, '')
+        if several:
+            self._todo('  ', f'velocities: {several}')
         if not ours:
             self._todo('  ', 'no joint states were heard: names, state and limits are missing')
             self._lines.append('  names: []')
             return
         ordered = any(name in self._urdf for state in states for name in state.theirs)
         origin = f'order of {self._urdf_name}' if ordered else 'order of the messages'
-        self._say(f'  names: [{", ".join(map(_quoted, ours))}]', origin)
+        moved = [*map(_quoted, ours), *(mobile_base.NAMES if self._base else ())]
+        self._say(f'  names: [{", ".join(moved)}]', origin)
+        if self._base is not None:
+            told = relative_topic(self._base.command.topic, self._namespace)
+            self._say(
+                f'  velocities: [{", ".join(mobile_base.NAMES)}]',
+                todo=f'a base is moved on {told}: whether it belongs to this robot, and goes '
+                'sideways, too (three joints: forward, left, turn)',
+            )
         for state in states if ordered else ():
             unknown = [name for name in state.theirs if name not in self._urdf]
             if unknown:
@@ -221,9 +234,11 @@ class _Drafting:
                     f'names: [{names}] on {told} are not in {self._urdf_name}: whether they are '
                     'joints of this arm',
                 )
-        self._topics('state', states, states)
+        odometry = None if self._base is None else self._base.odometry
+        self._topics('state', states, states, odometry)
         if leaders:
-            self._topics('leader', leaders, states)
+            # Who teaches a base sends it commands.
+            self._topics('leader', leaders, states, self._base and self._base.command)
         else:
             for each in self._heard_joint_states():
                 if LEADER.search(each.topic):
@@ -241,8 +256,10 @@ class _Drafting:
                 self._todo('  ', f'grippers: {told} ({kind}) is served; whether it moves a joint')
         self._limits(states)
 
-    def _topics(self, role: str, topics: list[_State], states: list[_State]) -> None:
-        alone = len(topics) == 1
+    def _topics(
+        self, role: str, topics: list[_State], states: list[_State], of_base: Observed | None
+    ) -> None:
+        alone = len(topics) == 1 and of_base is None
         self._lines.append(f'  {role}:')
         self._about = role
         for each in topics:
@@ -260,6 +277,12 @@ class _Drafting:
                     f'{indent}message_names: [{names}]', 'ours have the namespace before them'
                 )
             self._stamps(indent, each.seen)
+        if of_base is not None:
+            heard = f'heard at {of_base.rate_hz:.1f} Hz{_by(of_base)}'
+            self._say(f'    - topic: {self._topic(of_base)}', heard)
+            self._lines.append(f'      type: {of_base.type}')
+            if of_base.count:
+                self._stamps('      ', of_base)
 
     def _stamps(self, indent: str, seen: Observed) -> None:
         """Add stamp, rate and max_age, where the usual ones do not fit."""
@@ -321,7 +344,7 @@ class _Drafting:
         self._lines.append('  command:')
         self._about = 'command'
         for seen, joints, theirs, source in chosen:
-            alone = len(chosen) == 1
+            alone = len(chosen) == 1 and self._base is None
             begin, indent = ('    ', '    ') if alone else ('    - ', '      ')
             self._say(f'{begin}topic: {self._topic(seen)}', _why_command(seen, self._survey.live))
             self._lines.append(f'{indent}type: {seen.type}')
@@ -345,8 +368,13 @@ class _Drafting:
             if left and others:
                 told = ', '.join(relative_topic(each.topic, self._namespace) for each in others)
                 why = f'of {told} it is not known which takes which joints'
-            self._say(f'    topic: {PLACEHOLDER}', todo=f'{why}: a placeholder')
-            self._lines.append(f'    type: {FLOAT64_MULTI_ARRAY}')
+            begin, indent = ('    ', '    ') if self._base is None else ('    - ', '      ')
+            self._say(f'{begin}topic: {PLACEHOLDER}', todo=f'{why}: a placeholder')
+            self._lines.append(f'{indent}type: {FLOAT64_MULTI_ARRAY}')
+        if self._base is not None:
+            seen = self._base.command
+            self._say(f'    - topic: {self._topic(seen)}', _why_command(seen, self._survey.live))
+            self._lines.append(f'      type: {seen.type}')
         for seen in others:
             self._used.add(seen.topic)
             told = relative_topic(seen.topic, self._namespace)
@@ -389,12 +417,15 @@ class _Drafting:
             for ours, theirs in zip(state.ours, state.theirs, strict=True):
                 joint = self._urdf.get(theirs)
                 speeds.append(self._limits_of(ours, state.seen, theirs, joint))
+        self._limits_of_base(mobile_base.POSITION, 'TODO least and greatest velocity [m/s, rad/s]')
         self._lines.append('    velocity:')
         self._lines += [f'      - {speed}  # {why}' for speed, why in speeds]
+        self._limits_of_base(mobile_base.VELOCITY, 'acceleration of the base')
         unsure = any('TODO' in line for line in self._lines[begin:])
         self._lines.append('    acceleration:')
         for speed, _ in speeds:
             self._lines.append(f'      - {_short(speed / FULL_SPEED_AFTER_S)}')
+        self._limits_of_base(mobile_base.ACCELERATION, 'jerk of the base')
         self._todo(
             '    ',
             f'acceleration: chosen so that full speed is reached in {FULL_SPEED_AFTER_S:g} s; no '
@@ -404,6 +435,10 @@ class _Drafting:
             self.draft.todos.append(
                 'limits: what no URDF gives is what was seen and a margin; see the data sheet'
             )
+
+    def _limits_of_base(self, values: tuple[str, ...], meaning: str) -> None:
+        if self._base is not None:
+            self._lines += [f'      - {value}  # {meaning}' for value in values]
 
     def _limits_of(
         self, ours: str, seen: Observed, theirs: str, joint: UrdfJoint | None
@@ -518,6 +553,7 @@ class _Drafting:
             for state in states
             for name in state.theirs
         ]
+        values += [0.0] * len(mobile_base.NAMES) if self._base else []
         if values:
             self._lines.append(f'# home: {values}  # in the middle of where it was seen')
 

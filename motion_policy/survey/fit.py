@@ -26,6 +26,7 @@ from motion_policy.robot.urdf import UrdfJoint
 from motion_policy.robot.vector import TRANSFORMS
 from motion_policy.streams.depth import decode_depth
 from motion_policy.streams.images import image_to_rgb
+from motion_policy.streams.joints import read_joint_message
 from motion_policy.streams.message_fields import FieldsOf, with_known_fields
 from motion_policy.streams.vectors import VectorReader
 from motion_policy.survey.observed import Observed, Survey, full_topic
@@ -122,6 +123,9 @@ class _Fit:
         self._try(about, lambda: image_to_rgb(seen.last))
 
     def _joints(self, about: str, topic: JointTopic, seen: Observed, *, is_state: bool) -> None:
+        if topic.of_velocities:
+            self._velocities(about, topic, seen)
+            return
         if seen.type != JOINT_STATE:
             if seen.length and seen.length != len(topic.joints):
                 self.problem(
@@ -146,6 +150,10 @@ class _Fit:
                     f"joint '{ours}' was from {joint.low:.4g} to {joint.high:.4g}, beyond its "
                     f'limits [{low:g}, {high:g}]',
                 )
+
+    def _velocities(self, about: str, topic: JointTopic, seen: Observed) -> None:
+        if topic.type == seen.type:
+            self._try(about, lambda: read_joint_message(seen.last, topic))
 
     def _vector(self, about: str, vector: VectorSpec, seen: Observed) -> None:
         if vector.transform is not None:
@@ -292,7 +300,8 @@ class _Fit:
             for ours, name in zip(topic.joints, topic.message_names, strict=True)
         }
         before = len(problems(self.found))
-        for place, ours in enumerate(joints.names):
+        for place in joints.position_columns:
+            ours = joints.names[place]
             joint = urdf.get(theirs[ours])
             if joint is None:
                 self.note(

@@ -421,3 +421,71 @@ def test_velocities_of_a_tool_are_held_against_its_urdf_and_no_draft_takes_them(
     assert found.about == 'command tool_command' and "no link 'tol'" in found.text
     draft, _ = drafted(survey)
     assert 'TwistStamped' not in draft.text
+
+
+def of_base(linear: float, time_ns: int, kind: str = 'nav_msgs/msg/Odometry') -> Any:
+    """A twist, or odometry with one."""
+    zero = T['geometry_msgs/msg/Vector3'](x=0.0, y=0.0, z=0.0)
+    forward = T['geometry_msgs/msg/Vector3'](x=linear, y=0.0, z=0.0)
+    twist = T['geometry_msgs/msg/Twist'](linear=forward, angular=zero)
+    if kind == 'geometry_msgs/msg/Twist':
+        return twist
+    point, turned = (T[f'geometry_msgs/msg/{name}'] for name in ('Point', 'Quaternion'))
+    pose = T['geometry_msgs/msg/Pose'](
+        position=point(x=0.0, y=0.0, z=0.0), orientation=turned(x=0.0, y=0.0, z=0.0, w=1.0)
+    )
+    covariance = np.zeros(36)
+    return T[kind](
+        header=header(time_ns), child_frame_id='base_link',
+        pose=T['geometry_msgs/msg/PoseWithCovariance'](pose=pose, covariance=covariance),
+        twist=T['geometry_msgs/msg/TwistWithCovariance'](twist=twist, covariance=covariance),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize('with_leader', [False, True])
+def test_a_base_is_found_by_what_takes_twists_and_tells_odometry(with_leader: bool) -> None:
+    survey, odom, twist = one_arm(), 'nav_msgs/msg/Odometry', 'geometry_msgs/msg/Twist'
+    heard(survey, '/odom', odom, lambda t, s: of_base(0.1, s), 30.0)
+    listened(survey, '/cmd_vel', twist, '/base')
+    if with_leader:
+        heard(survey, '/leader/joint_states', JOINT_STATE, states(FOUR, 0.02, 0.02))
+    draft, robot = drafted(survey, URDF)
+    assert robot.joints.names == ('lift', 'pan', 'jaw', 'base_forward', 'base_turn')
+    assert robot.joints.velocities == ('base_forward', 'base_turn')
+    assert any('whether it belongs to this robot' in line for line in draft.todos)
+    for topics, name in (
+        (robot.joints.state, 'odom'),
+        (robot.joints.command, 'cmd_vel'),
+        (robot.joints.leader, 'cmd_vel'),
+    ):
+        fields = [(topic.topic, topic.fields) for topic in topics[-1:]]
+        assert fields in ([(name, ('linear.x', 'angular.z'))], [])
+    assert bool(robot.joints.leader) == with_leader
+    assert list(robot.vectors) == ['wrench']
+    found = problems(spec_findings(robot, survey, usual_fields_of, moving_joints(URDF)))
+    # Who teaches the base by commands does not do so yet.
+    assert [each.about for each in found if '/cmd_vel' in each.text] == ['leader_1'] * with_leader
+    assert not [each for each in found if '/odom' in each.text]
+    listened(survey, '/cmd_vel', 'geometry_msgs/msg/TwistStamped', '/base')
+    found = problems(spec_findings(robot, survey, usual_fields_of))
+    assert any('heard as geometry_msgs/msg/TwistStamped' in line for line in map(str, found))
+
+
+def test_of_two_bases_none_is_chosen_silently() -> None:
+    survey = one_arm()
+    for side in ('left', 'right'):
+        heard(survey, f'/{side}/odom', 'nav_msgs/msg/Odometry', lambda t, s: of_base(0.1, s), 30.0)
+        listened(survey, f'/{side}/cmd_vel', 'geometry_msgs/msg/Twist', '/base')
+    draft, robot = drafted(survey)
+    assert robot.joints.velocities == ()
+    assert any('/left/cmd_vel and /right/cmd_vel' in line for line in draft.todos)
+
+
+def test_odometry_that_is_no_number_does_not_fit() -> None:
+    survey = one_arm()
+    seen = heard(survey, '/odom', 'nav_msgs/msg/Odometry', lambda t, s: of_base(0.1, s), 30.0)
+    listened(survey, '/cmd_vel', 'geometry_msgs/msg/Twist', '/base')
+    _, robot = drafted(survey)
+    seen.last.twist.twist.linear.x = float('nan')
+    lines = [each.text for each in spec_findings(robot, survey, usual_fields_of)]
+    assert any("'base_forward': velocity is nan" in line for line in lines)
