@@ -216,7 +216,10 @@ class EpisodeRecorder:
         if row.faults:
             writing.end('; '.join(self.describe_faults(row)))
         elif writing.waiting >= self._queue_rows:
-            writing.end(f'the disk is too slow: {writing.waiting} rows waited for it')
+            writing.end(
+                f'{writing.waiting} rows waited to be encoded and written: the disk is too slow, '
+                'or no core is free'
+            )
         else:
             writing.put(row)
 

@@ -46,9 +46,9 @@ except ImportError:  # Humble
 
 IMAGES = ('camera', 'depth')  # roles of images
 ROLES = (*IMAGES, 'state', 'leader', 'vector')
-QUEUE_DEPTH = 5  # of each subscription; a callback takes microseconds, so it never fills up
+QUEUE_DEPTH = 5  # of each subscription: who wants the newest has no use for many
 STATIC_DEPTH = 100  # each of many publishers may say one transform at once
-VECTORS_FASTER = 20  # than joint states and images: forces come at 1 kHz
+VECTORS_FASTER = 20  # than joint states: forces come at 1 kHz
 UNKNOWN = Origin()
 
 _RELIABILITY, _DURABILITY = QoSReliabilityPolicy, QoSDurabilityPolicy
@@ -166,7 +166,8 @@ class StreamSubscriptions:
 
     `lock` is held during a push; hold it also while reading the sampler in another thread.
     `roles` (`camera`, `state`, `leader`, `vector`, `depth`) leaves out the streams that are not
-    needed.
+    needed. Joint states wait in a queue of `depth` messages, vectors of `VECTORS_FASTER` times as
+    many, images of `image_depth`.
     With `serialized_images` those of cameras and depth are `SerializedMessage`;
     `on_image(name, message)` sees each of them before it is in the sampler.
     """
@@ -180,6 +181,7 @@ class StreamSubscriptions:
         roles: Iterable[str] = ROLES,
         reliable: bool = False,
         depth: int = QUEUE_DEPTH,
+        image_depth: int = QUEUE_DEPTH,
         lock: threading.Lock | None = None,
         serialized_images: bool = False,
         on_image: Callable[[str, Any], None] | None = None,
@@ -199,7 +201,7 @@ class StreamSubscriptions:
             for name, stream in self.streams.items()
             if isinstance(stream.source, JointTopic)
         }
-        self._least_depth = depth
+        self._joint_depth, self._image_depth = depth, image_depth
         self._told: set[tuple[str, str]] = set()
         self._publishing: dict[str, frozenset[str]] = {}  # nodes that publish a vector
         self._senders: dict[str, JointPublishers | TransformPublishers] = {
@@ -266,8 +268,10 @@ class StreamSubscriptions:
 
     def _depth(self, name: str) -> int:
         """How many messages wait while this process has to: of the same time, whatever rate."""
-        is_vector = self.streams[name].role == 'vector'
-        return self._least_depth * (VECTORS_FASTER if is_vector else 1)
+        role = self.streams[name].role
+        if role in IMAGES:
+            return self._image_depth
+        return self._joint_depth * (VECTORS_FASTER if role == 'vector' else 1)
 
     def _store_in(self, stream: StreamSpec) -> Callable[..., None]:
         clock = self._node.get_clock()

@@ -223,7 +223,7 @@ def test_a_slow_disk_ends_the_episode_without_a_hole(
     path = feed.start(tmp_path)
     feed.run(60)
     may_write.set()
-    with pytest.raises(EpisodeError, match='disk is too slow'):
+    with pytest.raises(EpisodeError, match='rows waited to be encoded'):
         recorder.stop()
     assert check_episode(path) == []
     with EpisodeReader(path) as episode:

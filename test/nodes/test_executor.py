@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from rclpy.duration import Duration
 from rclpy.node import Node
 from ros_testing import PATIENCE_S, Bench
 from std_msgs.msg import Int64
 from std_srvs.srv import Trigger
 
+from motion_policy.nodes import executor
 from motion_policy.nodes.executor import MessagesFirst, Stop, spin_until_stopped
 
 MESSAGES = 400
@@ -80,13 +82,44 @@ def test_every_subscription_has_its_turn_however_long_each_wait_may_be(bench: Be
     for _ in range(50):
         for publisher in publishers:
             publisher.publish(Int64())
-    executor = MessagesFirst(node)
+    serving = MessagesFirst(node)
     deadline = time.monotonic() + PATIENCE_S
     while min(counts.values()) < 10:
         assert max(counts.values()) < 40, counts
         assert time.monotonic() < deadline, counts
-        executor.serve(0.01 + 0.001 * sum(counts.values()))
-    executor.shutdown()
+        serving.serve(0.01 + 0.001 * sum(counts.values()))
+    serving.shutdown()
+    node.destroy_node()
+
+
+def test_what_waits_is_taken_in_one_turn_up_to_a_share_of_each(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executor, 'REST_PERIOD_S', 1e6)  # the rest takes messages as well
+    node, counts = Node('backlog', context=bench.context), {'many': 0, 'few': 0}
+
+    def counted(topic: str) -> Callable[[Int64], None]:
+        def count(_message: Int64) -> None:
+            counts[topic] += 1
+
+        return count
+
+    for topic in counts:
+        node.create_subscription(Int64, topic, counted(topic), MESSAGES)
+    serving = MessagesFirst(node)
+    serving.serve(0)
+    publishers = {t: bench.client.create_publisher(Int64, t, MESSAGES) for t in counts}
+    for topic, number in (('many', executor.MOST_IN_TURN + 1), ('few', 3)):
+        publisher = publishers[topic]
+        bench.spin_until(publisher.get_subscription_count, topic)
+        for _ in range(number):
+            publisher.publish(Int64())
+        assert publisher.wait_for_all_acked(Duration(seconds=PATIENCE_S))
+    serving.serve(0)
+    assert counts == {'many': executor.MOST_IN_TURN, 'few': 3}
+    serving.serve(0)
+    assert counts['many'] == executor.MOST_IN_TURN + 1
+    serving.shutdown()
     node.destroy_node()
 
 
