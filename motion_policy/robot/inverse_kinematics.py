@@ -4,12 +4,13 @@
 
 Rule: what is returned is within the joints' limits and within the greatest step of each joint.
 Where a pose is out of reach, or near a singularity asks for faster joints, the arm stays behind.
-Levenberg-Marquardt with the damping of Sugihara (doi:10.1109/TRO.2011.2148230).
+Levenberg-Marquardt with the damping of Sugihara (doi:10.1109/TRO.2011.2148230), half of the cost:
+next to none near a pose, and far from one enough for joints that hardly matter not to run off.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,13 +18,14 @@ from motion_policy.robot.kinematics import Kinematics, six_rows
 from motion_policy.robot.spec import Float64Array
 
 MOST_ITERATIONS = 30
+MOST_PIVOTS = 50
 LEVER_M = 0.2  # by which an error of 1 rad counts as one of position
 LEAST_DAMPING = 1e-9
 NEAR_M = 1e-5  # an error that is none any more, of position or of rotation times LEVER_M
-ENOUGH = 0.999  # of the cost that is left after a step; more: it leads nowhere
+ENOUGH = 0.9998  # of the cost that the linear model leaves; more: there is no way nearer
+SLOW = 0.997  # of the cost that a step has left; more: another one would bring next to nothing
 ALMOST_M = 5e-3  # an error so small that another try is worth it
 INWARDS = (0.2, 0.5, 0.9)  # of the way to the middle of the limits, where such a try begins
-STILL = 1e-7  # [rad or m] a step that leads nowhere
 
 
 class Reached(NamedTuple):
@@ -71,122 +73,132 @@ class InverseKinematics:
             most_step: how far each joint may go from there, (J,).
         """
         joints = np.clip(start, self._lower, self._upper)
-        moving = self._moving
-        low = np.maximum(self._lower, joints - most_step)[moving]
-        high = np.minimum(self._upper, joints + most_step)[moving]
-        reached, missing = self._descend(position, rotation, joints, low, high)
-        at, middle = reached[moving], (self._lower + self._upper)[moving] / 2
-        # One that its greatest step holds back comes no further from elsewhere.
-        slowed = (at <= low) & (low > self._lower[moving])
-        slowed |= (at >= high) & (high < self._upper[moving])
-        for share in () if slowed.any() else INWARDS:
-            if not NEAR_M < np.linalg.norm(missing) < ALMOST_M:
-                break
-            # Stuck at a limit on the way: from a little further inside, if it gets there.
-            other = reached.copy()
-            other[moving] = np.clip(at + share * (middle - at), low, high)
-            again, still = self._descend(position, rotation, other, low, high)
-            if still @ still < NEAR_M**2:
-                reached, missing = again, still
+        low = np.maximum(self._lower, joints - most_step)[self._moving]
+        high = np.minimum(self._upper, joints + most_step)[self._moving]
+        target = self._kinematics.pinocchio.SE3(rotation, position)
+        reached, missing = self._descend(target, joints, low, high)
+        if NEAR_M < np.linalg.norm(missing) < ALMOST_M:
+            reached, missing = self._from_inside(target, reached, missing, low, high)
         turned = float(np.linalg.norm(missing[3:])) / LEVER_M
         return Reached(reached, float(np.linalg.norm(missing[:3])), turned)
 
-    def _descend(
+    def _from_inside(
         self,
-        position: Float64Array,
-        rotation: Float64Array,
+        target: Any,
         joints: Float64Array,
+        missing: Float64Array,
         low: Float64Array,
         high: Float64Array,
+    ) -> tuple[Float64Array, Float64Array]:
+        """As `_descend`, for joints stuck at a limit on the way: from a little further inside.
+
+        Where that does not get there either, they stay where they are.
+        """
+        moving = self._moving
+        at, lower, upper = joints[moving], self._lower[moving], self._upper[moving]
+        # One that its greatest step holds back comes no further from elsewhere.
+        if (((at <= low) & (low > lower)) | ((at >= high) & (high < upper))).any():
+            return joints, missing
+        for share in INWARDS:
+            other = joints.copy()
+            other[moving] = np.clip(at + share * ((lower + upper) / 2 - at), low, high)
+            again, still = self._descend(target, other, low, high)
+            if still @ still < NEAR_M**2:
+                return again, still
+        return joints, missing
+
+    def _descend(
+        self, target: Any, joints: Float64Array, low: Float64Array, high: Float64Array
     ) -> tuple[Float64Array, Float64Array]:
         """Return the joints (J,) where a descent from others ends, and what is missing (6,) there.
 
         Those that move stay between `low` and `high` (n,).
         """
         moving = self._moving
-        error, jacobian = self._error(position, rotation, joints)
-        cost, damping = float(error @ error), 0.1
+        error, jacobian = self._error(target, joints)
+        cost, damping = float(error @ error), 1.0
         for _ in range(MOST_ITERATIONS):
             if cost < NEAR_M**2:
                 break
             here = joints[moving]
-            step = _step(jacobian, error, damping * 0.5 * cost + LEAST_DAMPING, here, low, high)
-            if np.abs(step).max(initial=0.0) < STILL:
+            damped = damping * 0.5 * cost + LEAST_DAMPING
+            step = damped_step(jacobian, error, damped, low - here, high - here)
+            left = error - jacobian @ step
+            if left @ left > ENOUGH * cost:
                 break
             tried = joints.copy()
-            tried[moving] = np.clip(here + step, low, high)
-            new_error, new_jacobian = self._error(position, rotation, tried)
+            tried[moving] = np.minimum(np.maximum(here + step, low), high)
+            new_error, new_jacobian = self._error(target, tried)
             new_cost = float(new_error @ new_error)
             if new_cost >= cost:
                 damping *= 8
                 continue
-            slow = new_cost > ENOUGH * cost
+            slow = new_cost > SLOW * cost
             joints, error, jacobian, cost = tried, new_error, new_jacobian, new_cost
-            damping = max(damping / 4, 1e-6)
+            damping = max(damping / 4, 1.0)
             if slow:
                 break
         return joints, error
 
-    def _error(
-        self, position: Float64Array, rotation: Float64Array, joints: Float64Array
-    ) -> tuple[Float64Array, Float64Array]:
+    def _error(self, target: Any, joints: Float64Array) -> tuple[Float64Array, Float64Array]:
         """Return what is missing to a pose (6,), and its Jacobian (6, n) by the joints that move.
 
         The first three are [m], the last three [rad] times LEVER_M, both in the link's own frame.
         """
-        library, model, data = (
-            self._kinematics.pinocchio,
-            self._kinematics.model,
-            self._kinematics.data,
-        )
-        library.computeJointJacobians(model, data, self._kinematics.configuration(joints))
-        pose = library.updateFramePlacement(model, data, self._link)
-        whole = library.getFrameJacobian(model, data, self._link, self._frame)
+        kinematics, link = self._kinematics, self._link
+        library, model, data = kinematics.pinocchio, kinematics.model, kinematics.data
+        library.computeJointJacobians(model, data, kinematics.configuration(joints))
+        missing = library.updateFramePlacement(model, data, link).actInv(target)
+        turn = library.log3(missing.rotation)
+        error: Float64Array = np.concatenate((missing.translation, LEVER_M * turn))
+        whole = library.getFrameJacobian(model, data, link, self._frame)
         jacobian: Float64Array = six_rows(whole) @ self._factors
-        own = pose.rotation.T
-        error = np.empty(6)
-        error[:3] = own @ (position - pose.translation)
-        error[3:] = library.log3(own @ rotation)
-        error[3:] *= LEVER_M
         jacobian[3:] *= LEVER_M
         return error, jacobian
 
 
-def _step(
+def damped_step(
     jacobian: Float64Array,
     error: Float64Array,
     damping: float,
-    joints: Float64Array,
-    low: Float64Array,
-    high: Float64Array,
+    down: Float64Array,
+    up: Float64Array,
 ) -> Float64Array:
-    """Return a damped least squares step (n,) that keeps the joints between `low` and `high`.
+    """Return the damped least squares step (n,) between `down` and `up` (n,), which hold 0.
 
-    Joints that would leave stop at their limit, and the others make up for them.
+    Joints that would leave stop at their limit, and the others make up for them. Which these are
+    is found by block principal pivoting (Judice and Pires, doi:10.1016/0305-0548(94)90106-6): all
+    joints on the wrong side change it at once, and only the last one where that leads nowhere.
+
+    Args:
+        jacobian: (6, n) of the error.
+        error: (6,), what is missing.
+        damping: > 0.
+        down, up: how far each joint may go.
     """
-    gradient = jacobian.T @ error
-    normal = jacobian.T @ jacobian
-    normal.flat[:: len(normal) + 1] += damping
-    down, up = low - joints, high - joints
-    step = np.asarray(np.linalg.solve(normal, gradient), np.float64)
-    held = (step < down) | (step > up)
-    for _ in range(2 * len(step)):
-        if not held.any():
-            break
-        step[held] = np.clip(step, down, up)[held]
-        free = ~held
-        if free.any():
-            wanted = gradient[free] - normal[np.ix_(free, held)] @ step[held]
-            step[free] = np.linalg.solve(normal[np.ix_(free, free)], wanted)
-        outside = (step < down) | (step > up)
-        if outside.any():
-            held |= outside
-            continue
-        # One that its limit does not hold back, but that would rather go inwards, is let go.
+    gradient, normal = jacobian.T @ error, jacobian.T @ jacobian
+    identity = np.eye(len(normal))
+    normal += damping * identity
+    # Those at a limit that the error presses against it stay there to begin with.
+    low, high = (down >= 0) & (gradient < 0), (up <= 0) & (gradient > 0)
+    if not (low | high).any():
+        step: Float64Array = np.linalg.solve(normal, gradient)
+        if ((step >= down) & (step <= up)).all():
+            return step
+    fewest = len(low) + 1
+    for _ in range(MOST_PIVOTS):
+        held, limit = low | high, np.where(low, down, up)
+        system = np.where(held[:, None], identity, normal)
+        step = np.where(held, limit, np.linalg.solve(system, np.where(held, limit, gradient)))
         pull = gradient - normal @ step
-        inwards = held & np.where(step >= up, pull < 0, pull > 0) & (down < up)
-        if not inwards.any():
+        to_low = np.where(low, pull < 0, step < down)
+        to_high = np.where(high, pull > 0, step > up)
+        wrong = np.flatnonzero((to_low != low) | (to_high != high))
+        if not len(wrong):
             break
-        held[np.where(inwards, np.abs(pull), -1.0).argmax()] = False
-    inside: Float64Array = np.clip(step, down, up)
-    return inside
+        if len(wrong) < fewest:
+            fewest = len(wrong)
+        else:
+            wrong = wrong[-1:]
+        low[wrong], high[wrong] = to_low[wrong], to_high[wrong]
+    return np.minimum(np.maximum(step, down), up)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from chain_arm import SEVEN, SIX, chain_urdf
 
-from motion_policy.robot.inverse_kinematics import InverseKinematics
+from motion_policy.policies.action_space import angles_between
+from motion_policy.robot.inverse_kinematics import LEVER_M, InverseKinematics, damped_step
 from motion_policy.robot.kinematics import Kinematics
 
 FAR = np.inf
@@ -111,3 +112,46 @@ def test_joints_that_do_not_move_the_tool_and_those_that_follow(tmp_path: Path) 
     )
     stays = nothing.solve(np.ones(3), np.eye(3), joints, np.full(7, FAR))
     np.testing.assert_array_equal(stays.joints, joints)
+
+
+@pytest.mark.parametrize('chain', [SIX, SEVEN])
+def test_out_of_reach_the_tool_is_as_near_as_the_steps_allow(tmp_path: Path, chain: tuple) -> None:
+    arm, random, most = Arm(tmp_path, chain), np.random.default_rng(5), 0.04
+    for _ in range(15):
+        start = np.clip(random.uniform(arm.lower, arm.upper), arm.lower + 0.01, arm.upper - 0.01)
+        position, rotation = arm.pose(start)
+        position = position + random.normal(0, 0.3, 3)
+        reached = arm.inverse.solve(position, rotation, start, np.full(len(start), most))
+        cost = np.hypot(reached.position_error, LEVER_M * reached.rotation_error)
+        low, high = np.maximum(arm.lower, start - most), np.minimum(arm.upper, start + most)
+        assert (reached.joints >= low).all() and (reached.joints <= high).all()
+        # From anywhere in the box of the steps, small moves of all joints find nothing better.
+        best, found = np.inf, start
+        for width in (0.08, *[0.02, 0.005] * 8):
+            tried = np.clip(found + random.uniform(-width, width, (60, len(start))), low, high)
+            positions, rotations = arm.kinematics.poses(arm.tool, tried)
+            lever = LEVER_M * angles_between(rotations, np.broadcast_to(rotation, rotations.shape))
+            costs = np.hypot(np.linalg.norm(positions - position, axis=1), lever)
+            if costs.min() < best:
+                best, found = costs.min(), tried[costs.argmin()]
+        assert cost < best + 1e-3
+
+
+def test_a_step_is_the_least_squares_one_between_limits() -> None:
+    random = np.random.default_rng(2)
+    for joints in (0, 1, 6, 7, 9):  # more joints than numbers of a pose: singular but for damping
+        for _ in range(60):
+            jacobian, error = random.normal(size=(6, joints)), random.normal(size=6)
+            damping = 10.0 ** random.uniform(-9, 0)
+            down, up = -random.uniform(0, 0.3, joints), random.uniform(0, 0.3, joints)
+            down[random.random(joints) < 0.2] = 0.0  # at its limit, or not to move at all
+            up[random.random(joints) < 0.2] = 0.0
+            step = damped_step(jacobian, error, damping, down, up)
+            assert (step >= down).all() and (step <= up).all()
+            # Where a joint is free its gradient vanishes, and at a limit it points outwards.
+            pull = jacobian.T @ (error - jacobian @ step) - damping * step
+            inwards = np.where(
+                step >= up, np.minimum(pull, 0), np.where(step <= down, np.maximum(pull, 0), pull)
+            )
+            inwards[down == up] = 0.0
+            np.testing.assert_allclose(inwards, 0, atol=1e-7)
