@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import tyro
 from rich.box import SIMPLE_HEAD
@@ -29,6 +30,8 @@ CHECKPOINT_FILES = ('policy.yaml', 'weights.safetensors')
 
 # The widest gap between stamps, and the greatest age of a sample that stands in a row, in ms.
 _COUNTED = ('Hz', 'got', 'lost', 'twice', 'gap ms')
+# How wide all columns but the topics usually are, of the streams of an episode and of a bag.
+STREAM_COLUMNS, TOPIC_COLUMNS = 60, 53
 
 
 @dataclass(frozen=True)
@@ -210,12 +213,12 @@ def _show_episode(entry: dict[str, Any], console: Console) -> None:
         oldest = stream['age_max_ms']
         table.add_row(
             name,
-            stream['topic'],
+            _topic(stream['topic'], console, STREAM_COLUMNS),
             *_counts(stream),
             '-' if oldest is None else f'{oldest:.0f}',
             f'{stream["age_limit_ms"]:.0f}',
         )
-    console.print(table)
+    console.print('', table, sep='\n')
 
 
 def _edit(text: str) -> str:
@@ -244,8 +247,9 @@ def _show_bag(entry: dict[str, Any], console: Console) -> None:
     )
     table = _table('topic', 'type', *_COUNTED)
     for topic, counted in entry['topics'].items():
-        table.add_row(topic, counted['type'].rpartition('/')[2], *_counts(counted))
-    console.print(table)
+        kind = counted['type'].rpartition('/')[2]
+        table.add_row(_topic(topic, console, TOPIC_COLUMNS), kind, *_counts(counted))
+    console.print('', table, sep='\n')
 
 
 def _show_checkpoint(entry: dict[str, Any], console: Console) -> None:
@@ -288,16 +292,30 @@ def _origin(source: dict[str, Any] | None) -> str:
 
 
 def _table(*columns: str) -> Table:
-    """Return a table that wraps long names instead of cutting them."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    """Return a table that wraps long names instead of cutting them, but none as short as usual."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for column in columns:
         numbers = column not in ('episode', 'stream', 'topic', 'type', 'task')
-        table.add_column(column, overflow='fold', justify='right' if numbers else 'left')
+        least = len('episode_000000.hdf5') if column == 'episode' else None
+        justify: Literal['left', 'right'] = 'right' if numbers else 'left'
+        table.add_column(column, overflow='fold', justify=justify, min_width=least)
     return table
+
+
+def _topic(name: str, console: Console, others: int) -> str:
+    """Return a topic on lines that end at its slashes, beside columns as wide as `others`."""
+    lines, width = [''], console.width - others
+    for part in re.findall('[^/]*/|[^/]+', name):
+        if lines[-1] and len(lines[-1] + part) > width:
+            lines.append('')
+        lines[-1] += part
+    return '\n'.join(map(escape, lines))
 
 
 def _show_pairs(console: Console, pairs: dict[str, str]) -> None:
     table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow='fold')
     for name, value in pairs.items():
         if value:
             table.add_row(f'[bold]{escape(name)}[/]', escape(value))

@@ -78,7 +78,7 @@ def _episode(path: Path, policy: Model) -> RecordedRun:
                 f'{", ".join(episode.robot.image_topics) or "none"}'
             )
         try:
-            check_robot(policy, episode.robot)
+            check_robot(policy, _with_tool_of_training(policy, episode.robot))
         except UserError as error:
             raise EpisodeError(f'{path}: {error}') from None
         if episode.length < 1:
@@ -88,6 +88,12 @@ def _episode(path: Path, policy: Model) -> RecordedRun:
         rate, task = episode.rate, episode.task
     rows = partial(_episode_rows, path, policy)
     return RecordedRun(str(path), rate, rows, task, was_trained_on(path, policy))
+
+
+def _with_tool_of_training(policy: Model, robot: RobotSpec) -> RobotSpec:
+    """The robot, whose own tool does not count where the training named another one."""
+    named = policy.spec.training.get('tool') is not None
+    return robot.model_copy(update={'tool': policy.spec.robot.tool}) if named else robot
 
 
 def was_trained_on(path: Path, policy: Model) -> bool | None:

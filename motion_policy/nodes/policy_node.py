@@ -56,8 +56,9 @@ from motion_policy.nodes.subscriptions import fields_of
 from motion_policy.policies import load_policy
 from motion_policy.policies.backends.selection import BackEndChoice
 from motion_policy.policies.camera_view import CameraView
-from motion_policy.policies.checkpoint import other_fits, read_checkpoint
+from motion_policy.policies.checkpoint import read_checkpoint
 from motion_policy.policies.cpu.allocator import keep_freed_memory
+from motion_policy.policies.robot_fit import other_fits
 from motion_policy.robot import RobotSpec, load_robot_spec
 from motion_policy.streams import Observation, Row
 from motion_policy.streams.message_fields import with_known_fields

@@ -29,7 +29,6 @@ from motion_policy.policies.weights_file import (
     read_shapes,
     usable_weight,
 )
-from motion_policy.robot import RobotSpec
 from motion_policy.robot.load import first_error_line, robot_spec_from
 from motion_policy.share import share_dir
 
@@ -228,84 +227,3 @@ def spec_to_yaml(spec: PolicySpec) -> str:
         del content['inputs'], content['normalisation']['inputs']
     content['robot'] = parse_yaml(spec.robot.to_yaml(), 'robot')
     return dump_yaml(content)
-
-
-def check_robot(policy: Model, robot: RobotSpec) -> None:
-    """CheckpointError when the policy cannot drive this robot: joints or cameras differ."""
-    trained, here = policy.joint_names, tuple(robot.joints.names)
-    if trained != here:
-        raise CheckpointError(
-            f'{policy.source}: was trained for joints [{", ".join(trained)}] of '
-            f"'{policy.spec.robot.name}', but '{robot.name}' has [{', '.join(here)}]"
-        )
-    for name in here:
-        in_training, now = (
-            'a velocity' if name in each.joints.velocities else 'a position'
-            for each in (policy.spec.robot, robot)
-        )
-        if in_training != now:
-            raise CheckpointError(
-                f"{policy.source}: joint '{name}' was {in_training} in training, but is {now} of "
-                f"'{robot.name}'"
-            )
-    for name in policy.spec.inputs:
-        seen, found = policy.spec.robot.vectors[name], robot.vectors.get(name)
-        if found is None or seen.columns != found.columns:
-            known = ', '.join(found.fields if found else robot.vectors) or 'none'
-            raise CheckpointError(
-                f"{policy.source}: needs vector '{name}' ({', '.join(seen.fields)}), but "
-                f"'{robot.name}' has: {known}"
-            )
-        if seen.transform != found.transform:
-            raise CheckpointError(
-                f"{policy.source}: vector '{name}' was {seen.meaning} in training, but "
-                f"'{robot.name}' has {found.meaning}"
-            )
-        if seen.kept != found.kept:
-            raise CheckpointError(
-                f"{policy.source}: vector '{name}' was the {seen.kept} in training, but "
-                f"'{robot.name}' has window: {found.kept}"
-            )
-    for name in policy.cameras:
-        if name not in robot.image_topics:
-            known = ', '.join(robot.image_topics) or 'none'
-            raise CheckpointError(
-                f"{policy.source}: needs camera '{name}', but '{robot.name}' has: {known}"
-            )
-        then, now = policy.spec.robot.image_topics[name], robot.image_topics[name]
-        if then.width * now.height != now.width * then.height:
-            raise CheckpointError(
-                f"{policy.source}: camera '{name}' was {then.width}x{then.height} in training, "
-                f"'{robot.name}' has {now.width}x{now.height}: another shape of image"
-            )
-        crop = policy.views[name].options.crop
-        if crop is not None and (then.width, then.height) != (now.width, now.height):
-            raise CheckpointError(
-                f"{policy.source}: camera '{name}' was {then.width}x{then.height} in training, "
-                f'where crop {list(crop)} was taken, '
-                f"'{robot.name}' has {now.width}x{now.height}: expected the same size"
-            )
-
-
-def other_fits(checkpoint: Checkpoint, robot: RobotSpec) -> list[str]:
-    """Lines on cameras, and the tool, of which a robot spec says something else than in training.
-
-    What was there in training is what the policy sees and means. A spec that says nothing is no
-    other.
-    """
-    spec, lines = checkpoint.spec, list[str]()
-    tool, here = spec.robot.tool, robot.tool
-    if spec.space.of_tool and tool is not None and here is not None and here != tool:
-        what = f"tool '{here.link}'" if here.link != tool.link else 'another URDF of it'
-        lines.append(
-            f"{checkpoint.name}: its actions are poses of '{tool.link}' by the URDF of its "
-            f"training; '{robot.name}' has {what}"
-        )
-    for name in spec.cameras:
-        there, seen = robot.image_topics.get(name), spec.view(name).options
-        if there is not None and not there.image_fit.is_plain and there.image_fit != seen:
-            lines.append(
-                f"{checkpoint.name}: camera '{name}' is seen as in training, with {seen}; "
-                f"'{robot.name}' says {there.image_fit}"
-            )
-    return lines

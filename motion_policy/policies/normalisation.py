@@ -102,6 +102,20 @@ class Normalisation(Declared):
     target: _Either | None = None
 
 
+def is_same_scale(first: Normalisation, second: Normalisation) -> bool:
+    """Whether both map the same values to the same numbers, but for rounding."""
+    for name in Normalisation.model_fields:
+        one, other = getattr(first, name), getattr(second, name)
+        if type(one) is not type(other):
+            return False
+        if one is None:
+            continue
+        scales = [torch.tensor([one_of.offset, one_of.scale]).double() for one_of in (one, other)]
+        if scales[0].shape != scales[1].shape or not torch.allclose(*scales, rtol=1e-4, atol=1e-7):
+            return False
+    return True
+
+
 def _check_single(index: int, offset: float, scale: float) -> None:
     """Networks compute in float32: ValueError for what is infinite, or no scale at all, there."""
     single = torch.tensor([offset, scale])

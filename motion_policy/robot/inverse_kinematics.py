@@ -182,7 +182,7 @@ def damped_step(
     # Those at a limit that the error presses against it stay there to begin with.
     low, high = (down >= 0) & (gradient < 0), (up <= 0) & (gradient > 0)
     if not (low | high).any():
-        step: Float64Array = np.linalg.solve(normal, gradient)
+        step: Float64Array = np.asarray(np.linalg.solve(normal, gradient), np.float64)
         if ((step >= down) & (step <= up)).all():
             return step
     fewest = len(low) + 1

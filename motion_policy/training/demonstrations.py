@@ -33,6 +33,7 @@ from motion_policy.policies.normalisation import (
     Statistics,
     value_range,
 )
+from motion_policy.policies.robot_fit import is_same_tool
 from motion_policy.robot import RobotSpec, RobotSpecError
 from motion_policy.robot.tool import tool_movers
 from motion_policy.training.config import (
@@ -339,7 +340,10 @@ class _Reading:
         config = self.config
         if not isinstance(config, ActionSpaceKey) or config.action_space not in OF_TOOL:
             return
-        if config.tool is None and robot.tool != self.robot.tool:
+        first = self.robot.tool
+        if config.tool is not None or first is None:
+            return
+        if robot.tool is None or not is_same_tool(first, robot.tool, self.robot):
             raise ConfigError(
                 f'{path}: has another tool (or its URDF) than the first episode, expected the '
                 'same or tool: {link: LINK, urdf: PATH} in the configuration'

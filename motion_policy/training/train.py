@@ -8,7 +8,6 @@ The run lives in `output`: best/ and last/ (policies), tensorboard/, config.yaml
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
 import warnings
@@ -33,10 +32,13 @@ from motion_policy.files import (
     naming_errors,
     write_text,
 )
-from motion_policy.policies import PolicySpec, make_model
+from motion_policy.policies import CheckpointError, PolicySpec, make_model, read_policy_spec
 from motion_policy.policies.base import said_fits
+from motion_policy.policies.checkpoint import SPEC_FILE
 from motion_policy.policies.cpu.processor import has_bf16
 from motion_policy.policies.kinds import model_on_paper
+from motion_policy.policies.normalisation import is_same_scale
+from motion_policy.policies.robot_fit import check_same_meaning
 from motion_policy.training.autoencoders import Autoencoders, load_autoencoders
 from motion_policy.training.checkpoints import (
     RESUME_FILE,
@@ -253,10 +255,11 @@ def prepare_output(config: TrainConfig, output: Path, spec: PolicySpec) -> Path 
     told['data_sha256'] = spec.data['sha256']
     # Part of it is said by the robot spec in the episodes, which has no say in their digest.
     told['seen'] = {camera: fit.model_dump(mode='json') for camera, fit in spec.fit.items()}
-    told['means'] = _meaning(spec)
+    told['means'] = {'absolute_joints': list(spec.absolute_joints)} if spec.absolute_joints else {}
     record = output / CONFIG_FILE
     if config.resume == 'auto' and resume.is_file() and record.is_file():
         _check_same_run(read_yaml(record), told, record)
+        _check_same_robot(output / 'last', spec)
         _check_readable(resume)
         return resume
     try:
@@ -269,18 +272,6 @@ def prepare_output(config: TrainConfig, output: Path, spec: PolicySpec) -> Path 
     return None
 
 
-def _meaning(spec: PolicySpec) -> dict[str, Any]:
-    """Of what actions that are not joints are told: a robot spec says it, too."""
-    if spec.action_space == 'joints':
-        return {}
-    meaning: dict[str, Any] = {'absolute_joints': list(spec.absolute_joints)}
-    tool = spec.robot.tool
-    if spec.space.of_tool and tool is not None:
-        digest = hashlib.sha256(tool.urdf.encode()).hexdigest()[:12]
-        meaning |= {'tool': tool.link, 'urdf_sha256': digest}
-    return meaning
-
-
 def _check_same_run(earlier: dict[str, Any], now: dict[str, Any], record: Path) -> None:
     # A run in joints says nothing of its space.
     unsaid = {'action_space': 'joints'} if 'action_space' in earlier else {}
@@ -290,6 +281,35 @@ def _check_same_run(earlier: dict[str, Any], now: dict[str, Any], record: Path) 
                 f'{record}: this run was begun with {key}={earlier.get(key)}, now it is {value}: '
                 'choose another output, or resume=never to begin anew'
             )
+
+
+def _check_same_robot(last: Path, now: PolicySpec) -> None:
+    """ConfigError where a run would go on with numbers that mean something else.
+
+    Part of what they mean is said by the robot spec in the episodes, not by their digest.
+    """
+    if not (last / SPEC_FILE).is_file():  # taken away; what was learnt is in the state
+        return
+    earlier, anew = read_policy_spec(last), 'choose another output, or resume=never to begin anew'
+    try:
+        check_same_meaning(earlier, str(last), now.robot)
+    except CheckpointError as error:
+        raise ConfigError(f'{error}: {anew}') from None
+    if earlier.robot.rate != now.robot.rate:
+        raise ConfigError(
+            f'{last}: this run was begun with rate {earlier.robot.rate:g} in the robot spec, now '
+            f'it is {now.robot.rate:g}: {anew}'
+        )
+    if is_same_scale(earlier.normalisation, now.normalisation):
+        return
+    limits = (one.robot.joints.limits.position for one in (earlier, now))
+    for joint, then, here in zip(now.robot.joints.names, *limits, strict=True):
+        if then != here:
+            raise ConfigError(
+                f"{last}: this run was begun with joints.limits.position of '{joint}' "
+                f'{list(then)}, now it is {list(here)}, which scales what hardly moves: {anew}'
+            )
+    raise ConfigError(f'{last}: normalisation is not that with which this run was begun: {anew}')
 
 
 def _changed(key: str, earlier: Any, now: Any) -> bool:

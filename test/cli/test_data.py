@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from motion_policy.episodes import EpisodeReader
 from motion_policy.evaluation.joint_strip import JointStrip
 from motion_policy.evaluation.plots import JointCurves
 from motion_policy.policies import save_policy
+from motion_policy.robot import robot_spec_from_yaml
 
 ROBOT = recordings.tabletop()
 Capture = pytest.CaptureFixture[str]
@@ -129,6 +131,23 @@ def test_inspect_shows_an_episode(tmp_path: Path, capsys: Capture) -> None:
     assert top['rate_hz'] == 50.0
     assert top['max_gap_ms'] == 20.0
     assert top['age_max_ms'] == 5.0
+
+
+def test_inspect_breaks_topics_at_their_slashes(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('COLUMNS', '80')
+    topic = 'wrist_camera/color/image_raw/compressed'
+    robot = recordings.tabletop().to_yaml().replace('top/image_raw', topic)
+    path = tmp_path / 'a_folder_with_a_name_of_many_words' / 'and_another_one' / 'e.hdf5'
+    path.parent.mkdir(parents=True)
+    recordings.write_episode(path, 5, robot=robot_spec_from_yaml(robot, 'long'))
+    inspected(path)
+    shown = capsys.readouterr().out
+    assert str(path) in re.sub(r'\s', '', shown)  # whole, on two lines
+    rows = shown[shown.index('stream') :]
+    assert re.search(r'top +wrist_camera/color/ .* 200\n +image_raw/compressed', rows)
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 def test_inspect_shows_a_folder(tmp_path: Path, capsys: Capture) -> None:

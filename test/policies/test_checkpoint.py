@@ -222,6 +222,26 @@ def test_a_robot_that_does_not_fit_is_told_apart() -> None:
         check_robot(policy, small_robot(height=24, width=24))
 
 
+def test_a_mean_over_rows_is_of_their_rate() -> None:
+    wrench = {
+        'topic': 'wrench', 'type': 'geometry_msgs/msg/WrenchStamped', 'window': 'mean',
+        'fields': ['wrench.force.x'],
+    }  # fmt: skip
+    ranges = {**spec().normalisation.model_dump(), 'inputs': {'min': [-1.0], 'max': [1.0]}}
+    for window in ('mean', 'newest'):
+        vectors = {'wrench': {**wrench, 'window': window}}
+        trained, faster = (small_robot(vectors=vectors, rate=rate) for rate in (50.0, 100.0))
+        policy = small_policy(robot=trained, inputs=('wrench',), normalisation=ranges)
+        check_robot(policy, trained)
+        if window == 'newest':
+            check_robot(policy, faster)
+            continue
+        with pytest.raises(
+            CheckpointError, match=r"'wrench' was the mean of 20 ms .* 10 ms: expected rate 50$"
+        ):
+            check_robot(policy, faster)
+
+
 def test_the_spec_can_be_read_without_building_the_policy(folder: Path) -> None:
     assert read_policy_spec(folder).kind == 'sarnn'
 

@@ -8,16 +8,17 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
+import yaml
 from policy_examples import small_policy, small_robot, spec, write_demonstrations
-from recordings import write_episode
+from recordings import with_vectors, write_episode
 from training_runs import ACT_RUN, SARNN_RUN, small_run
 
 from motion_policy.episodes import EpisodeReader
 from motion_policy.policies import load_policy
-from motion_policy.policies.action_space import ActionSpace
 from motion_policy.policies.normalisation import MinMax
 from motion_policy.share import share_dir
 from motion_policy.training import ConfigError, train_config
@@ -232,25 +233,64 @@ def test_the_tool_of_the_recordings_counts_and_is_one_for_all(tmp_path: Path) ->
     assert load_demonstrations(named, no_progress).robot.tool == robot.tool
 
 
-@pytest.mark.parametrize('space', OTHERS)
-def test_a_run_goes_on_only_with_actions_that_mean_the_same(
-    demonstrations: Path, tmp_path: Path, space: Any
+def test_a_run_goes_on_only_with_the_same_absolute_joints(
+    demonstrations: Path, tmp_path: Path
 ) -> None:
-    """The tool, and which grippers are absolute, may be said by the robot spec of the episodes."""
-    config = train_config(content(demonstrations, tmp_path / 'run', space))
-    robot = small_robot(tool=TOOL)
-    own = ActionSpace(space, robot, 10.0)
-    target = MinMax(min=(-1.0,) * len(own.columns), max=(1.0,) * len(own.columns))
+    """The robot spec of the episodes may say which grippers are absolute."""
+    config = train_config(content(demonstrations, tmp_path / 'run', 'joints_relative'))
+    target = MinMax(min=(-1.0,) * 5, max=(1.0,) * 5)
     scaled = spec().normalisation.model_copy(update={'target': target})
-    told = spec(action_space=space, robot=robot, normalisation=scaled, data={'sha256': 'a'})
+    told = spec(action_space='joints_relative', normalisation=scaled, data={'sha256': 'a'})
     prepare_output(config, tmp_path, told)
     torch.save({}, tmp_path / RESUME_FILE)
     assert prepare_output(config, tmp_path, told) == tmp_path / RESUME_FILE
-    assert robot.tool is not None
-    longer = robot.tool.urdf.replace('xyz="0.124 0 0"', 'xyz="0.134 0 0"')
-    other = robot.model_copy(update={'tool': robot.tool.model_copy(update={'urdf': longer})})
-    changed = told.model_copy(update={'robot': other})
-    if space == 'joints_relative':
-        changed = told.model_copy(update={'absolute_joints': ('gripper',)})
+    changed = told.model_copy(update={'absolute_joints': ('gripper',)})
     with pytest.raises(ConfigError, match='this run was begun with means='):
         prepare_output(config, tmp_path, changed)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_only_with_a_robot_that_means_the_same(tmp_path: Path) -> None:
+    robot = with_vectors(small_robot(tool=TOOL))
+    path = write_episode(tmp_path / 'episode_000000.hdf5', 30, robot=robot, compress=False)
+    once = {'tool': None, 'epochs': 1, 'pictures_every': 0, 'inputs': ['wrench']}
+    given = content(path, tmp_path / 'run', 'tool', **once)
+    train(train_config(given))
+    said = yaml.safe_load(robot.to_yaml())
+    limits, link = said['joints']['limits'], said['tool']['urdf']
+    wide, wider = ({'position': [[-x, x], *limits['position'][1:]]} for x in (3.0, 30.0))
+    for change, words in (
+        ({'joints': {'limits': {**limits, **wider}}},  # of which joint1 moves less than 1 %
+         r"with joints.limits.position of 'joint1' \[-2.8, 2.8\], now it is \[-30.0, 30.0\]"),
+        ({'tool': {'urdf': link.replace('0.126 0 0', '0.226 0 0')}}, 'to 100.0 mm and 0.00 degr'),
+        ({'vectors': {'wrench': {'window': 'mean'}}}, "'wrench' was the newest in training, but"),
+        ({'rate': 100.0}, 'begun with rate 50 in the robot spec, now it is 100: choose'),
+    ):  # fmt: skip
+        with h5py.File(path, 'r+') as file:
+            file.attrs['robot'] = yaml.safe_dump(with_changes(said, change), sort_keys=False)
+            file.attrs['rate'] = rate = change.get('rate', robot.rate)
+            file['time_ns'][:] = np.arange(30) * round(1e9 / rate)
+        with pytest.raises(ConfigError, match=words) as caught:
+            train(train_config({**given, 'epochs': 2}))
+        assert '\n' not in str(caught.value)
+    # Names of a topic and of the tool, limits of a joint that moves enough: no other number.
+    same = {
+        'joints': {'limits': {**limits, **wide, 'velocity': [9.0] * 5}},
+        'tool': {'link': 'tip', 'urdf': link.replace('"tool"', '"tip"')},
+        'vectors': {'wrench': {'topic': 'ft/wrench'}},
+    }
+    with h5py.File(path, 'r+') as file:
+        file.attrs['robot'] = yaml.safe_dump(with_changes(said, same), sort_keys=False)
+        file.attrs['rate'] = robot.rate
+        file['time_ns'][:] = np.arange(30) * robot.period_ns
+    train(train_config({**given, 'epochs': 2}))
+    resumed = load_policy(tmp_path / 'run' / 'last').spec
+    assert resumed.metrics['epoch'] == 2 and resumed.robot.tool is not None
+    assert resumed.robot.tool.link == 'tip'
+
+
+def with_changes(content: Any, change: Any) -> Any:
+    """Return a spec with some of its keys changed."""
+    if not isinstance(change, dict):
+        return change
+    return {**content, **{key: with_changes(content[key], value) for key, value in change.items()}}

@@ -67,7 +67,8 @@ def export_policy(policy: Policy, to: str, path: Path) -> Exported:
     if policy.space.name != 'joints':
         raise UserError(
             f"{policy.source}: its network predicts '{policy.space.name}', of which an exported "
-            'step would make no joint targets; expected action_space joints'
+            'step would make no joint targets; train one with action_space joints to export it, '
+            'or run this one by policy_node or load_policy, which do'
         )
     path = path.expanduser()
     if path.suffix != ENDINGS[to]:
