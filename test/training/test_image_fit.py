@@ -27,13 +27,9 @@ from motion_policy.policies.backends.export import export_policy
 from motion_policy.policies.backends.graph import step_facts
 from motion_policy.policies.backends.selection import BOUNDS, BackEndChoice, Checks, use_back_end
 from motion_policy.policies.base import PolicySpec
-from motion_policy.policies.checkpoint import (
-    CheckpointError,
-    other_fits,
-    read_checkpoint,
-    spec_to_yaml,
-)
+from motion_policy.policies.checkpoint import CheckpointError, read_checkpoint, spec_to_yaml
 from motion_policy.policies.recurrent.cae import adopt_pretrained
+from motion_policy.policies.robot_fit import other_fits
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
 from motion_policy.training import ConfigError, TrainConfig, train_config
 from motion_policy.training.autoencoders import Autoencoders
