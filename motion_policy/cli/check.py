@@ -22,6 +22,7 @@ from motion_policy.episodes import (
     repair,
 )
 from motion_policy.episodes.check import Examined
+from motion_policy.episodes.editing.journal import EditJournal
 from motion_policy.episodes.quality.page import page_of_set
 from motion_policy.episodes.quality.sets import EpisodeSet
 from motion_policy.episodes.quality.verdict import (
@@ -79,6 +80,10 @@ def run(arguments: Arguments) -> int:
             console.print(f'[red]unsound[/] {escape(f"{episode}: {problem}")}', soft_wrap=True)
         for note in examined.notes:
             console.print(f'[yellow]note[/] {escape(f"{episode}: {note}")}', soft_wrap=True)
+    for folder in {episode.parent for episode in found}:
+        if EditJournal(folder).is_interrupted():
+            line = f'{folder}: an edit was interrupted: `motion-policy edit list {folder}` ends it'
+            console.print(f'[yellow]note[/] {escape(line)}', soft_wrap=True)
     for episode, examined in found.items():  # now that the set is known
         against = known.verdicts(episode)
         found[episode] = replace(examined, verdicts=[*examined.verdicts, *against])

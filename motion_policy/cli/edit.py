@@ -37,7 +37,7 @@ from motion_policy.episodes.editing.pieces import EditStamp
 from motion_policy.episodes.editing.resampling import resample
 from motion_policy.episodes.paths import list_episodes, next_number
 from motion_policy.errors import UserError
-from motion_policy.files import make_folders, remove_empty, write_json
+from motion_policy.files import check_output_folder, make_folders, remove_empty, write_json
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 
 Action = Literal[
@@ -196,7 +196,7 @@ def run(arguments: Arguments) -> int:
             f'{" or ".join(owners)} only'
         )
     console = Console()
-    if arguments.action in ('undo', 'commit', 'list'):
+    if arguments.action in FOLDER_ACTIONS:
         return _of_folders(arguments, console)
     return _edit(arguments, console)
 
@@ -298,6 +298,7 @@ def _split(arguments: Arguments, paths: Sequence[Path]) -> EditPlan:
 def _merged(arguments: Arguments, paths: Sequence[Path]) -> EditPlan:
     if arguments.out is None:
         raise UserError('edit merge: expected --out')
+    check_output_folder(arguments.out)
     return merge(paths, arguments.out)
 
 
@@ -362,16 +363,14 @@ def _of_folders(arguments: Arguments, console: Console) -> int:
     for folder in dict.fromkeys(arguments.paths):
         if not folder.is_dir():
             raise UserError(f'{folder}: expected a folder of episodes')
-        if arguments.action == 'list' or arguments.dry_run:
-            journal = EditJournal(folder)
-            edits = journal.done()
-            if arguments.action == 'undo':
-                edits = edits[-1:]
+        if arguments.dry_run:
+            edits = EditJournal(folder).done()
+            edits = edits[-1:] if arguments.action == 'undo' else edits
         else:
             with edit_journal(folder) as journal:
                 for line in journal.recover():
                     _print(console, f'{folder}: {line}')
-                edits = [journal.undo()] if arguments.action == 'undo' else journal.commit()
+                edits = FOLDER_ACTIONS[arguments.action](journal)
         for edit in edits:
             _print(console, f'{folder}: {_past(arguments)}{edit}')
         if not edits:
@@ -381,6 +380,13 @@ def _of_folders(arguments: Arguments, console: Console) -> int:
         content = {'action': arguments.action, 'dry_run': arguments.dry_run, 'edits': told}
         write_json(arguments.json, content)
     return 0
+
+
+FOLDER_ACTIONS: dict[str, Callable[[EditJournal], list[Edit]]] = {
+    'undo': lambda journal: [journal.undo()],
+    'commit': EditJournal.commit,
+    'list': EditJournal.done,
+}
 
 
 def _past(arguments: Arguments) -> str:

@@ -91,6 +91,7 @@ def test_folders_are_merged_relabelled_and_deleted_from(tmp_path: Path, capsys: 
         (['trim', '--at', '3'], 'edit trim: --at means nothing here, expected it with split only'),
         (['undo', '--rows'], '--rows means nothing here, expected it with trim or cut or split'),
         (['cut', '--begin', '1'], 'edit cut: expected --begin and --end'),
+        (['merge', '--out', 'FILE'], 'Not a directory'),
         (['cut', '--begin', '0.3', '--end', '0.1'], 'rows 15 to 5, expected a piece of its 20'),
         (['cut', '--begin', '0', '--end', '9', '--rows'], ''),
         (['split', '--at', '2.5', '--rows'], '--at is 2.5, expected a whole number of rows'),
@@ -100,6 +101,9 @@ def test_folders_are_merged_relabelled_and_deleted_from(tmp_path: Path, capsys: 
         (['resample', '--rate', '60'], 'has 50 rows per second'),
         (['merge', '--out', 'SET'], 'expected episodes of other folders'),
         (['trim', '--head', '-1'], '--head is -1, expected seconds from 0 on'),
+        (['trim', '--head', '1e300'], 'is 1e+300 s, expected no more than its 20 rows (0.4 s)'),
+        (['relabel', '--task', 'a\udcff'], 'expected text in UTF-8'),
+        (['resample', '--rate', '1e12'], 'has 50 rows per second'),
         (['delete'], 'is a folder, expected the episodes that are to go'),
         (['undo'], 'has no edit to undo'),
     ],
@@ -108,7 +112,8 @@ def test_a_mistake_is_one_line_and_changes_nothing(
     tmp_path: Path, capsys: Capture, words: list[str], line: str
 ) -> None:
     folder = folder_of(tmp_path / 'set', 1)
-    options = [str(folder) if word == 'SET' else word for word in words[1:]]
+    named = {'SET': str(folder), 'FILE': str(folder / 'episode_000000.hdf5')}
+    options = [named.get(word, word) for word in words[1:]]
     code = main(['edit', words[0], str(folder), *options])
     error = capsys.readouterr().err
     assert code == (2 if line else 0) and line in error and error.count('\n') == bool(line)
@@ -128,7 +133,9 @@ def test_an_interrupted_edit_is_finished_by_the_next(tmp_path: Path, capsys: Cap
     journal.write_text(journal.read_text().replace('"done"', '"placing"'))
     assert main(['edit', 'trim', str(folder), '--tail', '5', '--rows', '--dry-run']) == 0
     assert lengths(folder) == [20]
-    capsys.readouterr()
+    assert main(['check', str(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert f'an edit was interrupted: `motion-policy edit list {folder}` ends it' in printed
     assert main(['edit', 'trim', str(folder), '--tail', '5', '--rows']) == 0
     assert 'finished what was interrupted: trim --rows --head 5' in capsys.readouterr().out
     assert lengths(folder) == [10]

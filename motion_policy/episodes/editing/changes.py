@@ -77,11 +77,18 @@ class Amount:
     in_rows: bool = False
 
     def rows(self, episode: EpisodeReader, option: str) -> int:
-        """How many rows of an episode. Raises EpisodeError: negative, or no whole row number."""
+        """How many rows of an episode. Raises EpisodeError: negative, more, or no whole number."""
         if self.value < 0 or (self.in_rows and self.value != int(self.value)):
             expected = 'a whole number of rows' if self.in_rows else 'seconds from 0 on'
             raise EpisodeError(f'{option} is {self.value:g}, expected {expected}')
-        return round(self.value if self.in_rows else self.value * episode.rate)
+        rows = self.value if self.in_rows else self.value * episode.rate
+        if rows > episode.length:
+            unit = 'rows' if self.in_rows else 's'
+            raise EpisodeError(
+                f'{shown(episode.path)}: {option} is {self.value:g} {unit}, expected no more than '
+                f'its {episode.length} rows ({episode.length / episode.rate:g} s)'
+            )
+        return round(rows)
 
 
 def trim(
@@ -172,8 +179,11 @@ def relabel(paths: Iterable[Path], labels: Mapping[str, Any]) -> EditPlan:
     """Note another task, judgement or operator; `success` of None: not judged.
 
     Raises:
-        EpisodeError: an episode cannot be read.
+        EpisodeError: an episode cannot be read, or a label is no text.
     """
+    for name, value in labels.items():
+        if isinstance(value, str) and ('\0' in value or _no_unicode(value)):
+            raise EpisodeError(f"--{name} is '{shown(value)}', expected text in UTF-8")
     changes, left = [], []
     for path in paths:
         with opened(path) as episode:
@@ -282,6 +292,11 @@ def _split_into(
             labels['ended'] = ''
         pieces.append(Piece(np.arange(first, last), labels=labels))
     return EpisodeChange.of(episode, tuple(pieces), words)
+
+
+def _no_unicode(text: str) -> bool:
+    """Whether bytes that are no UTF-8 stand in a text, as they come from a command line."""
+    return any('\ud800' <= letter <= '\udfff' for letter in text)
 
 
 def _label(value: Any) -> str:

@@ -86,6 +86,11 @@ class EditJournal:
         """Whether there is no edit, finished or not."""
         return not self._numbers()
 
+    def is_interrupted(self) -> bool:
+        """Whether a process was killed, so that some episodes are edited and others are not."""
+        edits = [self._read(number) for number in self._numbers()]
+        return any(edit is not None and edit.state != DONE for edit in edits)
+
     def done(self) -> list[Edit]:
         """The edits that can be undone, the last one last."""
         return [edit for number in self._numbers() if (edit := self._read(number)) is not None]
@@ -193,10 +198,10 @@ class EditJournal:
     def _check_undo(self, edit: Edit) -> None:
         for step in edit.steps:
             for name, mark in step.results:
-                if not mark.fits(self.folder / name):
+                if is_there(self.folder / name) and not mark.fits(self.folder / name):
                     raise EpisodeError(
-                        f'{shown(self.folder / name)}: is gone or was changed since the edit '
-                        f'({edit}), which undoing it would lose'
+                        f'{shown(self.folder / name)}: was changed since the edit ({edit}), '
+                        'which undoing it would lose; `motion-policy edit commit` keeps it'
                     )
             if step.results and step.source:
                 self._check_original(edit, step.source)

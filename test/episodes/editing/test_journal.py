@@ -232,6 +232,15 @@ def test_undo_refuses_what_it_would_lose(tmp_path: Path) -> None:
         undo(folder)
 
 
+def test_undo_brings_back_an_episode_whose_edited_file_is_gone(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / 'set', 1)
+    before = contents(folder)
+    trim_all(folder)
+    (folder / 'episode_000000.hdf5').unlink()
+    undo(folder)
+    assert contents(folder) == before
+
+
 def test_an_episode_that_is_changed_meanwhile_stays(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / 'set', 1)
     path = folder / 'episode_000000.hdf5'
