@@ -82,6 +82,7 @@ class CameraMonitor:
     ) -> None:
         limits = robot.joints.limits.position_array()
         self._range = limits[:, 1] - limits[:, 0]
+        self._velocities, self._creeping = robot.joints.are_velocities, robot.joints.creeping
         self._topics = {name: camera.topic for name, camera in robot.image_topics.items()}
         self._frozen_ns = round(frozen_s * NANOSECONDS_PER_S)
         self._at_rest_ns = round(frozen_at_rest_s * NANOSECONDS_PER_S)
@@ -162,8 +163,12 @@ class CameraMonitor:
         noise.looks = noise.looks + 1 if differ.mean() >= NOISY_SHARE else 0
 
     def _moved(self, qpos: Float32Array, since: Float32Array) -> float:
-        """Greatest way of a joint, as a share of its range."""
-        return float((np.abs(qpos - since) / self._range).max())
+        """Greatest way of a joint, as a share of its range; a base that drives goes all of it."""
+        moved = np.abs(qpos - since) / self._range
+        if self._velocities.any():
+            drives = np.maximum(np.abs(qpos), np.abs(since)) > self._creeping
+            moved = np.where(self._velocities, drives, moved)
+        return float(moved.max())
 
 
 def _brightness(image: RgbImage, enough: int) -> int:

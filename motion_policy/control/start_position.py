@@ -23,7 +23,6 @@ SETTLING_PERIODS = 2  # of travel: how far it may be behind that command, or sag
 # Of motion at full speed: further, no joint comes from one tick to the next.
 JUMP_S, JUMP_PERIODS = 0.1, 3
 JUMPED_S = 0.5  # after a jump nobody knows where the arm stands
-STANDS_SHARE = 0.05  # of its limit: a base that is measured to be no faster stands
 # An arm stands that has moved no further, in s of full speed, in so long, or in the age that its
 # joint states may have: more than encoders swing, less than a start may be beside it.
 STILL_S, LOOK_S = 0.01, 0.2
@@ -45,7 +44,7 @@ class RestMonitor:
         self._jump = np.where(self._velocities, np.inf, jump)
         still = watched & ~self._velocities
         self._still = np.where(still, velocity * STILL_S, np.inf)
-        self._stands = STANDS_SHARE * np.abs(robot.joints.limits.position_array()).max(axis=1)
+        self._stands = robot.joints.creeping
         max_age_s = max(topic.max_age for _, topic in robot.joint_streams('state'))
         self._ticks = round(max(LOOK_S, max_age_s) * self._rate) + 1
         self._jump_ticks = round(JUMPED_S * self._rate) + 1

@@ -52,6 +52,7 @@ NANOSECONDS_PER_S = 1_000_000_000
 MOST_PIXELS = 2**15  # along an edge of an image
 FARTHEST_MM = 65534  # of depth; what is beyond is no measurement
 SLOWEST_HZ = 1e-3
+STANDS_SHARE = 0.05  # of its limit: a base that is measured to be no faster stands
 CLOCK_GRANULARITY_NS = 1_000_000  # by which two readings of one clock may differ
 CLOCK_STEP_NS = 10_000_000  # a clock that goes back by more was set back
 
@@ -370,6 +371,12 @@ class JointsSpec(Declared):
     def are_velocities(self) -> npt.NDArray[np.bool_]:
         """Which joints (J,) are velocities."""
         return np.array([name in self.velocities for name in self.names])
+
+    @property
+    def creeping(self) -> Float64Array:
+        """The velocity (J,) up to which a base counts as standing; 0 of positions."""
+        greatest = np.abs(self.limits.position_array()).max(axis=1)
+        return np.where(self.are_velocities, STANDS_SHARE * greatest, 0.0)
 
     def unit_of(self, name: str) -> str:
         """m/s or rad/s of a velocity; '' of a position, whose joint turns or slides."""

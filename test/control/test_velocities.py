@@ -12,6 +12,7 @@ from controlled_arm import POLICY_NS, TICK_NS, Arm
 from mobile_robots import mobile_robot
 
 from motion_policy.control import Command, Controller
+from motion_policy.control.camera_monitor import CameraMonitor
 from motion_policy.control.episode_playback import EpisodePlayback
 from motion_policy.control.guard import GuardChain
 from motion_policy.control.monitors import EffortMonitor, TrackingMonitor
@@ -19,6 +20,8 @@ from motion_policy.control.motion_limiter import MotionLimiter
 from motion_policy.control.observing import in_plan_time
 from motion_policy.errors import UserError
 from motion_policy.rehearsal.judge import Limits, breaches, ends_at_rest
+from motion_policy.robot import robot_spec_from_yaml
+from motion_policy.streams import Observation, Row, Sample, StreamError
 
 ROBOT = mobile_robot()
 LIMITS = ROBOT.joints.limits
@@ -286,3 +289,48 @@ def test_a_controller_without_velocities_has_none() -> None:
     plain = mobile_robot().joints.position_columns
     assert plain == [0, 1]
     assert isinstance(Controller(ROBOT, POLICY_NS), Controller)
+
+
+@pytest.mark.parametrize('forward', [0.0, 0.02, 0.3, -0.1])
+def test_a_frozen_camera_is_noticed_while_the_base_drives_steadily(forward: float) -> None:
+    camera = 'cameras: {top: {topic: top, width: 32, height: 24}}\nhome:'
+    monitor = CameraMonitor(mobile_robot('home:', camera), frozen_s=1.0)
+    image = np.full((24, 32, 3), 90, np.uint8)
+    qpos = np.float32([0.1, 0.2, forward, 0.0])
+    seen = Observation(qpos, 0 * qpos, None, {'top': image}, None)
+
+    def look() -> None:
+        for number in range(20):
+            now_ns = 10**9 + number * 100_000_000
+            monitor.check(seen, Row(now_ns, {'top': Sample(now_ns, now_ns, None)}, {}))
+
+    if abs(forward) < 0.025:
+        look()  # it stands
+    else:
+        with pytest.raises(StreamError, match=r'same image for 1\.1 s while the arm moved'):
+            look()
+
+
+def test_a_base_alone_is_driven_and_stopped_too() -> None:
+    alone = robot_spec_from_yaml(
+        """
+name: base
+rate: 50.0
+joints:
+  names: [forward, turn]
+  velocities: [forward, turn]
+  state: {topic: odom, type: nav_msgs/msg/Odometry}
+  command: {topic: cmd_vel, type: geometry_msgs/msg/Twist}
+  limits: {position: [[0, 0.5], [-1, 1]], velocity: [1, 2], acceleration: [10, 20]}
+home: [0, 0]
+""",
+        'base.yaml',
+    )
+    chain = GuardChain(alone, position_margin=0.1, max_jerk=5.0)
+    arm = Arm(np.zeros(2), alone, guard=chain)
+    arm.enable()
+    commands = arm.run(60, lambda *_: np.array([[0.4, -0.5]]))
+    assert commands[-1].position == pytest.approx([0.4, -0.5])
+    arm.go_home()
+    assert arm.run(80, None)[-1].position.tolist() == [0.0, 0.0]
+    assert arm.controller.state == 'disabled'

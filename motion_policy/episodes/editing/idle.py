@@ -29,8 +29,12 @@ def idle_ends(episode: EpisodeReader) -> tuple[int, int] | None:
     """
     tracks = [episode.qpos, *([episode.action] if episode.has_commands else [])]
     allowed = still_range(episode.robot)
-    head = min(_still_rows(track, allowed) for track in tracks)
-    tail = min(_still_rows(track[::-1], allowed) for track in tracks)
+    joints = episode.robot.joints
+    # A base that drives steadily is not idle: it stands at zero only.
+    head, tail = (
+        min(_still_rows(track[::step], allowed, joints.are_velocities) for track in tracks)
+        for step in (1, -1)
+    )
     return None if head >= episode.length else (head, tail)
 
 
@@ -38,10 +42,16 @@ def still_range(robot: RobotSpec) -> npt.NDArray[np.float64]:
     """How far (J,) each joint may be from where it stands and is still idle [rad or m]."""
     low, high = np.asarray(robot.joints.limits.position_array(), dtype=np.float64).T
     span = high - low
-    return STILL_SHARE * np.where(np.isfinite(span), span, RANGE_WITHOUT_LIMITS)
+    still = STILL_SHARE * np.where(np.isfinite(span), span, RANGE_WITHOUT_LIMITS)
+    return np.where(robot.joints.are_velocities, robot.joints.creeping, still)
 
 
-def _still_rows(values: npt.NDArray[Any], allowed: npt.NDArray[np.float64]) -> int:
-    """How many of the first rows of (T, J) are near the first one."""
-    moved = (np.abs(values.astype(np.float64) - values[0]) > allowed).any(axis=1)
+def _still_rows(
+    values: npt.NDArray[Any],
+    allowed: npt.NDArray[np.float64],
+    are_velocities: npt.NDArray[np.bool_],
+) -> int:
+    """How many of the first rows of (T, J) are near the first one, velocities near zero."""
+    stands = np.where(are_velocities, 0.0, values[0])
+    moved = (np.abs(values.astype(np.float64) - stands) > allowed).any(axis=1)
     return int(np.argmax(moved)) if moved.any() else len(values)

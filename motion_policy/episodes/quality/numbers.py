@@ -82,9 +82,9 @@ class EpisodeNumbers:
 
     @cached_property
     def arm(self) -> list[int]:
-        """The joints that are no grippers."""
-        names = self.robot.joints.names
-        return [joint for joint in range(len(names)) if not gripper_like(joint, self.robot)]
+        """The joints that are no grippers, nor velocities of a base."""
+        joints = self.robot.joints.position_columns
+        return [joint for joint in joints if not gripper_like(joint, self.robot)]
 
     @cached_property
     def limits_are_known(self) -> bool:
@@ -115,6 +115,8 @@ class EpisodeNumbers:
             fast = (np.abs(values[rows:] - values[:-rows]) > slowest).any(axis=1)
             for shift in range(rows + 1):
                 moving[shift : shift + len(fast)] |= fast
+            drives = np.abs(values) > self.robot.joints.creeping
+            moving |= (drives & self.robot.joints.are_velocities).any(axis=1)
         return moving
 
     @property
