@@ -39,13 +39,14 @@ class CommandMotion:
     """How the arm moves at a command, for messages that tell more than a position.
 
     `velocity` (J,) is that of the step which led to the command; `measured` (J,) is where the
-    joints are by now, None where nobody knows. `braking`: the arm is to come to rest, and nothing
-    may speed it up. Else what corrects the motion may use the share `speed` of the velocity
-    limits. `tool_speed_limit` [m/s]; 0: there is none.
+    joints were `age_s` [s] ago, all or each (J,); None: nobody knows. `braking`: the arm is to
+    come to rest, and nothing may speed it up. Else what corrects the motion may use the share
+    `speed` of the velocity limits. `tool_speed_limit` [m/s]; 0: there is none.
     """
 
     velocity: Float64Array
     measured: Float64Array | None = None
+    age_s: float | Float64Array = 0.0
     braking: bool = False
     speed: float = 1.0
     tool_speed_limit: float = 0.0

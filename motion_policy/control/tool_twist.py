@@ -18,6 +18,7 @@ from motion_policy.robot.kinematics import commanded_tool
 
 # So near to where its commands stand a tool is left in peace.
 SETTLED_M, SETTLED_RAD = 1e-3, 2e-3
+OLDEST_S = 0.1  # what was measured before says nothing of where the tool is by now
 PARTS = (slice(0, 3), slice(3, 6))  # of a twist: [m/s] and [rad/s]
 
 
@@ -48,9 +49,7 @@ class ToolTwist:
         that, while others are moved by others.
         """
         before = position - motion.velocity * self._period_s  # where the joints are to be by now
-        measured = motion.measured
-        if measured is not None and not all_finite(measured):
-            measured = None
+        measured = self._by_now(motion)
         here = before if measured is None else measured
         before, position = self._among(here, before), self._among(here, position)
         along = np.zeros(6)
@@ -64,6 +63,16 @@ class ToolTwist:
         if not twist.any():
             return np.zeros(6)
         return self._in_frame(self._bounded(twist, here, motion.tool_speed_limit), here)
+
+    def _by_now(self, motion: CommandMotion) -> Float64Array | None:
+        """Where the joints (J,) are by now if they go on like the commands; None: not known."""
+        if motion.measured is None or not all_finite(motion.measured):
+            return None
+        age_s = np.maximum(np.broadcast_to(motion.age_s, motion.measured.shape), 0.0)
+        if age_s[self._columns].max() > OLDEST_S:
+            return None
+        measured: Float64Array = motion.measured + motion.velocity * np.minimum(age_s, OLDEST_S)
+        return measured
 
     def _correction(
         self, before: Float64Array, measured: Float64Array, motion: CommandMotion, *, stands: bool
@@ -107,5 +116,7 @@ class ToolTwist:
 
 
 def _slower(one: Float64Array, other: Float64Array) -> Float64Array:
-    """Return the shorter of two vectors (3,)."""
+    """Return the shorter of two vectors (3,); nothing where one is against the other."""
+    if one @ other < 0:
+        return np.zeros(3)
     return one if np.linalg.norm(one) < np.linalg.norm(other) else other

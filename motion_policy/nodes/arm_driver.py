@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
@@ -533,11 +532,10 @@ class ArmDriver:
     ) -> CommandMotion:
         """How the arm moves at a command, where its joints were measured (J,) so long ago."""
         tool_speed = self.controller.guard.tool_speed
-        if measured is not None:
-            measured = measured + command.velocity * (np.maximum(age_ns, 0) / NANOSECONDS_PER_S)
         return CommandMotion(
             command.velocity,
             measured,
+            age_ns / NANOSECONDS_PER_S,
             braking=command.state not in ('ramp', 'run'),
             speed=self.controller.pace * (self._ramp_speed if command.state == 'ramp' else 1.0),
             tool_speed_limit=0.0 if tool_speed is None else tool_speed.limit,

@@ -51,9 +51,9 @@ class DrivenArm:
         """One period towards a target, or braking; return the twist."""
         go_on = self.guard.stop if target is None else None
         result = go_on(self.period_ns) if go_on else self.guard.apply(target, None, self.period_ns)
-        age_s = (len(self.past) - 1) * self.period_ns * 1e-9  # as ArmDriver accounts for it
-        measured = self.past[0] + result.velocity * age_s
-        told = {'braking': target is None, 'measured': measured, **motion}
+        age_s = (len(self.past) - 1) * self.period_ns * 1e-9
+        measured = self.past[0]
+        told = {'braking': target is None, 'measured': measured, 'age_s': age_s, **motion}
         twist = self.tool.twist(result.position, CommandMotion(result.velocity, **told))
         moved = self.kinematics.joint_velocity(self.link, self.joints, twist, self.columns)
         velocity = result.velocity.copy()  # of joints that others move
@@ -186,6 +186,9 @@ def test_a_correction_never_speeds_up_a_tool_that_brakes(
         twist = tool.twist(START, motion)
         for part in (slice(0, 3), slice(3, 6)):
             assert np.linalg.norm(twist[part]) <= np.linalg.norm(along[part]) + 1e-12
+            assert twist[part] @ along[part] >= 0
+    far_ahead = CommandMotion(velocity, START + 0.5 * WAY, braking=True)
+    assert not tool.twist(START, far_ahead).any()  # it stands, and never turns round
 
 
 def test_no_correction_is_beyond_what_joints_or_the_tool_may_do(
@@ -237,6 +240,13 @@ def test_what_is_not_measured_is_not_corrected_and_nan_is_never_sent(
     along = tool.twist(START, CommandMotion(WAY))
     lost = tool.twist(START, CommandMotion(WAY, np.full(7, np.nan), braking=True))
     np.testing.assert_array_equal(along, lost)
+    ages = np.zeros(7)
+    ages[6] = 0.5  # of the gripper
+    turned = ToolTwist(make_arm().joints.command[0], robot)
+    for age_s, corrects in ((0.05, True), (ages, True), (0.11, False), (ages[::-1], False)):
+        found = turned.twist(START, CommandMotion(WAY, START + 0.1, age_s))
+        straight = turned.twist(START, CommandMotion(WAY))
+        assert (found != straight).any() == corrects
     assert np.isfinite(along).all() and along.any()
 
 
