@@ -17,6 +17,7 @@ from chain_arm import SEVEN, SIX, chain_urdf
 from policy_examples import FAMILIES, random_observation, small_policy, small_robot, spec
 
 from motion_policy.cli.main import main
+from motion_policy.control import PolicyRunner
 from motion_policy.errors import UserError
 from motion_policy.evaluation.tool_errors import tool_errors
 from motion_policy.policies import check_robot, load_policy, save_policy
@@ -28,6 +29,7 @@ from motion_policy.policies.convert.lerobot import to_lerobot
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
 from motion_policy.robot.kinematics import Kinematics
 from motion_policy.share import share_dir
+from motion_policy.streams import Observation
 
 torch.set_num_threads(1)
 TOOL = {'link': 'tool', 'urdf': str(share_dir() / 'config' / 'robots' / 'tabletop_arm.urdf')}
@@ -244,6 +246,29 @@ def test_on_an_arm_with_tighter_limits_the_tool_goes_where_it_may(tmp_path: Path
     otherwise = tool_errors(robot, clipped, joints.double().numpy())
     assert errors is not None and otherwise is not None
     assert errors.away_mm.max() < 0.2 * otherwise.away_mm.max()
+
+
+@pytest.mark.parametrize('space', ['joints_relative', 'tool_relative'])
+def test_chunks_that_overlap_count_each_from_its_own_observation(space: str) -> None:
+    """Not from the newest: what is averaged, or still waits, was meant from where it was seen."""
+    policy = small_policy(kind='act', hyper=ACT, image_size=(32, 64), **of_tabletop(space))
+    runner = PolicyRunner(policy, policy.spec.robot, ensemble=0.3)
+    images = {camera: np.full((128, 128, 3), 90, np.uint8) for camera in policy.cameras}
+    targets = []
+    for step in range(3):
+        qpos = np.array([0.1, -0.6, 0.3, 0.4, 0.01], np.float32) + np.float32(0.05 * step)
+        seen = Observation(qpos, 0 * qpos, None, images, None)
+        rows, _ = runner.infer(seen, explain=False, time_ns=step * policy.period_ns)
+        batch: Any = {
+            'qpos': torch.from_numpy(qpos[None]),
+            'images': {name: torch.from_numpy(image[None]) for name, image in images.items()},
+        }
+        actions, _, _ = policy.predict(batch, None, False)
+        targets.append(policy.space.joints(actions, batch['qpos'])[0].double().numpy())
+    weights = np.exp(-0.3 * np.arange(3))  # the oldest first
+    due = np.stack([targets[step][2 - step] for step in range(3)])
+    assert np.abs(due - due[-1]).max() > 0.02
+    np.testing.assert_allclose(rows[0], weights @ due / weights.sum(), atol=1e-5)
 
 
 def test_what_cannot_be_is_one_line() -> None:
