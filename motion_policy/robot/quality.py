@@ -46,7 +46,7 @@ class QualitySpec(Declared):
     still: Threshold | None = Threshold(warn=0.2, fail=0.05)  # share of what is expected
     clipped: Threshold | None = Threshold(warn=0.05, fail=0.25)  # share of the rows
     speed: Threshold | None = Threshold(warn=1.1, fail=2.0)  # times the limit
-    jerk: Threshold | None = Threshold(warn=0.5, fail=1.0)  # times acceleration limit in 0.1 s
+    jerk: Threshold | None = Threshold(warn=0.3, fail=1.0)  # times acceleration limit in 0.1 s
     offset: Threshold | None = Threshold(warn=0.04, fail=0.1)  # s at full speed
     lag: Threshold | None = Threshold(warn=0.25, fail=0.5)  # s, beyond a period
     action: Threshold | None = Threshold(warn=0.15, fail=0.3)  # s at full speed, beyond a period

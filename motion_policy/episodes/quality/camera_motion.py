@@ -18,13 +18,17 @@ import numpy.typing as npt
 Image = npt.NDArray[Any]
 
 LEAST_WIDTH, MOST_WIDTH = 320, 640  # of what is looked at: a smaller image is enlarged
-MOST_FEATURES = 300
+LEAST_SIDE = 32  # of what is looked at: less than what ORB describes a feature by
+MOST_FEATURES = 800
+LEAST_CONTRAST = 5  # of 255, of a corner
 CHANGED = 14  # of 255: a pixel that differs by more shows something that moves
 AROUND = 9  # pixels around such a one that are not looked at
 LEAST_ALIKE = 12  # features that agree, to tell anything
-LEAST_SHARE = 0.3  # of those that were matched
+LEAST_SHARE = 0.15  # of those that were matched
 LEAST_AREA = 0.05  # of the image, that those that agree are scattered over
 TOLERANCE = 2.0  # pixels
+
+_NONE = np.zeros((0, 2), np.float32), np.zeros((0, 32), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -47,13 +51,13 @@ def features_of(image: Image, others: list[Image] | None = None) -> CameraFeatur
         around = cv2.dilate(changed.astype(np.uint8), np.ones((AROUND, AROUND), np.uint8))
         still = np.where(around > 0, 0, 255).astype(np.uint8)
         mask = still if mask is None else cv2.bitwise_and(mask, still)
-    orb = cv2.ORB_create(MOST_FEATURES, fastThreshold=12)  # type: ignore[attr-defined]
-    points, descriptors = orb.detectAndCompute(grey, mask)
     height, width = grey.shape
+    if min(height, width) < LEAST_SIDE:
+        return CameraFeatures(width, height, *_NONE)
+    orb = cv2.ORB_create(MOST_FEATURES, fastThreshold=LEAST_CONTRAST)  # type: ignore[attr-defined]
+    points, descriptors = orb.detectAndCompute(grey, mask)
     if descriptors is None:
-        return CameraFeatures(
-            width, height, np.zeros((0, 2), np.float32), np.zeros((0, 32), np.uint8)
-        )
+        return CameraFeatures(width, height, *_NONE)
     places = np.array([point.pt for point in points], dtype=np.float32)
     return CameraFeatures(width, height, places, descriptors)
 

@@ -27,6 +27,7 @@ from motion_policy.robot import RobotSpec
 LEAST_OTHERS = 5  # episodes, to say what is usual
 FIRST = 3  # episodes: where the cameras were when the set began
 MAD_TO_DEVIATION = 1.4826  # of a normal distribution
+ALIKE_POSES = 2  # other episodes with a pose, which is no stray one then
 LEAST_DEVIATION_S = 0.02  # at a joint's full speed: closer than that nobody brings an arm
 
 
@@ -172,18 +173,23 @@ def _verdicts(
 def _pose(
     profile: EpisodeProfile, others: list[EpisodeProfile], kind: str, end: str
 ) -> list[QualityVerdict]:
-    """How many deviations a pose is from the median of the others, of the worst joint."""
+    """How many deviations a pose is from the median of the others, of the worst joint.
+
+    Or from the second nearest of them, if that is less.
+    """
     poses, pose = np.stack([getattr(other, end) for other in others]), getattr(profile, end)
     usual = np.median(poses, axis=0)
     deviation = MAD_TO_DEVIATION * np.median(np.abs(poses - usual), axis=0)
     least = LEAST_DEVIATION_S * profile.robot.joints.limits.velocity_array()
-    far = np.abs(pose - usual) / np.maximum(deviation, least)
+    # What some others do, too, is one of several poses that are taught.
+    nearest = np.sort(np.abs(poses - pose), axis=0)[ALIKE_POSES - 1]
+    far = np.minimum(np.abs(pose - usual), nearest) / np.maximum(deviation, least)
     joint = int(np.argmax(far))
     name = profile.robot.joints.names[joint]
     return verdict_on(
         profile.robot, kind, float(far[joint]), 'deviations',
-        f"joint '{name}' {end}s at {pose[joint]:.3g}, the others of the set at "
-        f'{usual[joint]:.3g}, {far[joint]:.1f} deviations away',
+        f"joint '{name}' {end}s at {pose[joint]:.3g}, the median of the others of the set is "
+        f'{usual[joint]:.3g}: {far[joint]:.1f} deviations away',
         of=name,
     )  # fmt: skip
 

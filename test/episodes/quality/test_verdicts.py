@@ -19,7 +19,9 @@ import pytest
 from motion_policy.cli.main import main
 from motion_policy.documents import parse_yaml
 from motion_policy.episodes import examine_episode
-from motion_policy.episodes.quality.sets import EpisodeSet
+from motion_policy.episodes.quality.camera_motion import camera_shift, features_of
+from motion_policy.episodes.quality.images import ImageWatch
+from motion_policy.episodes.quality.sets import EpisodeProfile, EpisodeSet
 from motion_policy.episodes.quality.verdict import QualityVerdict, odd_verdicts
 from motion_policy.files import read_text
 from motion_policy.robot import RobotSpecError, robot_spec_from_yaml
@@ -294,3 +296,42 @@ def test_a_report_shows_files_that_are_none_and_damaged_images(good: Path, tmp_p
     page = read_text(tmp_path / 'page' / 'report.html', 10**7)
     assert 'Unsound files' in page and 'foreign.hdf5' in page
     assert page.count('data:image/jpeg') == 2
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 640), (640, 1), (3, 900), (16, 16)])
+def test_an_image_of_any_size_is_looked_at(size: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (*size, 3), dtype=np.uint8)
+    found = features_of(image, [image])
+    assert camera_shift(found, found) in (None, 0.0)
+    watch = ImageWatch()
+    for each in (image, None, image):
+        watch.add('top', each)
+
+
+@pytest.mark.parametrize(
+    ('starts', 'told'),
+    [
+        ([0.0] * 6 + [0.5], {6: 'fail'}),
+        ([0.0] * 6 + [0.15], {6: 'warn'}),
+        ([0.0] * 5 + [0.5, 0.51, 0.49], {}),  # poses of two places
+        ([0.0, 0.2, -0.3, 0.4, -0.1, 0.3, 0.45], {}),  # anywhere
+        ([0.0] * 5, {}),  # too few others to tell
+    ],
+)
+def test_a_start_is_far_from_the_set_if_it_is_nobody_elses(
+    starts: list[float], told: dict[int, str]
+) -> None:
+    known, robot = EpisodeSet(), judged_episodes.arm()
+    for number, start in enumerate(starts):
+        pose = np.array([start, 0.0])
+        known.add(
+            EpisodeProfile(
+                Path(f'set/{number}'), robot, pose, np.zeros(2), np.ones(2), 4.0, (0, 0), {}, {}
+            )
+        )
+    found = {
+        number: each.level
+        for number in range(len(starts))
+        for each in odd_verdicts(known.verdicts(Path(f'set/{number}')))
+    }
+    assert found == told
