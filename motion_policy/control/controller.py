@@ -411,6 +411,8 @@ class Controller:
             self.dropped_ticks += 1
             return None
         self._sends.make(steady_ns)
+        if dt_ns > self._late_ns:
+            self.guard.limiter.was_silent(dt_ns)
         if self.enabled:
             doubt = self._doubt(measured, effort, age_ns)
             if doubt:

@@ -29,6 +29,7 @@ Speed = float | Float64Array  # share of the velocity limits, of all joints or o
 
 # Differences of rounded positions, divided by a small dt twice, must stay below the limits too.
 ROUNDING_MARGIN = 1e-6
+BASE_STANDS_NS = 500_000_000  # without a command: what drivers of bases have as their timeout
 STANDS = 1e-9  # m/s or rad/s: a base that is sent so little is sent 0
 
 
@@ -119,6 +120,20 @@ class MotionLimiter:
         """Take the last step for one that took so much longer, and was that much slower."""
         self.velocity = self.velocity * self._dt / (self._dt + by_ns * 1e-9)
         self._dt += by_ns * 1e-9
+
+    def was_silent(self, silent_ns: int) -> None:
+        """Take that nothing was sent for so long: a base slows down meanwhile, and then stands.
+
+        To be told its old velocity after that would be a jump for it.
+        """
+        if not self._any_velocities:
+            return
+        slower = self.max_velocity * silent_ns * 1e-9  # the acceleration of a velocity
+        left = np.maximum(np.abs(self.position) - slower, 0.0) * (silent_ns < BASE_STANDS_NS)
+        slowed = np.sign(self.position) * left
+        self.position = np.where(self.are_velocities, slowed, self.position)
+        self.velocity = np.where(self.are_velocities, 0.0, self.velocity)
+        self._last_target = None
 
     def expect(self, target: Float64Array) -> None:
         """Take `target` (J,) for that of the step before, so that the next one tells its speed."""

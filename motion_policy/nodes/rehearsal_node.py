@@ -93,6 +93,14 @@ class RehearsalNode(Node):
         self._leads = {topic.topic for topic in robot.joints.leader} & {
             topic.topic for topic in robot.joints.command
         }
+        led = {
+            joint
+            for topic in robot.joints.leader
+            if topic.topic in self._leads
+            for joint in topic.joints
+        }
+        # These come back as commands.
+        self._guided = [j for j, name in enumerate(robot.joints.names) if name not in led]
         self._stand_in = StandInDriver(
             self,
             robot,
@@ -235,8 +243,7 @@ class RehearsalNode(Node):
         if self._guide is not None:
             since_s = (now_ns - self._guided_since_ns) / NANOSECONDS_PER_S
             self._stand_in.leader = self._guide.position(since_s)
-            if not self._leads:
-                self._arm.command(self._stand_in.leader)
+            self._arm.command(self._stand_in.leader[self._guided], self._guided)
         clock_ns = self.get_clock().now().nanoseconds
         for port in self._ports.values():
             port.step(clock_ns)

@@ -188,7 +188,11 @@ class FeltMotion:
         start = np.array(measured)
         if elapsed_ns is not None:
             nearer = np.abs(position - self._last) < np.abs(position - start)
-            start = np.where(nearer, self._last, start)
+            if self._of_velocities:  # a base may have slowed down meanwhile, and stand
+                known = (start, self._last, np.zeros(len(start)))
+                start = np.clip(position, np.min(known, axis=0), np.max(known, axis=0))
+            else:
+                start = np.where(nearer, self._last, start)
         self._last, self._last_jitter_ns = start, 0
         self._before = Before.rest(start)
 

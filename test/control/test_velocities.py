@@ -64,7 +64,26 @@ def test_the_base_stands_while_the_arm_ramps_to_the_first_target() -> None:
     assert arm.commands[-1].position == pytest.approx(far)
 
 
-@pytest.mark.parametrize('what', ['camera', 'policy', 'disable', 'defect', 'nan', 'late', 'home'])
+@pytest.mark.parametrize('silent_s', [0.12, 0.3, 0.45, 0.6, 3.0])
+@pytest.mark.parametrize('disabled', [False, True])
+def test_after_a_silence_the_base_is_not_told_its_old_velocity(
+    silent_s: float, disabled: bool
+) -> None:
+    """It has stopped by itself meanwhile, and would jump."""
+    arm = driving()
+    if disabled:
+        arm.controller.disable(arm.now_ns)
+    arm.wait(round(silent_s * 1e9))
+    commands = arm.run(150, lambda *_: None)
+    base = np.abs([command.position[BASE] for command in commands])
+    least = DRIVES[BASE] if silent_s < 0.5 else np.zeros(2)
+    most = np.maximum(np.abs(least) - LIMITS.velocity_array()[BASE] * silent_s, 0.0)
+    assert (base[0] <= most + 1e-6).all() and (np.diff(base, axis=0) <= 0).all()
+    assert not base[-1].any()
+    assert base[0].any() == (silent_s < 0.45)  # no harder than it may brake
+
+
+@pytest.mark.parametrize('what', ['camera', 'policy', 'disable', 'defect', 'nan', 'home'])
 def test_the_base_is_sent_to_zero_and_told_so_twice(what: str) -> None:
     arm = driving()
     answer = drive
@@ -78,9 +97,6 @@ def test_the_base_is_sent_to_zero_and_told_so_twice(what: str) -> None:
         arm.controller.disable(arm.now_ns, 'defect: one', lost=True)
     elif what == 'nan':
         answer = lambda *_: DRIVES[None] * np.nan  # noqa: E731
-    elif what == 'late':
-        arm.wait(400_000_000)
-        answer = lambda *_: None  # noqa: E731
     else:
         arm.go_home()
     commands = arm.run(150, answer)

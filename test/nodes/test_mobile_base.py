@@ -18,12 +18,14 @@ from mobile_robots import mobile_robot
 
 pytest.importorskip('rclpy')
 
+from rclpy.parameter import Parameter
 from recordings import row_at
 from ros_testing import Bench
 from std_srvs.srv import SetBool
 
 from motion_policy.episodes import EpisodeWriter
 from motion_policy.nodes.endpoints import Origin
+from motion_policy.nodes.rehearsal_node import RehearsalNode
 from motion_policy.nodes.stand_in import StandInDriver
 from motion_policy.rehearsal.arm import StandInArm
 from motion_policy.rehearsal.commands import CommandPort
@@ -163,3 +165,28 @@ class Corrupted:
     def publish(self, message: Any) -> None:
         message.twist.twist.linear.x = float('nan')
         self._publisher.publish(message)
+
+
+def test_a_base_that_its_leader_commands_is_guided_beside_the_arm(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """Who teaches a base sends it commands; the leader of the arm has a topic of its own."""
+    leader = '{topic: teleop/cmd_vel, type: geometry_msgs/msg/Twist}'
+    robot = mobile_robot(leader, '{topic: cmd_vel, type: geometry_msgs/msg/TwistStamped}')
+    file = tmp_path / 'mobile.yaml'
+    file.write_text(robot.to_yaml())
+    nodes: list[RehearsalNode] = []
+    values = {'robot': str(file), 'guide': True}
+    options = [Parameter(name, value=value) for name, value in values.items()]
+
+    def make() -> RehearsalNode:
+        lines: list[str] = []
+        node = RehearsalNode(tell=lines.append, context=bench.context, parameter_overrides=options)
+        nodes.append(node)
+        return node
+
+    bench.run_apart(make)
+    bench.spin_until(
+        lambda: nodes and (np.abs(nodes[0]._arm.position - robot.home) > 0.02).all(),
+        'all joints to be guided',
+    )
