@@ -10,6 +10,7 @@ next to none near a pose, and far from one enough for joints that hardly matter 
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,8 +23,9 @@ MOST_PIVOTS = 50
 LEVER_M = 0.2  # by which an error of 1 rad counts as one of position
 LEAST_DAMPING = 1e-9
 NEAR_M = 1e-5  # an error that is none any more, of position or of rotation times LEVER_M
-ENOUGH = 0.9998  # of the cost that the linear model leaves; more: there is no way nearer
-SLOW = 0.997  # of the cost that a step has left; more: another one would bring next to nothing
+FAR_M = 1.0  # an error beyond which damping and gains are no larger
+LITTLE = 2e-4  # of the cost: a gain that the linear model promises with which no step is worth it
+SLOW = 3e-3  # of the cost: a gain of a step after which another one would bring next to nothing
 ALMOST_M = 5e-3  # an error so small that another try is worth it
 INWARDS = (0.2, 0.5, 0.9)  # of the way to the middle of the limits, where such a try begins
 
@@ -121,10 +123,12 @@ class InverseKinematics:
             if cost < NEAR_M**2:
                 break
             here = joints[moving]
-            damped = damping * 0.5 * cost + LEAST_DAMPING
+            near = min(cost, FAR_M**2)
+            damped = damping * 0.5 * near + LEAST_DAMPING
             step = damped_step(jacobian, error, damped, low - here, high - here)
             left = error - jacobian @ step
-            if left @ left > ENOUGH * cost:
+            counted = math.sqrt(cost * near)
+            if cost - left @ left < LITTLE * counted:
                 break
             tried = joints.copy()
             tried[moving] = np.minimum(np.maximum(here + step, low), high)
@@ -133,7 +137,7 @@ class InverseKinematics:
             if new_cost >= cost:
                 damping *= 8
                 continue
-            slow = new_cost > SLOW * cost
+            slow = cost - new_cost < SLOW * counted
             joints, error, jacobian, cost = tried, new_error, new_jacobian, new_cost
             damping = max(damping / 4, 1.0)
             if slow:

@@ -15,10 +15,13 @@ import torch
 import yaml
 from chain_arm import SEVEN, SIX, chain_urdf
 from policy_examples import FAMILIES, random_observation, small_policy, small_robot, spec
+from recordings import write_episode
 
 from motion_policy.cli.main import main
 from motion_policy.control import PolicyRunner
+from motion_policy.episodes import EpisodeError
 from motion_policy.errors import UserError
+from motion_policy.evaluation.recordings import find_recordings
 from motion_policy.evaluation.tool_errors import tool_errors
 from motion_policy.policies import check_robot, load_policy, save_policy
 from motion_policy.policies.action_space import ActionSpace, angles_between, rotation_of
@@ -358,3 +361,14 @@ def test_a_robot_with_another_tool_is_refused_where_the_tool_counts(name: str) -
         with pytest.raises(CheckpointError, match=words) as caught:
             check_robot(policy, robot)
         assert '\n' not in str(caught.value)
+
+
+def test_recordings_are_held_against_the_tool_unless_the_training_named_it(tmp_path: Path) -> None:
+    text = Path(TOOL['urdf']).read_text().replace(PLACE, '<origin xyz="0.176 0 0"/>')
+    longer = small_robot(tool={'link': 'tool', 'urdf': text})
+    write_episode(tmp_path / 'episode_000000.hdf5', 12, robot=longer, compress=False)
+    given = of_tabletop('tool')
+    with pytest.raises(EpisodeError, match=r'000000.hdf5: .* is up to 50.0 mm and 0.00 degrees'):
+        find_recordings([tmp_path], small_policy(**given))
+    named = small_policy(**given, training={'tool': given['robot'].tool.model_dump()})
+    assert len(find_recordings([tmp_path], named)) == 1
