@@ -22,6 +22,7 @@ from motion_policy.robot.kinematics import commanded_tool
 from motion_policy.streams import Observation
 
 STEP_S = 0.004
+LONGEST_NS = 150_000_000  # after a message, in which a controller stops by itself
 
 
 class SlackJoints(StandInArm):
@@ -52,6 +53,7 @@ class TwistArm(FakeArm):
         self.joints = self.stand_in.arm = SlackJoints(robot, lags=False)
         self.joints.obeyed = obeyed
         self.twists: list[np.ndarray] = []
+        self._heard_ns = 0
         self.trajectories: list[Any] = []
         self.lines: list[str] = []
         self.ports = {
@@ -66,9 +68,10 @@ class TwistArm(FakeArm):
         return int(self.bench.client.get_clock().now().nanoseconds)
 
     def step(self) -> None:
-        """Let time pass for the controllers."""
+        """Let time pass for the controllers; not while messages wait in a process held up."""
+        now_ns = min(self._now_ns, self._heard_ns + LONGEST_NS)
         for port in self.ports.values():
-            port.step(self._now_ns)
+            port.step(now_ns)
 
     def away_m(self, joints: np.ndarray) -> float:
         """How far the tool is from where it is at joints (J,)."""
@@ -76,7 +79,8 @@ class TwistArm(FakeArm):
         return float(np.linalg.norm(missing[:3]))
 
     def _hear_command(self, topic: JointTopic, message: Any, origin: Origin) -> None:
-        self.ports[topic].take(message, self._now_ns, origin.stamp_ns)
+        self._heard_ns = self._now_ns
+        self.ports[topic].take(message, self._heard_ns, origin.stamp_ns)
         if hasattr(message, 'points'):
             self.trajectories.append(message)
             self.commands.add(np.array(message.points[0].positions), origin.stamp_ns or 0)
