@@ -134,13 +134,14 @@ class EditJournal:
 
     def finish(self, number: int, stamp: EditStamp, steps: tuple[EditStep, ...]) -> Edit:
         """Let the set become what was made. Raises EpisodeError: a name was taken meanwhile."""
-        for step in steps:
-            names = [name for name, _ in step.results if name != step.source]
-            for name in names:
-                if is_there(self.folder / name) or is_there(part_path(self.folder / name)):
-                    raise self._taken(name)
         edit = Edit(number, stamp, PLACING, steps)
-        self._write(edit)
+        try:
+            self._check_names(edit)
+            self._write(edit)
+        except BaseException:
+            if not is_there(self._of(number) / JOURNAL):
+                self._take_back(number)
+            raise
         return self._place(edit)
 
     def undo(self) -> Edit:
@@ -194,6 +195,12 @@ class EditJournal:
         """Remove what kept names free while new files were made."""
         if is_there(self._of(number) / NEW):
             shutil.rmtree(self._of(number) / NEW)
+
+    def _check_names(self, edit: Edit) -> None:
+        for step in edit.steps:
+            for path in (self.folder / name for name, _ in step.results if name != step.source):
+                if is_there(path) or is_there(part_path(path)):
+                    raise self._taken(path.name)
 
     def _check_undo(self, edit: Edit) -> None:
         for step in edit.steps:

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from motion_policy.episodes import EpisodeError, next_episode_path
 from motion_policy.episodes.editing.changes import (
     Amount,
     EditPlan,
+    EpisodeChange,
     cut,
     delete,
     relabel,
@@ -249,6 +250,24 @@ def test_an_episode_that_is_changed_meanwhile_stays(tmp_path: Path) -> None:
     before = contents(folder)
     with pytest.raises(EpisodeError, match='was changed while it was edited'):
         edit(folder, plan)
+    assert contents(folder) == before and not (folder / '.edits').exists()
+
+
+@pytest.mark.parametrize('name', ['episode_000001.hdf5', 'episode_000001.hdf5.part'])
+def test_a_name_that_is_taken_meanwhile_is_left_to_whoever_took_it(
+    tmp_path: Path, name: str
+) -> None:
+    folder = folder_of(tmp_path / 'set', 1)
+    before = contents(folder)
+    plan = split([folder / 'episode_000000.hdf5'], [rows(5)])
+
+    def track(changes: Sequence[EpisodeChange]) -> Iterator[EpisodeChange]:
+        yield from changes
+        (folder / name).write_bytes(b'of a recorder that knows nothing of edits')
+
+    with edit_journal(folder) as journal, pytest.raises(EpisodeError, match='nobody took'):
+        perform(journal, plan.changes, STAMP, track)
+    (folder / name).unlink()
     assert contents(folder) == before and not (folder / '.edits').exists()
 
 
