@@ -18,7 +18,7 @@ import numpy as np
 from motion_policy.robot.kinematics import Kinematics, six_rows
 from motion_policy.robot.spec import Float64Array
 
-MOST_ITERATIONS = 30
+MOST_ITERATIONS = 60
 MOST_PIVOTS = 50
 LEVER_M = 0.2  # by which an error of 1 rad counts as one of position
 LEAST_DAMPING = 1e-9
