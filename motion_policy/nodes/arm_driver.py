@@ -543,12 +543,13 @@ class ArmDriver:
 
     def _note_events(self, faults: dict[str, str]) -> None:
         """Queue what is to be told: logging may block, so it is not done in the tick thread."""
-        absent = set(faults)
-        for name in absent - self._absent:
-            self._events.append(('gone', name, faults[name]))
-        for name in self._absent - absent:
-            self._events.append(('back', name, ''))
-        self._absent = absent
+        if self.active:  # else the thread that takes messages waits until the arm stands
+            absent = set(faults)
+            for name in absent - self._absent:
+                self._events.append(('gone', name, faults[name]))
+            for name in self._absent - absent:
+                self._events.append(('back', name, ''))
+            self._absent = absent
         self._note_state()
 
     def _note_state(self) -> None:

@@ -417,15 +417,16 @@ class _Drafting:
             for ours, theirs in zip(state.ours, state.theirs, strict=True):
                 joint = self._urdf.get(theirs)
                 speeds.append(self._limits_of(ours, state.seen, theirs, joint))
-        self._limits_of_base(mobile_base.POSITION, 'TODO least and greatest velocity [m/s, rad/s]')
+        about_arm = [*self._lines[begin:], *(why for _, why in speeds)]
+        unsure = any('TODO' in line for line in about_arm)
+        self._limits_of_base(mobile_base.POSITION, 'least and greatest velocity [m/s, rad/s]')
         self._lines.append('    velocity:')
         self._lines += [f'      - {speed}  # {why}' for speed, why in speeds]
-        self._limits_of_base(mobile_base.VELOCITY, 'acceleration of the base')
-        unsure = any('TODO' in line for line in self._lines[begin:])
+        self._limits_of_base(mobile_base.VELOCITY, 'acceleration [m/s^2, rad/s^2]')
         self._lines.append('    acceleration:')
         for speed, _ in speeds:
             self._lines.append(f'      - {_short(speed / FULL_SPEED_AFTER_S)}')
-        self._limits_of_base(mobile_base.ACCELERATION, 'jerk of the base')
+        self._limits_of_base(mobile_base.ACCELERATION, 'jerk [m/s^3, rad/s^3]')
         self._todo(
             '    ',
             f'acceleration: chosen so that full speed is reached in {FULL_SPEED_AFTER_S:g} s; no '
@@ -435,10 +436,18 @@ class _Drafting:
             self.draft.todos.append(
                 'limits: what no URDF gives is what was seen and a margin; see the data sheet'
             )
+        if self._base is not None:
+            self.draft.todos.append(
+                f'limits of {" and ".join(mobile_base.NAMES)}: chosen low, whatever was seen: '
+                'velocity, acceleration and jerk; see what the base can'
+            )
 
     def _limits_of_base(self, values: tuple[str, ...], meaning: str) -> None:
         if self._base is not None:
-            self._lines += [f'      - {value}  # {meaning}' for value in values]
+            self._lines += [
+                f'      - {value}  # TODO {name}: {meaning}, chosen low'
+                for name, value in zip(mobile_base.NAMES, values, strict=True)
+            ]
 
     def _limits_of(
         self, ours: str, seen: Observed, theirs: str, joint: UrdfJoint | None

@@ -124,7 +124,7 @@ class _Fit:
 
     def _joints(self, about: str, topic: JointTopic, seen: Observed, *, is_state: bool) -> None:
         if topic.of_velocities:
-            self._velocities(about, topic, seen)
+            self._velocities(about, topic, seen, is_state=is_state)
             return
         if seen.type != JOINT_STATE:
             if seen.length and seen.length != len(topic.joints):
@@ -141,19 +141,30 @@ class _Fit:
             )
         if not is_state:
             return
-        limits = dict(zip(self.robot.joints.names, self.robot.joints.limits.position, strict=True))
         for ours, theirs in zip(topic.joints, topic.message_names, strict=True):
-            joint, (low, high) = seen.joints.get(theirs), limits[ours]
-            if joint and not (low - ROUNDING <= joint.low and joint.high <= high + ROUNDING):
-                self.problem(
-                    about,
-                    f"joint '{ours}' was from {joint.low:.4g} to {joint.high:.4g}, beyond its "
-                    f'limits [{low:g}, {high:g}]',
-                )
+            joint = seen.joints.get(theirs)
+            if joint:
+                self._within(about, ours, joint.low, joint.high)
 
-    def _velocities(self, about: str, topic: JointTopic, seen: Observed) -> None:
-        if topic.type == seen.type:
-            self._try(about, lambda: read_joint_message(seen.last, topic))
+    def _within(self, about: str, joint: str, seen_low: float, seen_high: float) -> None:
+        joints = self.robot.joints
+        low, high = joints.limits.position[joints.names.index(joint)]
+        if not (low - ROUNDING <= seen_low and seen_high <= high + ROUNDING):
+            self.problem(
+                about,
+                f"joint '{joint}' was from {seen_low:.4g} to {seen_high:.4g}, beyond its limits "
+                f'[{low:g}, {high:g}]',
+            )
+
+    def _velocities(
+        self, about: str, topic: JointTopic, seen: Observed, *, is_state: bool
+    ) -> None:
+        if topic.type != seen.type:
+            return
+        self._try(about, lambda: read_joint_message(seen.last, topic))
+        if is_state:
+            for joint, name in zip(topic.joints, topic.fields or (), strict=True):
+                self._within(about, joint, *seen.twist.get(name, (0.0, 0.0)))
 
     def _vector(self, about: str, vector: VectorSpec, seen: Observed) -> None:
         if vector.transform is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from statistics import median
 from typing import Any
 
@@ -23,6 +24,7 @@ from motion_policy.robot.spec import (
     JOINT_TRAJECTORY,
     NANOSECONDS_PER_S,
 )
+from motion_policy.robot.twist import FIELDS, TWIST_IN, VELOCITY_TYPES
 from motion_policy.streams.errors import StreamError
 from motion_policy.streams.jpeg import image_header
 from motion_policy.streams.messages import stamp_ns
@@ -90,6 +92,7 @@ class Observed:
     behind_s: list[float] = field(default_factory=list)  # of stamps, behind their reception
     last: Any = None
     joints: dict[str, JointSeen] = field(default_factory=dict)
+    twist: dict[str, tuple[float, float]] = field(default_factory=dict)  # least and greatest
     _before: dict[str, tuple[float, int]] = field(default_factory=dict)
 
     @property
@@ -150,6 +153,15 @@ class Observed:
         elif self.type == JOINT_TRAJECTORY:
             for name in message.joint_names:
                 self.joints.setdefault(name, JointSeen(0.0, 0.0))
+        elif self.type in VELOCITY_TYPES:
+            self._take_twist(message)
+
+    def _take_twist(self, message: Any) -> None:
+        for name in FIELDS:
+            value = float(attrgetter(TWIST_IN[self.type] + name)(message))
+            if math.isfinite(value):
+                low, high = self.twist.get(name, (value, value))
+                self.twist[name] = min(low, value), max(high, value)
 
     def _take_joints(self, message: Any, time_ns: int) -> None:
         told = len(message.velocity) == len(message.name)

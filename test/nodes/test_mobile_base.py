@@ -137,7 +137,8 @@ def test_ctrl_c_while_the_base_drives_ends_with_zero(
     def interrupt(_driver: Driver, process: Any) -> None:
         process.send_signal(signal.SIGINT)
 
-    ends(bench, files, tmp_path, interrupt)
+    # While it brakes no messages are taken: that is no fault of their senders.
+    assert 'stale' not in ends(bench, files, tmp_path, interrupt)
 
 
 def test_odometry_may_be_seldom_and_stops_the_base_when_it_is_nan(

@@ -453,6 +453,8 @@ def test_a_base_is_found_by_what_takes_twists_and_tells_odometry(with_leader: bo
     assert robot.joints.names == ('lift', 'pan', 'jaw', 'base_forward', 'base_turn')
     assert robot.joints.velocities == ('base_forward', 'base_turn')
     assert any('whether it belongs to this robot' in line for line in draft.todos)
+    assert any('limits of base_forward and base_turn: chosen low' in line for line in draft.todos)
+    assert draft.text.count('chosen low') == 6
     for topics, name in (
         (robot.joints.state, 'odom'),
         (robot.joints.command, 'cmd_vel'),
@@ -479,6 +481,16 @@ def test_of_two_bases_none_is_chosen_silently() -> None:
     draft, robot = drafted(survey)
     assert robot.joints.velocities == ()
     assert any('/left/cmd_vel and /right/cmd_vel' in line for line in draft.todos)
+
+
+def test_a_base_that_was_faster_than_its_limits_does_not_fit() -> None:
+    survey, odom = one_arm(), 'nav_msgs/msg/Odometry'
+    heard(survey, '/odom', odom, lambda t, s: of_base(0.9 if 1 < t < 1.1 else 0.1, s), 30.0)
+    listened(survey, '/cmd_vel', 'geometry_msgs/msg/Twist', '/base')
+    _, robot = drafted(survey)
+    lines = [each.text for each in problems(spec_findings(robot, survey, usual_fields_of))]
+    told = "joint 'base_forward' was from 0.1 to 0.9, beyond its limits [-0.2, 0.3]"
+    assert [line for line in lines if 'base' in line] == [told]
 
 
 def test_odometry_that_is_no_number_does_not_fit() -> None:

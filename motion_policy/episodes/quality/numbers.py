@@ -39,6 +39,7 @@ class EpisodeNumbers:
         action: commanded positions (T, J); None where they are only those of the next row.
         streams: stamps and counters of every stream.
         sim: whether it was simulated.
+        counted_in_rows: streams whose counters are of samples in rows, not of all messages.
     """
 
     robot: RobotSpec
@@ -47,17 +48,20 @@ class EpisodeNumbers:
     action: Array | None
     streams: Mapping[str, StreamStamps]
     sim: bool = False
+    counted_in_rows: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, episode: EpisodeReader) -> EpisodeNumbers:
         """Those of an episode. Raises EpisodeError: they cannot be read."""
+        names = episode.robot.stream_names
         return cls(
             episode.robot,
             episode.time_ns,
             episode.qpos.astype(np.float64),
             episode.action.astype(np.float64) if episode.has_commands else None,
-            {name: episode.stamps(name) for name in episode.robot.stream_names},
+            {name: episode.stamps(name) for name in names},
             episode.sim,
+            frozenset(name for name in names if episode.counts_rows(name)),
         )
 
     @property

@@ -15,6 +15,7 @@ import h5py
 import judged_episodes
 import numpy as np
 import pytest
+import yaml
 
 from motion_policy.cli.main import main
 from motion_policy.documents import parse_yaml
@@ -194,6 +195,31 @@ def test_a_short_episode_and_one_of_a_single_row_are_judged(tmp_path: Path) -> N
         for name in names:
             file[name].resize(1, axis=1 if name == 'compress_len' else 0)
     assert by_kind(verdicts_on(one))['duration'] == 'fail'
+
+
+def test_messages_that_stand_in_no_row_are_not_missed_where_rows_were_taken_away(
+    tmp_path: Path,
+) -> None:
+    """Of a leader with 100 messages a second, 25 rows a second hold every fourth."""
+    spec = yaml.safe_load(judged_episodes.arm().to_yaml())
+    spec['joints']['leader'][0]['rate'], spec['cameras']['top']['rate'] = 100.0, 50.0
+    robot = robot_spec_from_yaml(yaml.safe_dump(spec), 'arm')
+    path = judged_episodes.write(tmp_path / 'episode_000000.hdf5', 60, robot=robot)
+    with h5py.File(path, 'r+') as file:
+        file['stamps/leader'].attrs['received'] = 240
+        file['stamps/top'].attrs['received'] = 30
+        for name in ('header_ns', 'receive_ns', 'age_ns'):  # every other image is lost
+            sign = -1 if name == 'age_ns' else 1
+            file[f'stamps/top/{name}'][1::2] -= sign * robot.period_ns
+    assert by_kind(verdicts_on(path)) == {'rate': 'fail'}  # the camera's
+    assert main(['edit', 'trim', str(path), '--head', '0.4', '--tail', '0.4']) == 0
+    with h5py.File(path, 'r+') as file:
+        counted = file['stamps/leader'].attrs
+        assert counted['received'] == 40
+        counted['dropped'] = 20
+    odd = odd_verdicts(verdicts_on(path))
+    assert [(each.kind, each.level) for each in odd] == [('rate', 'fail')]
+    assert "'top' came 12.5 times" in odd[0].sentence
 
 
 def test_thresholds_are_those_of_the_spec_in_the_episode(good: Path, tmp_path: Path) -> None:
