@@ -30,20 +30,27 @@ EXAMPLES = 3
 
 
 def lines(seconds: float, device: str) -> list[Line]:
-    """The campaign, `seconds` long at the most; what a tick costs; what each stage does."""
-    return [lambda: [_campaign(seconds)], lambda: [_cost()], lambda: cost.measure(seconds)]
+    """Two campaigns, each `seconds` long at the most; what a tick costs; what each stage does."""
+    return [
+        lambda: [_campaign(seconds)],
+        lambda: [_campaign(seconds, ' of arms on a base')],
+        lambda: [_cost()],
+        lambda: cost.measure(seconds),
+    ]
 
 
-def _campaign(seconds: float) -> Measurement:
+def _campaign(seconds: float, of_base: str = '') -> Measurement:
     try:
         from guard_campaign.campaign import run_campaign
+        from guard_campaign.machine import ControllerMachine
+        from guard_campaign.mobile import MobileMachine
     except ImportError:
         raise UserError('bench guards needs Hypothesis: pip install hypothesis') from None
-    done = run_campaign(TICKS, seconds)
+    done = run_campaign(TICKS, seconds, MobileMachine if of_base else ControllerMachine)
     for number, example in list(done.broken.items())[:EXAMPLES]:
         print(f'batch {number}: {example}')
     return Measurement(
-        what='controller and guards: broken promises',
+        what=f'controller and guards{of_base}: broken promises',
         ours=float(len(done.broken)),
         reference=float(max(1, done.counts['ticks'])),
         reference_name='ticks of random robots',

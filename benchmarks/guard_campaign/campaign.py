@@ -26,8 +26,13 @@ class Campaign:
     broken: dict[int, str] = field(default_factory=dict)
 
 
-def run_batch(number: int, runs: int = RUNS_PER_BATCH, shortest: bool = True) -> None:
-    """Run one batch; AssertionError at a broken promise, with the `shortest` way there."""
+def run_batch(
+    number: int,
+    runs: int = RUNS_PER_BATCH,
+    shortest: bool = True,
+    kind: type[ControllerMachine] = ControllerMachine,
+) -> None:
+    """Run one batch of a `kind`; AssertionError with the `shortest` way to a broken promise."""
     phases = [Phase.generate, *([Phase.shrink] if shortest else [])]
     options = settings(
         max_examples=runs,
@@ -39,16 +44,18 @@ def run_batch(number: int, runs: int = RUNS_PER_BATCH, shortest: bool = True) ->
         phases=phases,
         suppress_health_check=list(HealthCheck),
     )
-    run_state_machine_as_test(seed(number)(ControllerMachine), settings=options)
+    run_state_machine_as_test(seed(number)(kind), settings=options)
 
 
-def run_campaign(ticks: int, seconds: float) -> Campaign:
-    """Run batches until so many ticks were judged, or for so long."""
+def run_campaign(
+    ticks: int, seconds: float, kind: type[ControllerMachine] = ControllerMachine
+) -> Campaign:
+    """Run batches of a `kind` until so many ticks were judged, or for so long."""
     campaign, begin, number = Campaign(), time.monotonic(), 0
     machine.COUNTS.clear()
     while machine.COUNTS['ticks'] < ticks and time.monotonic() - begin < seconds:
         try:
-            run_batch(number)
+            run_batch(number, kind=kind)
         except AssertionError as error:
             campaign.broken[number] = '\n'.join([str(error), *getattr(error, '__notes__', [])])
         number += 1

@@ -51,8 +51,8 @@ JITTERS: dict[str, Callable[[np.random.Generator], float]] = {
 }
 
 
-def random_robot(rng: np.random.Generator) -> RobotSpec:
-    """Any number of joints, any limits, grippers and monitors now and then."""
+def random_values(rng: np.random.Generator) -> dict[str, Any]:
+    """A robot spec: any number of joints, any limits, grippers and monitors now and then."""
     joints = int(rng.integers(1, 8))
     rate = float(rng.choice(RATES_HZ))
     low = -rng.uniform(0.05, 3.0, joints)
@@ -85,7 +85,7 @@ def random_robot(rng: np.random.Generator) -> RobotSpec:
     }
     if rng.random() < 0.5:
         values['tracking_error'] = rng.uniform(0.02, 0.5, joints).tolist()
-    return robot_spec_from_yaml(_yaml(values), 'random.yaml')
+    return values
 
 
 def random_box(rng: np.random.Generator, around: Float64Array) -> Box:
@@ -95,8 +95,9 @@ def random_box(rng: np.random.Generator, around: Float64Array) -> Box:
     return Box(links, tip, complex(*rng.uniform(0.01, 0.4, 2)))
 
 
-def workspace_of(box: Box, names: tuple[str, ...]) -> Workspace:
-    """The guard's own idea of the box, by the URDF of the chain."""
+def workspace_of(box: Box, robot: RobotSpec) -> Workspace:
+    """The guard's own idea of the box, by the URDF of the chain of joints that are no base."""
+    names = [robot.joints.names[column] for column in robot.joints.position_columns]
     text, parent, before = '<link name="base"/>', 'base', 0.0
     for name, length in zip(names, box.links, strict=True):
         text += (
@@ -114,13 +115,14 @@ def workspace_of(box: Box, names: tuple[str, ...]) -> Workspace:
     with TemporaryDirectory() as folder:
         urdf = Path(folder) / 'chain.urdf'
         urdf.write_text(f'<robot name="chain">{text}</robot>', encoding='utf-8')
-        return Workspace(urdf, 'tip', sides, names)
+        return Workspace(urdf, 'tip', sides, robot.joints.names)
 
 
-def _yaml(values: dict[str, Any]) -> str:
+def robot_of(values: dict[str, Any]) -> RobotSpec:
+    """The robot of a spec."""
     import yaml
 
-    return str(yaml.safe_dump(values))
+    return robot_spec_from_yaml(str(yaml.safe_dump(values)), 'random.yaml')
 
 
 class ControllerMachine(RuleBasedStateMachine):
@@ -130,7 +132,8 @@ class ControllerMachine(RuleBasedStateMachine):
     def begin(self, seed: int) -> None:
         """A new robot with a new controller."""
         self.rng = rng = np.random.default_rng(seed)
-        self.robot = robot = random_robot(rng)
+        self.robot = robot = robot_of(self.random_values(seed, rng))
+        self.base = robot.joints.are_velocities
         limits = robot.joints.limits
         self.limits = Limits(
             limits.position_array(), limits.velocity_array(), limits.acceleration_array(),
@@ -139,18 +142,19 @@ class ControllerMachine(RuleBasedStateMachine):
         grippers = [name in robot.joints.grippers for name in robot.joints.names]
         self.watched = ~np.array(grippers) | (robot.tracking_error is not None)
         chunks = ChunkExecution(timeout_s=0.5) if rng.random() < 0.5 else None
-        low, high = self.limits.position.T
-        margin = float(rng.choice((0.0, 0.0, 0.2 * (high - low).min())))
+        low, high = np.where(self.base, 0.0, self.limits.position.T)  # a base begins at rest
+        spans = (high - low)[~self.base]
+        margin = float(rng.choice((0.0, 0.0, 0.2 * spans.min())))
         apart = np.random.default_rng((seed, 1))
         inside = apart.uniform(low, high)
-        self.box = random_box(apart, inside) if apart.random() < 0.25 else None
+        self.box = random_box(apart, inside[~self.base]) if apart.random() < 0.25 else None
         guard = GuardChain(
             robot,
             max_following_error=float(rng.uniform(0.05, 0.5)) if rng.random() < 0.3 else None,
             on_violation={'velocity': 'stop'} if rng.random() < 0.1 else None,
             position_margin=margin,
             max_jerk=float(rng.uniform(10, 1000)) if rng.random() < 0.25 else None,
-            workspace=workspace_of(self.box, robot.joints.names) if self.box else None,
+            workspace=workspace_of(self.box, robot) if self.box else None,
         )
         self.auto_resume_s = float(rng.choice((0.0, 0.3, 1.0)))
         policy_period_ns = robot.period_ns * int(rng.choice((1, 1, 5)))
@@ -174,6 +178,7 @@ class ControllerMachine(RuleBasedStateMachine):
         self.fault_since_ns: int | None = None
         self.faulty_ns = 0
         self.doubts: dict[str, str] = {}
+        self.state_streams = [name for name, _ in robot.joint_streams('state')]
         self.leave = False
         self.ticks_without_leave = 0
         self.drive: Drive | None = None
@@ -236,7 +241,7 @@ class ControllerMachine(RuleBasedStateMachine):
         measured: Float64Array | None = self.measured
         faults, doubts = dict(self.faults), {}
         if kind == 'state':
-            faults['state'] = 'stale'
+            faults[self.state_streams[-1]] = 'stale'
         elif kind == 'doubt':
             doubts['commands'] = 'foreign'
         elif kind == 'none':
@@ -247,7 +252,8 @@ class ControllerMachine(RuleBasedStateMachine):
         before = len(self.drive.positions) if self.drive else 0
         self._tick(measured, faults, doubts)
         # A measured position that is lost is noticed with the command that follows from it.
-        if doubts or 'state' in faults or (self.drive and len(self.drive.positions) > before):
+        sent = self.drive is not None and len(self.drive.positions) > before
+        if doubts or self.state_streams[-1] in faults or sent:
             self._take_leave()
 
     @rule(kind=st.sampled_from(('blocked', 'follows', 'sinks', 'jumps')))
@@ -289,6 +295,7 @@ class ControllerMachine(RuleBasedStateMachine):
         if enables and self.controller.state == 'disabled':
             self.faults = {}
             self.follows = True
+            self.measured = np.where(self.base, 0.0, self.measured)
             self.enable()
         for _ in range(count):
             factor = JITTERS[kind](self.rng)
@@ -333,7 +340,8 @@ class ControllerMachine(RuleBasedStateMachine):
             self._end_drive()
             self.drive = Drive(self.controller.guard.sent.copy())
             near = np.abs(self.drive.start - self.measured)
-            near[~self.watched] = 0.0  # a gripper may hold an object
+            near[~self.watched | self.base] = 0.0  # a gripper may hold an object
+            assert not self.drive.start[self.base].any(), 'the base would not start at zero'
             reach = 2 * self.limits.velocity * self.limits.period_ns * 1e-9
             assert (near <= reach + 1e-9).all(), 'the arm would jump at its start'
         self.leave, self.ticks_without_leave = True, 0
@@ -399,7 +407,9 @@ class ControllerMachine(RuleBasedStateMachine):
             self._take_leave()  # for a reason of its own, which is told
             assert self.controller.reason or self.controller.robot.home is not None
         if not self.leave:
-            braking_s = float((self.limits.velocity / self.limits.acceleration).max())
+            braking = self.limits.velocity / self.limits.acceleration
+            slowing = np.abs(self.limits.position).max(axis=1) / self.limits.velocity + 3 * braking
+            braking_s = float(np.where(self.base, slowing, braking).max())
             most = braking_s / (self.limits.period_ns * 1e-9) + SPARE_TICKS
             assert self.ticks_without_leave <= 3 * most, 'commands without leave'
         if self.follows:
@@ -425,6 +435,7 @@ class ControllerMachine(RuleBasedStateMachine):
             return
         window_s = LAG_S + 3 * self.limits.period_ns * 1e-9
         allowed = np.array(self.robot.tracking_error) + self.limits.velocity * window_s
+        allowed[self.base] = np.inf  # of positions
         braking = self.limits.velocity**2 / (2 * self.limits.acceleration)
         further = np.abs(position - self.measured) - self.away
         assert (further <= allowed + braking).all(), 'the arm is pushed ever further'
@@ -442,7 +453,7 @@ class ControllerMachine(RuleBasedStateMachine):
             return rng.uniform(2 * low, 2 * high, (rows, joints))
         step = self.limits.velocity * self.controller.policy_period_ns * 1e-9
         way = np.cumsum(rng.uniform(-step, step, (rows, joints)), axis=0)
-        return np.asarray(self.controller.guard.sent + way)
+        return self.near(np.asarray(self.controller.guard.sent + way))
 
     def _end_drive(self) -> None:
         drive, self.drive = self.drive, None
@@ -450,14 +461,31 @@ class ControllerMachine(RuleBasedStateMachine):
             return
         self._judge(drive)
         assert ends_at_rest(drive), 'the last command leaves the arm in motion'
+        if drive.positions:
+            assert not drive.positions[-1][self.base].any(), 'the base is left driving'
         self.leave, self.ticks_without_leave = False, 0
 
     def _judge(self, drive: Drive) -> None:
         COUNTS['drives'] += 1
         unsure_ns = send_time_known_to_ns(self.robot.period_ns) if self.latency else 0
-        found = breaches(drive, self.limits, unsure_ns)
+        found = self.breaches(drive, unsure_ns)
         if self.box is not None and drive.positions:
             COUNTS['drives in a box'] += 1
-            outside = int(self.box.outside(np.array(drive.positions)).sum())
+            positions = np.array(drive.positions)[:, ~self.base]
+            outside = int(self.box.outside(positions).sum())
             found |= {'workspace': outside} if outside else {}
         assert not found, found
+
+    # What is another for robots of another kind.
+
+    def random_values(self, seed: int, rng: np.random.Generator) -> dict[str, Any]:
+        """The spec of the robot."""
+        return random_values(rng)
+
+    def near(self, rows: Float64Array) -> Float64Array:
+        """Actions (k, J) of a policy that does as it should, made from `rows` near the arm."""
+        return rows
+
+    def breaches(self, drive: Drive, unsure_ns: int) -> dict[str, int]:
+        """What the drive breaks."""
+        return breaches(drive, self.limits, unsure_ns)

@@ -38,7 +38,10 @@ class ToolTwist:
         self._columns = [robot.joints.names.index(joint) for joint in topic.joints]
         self._gain = topic.gain
         self._period_s = robot.period_ns * 1e-9
-        self._max_velocity = robot.joints.limits.velocity_array()[self._columns]
+        limits = robot.joints.limits
+        self._max_velocity = limits.velocity_array()[self._columns]
+        self._rise = limits.acceleration_array()[self._columns] * self._period_s
+        self._added = np.zeros(len(self._columns))  # by the correction before: joint velocities
 
     def twist(self, position: Float64Array, motion: CommandMotion) -> Float64Array:
         """Return the velocity (6,) that leads to a command (J,) within a period.
@@ -46,7 +49,8 @@ class ToolTwist:
         That is x, y, z [m/s] of the tool's origin, then of its rotation [rad/s], along the axes of
         `frame`. It takes the tool from the command before to this one, and is corrected in
         proportion to how far it is from the command before; as far as the joints of the topic do
-        that, while others are moved by others.
+        that, while others are moved by others. To be called once for each command: a correction
+        sets in no faster than the joints may speed up.
         """
         before = position - motion.velocity * self._period_s  # where the joints are to be by now
         measured = self._by_now(motion)
@@ -58,6 +62,8 @@ class ToolTwist:
         twist = along
         if measured is not None:
             twist = along + self._correction(before, measured, motion, stands=not along.any())
+        if measured is None or motion.braking:
+            self._added = np.zeros(len(self._columns))
         if motion.braking:
             twist = np.concatenate([_slower(twist[part], along[part]) for part in PARTS])
         if not twist.any():
@@ -81,13 +87,18 @@ class ToolTwist:
         missing = self._kinematics.difference(self._link, measured, before)
         linear, angular = (float(np.linalg.norm(missing[part])) for part in PARTS)
         if stands and linear <= SETTLED_M and angular <= SETTLED_RAD:
+            self._added = np.zeros(len(self._columns))
             return np.zeros(6)
         # The joints that do it move like this, beside their motion to the command.
         added = self._gain * (before - measured)[self._columns]
         own = motion.velocity[self._columns] * np.sign(added)
         room = motion.speed * self._max_velocity - own
+        if not motion.braking:  # which it can only slow down
+            room = np.minimum(room, np.maximum(self._added * np.sign(added), 0.0) + self._rise)
         share = np.divide(room, np.abs(added), out=np.ones(len(added)), where=added != 0)
-        correction: Float64Array = self._gain * missing * np.clip(share.min(initial=1.0), 0.0, 1.0)
+        part = np.clip(share.min(initial=1.0), 0.0, 1.0)
+        self._added = part * added
+        correction: Float64Array = self._gain * missing * part
         return correction
 
     def _among(self, here: Float64Array, joints: Float64Array) -> Float64Array:

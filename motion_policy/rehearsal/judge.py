@@ -144,7 +144,7 @@ def judge_steps(
         same_way = velocity * before > 0
         had = np.where(same_way, np.abs(before), 0.0)
         fastest = np.maximum(had, (had + limits.acceleration * period) * period / dt)
-        room = limits.acceleration * dt
+        room = limits.acceleration * (dt + jitter)  # it was made for another interval
         low = np.minimum(limits.position[:, 0], of_before.start)
         high = np.maximum(limits.position[:, 1], of_before.start)
         broken = {

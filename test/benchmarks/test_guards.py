@@ -18,6 +18,7 @@ pytest.importorskip('hypothesis')
 
 from guard_campaign.campaign import run_batch
 from guard_campaign.machine import COUNTS
+from guard_campaign.mobile import MobileMachine
 
 from motion_policy.control import Controller, GuardChain
 from motion_policy.control.motion_limiter import MotionLimiter
@@ -35,6 +36,27 @@ def test_no_promise_is_broken_whatever_comes(number: int) -> None:
     run_batch(10_000 + number)
     assert COUNTS['ticks'] - ticks > 3000
     assert COUNTS['commands in run'] and COUNTS['commands in hold'] and COUNTS['stops']
+
+
+def test_a_base_ends_at_zero_whatever_comes() -> None:
+    COUNTS.clear()
+    run_batch(20_000, runs=40, kind=MobileMachine)
+    assert COUNTS['ticks'] > 3000 and COUNTS['commands in run'] and COUNTS['stops']
+
+
+@pytest.mark.parametrize(
+    ('name', 'broken', 'number'),
+    [
+        ('was_silent', lambda self, silent_ns: None, 0),
+        ('at_rest', property(lambda self: not self.velocity.any()), 1),
+    ],
+)
+def test_the_campaign_notices_a_base_that_drives_on(
+    monkeypatch: pytest.MonkeyPatch, name: str, broken: Any, number: int
+) -> None:
+    monkeypatch.setattr(MotionLimiter, name, broken)
+    with pytest.raises(AssertionError, match=r'silence|driving'):
+        run_batch(number, shortest=False, kind=MobileMachine)
 
 
 def nominal_period(step: Callable[..., Any]) -> Callable[..., Any]:

@@ -165,6 +165,28 @@ def test_the_velocity_is_exactly_zero_where_the_command_stands(
     assert not arm.twists[-1].any()
 
 
+def test_after_a_hold_what_is_missing_is_made_up_for_without_a_jerk(
+    make_arm: Callable[..., RobotSpec],
+) -> None:
+    arm = DrivenArm(make_arm(), obeys=0.6, delay=3)
+    for _ in range(30):
+        arm.tick(START + WAY)
+    for _ in range(30):
+        arm.tick(None)
+    rests = len(arm.twists) - 1
+    assert arm.error_m() > 0.1 and not arm.twists[-1].any()
+    for _ in range(20):
+        arm.tick(arm.commanded[-1], speed=0.25)
+    sped_up = np.diff(np.abs(arm.reached[rests:]), axis=0)[:, :6]
+    most = 0.6 * 8.0 * arm.period_ns * 1e-9 * 1.05  # by 0.6 of what was sent
+    assert sped_up.max() <= most
+    assert np.abs(arm.reached[-1]).max() > 0.2  # and it is made up for
+    arm.tick(arm.commanded[-1], age_s=0.2)
+    assert not arm.twists[-1].any()
+    arm.tick(arm.commanded[-1], speed=0.25)
+    assert 0 < np.abs(arm.reached[-1]).max() <= most
+
+
 def test_with_a_speed_of_zero_nothing_is_corrected(make_arm: Callable[..., RobotSpec]) -> None:
     robot = make_arm()
     tool = ToolTwist(robot.joints.command[0], robot)
