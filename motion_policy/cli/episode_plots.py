@@ -65,7 +65,7 @@ def write_plot(episode: Path, path: Path, views: Views | None = None) -> None:
     if path.suffix.lower() != '.png':
         raise UserError(f"{path}: a plot must end in .png, found '{path.suffix}'")
     with EpisodeReader(episode) as reader:
-        curves = _curves(reader)
+        curves = episode_curves(reader)
         strips: list[DepthStrip | ImageStrip] = [
             _seen_strip(reader, view) for view in _views(reader, views).values()
         ]
@@ -97,7 +97,7 @@ def write_video(episode: Path, path: Path, views: Views | None = None) -> None:
             images += [each.paint(reader.depth(name, row)) for name, each in colours.items()]
             above = np.hstack([_as_high(image, height) for image in images])
             if strip is None:
-                strip = JointStrip(_curves(reader), above.shape[1])
+                strip = JointStrip(episode_curves(reader), above.shape[1])
             white = ((0, 0), (0, strip.width - above.shape[1]), (0, 0))
             above = np.pad(above, white, constant_values=255)
             video.write(np.vstack([above, strip.at(row / reader.rate)]))
@@ -105,11 +105,11 @@ def write_video(episode: Path, path: Path, views: Views | None = None) -> None:
         Console().print(escape(f"depth '{name}': {each}"), soft_wrap=True, highlight=False)
 
 
-def _curves(reader: EpisodeReader) -> JointCurves:
-    """The joints of an episode, measured and action."""
+def episode_curves(reader: EpisodeReader) -> JointCurves:
+    """The joints of an episode, measured and action; velocities of a base with their unit."""
     times_s = np.arange(reader.length) / reader.rate
     return JointCurves(
-        reader.joint_names,
+        reader.robot.joints.labels,
         times_s,
         reader.qpos,
         times_s,

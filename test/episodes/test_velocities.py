@@ -11,6 +11,7 @@ import pytest
 from mobile_robots import mobile_robot
 from recordings import row_at
 
+from motion_policy.cli.episode_plots import episode_curves
 from motion_policy.episodes import EpisodeReader, EpisodeWriter, check_episode
 from motion_policy.episodes.editing.idle import idle_ends
 from motion_policy.episodes.quality.joints import joint_verdicts
@@ -37,6 +38,13 @@ def episode(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_is_sound(episode: Path) -> None:
     assert check_episode(episode) == []
+
+
+def test_plots_tell_the_units_of_its_velocities(episode: Path) -> None:
+    with EpisodeReader(episode) as reader:
+        names = tuple(episode_curves(reader).names)
+    assert names[:2] == reader.joint_names[:2]
+    assert names[2:] == ('base_forward (m/s)', 'base_turn (rad/s)')
 
 
 def test_rows_in_which_the_base_drives_are_not_idle(episode: Path) -> None:
