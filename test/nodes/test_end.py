@@ -19,7 +19,7 @@ pytest.importorskip('rclpy')
 
 from fake_arm import save_random_policy
 from lifecycle_msgs.srv import GetState
-from ros_testing import Bench, ros_bench
+from ros_testing import Bench, ros_bench, shared_memory, shared_memory_in
 
 SHARED_MEMORY = Path('/dev/shm')
 GHOST_S = 30.0  # longer than the lease of a process that is gone
@@ -27,12 +27,6 @@ GHOST_S = 30.0  # longer than the lease of a process that is gone
 pytestmark = pytest.mark.skipif(
     not SHARED_MEMORY.is_dir(), reason='the middleware keeps its memory elsewhere'
 )
-
-
-def memory_of(pid: int) -> set[str]:
-    """The middleware's shared memory that this process has mapped, but the ports it talks to."""
-    lines = Path(f'/proc/{pid}/maps').read_text().splitlines()
-    return {x.split()[-1] for x in lines if '/dev/shm/fast' in x and 'port' not in x}
 
 
 @pytest.fixture(scope='module')
@@ -67,7 +61,7 @@ def ends_without_a_ghost(log_dir: Path, parameters: list[str]) -> bool:
         with start('policy_node', log_dir, *parameters) as process:
             try:
                 wait_for_an_answer(bench)
-                memory = memory_of(process.pid) - before
+                memory = shared_memory(process.pid) - before
                 process.send_signal(signal.SIGINT)
                 bench.spin_until(lambda: process.poll() is not None, 'the end of the node')
             finally:
@@ -117,9 +111,7 @@ sys.exit(policy_node.main())
     environment = {**os.environ, 'ROS_LOG_DIR': str(tmp_path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stderr == 'error: no such choice\n'
-    memory = {
-        x.split()[-1] for x in done.stdout.splitlines() if '/dev/shm/fast' in x and 'port' not in x
-    }
+    memory = shared_memory_in(done.stdout)
     assert {path for path in memory if Path(path).exists()} == set()
 
 

@@ -197,10 +197,14 @@ def destroy(node: Node) -> None:
         machine.destroy_when_not_in_use()
 
 
-def shared_memory() -> set[str]:
-    """What this process has mapped of the middleware: its participants', and those it heard."""
-    lines = Path('/proc/self/maps').read_text().splitlines()
-    return {x.split()[-1] for x in lines if '/dev/shm/fast' in x and 'port' not in x}
+def shared_memory(pid: int | str = 'self') -> set[str]:
+    """What a process has mapped of its participants and those it heard, but for their ports."""
+    return shared_memory_in(Path(f'/proc/{pid}/maps').read_text())
+
+
+def shared_memory_in(maps: str) -> set[str]:
+    """The same in what `/proc/PID/maps` said."""
+    return {x.split()[-1] for x in maps.splitlines() if '/dev/shm/fast' in x and 'port' not in x}
 
 
 @contextmanager
