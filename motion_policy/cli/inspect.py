@@ -26,6 +26,9 @@ from motion_policy.robot import load_robot_spec
 if TYPE_CHECKING:
     from motion_policy.policies.camera_view import CameraView
 
+# What the images of a camera are stored as, in words.
+STORED_AS = {'raw': 'raw', 'jpeg': 'JPEG', 'camera_jpeg': "the camera's own JPEG"}
+
 CHECKPOINT_FILES = ('policy.yaml', 'weights.safetensors')
 
 # The widest gap between stamps, and the greatest age of a sample that stands in a row, in ms.
@@ -185,7 +188,6 @@ def _show_episodes(episodes: list[dict[str, Any]], console: Console) -> None:
 
 
 def _show_episode(entry: dict[str, Any], console: Console) -> None:
-    sizes = _sizes(entry['cameras'])
     _show_pairs(
         console,
         {
@@ -193,7 +195,7 @@ def _show_episode(entry: dict[str, Any], console: Console) -> None:
             'robot': f'{entry["robot"]}{" (simulated)" if entry["sim"] else ""}',
             'rows': f'{entry["rows"]} at {entry["rate_hz"]:g} Hz, {entry["duration_s"]:.2f} s',
             'joints': ', '.join(entry['joints']) + (' (with effort)' if entry['effort'] else ''),
-            'cameras': f'{sizes or "none"} ({"JPEG" if entry["compress"] else "raw"})',
+            'cameras': ', '.join(_stored(entry)) or 'none',
             'vectors': ', '.join(_vectors(entry)),
             'seen': '; '.join(f'{name} with {fit}' for name, fit in entry['seen'].items()),
             'depth': _sizes(entry['depth']),
@@ -229,6 +231,14 @@ def _edit(text: str) -> str:
         return text
     words = [str(entry.get(key, '')) for key in ('action', 'options', 'when')]
     return ' '.join(filter(None, words))
+
+
+def _stored(entry: dict[str, Any]) -> list[str]:
+    """Each camera with its size, and what its images are stored as."""
+    return [
+        f'{name} {width}x{height} ({STORED_AS[entry["storage"][name]]})'
+        for name, (width, height) in entry['cameras'].items()
+    ]
 
 
 def _sizes(cameras: dict[str, list[int]]) -> str:

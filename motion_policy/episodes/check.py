@@ -18,7 +18,6 @@ import numpy as np
 from motion_policy.episodes import layout
 from motion_policy.episodes.colours import ColourCount
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.images import decode_whole_jpeg
 from motion_policy.episodes.measured import EmptyDepthCount
 from motion_policy.episodes.quality.images import ImageWatch
 from motion_policy.episodes.quality.judge import own_verdicts
@@ -39,7 +38,6 @@ from motion_policy.robot import StreamSpec
 from motion_policy.robot.spec import CLOCK_STEP_NS, NANOSECONDS_PER_S
 from motion_policy.robot.vector import ROTATION
 from motion_policy.streams import StreamError
-from motion_policy.streams.jpeg import JPEG_END
 from motion_policy.streams.transforms import NORM_TOLERANCE
 
 
@@ -162,26 +160,18 @@ def _image_problems(
     episode: EpisodeReader, colours: ColourCount, images: ImageWatch
 ) -> Iterator[str]:
     """Read every image; only the first of a camera that is wrong is told, with their count."""
-    for camera, spec in episode.robot.cameras.items():
-        lengths = episode.jpeg_lengths(camera)
+    for camera in episode.cameras:
+        stored = episode.stored_images(camera)
         bad: list[tuple[int, str]] = []
         for row in range(episode.length):
             try:
-                stored = episode.stored(camera, row)
-            except EpisodeError as error:
+                image = stored.checked_image(row)
+            except (EpisodeError, StreamError) as error:
                 bad.append((row, str(error).removeprefix(f'{episode.path}: ')))
                 images.add(camera, None)
                 continue
-            try:
-                if lengths is not None:
-                    expected = (spec.height, spec.width, 3)
-                    stored = _decoded(stored, float(lengths[row]), expected)
-            except StreamError as error:
-                bad.append((row, str(error)))
-                images.add(camera, None)
-                continue
-            colours.add(camera, row, stored)
-            images.add(camera, stored)
+            colours.add(camera, row, image)
+            images.add(camera, image)
         if bad:
             row, found = bad[0]
             yield (
@@ -201,21 +191,6 @@ def _depth_problems(episode: EpisodeReader, depth: EmptyDepthCount) -> Iterator[
                 bad.append(str(error))
         if bad:
             yield f'{bad[0]} ({len(bad)} of {episode.length} rows are wrong)'
-
-
-def _decoded(stored: Any, length: float, expected: tuple[int, ...]) -> Any:
-    """The pixels (H, W, 3) of a stored JPEG. Raises StreamError: what is wrong with it."""
-    if not (0 < length <= len(stored) and length == int(length)):
-        raise StreamError(
-            f'compress_len is {length:g}, expected a whole number in 1..{len(stored)}'
-        )
-    data = stored[: int(length)]
-    if data[-2:].tobytes() != JPEG_END:
-        raise StreamError(f'the JPEG does not end at compress_len {length:g}')
-    image = decode_whole_jpeg(data)
-    if image.shape != expected:
-        raise StreamError(f'is {image.shape}, expected {expected}')
-    return image
 
 
 def _all_stamp_problems(episode: EpisodeReader) -> Iterator[str]:

@@ -13,6 +13,9 @@ from typing import Any
 from motion_policy.files import PART_SUFFIX
 
 FORMAT = 'motion_policy/1'
+# Of files in which a camera's dataset has the attribute STORAGE: who does not know it would take
+# red for blue, and shall refuse them.
+FORMAT_MARKED = 'motion_policy/2'
 SUFFIX = '.hdf5'
 
 QPOS = 'observations/qpos'
@@ -56,6 +59,15 @@ QUALITY, VERDICTS = 'quality', 'verdicts'
 # The attribute of a stream's stamps that says what its counters count, where it is there: the
 # samples that stand in its rows, since some rows were taken away, or the counters lost.
 COUNTED, IN_ROWS = 'counted', 'samples in rows'
+
+# The attribute of a camera's images that says what they are stored as, where it is neither pixels
+# nor JPEG in ALOHA's order of colours (RAW, JPEG: those have none).
+STORAGE = 'storage'
+RAW, JPEG = 'raw', 'jpeg'
+CAMERA_JPEG = (
+    'camera_jpeg'  # the camera's own JPEG as it came, red and blue where others have them
+)
+MARKED_STORAGES = (CAMERA_JPEG,)
 
 # The attribute of a vector that says what each of its numbers is.
 COLUMNS = 'columns'

@@ -20,13 +20,9 @@ from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.hdf5.copying import RowsOf
 from motion_policy.episodes.hdf5.file import Field, HdfFile
 from motion_policy.episodes.hdf5.output import HdfOutput
-from motion_policy.episodes.images import (
-    decode_jpeg,
-    decode_whole_jpeg,
-    is_jpeg,
-    without_padding,
-)
+from motion_policy.episodes.images import decode_whole_jpeg, is_jpeg, without_padding
 from motion_policy.episodes.joint_arrays import Float32Array, JointArrays
+from motion_policy.episodes.stored_images import StoredImages
 from motion_policy.files import PART_SUFFIX, shown
 from motion_policy.robot import RobotSpec, RobotSpecError, depth_stream, robot_spec_from_yaml
 from motion_policy.streams import StreamCounters, StreamError
@@ -77,6 +73,10 @@ class EpisodeReader(JointArrays):
             self._check_names()
             self.length = check_datasets(self._file, self.robot, self.compress)
             self._check_columns()
+            self._images = {
+                camera: StoredImages(self._file, self.robot, camera, self.compress)
+                for camera in self.cameras
+            }
             self.time_ns = self._grid()
         except BaseException:
             self.close()
@@ -153,7 +153,7 @@ class EpisodeReader(JointArrays):
 
     @property
     def compress(self) -> bool:
-        """True when images are stored as JPEG."""
+        """True when images are compressed, as `storage` says; False: they are pixels."""
         return bool(self._attributes['compress'])
 
     @property
@@ -189,24 +189,32 @@ class EpisodeReader(JointArrays):
         Raises:
             EpisodeError: no such camera or row, or the image is damaged.
         """
-        stored = self.stored(camera, t)
-        if stored.ndim == 3:
-            return stored
-        image = decode_jpeg(stored)
-        if image is None:
-            raise self._wrong_image(camera, t, 'is no JPEG image')
-        self._check_size(camera, t, image)
-        return image
+        try:
+            return self.stored_images(camera).image(self._row(t))
+        except StreamError as error:
+            raise self._wrong_image(camera, t, str(error)) from None
+
+    def storage(self, camera: str) -> str:
+        """Return what a camera's images are stored as.
+
+        'raw': pixels; 'jpeg': JPEG in ALOHA's order of colours, which OpenCV decodes as RGB;
+        'camera_jpeg': the camera's own, as it came, which OpenCV decodes as BGR.
+
+        Raises:
+            EpisodeError: no such camera.
+        """
+        return self.stored_images(camera).storage
 
     def jpeg(self, camera: str, t: int) -> RgbImage | None:
-        """Return the JPEG of row `t` as it stands, (n,) uint8; None where pixels are stored.
+        """Return the JPEG of row `t` as it stands, (n,) uint8; None where the storage is another.
 
-        It is decoded once, since who takes its bytes does not look at its pixels.
+        It is in ALOHA's order of colours, for 'camera_jpeg' is another storage. It is decoded
+        once, since who takes its bytes does not look at its pixels.
 
         Raises:
             EpisodeError: no such camera or row, or the JPEG is damaged.
         """
-        if not self.compress:
+        if self.storage(camera) != layout.JPEG:
             return None
         data = without_padding(self.stored(camera, t))
         if not is_jpeg(data):
@@ -216,6 +224,19 @@ class EpisodeReader(JointArrays):
         except StreamError as error:
             raise self._wrong_image(camera, t, str(error)) from None
         return data
+
+    def camera_jpeg(self, camera: str, t: int) -> RgbImage | None:
+        """Return the JPEG (n,) uint8 that the camera itself sent; None where it is not stored.
+
+        Raises:
+            EpisodeError: no such camera or row, or its bytes are damaged.
+        """
+        if self.storage(camera) != layout.CAMERA_JPEG:
+            return None
+        try:
+            return self.stored_images(camera).data(self._row(t))
+        except StreamError as error:
+            raise self._wrong_image(camera, t, str(error)) from None
 
     def images(self, camera: str, indices: Iterable[int]) -> RgbImage:
         """Return the images of some rows, (N, H, W, 3) uint8 RGB."""
@@ -234,8 +255,7 @@ class EpisodeReader(JointArrays):
         if name not in self.robot.depth:
             known = ', '.join(self.robot.depth) or 'none'
             raise EpisodeError(f"{self.path}: has no depth '{name}', it has: {known}")
-        self._check_row(t)
-        row = self._file.read(f'{layout.DEPTH}/{name}', t % self.length)
+        row = self._file.read(f'{layout.DEPTH}/{name}', self._row(t))
         return np.asarray(row, dtype=np.uint16)
 
     def frame(self, stream: str, t: int) -> RgbImage:
@@ -297,10 +317,7 @@ class EpisodeReader(JointArrays):
 
     def jpeg_lengths(self, camera: str) -> Float32Array | None:
         """Return the lengths (T,) of a camera's JPEGs [bytes]; None where pixels are stored."""
-        if not self.compress:
-            return None
-        lengths = self._file.read(layout.COMPRESS_LEN, self.cameras.index(camera))
-        return np.asarray(lengths, dtype=np.float32)
+        return self.stored_images(camera).lengths if self.compress else None
 
     def stored(self, camera: str, t: int) -> RgbImage:
         """Return row `t` of a camera as it stands: pixels, or a JPEG and its padding.
@@ -308,17 +325,25 @@ class EpisodeReader(JointArrays):
         Raises:
             EpisodeError: no such camera or row, or damaged.
         """
-        if camera not in self.robot.cameras:
+        return self.stored_images(camera).stored(self._row(t))
+
+    def stored_images(self, camera: str) -> StoredImages:
+        """Return the images of a camera as they are stored.
+
+        Raises:
+            EpisodeError: no such camera.
+        """
+        if camera not in self._images:
             raise EpisodeError(
                 f"{self.path}: has no camera '{camera}', it has: {', '.join(self.cameras)}"
             )
-        self._check_row(t)
-        row = self._file.read(f'{layout.IMAGES}/{camera}', t % self.length)
-        return np.asarray(row, dtype=np.uint8)
+        return self._images[camera]
 
-    def _check_row(self, t: int) -> None:
+    def _row(self, t: int) -> int:
+        """The row from 0 on, where -1 is the last one."""
         if not -self.length <= t < self.length:
             raise EpisodeError(f'{self.path}: row {t}, expected one of the {self.length} rows')
+        return t % self.length
 
     def _check_size(self, camera: str, t: int, image: RgbImage) -> None:
         spec = self.robot.cameras[camera]
@@ -449,7 +474,7 @@ def open_episode(path: Path, *, unfinished: bool = False) -> HdfFile:
     file = HdfFile(path, 'an episode', unfinished=unfinished)
     try:
         found = file.attribute('format', 'text', None)
-        if found != layout.FORMAT:
+        if found not in (layout.FORMAT, layout.FORMAT_MARKED):
             hint = ''
             if found is None and file.has(layout.QPOS):
                 hint = ' (an ALOHA file: `import --from aloha`)'

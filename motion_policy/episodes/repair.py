@@ -16,12 +16,13 @@ from motion_policy.episodes import layout
 from motion_policy.episodes.columns import DepthColumn
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.hdf5.output import HdfOutput, new_hdf5
-from motion_policy.episodes.images import decode_jpeg
 from motion_policy.episodes.reader import episode_fields, open_episode
 from motion_policy.episodes.reported import Reported, leave_out
+from motion_policy.episodes.stored_images import StoredImages
 from motion_policy.episodes.writer import FLUSH_PERIOD_NS
 from motion_policy.files import PART_SUFFIX, settle, shown
 from motion_policy.robot import RobotSpec, RobotSpecError, robot_spec_from_yaml
+from motion_policy.streams import StreamError
 
 ROWS_PER_COPY = 256
 
@@ -104,6 +105,10 @@ class _Unfinished:
                 for name, field in fields.items()
                 if name not in layout.OPTIONAL or self._file.has(name)
             }
+            self._images = {
+                camera: StoredImages(self._file, self._robot, camera, self._compress)
+                for camera in self._robot.cameras
+            }
         except BaseException:
             self._file.close()
             raise
@@ -165,6 +170,9 @@ class _Unfinished:
                 except EpisodeError:
                     self._copy_images(name, new, range(length)[place[axis]])
                 output.check()
+        for camera, images in self._images.items():
+            if images.storage in layout.MARKED_STORAGES:
+                target[f'{layout.IMAGES}/{camera}'].attrs[layout.STORAGE] = images.storage
         for vector, spec in self._robot.vectors.items():
             target[f'{layout.VECTORS}/{vector}'].attrs[layout.COLUMNS] = list(spec.columns)
         target[layout.ACTION].attrs['source'] = self._file.attribute(
@@ -244,14 +252,14 @@ class _Unfinished:
         return int(np.argmax(wrong)) if wrong.any() else length
 
     def _images_are_whole(self, row: int) -> bool:
-        cameras = self._robot.cameras if self._compress else ()
-        names = [f'{layout.IMAGES}/{camera}' for camera in cameras]
         try:
             for depth in self._robot.depth:
                 self._file.read(f'{layout.DEPTH}/{depth}', row)
-            return all(decode_jpeg(self._file.read(name, row)) is not None for name in names)
-        except EpisodeError:
+            for images in self._images.values():
+                images.image(row)
+        except (EpisodeError, StreamError):
             return False
+        return True
 
     def _read_robot(self) -> RobotSpec:
         try:

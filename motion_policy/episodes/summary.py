@@ -61,6 +61,7 @@ def episode_summary(path: str | Path) -> dict[str, Any]:
             **_transforms(episode),
             'depth': {name: [d.width, d.height] for name, d in robot.depth.items()},
             'compress': episode.compress,
+            'storage': {camera: episode.storage(camera) for camera in episode.cameras},
             'effort': episode.effort is not None,
             'file_bytes': Path(path).stat().st_size,
             'streams': {s.name: _stream_summary(episode, s) for s in robot.streams()},

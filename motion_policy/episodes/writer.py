@@ -25,7 +25,7 @@ from motion_policy.episodes import layout
 from motion_policy.episodes.columns import Column, DepthColumn, ImageColumn
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.hdf5.output import HdfOutput, changed_hdf5
-from motion_policy.episodes.images import encode_jpeg, is_jpeg
+from motion_policy.episodes.images import decode_whole_jpeg, encode_jpeg, is_jpeg
 from motion_policy.episodes.reported import Reported, leave_out
 from motion_policy.files import make_folders, remove_empty, settle, shown
 from motion_policy.robot.spec import NANOSECONDS_PER_S, RobotSpec, depth_stream
@@ -53,8 +53,10 @@ class EpisodeWriter:
         task: what is demonstrated, in words.
         operator: who demonstrates.
         sim: True when the robot is simulated.
-        compress: store JPEG (RGB handed to OpenCV as it is, as ALOHA does) instead of raw pixels.
-        jpeg_quality: 0 to 100.
+        compress: store JPEG instead of raw pixels: a camera's own as it came, to the byte, and
+            else one in ALOHA's order of colours (RGB handed to OpenCV as it is). Which of both a
+            camera has is known from its first row, and stands in the file.
+        jpeg_quality: of what is encoded here, 0 to 100.
         created_ns: time of recording since the Unix epoch; default: the time of the first row.
 
     Attributes:
@@ -87,6 +89,7 @@ class EpisodeWriter:
         self._part = layout.part_path(self.path)
         self._columns: dict[str, Column] = {}
         self._images: dict[str, ImageColumn] = {}
+        self._storages: dict[str, str] = {}  # what the images of a camera are stored as
         self._depth: dict[str, DepthColumn] = {}
         self._time: Column | None = None
         self._last_row: Row | None = None
@@ -146,8 +149,11 @@ class EpisodeWriter:
 
         Args:
             time_ns: time of the row, one period after the row before.
-            observation: its arrays, from `observation_from_row`. With `compress`, an image may
-                also be its JPEG, (n,) uint8, which is then kept to the byte; see `is_jpeg`.
+            observation: its arrays, from `observation_from_row`. With `compress`, a camera's own
+                JPEG in `jpegs` is kept to the byte, and `images` may then hold the same bytes
+                (n,) uint8 in place of pixels. Of a camera that is not in `jpegs`, an image may be
+                its JPEG in ALOHA's order of colours, (n,) uint8, see `is_jpeg`; it is kept, too.
+                A camera that has another kind of image than in its first row is encoded as that.
             row: the samples that the arrays were made of; their stamps are kept.
 
         Raises:
@@ -234,8 +240,8 @@ class EpisodeWriter:
         for vector in self._windowed:
             name = f'{layout.STAMPS}/{vector}/{layout.MESSAGES}'
             self._columns[name] = Column(self._file, name, (), np.int64)
-        for camera, image in observation.images.items():
-            self._images[camera] = self._image_column(camera, image, row)
+        for camera in observation.images:
+            self._images[camera] = self._image_column(camera, observation)
         for name, depth in self._robot.depth.items():
             self._depth[name] = DepthColumn(
                 self._file, f'{layout.DEPTH}/{name}', (depth.height, depth.width)
@@ -249,11 +255,18 @@ class EpisodeWriter:
         self._output.check()
         self._flushed_ns = time_ns
 
-    def _image_column(self, camera: str, image: Array, row: Row) -> ImageColumn:
+    def _image_column(self, camera: str, observation: Observation) -> ImageColumn:
+        image = observation.images[camera]
         shape: tuple[int, ...] = image.shape
+        own = self._compress and camera in observation.jpegs
+        self._storages[camera] = layout.CAMERA_JPEG if own else layout.JPEG
         if self._compress:
-            shape = (int(len(self._jpeg(image)) * JPEG_ROOM),)
-        return ImageColumn(self._file, f'{layout.IMAGES}/{camera}', shape)
+            shape = (int(len(self._jpeg(camera, observation)) * JPEG_ROOM),)
+        column = ImageColumn(self._file, f'{layout.IMAGES}/{camera}', shape)
+        if own:
+            column.dataset.attrs[layout.STORAGE] = layout.CAMERA_JPEG
+            self._file.attrs['format'] = layout.FORMAT_MARKED
+        return column
 
     def _add(self, time_ns: int, observation: Observation, row: Row) -> None:
         columns = self._columns
@@ -300,12 +313,22 @@ class EpisodeWriter:
         elif sample is not None and sample is column.sample and column.last is not None:
             column.add(column.last)
         else:
-            column.add(self._jpeg(observation.images[camera]))
+            column.add(self._jpeg(camera, observation))
         column.sample = sample
         return 0 if column.last is None else len(column.last)
 
-    def _jpeg(self, image: Array) -> Array:
-        return image if image.ndim == 1 else encode_jpeg(image, self._jpeg_quality)
+    def _jpeg(self, camera: str, observation: Observation) -> Array:
+        """What is stored: the bytes (n,) as they are, where they are of the camera's storage."""
+        image, storage = observation.images[camera], self._storages[camera]
+        own = observation.jpegs.get(camera)
+        if own is not None and storage == layout.CAMERA_JPEG:
+            return own
+        if image.ndim == 1:
+            found = layout.JPEG if own is None else layout.CAMERA_JPEG
+            if found == storage:
+                return image
+            image = decode_whole_jpeg(image, found)
+        return encode_jpeg(image, self._jpeg_quality, storage)
 
     def _flush(self) -> None:
         """Bring all rows to the file; the times come last, so that they vouch for the rest."""
@@ -368,7 +391,7 @@ class EpisodeWriter:
         if self._last_row is not None:
             self._check_leader(observation.action is not None)
         self._check_vectors(observation.vectors)
-        self._check_images(observation.images)
+        self._check_images(observation)
         self._check_depth(observation.depth)
 
     def _check_leader(self, present: bool) -> None:
@@ -392,20 +415,28 @@ class EpisodeWriter:
                     f'{expected}'
                 )
 
-    def _check_images(self, images: Mapping[str, Array]) -> None:
+    def _check_images(self, observation: Observation) -> None:
+        images = observation.images
         if set(images) != set(self._robot.cameras):
             raise EpisodeError(
                 f'{self.path}: images of {sorted(images)}, expected {sorted(self._robot.cameras)}'
             )
         for camera, spec in self._robot.cameras.items():
             expected = (spec.height, spec.width, 3)
-            if self._compress and is_jpeg(images[camera]):
+            if self._compress and self._is_jpeg(camera, observation):
                 continue
             if images[camera].shape != expected or images[camera].dtype != np.uint8:
                 raise EpisodeError(
                     f"{self.path}: camera '{camera}' has an image of shape "
                     f'{images[camera].shape} {images[camera].dtype}, expected {expected} uint8'
                 )
+
+    def _is_jpeg(self, camera: str, observation: Observation) -> bool:
+        image = observation.images[camera]
+        own = observation.jpegs.get(camera)
+        if own is None or image.ndim != 1:
+            return is_jpeg(image)
+        return np.array_equal(image, own)
 
     def _check_depth(self, depth: Mapping[str, Array]) -> None:
         if set(depth) != set(self._robot.depth):

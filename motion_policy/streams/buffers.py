@@ -25,7 +25,7 @@ from motion_policy.robot.spec import (
 )
 from motion_policy.streams.depth import check_depth, decode_depth
 from motion_policy.streams.errors import StreamError
-from motion_policy.streams.images import check_frame, decode_frame
+from motion_policy.streams.images import check_frame, decode_frame, own_jpeg
 from motion_policy.streams.joints import Float64Array, JointReading, columns_in, read_joint_part
 from motion_policy.streams.samples import Sample, StreamCounters
 
@@ -213,7 +213,8 @@ class CameraBuffer(StreamBuffer):
         if isinstance(self.spec.source, DepthSpec):
             return replace(sample, value=decode_depth(sample.value, self.spec.source))
         assert isinstance(self.spec.source, CameraSpec)
-        return replace(sample, value=decode_frame(sample.value, self.spec.source))
+        image = decode_frame(sample.value, self.spec.source)
+        return replace(sample, value=image, jpeg=own_jpeg(sample.value))
 
     def _take(self, sample: Sample) -> None:
         if sample.value is not None:

@@ -17,7 +17,13 @@ import numpy.typing as npt
 from motion_policy.robot.spec import CameraSpec, ImageTopic
 from motion_policy.streams.bridge import bridge_for
 from motion_policy.streams.errors import StreamError
-from motion_policy.streams.jpeg import ImageHeader, check_colours, decode_whole, image_header
+from motion_policy.streams.jpeg import (
+    JPEG_START,
+    ImageHeader,
+    check_colours,
+    decode_whole,
+    image_header,
+)
 
 RgbImage = npt.NDArray[np.uint8]  # (H, W, 3)
 
@@ -94,6 +100,17 @@ def decode_frame(message: Any, camera: CameraSpec) -> RgbImage:
         return message
     check_frame(message, camera)
     return image_to_rgb(message)
+
+
+def own_jpeg(message: Any) -> npt.NDArray[np.uint8] | None:
+    """Return the bytes (n,) uint8 of a CompressedImage that is a JPEG; None for anything else.
+
+    They share memory with the message, of which `decode_frame` makes what a policy sees.
+    """
+    if not hasattr(message, 'format'):
+        return None
+    data = np.frombuffer(message.data, dtype=np.uint8)
+    return data if data[:2].tobytes() == JPEG_START else None
 
 
 def check_frame(message: Any, camera: CameraSpec) -> None:

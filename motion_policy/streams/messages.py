@@ -13,14 +13,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from motion_policy.robot.spec import NANOSECONDS_PER_S, RobotSpec, depth_stream
 from motion_policy.streams.depth import DepthImage, decode_depth
 from motion_policy.streams.errors import StreamError, UnusableFrameError
-from motion_policy.streams.images import RgbImage, decode_frame, image_to_rgb
+from motion_policy.streams.images import RgbImage, decode_frame, image_to_rgb, own_jpeg
 from motion_policy.streams.joint_values import Float32Array, JointValues
 from motion_policy.streams.joints import JointReading, read_joint_message, read_joints
 from motion_policy.streams.sampler import Row
+from motion_policy.streams.samples import Sample
 
 __all__ = [
     'Float32Array',
@@ -45,7 +47,8 @@ class Observation:
     'effort' that stand from an earlier message; `lacking` are, for each of them, the joints that
     do not report it though others do. `vectors` are (n,) float32 by name, in the order of the
     columns of the robot spec's vectors, or (k, n) of the last k messages; `depth` are (H, W)
-    uint16 [mm] by name, 0: no measurement.
+    uint16 [mm] by name, 0: no measurement. `jpegs` are, of cameras that send JPEG, the bytes
+    (n,) uint8 of the camera's own message, of which the image was decoded: what an episode keeps.
     """
 
     qpos: Float32Array
@@ -58,6 +61,7 @@ class Observation:
     lacking: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     vectors: dict[str, Float32Array] = field(default_factory=dict)
     depth: dict[str, DepthImage] = field(default_factory=dict)
+    jpegs: dict[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
 
     def image(self, stream: str) -> RgbImage:
         """Return the image of a camera, (H, W, 3) uint8, or of a depth stream (`depth_top`).
@@ -117,6 +121,11 @@ def observation_from_row(row: Row, robot: RobotSpec) -> Observation:
             for name in robot.depth
             if depth_stream(name) in row.samples
         },
+        jpegs={
+            camera: jpeg
+            for camera in robot.cameras
+            if camera in row.samples and (jpeg := _jpeg(row.samples[camera])) is not None
+        },
     )
 
 
@@ -137,6 +146,10 @@ def _camera_image(message: Any, camera: str, robot: RobotSpec) -> RgbImage:
         return decode_frame(message, spec)
     except StreamError as error:
         raise UnusableFrameError(f"camera '{camera}' ({spec.topic}): {error}", camera) from None
+
+
+def _jpeg(sample: Sample) -> npt.NDArray[np.uint8] | None:
+    return own_jpeg(sample.value) if sample.jpeg is None else sample.jpeg
 
 
 def _camera_depth(message: Any, name: str, robot: RobotSpec) -> DepthImage:

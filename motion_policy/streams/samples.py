@@ -7,6 +7,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from motion_policy.streams.errors import StreamError
 
 
@@ -18,12 +21,14 @@ class Sample:
     of a vector is its numbers, (n,) float64; that of a camera is the message, or its RGB image
     or depth [mm] where images are decoded. A value of None is never looked at. Of a vector that
     keeps the last k messages the value is (k, n), `messages` says how many of them were there.
+    Where a camera's JPEG was decoded, `jpeg` is that JPEG, (n,) uint8, as it came.
     """
 
     header_ns: int
     receive_ns: int
     value: Any
     messages: int = 0
+    jpeg: npt.NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)

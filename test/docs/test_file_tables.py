@@ -200,7 +200,13 @@ def test_the_episode_page_has_a_row_for_every_name_with_shape_and_type(
 
 def test_the_episode_page_says_what_format_and_source_hold() -> None:
     ours, theirs = tables(section(page('episode_file.md'), ''))
-    assert theirs.by_name('what')['format'] == f'`{layout.FORMAT}`'
+    formats = codes(theirs.by_name('what')['format'])
+    assert formats == [layout.FORMAT, layout.FORMAT_MARKED, layout.STORAGE]
+    storages = tables(section(page('episode_file.md'), 'Images'))[0].rows
+    assert {name for row in storages for name in codes(row[0])} == {
+        'compress',
+        *layout.MARKED_STORAGES,
+    }
     action = ours.by_name('what')['/action']
     assert {layout.LEADER, layout.NEXT_QPOS} <= {*re.findall('`([^`]+)`', action)}
 

@@ -35,8 +35,9 @@ class RecorderParameters(Declared):
         default=True, description='Store JPEG instead of raw pixels'
     )
     jpeg_quality: Annotated[int, LIVE] = Field(
-        default=95, ge=50, le=100, description='Quality of stored JPEG images'
-    )
+        default=95, ge=50, le=100,
+        description='Quality of JPEG images that are encoded here: those that come stay as is',
+    )  # fmt: skip
     min_rate: Annotated[float, LIVE] = Field(
         default=5.0, ge=0.0, le=1000.0,
         description='A stream slower than this is a warning in ~/status [Hz]',

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from motion_policy.episodes import layout
 from motion_policy.episodes.formats.aloha.attributes import (
@@ -25,8 +26,13 @@ from motion_policy.episodes.formats.aloha.attributes import (
 )
 from motion_policy.episodes.formats.export_set import ExportSet
 from motion_policy.episodes.hdf5.output import HdfOutput, new_hdf5
+from motion_policy.episodes.images import encode_jpeg
 from motion_policy.episodes.reader import EpisodeReader
 from motion_policy.files import new_folder
+
+Array = npt.NDArray[Any]
+
+JPEG_QUALITY = 95  # of what is encoded anew
 
 # As ALOHA's tools open theirs.
 CHUNK_CACHE_BYTES = 2 * 1024**2
@@ -44,7 +50,8 @@ def export_aloha(
     Args:
         chosen: the episodes.
         out_dir: a new folder.
-        raw: store pixels, also where the episodes hold JPEGs; else both stay as they are.
+        raw: store pixels, also where the episodes hold JPEGs; else both stay as they are, but
+            that JPEG which is not in ALOHA's order of colours is encoded anew in that order.
         on_row: called after every row of a camera.
 
     Raises:
@@ -100,23 +107,26 @@ def _write_pixels(
 
 
 def _write_jpegs(output: HdfOutput, episode: EpisodeReader, on_row: Callable[[], None]) -> None:
-    """Copy the bytes; all cameras are padded to the longest JPEG of all."""
+    """Write JPEGs in ALOHA's order; all cameras are padded to the longest JPEG of all."""
     rows, cameras = range(episode.length), episode.cameras
-    lengths = [[_length(episode, camera, row) for row in rows] for camera in cameras]
+    lengths = [[len(_jpeg(episode, camera, row)) for row in rows] for camera in cameras]
     longest = max((max(of_camera) for of_camera in lengths), default=0)
     for camera, of_camera in zip(cameras, lengths, strict=True):
         images = _image_dataset(output.file, camera, episode.length, (longest,))
+        copied = episode.storage(camera) == layout.JPEG
         for row, length in zip(rows, of_camera, strict=True):
-            images[row, :length] = episode.stored(camera, row)[:length]
+            # Those that are copied were looked at for their lengths.
+            data = episode.stored(camera, row) if copied else _jpeg(episode, camera, row)
+            images[row, :length] = data[:length]
             output.check()
             on_row()
     output.file.create_dataset(layout.COMPRESS_LEN, data=np.array(lengths, dtype=np.float32))
 
 
-def _length(episode: EpisodeReader, camera: str, row: int) -> int:
+def _jpeg(episode: EpisodeReader, camera: str, row: int) -> Array:
+    """The bytes (n,) of a row as they stand, or anew where ALOHA's tools could not read them."""
     data = episode.jpeg(camera, row)
-    assert data is not None
-    return len(data)
+    return encode_jpeg(episode.image(camera, row), JPEG_QUALITY) if data is None else data
 
 
 def _image_dataset(file: Any, camera: str, rows: int, shape: tuple[int, ...]) -> Any:
