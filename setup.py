@@ -37,6 +37,9 @@ EXTRAS = {
     'guard': ['pin>=2.6', 'ruckig>=0.9'],
     # Reading and writing LeRobot's data sets; the other formats need nothing more.
     'export': ['pyarrow>=14.0', *VIEW],
+    # The viewers that `motion-policy inspect` writes files for. Rerun's brings its viewer, 0.5 GB.
+    'foxglove': ['foxglove-sdk>=0.16'],
+    'rerun': ['rerun-sdk>=0.24'],
     # Run times that compute a policy faster than PyTorch does on many CPUs.
     'onnx': ['onnxruntime>=1.20', *GRAPH],
     'openvino': ['openvino>=2024.6', *GRAPH],
@@ -63,6 +66,8 @@ EXTRAS = {
     'dev': [
         'colcon-common-extensions',
         'hypothesis>=6.100',
+        'mcap>=1.2',
+        'mcap-protobuf-support>=0.5',
         'mypy>=1.10',
         'pytest>=7,<9',
         'pytest-timeout>=2.3',

@@ -100,17 +100,20 @@ mujoco.Renderer(model, 8, 8).render()' >/dev/null 2>&1; then
 
 main() {
     local more=${1:-} mode python constraints=requirements/constraints.txt
-    local stamp gl extras=train,sim,guard,export,onnx,openvino,ros,dev
+    # What of setup.py everything is tried with; Rerun needs numpy 2.
+    local stamp gl common=train,sim,guard,export,onnx,openvino,foxglove,dev extras
+    extras=$common,rerun,ros
     # Both lead a Python to the modules of another one.
     unset _ROS_WHEELS_BOOTSTRAP_COMPLETE PYTHONHOME
     read -r mode python <<<"$(choose_python)"
     [ -n "$python" ] || exit 1
     [ "$mode" = system ] || unset PYTHONPATH
     if [ "$mode" = system ]; then
-        extras=train,sim,guard,export,onnx,openvino,dev
+        extras=$common,rerun
         if "$python" -c 'import numpy, sys; sys.exit(int(numpy.__version__.split(".")[0]) > 1)' \
             2>/dev/null; then
             constraints=requirements/constraints-numpy1.txt
+            extras=$common
         fi
     elif [ "$(uname -m)" != x86_64 ]; then
         fail "rclpy wheels exist for x86_64 only, this is $(uname -m): source a ROS 2 installation first"

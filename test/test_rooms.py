@@ -47,6 +47,7 @@ WITHIN = {
         'formats': {'hdf5'},
         'quality': {'hdf5'},
         'editing': {'hdf5'},
+        'viewers': {'quality'},
     },
     'policies': {
         'cpu': set(),

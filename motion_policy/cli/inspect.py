@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import tyro
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from motion_policy.cli.literal import escape
 from motion_policy.documents import json_mapping
 from motion_policy.episodes import bag_summary, episode_summary, is_bag, list_episodes
 from motion_policy.errors import UserError
-from motion_policy.files import FileError, write_json
+from motion_policy.files import FileError, check_output, write_json
 from motion_policy.robot import load_robot_spec
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 # What the images of a camera are stored as, in words.
 STORED_AS = {'raw': 'raw', 'jpeg': 'JPEG', 'camera_jpeg': "the camera's own JPEG"}
+VIEWER = Path('viewer')  # in place of a file of Rerun
 
 CHECKPOINT_FILES = ('policy.yaml', 'weights.safetensors')
 
@@ -56,6 +59,13 @@ class Arguments:
     MP4 or GIF, with a frame around what is seen of each, and that beside it: as a checkpoint that
     is given says, or --robot, else as the episode's own robot spec does."""
 
+    foxglove: Path | None = None
+    """Write episodes as an mcap that Foxglove opens: images, depth, joints measured and action,
+    vectors, the pose of the tool, verdicts and edits."""
+
+    rerun: Path | None = None
+    """Write the same for the viewer of Rerun, as .rrd; `viewer` opens it at once."""
+
     robot: str | None = None
     """Robot spec whose crop and rotate --plot and --video show."""
 
@@ -69,6 +79,7 @@ def run(arguments: Arguments) -> int:
     drawn = arguments.plot or arguments.video
     if drawn and len(episodes) != 1:
         raise UserError(f'{drawn}: {len(episodes)} episodes were given, expected exactly one')
+    _check_viewers(arguments, episodes)
     _show(summaries, Console())
     if arguments.json:
         write_json(arguments.json, {'inspected': summaries})
@@ -81,7 +92,54 @@ def run(arguments: Arguments) -> int:
             episode_plots.write_plot(episodes[0], arguments.plot, views)
         if arguments.video:
             episode_plots.write_video(episodes[0], arguments.video, views)
+    if arguments.foxglove:
+        from motion_policy.episodes.viewers.foxglove import write_foxglove
+
+        _write_with_progress(write_foxglove, episodes, arguments.foxglove, summaries)
+    if arguments.rerun:
+        from motion_policy.episodes.viewers.rerun import write_rerun
+
+        path = None if arguments.rerun == VIEWER else arguments.rerun
+        _write_with_progress(write_rerun, episodes, path, summaries)
     return 0
+
+
+def _check_viewers(arguments: Arguments, episodes: list[Path]) -> None:
+    """UserError for a file of a viewer that cannot be written."""
+    for path, suffix in ((arguments.foxglove, '.mcap'), (arguments.rerun, '.rrd')):
+        if path is None or path == VIEWER:
+            continue
+        if path.suffix != suffix:
+            more = ' (or `viewer`)' if suffix == '.rrd' else ''
+            raise UserError(f"{path}: must end in {suffix}{more}, found '{path.suffix}'")
+        check_output(path, episodes)
+    wanted = arguments.foxglove or arguments.rerun
+    if wanted and not episodes:
+        raise UserError(f'{wanted}: no episode was given, expected at least one')
+    if wanted and arguments.robot and not (arguments.plot or arguments.video):
+        raise UserError(
+            'inspect: --robot is for --plot and --video, whose cropped images it tells; '
+            'expected none with --foxglove and --rerun, which show whole images'
+        )
+
+
+def _write_with_progress(
+    write: Callable[..., None],
+    episodes: list[Path],
+    path: Path | None,
+    summaries: list[dict[str, Any]],
+) -> None:
+    """Write the file of a viewer, with a bar on a terminal and a line for what was left out."""
+    console = Console()
+    rows = sum(entry['rows'] for entry in summaries if entry['kind'] == 'episode')
+    with Progress(console=console, transient=True, disable=not sys.stdout.isatty()) as progress:
+        bar = progress.add_task(str(path or VIEWER), total=rows)
+        write(
+            episodes,
+            path,
+            note=lambda line: console.print(escape(line), soft_wrap=True, highlight=False),
+            on_row=lambda: progress.advance(bar),
+        )
 
 
 def _views(arguments: Arguments, checkpoints: list[str]) -> dict[str, CameraView] | None:

@@ -60,7 +60,7 @@ OUTPUT_FOLDERS = {
 }
 # A report may lie beside what it is about; what was made from a folder may not.
 OUT_OF_THE_INPUT = ('convert-checkpoint', 'export', 'import')
-OUTPUT_FILES = ('json', 'plot', 'video')
+OUTPUT_FILES = ('json', 'plot', 'video', 'foxglove')
 INPUTS = ('paths', 'data', 'config', 'checkpoint', 'source', 'sources')
 
 # How tyro complains of a value for an option that may be left out.
@@ -77,6 +77,8 @@ _EXTRAS = {
     'matplotlib': 'train',
     'av': 'train',
     'pyarrow': 'export',
+    'foxglove': 'foxglove',
+    'rerun': 'rerun',
     'mujoco': 'sim',
     'rclpy': 'ros',
 }

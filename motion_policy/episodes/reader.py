@@ -146,6 +146,11 @@ class EpisodeReader(JointArrays):
         """The worst of the recorder's verdicts: pass, warn or fail; empty where there are none."""
         return str(self._file.attribute(layout.QUALITY, 'text', ''))
 
+    @cached_property
+    def verdicts(self) -> str:
+        """The recorder's verdicts as JSON; empty where there are none."""
+        return str(self._file.attribute(layout.VERDICTS, 'text', ''))
+
     @property
     def sim(self) -> bool:
         """True when the robot is simulated."""

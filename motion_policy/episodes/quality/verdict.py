@@ -10,6 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import TypeAdapter, ValidationError
+
+from motion_policy.episodes import layout
+from motion_policy.episodes.errors import EpisodeError
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.quality import BELOW, Threshold
 
@@ -133,6 +137,21 @@ def worst_first(judged: Mapping[Path, Iterable[QualityVerdict]]) -> list[Path]:
 def verdicts_as_json(verdicts: Iterable[QualityVerdict]) -> str:
     """As they stand in an episode's attribute."""
     return json.dumps([as_values(each) for each in verdicts])
+
+
+def verdicts_from_json(text: str, source: Path) -> tuple[QualityVerdict, ...]:
+    """The verdicts of such an attribute, none of ''.
+
+    Raises:
+        EpisodeError: it holds something else; the message names `source`.
+    """
+    try:
+        return TypeAdapter(tuple[QualityVerdict, ...]).validate_json(text or '[]')
+    except ValidationError as error:
+        reason = error.errors()[0]['msg']
+        raise EpisodeError(
+            f"{source}: attribute '{layout.VERDICTS}' holds no verdicts: {reason}"
+        ) from None
 
 
 def as_values(verdict: QualityVerdict) -> dict[str, Any]:
