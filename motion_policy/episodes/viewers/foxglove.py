@@ -17,6 +17,7 @@ import foxglove
 import numpy as np
 from foxglove import channels, messages
 
+from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.joint_arrays import Float32Array
 from motion_policy.episodes.reader import EpisodeReader
@@ -180,21 +181,18 @@ class _Messages:
         channel.log(line, log_time=self._times_ns[row])
 
     def _add_camera(self, camera: str) -> None:
-        reader = self._reader
-        compressed = reader.compress
-        channel = self._channel(
-            channels.CompressedImageChannel if compressed else channels.RawImageChannel,
-            f'/cameras/{camera}',
-        )
+        reader, pixels = self._reader, self._reader.storage(camera) == layout.RAW
+        kind = channels.RawImageChannel if pixels else channels.CompressedImageChannel
+        channel = self._channel(kind, f'/cameras/{camera}')
 
         def log(stamp_ns: int, row: int) -> None:
-            image = reader.image(camera, row)
             head: dict[str, Any] = {'timestamp': self._stamp(stamp_ns, row), 'frame_id': camera}
+            jpeg = true_jpeg(reader, camera, row)
             message: Any
-            if compressed:
-                message = messages.CompressedImage(data=true_jpeg(image), format='jpeg', **head)
+            if jpeg is None:
+                message = _raw_image(reader.image(camera, row), 'rgb8', head)
             else:
-                message = _raw_image(image, 'rgb8', head)
+                message = messages.CompressedImage(data=jpeg, format='jpeg', **head)
             channel.log(message, log_time=self._times_ns[row])
 
         self._each_sample(camera, log)

@@ -185,12 +185,12 @@ class _Entities:
             yield row
 
     def _log_camera(self, camera: str, row: int) -> None:
-        image = self._reader.image(camera, row)
+        jpeg = true_jpeg(self._reader, camera, row)
         archetype: Any
-        if self._reader.compress:
-            archetype = rerun.EncodedImage(contents=true_jpeg(image), media_type='image/jpeg')
+        if jpeg is None:
+            archetype = rerun.Image(self._reader.image(camera, row), color_model='RGB')
         else:
-            archetype = rerun.Image(image, color_model='RGB')
+            archetype = rerun.EncodedImage(contents=jpeg, media_type='image/jpeg')
         self._log(['cameras', camera], archetype)
 
     def _log_depth(self, name: str, row: int) -> None:

@@ -13,13 +13,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.images import encode_jpeg
 from motion_policy.episodes.joint_arrays import Float32Array
 from motion_policy.episodes.quality.verdict import Level, odd_verdicts, verdicts_from_json
-from motion_policy.episodes.reader import EpisodeReader, RgbImage
+from motion_policy.episodes.reader import EpisodeReader
 from motion_policy.errors import UserError
 from motion_policy.robot.kinematics import Kinematics
 from motion_policy.robot.spec import Float64Array
@@ -69,13 +70,17 @@ def new_samples(reader: EpisodeReader, stream: str) -> Iterator[tuple[int, int]]
         before = pair
 
 
-def true_jpeg(image: RgbImage) -> bytes:
-    """Return the JPEG of an RGB image (H, W, 3), as every other program decodes it.
+def true_jpeg(reader: EpisodeReader, camera: str, row: int) -> bytes | None:
+    """Return the image of a row as a JPEG in the order of colours that every program expects.
 
-    Those in an episode are ALOHA's, which have red and blue the other way round.
+    That is the camera's own where it is stored; ALOHA's, with red and blue the other way round, is
+    encoded anew. None where pixels are stored.
     """
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if reader.storage(camera) == layout.RAW:
+        return None
+    data = reader.camera_jpeg(camera, row)
+    if data is None:
+        data = encode_jpeg(reader.image(camera, row), JPEG_QUALITY, layout.CAMERA_JPEG)
     return data.tobytes()
 
 
