@@ -7,16 +7,18 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import h5py
 import numpy as np
 from planar_arm import planar_urdf
-from recordings import observation, robot_with_leader, row_at
+from recordings import header, observation, robot_with_leader, row_at, scene
 
 from motion_policy.episodes import EpisodeWriter
 from motion_policy.episodes.quality.verdict import QualityVerdict, verdicts_as_json
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
+from motion_policy.streams import image_to_rgb
 
 ROWS, WIDTH, HEIGHT = 10, 64, 48
 JOINTS = ('joint1', 'joint2', 'joint3')
@@ -42,7 +44,7 @@ def viewed_robot(folder: Path) -> RobotSpec:
 
 
 def write_viewed(path: Path, *, compress: bool = True) -> Path:
-    """Write the episode; each image of `top` stands in two rows."""
+    """Write the episode; `top` sends JPEGs, each of which stands in two rows."""
     robot = viewed_robot(path.parent)
     with EpisodeWriter(path, robot, task='stack', compress=compress) as writer:
         for index in range(ROWS):
@@ -50,9 +52,10 @@ def write_viewed(path: Path, *, compress: bool = True) -> Path:
             row, held = row_at(index, robot), row_at(first, robot)
             samples = {**row.samples, 'top': held.samples['top']}
             seen = observation(index, robot)
-            seen = replace(
-                seen, images={**seen.images, 'top': observation(first, robot).images['top']}
-            )
+            message = SimpleNamespace(format='jpeg', data=sent_jpeg(first), header=header(0))
+            own = np.frombuffer(message.data, np.uint8)
+            images = {**seen.images, 'top': image_to_rgb(message)}
+            seen = replace(seen, images=images, jpegs={'top': own})
             writer.append(row.time_ns, seen, replace(row, samples=samples))
         writer.success = False
     with h5py.File(path, 'r+') as file:
@@ -60,6 +63,12 @@ def write_viewed(path: Path, *, compress: bool = True) -> Path:
         file.attrs['quality'], file.attrs['verdicts'] = 'fail', verdicts_as_json([odd])
         file.attrs['edits'] = [EDIT]
     return path
+
+
+def sent_jpeg(row: int) -> bytes:
+    """Return the JPEG that the camera `top` sends for a row."""
+    pixels = cv2.cvtColor(scene(row, HEIGHT, WIDTH), cv2.COLOR_RGB2BGR)
+    return bytes(cv2.imencode('.jpg', pixels, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
 
 
 def true_colours(jpeg: bytes) -> np.ndarray:

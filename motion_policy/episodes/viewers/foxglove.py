@@ -86,10 +86,14 @@ def write_foxglove(
 
 
 class _Output(io.RawIOBase):
-    """The file, for a writer that cannot tell what the system said: that is kept for `check`."""
+    """The file, for a writer that cannot tell what the system said: that is kept for `check`.
+
+    Until then it is as if all went well, since the writer's own complaints are many lines.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
+        self._place = 0
         self._error: OSError | None = None
 
     def check(self) -> None:
@@ -100,13 +104,18 @@ class _Output(io.RawIOBase):
     def write(self, data: Any) -> int:
         if self._error is None:
             try:
-                return self._file.write(data)
+                self._file.write(data)
             except OSError as error:
                 self._error = error
+        self._place += len(data)
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
+        if self._error is None:
+            self._place = self._file.seek(offset, whence)
+        else:
+            self._place = offset + (0 if whence == io.SEEK_SET else self._place)
+        return self._place
 
     def flush(self) -> None:
         """All is flushed when the file is closed."""

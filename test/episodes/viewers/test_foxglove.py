@@ -96,6 +96,7 @@ def test_an_image_stands_once_in_its_own_colours_with_its_stamp(found: Found) ->
         for row, (_, time_ns, message) in zip(rows, messages, strict=True):
             assert stamp_ns(message) == time_ns - 5_000_000
             assert (message.format, message.frame_id) == ('jpeg', camera)
+            assert camera == 'side' or message.data == viewed_episodes.sent_jpeg(row)
             image = true_colours(message.data).astype(int)
             assert np.abs(image - scene(row + shift, HEIGHT, WIDTH)).mean() < 4
 

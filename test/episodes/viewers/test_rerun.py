@@ -98,6 +98,7 @@ def test_images_have_their_colours_and_depth_its_metres(found: Read, episode: Pa
             (START_NS + row * PERIOD_NS, row) for row in rows
         ]
         for _, row, (blob,) in images:
+            assert camera == 'side' or bytes(blob) == viewed_episodes.sent_jpeg(row)
             image = true_colours(bytes(blob)).astype(int)
             assert np.abs(image - scene(row + shift, HEIGHT, WIDTH)).mean() < 4
     depths = sorted(found.values['/depth/top', 'DepthImage:buffer'], key=lambda e: e[1])
