@@ -37,6 +37,8 @@ _WRITE_ERRORS = {
 }  # fmt: skip
 # What a file system says that knows no second name of a file, or not of this one.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+# What a file system says that knows no sync.
+_NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 _DESCRIPTOR = re.compile(r'/(?:dev|proc/self)/fd/(\d+)')
 _STANDARD = {'/dev/stdout': 1, '/dev/stderr': 2}
 _numbers = itertools.count()
@@ -205,6 +207,8 @@ def make_folders(path: Path) -> tuple[Path, ...]:
     missing = tuple(each for each in (path, *path.parents) if not os.path.lexists(each))
     try:
         path.mkdir(parents=True, exist_ok=True)
+        for each in missing:
+            sync_names(each.parent)
     except OSError:
         remove_empty(missing)
         raise
@@ -222,7 +226,26 @@ def settle(part: Path, path: Path) -> None:
     """Bring a finished file to the disk, then give it its final name there. Raises OSError."""
     _sync(part)
     os.replace(part, path)
-    _sync_names(path.parent)
+    sync_names(path.parent)
+
+
+def sync_data(descriptor: int) -> None:
+    """Bring what was written to an open file to the disk. Raises OSError."""
+    try:
+        os.fdatasync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
+
+
+def sync_names(folder: Path) -> None:
+    """Bring the names in a folder to the disk. Raises OSError."""
+    try:
+        _sync(folder)
+    except OSError as error:
+        # Some network file systems know no sync of a folder; they keep names on their own.
+        if error.errno not in (*_NO_SYNC, errno.EACCES):
+            raise
 
 
 def keep_also(path: Path, kept: Path) -> None:
@@ -239,7 +262,7 @@ def keep_also(path: Path, kept: Path) -> None:
         if error.errno not in _NO_LINKS:
             raise
         os.rename(path, kept)
-    _sync_names(kept.parent)
+    sync_names(kept.parent)
 
 
 def move_new(path: Path, target: Path) -> None:
@@ -260,9 +283,9 @@ def move_new(path: Path, target: Path) -> None:
         if is_there(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from None
         os.rename(path, target)
-    _sync_names(target.parent)
+    sync_names(target.parent)
     path.unlink(missing_ok=True)
-    _sync_names(path.parent)
+    sync_names(path.parent)
 
 
 @contextmanager
@@ -427,15 +450,6 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _sync_names(folder: Path) -> None:
-    try:
-        _sync(folder)
-    except OSError as error:
-        # Some network file systems know no sync of a folder; they keep names on their own.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EACCES):
-            raise
-
-
 def _sync_tree(folder: Path) -> None:
     inside = [folder, *folder.rglob('*')]
     if len(inside) > FILES_SYNCED_ONE_BY_ONE:
@@ -443,7 +457,7 @@ def _sync_tree(folder: Path) -> None:
         return
     for path in reversed(inside):
         if path.is_dir():
-            _sync_names(path)
+            sync_names(path)
         else:
             _sync(path)
 
@@ -460,7 +474,7 @@ def _swap_in(part: Path, final: Path) -> None:
             os.replace(old, final)
             raise
         shutil.rmtree(old)
-    _sync_names(final.parent)
+    sync_names(final.parent)
 
 
 def _is_stream(path: Path) -> bool:

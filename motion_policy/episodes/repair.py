@@ -16,6 +16,8 @@ from motion_policy.episodes import layout
 from motion_policy.episodes.columns import DepthColumn
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.hdf5.output import HdfOutput, new_hdf5
+from motion_policy.episodes.hdf5.recovery import is_blank
+from motion_policy.episodes.hdf5.write_ahead import log_path
 from motion_policy.episodes.reader import episode_fields, open_episode
 from motion_policy.episodes.reported import Reported, leave_out
 from motion_policy.episodes.stored_images import StoredImages
@@ -83,6 +85,7 @@ def repair(part_path: str | Path) -> Repaired:
     finally:
         copy.unlink(missing_ok=True)
     part.unlink()
+    log_path(part).unlink(missing_ok=True)
     return Repaired(path, length, max(0, begun - length), tuple(notes))
 
 
@@ -91,7 +94,7 @@ class _Unfinished:
 
     def __init__(self, part: Path) -> None:
         self._part = part
-        if part.stat().st_size == 0:
+        if is_blank(part):
             raise _nothing_in(part)
         self._file = open_episode(part, unfinished=True)
         try:

@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write one episode, row by row, straight to disk.
 
-The file has its final name only once it is complete. It is written in an order in which the file
-is whole at any moment (HDF5's SWMR), so a killed process or a full disk takes no more than what
-was not flushed yet.
+The file has its final name only once it is complete. It goes from one checkpoint to the next, so
+that a killed process, a power cut or a full disk takes no more than the rows since the last one.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from motion_policy.episodes import layout
 from motion_policy.episodes.columns import Column, DepthColumn, ImageColumn
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.hdf5.output import HdfOutput, changed_hdf5
+from motion_policy.episodes.hdf5.write_ahead import log_path
 from motion_policy.episodes.images import decode_whole_jpeg, encode_jpeg, is_jpeg
 from motion_policy.episodes.reported import Reported, leave_out
 from motion_policy.files import make_folders, remove_empty, settle, shown
@@ -58,6 +58,7 @@ class EpisodeWriter:
             camera has is known from its first row, and stands in the file.
         jpeg_quality: of what is encoded here, 0 to 100.
         created_ns: time of recording since the Unix epoch; default: the time of the first row.
+        live: no row waits for a slow disk, though a power cut then costs more rows.
 
     Attributes:
         success: how the demonstration was judged, written when it closes; None: not judged.
@@ -79,6 +80,7 @@ class EpisodeWriter:
         compress: bool = True,
         jpeg_quality: int = 95,
         created_ns: int | None = None,
+        live: bool = False,
     ) -> None:
         self.path = Path(path)
         self.success: bool | None = None
@@ -94,13 +96,13 @@ class EpisodeWriter:
         self._time: Column | None = None
         self._last_row: Row | None = None
         self._flushed_ns = 0
-        self._rows_on_disk = 0
         self._failed = False
         self._has_leader = False
         self._windowed = [n for n, v in robot.vectors.items() if v.count is not None]
         self._rotations = ContinuousRotations(robot.vectors, robot.vectors)
         self._qvel, self._effort = Reported(layout.QVEL), Reported(layout.EFFORT)
         self._created_ns = created_ns
+        self._live = live
         self.made_folders, self._output = _create(self.path, self._part)
         self._file = self._output.file
         try:
@@ -134,8 +136,13 @@ class EpisodeWriter:
     def length(self) -> int:
         """Number of rows so far; after a failed write, of those that are on the disk."""
         if self._failed:
-            return self._rows_on_disk
+            return self.rows_on_disk
         return 0 if self._time is None else self._time.length
+
+    @property
+    def rows_on_disk(self) -> int:
+        """How many rows a power cut would leave."""
+        return self._output.committed
 
     @property
     def left_out(self) -> list[str]:
@@ -165,12 +172,21 @@ class EpisodeWriter:
                 self._begin(time_ns, observation, row)
             self._add(time_ns, observation, row)
             self._output.check()
-            if time_ns - self._flushed_ns >= FLUSH_PERIOD_NS:
-                self._flush()
+            is_due = time_ns - self._flushed_ns >= FLUSH_PERIOD_NS
+            if is_due and not (self._live and self._output.is_syncing):
+                self._write_columns()
+                self._output.checkpoint(self.length)
                 self._flushed_ns = time_ns
         except OSError as error:
             raise self._failure(error) from None
         self._last_row = row
+
+    def wait(self) -> None:
+        """Wait until the rows that are on their way to the disk are there."""
+        try:
+            self._output.wait()
+        except OSError as error:
+            raise self._failure(error) from None
 
     def close(self) -> None:
         """Finish the file and give it its name.
@@ -184,8 +200,8 @@ class EpisodeWriter:
             self.discard()
             raise EpisodeError(f'{self.path}: no row was written, expected at least one')
         try:
-            self._flush()
-            self._output.close()
+            self._write_columns()
+            self._output.close(self.length)
             self._finish(self._last_row.counters)
         except OSError as error:
             raise self._failure(error) from None
@@ -197,6 +213,7 @@ class EpisodeWriter:
 
     def _remove_part(self) -> None:
         self._part.unlink(missing_ok=True)
+        log_path(self._part).unlink(missing_ok=True)
         remove_empty(self.made_folders)
 
     def __enter__(self) -> EpisodeWriter:
@@ -209,8 +226,8 @@ class EpisodeWriter:
             self.discard()
         elif self._output.is_open:
             try:
-                self._flush()
-                self._output.close()
+                self._write_columns()
+                self._output.close(self.length)
             except OSError:
                 self._output.abandon()
 
@@ -330,17 +347,12 @@ class EpisodeWriter:
             image = decode_whole_jpeg(image, found)
         return encode_jpeg(image, self._jpeg_quality, storage)
 
-    def _flush(self) -> None:
-        """Bring all rows to the file; the times come last, so that they vouch for the rest."""
+    def _write_columns(self) -> None:
+        """Give HDF5 all rows that wait."""
         for column in self._columns.values():
             column.write()
-        self._file.flush()
-        self._output.check()
         if self._time is not None:
             self._time.write()
-            self._file.flush()
-            self._output.check()
-            self._rows_on_disk = self._time.length
 
     def _finish(self, counters: Mapping[str, StreamCounters]) -> None:
         """Cut every dataset to the rows there are, note how it went, give the file its name."""
@@ -362,11 +374,11 @@ class EpisodeWriter:
         self._failed = True
         self._output.abandon()
         reason = error.strerror or str(error)
-        if self._rows_on_disk == 0:
+        if self.rows_on_disk == 0:
             self._remove_part()
             return EpisodeError(f'{shown(self.path)}: cannot be written: {reason}')
         return EpisodeError(
-            f'{shown(self.path)}: cannot be written: {reason}; the first {self._rows_on_disk} '
+            f'{shown(self.path)}: cannot be written: {reason}; the first {self.rows_on_disk} '
             f'rows stay in {shown(self._part)}, `motion-policy check --repair` makes an episode '
             'of them'
         )
@@ -461,7 +473,7 @@ def _create(path: Path, part: Path) -> tuple[tuple[Path, ...], HdfOutput]:
     made: tuple[Path, ...] = ()
     try:
         made = make_folders(path.parent)
-        output = HdfOutput(part, libver=layout.LIBRARY_VERSIONS)
+        output = HdfOutput(part, logged=True, libver=layout.LIBRARY_VERSIONS)
     except OSError as error:
         remove_empty(made)
         raise EpisodeError(

@@ -159,6 +159,7 @@ def write_episode(path: Path, length: int = 30, **options: Any) -> Path:
 
 def leave_as_a_crash(writer: EpisodeWriter, part: Path) -> None:
     """End a recording as a process does that is killed: its unfinished file `part` stays."""
+    writer.wait()
     left = part.read_bytes()
     writer.discard()
     part.write_bytes(left)

@@ -111,9 +111,14 @@ class HdfInput(HdfBytes):
 
     def fill(self, target: memoryview) -> None:
         super().fill(target)
+        self.lay_over(target)
         # The driver reads each part of the file's structure by itself, from its begin.
         if target[: len(_HEAP)] == _HEAP and _is_endless(target):
             target[: len(_HEAP)] = bytes(len(_HEAP))
+
+
+    def lay_over(self, target: memoryview) -> None:
+        """Put in place what stands elsewhere than in the file; here nothing does."""
 
 
 def _is_endless(heap: memoryview) -> bool:

@@ -4,7 +4,8 @@
 
 HDF5 opens it only as one that is still being written, and then waits and tries again wherever a
 checksum is wrong: for minutes in a damaged file. Here the first block is given to HDF5 as a
-closed file has it; what is damaged is an error at once. The file itself is not changed.
+closed file has it; what is damaged is an error at once. The file is read with the changes of its
+write-ahead log, where it has one; it is not changed itself.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import os
 from pathlib import Path
 
 from motion_policy.episodes.hdf5.bytes import HdfInput
+from motion_policy.episodes.hdf5.write_ahead import lay_over, read_log
 
 # The superblock of version 3, by the HDF5 file format specification.
+SUPERBLOCK_BYTES = 48
 _SIGNATURE = b'\x89HDF\r\n\x1a\n'
 _VERSION, _VERSION_PLACE = 3, 8
 _FLAGS_PLACE = 11
@@ -28,12 +31,22 @@ class UnfinishedInput(HdfInput):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._start = _closed_superblock(os.pread(self.descriptor, 48, 0), self.size)
+        self._changes = read_log(path)
+        start = bytearray(os.pread(self.descriptor, SUPERBLOCK_BYTES, 0))
+        lay_over(memoryview(start), 0, self._changes)
+        self._start = _closed_superblock(bytes(start), self.size)
 
-    def fill(self, target: memoryview) -> None:
-        super().fill(target)
-        start = self._start[self.place : self.place + len(target)]
-        target[: len(start)] = start
+    def lay_over(self, target: memoryview) -> None:
+        lay_over(target, self.place, self._changes)
+        lay_over(target, self.place, [(0, self._start)])
+
+
+def is_blank(path: Path) -> bool:
+    """Whether a file was never brought to the disk as HDF5: its first block is not there."""
+    with path.open('rb') as file:
+        start = bytearray(file.read(SUPERBLOCK_BYTES))
+    lay_over(memoryview(start), 0, read_log(path))
+    return not any(start)
 
 
 def _closed_superblock(block: bytes, size: int) -> bytes:
