@@ -139,7 +139,7 @@ class EpisodeRecorder:
         if self._row.faults:
             raise EpisodeError('; '.join(self.describe_faults(self._row)))
         observation_from_row(self._row, self.robot)
-        writer = EpisodeWriter(next_episode_path(directory), self.robot, **options)
+        writer = EpisodeWriter(next_episode_path(directory), self.robot, live=True, **options)
         self._sampler.reset_counters()
         self.last = None
         self._writing = _Writing(writer, self.robot)

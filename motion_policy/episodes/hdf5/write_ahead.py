@@ -18,7 +18,7 @@ from pathlib import Path
 
 from motion_policy.files import sync_data, sync_names
 
-Change = tuple[int, bytes]  # place in the file, and what is to stand there
+FileChange = tuple[int, bytes]  # place in the file, and what is to stand there
 
 SUFFIX = '.wal'
 MOST_BYTES = 2**30
@@ -41,7 +41,7 @@ class WriteAheadLog:
         self._path = log_path(path)
         self._descriptor = -1
 
-    def write(self, changes: Iterable[Change]) -> None:
+    def write(self, changes: Iterable[FileChange]) -> None:
         """Bring changes to the disk in place of those before, which stand in the file by now.
 
         Raises:
@@ -53,7 +53,7 @@ class WriteAheadLog:
             self.remove()
             raise
 
-    def _write(self, changes: Iterable[Change]) -> None:
+    def _write(self, changes: Iterable[FileChange]) -> None:
         is_new = self._descriptor < 0
         if is_new:
             flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
@@ -76,7 +76,7 @@ class WriteAheadLog:
             self._descriptor = -1
 
 
-def read_log(path: Path) -> list[Change]:
+def read_log(path: Path) -> list[FileChange]:
     """The changes that the file at `path` is to be read with; none where its log is torn."""
     try:
         with log_path(path).open('rb') as file:
@@ -100,7 +100,7 @@ def read_log(path: Path) -> list[Change]:
     return changes
 
 
-def lay_over(target: memoryview, place: int, changes: Iterable[Change]) -> None:
+def lay_over(target: memoryview, place: int, changes: Iterable[FileChange]) -> None:
     """Put into bytes that were read at a place what was to be changed there."""
     end = place + len(target)
     for offset, data in changes:
