@@ -116,7 +116,9 @@ class DiskTrace:
     def _here(self, path: Any) -> bool:
         return Path(os.fsdecode(path)).parent == self._folder
 
-    def _open(self, do: Callable[..., int], path: Any, flags: int, *more: Any, **named: Any) -> int:
+    def _open(
+        self, do: Callable[..., int], path: Any, flags: int, *more: Any, **named: Any
+    ) -> int:
         is_new = bool(flags & os.O_CREAT) and self._here(path) and not os.path.lexists(path)
         descriptor = do(path, flags, *more, **named)
         if is_new:

@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""A power cut takes the last second of a recording at most, whatever it does to the last writes."""
+"""A power cut takes at most the last second of a recording, whatever becomes of late writes."""
 
 from __future__ import annotations
 
@@ -107,7 +107,11 @@ def test_a_log_that_is_torn_is_none(tmp_path: Path, damage: str) -> None:
     log.write(changes)
     assert read_log(path) == changes
     content = log_path(path).read_bytes()
-    damaged = {'cut': content[:-1], 'flip': content[:44] + b'\1' + content[45:], 'other': b'x' * 99}
+    damaged = {
+        'cut': content[:-1],
+        'flip': content[:44] + b'\1' + content[45:],
+        'other': b'x' * 99,
+    }
     log_path(path).write_bytes(damaged[damage])
     assert read_log(path) == []
     log.write([(0, b'new')])

@@ -116,7 +116,6 @@ class HdfInput(HdfBytes):
         if target[: len(_HEAP)] == _HEAP and _is_endless(target):
             target[: len(_HEAP)] = bytes(len(_HEAP))
 
-
     def lay_over(self, target: memoryview) -> None:
         """Put in place what stands elsewhere than in the file; here nothing does."""
 
