@@ -14,7 +14,8 @@ def generate_launch_description() -> LaunchDescription:
             'replay_node',
             {
                 'episode': ('', 'Episode file to play'),
-                'robot': ('', 'Robot spec: name or YAML file; empty: the one in the episode'),
+                'robot': ('', 'Robot spec of the arm at hand: name or YAML file'),
+                'report_directory': ('', 'Folder for the tracking error of each replay, as JSON'),
                 'require_emergency_stop': (bool, 'Refuse ~/enable before false was heard there'),
             },
         )

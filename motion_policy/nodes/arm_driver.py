@@ -349,6 +349,14 @@ class ArmDriver:
         """Joint values (J,) of the last tick's row, in the plan's time; called in its thread."""
         return self._measured.joints(self.controller.pace or 1.0)
 
+    def measured(self, row: Row) -> tuple[Float64Array, Int64Array] | None:
+        """Positions (J,) of a tick's row, and how old they were (J,); called in its thread.
+
+        None where they are not there.
+        """
+        position, _ = self._measured.read(row)
+        return None if position is None else (position, self._measured.ages_ns(row))
+
     def _check_observation(self, row: Row) -> None:
         self._source.check_observation(observation_from_row(row, self._seen_robot))
 

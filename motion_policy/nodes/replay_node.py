@@ -3,20 +3,26 @@
 """Plays the actions of a recorded episode on the arm, through the controller of the policy node.
 
 It starts with a ramp to the first action and ends at the last one, like a policy that is disabled:
-at rest.
+at rest. However it ends, it tells how each joint followed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.node import Node
 
+from motion_policy.control import Command
 from motion_policy.control.episode_playback import EpisodePlayback
+from motion_policy.control.motion_limiter import Float64Array
+from motion_policy.control.replay_tracking import ReplayTrace
 from motion_policy.episodes import EpisodeReader
+from motion_policy.episodes.quality.numbers import EpisodeNumbers
 from motion_policy.errors import UserError
 from motion_policy.nodes.action_source import ActionSource
 from motion_policy.nodes.arm_driver import (
@@ -29,6 +35,7 @@ from motion_policy.nodes.parameters.arm import ControlParameters
 from motion_policy.nodes.parameters.declaring import declare_group, read_group
 from motion_policy.nodes.parameters.episodes import ReplayParameters
 from motion_policy.nodes.realtime import prepare_thread_beside_tick, realtime_settings
+from motion_policy.nodes.replay_reports import ReplayReports
 from motion_policy.nodes.shell import run_node
 from motion_policy.robot import RobotSpec, load_robot_spec
 from motion_policy.streams import Row
@@ -52,10 +59,18 @@ class ReplayNode(Node, ActionSource):
                 "parameter 'robot' is empty, expected the spec of the arm at hand, a name or a "
                 'YAML file: its limits hold, not those that an episode was recorded with'
             )
-        robot, rate_hz, actions = read_actions(Path(path), parameters.robot)
+        robot = load_robot_spec(parameters.robot)
+        recording = read_recording(Path(path), robot)
+        rate_hz, actions = recording.numbers.robot.rate, recording.actions
         controller = make_controller(self, robot, round(NANOSECONDS_PER_S / rate_hz))
+        self._robot = robot
         self._playback = EpisodePlayback(controller, actions)
+        self._trace = ReplayTrace(robot)
+        self._end = ''  # of what is played, where it is another one than the controller's
         self._driver = ArmDriver(self, robot, controller, self)
+        self._reports = ReplayReports(
+            self, controller, Path(path), recording.numbers, parameters.report_directory
+        )
         self._driver.activate()
         ArmServices(self, self._enable, self._driver.disable, self._reset, self._driver.home)
         self.get_logger().info(
@@ -67,40 +82,95 @@ class ReplayNode(Node, ActionSource):
         prepare_thread_beside_tick(realtime_settings(read_group(self, ControlParameters).realtime))
 
     def close(self) -> None:
-        """Brake and hold if the arm moves."""
+        """Brake and hold if the arm moves; tell how it followed until then."""
+        self._end = 'the node ended'
         self._driver.destroy()
+        self._reports.tell()
 
     def _enable(self) -> str:
         if not self._driver.controller.enabled:
-            self._playback.rewind()
+            self._rewind('disabled')
         return self._driver.enable()
 
     def _reset(self) -> str:
-        self._playback.rewind()
+        self._rewind('reset')
         return self._driver.reset()
+
+    def _rewind(self, end: str) -> None:
+        with self._driver.lock_in_time():
+            self._playback.rewind()
+            self._end = end
 
     def action_due(self, row: Row) -> None:
         """Give the rows that are due at the row's time; called in the tick thread."""
         with self._driver.lock:
             if self._playback.give_actions(row.time_ns):
                 return
+            self._end = 'played'
             self._driver.disable()
         self.get_logger().info('the episode is played')
 
+    def after_tick(self, row: Row, command: Command | None) -> None:
+        """Note how the arm follows, and the end of that; called in the tick thread."""
+        with self._driver.lock:
+            controller = self._driver.controller
+            end, self._end = self._end, ''
+            if end or not controller.enabled or controller.homing:
+                homing = 'driven home' if controller.homing else 'disabled'
+                self._reports.finish(self._trace, end or controller.reason or homing)
+                self._trace = ReplayTrace(self._robot)
+                return
+            self._note(row, command)
 
-def read_actions(path: Path, robot_name: str) -> tuple[RobotSpec, float, np.ndarray]:
-    """Return the robot to drive, the episode's rate [Hz] and its actions (T, J) float64.
+    def _note(self, row: Row, command: Command | None) -> None:
+        controller, measured = self._driver.controller, self._driver.measured(row)
+        pace, plan_ns = controller.pace, controller.plan_time_ns(row.time_ns)
+        place = self._playback.place(plan_ns)
+        self._reports.place = place
+        follows = command is not None and command.state == 'run' and pace > 0
+        if command is None or measured is None or place is None or not follows:
+            self._trace.interrupt()
+            return
+        wanted = controller.buffer.target(plan_ns)
+        if wanted is not None:
+            wanted = np.where(self._robot.joints.are_velocities, pace * wanted, wanted)
+        if 0 <= place <= self._playback.last_place:
+            self._trace.add(
+                row.time_ns, place, pace, *measured, command.position, wanted, command.violations
+            )
 
-    UserError when the episode is for other joints than the named robot's.
+    def statuses(self) -> list[DiagnosticStatus]:
+        """How far it is, and how the arm followed the last time."""
+        return self._reports.statuses()
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What is played, actions (T, J), and what was measured then."""
+
+    numbers: EpisodeNumbers
+    actions: Float64Array
+
+
+def read_recording(path: Path, robot: RobotSpec) -> Recording:
+    """Read an episode to be played on a robot.
+
+    UserError when the episode is for other joints than the robot's.
     """
     with EpisodeReader(path) as episode:
-        robot = load_robot_spec(robot_name)
         if tuple(episode.joint_names) != tuple(robot.joints.names):
             raise UserError(
                 f'{path}: has joints [{", ".join(episode.joint_names)}], but '
                 f"'{robot.name}' has [{', '.join(robot.joints.names)}]"
             )
-        return robot, float(episode.rate), episode.action.astype(np.float64)
+        then, now = (set(each.joints.velocities) for each in (episode.robot, robot))
+        for name in sorted(then ^ now):
+            words = ['positions', 'velocities']
+            raise UserError(
+                f"{path}: has {words[name in then]} of joint '{name}', but '{robot.name}' is sent "
+                f'{words[name in now]} of it'
+            )
+        return Recording(EpisodeNumbers.of(episode), episode.action.astype(np.float64))
 
 
 def main(args: Sequence[str] | None = None) -> int:

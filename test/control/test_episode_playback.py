@@ -57,6 +57,38 @@ def test_each_action_is_reached_at_its_time() -> None:
     np.testing.assert_allclose(sent[first + 20 : first + ROWS], CURVE[20:], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize('rate_hz', [15.0, 30.0, 60.0, 100.0])
+@pytest.mark.parametrize('speed', [1.0, 0.5])
+def test_an_episode_of_another_rate_is_played_evenly_and_in_time(
+    rate_hz: float, speed: float
+) -> None:
+    def curve(time_s: np.ndarray) -> np.ndarray:
+        return np.asarray(HOME + 0.3 * (1 - np.cos(1.5 * time_s))[..., None] * [0.5, -0.5, 1.0])
+
+    actions = curve(np.arange(int(2 * rate_hz)) / rate_hz)
+    arm = Arm(policy_ns=round(1e9 / rate_hz), speed=speed)
+    playback, commands = EpisodePlayback(arm.controller, actions), []
+    arm.enable()
+
+    def answer(now_ns: int) -> None:
+        if not playback.give_actions(now_ns):
+            arm.controller.disable(now_ns)
+
+    while arm.controller.state != 'disabled':
+        now_ns = arm.now_ns
+        arm.tick_and_then(answer)
+        place = playback.place(arm.controller.plan_time_ns(now_ns))
+        if place is not None and 0.3 * rate_hz < place < playback.last_place - 1:
+            commands.append(arm.commands[-1])
+            expected = curve(np.array(place / rate_hz))
+            np.testing.assert_allclose(commands[-1].position, expected, rtol=0, atol=0.002)
+    assert len(commands) > 60
+    accelerations = np.diff([command.velocity for command in commands], axis=0) / (TICK_NS * 1e-9)
+    # The curve has 0.7; of rows that begin with a tick it was 4 and more.
+    assert np.sqrt((accelerations**2).mean(axis=0)).max() < 1.6
+    arm.assert_safe()
+
+
 @pytest.mark.parametrize('count', [1, 3, 8, 30])
 @pytest.mark.parametrize('before_end', [-3, 0, 1, 4, 12])
 def test_missed_ticks_do_not_take_the_last_action_away(count: int, before_end: int) -> None:

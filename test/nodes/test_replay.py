@@ -22,9 +22,11 @@ from fake_arm import LOSSLESS, Commands, FakeArm, assert_safe, end_on_the_way
 from rclpy.parameter import Parameter
 from ros_testing import Bench
 from slow_episode import FIRST, RISE, ROWS, action, write_slow_episode
+from std_msgs.msg import Float64
 
+from motion_policy.errors import UserError
 from motion_policy.nodes.parameters.declaring import unknown_parameters
-from motion_policy.nodes.replay_node import ReplayNode
+from motion_policy.nodes.replay_node import ReplayNode, read_recording
 
 pytestmark = pytest.mark.slow
 
@@ -111,27 +113,80 @@ def test_sigint_while_moving_ends_with_a_held_position(
     end_on_the_way(arm, parameters, signal.SIGINT, tmp_path)
 
 
-def test_the_speed_override_plays_an_episode_slower_over_the_same_way(
-    bench: Bench, arm: FakeArm, episode: Path, robot_file: str
+def test_a_replay_at_any_speed_goes_the_same_way_and_tells_how_each_joint_followed(
+    bench: Bench, arm: FakeArm, robot_file: str, tmp_path: Path
 ) -> None:
-    node = make_node(bench, episode=str(episode), robot=robot_file, speed=0.5)
+    rows, folder = 45, tmp_path / 'new' / 'reports'
+    path = write_slow_episode(tmp_path / 'episode_000003.hdf5', rows)
+    node = make_node(bench, episode=str(path), robot=robot_file, report_directory=str(folder))
+    speed_topic = bench.client.create_publisher(Float64, 'replay_node/speed', 1)
     try:
-        arm.enable_when_ready()
-        arm.hear(20)
-        arm.wait_for_idle()
+        for number, speed in enumerate((1.0, 0.5, 0.1)):
+            bench.spin_until(speed_topic.get_subscription_count, 'a listener of the speed')
+            speed_topic.publish(Float64(data=speed))
+            bench.spin_until(lambda wanted=speed: node._driver.controller.speed == wanted, 'it')
+            begin = len(arm.commands)
+            arm.enable_when_ready()
+            arm.hear(20)
+            bench.spin_until(lambda: arm.diagnostic('replay', 'place [s]'), 'its place')
+            arm.wait_for_idle()
+            assert_on_the_curve(on_the_curve(arm.commands, begin))
+            np.testing.assert_allclose(arm.commands[-1], CURVE[rows - 1], rtol=0, atol=1e-9)
+            file = folder / f'episode_000003_replay_{number:03d}.json'
+            bench.spin_until(file.exists, 'the report')
+            report = json.loads(file.read_text())
+            assert (report['end'], report['robot']) == ('played', 'formula_arm')
+            assert (report['least_speed'], report['greatest_speed']) == (speed, speed)
+            assert report['end_s'] == pytest.approx((rows - 1) / ROBOT.rate, abs=0.04)
+            assert report['commands'] >= 0.5 * (rows - 1) / speed
+            assert 0 <= report['altered_share'] < 0.5
+            assert {joint['name'] for joint in report['joints']} == set(ROBOT.joints.names)
+            for joint in report['joints']:  # this arm is at once where it is sent
+                assert joint['rmse'] <= joint['max'] < 0.04
+                assert joint['then']['max'] < RISE
         assert_safe(arm.commands, ROBOT)
-        running = on_the_curve(arm.commands)
-        assert len(running)
-        assert_on_the_curve(running)
-        way = np.array([
-            (sent_ns, x[2]) for sent_ns, x in zip(arm.commands.sent_ns, arm.commands, strict=True)
-            if FIRST + RISE < x[2] < CURVE[-2, 2]
-        ])  # fmt: skip
-        passed_ns, rise = way[-1] - way[0]
-        assert rise / passed_ns * 1e9 < 0.75 * RISE * ROBOT.rate  # half, whatever ticks it missed
-        np.testing.assert_allclose(arm.commands[-1], CURVE[-1], rtol=0, atol=1e-9)
+        arm.wait_for_diagnostic('replay', 'RMSE of joint1 from the recording [rad or m]', '0.0')
+        assert sorted(folder.iterdir())[-1] == file
     finally:
         node.close()
+
+
+def test_what_was_played_until_a_stop_is_told_with_the_reason(
+    bench: Bench, arm: FakeArm, episode: Path, robot_file: str, tmp_path: Path
+) -> None:
+    def ends() -> list[str]:
+        return [json.loads(file.read_text())['end'] for file in sorted(tmp_path.iterdir())]
+
+    def play() -> None:
+        arm.enable_when_ready()
+        bench.spin_until(lambda: len(node._trace) > 15, 'some of the episode')
+
+    node = make_node(bench, episode=str(episode), robot=robot_file, report_directory=str(tmp_path))
+    try:
+        play()
+        assert arm.reset().success  # it goes on from the start
+        bench.spin_until(lambda: node._reports._ended, 'the end of that')
+        bench.spin_until(lambda: len(node._trace) > 15, 'some of it again')
+        assert not ends()  # nothing is computed while the arm moves
+        assert arm.enable(False).success
+        bench.spin_until(lambda: len(ends()) == 2, 'two reports')
+        assert ends() == ['reset', 'disabled']
+        play()
+        arm.joints_work = False
+        bench.spin_until(lambda: len(ends()) == 3, 'the third report')
+        assert ends()[2].startswith('state: stale')
+        arm.joints_work = True
+        play()
+    finally:
+        node.close()
+    assert ends()[3] == 'the node ended'
+
+
+def test_an_episode_of_positions_is_not_sent_as_velocities(tmp_path: Path) -> None:
+    path = write_slow_episode(tmp_path / 'episode_000000.hdf5', 2)
+    joints = ROBOT.joints.model_copy(update={'velocities': ('joint2',)})
+    with pytest.raises(UserError, match="has positions of joint 'joint2', but 'formula_arm' is"):
+        read_recording(path, ROBOT.model_copy(update={'joints': joints}))
 
 
 EACH_CALL = """

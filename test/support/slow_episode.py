@@ -11,6 +11,7 @@ import recordings
 from control_robots import formula_arm
 
 from motion_policy.episodes import EpisodeWriter
+from motion_policy.robot import RobotSpec
 from motion_policy.streams import Observation
 
 ROWS = 120
@@ -24,12 +25,12 @@ def action(row: int) -> np.ndarray:
     return np.array([*(0.3 + swing), FIRST + RISE * row], dtype=np.float32)
 
 
-def write_slow_episode(path: Path) -> Path:
+def write_slow_episode(path: Path, rows: int = ROWS, robot: RobotSpec | None = None) -> Path:
     """Write the episode and return its path."""
-    robot = formula_arm()
+    robot = robot or formula_arm()
     image = np.zeros((24, 32, 3), np.uint8)
     with EpisodeWriter(path, robot) as writer:
-        for index in range(ROWS):
+        for index in range(rows):
             row = recordings.row_at(index, robot)
             qpos = action(index)
             seen = Observation(qpos, 0 * qpos, None, {'top': image}, qpos)

@@ -57,7 +57,18 @@ def lag(numbers: EpisodeNumbers) -> float | None:
     commanded, measured = (
         ((values[rows:] - values[:-rows]) / scale)[:, arm] for values in (action, numbers.qpos)
     )
-    farthest = min(round(LONGEST_LAG_S / numbers.period_s), len(measured) // 2)
+    return delay_s(commanded, measured, numbers.period_s)
+
+
+def delay_s(
+    commanded: Array, measured: Array, period_s: float, longest_s: float = LONGEST_LAG_S
+) -> float | None:
+    """How many seconds measured speeds (T, J) are behind commanded ones, by cross-correlation.
+
+    Both are given every `period_s`, joints in units in which they count alike. None where they do
+    not move alike within `longest_s`.
+    """
+    farthest = min(round(longest_s / period_s), len(measured) // 2)
     shifts = np.arange(-farthest, farthest + 1)
     alike = np.array([_correlation(commanded, measured, int(shift)) for shift in shifts])
     best = int(np.argmax(alike))
@@ -68,7 +79,7 @@ def lag(numbers: EpisodeNumbers) -> float | None:
         before, at, after = alike[best - 1 : best + 2]
         bend = before - 2 * at + after
         place += 0.5 * (before - after) / bend if bend < 0 else 0.0
-    return place * numbers.period_s
+    return float(place * period_s)
 
 
 def _correlation(commanded: Array, measured: Array, shift: int) -> float:

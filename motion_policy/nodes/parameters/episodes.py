@@ -57,3 +57,8 @@ class ReplayParameters(Declared):
         description='Robot spec of the arm at hand, name or YAML file: its limits hold, not those '
         'of the recording',
     )
+    report_directory: Annotated[str, READ_ONLY] = Field(
+        default='',
+        description='Folder for a JSON file with the tracking error of each replay, made when '
+        'needed; empty: only log and /diagnostics tell it',
+    )
