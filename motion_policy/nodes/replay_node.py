@@ -9,7 +9,6 @@ at rest. However it ends, it tells how each joint followed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +59,8 @@ class ReplayNode(Node, ActionSource):
                 'YAML file: its limits hold, not those that an episode was recorded with'
             )
         robot = load_robot_spec(parameters.robot)
-        recording = read_recording(Path(path), robot)
-        rate_hz, actions = recording.numbers.robot.rate, recording.actions
+        recorded, actions = read_recording(Path(path), robot)
+        rate_hz = recorded.robot.rate
         controller = make_controller(self, robot, round(NANOSECONDS_PER_S / rate_hz))
         self._robot = robot
         self._playback = EpisodePlayback(controller, actions)
@@ -69,7 +68,7 @@ class ReplayNode(Node, ActionSource):
         self._end = ''  # of what is played, where it is another one than the controller's
         self._driver = ArmDriver(self, robot, controller, self)
         self._reports = ReplayReports(
-            self, controller, Path(path), recording.numbers, parameters.report_directory
+            self, controller, Path(path), recorded, parameters.report_directory
         )
         self._driver.activate()
         ArmServices(self, self._enable, self._driver.disable, self._reset, self._driver.home)
@@ -144,16 +143,8 @@ class ReplayNode(Node, ActionSource):
         return self._reports.statuses()
 
 
-@dataclass(frozen=True)
-class Recording:
-    """What is played, actions (T, J), and what was measured then."""
-
-    numbers: EpisodeNumbers
-    actions: Float64Array
-
-
-def read_recording(path: Path, robot: RobotSpec) -> Recording:
-    """Read an episode to be played on a robot.
+def read_recording(path: Path, robot: RobotSpec) -> tuple[EpisodeNumbers, Float64Array]:
+    """Read what was measured in an episode, and the actions (T, J) to play on a robot.
 
     UserError when the episode is for other joints than the robot's.
     """
@@ -170,7 +161,7 @@ def read_recording(path: Path, robot: RobotSpec) -> Recording:
                 f"{path}: has {words[name in then]} of joint '{name}', but '{robot.name}' is sent "
                 f'{words[name in now]} of it'
             )
-        return Recording(EpisodeNumbers.of(episode), episode.action.astype(np.float64))
+        return EpisodeNumbers.of(episode), episode.action.astype(np.float64)
 
 
 def main(args: Sequence[str] | None = None) -> int:
