@@ -49,14 +49,14 @@ class ColourCount:
         self._count: Counter[str] = Counter()
         self._last: dict[str, tuple[Image, bool]] = {}
 
-    def add(self, camera: str, row: int, image: Image) -> None:
+    def add(self, camera: str, row: int, image: Image, known: bool | None = None) -> None:
         """Take in the image of a row, as of `has_colours`: (H, W, 3) uint8, or a JPEG (n,) uint8.
 
-        A slow camera's, the same array again, is looked at once.
+        A slow camera's, the same array again, is looked at once; one of which it is known, never.
         """
         last, coloured = self._last.get(camera, (None, True))
         if last is not image:
-            coloured = has_colours(image)
+            coloured = has_colours(image) if known is None else known
             self._last[camera] = image, coloured
         self._count[camera] += 1
         if not coloured:

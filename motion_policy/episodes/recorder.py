@@ -1,13 +1,16 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Recording demonstrations live: samples in, episode files out, decoded and written by a thread.
+"""Recording demonstrations live: samples in, episode files out, decoded and written by threads.
 
-Rule: an episode never has a hole. Where a stream falls silent or the disk cannot follow, the
-episode ends with its last complete row, keeps all rows before, and says why it ended.
+Two rules: rows do not depend on when they are made, but are of what was received by their time.
+And an episode never has a hole: where a stream falls silent or the disk cannot follow, it ends
+with its last complete row, keeps all rows before, and says why it ended.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import queue
 import threading
 from collections.abc import Iterator
@@ -18,6 +21,7 @@ from typing import Any
 
 from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
+from motion_policy.episodes.frame_pool import FramePool, PendingImage, RecordedImage
 from motion_policy.episodes.judgement import judge_episode
 from motion_policy.episodes.paths import next_episode_path
 from motion_policy.episodes.quality.images import ImageWatch
@@ -31,7 +35,9 @@ from motion_policy.robot import RobotSpec
 from motion_policy.robot.spec import CLOCK_STEP_NS, NANOSECONDS_PER_S
 from motion_policy.streams import GridSampler, Row, Sample, observation_from_row
 
-QUEUE_S = 4.0  # rows that may wait for the disk before the episode ends
+# Rows that may wait for the disk before the episode ends: beside those of a stall of this process,
+# which come at once.
+QUEUE_S = 8.0
 START_NS = NANOSECONDS_PER_S  # making a file takes time, in which messages pile up
 CLOCK_JUMP_NS = 5 * NANOSECONDS_PER_S
 
@@ -77,9 +83,14 @@ class EpisodeRecorder:
         self.robot = robot
         self.last: Recording | None = None
         self._queue_rows = max(1, round(queue_s * robot.rate))
+        self._frames = FramePool(robot)
+        self._waiting: list[tuple[int, int, str, Sample]] = []  # a heap, by reception and order
+        self._pushed = itertools.count()
         self._sampler: GridSampler | None = None
         self._row: Row | None = None
-        self._now_ns = self._start_until_ns = 0
+        # It is `_now_ns`; rows are due up to `_due_ns`, and made up to `_made_ns`.
+        self._now_ns = self._due_ns = self._made_ns = 0
+        self._begin_ns: int | None = None  # of the rows of a recording
         self._writing: _Writing | None = None
         self._streams = {stream.name: stream for stream in robot.streams()}
 
@@ -103,29 +114,85 @@ class EpisodeRecorder:
         """The newest row: samples, ages, faults and counters of all streams."""
         return self._row
 
-    def push(self, name: str, sample: Sample) -> None:
-        """Take in one sample, after the rows before its reception."""
-        self.advance(sample.receive_ns)
-        assert self._sampler is not None
-        self._sampler.push(name, sample)
+    def has_room(self) -> bool:
+        """Whether to push more images, or rather to let them wait where they are."""
+        return self._frames.has_room()
 
-    def advance(self, now_ns: int) -> None:
-        """Record all rows before `now_ns`; later samples must be received at `now_ns` or after."""
-        if self._sampler is None or not self._follows(now_ns):
-            self._restart(now_ns)
+    def push(self, name: str, sample: Sample) -> None:
+        """Take in one sample, which waits until rows beyond its reception are due.
+
+        One that comes when these were made already counts as received after them.
+        """
+        if 0 < self._made_ns - sample.receive_ns <= CLOCK_JUMP_NS:
+            sample = replace(sample, receive_ns=self._made_ns)
+        value = self._frames.add(name, sample.value, sample.receive_ns)
+        if value is not sample.value:
+            sample = replace(sample, value=value)
+        heapq.heappush(self._waiting, (sample.receive_ns, next(self._pushed), name, sample))
+
+    def advance(self, now_ns: int, late_ns: int = 0) -> None:
+        """Record all rows up to `late_ns` before `now_ns`, once their images were looked at.
+
+        All samples that were received by then must have been pushed.
+        """
+        if self._sampler is None or now_ns - self._now_ns < -CLOCK_STEP_NS:
+            self._begin_clock(now_ns)
         self._now_ns = max(self._now_ns, now_ns)
+        self._due_ns = max(self._due_ns, now_ns - late_ns)
+        if self._begin_ns is None:
+            self.begin(now_ns)
+        if not self.recording:
+            self._frames.rest()
+        self._frames.begin_before(self._due_ns)
+        self._make_rows()
+
+    def settle(self) -> None:
+        """Wait until all rows that are due were made, and all samples before that time taken."""
+        while self._waiting and self._waiting[0][0] < self._due_ns:
+            frame = self._waiting[0][-1].value
+            assert isinstance(frame, PendingImage)
+            self._frames.wait_for(frame)
+            self._make_rows()
+
+    def begin(self, now_ns: int) -> None:
+        """Leave the rows before `now_ns` out of the recording that was just started."""
+        self._begin_ns = now_ns
+
+    def _make_rows(self) -> None:
+        """Make the rows that are due, each of what was received by then."""
+        while self._waiting and self._waiting[0][0] < self._due_ns:
+            receive_ns, _, name, sample = self._waiting[0]
+            frame = sample.value
+            if isinstance(frame, PendingImage):
+                if not frame.is_ready and frame.row_ns < self._due_ns:
+                    self._make_rows_before(receive_ns)
+                    return
+                if not frame.is_ready:  # in no row yet
+                    break
+                value = frame.let_go()
+                sample = replace(sample, value=value, jpeg=getattr(value, 'jpeg', None))
+            heapq.heappop(self._waiting)
+            self._make_rows_before(receive_ns)
+            assert self._sampler is not None
+            self._sampler.push(name, sample)
+        self._make_rows_before(self._due_ns)
+
+    def _make_rows_before(self, time_ns: int) -> None:
+        if time_ns - self._made_ns > CLOCK_JUMP_NS:
+            self._restart(time_ns, time_ns - self._made_ns)
+        self._made_ns = max(self._made_ns, time_ns)
         assert self._sampler is not None
-        for row in self._sampler.advance(now_ns - 1):
+        for row in self._sampler.advance(time_ns - 1):
             self._row = row
-            if self._start_until_ns and self._writing is not None and not self._writing.ended:
-                self._record(self._writing, row)
-        # Rows of the time in which the file was made are not recorded.
-        self._start_until_ns = self._start_until_ns or self._now_ns + START_NS
+            if self._begin_ns is not None and row.time_ns >= self._begin_ns and self.recording:
+                assert self._writing is not None
+                self._record(self._writing, row, self._begin_ns + START_NS)
 
     def start(self, directory: str | Path, **options: Any) -> Path:
-        """Begin an episode with the first complete row after the next `advance`; return its path.
+        """Begin an episode with the first complete row from `begin` on; return its path.
 
-        `options` are those of `EpisodeWriter`.
+        Without `begin` that is the time of the next `advance`. `options` are those of
+        `EpisodeWriter`.
 
         Raises:
             UserError: already recording, a stream is silent or does not fit the robot spec, or
@@ -134,6 +201,7 @@ class EpisodeRecorder:
         if self.recording:
             raise EpisodeError(f'already recording {self.current}; expected ~/stop or ~/discard')
         self._finish_writing()
+        self.settle()
         if self._row is None or self._sampler is None:
             raise EpisodeError('no stream has been sampled yet; expected running publishers')
         if self._row.faults:
@@ -143,7 +211,9 @@ class EpisodeRecorder:
         self._sampler.reset_counters()
         self.last = None
         self._writing = _Writing(writer, self.robot)
-        self._start_until_ns = 0
+        self._frames.recording = True
+        self._frames.jpeg_quality = writer.jpeg_quality
+        self._begin_ns = None
         return writer.path
 
     def stop(self) -> Recording:
@@ -153,6 +223,7 @@ class EpisodeRecorder:
             EpisodeError: nothing was being recorded, or it had ended by itself; the message says
                 what was kept where.
         """
+        self.settle()
         running = self._writing is not None
         result = self._finish_writing() if running else self.last
         if result is not None and result.ended:
@@ -196,6 +267,7 @@ class EpisodeRecorder:
 
     def close(self) -> Recording | None:
         """Finish what is being recorded, as at a shutdown; None when there is nothing."""
+        self.settle()
         if self._writing is None:
             return None
         if not self._writing.ended:
@@ -210,8 +282,8 @@ class EpisodeRecorder:
         """The stream's name and topic, for a message."""
         return f"stream '{name}' ({self._streams[name].topic})"
 
-    def _record(self, writing: _Writing, row: Row) -> None:
-        if row.faults and not writing.begun and row.time_ns < self._start_until_ns:
+    def _record(self, writing: _Writing, row: Row, patient_until_ns: int) -> None:
+        if row.faults and not writing.begun and row.time_ns < patient_until_ns:
             return
         if row.faults:
             writing.end('; '.join(self.describe_faults(row)))
@@ -223,24 +295,33 @@ class EpisodeRecorder:
         else:
             writing.put(row)
 
-    def _follows(self, now_ns: int) -> bool:
-        return -CLOCK_STEP_NS <= now_ns - self._now_ns <= CLOCK_JUMP_NS
+    def _begin_clock(self, now_ns: int) -> None:
+        """Begin with what waits, or anew on a clock that went back."""
+        begin_ns = now_ns
+        if self._sampler is not None:
+            self._waiting = [each for each in self._waiting if each[0] <= now_ns]
+            heapq.heapify(self._waiting)
+        elif self._waiting:
+            begin_ns = min(now_ns, self._waiting[0][0])
+        self._restart(begin_ns, now_ns - self._now_ns)
+        self._now_ns = self._due_ns = begin_ns
 
-    def _restart(self, now_ns: int) -> None:
+    def _restart(self, begin_ns: int, jump_ns: int) -> None:
+        """Begin anew: nothing is known of the time before."""
         if self._writing is not None and not self._writing.ended:
-            jump_s = (now_ns - self._now_ns) / NANOSECONDS_PER_S
-            back = ': time goes back' if jump_s < 0 else ''
-            self._writing.end(f'the clock jumped by {jump_s:.2f} s{back}')
+            back = ': time goes back' if jump_ns < 0 else ''
+            self._writing.end(f'the clock jumped by {jump_ns / NANOSECONDS_PER_S:.2f} s{back}')
         before = self._sampler
-        self._sampler = GridSampler(self.robot.streams(), self.robot.rate, now_ns)
+        self._sampler = GridSampler(self.robot.streams(), self.robot.rate, begin_ns)
         if before is not None:
             self._sampler.keep_from(before)
-        self._row, self._now_ns = None, now_ns
+        self._row, self._made_ns = None, begin_ns
 
     def _finish_writing(self) -> Recording:
         """Wait for the thread to finish the file; the result becomes `last`."""
         if self._writing is None:
             return Recording(Path())
+        self._frames.recording, self._frames.jpeg_quality = False, None
         self.last, self._writing = self._writing.finish(), None
         return self.last
 
@@ -304,12 +385,19 @@ class _Writing:
             while (row := self._rows.get()) is not None:
                 last = row
                 observation = observation_from_row(row, self._robot)
-                impossible = checks.add(row, observation)
+                looked = {
+                    camera: value
+                    for camera in observation.images
+                    if isinstance(value := row.samples[camera].value, RecordedImage)
+                }
+                coloured = {camera: frame.has_colours for camera, frame in looked.items()}
+                impossible = checks.add(row, observation, coloured)
                 if impossible:
                     raise EpisodeError(impossible)
                 self._writer.append(row.time_ns, observation, row)
                 for camera, image in observation.images.items():
-                    self._images.add(camera, image)
+                    exposure = looked[camera].exposure if camera in looked else None
+                    self._images.add(camera, image, exposure)
         with self._errors_noted():
             self._writer.success = self.success
             self._writer.ended = self.ended

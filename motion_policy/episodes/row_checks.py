@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -149,10 +150,18 @@ class RowChecks:
             name: array('q') for role in ROLES for name, _ in robot.joint_streams(role)
         }
 
-    def add(self, row: Row, observation: Observation) -> str | None:
-        """Take in a row; say at once which joint moved impossibly since the one before."""
+    def add(
+        self,
+        row: Row,
+        observation: Observation,
+        coloured: Mapping[str, bool] = MappingProxyType({}),
+    ) -> str | None:
+        """Take in a row; say at once which joint moved impossibly since the one before.
+
+        `coloured` says which images have colours, where that is known.
+        """
         for camera, image in observation.images.items():
-            self._colours.add(camera, len(self._time_ns), image)
+            self._colours.add(camera, len(self._time_ns), image, coloured.get(camera))
         for name, depth in observation.depth.items():
             self._depth.add(name, len(self._time_ns), depth)
         self._time_ns.append(row.time_ns)

@@ -133,6 +133,11 @@ class EpisodeWriter:
         self._output.check()
 
     @property
+    def jpeg_quality(self) -> int | None:
+        """That of the images, which may be handed over as JPEG; None where pixels are stored."""
+        return self._jpeg_quality if self._compress else None
+
+    @property
     def length(self) -> int:
         """Number of rows so far; after a failed write, of those that are on the disk."""
         if self._failed:

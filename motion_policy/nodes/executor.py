@@ -14,10 +14,12 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Any
 
+from rclpy.callback_groups import CallbackGroup
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.node import Node
+from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
 from motion_policy.nodes.bad_messages import BadMessages
@@ -44,6 +46,21 @@ class Stop:
     def is_set(self) -> bool:
         """Whether the end was asked for."""
         return self._asked
+
+
+class LeftAlone(CallbackGroup):
+    """Subscriptions whose messages no executor takes: their node does, when it wants them."""
+
+    def can_execute(self, entity: Any) -> bool:
+        """Only what tells of a subscription's events."""
+        return not isinstance(entity, Subscription)
+
+    def beginning_execution(self, _entity: Any) -> bool:
+        """As of every callback group."""
+        return True
+
+    def ending_execution(self, _entity: Any) -> None:
+        """As of every callback group."""
 
 
 class Unendable(SingleThreadedExecutor):
@@ -177,6 +194,8 @@ class MessagesFirst(Unendable):
 def usable(entity: Any, held: ExitStack) -> bool:
     """Whether it can be waited for; if so it is not destroyed while it is held."""
     if inspect.iscoroutinefunction(getattr(entity, 'callback', None)):
+        return False
+    if isinstance(getattr(entity, 'callback_group', None), LeftAlone):
         return False
     try:
         held.enter_context(entity.handle)

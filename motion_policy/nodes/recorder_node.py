@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records demonstrations: every stream of the robot spec, on the robot's grid, into HDF5 files.
 
-Callbacks store messages and make the rows that are due, whose images are decoded there; encoding
-and writing happen in the recorder's own thread.
+Messages wait in their queues until the node takes them, some 20 times a second, and count as
+received when the middleware had them: whatever holds this process up shifts no row. Images are
+decoded and encoded, and rows written, in the recorder's own threads.
 """
 
 from __future__ import annotations
@@ -25,12 +26,18 @@ from motion_policy.nodes.parameters.episodes import RecorderParameters
 from motion_policy.nodes.shell import run_node
 from motion_policy.nodes.subscriptions import StreamSubscriptions, fields_of
 from motion_policy.robot import load_robot_spec
+from motion_policy.robot.spec import NANOSECONDS_PER_S
 from motion_policy.streams.message_fields import with_known_fields
 
 STATUS_PERIOD_S = 1.0
 # A recording shall lose nothing when this process has to wait: 5 s of joints at 100 Hz, 10 s of a
 # wrench at 1 kHz (3 MB), 1.7 s of images at 30 Hz (46 MB of each camera with 640x480 raw pixels).
 QUEUE_DEPTH, IMAGE_QUEUE_DEPTH = 500, 50
+# A message stands in its queue so soon after its reception, unless no core is free; rows are made
+# so much later.
+SETTLING_S = 0.1
+SETTLING_NS = round(SETTLING_S * NANOSECONDS_PER_S)
+PATIENCE_S = 20.0  # with what waits, when a recording begins or ends
 
 
 class RecorderNode(Node):
@@ -47,6 +54,7 @@ class RecorderNode(Node):
         self.streams = StreamSubscriptions(
             self, self._robot, self.recorder,
             reliable=parameters.reliable, depth=QUEUE_DEPTH, image_depth=IMAGE_QUEUE_DEPTH,
+            left_waiting=True,
         )  # fmt: skip
         self._rates_hz = dict.fromkeys(self.streams.streams, 0.0)
         self._counted = dict(self.streams.own)
@@ -80,7 +88,7 @@ class RecorderNode(Node):
         return answer
 
     def _start(self) -> str:
-        self.recorder.advance(self._now_ns())
+        self._catch_up()
         silent = self.streams.silent()
         if silent:
             raise UserError('not started: ' + '; '.join(silent))
@@ -97,11 +105,12 @@ class RecorderNode(Node):
             )
         except UserError as error:
             raise UserError(f'not started: {error}') from error
+        self.recorder.begin(self._now_ns())
         self._reported_end = ''
         return f'recording {path}'
 
     def _stop(self) -> str:
-        self.recorder.advance(self._now_ns())
+        self._catch_up()
         try:
             result = self.recorder.stop()
             return f'recorded {result}' + ''.join(f'; {line}' for line in result.odd_lines[:1])
@@ -124,8 +133,19 @@ class RecorderNode(Node):
         now_ns: int = self.get_clock().now().nanoseconds
         return now_ns
 
+    def _catch_up(self) -> None:
+        """Have all that was received by now in rows."""
+        now_ns, end_s = self._now_ns(), time.monotonic() + PATIENCE_S
+        time.sleep(SETTLING_S)
+        until_ns = 0
+        while until_ns < now_ns <= self._now_ns() and time.monotonic() < end_s:
+            until_ns = min(now_ns, self.streams.take_waiting(self.recorder.has_room))
+            self.recorder.advance(until_ns)
+            self.recorder.settle()
+
     def _tick(self) -> None:
-        self.recorder.advance(self._now_ns())
+        until_ns = self.streams.take_waiting(self.recorder.has_room)
+        self.recorder.advance(until_ns, SETTLING_NS)
         current = self.recorder.current
         if current is not None and current.ended and current.ended != self._reported_end:
             self._reported_end = current.ended
@@ -205,6 +225,8 @@ class RecorderNode(Node):
 
     def close(self) -> None:
         """Finish a recording that is under way; the last thing the node does."""
+        if self.recorder.recording:
+            self._catch_up()
         result = self.recorder.close()
         if result is not None:
             self.get_logger().warning(f'the recording {result}')

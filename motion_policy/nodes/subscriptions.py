@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from rclpy.callback_groups import CallbackGroup
 from rclpy.exceptions import NameValidationException
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile, QoSReliabilityPolicy
@@ -25,7 +26,9 @@ from sensor_msgs.msg import Image
 from motion_policy.errors import UserError
 from motion_policy.nodes.bad_messages import BadMessages
 from motion_policy.nodes.endpoints import Origin, full_name, publishers, with_origin
+from motion_policy.nodes.executor import LeftAlone
 from motion_policy.nodes.joint_publishers import JointPublishers
+from motion_policy.nodes.reception import Reception, Waiting, take_waiting
 from motion_policy.nodes.shell import SOURCES
 from motion_policy.nodes.transform_publishers import TransformPublishers
 from motion_policy.nodes.transports import subscribe_to_images
@@ -170,6 +173,8 @@ class StreamSubscriptions:
     many, images of `image_depth`.
     With `serialized_images` those of cameras and depth are `SerializedMessage`;
     `on_image(name, message)` sees each of them before it is in the sampler.
+    With `left_waiting` no executor takes them: `take_waiting` does, and they count as received
+    when the middleware had them, not when they were taken.
     """
 
     def __init__(
@@ -185,8 +190,11 @@ class StreamSubscriptions:
         lock: threading.Lock | None = None,
         serialized_images: bool = False,
         on_image: Callable[[str, Any], None] | None = None,
+        left_waiting: bool = False,
     ) -> None:
         self._node = node
+        self._group = LeftAlone() if left_waiting else None
+        self._waiting: dict[str, Waiting] = {}
         self._sampler = sampler
         self._on_image = on_image
         self._serialized_images = serialized_images
@@ -255,16 +263,34 @@ class StreamSubscriptions:
 
     def _subscribe(self, stream: StreamSpec, qos: QoSProfile, **options: Any) -> tuple[Node, Any]:
         """The subscription, and the node that has it."""
-        subscribe = subscribe_to_images if stream.role in IMAGES else _subscribe_here
-        message_type, store = message_class(stream.type), self._store_in(stream)
+        is_image = stream.role in IMAGES
+        subscribe = subscribe_to_images if is_image else _subscribe_here
+        reception = Reception(self._node.get_clock()) if self._group is not None else None
+        message_type, store = message_class(stream.type), self._store_in(stream, reception)
         try:
-            return subscribe(self._node, message_type, stream.topic, store, qos, **options)
+            receiver, subscription = subscribe(
+                self._node, message_type, stream.topic, store, qos, self._group, **options
+            )
         except (NameValidationException, RuntimeError) as error:  # of rclpy, and of rcl
             reason = SOURCES.sub('', ' '.join(str(error).split())).removesuffix(' ^')
             raise UserError(
                 f"stream '{stream.name}' on topic {stream.topic} ({stream.type}): cannot be "
                 f'subscribed to: {reason}'
             ) from error
+        if reception is not None:
+            self._waiting[stream.name] = Waiting(
+                subscription, reception, self.bad_messages, is_image=is_image
+            )
+        return receiver, subscription
+
+    def take_waiting(self, has_room: Callable[[], bool]) -> int:
+        """Take what waits, images while `has_room`, in the thread that serves the node.
+
+        Returns the time [ns] before which nothing is left that was received; what is under way
+        within the middleware comes a moment later.
+        """
+        now_ns = self._node.get_clock().now().nanoseconds
+        return take_waiting(self._waiting.values(), now_ns, has_room)
 
     def _depth(self, name: str) -> int:
         """How many messages wait while this process has to: of the same time, whatever rate."""
@@ -273,14 +299,13 @@ class StreamSubscriptions:
             return self._image_depth
         return self._joint_depth * (VECTORS_FASTER if role == 'vector' else 1)
 
-    def _store_in(self, stream: StreamSpec) -> Callable[..., None]:
+    def _store_in(self, stream: StreamSpec, reception: Reception | None) -> Callable[..., None]:
         clock = self._node.get_clock()
         names, type_of_it = self._on_topic[stream.topic, stream.type], message_class(stream.type)
         as_it_came = self._serialized_images and stream.role in IMAGES
         senders = [self._senders[name] for name in names if name in self._senders]
 
-        def store(data: bytes, publisher: bytes | None) -> None:
-            receive_ns = clock.now().nanoseconds
+        def store(data: bytes, publisher: bytes | None, receive_ns: int) -> None:
             message: Any
             if stream.type == TRANSFORMS:
                 message, header_ns = TransformMessage(data), 0
@@ -304,16 +329,20 @@ class StreamSubscriptions:
                     self.own[name] += not self._is_foreign(name, message)
 
         def store_if_usable(data: bytes, origin: Origin = UNKNOWN) -> None:
+            now_ns = clock.now().nanoseconds
+            receive_ns = now_ns if reception is None else reception.of(origin, now_ns)
             try:
-                store(data, origin.publisher)
+                store(data, origin.publisher, receive_ns)
             except Exception as error:
-                unreadable = Sample(0, clock.now().nanoseconds, Unreadable(str(error)))
+                unreadable = Sample(0, receive_ns, Unreadable(str(error)))
                 for name in names:
                     self.bad_messages.add(name, error, f"stream '{name}' on topic {stream.topic}")
                     with self.lock:
                         self._sampler.push(name, unreadable)
 
-        return with_origin(store_if_usable) if senders else store_if_usable
+        return (
+            store_if_usable if not senders and reception is None else with_origin(store_if_usable)
+        )
 
     def _is_foreign(self, name: str, message: Any) -> bool:
         """Whether it names joints, and none of the stream's."""
@@ -432,10 +461,18 @@ class StreamSubscriptions:
 
 
 def _subscribe_here(
-    node: Node, message_type: Any, topic: str, callback: Any, qos: QoSProfile, **options: Any
+    node: Node,
+    message_type: Any,
+    topic: str,
+    callback: Any,
+    qos: QoSProfile,
+    group: CallbackGroup | None = None,
+    **options: Any,
 ) -> tuple[Node, Any]:
     # Serialized, so that a damaged one is ours to count.
-    return node, node.create_subscription(message_type, topic, callback, qos, raw=True, **options)
+    return node, node.create_subscription(
+        message_type, topic, callback, qos, raw=True, callback_group=group, **options
+    )
 
 
 def _is_best_effort(endpoint: Any) -> bool:

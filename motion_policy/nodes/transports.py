@@ -25,6 +25,7 @@ from typing import Any, Literal
 from xml.sax.saxutils import escape
 
 import rclpy
+from rclpy.callback_groups import CallbackGroup
 from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -179,15 +180,16 @@ def subscribe_to_images(
     node: Node,
     message_type: Any,
     topic: str,
-    callback: Callable[[bytes], None],
+    callback: Callable[..., None],
     qos: QoSProfile,
+    group: CallbackGroup | None = None,
     **options: Any,
 ) -> tuple[Node, Any]:
     """Subscribe to serialized images for `node`; return the node that has it, too."""
     receiver = receiver_of_images(node)
     if receiver is node:
         return node, node.create_subscription(
-            message_type, topic, callback, qos, raw=True, **options
+            message_type, topic, callback, qos, raw=True, callback_group=group, **options
         )
     if options:  # the parameters that override the QoS are the node's own
         declared = node.create_subscription(
@@ -196,7 +198,9 @@ def subscribe_to_images(
         qos = declared.qos_profile
         node.destroy_subscription(declared)
     name = node.resolve_topic_name(topic)
-    return receiver, receiver.create_subscription(message_type, name, callback, qos, raw=True)
+    return receiver, receiver.create_subscription(
+        message_type, name, callback, qos, raw=True, callback_group=group
+    )
 
 
 def _left_to_user() -> bool:

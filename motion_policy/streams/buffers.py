@@ -23,9 +23,9 @@ from motion_policy.robot.spec import (
     JointTopic,
     StreamSpec,
 )
-from motion_policy.streams.depth import check_depth, decode_depth
 from motion_policy.streams.errors import StreamError
-from motion_policy.streams.images import check_frame, decode_frame, own_jpeg
+from motion_policy.streams.frames import ImageReading, check_image, decode_image
+from motion_policy.streams.images import own_jpeg
 from motion_policy.streams.joints import Float64Array, JointReading, columns_in, read_joint_part
 from motion_policy.streams.samples import Sample, StreamCounters
 
@@ -193,35 +193,34 @@ class CameraBuffer(StreamBuffer):
 
     def __init__(self, spec: StreamSpec, decodes: bool = False) -> None:
         self._series = Series(spec)
-        self._decodes = decodes and spec.source is not None
+        source = spec.source if decodes else None
+        self._camera = source if isinstance(source, (CameraSpec, DepthSpec)) else None
         super().__init__(spec)
 
     def pick(self, t_ns: int) -> Entry | None:
         for entry in self._series.until(t_ns):
-            if self._decodes and not isinstance(entry.sample.value, (np.ndarray, type(None))):
+            if self._camera is not None and entry.sample.value is not None:
                 try:
-                    entry.sample = self._decoded(entry.sample)
+                    entry.sample = self._decoded(entry.sample, self._camera)
                 except StreamError as error:
                     self.reject(entry.sample, str(error))
                     continue
-            # Older ones are kept as long as they count: this one may turn out to be unusable.
-            self._series.forget_before(entry, t_ns - self.spec.max_age_ns)
+            # Undecoded, this one may turn out to be unusable: older ones stay while they count.
+            limit_ns = t_ns - (0 if self._camera is not None else self.spec.max_age_ns)
+            self._series.forget_before(entry, limit_ns)
             return entry
         return None
 
-    def _decoded(self, sample: Sample) -> Sample:
-        if isinstance(self.spec.source, DepthSpec):
-            return replace(sample, value=decode_depth(sample.value, self.spec.source))
-        assert isinstance(self.spec.source, CameraSpec)
-        image = decode_frame(sample.value, self.spec.source)
+    def _decoded(self, sample: Sample, camera: CameraSpec | DepthSpec) -> Sample:
+        image = decode_image(sample.value, camera)
+        if isinstance(sample.value, (ImageReading, np.ndarray)):
+            return sample
         return replace(sample, value=image, jpeg=own_jpeg(sample.value))
 
     def _take(self, sample: Sample) -> None:
-        if sample.value is not None:
-            if isinstance(self.spec.source, CameraSpec):
-                check_frame(sample.value, self.spec.source)
-            elif isinstance(self.spec.source, DepthSpec):
-                check_depth(sample.value, self.spec.source)
+        camera = self.spec.source
+        if sample.value is not None and isinstance(camera, (CameraSpec, DepthSpec)):
+            check_image(sample.value, camera)
         self._series.add(self._stamp(sample), sample)
         self._unusable_since = False
 

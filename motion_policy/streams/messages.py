@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.robot.spec import NANOSECONDS_PER_S, RobotSpec, depth_stream
-from motion_policy.streams.depth import DepthImage, decode_depth
+from motion_policy.streams.depth import DepthImage
 from motion_policy.streams.errors import StreamError, UnusableFrameError
-from motion_policy.streams.images import RgbImage, decode_frame, image_to_rgb, own_jpeg
+from motion_policy.streams.frames import decode_image
+from motion_policy.streams.images import RgbImage, image_to_rgb, own_jpeg
 from motion_policy.streams.joint_values import Float32Array, JointValues
 from motion_policy.streams.joints import JointReading, read_joint_message, read_joints
 from motion_policy.streams.sampler import Row
@@ -143,7 +144,7 @@ def _joint_values(role: Literal['state', 'leader'], row: Row, robot: RobotSpec) 
 def _camera_image(message: Any, camera: str, robot: RobotSpec) -> RgbImage:
     spec = robot.cameras[camera]
     try:
-        return decode_frame(message, spec)
+        return decode_image(message, spec)
     except StreamError as error:
         raise UnusableFrameError(f"camera '{camera}' ({spec.topic}): {error}", camera) from None
 
@@ -155,7 +156,7 @@ def _jpeg(sample: Sample) -> npt.NDArray[np.uint8] | None:
 def _camera_depth(message: Any, name: str, robot: RobotSpec) -> DepthImage:
     spec, stream = robot.depth[name], depth_stream(name)
     try:
-        return decode_depth(message, spec)
+        return decode_image(message, spec)
     except StreamError as error:
         raise UnusableFrameError(f"depth '{name}' ({spec.topic}): {error}", stream) from None
 

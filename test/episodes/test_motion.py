@@ -60,7 +60,7 @@ def record(events: list[bag_files.Event], folder: Path, after_s: float = 0.5) ->
     recorder = EpisodeRecorder(ROBOT)
     begun = False
     for receive_ns, stamp_ns, topic, message in events:
-        recorder.push(NAMES[topic.lstrip('/')], Sample(stamp_ns, receive_ns, message))
+        recordings.hear(recorder, NAMES[topic.lstrip('/')], Sample(stamp_ns, receive_ns, message))
         if not begun and receive_ns > recordings.START_NS + after_s * 1e9:
             begun = True
             try:
@@ -302,7 +302,7 @@ def test_joints_outside_their_limits_are_told_in_import_and_recorder(
     assert far or (found.problems == [] and f"'/observations/qpos': {told}" in found.notes[0])
     recorder = EpisodeRecorder(ROBOT)
     for receive_ns, stamp_ns, topic, message in events:
-        recorder.push(NAMES[topic.lstrip('/')], Sample(stamp_ns, receive_ns, message))
+        recordings.hear(recorder, NAMES[topic.lstrip('/')], Sample(stamp_ns, receive_ns, message))
         if not recorder.recording and receive_ns > recordings.START_NS + 5e8:
             recorder.start(tmp_path / 'live')
     assert ("row 0: joint 'joint1' is at 40" if far else told) in str(recorder.stop())

@@ -8,6 +8,8 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import h5py
 import numpy as np
@@ -21,12 +23,14 @@ from motion_policy.episodes import (
     EpisodeWriter,
     check_episode,
     examine_episode,
+    frame_pool,
 )
+from motion_policy.episodes.images import encode_jpeg
 from motion_policy.episodes.quality.sets import EpisodeSet
 from motion_policy.episodes.quality.verdict import as_values
 from motion_policy.episodes.recorder import EpisodeRecorder
 from motion_policy.errors import UserError
-from motion_policy.streams import Sample
+from motion_policy.streams import GridSampler, Row, Sample, observation_from_row
 
 TICK_NS = 10_000_000
 PERIODS = {'state': 1, 'leader': 2, 'top': 4, 'side': 4}  # in ticks
@@ -42,6 +46,7 @@ class Feed:
         self.tick = 0
         self.size = (128, 128)
         self.efforts = False
+        self.stalled = False
 
     def start(self, directory: Path, **options: object) -> Path:
         """Begin an episode; rows count from now."""
@@ -58,7 +63,9 @@ class Feed:
                     self.recorder.push(name, sample)
             self.tick += 1
             self.now_ns += TICK_NS
-            self.recorder.advance(self.now_ns)
+            if not self.stalled:
+                self.recorder.advance(self.now_ns)
+        self.recorder.settle()
 
     def message(self, name: str) -> object:
         if name in ('top', 'side'):
@@ -142,6 +149,90 @@ def test_messages_that_were_not_taken_are_told(feed: Feed, tmp_path: Path) -> No
     feed.start(tmp_path)
     feed.run(40)
     assert 'not taken' not in feed.recorder.stop().odd
+
+
+CAMERA_NS = 9_000_000  # of 20: of each two or three images one row has the last
+
+
+def heard_samples(seconds: float) -> list[tuple[str, Sample]]:
+    """What a robot says, in the order of reception; every ninth image is a JPEG that was cut."""
+    draw = np.random.default_rng(5)
+    heard = []
+    robot = recordings.tabletop()
+    names = list(robot.joints.names)
+    for name, period_ns in {**dict.fromkeys(robot.cameras, CAMERA_NS), **JOINTS_NS}.items():
+        for index in range(int(seconds * 1e9) // period_ns):
+            stamp_ns = recordings.START_NS + index * period_ns
+            receive_ns = stamp_ns + int(draw.uniform(1e6, 8e6))
+            if name in JOINTS_NS:
+                values = recordings.joint_values(index).tolist()
+                message = recordings.joint_message(names, values, stamp_ns=stamp_ns)
+            elif index % 9 == 8:
+                jpeg = encode_jpeg(recordings.scene(index), 90).tobytes()
+                message = SimpleNamespace(format='jpeg', data=jpeg[: len(jpeg) // 2])
+            else:
+                message = recordings.image_message(
+                    recordings.scene(index), 'rgb8', stamp_ns=stamp_ns
+                )
+            heard.append((name, Sample(stamp_ns, receive_ns, message)))
+    return sorted(heard, key=lambda each: each[1].receive_ns)
+
+
+JOINTS_NS = {'state': 10_000_000, 'leader': 20_000_000}
+
+
+def written_offline(heard: list[tuple[str, Sample]], begin_ns: int, path: Path) -> None:
+    """Write the rows from `begin_ns` on that the sampler makes of samples in their order."""
+    robot = recordings.tabletop()
+    sampler = GridSampler(robot.streams(), robot.rate, heard[0][1].receive_ns)
+    counting = False
+    with EpisodeWriter(path, robot, compress=False) as writer:
+
+        def write(rows: list[Row]) -> None:
+            for row in rows:
+                if row.time_ns >= begin_ns:
+                    writer.append(row.time_ns, observation_from_row(row, robot), row)
+
+        for name, sample in heard:
+            write(sampler.advance(sample.receive_ns - 1))
+            if not counting and sample.receive_ns >= begin_ns:
+                counting = True
+                sampler.reset_counters()
+            sampler.push(name, sample)
+        write(sampler.advance(heard[-1][1].receive_ns))
+
+
+def test_rows_do_not_depend_on_when_samples_are_handed_over(tmp_path: Path) -> None:
+    """Stream by stream, up to seconds late: the file is that of the sampler offline, bit for bit.
+
+    Counters as well: images that no row needs are damaged unnoticed, in both.
+    """
+    heard = heard_samples(4.0)
+    begin_ns = recordings.START_NS + 500_000_000
+    recorder = EpisodeRecorder(recordings.tabletop())
+    ends_ns = [begin_ns, *(begin_ns + int(s * 1e9) for s in (0.05, 0.3, 0.31, 3.2))]
+    ends_ns.append(heard[-1][1].receive_ns + 1)
+    for end_ns in ends_ns:
+        batch = [each for each in heard if each[1].receive_ns < end_ns]
+        heard_later = heard[len(batch) :]
+        for name, sample in sorted(batch, key=lambda each: each[0]):
+            recorder.push(name, sample)
+        recorder.advance(end_ns)
+        if end_ns == begin_ns:
+            path = recorder.start(tmp_path, compress=False)
+            recorder.begin(begin_ns)
+        heard = heard_later
+    assert recorder.stop().ended == ''
+    written_offline(heard_samples(4.0), begin_ns, tmp_path / 'offline.hdf5')
+    with h5py.File(path) as found, h5py.File(tmp_path / 'offline.hdf5') as wanted:
+        names: list[str] = []
+        wanted.visititems(lambda name, item: names.append(name))
+        for name in names:
+            assert dict(found[name].attrs) == dict(wanted[name].attrs), name
+            if isinstance(wanted[name], h5py.Dataset):
+                np.testing.assert_array_equal(found[name][()], wanted[name][()], err_msg=name)
+        assert len(found['time_ns']) > 160
+        assert found['stamps/top'].attrs['unusable'] > 5
 
 
 def test_start_names_what_is_silent_or_stale(tmp_path: Path) -> None:
@@ -228,6 +319,67 @@ def test_a_slow_disk_ends_the_episode_without_a_hole(
     assert check_episode(path) == []
     with EpisodeReader(path) as episode:
         assert 10 <= episode.length <= 11
+
+
+def test_a_sample_that_comes_too_late_counts_as_received_then(feed: Feed, tmp_path: Path) -> None:
+    path = feed.start(tmp_path)
+    feed.run(20)
+    feed.run(4, silent=('leader',))
+    made_ns = feed.now_ns
+    late = Sample(made_ns - 30_000_000, made_ns - 29_000_000, feed.message('leader'))
+    feed.recorder.push('leader', late)
+    feed.run(10, silent=('leader',))
+    feed.recorder.stop()
+    with EpisodeReader(path) as episode:
+        stamps = episode.stamps('leader')
+        [row] = np.flatnonzero(np.diff(stamps.header_ns) > 0)[-1:]
+        first = row + 1
+        assert stamps.header_ns[first] == late.header_ns
+        assert stamps.receive_ns[first] == made_ns <= episode.time_ns[first]
+
+
+def test_a_stall_of_seconds_ends_nothing(feed: Feed, tmp_path: Path) -> None:
+    """What waited is recorded as if it had been taken at once."""
+    path = feed.start(tmp_path)
+    feed.run(20)
+    begin_ns, feed.stalled = feed.now_ns, True
+    feed.run(600)
+    feed.stalled = False
+    feed.run(20)
+    result = feed.recorder.stop()
+    assert (result.ended, result.rows) == ('', 320)
+    with EpisodeReader(path) as episode:
+        waited = episode.time_ns > begin_ns
+        assert episode.stamps('state').age_ns[waited].max() == TICK_NS
+
+
+def test_images_wait_where_they_came_while_there_is_no_room(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Room is what the threads have done, and there always is some while they rest."""
+    may_encode = threading.Event()
+    encode = frame_pool.encode_jpeg
+
+    def wait_and_encode(*image: Any) -> Any:
+        may_encode.wait()
+        return encode(*image)
+
+    monkeypatch.setattr(frame_pool, 'encode_jpeg', wait_and_encode)
+    monkeypatch.setattr(frame_pool, 'MOST_BYTES', 3 * 128 * 128 * 3)
+    feed.start(tmp_path)
+    assert feed.recorder.has_room()
+    pushed = 0
+    while feed.recorder.has_room():
+        feed.now_ns += 4 * TICK_NS
+        for name in PERIODS:
+            sample = Sample(feed.now_ns, feed.now_ns + DELAY_NS, feed.message(name))
+            feed.recorder.push(name, sample)
+        pushed += 1
+    assert pushed == 2
+    may_encode.set()
+    feed.run(40)
+    assert feed.recorder.has_room()
+    assert feed.recorder.stop().rows == 24
 
 
 def test_a_clock_that_jumps_ends_the_episode(feed: Feed, tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def lerobot(folder: Path, colours: bool, note: Note) -> list[Path]:
 def recorder(folder: Path, colours: bool, note: Note) -> list[Path]:
     recorded = EpisodeRecorder(ROBOT)
     for receive_ns, stamp_ns, topic, message in events_with(colours):
-        recorded.push(NAMES[topic], Sample(stamp_ns, receive_ns, message))
+        recordings.hear(recorded, NAMES[topic], Sample(stamp_ns, receive_ns, message))
         if not recorded.recording and receive_ns > recordings.START_NS + 3e8:
             recorded.start(folder / 'out')
     result = recorded.stop()
@@ -323,7 +323,7 @@ def test_a_leader_that_jumps_costs_no_recording_and_is_told_at_its_end(tmp_path:
             and 0 < stamp_ns - recordings.START_NS - 2_000_000_000 < 3e7
         ):
             message = replace(message, position=np.array(message.position) + [0, 1.5, 0, 0, 0])
-        recorded.push(NAMES[topic], Sample(stamp_ns, receive_ns, message))
+        recordings.hear(recorded, NAMES[topic], Sample(stamp_ns, receive_ns, message))
         if not recorded.recording and receive_ns > recordings.START_NS + 3e8:
             recorded.start(tmp_path)
     result = recorded.stop()
@@ -506,7 +506,7 @@ def test_efforts_that_come_or_go_end_neither_import_nor_recording(
     assert check_episode(episode) == []
     recorded = EpisodeRecorder(ROBOT)
     for receive_ns, stamp_ns, topic, message in events:
-        recorded.push(NAMES[topic], Sample(stamp_ns, receive_ns, message))
+        recordings.hear(recorded, NAMES[topic], Sample(stamp_ns, receive_ns, message))
         if not recorded.recording and receive_ns > recordings.START_NS + 3e8:
             recorded.start(tmp_path / 'live')
     result = recorded.stop()

@@ -171,7 +171,9 @@ def test_what_was_said_once_holds_after_the_clock_was_set_back(tmp_path: Path) -
     with Writer(tmp_path / 'bag', version=9, storage_plugin=StoragePlugin.MCAP) as bag:
         topics = {t: bag.add_connection(f'/{t}', k, typestore=STORE) for t, k in kinds.items()}
         bag.write(topics['tf_static'], start_ns, fixed)
-        recorder.push('tcp', Sample(0, start_ns, TransformMessage(fixed, is_static=True)))
+        recordings.hear(
+            recorder, 'tcp', Sample(0, start_ns, TransformMessage(fixed, is_static=True))
+        )
         for t_ms in (*range(0, 1500, 10), *range(-60_000, -58_500, 10)):
             time_ns = start_ns + t_ms * 1_000_000
             moving = transform_bytes(('base', 'link', time_ns, turned([0, 0, 1], 0)))
@@ -180,7 +182,7 @@ def test_what_was_said_once_holds_after_the_clock_was_set_back(tmp_path: Path) -
                 topics['joint_states'], time_ns, STORE.serialize_cdr(state, kinds['joint_states'])
             )
             for name, value in (('state', state), ('tcp', TransformMessage(moving))):
-                recorder.push(name, Sample(0, time_ns, value))
+                recordings.hear(recorder, name, Sample(0, time_ns, value))
     assert recorder.row is not None and recorder.row.faults.keys() <= {'leader'}
     without_leader = ROBOT.model_copy(
         update={'joints': ROBOT.joints.model_copy(update={'leader': ()})}

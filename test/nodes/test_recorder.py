@@ -122,6 +122,10 @@ class Arm:
         """The newest status of the recording itself."""
         return self.status[-1].status[0]
 
+    def now_ns(self) -> int:
+        """The time by the clock of messages."""
+        return int(self.bench.client.get_clock().now().nanoseconds)
+
     def all_well(self) -> bool:
         """Whether the newest status holds no error."""
         levels = [entry.level for status in self.status[-1:] for entry in status.status]
@@ -234,7 +238,10 @@ def test_what_is_odd_costs_no_row_and_is_told_at_the_stop(arm: Arm, tmp_path: Pa
 def test_rows_are_those_that_a_bag_of_the_same_messages_gives(
     arm: Arm, tmp_path: Path, drivers: int
 ) -> None:
-    """Recorded over DDS or imported from a bag: every dataset is the same, bit for bit."""
+    """Recorded over DDS or imported from a bag: every dataset is the same, bit for bit.
+
+    Also of the time in which the recorder is held up, and messages wait.
+    """
     arm.drivers = drivers
     node = add_recorder(arm, tmp_path, compress=False)
     heard: list[tuple[str, Sample]] = []
@@ -247,7 +254,13 @@ def test_rows_are_those_that_a_bag_of_the_same_messages_gives(
     node.recorder.push = push_and_keep
     arm.run(20)
     assert arm.call('start').success
-    arm.run(150)
+    arm.run(50)
+    held_up_ns = arm.now_ns()
+    arm.bench.executor.remove_node(node)
+    arm.run(60)
+    resumed_ns = arm.now_ns()
+    arm.bench.executor.add_node(node)
+    arm.run(40)
     response = arm.call('stop')
     assert response.success, response.message
     arm.run(10)
@@ -264,6 +277,10 @@ def test_rows_are_those_that_a_bag_of_the_same_messages_gives(
     for name, values in recorded.items():
         np.testing.assert_array_equal(values, imported[name][rows], err_msg=name)
     assert recorded['action'].max() > 1.05
+    held_up = (recorded['time_ns'] > held_up_ns) & (recorded['time_ns'] < resumed_ns)
+    # No more than half of its rows, if the machine is that busy, lack a newer message.
+    assert held_up.sum() >= 25
+    assert len(np.unique(recorded['stamps/leader/receive_ns'][held_up])) > held_up.sum() / 2
     # The gripper's positions are older than the arm's, and so is the row.
     gripper, joint1 = (len(np.unique(recorded['observations/qpos'][:, j])) for j in (4, 0))
     assert gripper < 0.5 * joint1 if drivers == 2 else gripper == joint1

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from motion_policy.episodes import EpisodeReader, EpisodeWriter
+from motion_policy.episodes.recorder import EpisodeRecorder
 from motion_policy.robot import RobotSpec, load_robot_spec, robot_spec_from_yaml
 from motion_policy.streams import Observation, Row, Sample, StreamCounters
 
@@ -195,6 +196,13 @@ def header(stamp_ns: int) -> Any:
     """Return a header with this stamp."""
     stamp = SimpleNamespace(sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
     return SimpleNamespace(stamp=stamp, frame_id='')
+
+
+def hear(recorder: EpisodeRecorder, name: str, sample: Sample) -> None:
+    """Let a recorder make all rows before a sample is received, and then have it."""
+    recorder.advance(sample.receive_ns)
+    recorder.settle()
+    recorder.push(name, sample)
 
 
 def assert_same_rows(path: Path, expected: Path) -> None:

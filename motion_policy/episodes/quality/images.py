@@ -31,12 +31,13 @@ class ImageWatch:
     def __init__(self) -> None:
         self._cameras: dict[str, _Camera] = {}
 
-    def add(self, camera: str, image: Image | None) -> None:
+    def add(self, camera: str, image: Image | None, exposure: str | None = None) -> None:
         """Take in the image of the next row: (H, W, 3) uint8, a JPEG (n,) uint8; None: damaged.
 
-        A slow camera's, the same array again, is looked at once.
+        A slow camera's, the same array again, is looked at once; `exposure` is that of
+        `exposure_of`, where it is known.
         """
-        self._cameras.setdefault(camera, _Camera()).add(image)
+        self._cameras.setdefault(camera, _Camera()).add(image, exposure)
 
     def verdicts(self, numbers: EpisodeNumbers) -> list[QualityVerdict]:
         """What is to be said of every camera."""
@@ -55,7 +56,7 @@ class _Camera:
         self.last: Image | None = None
         self.kind = ''
 
-    def add(self, image: Image | None) -> None:
+    def add(self, image: Image | None, exposure: str | None) -> None:
         self.rows += 1
         if image is None:
             self.damaged += 1
@@ -65,7 +66,8 @@ class _Camera:
         again = self.last is not None and (self.last is image or _equal(self.last, image))
         self.repeats.append(again)
         if not again:
-            self.last, self.kind = image, _exposure(image)
+            self.last = image
+            self.kind = exposure_of(image) if exposure is None else exposure
         self.black += self.kind == 'black'
         self.white += self.kind == 'white'
         self.flat += self.kind == 'flat'
@@ -115,11 +117,14 @@ def _equal(one: Image, other: Image) -> bool:
     return one.shape == other.shape and bool(np.array_equal(one, other))
 
 
-def _exposure(image: Image) -> str:
-    """'black', 'white' or 'flat'; '' for what shows something."""
+def exposure_of(image: Image) -> str:
+    """How an image (H, W, 3) uint8, or a JPEG (n,) uint8, is exposed.
+
+    'black', 'white' or 'flat'; '' for what shows something.
+    """
     if image.ndim == 1:
         decoded = decode_jpeg(image)
-        return '' if decoded is None else _exposure(decoded)
+        return '' if decoded is None else exposure_of(decoded)
     parts = cv2.resize(image, (PARTS, PARTS), interpolation=cv2.INTER_AREA).astype(np.float64)
     mean = parts.mean()
     if mean < BLACK:

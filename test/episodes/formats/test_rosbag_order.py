@@ -178,7 +178,7 @@ def record_live(events: Events, folder: Path) -> Path:
     recorder = EpisodeRecorder(ROBOT)
     path = None
     for receive_ns, stamp_ns, topic, message in events:
-        recorder.push(NAMES[topic.lstrip('/')], Sample(stamp_ns, receive_ns, message))
+        recordings.hear(recorder, NAMES[topic.lstrip('/')], Sample(stamp_ns, receive_ns, message))
         if path is None and recorder.row is not None and recorder.row.complete:
             path = recorder.start(folder, compress=False)
             recorder.advance(receive_ns)

@@ -1,0 +1,115 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Reception times of messages, and subscriptions whose messages are taken later than they come.
+
+Who takes a message at its time of reception, not at that of taking, may let it wait in its queue:
+a busy interpreter, a slow disk and a busy machine then shift nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from rclpy.clock import Clock
+from rclpy.qos import QoSHistoryPolicy
+
+from motion_policy.nodes.bad_messages import BadMessages
+from motion_policy.nodes.endpoints import Origin
+from motion_policy.nodes.executor import MOST_IN_TURN, take
+from motion_policy.robot.spec import CLOCK_STEP_NS, NANOSECONDS_PER_S
+
+# Longer than a message can have waited in any queue here: then its time is of another clock.
+MOST_WAITING_NS = 60 * NANOSECONDS_PER_S
+MOST_KEPT = 10_000  # messages of a queue without an end that are taken at a time
+
+
+class Reception:
+    """When the messages of one subscription were received, on the clock of their node.
+
+    That is what the middleware says, where it says something that can be true: Cyclone DDS and
+    ROS 2 Humble say nothing, and a simulated clock is none of the middleware's. There it is the
+    time at which a message is taken.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.last_ns = 0  # of the newest message
+
+    def of(self, origin: Origin, now_ns: int) -> int:
+        """The time of the next message [ns], which is taken at `now_ns`."""
+        received_ns = origin.received_ns or 0
+        is_simulated = getattr(self._clock, 'ros_time_is_active', False)
+        if is_simulated or not 0 <= now_ns - received_ns <= MOST_WAITING_NS:
+            received_ns = now_ns
+        # What was there before but stood behind a message that was sent again comes with that.
+        if 0 < self.last_ns - received_ns <= max(CLOCK_STEP_NS, now_ns - received_ns):
+            received_ns = self.last_ns
+        self.last_ns = received_ns
+        return received_ns
+
+
+class Waiting:
+    """The messages that wait at one subscription, which no executor serves (`LeftAlone`)."""
+
+    def __init__(
+        self, subscription: Any, reception: Reception, bad: BadMessages, *, is_image: bool
+    ) -> None:
+        self._subscription = subscription
+        self._reception = reception
+        self._bad = bad
+        qos = subscription.qos_profile
+        self._depth = qos.depth if qos.history == QoSHistoryPolicy.KEEP_LAST else MOST_KEPT
+        self._found_empty_ns = 0
+        self._left = 0  # of this look
+        self.is_image = is_image
+
+    def look(self) -> None:
+        """Begin anew: no more than a queue holds is there."""
+        self._left = self._depth
+
+    def take(self, most: int, until_ns: int) -> bool:
+        """Take some messages; returns whether any of those received before `until_ns` is left."""
+        with self._subscription.handle:
+            for _ in range(min(most, self._left)):
+                self._left -= 1
+                if not self._take_one() or self._reception.last_ns >= until_ns:
+                    self._left = 0
+                    break
+        if not self._left:
+            self._found_empty_ns = until_ns
+        return self._left > 0
+
+    def _take_one(self) -> bool:
+        try:
+            return take(self._subscription)
+        except Exception as error:
+            self._bad.add(self._subscription.topic_name, error)
+            return True
+
+    @property
+    def until_ns(self) -> int:
+        """The time before which no message is left that was received."""
+        return max(self._found_empty_ns, self._reception.last_ns)
+
+
+def take_waiting(
+    subscriptions: Iterable[Waiting], now_ns: int, has_room: Callable[[], bool]
+) -> int:
+    """Take the messages that were received by `now_ns`; images only while there is room for them.
+
+    Returns the time before which none is left; one turn of each at a time, so that none waits
+    for the others.
+    """
+    left = list(subscriptions)
+    for each in left:
+        each.look()
+    behind = []
+    while left:
+        for each in list(left):
+            if each.is_image and not has_room():
+                behind.append(each.until_ns)
+                left.remove(each)
+            elif not each.take(1 if each.is_image else MOST_IN_TURN, now_ns):
+                left.remove(each)
+    return min([now_ns, *filter(None, behind)])
