@@ -23,7 +23,7 @@ from motion_policy.robot.spec import CameraSpec, DepthSpec
 from motion_policy.streams import StreamError
 from motion_policy.streams.frames import ImageReading, check_image, decode_image
 from motion_policy.streams.grid import Grid
-from motion_policy.streams.images import own_jpeg
+from motion_policy.streams.images import jpeg_thumbnail, own_jpeg
 from motion_policy.streams.samples import Unreadable
 
 MOST_THREADS = 4
@@ -37,6 +37,19 @@ class RecordedImage(ImageReading):
 
     has_colours: bool = True
     exposure: str = ''
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is made of images: pixels, or JPEG; and whether their verdicts will be asked for.
+
+    A camera's own JPEG is kept as it came where `pixels` is false. A raw image is encoded where
+    `jpeg_quality` is given; what else is compressed (PNG), its writer encodes.
+    """
+
+    pixels: bool = False
+    jpeg_quality: int | None = None
+    verdicts: bool = False
 
 
 class PendingImage:
@@ -75,25 +88,23 @@ class PendingImage:
         """No row needs it, unless those after it turn out to be unusable."""
         self._is_passed_over = self._work is None
 
-    def begin(self, threads: ThreadPoolExecutor, jpeg_quality: int | None, told: bool) -> None:
-        """Have it looked at, and encoded where a quality is given; `told`: for verdicts, too."""
+    def begin(self, threads: ThreadPoolExecutor, wanted: Wanted) -> None:
+        """Have it looked at, once."""
         if self._work is None and not self._is_passed_over:
-            self._work = threads.submit(self._look, jpeg_quality, told)
+            self._work = threads.submit(self._look, wanted)
 
     def wait(self) -> None:
         """Wait until it was looked at, if it is to be."""
         if self._work is not None:
             self._work.result()
 
-    def _look(self, jpeg_quality: int | None, told: bool) -> None:
-        self._frame = looked_at(self._message, self._camera, jpeg_quality, told)
+    def _look(self, wanted: Wanted) -> None:
+        self._frame = looked_at(self._message, self._camera, wanted)
         self._message = None
 
 
-def looked_at(
-    message: Any, camera: CameraSpec | DepthSpec, jpeg_quality: int | None, told: bool
-) -> ImageReading:
-    """Decode an image message, and encode it as JPEG where a quality is given."""
+def looked_at(message: Any, camera: CameraSpec | DepthSpec, wanted: Wanted) -> ImageReading:
+    """Look at an image message, and make of it what is wanted."""
     try:
         check_image(message, camera)
     except StreamError as error:
@@ -101,15 +112,16 @@ def looked_at(
     except Exception as error:  # as a buffer says it of what its reader fails at
         return ImageReading(unfit=f'cannot be read: {" ".join(str(error).split())}')
     try:
-        image, own = decode_image(message, camera), own_jpeg(message)
-        if not told or isinstance(camera, DepthSpec):
-            return ImageReading(image, own)
-        kept = image
-        if jpeg_quality is not None and own is not None:
-            kept = own
-        elif jpeg_quality is not None and not hasattr(message, 'format'):
-            kept = encode_jpeg(image, jpeg_quality)  # what else is compressed, its writer encodes
-        colours, exposure = has_colours(image), exposure_of(image)
+        own = None if isinstance(camera, DepthSpec) else own_jpeg(message)
+        if own is None or wanted.pixels:
+            seen = kept = decode_image(message, camera)
+        else:
+            seen, kept = jpeg_thumbnail(message), own
+        if not wanted.verdicts or isinstance(camera, DepthSpec):
+            return ImageReading(kept, own)
+        if wanted.jpeg_quality is not None and not hasattr(message, 'format'):
+            kept = encode_jpeg(seen, wanted.jpeg_quality)
+        colours, exposure = has_colours(seen), exposure_of(seen)
         return RecordedImage(kept, own, has_colours=colours, exposure=exposure)
     except Exception as error:  # lost in a thread otherwise, and rows would wait for it
         return ImageReading(damaged=str(error) or repr(error))
@@ -119,6 +131,7 @@ class FramePool:
     """Looks at images in threads of its own; the recorder's is never held up.
 
     Of several images of a camera that first stand in the same row only the last is looked at.
+    `wanted` is what is made of those whose turn comes.
     """
 
     def __init__(self, robot: RobotSpec) -> None:
@@ -133,17 +146,12 @@ class FramePool:
         )
         self._newest: dict[str, PendingImage] = {}
         self._waiting: deque[PendingImage] = deque()
-        self.recording = False
-        self.jpeg_quality: int | None = None
+        self.wanted = Wanted()
 
     def has_room(self) -> bool:
         """Whether to take more images: where nothing is in work there always is."""
         waiting = sum(frame.waiting_bytes for frame in self._waiting)
         return waiting < MOST_BYTES or not any(frame.is_in_work for frame in self._waiting)
-
-    def rest(self) -> None:
-        """Only decode, from now on."""
-        self.recording, self.jpeg_quality = False, None
 
     def add(self, name: str, message: Any, receive_ns: int) -> Any:
         """Take the message of a stream; returns what waits in its place."""
@@ -175,4 +183,4 @@ class FramePool:
         frame.wait()
 
     def _begin(self, frame: PendingImage) -> None:
-        frame.begin(self._threads, self.jpeg_quality, self.recording)
+        frame.begin(self._threads, self.wanted)

@@ -21,7 +21,8 @@ from typing import Any
 
 from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
-from motion_policy.episodes.frame_pool import FramePool, PendingImage, RecordedImage
+from motion_policy.episodes.frame_pool import FramePool, PendingImage, RecordedImage, Wanted
+from motion_policy.episodes.images import decode_whole_jpeg
 from motion_policy.episodes.judgement import judge_episode
 from motion_policy.episodes.paths import next_episode_path
 from motion_policy.episodes.quality.images import ImageWatch
@@ -33,7 +34,7 @@ from motion_policy.episodes.writer import EpisodeWriter
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.spec import CLOCK_STEP_NS, NANOSECONDS_PER_S
-from motion_policy.streams import GridSampler, Row, Sample, observation_from_row
+from motion_policy.streams import GridSampler, Observation, Row, Sample, observation_from_row
 
 # Rows that may wait for the disk before the episode ends: beside those of a stall of this process,
 # which come at once.
@@ -142,7 +143,7 @@ class EpisodeRecorder:
         if self._begin_ns is None:
             self.begin(now_ns)
         if not self.recording:
-            self._frames.rest()
+            self._frames.wanted = Wanted()
         self._frames.begin_before(self._due_ns)
         self._make_rows()
 
@@ -211,8 +212,8 @@ class EpisodeRecorder:
         self._sampler.reset_counters()
         self.last = None
         self._writing = _Writing(writer, self.robot)
-        self._frames.recording = True
-        self._frames.jpeg_quality = writer.jpeg_quality
+        quality = writer.jpeg_quality
+        self._frames.wanted = Wanted(quality is None, quality, verdicts=True)
         self._begin_ns = None
         return writer.path
 
@@ -321,7 +322,7 @@ class EpisodeRecorder:
         """Wait for the thread to finish the file; the result becomes `last`."""
         if self._writing is None:
             return Recording(Path())
-        self._frames.recording, self._frames.jpeg_quality = False, None
+        self._frames.wanted = Wanted()
         self.last, self._writing = self._writing.finish(), None
         return self.last
 
@@ -384,7 +385,7 @@ class _Writing:
         with self._errors_noted():
             while (row := self._rows.get()) is not None:
                 last = row
-                observation = observation_from_row(row, self._robot)
+                observation = self._as_stored(observation_from_row(row, self._robot))
                 looked = {
                     camera: value
                     for camera in observation.images
@@ -412,6 +413,16 @@ class _Writing:
                 # What ended it early tells why by itself.
                 self._odd += [] if last is None or self.ended else self._passed_over(last)
                 self._judge()
+
+    def _as_stored(self, observation: Observation) -> Observation:
+        """The observation in pixels where these are stored: first images came before the start."""
+        if self._writer.jpeg_quality is not None:
+            return observation
+        images = {
+            camera: decode_whole_jpeg(image, layout.CAMERA_JPEG) if image.ndim == 1 else image
+            for camera, image in observation.images.items()
+        }
+        return replace(observation, images=images)
 
     def _read_set(self) -> None:
         with suppress(OSError):  # a folder that cannot be read: there is no set then

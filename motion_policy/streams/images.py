@@ -8,6 +8,7 @@ same work if it is asked for and was seen to give the same arrays.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -23,6 +24,7 @@ from motion_policy.streams.jpeg import (
     check_colours,
     decode_whole,
     image_header,
+    thumbnail,
 )
 
 RgbImage = npt.NDArray[np.uint8]  # (H, W, 3)
@@ -214,9 +216,21 @@ def image_rows(message: Any, pixel_bytes: int) -> npt.NDArray[Any]:
     return data[: step * height].reshape(height, step)[:, :row_bytes]
 
 
-def _decode(message: Any) -> RgbImage:
+def jpeg_thumbnail(message: Any) -> RgbImage:
+    """Look at all of a CompressedImage that is a JPEG, as `decode_frame` does.
+
+    Returns it an eighth as large, (ceil(H / 8), ceil(W / 8), 3) uint8, blue first.
+
+    Raises:
+        StreamError: where `decode_frame` raises it, sizes aside.
+    """
+    _check_compressed(message)
+    return _decode(message, thumbnail)
+
+
+def _decode(message: Any, decode: Callable[[bytes], RgbImage] = decode_whole) -> RgbImage:
     try:
-        return decode_whole(bytes(message.data))
+        return decode(bytes(message.data))
     except StreamError as error:
         raise StreamError(
             f"compressed image of format '{message.format}' and {len(message.data)} bytes cannot "

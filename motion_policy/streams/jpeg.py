@@ -114,6 +114,17 @@ def decode_whole(data: bytes, *, quickly: bool = False) -> Pixels:
     raise StreamError(f'{len(data)} bytes are no JPEG or PNG image')
 
 
+def thumbnail(data: bytes) -> Pixels:
+    """Decode all of a JPEG, as closely looked at as by `decode_whole`, to an eighth of its size.
+
+    (ceil(H / 8), ceil(W / 8), 3) uint8, blue first; it takes three quarters of the time.
+
+    Raises:
+        StreamError: where `decode_whole` raises it.
+    """
+    return _decode_jpeg(_Jpeg(data), False, cv2.IMREAD_REDUCED_COLOR_8)
+
+
 def decode_strictly(data: bytes) -> Pixels:
     """As `decode_whole`, (H, W, 3) uint8, and whatever libjpeg has to say is an error.
 
@@ -207,12 +218,12 @@ class _Jpeg:
         return self.data[: self.frame + 3] + size + self.data[self.frame + 7 : self._scan]
 
 
-def _decode_jpeg(jpeg: _Jpeg, quickly: bool) -> Pixels:
+def _decode_jpeg(jpeg: _Jpeg, quickly: bool, flags: int = cv2.IMREAD_COLOR) -> Pixels:
     if not jpeg.one_scan:
         # Of several scans, each of which refines the image, only the end marker can be looked for.
         if JPEG_END not in jpeg.data:
             raise StreamError('JPEG is damaged: it has no end marker')
-        return _decoded(jpeg.data, 'JPEG')
+        return _decoded(jpeg.data, 'JPEG', flags)
     scan = jpeg.scan()
     if quickly:
         pass
@@ -220,7 +231,7 @@ def _decode_jpeg(jpeg: _Jpeg, quickly: bool) -> Pixels:
         _check_segments(jpeg, scan)
     else:
         _check_surplus(jpeg.begin, scan)
-    return _decoded(jpeg.begin + scan + READ_AHEAD, 'JPEG')
+    return _decoded(jpeg.begin + scan + READ_AHEAD, 'JPEG', flags)
 
 
 def _check_surplus(begin: bytes, scan: bytes) -> None:
@@ -254,8 +265,8 @@ def _can_be_decoded(data: bytes) -> bool:
     return _imdecode(data, cv2.IMREAD_REDUCED_COLOR_8) is not None
 
 
-def _decoded(data: bytes, what: str) -> Pixels:
-    image = _imdecode(data, cv2.IMREAD_COLOR)
+def _decoded(data: bytes, what: str, flags: int = cv2.IMREAD_COLOR) -> Pixels:
+    image = _imdecode(data, flags)
     if image is None:
         raise StreamError(f'{what} is damaged: its bytes end before its pixels do')
     return np.asarray(image, dtype=np.uint8)

@@ -345,6 +345,8 @@ def test_a_whole_jpeg_is_decoded_as_opencv_does(kind: str) -> None:
     np.testing.assert_array_equal(jpeg.decode_strictly(JPEGS[kind]), expected)
     header = jpeg.image_header(JPEGS[kind])
     assert (header.height, header.width) == expected.shape[:2]
+    small = tuple(-(-size // 8) for size in expected.shape[:2])
+    assert jpeg.thumbnail(JPEGS[kind]).shape == (*small, 3)
 
 
 @pytest.mark.parametrize(
@@ -370,6 +372,29 @@ def test_a_jpeg_of_which_bytes_are_missing_is_no_image(
     assert capfd.readouterr().err == ''
     with pytest.raises(StreamError, match=r"'jpeg' and \d+ bytes cannot be decoded: JPEG is"):
         image_to_rgb(compressed(data))
+
+
+def test_a_thumbnail_is_had_of_exactly_what_can_be_decoded() -> None:
+    """Whatever damage it is: bits, bytes that are lost, bytes that are others."""
+    draw, refused, tried = np.random.default_rng(3), 0, 0
+    for data in JPEGS.values():
+        for _ in range(6):
+            damaged = bytearray(data)
+            place, count = int(draw.integers(2, len(data))), int(draw.integers(1, 40))
+            if draw.random() < 0.5:
+                del damaged[place : place + count]
+            else:
+                damaged[place] ^= 1 << int(draw.integers(8))
+            messages = []
+            for decode in (jpeg.decode_whole, jpeg.thumbnail):
+                try:
+                    decode(bytes(damaged))
+                    messages.append('')
+                except StreamError as error:
+                    messages.append(str(error))
+            assert messages[0] == messages[1]
+            refused, tried = refused + bool(messages[0]), tried + 1
+    assert tried / 5 < refused < tried
 
 
 def test_what_libjpeg_says_of_damage_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
