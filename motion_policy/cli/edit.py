@@ -35,7 +35,7 @@ from motion_policy.episodes.editing.merging import merge
 from motion_policy.episodes.editing.perform import perform, piece_names
 from motion_policy.episodes.editing.pieces import EditStamp
 from motion_policy.episodes.editing.resampling import resample
-from motion_policy.episodes.paths import list_episodes, next_number
+from motion_policy.episodes.paths import DISCARDED, list_episodes, next_number
 from motion_policy.errors import UserError
 from motion_policy.files import check_output_folder, make_folders, remove_empty, write_json
 from motion_policy.robot.spec import NANOSECONDS_PER_S
@@ -375,6 +375,9 @@ def _of_folders(arguments: Arguments, console: Console) -> int:
             _print(console, f'{folder}: {_past(arguments)}{edit}')
         if not edits:
             _print(console, f'{folder}: has no edit')
+        if arguments.action == 'list' and (discarded := folder / DISCARDED).is_dir():
+            sizes = [path.stat().st_size for path in discarded.iterdir()]
+            _print(console, f'{discarded}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB')
         told += [_edit_as_json(folder, edit) for edit in edits]
     if arguments.json:
         content = {'action': arguments.action, 'dry_run': arguments.dry_run, 'edits': told}

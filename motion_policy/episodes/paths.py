@@ -14,7 +14,7 @@ from pathlib import Path
 
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.layout import SUFFIX
-from motion_policy.files import PART_SUFFIX, FileError, regular_file
+from motion_policy.files import PART_SUFFIX, FileError, is_there, regular_file
 
 _NUMBERED = re.compile(rf'episode_(\d+)\{SUFFIX}.*')
 
@@ -48,6 +48,16 @@ def next_number(folder: Path) -> int:
     names = [name for place in places if place.is_dir() for name in os.listdir(place)]
     numbers = [int(match[1]) for name in names if (match := _NUMBERED.fullmatch(name))]
     return max(numbers, default=-1) + 1
+
+
+def discarded_path(path: Path) -> Path:
+    """Where an episode goes that is discarded: a name in `discarded/` that nothing has yet."""
+    stem, rest = path.name.partition(SUFFIX)[0], path.name.partition(SUFFIX)[1:]
+    place, number = path.parent / DISCARDED / path.name, 1
+    while is_there(place):
+        number += 1
+        place = place.with_name(f'{stem}.{number}{"".join(rest)}')
+    return place
 
 
 def list_episodes(

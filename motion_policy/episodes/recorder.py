@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from motion_policy.episodes import layout
+from motion_policy.episodes.discarding import discard_episode
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.frame_pool import FramePool, PendingImage, RecordedImage, Wanted
 from motion_policy.episodes.images import decode_whole_jpeg
@@ -233,13 +234,13 @@ class EpisodeRecorder:
             raise EpisodeError('not recording; expected ~/start before')
         return result
 
-    def discard(self) -> Path:
-        """Throw away the episode under way, or else the last one since the last start.
+    def discard(self) -> Path | None:
+        """Move the episode under way, or else the last one since the last start, to `discarded/`.
 
-        Returns the path that is gone.
+        Returns where it is now; None: it had no row, and nothing is left of it.
 
         Raises:
-            EpisodeError: there is none.
+            EpisodeError: there is none, or it cannot be moved.
         """
         if self._writing is not None:
             self._writing.discarded = True
@@ -247,8 +248,7 @@ class EpisodeRecorder:
         if self.last is None:
             raise EpisodeError('nothing to discard; expected a recording since the last ~/discard')
         path, self.last = self.last.path, None
-        path.unlink(missing_ok=True)
-        return path
+        return discard_episode(path) if path.exists() else None
 
     def mark(self, success: bool) -> Path:
         """Judge the episode under way, or else the last one; returns its path.
@@ -402,10 +402,8 @@ class _Writing:
         with self._errors_noted():
             self._writer.success = self.success
             self._writer.ended = self.ended
-            if self.discarded:
-                self._writer.discard()
-            else:
-                self._writer.close()
+            self._writer.close()
+            if not self.discarded:
                 verdict = checks.verdict()
                 # An error tells of one already.
                 failures = () if self._error else verdict.failures

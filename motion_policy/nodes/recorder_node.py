@@ -124,7 +124,8 @@ class RecorderNode(Node):
                 self.get_logger().warning(f'{last.path.name}: {line}')
 
     def _discard(self) -> str:
-        return f'discarded {self.recorder.discard()}'
+        place = self.recorder.discard()
+        return 'discarded: it had no row' if place is None else f'discarded: it is {place} now'
 
     def _mark(self, success: bool) -> str:
         return f'{self.recorder.mark(success)} is a {"success" if success else "failure"}'

@@ -26,6 +26,8 @@ from motion_policy.episodes import (
     examine_episode,
     frame_pool,
 )
+from motion_policy.episodes.discarding import discard_episode
+from motion_policy.episodes.hdf5.write_ahead import log_path
 from motion_policy.episodes.quality.sets import EpisodeSet
 from motion_policy.episodes.quality.verdict import as_values
 from motion_policy.episodes.recorder import EpisodeRecorder
@@ -408,19 +410,43 @@ def test_a_clock_that_jumps_ends_the_episode(feed: Feed, tmp_path: Path) -> None
     assert feed.start(tmp_path).name == 'episode_000001.hdf5'
 
 
-def test_discard_leaves_nothing(feed: Feed, tmp_path: Path) -> None:
-    """While recording and after a stop, the last episode can be thrown away, once."""
+def test_what_is_discarded_is_kept_apart(feed: Feed, tmp_path: Path) -> None:
+    """While recording and after a stop, the last episode can be discarded, once."""
     feed.start(tmp_path)
     feed.run(20)
-    feed.recorder.discard()
-    assert list(tmp_path.iterdir()) == []
-    feed.start(tmp_path)
+    first = feed.recorder.discard()
+    assert first == tmp_path / 'discarded' / 'episode_000000.hdf5'
+    path = feed.start(tmp_path)
     feed.run(20)
-    path = feed.recorder.stop().path
-    assert feed.recorder.discard() == path
-    assert list(tmp_path.iterdir()) == []
+    assert feed.recorder.stop().path == path == tmp_path / 'episode_000001.hdf5'
+    second = feed.recorder.discard()
+    assert second == tmp_path / 'discarded' / path.name
+    assert [check_episode(each) for each in (first, second)] == [[], []]
+    assert [entry.name for entry in tmp_path.iterdir()] == ['discarded']
     with pytest.raises(EpisodeError, match='nothing to discard'):
         feed.recorder.discard()
+    feed.start(tmp_path)
+    assert feed.recorder.discard() is None
+    assert [entry.name for entry in tmp_path.iterdir()] == ['discarded']
+
+
+def test_what_is_discarded_takes_the_name_of_nothing(tmp_path: Path) -> None:
+    """Also what a failing disk left goes there, with the log that it is read with."""
+    for content in (b'first', b'second'):
+        part = tmp_path / 'episode_000000.hdf5.part'
+        part.write_bytes(content)
+        log_path(part).write_bytes(content)
+        place = discard_episode(part)
+        assert (place.read_bytes(), log_path(place).read_bytes()) == (content, content)
+    assert sorted(path.name for path in (tmp_path / 'discarded').glob('*.part')) == [
+        'episode_000000.2.hdf5.part', 'episode_000000.hdf5.part',
+    ]  # fmt: skip
+    (tmp_path / 'discarded').rename(tmp_path / 'moved')
+    (tmp_path / 'discarded').touch()
+    part.touch()
+    with pytest.raises(EpisodeError, match=r'\.part: cannot be moved to .*discarded'):
+        discard_episode(part)
+    assert part.exists()
 
 
 @pytest.mark.parametrize('success', [True, False])

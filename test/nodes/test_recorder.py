@@ -302,10 +302,13 @@ def test_the_episode_says_who_recorded_what(arm: Arm, tmp_path: Path) -> None:
     assert arm.call('mark_failure').success
     arm.call('start')
     arm.run(20)
-    assert arm.call('discard').success
+    discarded = arm.call('discard')
+    assert discarded.success
+    kept = tmp_path / 'discarded' / 'episode_000002.hdf5'
+    assert discarded.message == f'discarded: it is {kept} now' and check_episode(kept) == []
     assert not arm.call('stop').success
     names = ('episode_000000.hdf5', 'episode_000001.hdf5')
-    assert sorted(path.name for path in tmp_path.iterdir()) == list(names)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['discarded', *names]
     for name, task, success in zip(names, ('grasp', 'lift'), (True, False), strict=True):
         assert check_episode(tmp_path / name) == []
         with EpisodeReader(tmp_path / name) as episode:

@@ -13,9 +13,9 @@ from motion_policy.episodes.editing.marks import FileMark, file_digest
 from motion_policy.episodes.editing.pieces import EditStamp, write_piece
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.layout import SUFFIX, part_path
-from motion_policy.episodes.paths import DISCARDED, next_number
+from motion_policy.episodes.paths import discarded_path, next_number
 from motion_policy.episodes.reader import EpisodeReader
-from motion_policy.files import is_there, naming_errors, settle, shown
+from motion_policy.files import naming_errors, settle, shown
 
 Track = Callable[[Sequence[EpisodeChange]], Iterable[EpisodeChange]]
 
@@ -94,7 +94,7 @@ def _made(
     source = change.source
     inside = source.parent == journal.folder
     if not change.pieces:
-        return EditStep(source.name, discarded=_discarded_name(journal.folder, source.name))
+        return EditStep(source.name, discarded=discarded_path(source).name)
     digest = file_digest(source)
     results = []
     for piece, name in zip(change.pieces, names, strict=True):
@@ -111,12 +111,3 @@ def _made(
 def _settled(part: Path, path: Path) -> Path:
     settle(part, path)
     return path
-
-
-def _discarded_name(folder: Path, name: str) -> str:
-    """A name in `discarded/` that nothing has: mostly its own."""
-    stem, number, found = name.removesuffix(SUFFIX), 1, name
-    while is_there(folder / DISCARDED / found):
-        number += 1
-        found = f'{stem}.{number}{SUFFIX}'
-    return found
