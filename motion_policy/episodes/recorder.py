@@ -21,6 +21,7 @@ from typing import Any
 
 from motion_policy.episodes import layout
 from motion_policy.episodes.discarding import discard_episode
+from motion_policy.episodes.disk_room import RoomWatch, check_room
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.frame_pool import FramePool, PendingImage, RecordedImage, Wanted
 from motion_policy.episodes.images import decode_whole_jpeg
@@ -50,7 +51,9 @@ class Recording:
 
     `ended` is empty while it goes on and after a normal stop, else the reason why it ended;
     `path` has the suffix `.part` when the file could not be finished; `odd` names what its rows
-    say against themselves or the robot, and `verdicts` judges it, once it is finished.
+    say against themselves or the robot, and `verdicts` judges it, once it is finished. While it
+    goes on, `rows_on_disk` is how many a power cut would leave, `seconds_left` what the disk has
+    room for, and `few_left` says so when that is little.
     """
 
     path: Path
@@ -58,6 +61,9 @@ class Recording:
     ended: str = ''
     odd: str = ''
     verdicts: tuple[QualityVerdict, ...] = ()
+    rows_on_disk: int = 0
+    seconds_left: float | None = None
+    few_left: str = ''
 
     def __str__(self) -> str:
         reason = f'ended early: {self.ended}; ' if self.ended else ''
@@ -197,8 +203,8 @@ class EpisodeRecorder:
         `EpisodeWriter`.
 
         Raises:
-            UserError: already recording, a stream is silent or does not fit the robot spec, or
-                the file cannot be written.
+            UserError: already recording, a stream is silent or does not fit the robot spec, there
+                is no room for a minute, or the file cannot be written.
         """
         if self.recording:
             raise EpisodeError(f'already recording {self.current}; expected ~/stop or ~/discard')
@@ -209,10 +215,13 @@ class EpisodeRecorder:
         if self._row.faults:
             raise EpisodeError('; '.join(self.describe_faults(self._row)))
         observation_from_row(self._row, self.robot)
+        compress = options.get('compress', True)
+        check_room(Path(directory), self.robot, compress)
         writer = EpisodeWriter(next_episode_path(directory), self.robot, live=True, **options)
         self._sampler.reset_counters()
         self.last = None
-        self._writing = _Writing(writer, self.robot)
+        room = RoomWatch(writer.path, self.robot, compress)
+        self._writing = _Writing(writer, self.robot, room)
         quality = writer.jpeg_quality
         self._frames.wanted = Wanted(quality is None, quality, verdicts=True)
         self._begin_ns = None
@@ -330,13 +339,14 @@ class EpisodeRecorder:
 class _Writing:
     """One episode being written by a thread of its own."""
 
-    def __init__(self, writer: EpisodeWriter, robot: RobotSpec) -> None:
+    def __init__(self, writer: EpisodeWriter, robot: RobotSpec, room: RoomWatch) -> None:
         self.path = writer.path
         self.success: bool | None = None
         self.discarded = False
         self.begun = False
         self._writer = writer
         self._robot = robot
+        self._room = room
         self._odd: list[str] = []
         self._images = ImageWatch()
         self._verdicts: tuple[QualityVerdict, ...] = ()
@@ -361,7 +371,10 @@ class _Writing:
 
     def state(self) -> Recording:
         odd = '; '.join(self._odd)
-        return Recording(self.path, self._writer.length, self.ended, odd, self._verdicts)
+        return Recording(
+            self.path, self._writer.length, self.ended, odd, self._verdicts,
+            self._writer.rows_on_disk, self._room.seconds, self._room.few,
+        )  # fmt: skip
 
     def put(self, row: Row) -> None:
         self.begun = True
@@ -399,11 +412,12 @@ class _Writing:
                 for camera, image in observation.images.items():
                     exposure = looked[camera].exposure if camera in looked else None
                     self._images.add(camera, image, exposure)
+                self._room.look(row.time_ns)
         with self._errors_noted():
             self._writer.success = self.success
             self._writer.ended = self.ended
             self._writer.close()
-            if not self.discarded:
+            if self.path.exists() and not self.discarded:
                 verdict = checks.verdict()
                 # An error tells of one already.
                 failures = () if self._error else verdict.failures

@@ -60,6 +60,7 @@ class RecorderNode(Node):
         self._counted = dict(self.streams.own)
         self._counted_at_s = time.monotonic()
         self._reported_end = ''
+        self._told_few = False  # that the disk has little room
         self._status = self.create_publisher(DiagnosticArray, '~/status', 10)
         for name, action in (
             ('~/start', self._start),
@@ -106,7 +107,7 @@ class RecorderNode(Node):
         except UserError as error:
             raise UserError(f'not started: {error}') from error
         self.recorder.begin(self._now_ns())
-        self._reported_end = ''
+        self._reported_end, self._told_few = '', False
         return f'recording {path}'
 
     def _stop(self) -> str:
@@ -152,6 +153,9 @@ class RecorderNode(Node):
             self._reported_end = current.ended
             self.get_logger().error(f'the recording {current}')
             self._report()
+        if current is not None and current.few_left and not self._told_few:
+            self._told_few = True
+            self.get_logger().warning(current.few_left)
 
     def _report(self) -> None:
         self._measure_rates()
@@ -178,12 +182,17 @@ class RecorderNode(Node):
             level, state, line = DiagnosticStatus.ERROR, 'ended', str(current)
         elif current is not None:
             state, line = 'recording', f'recording: {current}'
+            if current.few_left:
+                level, line = DiagnosticStatus.WARN, f'{line}; {current.few_left}'
+        left_s = None if current is None else current.seconds_left
         return self._diagnostic(
             'recording', level, line,
             state=state,
             file='' if current is None else current.path,
             rows=0 if current is None else current.rows,
             rows_waiting=self.recorder.rows_waiting,
+            rows_on_disk=0 if current is None else current.rows_on_disk,
+            minutes_left='' if left_s is None else f'{left_s / 60:.1f}',
             last_file='' if last is None else last.path,
             last_quality='' if last is None else last.quality,
             last_verdicts='' if last is None else '; '.join(last.odd_lines),

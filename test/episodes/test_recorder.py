@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ import h5py
 import numpy as np
 import pytest
 import recordings
-from full_disks import small_disk
+from full_disks import fill_disk, small_disk
 
 from motion_policy.episodes import (
     EpisodeError,
@@ -27,10 +28,11 @@ from motion_policy.episodes import (
     frame_pool,
 )
 from motion_policy.episodes.discarding import discard_episode
+from motion_policy.episodes.disk_room import free_bytes
 from motion_policy.episodes.hdf5.write_ahead import log_path
 from motion_policy.episodes.quality.sets import EpisodeSet
 from motion_policy.episodes.quality.verdict import as_values
-from motion_policy.episodes.recorder import EpisodeRecorder
+from motion_policy.episodes.recorder import EpisodeRecorder, Recording
 from motion_policy.errors import UserError
 from motion_policy.streams import GridSampler, Row, Sample, observation_from_row
 
@@ -77,6 +79,13 @@ class Feed:
         values = recordings.joint_values(self.tick).tolist()
         effort = values if self.efforts and name == 'state' else []
         return recordings.joint_message(names, values, stamp_ns=self.now_ns, effort=effort)
+
+
+def run_until(feed: Feed, reached: Callable[[Recording], bool]) -> None:
+    """Record until something is so, no faster than rows are written."""
+    while (now := feed.recorder.current) is None or not reached(now):
+        if feed.recorder.rows_waiting < 50:
+            feed.run(2)
 
 
 @pytest.fixture
@@ -449,6 +458,37 @@ def test_what_is_discarded_takes_the_name_of_nothing(tmp_path: Path) -> None:
     assert part.exists()
 
 
+def test_a_recording_ends_in_good_order_before_the_disk_is_full(
+    feed: Feed, tmp_path: Path
+) -> None:
+    with (
+        small_disk(tmp_path / 'disk', '100m') as disk,
+        small_disk(tmp_path / 'less', '60m') as less,
+    ):
+        with pytest.raises(
+            EpisodeError,
+            match=r'less/data: 62\.9 MB are free, expected at least 93\.\d MB: 60 s of recording',
+        ):
+            feed.start(less / 'data')
+        assert list(less.iterdir()) == []
+        path = feed.start(disk)
+        with (disk / 'of others').open('wb') as others:
+            os.posix_fallocate(others.fileno(), 0, int(free_bytes(disk) or 0) - 45_000_000)
+        run_until(feed, lambda now: 'the disk has room for 0.' in now.few_left)
+        with (disk / 'more').open('wb') as others:
+            os.posix_fallocate(others.fileno(), 0, int(free_bytes(disk) or 0) - 30_000_000)
+        while feed.recorder.recording:
+            feed.run(20)
+        with pytest.raises(
+            EpisodeError, match=r'ended early: the disk is nearly full: .* free in'
+        ):
+            feed.recorder.stop()
+        assert check_episode(path) == []
+        with EpisodeReader(path) as episode:
+            assert episode.ended.startswith('the disk is nearly full')
+            assert feed.recorder.last is not None and feed.recorder.last.quality
+
+
 @pytest.mark.parametrize('success', [True, False])
 @pytest.mark.parametrize('when', ['while recording', 'after'])
 def test_the_judgement_is_kept(feed: Feed, tmp_path: Path, when: str, success: bool) -> None:
@@ -489,16 +529,17 @@ def test_a_shutdown_finishes_the_file(feed: Feed, tmp_path: Path) -> None:
 
 def test_the_recorder_outlives_a_full_disk(feed: Feed, tmp_path: Path) -> None:
     """What was written is kept; once there is room the next start records as ever."""
-    with small_disk(tmp_path / 'disk', '700k') as disk:
+    with small_disk(tmp_path / 'disk', '100m') as disk:
         path = feed.start(disk)
-        feed.run(190)
-        with pytest.raises(EpisodeError, match=r'No space left.*rows stay in .*\.part') as caught:
+        run_until(feed, lambda now: now.rows_on_disk > 0)
+        fill_disk(disk / 'of others')
+        feed.run(90)
+        with pytest.raises(EpisodeError, match=r'(No space left|nearly full).*\.part') as caught:
             feed.recorder.stop()
         assert '\n' not in str(caught.value)
-        with pytest.raises(EpisodeError, match='No space left'):
+        with pytest.raises(EpisodeError, match='are free, expected at least'):
             feed.start(disk)
-            feed.run(60)
-            feed.recorder.stop()
+        (disk / 'of others').unlink()
         (disk / f'{path.name}.part').unlink()
         again = feed.start(disk)
         feed.run(20)

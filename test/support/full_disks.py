@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,17 @@ def small_disk(path: Path, size: str) -> Iterator[Path]:
         yield path
     finally:
         subprocess.run(['umount', '-l', str(path)], check=True)
+
+
+def fill_disk(path: Path) -> None:
+    """Let a file take all the room that is left."""
+    with path.open('wb') as file:
+        end = 0
+        for size in (2**23, 2**20, 2**16, 2**12):
+            with suppress(OSError):
+                while True:
+                    os.posix_fallocate(file.fileno(), end, size)
+                    end += size
 
 
 @contextmanager
