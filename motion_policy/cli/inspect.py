@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from motion_policy.policies.camera_view import CameraView
 
 # What the images of a camera are stored as, in words.
-STORED_AS = {'raw': 'raw', 'jpeg': 'JPEG', 'camera_jpeg': "the camera's own JPEG"}
+STORED_AS = {
+    'raw': 'raw', 'jpeg': 'JPEG', 'camera_jpeg': "the camera's own JPEG", 'png': 'PNG',
+    'h264': 'H.264', 'av1': 'AV1',
+}  # fmt: skip
 VIEWER = Path('viewer')  # in place of a file of Rerun
 
 CHECKPOINT_FILES = ('policy.yaml', 'weights.safetensors')

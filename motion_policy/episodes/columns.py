@@ -164,6 +164,51 @@ class DepthColumn(_Frames):
         self.count += 1
 
 
+class PackedColumn(_Frames):
+    """A dataset of bytes (T, padded) uint8 of which an empty row is that of the row before.
+
+    The bytes are compressed already: they go as they are into what HDF5's filter `deflate` reads,
+    so that padding takes no room, and an empty row none at all.
+    """
+
+    def __init__(self, file: h5py.File, name: str, width: int) -> None:
+        self._chunk = self._width = width
+        super().__init__(
+            file.create_dataset(
+                name,
+                shape=(0, width),
+                maxshape=(None, None),
+                chunks=(1, width),
+                dtype=np.uint8,
+                compression='gzip',
+                compression_opts=DEPTH_COMPRESSION,
+            )
+        )
+
+    def add(self, data: Array) -> None:
+        """Write the bytes (n,) of the next row; none for the image of the row before."""
+        self.make_room()
+        if len(data) > self._width:
+            self._width = len(data)
+            self.dataset.resize(len(data), axis=1)
+        for start in range(0, len(data), self._chunk):
+            piece = data[start : start + self._chunk].tobytes()
+            stream = _deflated_with_zeros(piece, self._chunk)
+            self.dataset.id.write_direct_chunk((self.count, start), stream)
+        self.count += 1
+
+
+def _deflated_with_zeros(data: bytes, length: int) -> bytes:
+    """A stream (RFC 1950) of bytes as they are, followed by zeros up to a length."""
+    zeros = bytes(length - len(data))
+    stored = zlib.compressobj(0, zlib.DEFLATED, -zlib.MAX_WBITS)
+    padding = zlib.compressobj(DEPTH_COMPRESSION, zlib.DEFLATED, -zlib.MAX_WBITS)
+    parts = [stored.compress(data), stored.flush(zlib.Z_FULL_FLUSH)]
+    parts += [padding.compress(zeros), padding.flush()]
+    checksum = zlib.adler32(zeros, zlib.adler32(data))
+    return b''.join([b'\x78\x01', *parts, checksum.to_bytes(4, 'big')])
+
+
 def _compressed(image: Array) -> bytes:
     """What HDF5's filters make of an image (H, W) uint16: its low bytes, then its high bytes."""
     pairs = np.ascontiguousarray(image, dtype='<u2').view(np.uint8).reshape(-1, 2)

@@ -37,8 +37,20 @@ def encode_jpeg(image: npt.NDArray[Any], quality: int, storage: str = layout.JPE
     return np.asarray(data, dtype=np.uint8).reshape(-1)
 
 
+def encode_png(image: npt.NDArray[Any]) -> Bytes:
+    """Return the PNG bytes (n,) uint8 of an RGB image (H, W, 3) uint8, as any decoder shows it.
+
+    OpenCV's own setting (filter `sub`, run lengths) was twice as fast as what took a tenth less.
+    """
+    _, data = cv2.imencode('.png', cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    return np.asarray(data, dtype=np.uint8).reshape(-1)
+
+
 def decode_jpeg(data: npt.NDArray[Any], storage: str = layout.JPEG) -> Bytes | None:
-    """Return the RGB image (H, W, 3) of JPEG bytes, padded or not; None if it is none, or cut."""
+    """Return the RGB image (H, W, 3) of JPEG bytes, padded or not; None if it is none, or cut.
+
+    With another storage than 'jpeg' it may be a PNG.
+    """
     try:
         return _in_rgb(decode_whole(data.tobytes(), quickly=True), storage)
     except StreamError:

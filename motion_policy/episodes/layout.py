@@ -64,10 +64,16 @@ COUNTED, IN_ROWS = 'counted', 'samples in rows'
 # nor JPEG in ALOHA's order of colours (RAW, JPEG: those have none).
 STORAGE = 'storage'
 RAW, JPEG = 'raw', 'jpeg'
-CAMERA_JPEG = (
-    'camera_jpeg'  # the camera's own JPEG as it came, red and blue where others have them
-)
-MARKED_STORAGES = (CAMERA_JPEG,)
+CAMERA_JPEG = 'camera_jpeg'  # the camera's own as it came, which OpenCV decodes as BGR
+PNG = 'png'
+H264, AV1 = 'h264', 'av1'  # a row holds the packet of its frame
+MARKED_STORAGES = (CAMERA_JPEG, PNG, H264, AV1)
+VIDEO = (H264, AV1)
+
+# What a writer may be told. JPEG: the camera's own where it sends some; ALOHA_JPEG: encoded here
+# in any case, so that ALOHA's tools read it.
+ALOHA_JPEG = 'aloha_jpeg'
+STORAGES = (JPEG, ALOHA_JPEG, RAW, PNG, H264, AV1)
 
 # The attribute of a vector that says what each of its numbers is.
 COLUMNS = 'columns'

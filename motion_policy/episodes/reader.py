@@ -203,7 +203,8 @@ class EpisodeReader(JointArrays):
         """Return what a camera's images are stored as.
 
         'raw': pixels; 'jpeg': JPEG in ALOHA's order of colours, which OpenCV decodes as RGB;
-        'camera_jpeg': the camera's own, as it came, which OpenCV decodes as BGR.
+        'camera_jpeg': the camera's own, as it came, which OpenCV decodes as BGR; 'png'; or video,
+        'h264' or 'av1'.
 
         Raises:
             EpisodeError: no such camera.
@@ -239,7 +240,8 @@ class EpisodeReader(JointArrays):
         if self.storage(camera) != layout.CAMERA_JPEG:
             return None
         try:
-            return self.stored_images(camera).data(self._row(t))
+            images = self.stored_images(camera)
+            return images.data(images.source(self._row(t)))
         except StreamError as error:
             raise self._wrong_image(camera, t, str(error)) from None
 
@@ -305,6 +307,20 @@ class EpisodeReader(JointArrays):
     def copy_to(self, output: HdfOutput, rows_of: RowsOf, left_out: Callable[[str], bool]) -> None:
         """Copy everything in the file to a new one, some rows (N,) of it: as `HdfFile` does."""
         self._file.copy_to(output, rows_of, left_out)
+
+    def copy_images(self, camera: str, output: HdfOutput, rows: Iterable[int]) -> Float32Array:
+        """Write some rows of a camera whose storage is marked to a new file, as `StoredImages`.
+
+        Returns how long each is (N,) [bytes].
+
+        Raises:
+            EpisodeError: a row, or one that it needs, is damaged.
+            OSError: the disk is full.
+        """
+        try:
+            return self.stored_images(camera).copy_rows(output, [int(row) for row in rows])
+        except StreamError as error:
+            raise EpisodeError(f"{self.path}: camera '{camera}': {error}") from None
 
     def messages(self, vector: str) -> Int64Array:
         """Return how many (T,) of the last k messages of a vector were there; 0: not known.

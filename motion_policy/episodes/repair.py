@@ -157,6 +157,10 @@ class _Unfinished:
                 self._copy_depth(name, target, length)
                 output.check()
                 continue
+            packed = self._packed(name)
+            if packed is not None:
+                packed.copy_first(output, length)
+                continue
             axis = layout.row_axis(name)
             shape = (*old.shape[:axis], length, *old.shape[axis + 1 :])
             new = target.create_dataset(
@@ -173,9 +177,6 @@ class _Unfinished:
                 except EpisodeError:
                     self._copy_images(name, new, range(length)[place[axis]])
                 output.check()
-        for camera, images in self._images.items():
-            if images.storage in layout.MARKED_STORAGES:
-                target[f'{layout.IMAGES}/{camera}'].attrs[layout.STORAGE] = images.storage
         for vector, spec in self._robot.vectors.items():
             target[f'{layout.VECTORS}/{vector}'].attrs[layout.COLUMNS] = list(spec.columns)
         target[layout.ACTION].attrs['source'] = self._file.attribute(
@@ -213,6 +214,12 @@ class _Unfinished:
             except EpisodeError:
                 if name in self._small() or not self._compress:
                     raise
+
+    def _packed(self, name: str) -> StoredImages | None:
+        """The images of a dataset, if their storage is marked."""
+        images = self._images.get(name.removeprefix(f'{layout.IMAGES}/'))
+        is_images = name.startswith(f'{layout.IMAGES}/')
+        return images if is_images and images is not None and images.is_marked else None
 
     def _copy_depth(self, name: str, target: h5py.File, length: int) -> None:
         """Copy compressed images as they are, also a damaged one: `check` finds it there."""

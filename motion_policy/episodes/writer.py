@@ -21,12 +21,14 @@ import numpy.typing as npt
 
 from motion_policy import __version__
 from motion_policy.episodes import layout
-from motion_policy.episodes.columns import Column, DepthColumn, ImageColumn
+from motion_policy.episodes.columns import Column, DepthColumn
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.hdf5.output import HdfOutput, changed_hdf5
 from motion_policy.episodes.hdf5.write_ahead import log_path
-from motion_policy.episodes.images import decode_whole_jpeg, encode_jpeg, is_jpeg
+from motion_policy.episodes.image_writers import ImageWriter, image_writer
+from motion_policy.episodes.images import is_jpeg
 from motion_policy.episodes.reported import Reported, leave_out
+from motion_policy.episodes.video import check_encoder
 from motion_policy.files import make_folders, remove_empty, settle, shown
 from motion_policy.robot.spec import NANOSECONDS_PER_S, RobotSpec, depth_stream
 from motion_policy.streams import Observation, Row, Sample, StreamCounters
@@ -36,9 +38,6 @@ Array = npt.NDArray[Any]
 
 # A crash loses at most the rows of this time.
 FLUSH_PERIOD_NS = NANOSECONDS_PER_S // 2
-
-# Room for later JPEGs that are longer than the first one; the rows grow when it is not enough.
-JPEG_ROOM = 1.25
 
 
 class EpisodeWriter:
@@ -53,10 +52,12 @@ class EpisodeWriter:
         task: what is demonstrated, in words.
         operator: who demonstrates.
         sim: True when the robot is simulated.
-        compress: store JPEG instead of raw pixels: a camera's own as it came, to the byte, and
-            else one in ALOHA's order of colours (RGB handed to OpenCV as it is). Which of both a
-            camera has is known from its first row, and stands in the file.
-        jpeg_quality: of what is encoded here, 0 to 100.
+        compress: False stores raw pixels, as the storage 'raw'.
+        jpeg_quality: of JPEG that is encoded here, 0 to 100.
+        storage: what images are stored as. 'jpeg': a camera's own JPEG as it came, to the byte,
+            and else one in ALOHA's order of colours (RGB handed to OpenCV as it is); which of both
+            a camera has is known from its first row, and stands in the file. 'aloha_jpeg': that
+            order in any case. 'raw', and without loss 'png'; 'h264' and 'av1' with PyAV.
         created_ns: time of recording since the Unix epoch; default: the time of the first row.
         live: no row waits for a slow disk, though a power cut then costs more rows.
 
@@ -79,6 +80,7 @@ class EpisodeWriter:
         sim: bool = False,
         compress: bool = True,
         jpeg_quality: int = 95,
+        storage: str = layout.JPEG,
         created_ns: int | None = None,
         live: bool = False,
     ) -> None:
@@ -86,12 +88,12 @@ class EpisodeWriter:
         self.success: bool | None = None
         self.ended = ''
         self._robot = robot
-        self._compress = compress
+        self._storage = _chosen_storage(self.path, storage, compress)
+        self._compress = self._storage != layout.RAW
         self._jpeg_quality = jpeg_quality
         self._part = layout.part_path(self.path)
         self._columns: dict[str, Column] = {}
-        self._images: dict[str, ImageColumn] = {}
-        self._storages: dict[str, str] = {}  # what the images of a camera are stored as
+        self._images: dict[str, ImageWriter] = {}
         self._depth: dict[str, DepthColumn] = {}
         self._time: Column | None = None
         self._last_row: Row | None = None
@@ -134,8 +136,9 @@ class EpisodeWriter:
 
     @property
     def jpeg_quality(self) -> int | None:
-        """That of the images, which may be handed over as JPEG; None where pixels are stored."""
-        return self._jpeg_quality if self._compress else None
+        """That of images which may be handed over as JPEG; None where other things are stored."""
+        encodes = self._storage in (layout.JPEG, layout.ALOHA_JPEG)
+        return self._jpeg_quality if encodes else None
 
     @property
     def length(self) -> int:
@@ -204,6 +207,7 @@ class EpisodeWriter:
         if self._last_row is None:
             self.discard()
             raise EpisodeError(f'{self.path}: no row was written, expected at least one')
+        self._end_images()
         try:
             self._write_columns()
             self._output.close(self.length)
@@ -213,8 +217,13 @@ class EpisodeWriter:
 
     def discard(self) -> None:
         """Throw the recording away."""
+        self._end_images()
         self._output.abandon()
         self._remove_part()
+
+    def _end_images(self) -> None:
+        for images in self._images.values():
+            images.close()
 
     def _remove_part(self) -> None:
         self._part.unlink(missing_ok=True)
@@ -230,6 +239,7 @@ class EpisodeWriter:
         elif self._last_row is None:
             self.discard()
         elif self._output.is_open:
+            self._end_images()
             try:
                 self._write_columns()
                 self._output.close(self.length)
@@ -262,8 +272,10 @@ class EpisodeWriter:
         for vector in self._windowed:
             name = f'{layout.STAMPS}/{vector}/{layout.MESSAGES}'
             self._columns[name] = Column(self._file, name, (), np.int64)
-        for camera in observation.images:
-            self._images[camera] = self._image_column(camera, observation)
+        for camera in self._robot.cameras:
+            self._images[camera] = image_writer(
+                self._file, camera, self._storage, self._jpeg_quality, observation
+            )
         for name, depth in self._robot.depth.items():
             self._depth[name] = DepthColumn(
                 self._file, f'{layout.DEPTH}/{name}', (depth.height, depth.width)
@@ -276,19 +288,6 @@ class EpisodeWriter:
         self._file.swmr_mode = True
         self._output.check()
         self._flushed_ns = time_ns
-
-    def _image_column(self, camera: str, observation: Observation) -> ImageColumn:
-        image = observation.images[camera]
-        shape: tuple[int, ...] = image.shape
-        own = self._compress and camera in observation.jpegs
-        self._storages[camera] = layout.CAMERA_JPEG if own else layout.JPEG
-        if self._compress:
-            shape = (int(len(self._jpeg(camera, observation)) * JPEG_ROOM),)
-        column = ImageColumn(self._file, f'{layout.IMAGES}/{camera}', shape)
-        if own:
-            column.dataset.attrs[layout.STORAGE] = layout.CAMERA_JPEG
-            self._file.attrs['format'] = layout.FORMAT_MARKED
-        return column
 
     def _add(self, time_ns: int, observation: Observation, row: Row) -> None:
         columns = self._columns
@@ -312,7 +311,10 @@ class EpisodeWriter:
             columns[f'{layout.VECTORS}/{vector}'].add(numbers)
         for name, depth in self._depth.items():
             depth.add(observation.depth[name], row.samples.get(depth_stream(name)))
-        lengths = [self._add_image(name, observation, row) for name in self._images]
+        lengths = [
+            images.add(observation, row.samples.get(camera))
+            for camera, images in self._images.items()
+        ]
         if layout.COMPRESS_LEN in columns:
             columns[layout.COMPRESS_LEN].add(np.array(lengths, dtype=np.float32))
         for stream in self._robot.stream_names:
@@ -325,32 +327,6 @@ class EpisodeWriter:
             column.add(np.int64(row.samples[vector].messages))
         assert self._time is not None
         self._time.add(np.int64(time_ns))
-
-    def _add_image(self, camera: str, observation: Observation, row: Row) -> int:
-        column = self._images[camera]
-        sample = row.samples.get(camera)
-        if not self._compress:
-            column.add(observation.images[camera])
-        # A slow camera's image stands in several rows; it is encoded once.
-        elif sample is not None and sample is column.sample and column.last is not None:
-            column.add(column.last)
-        else:
-            column.add(self._jpeg(camera, observation))
-        column.sample = sample
-        return 0 if column.last is None else len(column.last)
-
-    def _jpeg(self, camera: str, observation: Observation) -> Array:
-        """What is stored: the bytes (n,) as they are, where they are of the camera's storage."""
-        image, storage = observation.images[camera], self._storages[camera]
-        own = observation.jpegs.get(camera)
-        if own is not None and storage == layout.CAMERA_JPEG:
-            return own
-        if image.ndim == 1:
-            found = layout.JPEG if own is None else layout.CAMERA_JPEG
-            if found == storage:
-                return image
-            image = decode_whole_jpeg(image, found)
-        return encode_jpeg(image, self._jpeg_quality, storage)
 
     def _write_columns(self) -> None:
         """Give HDF5 all rows that wait."""
@@ -377,6 +353,7 @@ class EpisodeWriter:
     def _failure(self, error: OSError) -> EpisodeError:
         """Give up; what is whole on the disk stays there, where there is anything."""
         self._failed = True
+        self._end_images()
         self._output.abandon()
         reason = error.strerror or str(error)
         if self.rows_on_disk == 0:
@@ -467,6 +444,19 @@ class EpisodeWriter:
                     f"{self.path}: depth '{name}' has an image of shape {image.shape} "
                     f'{image.dtype}, expected {expected} uint16'
                 )
+
+
+def _chosen_storage(path: Path, storage: str, compress: bool) -> str:
+    if storage not in layout.STORAGES:
+        expected = ', '.join(layout.STORAGES)
+        raise EpisodeError(f"{path}: storage is '{shown(storage)}', expected one of: {expected}")
+    if not compress and storage not in (layout.JPEG, layout.RAW):
+        raise EpisodeError(
+            f"{path}: storage is '{storage}' and compress is false, which is 'raw': expected one"
+        )
+    if storage in layout.VIDEO:
+        check_encoder(storage)
+    return storage if compress else layout.RAW
 
 
 def _create(path: Path, part: Path) -> tuple[tuple[Path, ...], HdfOutput]:

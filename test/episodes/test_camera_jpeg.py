@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 import pytest
 import recordings
+from recordings import compressed_message as sent
 
 from motion_policy.cli.main import main
 from motion_policy.episodes import (
@@ -38,7 +39,6 @@ from motion_policy.streams import Observation, Row, image_to_rgb, observation_fr
 ROBOT = recordings.tabletop()
 ROWS = 8
 RED = (250, 20, 10)
-GOOD = [cv2.IMWRITE_JPEG_QUALITY, 90]
 
 
 def red_square(row: int) -> np.ndarray:
@@ -46,14 +46,6 @@ def red_square(row: int) -> np.ndarray:
     image = recordings.scene(row)
     image[70:100, row : row + 30] = RED
     return image
-
-
-def sent(pixels: np.ndarray, *options: int, kind: str = '.jpg', after: bytes = b'') -> Any:
-    """Return a camera's message with RGB or grey pixels, as any decoder shows them."""
-    stored = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    chosen = [*GOOD, *options] if kind == '.jpg' else []
-    data = cv2.imencode(kind, stored, chosen)[1].tobytes() + after
-    return SimpleNamespace(format=kind[1:], data=data, header=recordings.header(0))
 
 
 def turned(data: bytes) -> bytes:
@@ -169,7 +161,7 @@ def test_bytes_alone_may_be_given_of_a_camera_that_nobody_looks_at(tmp_path: Pat
         for index in range(3):
             row, seen = observed(index, FRAMES['colours'](index))
             images = {**seen.images, 'top': seen.jpegs['top']}
-            aloha = cv2.imencode('.jpg', red_square(index), GOOD)[1].reshape(-1)
+            aloha = cv2.imencode('.jpg', red_square(index))[1].reshape(-1)
             images['side'] = aloha
             writer.append(row.time_ns, replace(seen, images=images), row)
     with EpisodeReader(path) as reader:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 
 from motion_policy.episodes import EpisodeReader, EpisodeWriter
@@ -180,6 +181,16 @@ def image_message(pixels: np.ndarray, encoding: str, *, stamp_ns: int = 0, **fie
     )
     vars(message).update(fields)
     return message
+
+
+def compressed_message(
+    pixels: np.ndarray, *options: int, kind: str = '.jpg', after: bytes = b''
+) -> Any:
+    """Return a camera's compressed image of RGB or grey pixels, as any decoder shows them."""
+    stored = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    chosen = [cv2.IMWRITE_JPEG_QUALITY, 90, *options] if kind == '.jpg' else []
+    data = cv2.imencode(kind, stored, chosen)[1].tobytes() + after
+    return SimpleNamespace(format=kind[1:], data=data, header=header(0))
 
 
 def joint_message(names: list[str], position: Any, **fields: Any) -> Any:

@@ -125,14 +125,23 @@ def _write_rows(source: Path, part: Path, piece: Piece) -> None:
     with EpisodeReader(source) as episode:
         robot = episode.robot
         dropped = _groups_of(robot, piece.dropped)
+        kept = without_streams(robot, piece.dropped)
+        linked = _linked(episode, kept) if piece.rows is not None else []
+        left_out = dropped | {f'{layout.IMAGES}/{camera}' for camera in linked}
         with new_hdf5(part, libver=layout.LIBRARY_VERSIONS) as output:
-            episode.copy_to(output, _rows_of(episode, piece), lambda name: name in dropped)
+            episode.copy_to(output, _rows_of(episode, piece), lambda name: name in left_out)
             if piece.dropped and layout.COMPRESS_LEN in output.file:
                 _drop_lengths(output.file, robot, piece.dropped)
             if piece.rows is not None:
-                _count_again(output.file, without_streams(robot, piece.dropped))
+                _count_again(output.file, kept)
             if piece.finish is not None:
                 piece.finish(output.file)
+            for camera in linked:
+                assert piece.rows is not None
+                name = f'{layout.IMAGES}/{camera}'
+                rows = piece.of_dataset.get(name, piece.rows)
+                lengths = episode.copy_images(camera, output, rows)
+                output.file[layout.COMPRESS_LEN][list(kept.cameras).index(camera)] = lengths
 
 
 def _rows_of(episode: EpisodeReader, piece: Piece) -> RowsOf:
@@ -143,6 +152,11 @@ def _rows_of(episode: EpisodeReader, piece: Piece) -> RowsOf:
         return axis, piece.of_dataset.get(name, piece.rows)
 
     return rows_of
+
+
+def _linked(episode: EpisodeReader, robot: RobotSpec) -> list[str]:
+    """The cameras of a robot whose rows may need rows before them."""
+    return [camera for camera in robot.cameras if episode.stored_images(camera).is_marked]
 
 
 def _groups_of(robot: RobotSpec, dropped: Collection[str]) -> set[str]:

@@ -204,6 +204,11 @@ class HdfFile:
         """Shape of a dataset that was checked."""
         return tuple(self._checked[name].shape)
 
+    def chunks(self, name: str) -> tuple[int, ...]:
+        """Shape of the chunks of a dataset that was checked; its own where it has none."""
+        found = self._checked[name]
+        return tuple(found.chunks or found.shape)
+
     def read(self, name: str, place: Any = ()) -> Any:
         """Return what stands in a dataset that was checked.
 
