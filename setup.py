@@ -40,6 +40,8 @@ EXTRAS = {
     # The viewers that `motion-policy inspect` writes files for. Rerun's brings its viewer, 0.5 GB.
     'foxglove': ['foxglove-sdk>=0.16'],
     'rerun': ['rerun-sdk>=0.24'],
+    # Images of episodes as H.264 or AV1.
+    'video': ['av>=12.0'],
     # Run times that compute a policy faster than PyTorch does on many CPUs.
     'onnx': ['onnxruntime>=1.20', *GRAPH],
     'openvino': ['openvino>=2024.6', *GRAPH],

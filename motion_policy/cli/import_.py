@@ -28,6 +28,7 @@ from motion_policy.episodes.formats.eipl.read import read_eipl
 from motion_policy.episodes.formats.eipl.to_episodes import import_eipl, needed_robot
 from motion_policy.episodes.formats.rosbag.read import bag_duration_ns
 from motion_policy.episodes.formats.untimed import SplitEpisodes
+from motion_policy.episodes.layout import ImageStorage
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec, load_robot_spec
 from motion_policy.robot.units import Units
@@ -65,7 +66,11 @@ class ImportSource:
     """The robot is simulated."""
 
     raw: bool = False
-    """Store raw pixels instead of JPEG."""
+    """Store raw pixels instead of JPEG: as --storage raw."""
+
+    storage: ImageStorage = 'jpeg'
+    """What images are stored as: jpeg (a camera's own as it came), aloha_jpeg (in ALOHA's order
+    of colours in any case), raw, png (without loss), h264 or av1 (with PyAV)."""
 
     any_speed: bool = False
     """Take joints that are far faster, or far further, than the robot spec allows."""
@@ -368,6 +373,7 @@ def _writing(options: ImportSource, console: Console) -> dict[str, Any]:
         'operator': options.operator,
         'sim': options.sim,
         'compress': not options.raw,
+        'storage': options.storage,
         'any_speed': options.any_speed,
     }
 

@@ -8,7 +8,7 @@ Writer, reader, checker and repair take every name from here.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from motion_policy.files import PART_SUFFIX
 
@@ -73,7 +73,8 @@ VIDEO = (H264, AV1)
 # What a writer may be told. JPEG: the camera's own where it sends some; ALOHA_JPEG: encoded here
 # in any case, so that ALOHA's tools read it.
 ALOHA_JPEG = 'aloha_jpeg'
-STORAGES = (JPEG, ALOHA_JPEG, RAW, PNG, H264, AV1)
+ImageStorage = Literal['jpeg', 'aloha_jpeg', 'raw', 'png', 'h264', 'av1']
+STORAGES: tuple[str, ...] = get_args(ImageStorage)
 
 # The attribute of a vector that says what each of its numbers is.
 COLUMNS = 'columns'

@@ -102,6 +102,7 @@ class RecorderNode(Node):
                 sim=parameters.sim,
                 compress=parameters.compress,
                 jpeg_quality=parameters.jpeg_quality,
+                storage=parameters.storage,
                 created_ns=time.time_ns(),
             )
         except UserError as error:

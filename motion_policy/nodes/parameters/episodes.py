@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from motion_policy.declared import Declared
+from motion_policy.episodes.layout import ImageStorage
 from motion_policy.nodes.parameters.arm import GIVES_WAY
 from motion_policy.nodes.parameters.fields import LIVE, READ_ONLY
 
@@ -32,7 +33,10 @@ class RecorderParameters(Declared):
         default=False, description='Whether the robot is simulated; noted in the episode'
     )
     compress: Annotated[bool, LIVE] = Field(
-        default=True, description='Store JPEG instead of raw pixels'
+        default=True, description='False stores raw pixels, as the storage `raw`'
+    )
+    storage: Annotated[ImageStorage, LIVE] = Field(
+        default='jpeg', description='What images are stored as'
     )
     jpeg_quality: Annotated[int, LIVE] = Field(
         default=95, ge=50, le=100,

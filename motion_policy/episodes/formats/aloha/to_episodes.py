@@ -86,7 +86,7 @@ def import_aloha(
     note(_rate_said(Path(source), rate, said, recorded, channels))
     scaling = unit_conversion(recorded, None, grippers)
     _check_files(Path(source), files, recorded, chosen, joints, scaling, rate, note)
-    rows = _Rows(chosen, channels, scaling, keep_jpeg=options.get('compress', True))
+    rows = _Rows(chosen, channels, scaling, keep_jpeg=_keeps_jpeg(options))
     episodes: list[tuple[Path, Path]] = []
     with UntimedEpisodes(recorded, Path(source), on_row, note, options) as new:
         for path in files:
@@ -104,6 +104,12 @@ def import_aloha(
                 )
             episodes.append((episode, path))
     return episodes
+
+
+def _keeps_jpeg(options: Mapping[str, Any]) -> bool:
+    """Whether what `EpisodeWriter` is told lets JPEGs of ALOHA's order stand as they are."""
+    storage = options.get('storage', layout.JPEG)
+    return options.get('compress', True) and storage in (layout.JPEG, layout.ALOHA_JPEG)
 
 
 def placeholder_for(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from motion_policy.episodes import layout
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.formats.bair.read import (
     ACTION_COLUMNS,
@@ -63,7 +64,8 @@ def import_bair(
         rate: rows per second; default: the robot's rate.
         note: told in one line each what is assumed.
         on_row: called after every row that is written, for a progress bar.
-        **options: of `EpisodeWriter`, but for `compress`: pixels stay as they are.
+        **options: of `EpisodeWriter`, but for `compress`: pixels stay as they are, unless another
+            `storage` than 'jpeg' is named.
 
     Raises:
         EpisodeError: no such set, it is damaged, or it does not fit the robot. No episode is
@@ -79,7 +81,7 @@ def import_bair(
         'an action becomes the place of the end effector plus the way in the set'
     )
     split = []
-    options['compress'] = False
+    options['compress'] = options.get('storage', layout.JPEG) != layout.JPEG
     with UntimedEpisodes(recorded, Path(source), on_row, note, options) as new:
         for part in parts:
             folder = Path(out_dir) / part.split
