@@ -215,7 +215,9 @@ class EpisodeRecorder:
         if self._row.faults:
             raise EpisodeError('; '.join(self.describe_faults(self._row)))
         observation_from_row(self._row, self.robot)
-        compress = options.get('compress', True)
+        # PNG takes about half of what pixels do: who has no room for these had better not begin.
+        large = options.get('storage') in (layout.RAW, layout.PNG)
+        compress = options.get('compress', True) and not large
         check_room(Path(directory), self.robot, compress)
         writer = EpisodeWriter(next_episode_path(directory), self.robot, live=True, **options)
         self._sampler.reset_counters()

@@ -98,9 +98,12 @@ def feed() -> Iterator[Feed]:
     recorder.close()
 
 
-def test_rows_are_written_while_recording(feed: Feed, tmp_path: Path) -> None:
+@pytest.mark.parametrize('stored', [{'compress': False}, {'storage': 'png'}], ids=['raw', 'png'])
+def test_rows_are_written_while_recording(
+    feed: Feed, tmp_path: Path, stored: dict[str, Any]
+) -> None:
     """Each row holds the newest samples received by then; the file appears at the stop only."""
-    path = feed.start(tmp_path, compress=False, task='grasp', sim=True)
+    path = feed.start(tmp_path, **stored, task='grasp', sim=True)
     start_ns = feed.now_ns
     feed.run(100)
     assert path == tmp_path / 'episode_000000.hdf5' and not path.exists()
@@ -120,6 +123,8 @@ def test_rows_are_written_while_recording(feed: Feed, tmp_path: Path) -> None:
         np.testing.assert_array_equal(episode.image('top', 7), recordings.scene(newest))
         counters = episode.stamps('state').counters
         assert (counters.received, counters.dropped) == (98, 0)
+        lengths = episode.jpeg_lengths('top')
+        assert lengths is None or (lengths == 0).sum() == 24  # a frame stands in two rows
 
 
 def test_efforts_of_earlier_messages_are_told(feed: Feed, tmp_path: Path) -> None:
