@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from motion_policy.documents import dump_yaml
-from motion_policy.robot.spec import COMPRESSED_IMAGE, FLOAT64_MULTI_ARRAY, IMAGE, JOINT_STATE
+from motion_policy.robot.joint_topic import FLOAT64_MULTI_ARRAY, JOINT_STATE
+from motion_policy.robot.spec import COMPRESSED_IMAGE, IMAGE
 
 RATE_HZ = 50
 CAMERA_HZ, JOINTS_HZ, WRENCH_HZ = 30, 100, 1000

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from motion_policy.documents import dump_yaml
-from motion_policy.robot.spec import (
+from motion_policy.robot.joint_topic import (
     FLOAT64,
     FLOAT64_MULTI_ARRAY,
     JOINT_STATE,

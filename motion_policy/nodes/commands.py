@@ -37,8 +37,8 @@ from motion_policy.errors import UserError
 from motion_policy.nodes.endpoints import listeners
 from motion_policy.nodes.subscriptions import message_class
 from motion_policy.robot import JointTopic, RobotSpec
+from motion_policy.robot.joint_topic import FLOAT32_MULTI_ARRAY, POSE_STAMPED
 from motion_policy.robot.kinematics import commanded_tool
-from motion_policy.robot.spec import FLOAT32_MULTI_ARRAY, POSE_STAMPED
 from motion_policy.robot.twist import FIELDS, TWIST, TWIST_IN, TWIST_STAMPED
 
 COMMAND_DEPTH = 1  # nobody wants an older command

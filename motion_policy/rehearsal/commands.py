@@ -22,8 +22,8 @@ from motion_policy.rehearsal.trajectory_controller import TrajectoryController, 
 from motion_policy.rehearsal.twist_controller import TwistController
 from motion_policy.robot import JointTopic, RobotSpec
 from motion_policy.robot.inverse_kinematics import InverseKinematics
+from motion_policy.robot.joint_topic import JOINT_TRAJECTORY, POSE_STAMPED
 from motion_policy.robot.kinematics import Kinematics
-from motion_policy.robot.spec import JOINT_TRAJECTORY, POSE_STAMPED
 from motion_policy.streams import StreamError
 from motion_policy.streams.joints import read_joint_message
 

@@ -8,12 +8,12 @@ Nothing here needs torch, a file of data or ROS.
 from motion_policy.robot.errors import RobotSpecError
 from motion_policy.robot.gripper import GripperSpec
 from motion_policy.robot.image_fit import ImageFit, Placement
+from motion_policy.robot.joint_topic import JointTopic
 from motion_policy.robot.load import load_robot_spec, robot_spec_from_yaml
 from motion_policy.robot.spec import (
     CameraSpec,
     DepthSpec,
     JointsSpec,
-    JointTopic,
     LimitsSpec,
     RobotSpec,
     StreamSpec,

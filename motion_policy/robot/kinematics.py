@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from motion_policy.errors import UserError
-from motion_policy.robot.spec import Float64Array, JointTopic, RobotSpec
+from motion_policy.robot.joint_topic import JointTopic
+from motion_policy.robot.spec import Float64Array, RobotSpec
 from motion_policy.robot.urdf import Mimic, is_urdf_text, mimic_joints, urdf_name
 
 AXES = ('x', 'y', 'z')

@@ -13,8 +13,9 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from motion_policy.robot.errors import RobotSpecError
+from motion_policy.robot.joint_topic import FLOAT64_MULTI_ARRAY, JOINT_STATE
 from motion_policy.robot.load import first_error_line
-from motion_policy.robot.spec import FLOAT64_MULTI_ARRAY, JOINT_STATE, RobotSpec
+from motion_policy.robot.spec import RobotSpec
 
 PLACEHOLDER = 'placeholder'
 

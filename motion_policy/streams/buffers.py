@@ -16,11 +16,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from motion_policy.robot.joint_topic import JointTopic
 from motion_policy.robot.spec import (
     NANOSECONDS_PER_S,
     CameraSpec,
     DepthSpec,
-    JointTopic,
     StreamSpec,
 )
 from motion_policy.streams.errors import StreamError

@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from motion_policy.robot.spec import JointTopic, RobotSpec
+from motion_policy.robot.joint_topic import JointTopic
+from motion_policy.robot.spec import RobotSpec
 from motion_policy.streams.errors import StreamError
 from motion_policy.streams.joints import (
     Float64Array,

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from motion_policy.robot.spec import JointTopic
+from motion_policy.robot.joint_topic import JointTopic
 from motion_policy.robot.twist import TWIST_IN
 from motion_policy.streams.errors import StreamError
 

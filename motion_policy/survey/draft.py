@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from motion_policy.robot.gripper import KNOWN_ACTIONS
-from motion_policy.robot.spec import (
+from motion_policy.robot.joint_topic import (
     COMMAND_TYPES,
     FLOAT64,
     FLOAT64_MULTI_ARRAY,

@@ -13,12 +13,11 @@ from typing import Any
 from motion_policy.errors import UserError
 from motion_policy.robot import CameraSpec, JointTopic, RobotSpec, VectorSpec
 from motion_policy.robot.gripper import GripperAction, GripperGoal, GripperService
+from motion_policy.robot.joint_topic import JOINT_STATE, JOINT_TRAJECTORY
 from motion_policy.robot.kinematics import commanded_tool
 from motion_policy.robot.spec import (
     COMPRESSED_IMAGE,
     IMAGE,
-    JOINT_STATE,
-    JOINT_TRAJECTORY,
     DepthSpec,
     StreamSpec,
 )

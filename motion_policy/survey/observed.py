@@ -14,14 +14,16 @@ from operator import attrgetter
 from statistics import median
 from typing import Any
 
-from motion_policy.robot.spec import (
-    COMPRESSED_IMAGE,
+from motion_policy.robot.joint_topic import (
     FLOAT32_MULTI_ARRAY,
     FLOAT64,
     FLOAT64_MULTI_ARRAY,
-    IMAGE,
     JOINT_STATE,
     JOINT_TRAJECTORY,
+)
+from motion_policy.robot.spec import (
+    COMPRESSED_IMAGE,
+    IMAGE,
     NANOSECONDS_PER_S,
 )
 from motion_policy.robot.twist import FIELDS, TWIST_IN, VELOCITY_TYPES

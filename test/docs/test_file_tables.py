@@ -21,12 +21,12 @@ from motion_policy.episodes import layout
 from motion_policy.evaluation.scenes import DISTURBANCES, SCENES, Scene
 from motion_policy.robot import load_robot_spec, robot_spec_from_yaml
 from motion_policy.robot.gripper import KNOWN_ACTIONS, GripperAction, GripperSpec
+from motion_policy.robot.joint_topic import JointTopic
 from motion_policy.robot.spec import (
     CAMERA_TYPES,
     CameraSpec,
     DepthSpec,
     JointsSpec,
-    JointTopic,
     LimitsSpec,
     RobotSpec,
 )
