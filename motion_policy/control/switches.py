@@ -175,10 +175,13 @@ class DeadManSwitch:
         name: what people know it by.
         button: its index in the message.
         timeout_s: a button that was not heard of for so long counts as released.
+        told_as: what it is.
     """
 
-    def __init__(self, name: str, button: int, timeout_s: float) -> None:
-        self.name = name
+    def __init__(
+        self, name: str, button: int, timeout_s: float, told_as: str = 'dead-man switch'
+    ) -> None:
+        self.name, self._told_as = name, told_as
         self._button = button
         self._timeout_s = timeout_s
         self._lock = threading.Lock()  # told in one thread, asked in another
@@ -216,10 +219,10 @@ class DeadManSwitch:
         """Why the arm must hold; '' while the button is held down."""
         with self._lock:
             if self._came_ns < 0:
-                return f'nothing is heard of the dead-man switch ({self.name})'
+                return f'nothing is heard of the {self._told_as} ({self.name})'
             if self._buttons <= self._button:
                 return (
-                    f'the dead-man switch is not there ({self.name}): '
+                    f'the {self._told_as} is not there ({self.name}): '
                     f'the message has {self._buttons} buttons'
                 )
             if self._silent(now_ns, self._heard_ns):
@@ -228,16 +231,16 @@ class DeadManSwitch:
                 if not self._silent(now_ns, self._came_ns):
                     what = 'repeats one message, with one stamp,'
                 return (
-                    f'the dead-man switch {what} for {silent_s:.2f} s, '
+                    f'the {self._told_as} {what} for {silent_s:.2f} s, '
                     f'limit {self._timeout_s:g} s ({self.name})'
                 )
             if self._mixed_ns >= 0 and not self._silent(now_ns, self._mixed_ns):
-                return f'several publishers say where the dead-man switch is ({self.name})'
+                return f'several publishers say where the {self._told_as} is ({self.name})'
             if not self._held:
-                return f'the dead-man switch is released ({self.name})'
+                return f'the {self._told_as} is released ({self.name})'
             if not self._was_released:
                 return (
-                    f'the dead-man switch was held before it was seen released ({self.name}): '
+                    f'the {self._told_as} was held before it was seen released ({self.name}): '
                     'let it go and press it again'
                 )
             return ''

@@ -22,6 +22,9 @@ class ActionSource:
         """The controller wants an action for `row`, and its command is out; tick thread."""
         raise NotImplementedError
 
+    def after_look(self, row: Row) -> None:
+        """What is wrong is known, and the command is made next; in every tick, with the lock."""
+
     def before_command(self, row: Row) -> None:
         """The same, sooner: before the command of that tick is made, with the driver's lock."""
 

@@ -22,7 +22,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from std_msgs.msg import Float64
 
-from motion_policy.control import ChunkExecution, Command, Controller
+from motion_policy.control import ChunkExecution, Command, Controller, Interpolation
 from motion_policy.control.clock_skew import SkewMonitors
 from motion_policy.control.command import CommandMotion
 from motion_policy.control.motion_limiter import Float64Array
@@ -96,13 +96,17 @@ def make_controller(
     *,
     chunks: ChunkExecution | None = None,
     first_due_ns: int | None = None,
+    interpolation: Interpolation | None = None,
 ) -> Controller:
-    """Make the controller that the node's parameters ask for; `chunks` as `Controller` has it."""
+    """Make the controller that the node's parameters ask for; `chunks` as `Controller` has it.
+
+    With `interpolation` that one holds, whatever the parameter says.
+    """
     parameters = read_group(node, ControlParameters)
     return Controller(
         robot,
         policy_period_ns,
-        interpolation=parameters.interpolation,
+        interpolation=interpolation or parameters.interpolation,
         ramp_speed=parameters.ramp_speed,
         auto_resume_s=0.0 if parameters.latch_faults else parameters.auto_resume,
         chunks=chunks,
@@ -319,6 +323,12 @@ class ArmDriver:
             self.lock.release()
 
     @property
+    def measured(self) -> Float64Array | None:
+        """Where the joints (J,) were measured at the last tick; None: nobody knows."""
+        row = self._row
+        return None if row is None else self._measured_and_faults(row)[0]
+
+    @property
     def _hangs(self) -> bool:
         return self._idle_looks >= HANGS_LOOKS
 
@@ -502,6 +512,7 @@ class ArmDriver:
             if not self.controller.homing:
                 problems |= self._source.faults() | self._grippers.faults()
             self.controller.look(now_ns, problems, doubts, steady_ns=self._steady_ns())
+            self._source.after_look(row)
             due = self.controller.policy_due(now_ns)
             if due:
                 self._source.before_command(row)

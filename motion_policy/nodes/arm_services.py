@@ -35,15 +35,16 @@ class ArmServices:
         node.create_service(Trigger, '~/home', self._serve_home)
 
     def _serve_enable(self, request: Any, response: Any) -> Any:
-        return self._answer(response, self._enable if request.data else self._disable)
+        return self.answer(response, self._enable if request.data else self._disable)
 
     def _serve_reset(self, _request: Any, response: Any) -> Any:
-        return self._answer(response, self._reset)
+        return self.answer(response, self._reset)
 
     def _serve_home(self, _request: Any, response: Any) -> Any:
-        return self._answer(response, self._home)
+        return self.answer(response, self._home)
 
-    def _answer(self, response: Any, action: Callable[[], str]) -> Any:
+    def answer(self, response: Any, action: Callable[[], str]) -> Any:
+        """Fill and log the response of a service by what an action did, or why it did not."""
         try:
             response.success, response.message = True, action()
             self._node.get_logger().info(response.message)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import Image
 from std_msgs.msg import Float64
 from trajectory_msgs.msg import JointTrajectory
@@ -30,12 +29,8 @@ from motion_policy.inference.policy_setup import PolicySetup
 from motion_policy.inference.policy_thread import InferenceThread, PolicyStep, Runner
 from motion_policy.inference.shared_frames import ReadyFrames
 from motion_policy.nodes import diagnostics
-from motion_policy.nodes.action_source import ActionSource
-from motion_policy.nodes.arm_driver import (
-    ArmDriver,
-    declare_arm_parameters,
-    make_controller,
-)
+from motion_policy.nodes.arm_driver import ArmDriver, make_controller
+from motion_policy.nodes.arm_node import ArmNode
 from motion_policy.nodes.arm_services import ArmServices
 from motion_policy.nodes.commands import trajectory_message
 from motion_policy.nodes.foresight import make_foresight
@@ -46,11 +41,7 @@ from motion_policy.nodes.parameters.policy import (
     InferenceParameters,
     PolicyParameters,
 )
-from motion_policy.nodes.realtime import (
-    cpus_named,
-    prepare_thread_beside_tick,
-    realtime_settings,
-)
+from motion_policy.nodes.realtime import cpus_named
 from motion_policy.nodes.shell import run_node
 from motion_policy.nodes.subscriptions import fields_of
 from motion_policy.policies import load_policy
@@ -66,17 +57,15 @@ from motion_policy.streams.message_fields import with_known_fields
 ERROR_PERIOD_S = 5.0
 
 
-class PolicyNode(LifecycleNode, ActionSource):
+class PolicyNode(ArmNode):
     """configure: load, warm up, subscribe; activate: tick; `~/enable`: move."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__('policy_node', **options)
         declare_group(self, PolicyParameters)
-        declare_arm_parameters(self)
         parameters = read_group(self, PolicyParameters)
         if parameters.autostart:
             named_checkpoint(parameters)  # nobody is there to name one and configure again
-        self._driver: ArmDriver | None = None
         self._inference: InferenceThread | None = None
         self._foresight: ForesightSource | None = None
         self._frames: ReadyFrames | None = None
@@ -86,49 +75,11 @@ class PolicyNode(LifecycleNode, ActionSource):
         self._attention = self.create_publisher(Image, '~/attention', 1)
         self._prediction_error = self.create_publisher(Float64, '~/surprise', 10)
         ArmServices(self, self._enable, self._disable, self._reset, self._home)
-        if parameters.autostart and self._configured_now():
-            self.trigger_activate()
+        if parameters.autostart:
+            self._start_by_itself()
 
-    def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
-        """Load, check and warm up the policy, subscribe the robot's streams."""
-        return self._transition('configure', self._configure)
-
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Start ticking; no command before `~/enable`."""
-        if self._driver is not None:
-            self._driver.activate()
-        return super().on_activate(state)
-
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Brake and hold; that command is the last on the wire."""
-        if self._driver is not None:
-            self._driver.deactivate()
-        return super().on_deactivate(state)
-
-    def on_cleanup(self, _state: LifecycleState) -> TransitionCallbackReturn:
-        """Forget policy and subscriptions."""
-        self.close()
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_shutdown(self, _state: LifecycleState) -> TransitionCallbackReturn:
-        """Brake, hold, forget everything."""
-        self.close()
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_error(self, _state: LifecycleState) -> TransitionCallbackReturn:
-        """After a defect: brake, hold, and be ready to be configured again."""
-        self.close()
-        return TransitionCallbackReturn.SUCCESS
-
-    def prepare_thread(self) -> None:
-        """Be quick in the calling thread: the one of the callbacks calls this before they come."""
-        prepare_thread_beside_tick(realtime_settings(read_group(self, ControlParameters).realtime))
-
-    def close(self) -> None:
-        """Brake and hold if the arm moves; end the threads."""
-        if self._driver is not None:
-            self._driver.destroy()
-            self._driver = None
+    def _release(self) -> None:
+        """End the threads."""
         if self._foresight is not None:
             self._foresight.close()
             self._foresight = None
@@ -169,22 +120,6 @@ class PolicyNode(LifecycleNode, ActionSource):
         if self._driver is not None:
             with self._driver.lock:
                 self._driver.controller.policy_failed(reason, observation_ns)
-
-    def _transition(self, name: str, work: Callable[[], None]) -> TransitionCallbackReturn:
-        try:
-            work()
-            return TransitionCallbackReturn.SUCCESS
-        except UserError as error:
-            self.get_logger().error(f'cannot {name}: {error}')
-            self.close()
-            return TransitionCallbackReturn.FAILURE
-        except Exception:
-            self.get_logger().error(f'cannot {name}: {traceback.format_exc()}')
-            raise
-
-    def _configured_now(self) -> bool:
-        configured: bool = self.trigger_configure() == TransitionCallbackReturn.SUCCESS
-        return configured
 
     def _configure(self) -> None:
         parameters = read_group(self, PolicyParameters)

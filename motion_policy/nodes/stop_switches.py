@@ -163,14 +163,24 @@ class StopSwitches:
         topic, button = parameters.dead_man_topic, parameters.dead_man_button
         if not topic:
             return
-        name = f'{self._node.resolve_topic_name(topic)}, button {button}'
-        switch = DeadManSwitch(name, button, parameters.dead_man_timeout)
-        self._dead_man = switch
-
-        def tell(message: Any, origin: Origin) -> None:
-            publisher = origin.publisher or UNKNOWN
-            switch.tell(message.buttons, time.monotonic_ns(), stamp_ns(message) or 0, publisher)
-
-        self._subscriptions.append(
-            self._node.create_subscription(Joy, topic, with_origin(tell), sensor_qos())
+        self._dead_man, subscription = held_button(
+            self._node, topic, button, parameters.dead_man_timeout
         )
+        self._subscriptions.append(subscription)
+
+
+def held_button(
+    node: Node, topic: str, button: int, timeout_s: float, told_as: str = 'dead-man switch'
+) -> tuple[DeadManSwitch, Any]:
+    """Listen to a button of a Joy that has to be held; return it and the subscription.
+
+    One that was not heard of for `timeout_s` is not held. `told_as` is what people call it.
+    """
+    name = f'{node.resolve_topic_name(topic)}, button {button}'
+    switch = DeadManSwitch(name, button, timeout_s, told_as)
+
+    def tell(message: Any, origin: Origin) -> None:
+        publisher = origin.publisher or UNKNOWN
+        switch.tell(message.buttons, time.monotonic_ns(), stamp_ns(message) or 0, publisher)
+
+    return switch, node.create_subscription(Joy, topic, with_origin(tell), sensor_qos())

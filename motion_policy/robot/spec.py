@@ -28,8 +28,9 @@ from motion_policy.robot.gripper import (
 from motion_policy.robot.image_fit import ImageFit
 from motion_policy.robot.joint_topic import JOINT_STATE, LATER_KEYS, JointTopic
 from motion_policy.robot.quality import QualitySpec
+from motion_policy.robot.teleop import TeleopSpec, check_teleop
 from motion_policy.robot.tool import ToolSpec
-from motion_policy.robot.topic_defaults import commanded_joints, filled_topics
+from motion_policy.robot.topic_defaults import commanded_joints, filled_teleop, filled_topics
 from motion_policy.robot.twist import (
     LINEAR,
     ODOMETRY,
@@ -350,7 +351,8 @@ class RobotSpec(Declared):
     Per joint, in joint order: `home` is where `~/home` drives to [rad or m]; a joint that is
     further than `tracking_error` [rad or m] from its commands, or whose effort is beyond
     `effort_limits` [N m or N], stops the arm. An entry of 0 leaves that joint unwatched. Of
-    velocities, all are per second, and `home` is 0. `quality` is what its episodes are judged by.
+    velocities, all are per second, and `home` is 0. `quality` is what its episodes are judged by,
+    `teleop` who leads it by hand.
     """
 
     name: str = Field(min_length=1)
@@ -364,6 +366,12 @@ class RobotSpec(Declared):
     effort_limits: tuple[NotNegative, ...] | None = None
     tool: ToolSpec | None = None
     quality: QualitySpec = QualitySpec()
+    teleop: TeleopSpec | None = None
+
+    @model_validator(mode='before')
+    @classmethod
+    def _fill_teleop(cls, data: Any) -> Any:
+        return filled_teleop(data)
 
     @field_validator('cameras', 'vectors', 'depth')
     @classmethod
@@ -446,6 +454,16 @@ class RobotSpec(Declared):
                     f'gain of {topic.topic} is {topic.gain:g} per second, expected at most half '
                     f'of rate, {self.rate / 2:g}: with more the tool would swing'
                 )
+        return self
+
+    @model_validator(mode='after')
+    def _a_leader_that_fits(self) -> RobotSpec:
+        if self.teleop is not None:
+            joints = self.joints
+            check_teleop(
+                self.teleop, joints.names, joints.velocities, joints.limits.position_array(),
+                joints.command,
+            )  # fmt: skip
         return self
 
     @property
@@ -532,6 +550,8 @@ class RobotSpec(Declared):
         values['quality'] = self.quality.options()
         if not values['quality']:
             del values['quality']
+        if self.teleop is not None:
+            values['teleop'] = self.teleop.options()
         return dump_yaml(values)
 
 

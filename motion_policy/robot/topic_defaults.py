@@ -22,6 +22,21 @@ def commanded_joints(names: Any, grippers: Any) -> Any:
     return [name for name in names if name not in acting]
 
 
+def filled_teleop(data: Any) -> Any:
+    """Fill what the topics of `teleop.leader` in a robot spec leave out."""
+    if not isinstance(data, dict):
+        return data
+    teleop, joints = data.get('teleop'), data.get('joints')
+    if not isinstance(teleop, dict) or not isinstance(joints, dict) or 'leader' not in teleop:
+        return data
+    names, velocities = joints.get('names'), joints.get('velocities')
+    velocities = list(velocities) if isinstance(velocities, (list, tuple)) else []
+    if isinstance(names, (list, tuple)):
+        names = [name for name in names if name not in velocities]
+    leader = filled_topics(teleop['leader'], names, velocities)
+    return {**data, 'teleop': {**teleop, 'leader': leader}}
+
+
 def filled_topics(value: Any, names: Any, velocities: list[Any]) -> Any:
     """Turn one mapping into a list of one and fill what a topic leaves out.
 

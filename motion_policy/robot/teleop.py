@@ -1,0 +1,125 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What leads an arm by hand, as a robot spec says it under `teleop`.
+
+Rule: what is named here moves the arm; what is recorded as the action stands in `joints.leader`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from motion_policy.declared import Declared
+from motion_policy.robot.joint_topic import JointTopic
+from motion_policy.robot.twist import ODOMETRY, VELOCITY_TYPES
+from motion_policy.robot.values import Finite, NotNegative, no_repeats
+
+# Of motion at full speed, where the spec says nothing: 0.9 and 0.6 rad for a joint of 3 rad/s.
+APART_S, JUMP_S = 0.3, 0.2
+
+Float64Array = npt.NDArray[np.float64]
+
+
+class LeaderRange(Declared):
+    """Two positions of a leader's joint, and where ours is then; beyond them ours goes no further.
+
+    Either may be the greater [rad or m].
+    """
+
+    leader: tuple[Finite, Finite]
+    arm: tuple[Finite, Finite]
+
+    @model_validator(mode='after')
+    def _apart(self) -> LeaderRange:
+        for key in ('leader', 'arm'):
+            one, other = getattr(self, key)
+            if one == other:
+                raise ValueError(f'{key} is [{one:g}, {other:g}], expected two different numbers')
+        return self
+
+
+class TeleopSpec(Declared):
+    """Who leads the arm.
+
+    A `leader` of several topics may carry some of the joints: the others stay where they are.
+    `ranges` say of its joints how far they open and close. Per joint, in joint order [rad or m]:
+    beyond `apart` from the leader an arm is not enabled, and one that follows comes after it
+    slowly; a leader that moves by more than `jump` from one message to the next has jumped. An
+    entry of 0 leaves that joint unwatched.
+    """
+
+    leader: tuple[JointTopic, ...] = ()
+    ranges: dict[str, LeaderRange] = Field(default_factory=dict)
+    apart: tuple[NotNegative, ...] | None = None
+    jump: tuple[NotNegative, ...] | None = None
+
+    @model_validator(mode='after')
+    def _leads(self) -> TeleopSpec:
+        led = [joint for topic in self.leader for joint in topic.joints]
+        no_repeats('leader joints', led)
+        for topic in self.leader:
+            if topic.of_tool or topic.type == ODOMETRY:
+                raise ValueError(f'leader has {topic.type}, expected positions of joints')
+            if topic.send != 'tick' or topic.velocities or topic.frame:
+                raise ValueError('leader has send, velocities or frame: these are of commands')
+            for joint, scale, offset in zip(topic.joints, topic.scale, topic.offset, strict=True):
+                if joint in self.ranges and (scale, offset) != (1, 0):
+                    raise ValueError(
+                        f"leader converts '{joint}' by scale or offset, and ranges has it, "
+                        'expected one of the two'
+                    )
+        for joint in self.ranges:
+            if joint not in led:
+                raise ValueError(f"ranges has '{joint}', expected only joints of leader")
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """What a spec's text holds of it: nothing that is as by default."""
+        return self.model_dump(mode='json', exclude_defaults=True)
+
+
+def check_teleop(
+    teleop: TeleopSpec,
+    names: tuple[str, ...],
+    velocities: tuple[str, ...],
+    limits: Float64Array,
+    commands: tuple[JointTopic, ...],
+) -> None:
+    """ValueError for what does not fit a robot of these joints (J,), with these limits (J, 2)."""
+    for topic in teleop.leader:
+        for joint in topic.joints:
+            if joint not in names:
+                raise ValueError(f"teleop.leader carries '{joint}', expected joints of names only")
+            is_velocity = joint in velocities
+            if is_velocity != topic.of_velocities or is_velocity != (topic.type in VELOCITY_TYPES):
+                kind = 'a velocity' if joint in velocities else 'a position'
+                raise ValueError(
+                    f"teleop.leader carries '{joint}', {kind}, by {topic.type}, expected "
+                    'velocities of joints.velocities by a twist, and positions by no twist'
+                )
+        if any(topic.topic == command.topic for command in commands):
+            raise ValueError(
+                f"teleop.leader is on '{topic.topic}', a topic of joints.command, expected the "
+                'topic of the device that leads'
+            )
+    for joint, span in teleop.ranges.items():
+        low, high = limits[names.index(joint)]
+        if joint in velocities:
+            raise ValueError(f"teleop.ranges has '{joint}', a velocity, expected positions only")
+        for value in span.arm:
+            if not low <= value <= high:
+                raise ValueError(
+                    f'teleop.ranges.{joint}.arm has {value:g}, expected it within the limits '
+                    f'[{low:g}, {high:g}]'
+                )
+    for key in ('apart', 'jump'):
+        values = getattr(teleop, key)
+        if values is not None and len(values) != len(names):
+            raise ValueError(
+                f'teleop.{key} has {len(values)} entries, expected {len(names)}, one for each of '
+                'joints.names'
+            )

@@ -1,0 +1,221 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""The teleop node over real DDS: an arm follows a leader, by a clutch, and holds without one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from control_robots import formula_arm
+
+pytest.importorskip('rclpy')
+
+from fake_arm import LOSSLESS, FakeArm, assert_safe
+from rclpy.parameter import Parameter
+from ros_testing import Bench
+from sensor_msgs.msg import JointState, Joy
+from std_srvs.srv import SetBool
+
+from motion_policy.errors import UserError
+from motion_policy.nodes.teleop_node import TeleopNode, other_actions, teleop_of
+from motion_policy.robot import RobotSpec, robot_spec_from_yaml
+
+pytestmark = pytest.mark.slow
+
+LEADER = {'topic': 'leader/joint_states', 'type': 'sensor_msgs/msg/JointState', 'max_age': 1.0}
+JAW = {'joint3': {'leader': [0.0, 1.0], 'arm': [-0.5, 0.5]}}
+
+
+def led_arm(**teleop: Any) -> RobotSpec:
+    values = yaml.safe_load(formula_arm().to_yaml())
+    values['teleop'] = {'leader': LEADER, 'ranges': JAW, **teleop}
+    return robot_spec_from_yaml(yaml.safe_dump(values), 'led.yaml')
+
+
+ROBOT = led_arm()
+
+
+class Leader:
+    """A leader arm that says 100 times a second where it is."""
+
+    def __init__(self, bench: Bench, position: list[float]) -> None:
+        self.position, self.speaks = np.array(position), True
+        self._publisher = bench.client.create_publisher(JointState, LEADER['topic'], 10)
+        self._clock = bench.client.get_clock()
+        bench.client.create_timer(0.01, self._speak)
+
+    def _speak(self) -> None:
+        if self.speaks:
+            message = JointState(name=list(ROBOT.joints.names), position=self.position.tolist())
+            message.header.stamp = self._clock.now().to_msg()
+            self._publisher.publish(message)
+
+
+@pytest.fixture
+def arm(bench: Bench) -> FakeArm:
+    return FakeArm(bench, ROBOT, 'teleop_node')
+
+
+def make_node(bench: Bench, folder: Path, **parameters: Any) -> TeleopNode:
+    path = folder / 'led.yaml'
+    path.write_text(ROBOT.to_yaml())
+    values = {
+        **LOSSLESS, 'robot': str(path), 'autostart': True, 'diagnostics_period': 0.1,
+        'auto_resume': 0.2, **parameters,
+    }  # fmt: skip
+    overrides = [Parameter(name, value=value) for name, value in values.items()]
+    node = TeleopNode(context=bench.context, parameter_overrides=overrides)
+    bench.add(node)
+    return node
+
+
+def comes_to(arm: FakeArm, position: list[float]) -> None:
+    arm.bench.spin_until(
+        lambda: arm.commands and np.allclose(arm.commands[-1], position, rtol=0, atol=1e-6),
+        f'the arm at {position}', lambda: str(arm.commands[-1:]),
+    )  # fmt: skip
+
+
+def clutch(bench: Bench, pressed: bool) -> Any:
+    return bench.call(SetBool, 'teleop_node/clutch', SetBool.Request(data=pressed))
+
+
+def test_an_arm_goes_to_its_leader_follows_it_and_holds_when_it_is_silent(
+    bench: Bench, arm: FakeArm, tmp_path: Path
+) -> None:
+    leader = Leader(bench, [0.1, 0.9, 0.6])
+    node = make_node(bench, tmp_path)
+    try:
+        arm.wait_for_diagnostic('leader', 'joint2 off [rad or m]', '0.8')
+        refused = arm.enable()
+        assert not refused.success
+        assert refused.message == (
+            "not enabled: the leader is too far off: joint 'joint2' is at 0.900, the arm's at "
+            '0.100, expected at most 0.45 apart'
+        )
+        leader.position = np.array([0.3, 0.2, 0.6])
+        arm.wait_for_diagnostic('leader', 'joint2 off [rad or m]', '0.1')
+        arm.enable_when_ready()
+        arm.wait_for_diagnostic('leader', 'state', 'following')
+        comes_to(arm, [0.3, 0.2, 0.1])
+        assert clutch(bench, False).message == 'clutch released: the arm stands'
+        leader.position = np.array([0.1, 0.2, 0.6])
+        arm.hear(20)
+        np.testing.assert_allclose(arm.commands[-1], [0.3, 0.2, 0.1], atol=1e-6)
+        leader.position = np.array([-0.9, 0.2, 0.6])
+        arm.wait_for_diagnostic('leader', 'joint1 off [rad or m]', '-1.2')
+        assert "joint 'joint1' is at -0.900" in clutch(bench, True).message
+        leader.position = np.array([0.4, 0.2, 0.6])
+        arm.wait_for_diagnostic('leader', 'joint1 off [rad or m]', '0.1')
+        assert clutch(bench, True).success
+        comes_to(arm, [0.4, 0.2, 0.1])
+        leader.speaks = False
+        arm.wait_for_diagnostic('control', 'reason', 'leader: stale')
+        arm.wait_for_idle()
+        np.testing.assert_allclose(arm.commands[-2:], [[0.4, 0.2, 0.1]] * 2, atol=1e-6)
+        assert_safe(arm.commands, ROBOT)
+    finally:
+        node.close()
+
+
+def test_a_leader_that_jumps_disables_the_arm_by_name(
+    bench: Bench, arm: FakeArm, tmp_path: Path
+) -> None:
+    leader = Leader(bench, [0.1, 0.1, 0.6])
+    node = make_node(bench, tmp_path)
+    try:
+        arm.enable_when_ready()
+        arm.wait_for_diagnostic('leader', 'state', 'following')
+        leader.position = leader.position + [2 * np.pi, 0, 0]
+        arm.wait_for_diagnostic('control', 'reason', "joint 'joint1' of the leader jumped")
+        arm.wait_for_idle()
+        np.testing.assert_allclose(arm.commands[-1], [0.1, 0.1, 0.1], atol=1e-6)
+    finally:
+        node.close()
+
+
+def test_a_button_is_the_clutch_and_indexes(bench: Bench, arm: FakeArm, tmp_path: Path) -> None:
+    leader, held = Leader(bench, [0.8, 0.1, 0.6]), False
+    publisher = bench.client.create_publisher(Joy, 'pedal', 10)
+    bench.client.create_timer(0.02, lambda: publisher.publish(Joy(buttons=[0, int(held)])))
+    names = {'clutch.topic': 'pedal', 'clutch.button': 1, 'clutch.kind': 'relative'}
+    node = make_node(bench, tmp_path, **names)
+    try:
+        arm.enable_when_ready()
+        arm.hear(5)
+        assert 'the clutch is a button: /pedal, button 1' in clutch(bench, True).message
+        held = True
+        arm.wait_for_diagnostic('leader', 'state', 'following')
+        np.testing.assert_allclose(arm.hear(1)[-1], [0.1, 0.1, 0.1], atol=1e-6)
+        leader.position = leader.position + [0.1, 0.05, 0.0]
+        comes_to(arm, [0.2, 0.15, 0.1])
+        held = False
+        arm.wait_for_diagnostic('leader', 'state', 'released')
+        assert_safe(arm.commands, ROBOT)
+    finally:
+        node.close()
+
+
+SPEAKS = """
+import sys, rclpy
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+rclpy.init()
+node = Node('leader')
+publisher = node.create_publisher(JointState, 'leader/joint_states', 10)
+def speak():
+    message = JointState(name=['joint1', 'joint2', 'joint3'], position=[0.2, 0.1, 0.6])
+    message.header.stamp = node.get_clock().now().to_msg()
+    publisher.publish(message)
+node.create_timer(0.01, speak)
+rclpy.spin(node)
+"""
+
+
+def test_a_leader_that_is_killed_lets_the_arm_hold_where_it_is(
+    bench: Bench, arm: FakeArm, tmp_path: Path
+) -> None:
+    node = make_node(bench, tmp_path)
+    environment = {**os.environ, 'ROS_LOG_DIR': str(tmp_path)}
+    with subprocess.Popen([sys.executable, '-c', SPEAKS], env=environment) as process:
+        try:
+            arm.enable_when_ready()
+            comes_to(arm, [0.2, 0.1, 0.1])
+            process.send_signal(signal.SIGKILL)
+            arm.wait_for_diagnostic('control', 'reason', 'leader: stale')
+            arm.wait_for_idle()
+            np.testing.assert_allclose(arm.commands[-2:], [[0.2, 0.1, 0.1]] * 2, atol=1e-6)
+            assert_safe(arm.commands, ROBOT)
+        finally:
+            process.kill()
+            node.close()
+
+
+def test_what_leads_is_the_spec_of_teleop_or_else_its_leader() -> None:
+    values = yaml.safe_load(formula_arm().to_yaml())
+
+    def robot(**joints: Any) -> RobotSpec:
+        changed = {**values, 'joints': {**values['joints'], **joints}}
+        return robot_spec_from_yaml(yaml.safe_dump(changed), 'arm.yaml')
+
+    [command] = values['joints']['command']
+    with pytest.raises(UserError, match=r'teleop\.leader is missing, expected the topic'):
+        teleop_of(robot())
+    with pytest.raises(UserError, match=r'teleop\.leader is missing'):
+        teleop_of(robot(leader=command))
+    assert teleop_of(robot(leader=LEADER)).leader[0].topic == LEADER['topic']
+    assert teleop_of(ROBOT).leader[0].topic == LEADER['topic']
+    assert other_actions(robot(leader=command)) == other_actions(robot()) == []
+    [line] = other_actions(robot(leader=LEADER))
+    assert line.startswith('joints.leader is leader/joint_states: what is recorded')
+    chunks = {'topic': 'c', 'type': 'trajectory_msgs/msg/JointTrajectory', 'send': 'chunk'}
+    with pytest.raises(UserError, match=r"c has send 'chunk', expected 'tick'"):
+        teleop_of(robot(leader=LEADER, command=chunks))
