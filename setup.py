@@ -84,6 +84,7 @@ EXECUTABLES = {
     'policy_node': 'motion_policy.nodes.policy_node:main',
     'recorder_node': 'motion_policy.nodes.recorder_node:main',
     'replay_node': 'motion_policy.nodes.replay_node:main',
+    'teleop_node': 'motion_policy.nodes.teleop_node:main',
     'sim_node': 'motion_policy.nodes.sim_node:main',
     'demonstrator_node': 'motion_policy.nodes.demonstrator_node:main',
     'rehearsal_node': 'motion_policy.nodes.rehearsal_node:main',

@@ -30,27 +30,30 @@ EXAMPLES = 3
 
 
 def lines(seconds: float, device: str) -> list[Line]:
-    """Two campaigns, each `seconds` long at the most; what a tick costs; what each stage does."""
+    """Campaigns, each `seconds` long at the most; what a tick costs; what each stage does."""
     return [
         lambda: [_campaign(seconds)],
         lambda: [_campaign(seconds, ' of arms on a base')],
+        lambda: [_campaign(seconds, ' of arms that a person leads')],
         lambda: [_cost()],
         lambda: cost.measure(seconds),
     ]
 
 
-def _campaign(seconds: float, of_base: str = '') -> Measurement:
+def _campaign(seconds: float, of_arms: str = '') -> Measurement:
     try:
         from guard_campaign.campaign import run_campaign
+        from guard_campaign.led import LedMachine
         from guard_campaign.machine import ControllerMachine
         from guard_campaign.mobile import MobileMachine
     except ImportError:
         raise UserError('bench guards needs Hypothesis: pip install hypothesis') from None
-    done = run_campaign(TICKS, seconds, MobileMachine if of_base else ControllerMachine)
+    kinds = {' of arms on a base': MobileMachine, ' of arms that a person leads': LedMachine}
+    done = run_campaign(TICKS, seconds, kinds.get(of_arms, ControllerMachine))
     for number, example in list(done.broken.items())[:EXAMPLES]:
         print(f'batch {number}: {example}')
     return Measurement(
-        what=f'controller and guards{of_base}: broken promises',
+        what=f'controller and guards{of_arms}: broken promises',
         ours=float(len(done.broken)),
         reference=float(max(1, done.counts['ticks'])),
         reference_name='ticks of random robots',

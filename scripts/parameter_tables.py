@@ -27,6 +27,7 @@ from motion_policy.nodes.parameters.simulation import (
     SimParameters,
     TaughtSceneParameters,
 )
+from motion_policy.nodes.parameters.teleop import TeleopParameters
 from motion_policy.simulation import SCENES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +40,7 @@ TABLES: dict[str, tuple[type[Declared], ...]] = {
     'arm_driver': (ControlParameters, GuardParameters, SwitchParameters),
     'recorder_node': (RecorderParameters,),
     'replay_node': (ReplayParameters,),
+    'teleop_node': (TeleopParameters,),
     'sim_node': (SceneParameters, SimParameters),
     'demonstrator_node': (TaughtSceneParameters, DemonstratorParameters),
     'rehearsal_node': (RehearsalParameters,),

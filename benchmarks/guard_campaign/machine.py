@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from guard_campaign.box import Box
-from motion_policy.control import INTERPOLATIONS, ChunkExecution, Controller, GuardChain
+from motion_policy.control import INTERPOLATIONS, ChunkExecution, Command, Controller, GuardChain
 from motion_policy.control.monitors import LAG_S
 from motion_policy.control.workspace import Workspace
 from motion_policy.errors import UserError
@@ -367,7 +367,7 @@ class ControllerMachine(RuleBasedStateMachine):
     ) -> None:
         COUNTS['ticks'] += 1
         controller = self.controller
-        command = controller.tick(self.now_ns, measured, faults, doubts, steady_ns=self.steady_ns)
+        command = self.command_in_tick(measured, faults, doubts)
         self._watch_faults(faults)
         if not self.leave and controller.state != 'disabled':
             self.ticks_without_leave += 1
@@ -476,7 +476,15 @@ class ControllerMachine(RuleBasedStateMachine):
             found |= {'workspace': outside} if outside else {}
         assert not found, found
 
-    # What is another for robots of another kind.
+    # What is another for robots, or commands, of another kind.
+
+    def command_in_tick(
+        self, measured: Float64Array | None, faults: dict[str, str], doubts: dict[str, str]
+    ) -> Command | None:
+        """The command of a tick."""
+        return self.controller.tick(
+            self.now_ns, measured, faults, doubts, steady_ns=self.steady_ns
+        )
 
     def random_values(self, seed: int, rng: np.random.Generator) -> dict[str, Any]:
         """The spec of the robot."""

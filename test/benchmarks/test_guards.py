@@ -17,6 +17,7 @@ import pytest
 pytest.importorskip('hypothesis')
 
 from guard_campaign.campaign import run_batch
+from guard_campaign.led import LedMachine
 from guard_campaign.machine import COUNTS
 from guard_campaign.mobile import MobileMachine
 
@@ -36,6 +37,12 @@ def test_no_promise_is_broken_whatever_comes(number: int) -> None:
     run_batch(10_000 + number)
     assert COUNTS['ticks'] - ticks > 3000
     assert COUNTS['commands in run'] and COUNTS['commands in hold'] and COUNTS['stops']
+
+
+def test_an_arm_that_is_led_keeps_every_promise_whatever_comes() -> None:
+    COUNTS.clear()
+    run_batch(30_000, runs=25, kind=LedMachine)
+    assert COUNTS['ticks'] > 3000 and COUNTS['ticks following'] and COUNTS['ticks with a jump']
 
 
 def test_a_base_ends_at_zero_whatever_comes() -> None:

@@ -20,7 +20,7 @@ from motion_policy.robot import load_robot_spec
 
 NODES = (
     'policy_node', 'recorder_node', 'replay_node', 'sim_node', 'demonstrator_node',
-    'rehearsal_node',
+    'rehearsal_node', 'teleop_node',
 )  # fmt: skip
 FOLDER = ROOT / 'motion_policy' / 'nodes'
 LAUNCH = ROOT / 'launch'
@@ -48,6 +48,11 @@ OF_SPEC = {
         ('in', 'joint state', 'as in the robot spec'): 'StreamSubscriptions(',
         ('out', 'joint command', 'as in the robot spec'): 'CommandPublishers(',
     },
+    'teleop_node': {
+        ('in', 'joint state', 'as in the robot spec'): 'StreamSubscriptions(',
+        ('in', 'leader', 'as in the robot spec'): "roles=('leader',)",
+        ('out', 'joint command', 'as in the robot spec'): 'CommandPublishers(',
+    },
     'sim_node': {
         ('in', 'joint command', 'std_msgs/Float64MultiArray'): 'self._command_topic',
         ('out', 'joint state, cameras', 'as in the robot spec'): 'joints.state[0].topic',
@@ -71,8 +76,10 @@ OF_SPEC = {
 def sources(node: str) -> list[str]:
     """Return the code of a node, and of what drives its arm."""
     names = [f'{node}.py']
-    if node in ('policy_node', 'replay_node'):
+    if node in ('policy_node', 'replay_node', 'teleop_node'):
         names += ['arm_driver.py', 'arm_services.py']
+    if node == 'teleop_node':
+        names.append('leader_source.py')
     return [(FOLDER / name).read_text(encoding='utf-8') for name in names]
 
 

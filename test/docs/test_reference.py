@@ -17,7 +17,9 @@ from motion_policy.episodes import check_episode
 from motion_policy.robot import GripperSpec, load_robot_spec, robot_spec_from_yaml
 
 PAGES = sorted([*(ROOT / 'docs').rglob('*.md'), *ROOT.glob('*.md')])
-NODES = ('policy_node', 'recorder_node', 'replay_node', 'sim_node', 'demonstrator_node')
+NODES = (
+    'policy_node', 'recorder_node', 'replay_node', 'sim_node', 'demonstrator_node', 'teleop_node',
+)  # fmt: skip
 
 
 def code_blocks(text: str, language: str) -> list[str]:
@@ -55,7 +57,7 @@ def test_the_robot_spec_example_is_the_shipped_arm() -> None:
 
 def test_the_pieces_of_the_robot_spec_page_fit_into_its_spec() -> None:
     blocks = code_blocks(page('robot_spec.md'), 'yaml')
-    whole, lists, mobile, grippers, _, cameras, depth, *_ = blocks
+    whole, lists, mobile, grippers, _, teleop, cameras, depth, *_ = blocks
     written = robot_spec_from_yaml(whole.replace('  limits:', f'{grippers}  limits:', 1), 'page')
     assert set(written.joints.grippers) == {'gripper'}
     limits = '  limits: {position: [[0, 1], [0, 1], [0, 1]], velocity: [1, 1, 1], acceleration: '
@@ -63,6 +65,8 @@ def test_the_pieces_of_the_robot_spec_page_fit_into_its_spec() -> None:
     assert [topic.joints for topic in apart.command] == [topic.joints for topic in apart.state]
     base = robot_spec_from_yaml(f'name: mobile\nrate: 50\n{mobile}', 'page').joints
     assert [topic.joints[-1] for topic in base.state] == ['elbow', 'base_turn']
+    led = robot_spec_from_yaml(whole + teleop, 'page').teleop
+    assert led is not None and led.ranges.keys() == {'gripper'}
     seen = robot_spec_from_yaml(whole[: whole.index('cameras:')] + cameras, 'page').cameras
     assert {name: str(camera.image_fit) for name, camera in seen.items()} == {
         'top': 'crop [80, 0, 480, 480], rotate 0, fit stretch', 'wrist': 'rotate 180, fit pad',

@@ -43,7 +43,7 @@ pytestmark = [
 
 NODES = (
     'policy_node', 'recorder_node', 'replay_node', 'sim_node', 'demonstrator_node',
-    'rehearsal_node',
+    'rehearsal_node', 'teleop_node',
 )  # fmt: skip
 ROBOT = formula_arm()
 ANSWER_S = 5.0

@@ -21,7 +21,7 @@ SOURCES = ('motion_policy', 'launch', 'config', 'models', 'benchmarks', 'resourc
 FILES = ('setup.py', 'setup.cfg', 'package.xml', 'pyproject.toml', 'LICENSE', 'README.md')
 EXECUTABLES = {
     'motion-policy', 'policy_node', 'recorder_node', 'replay_node', 'sim_node',
-    'demonstrator_node',
+    'demonstrator_node', 'teleop_node',
 }  # fmt: skip
 # Asked of the installed copy, so from a folder that holds no motion_policy.
 WHERE = (

@@ -23,7 +23,7 @@ SETUP = (ROOT / 'setup.py').read_text(encoding='utf-8')
 MANIFEST = ElementTree.parse(ROOT / 'package.xml').getroot()
 EXECUTABLES = (
     'policy_node', 'recorder_node', 'replay_node', 'sim_node', 'demonstrator_node',
-    'rehearsal_node',
+    'rehearsal_node', 'teleop_node',
 )  # fmt: skip
 
 
