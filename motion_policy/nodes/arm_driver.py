@@ -323,7 +323,7 @@ class ArmDriver:
             self.lock.release()
 
     @property
-    def measured(self) -> Float64Array | None:
+    def measured_last(self) -> Float64Array | None:
         """Where the joints (J,) were measured at the last tick; None: nobody knows."""
         row = self._row
         return None if row is None else self._measured_and_faults(row)[0]

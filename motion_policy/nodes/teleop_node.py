@@ -128,7 +128,7 @@ class TeleopNode(ArmNode):
         driver, source, teleoperation = self._configured()
         if driver.controller.enabled:
             return driver.enable()
-        source.check(driver.measured)
+        source.check(driver.measured_last)
         driver.enable()
         with driver.lock_in_time():
             source.start(teleoperation.rest)
@@ -184,7 +184,7 @@ def _where(driver: ArmDriver) -> Float64Array:
     if driver.controller.enabled:
         return sent
     with suppress(UserError):  # of a tick that hangs, which is told by others
-        measured = driver.measured
+        measured = driver.measured_last
         return sent if measured is None else measured
     return sent
 
