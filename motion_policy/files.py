@@ -288,6 +288,31 @@ def move_new(path: Path, target: Path) -> None:
     sync_names(path.parent)
 
 
+def settle_folder(part: Path, path: Path) -> None:
+    """Bring a finished folder to the disk, then give it its final name there.
+
+    Raises:
+        FileExistsError: something else has this name.
+        OSError: it cannot.
+    """
+    _sync_tree(part)
+    move_folder(part, path)
+
+
+def move_folder(path: Path, target: Path) -> None:
+    """Give a folder another name on its disk, that nothing has.
+
+    Raises:
+        FileExistsError: something else has this name.
+        OSError: it cannot.
+    """
+    if is_there(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+    os.rename(path, target)
+    for folder in {target.parent, path.parent}:
+        _sync_names(folder)
+
+
 @contextmanager
 def unnamed(path: Path, part: Path) -> Iterator[None]:
     """Let a finished file have the name `part` while it is changed, and its own again afterwards.

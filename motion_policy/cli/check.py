@@ -23,6 +23,8 @@ from motion_policy.episodes import (
 )
 from motion_policy.episodes.check import Examined
 from motion_policy.episodes.editing.journal import EditJournal
+from motion_policy.episodes.formats.rosbag.write import repair_bag
+from motion_policy.episodes.paths import unfinished_bags
 from motion_policy.episodes.quality.page import page_of_set
 from motion_policy.episodes.quality.sets import EpisodeSet
 from motion_policy.episodes.quality.verdict import (
@@ -32,6 +34,7 @@ from motion_policy.episodes.quality.verdict import (
     worst_first,
     worst_level,
 )
+from motion_policy.errors import UserError
 from motion_policy.files import PART_SUFFIX, check_output, make_folder, write_json
 
 MOST_SHOWN = 30  # episodes in the table of those that are no pass
@@ -51,7 +54,7 @@ class Arguments:
     """Episodes, or folders of episodes."""
 
     repair: bool = False
-    """Finish what a crash left (*.hdf5.part): every whole row becomes an episode."""
+    """Finish what a crash left (*.hdf5.part, *_bag.part): every whole row becomes an episode."""
 
     strict: bool = False
     """Exit code 1 also if an episode is judged as fail."""
@@ -70,7 +73,12 @@ def run(arguments: Arguments) -> int:
     report = None if arguments.report is None else _report_path(arguments.report)
     found: dict[Path, Examined] = {}
     known = EpisodeSet()
-    episodes = list_episodes(arguments.paths, unfinished=True)
+    bags = unfinished_bags(arguments.paths)
+    paths = [path for path in arguments.paths if path not in bags]
+    broken_bags = sum(not _look_at_bag(bag, arguments.repair, console) for bag in bags)
+    if bags and not paths:
+        return 1 if broken_bags else 0
+    episodes = list_episodes(paths, unfinished=True)
     for path in track(
         episodes, 'checking', console=console, transient=True, disable=not console.is_terminal
     ):
@@ -96,7 +104,7 @@ def run(arguments: Arguments) -> int:
         page_of_set(found).write(report)
         console.print(f'[green]written[/] {escape(str(report))}', soft_wrap=True)
     failed = any(worst_level(examined.verdicts) == 'fail' for examined in found.values())
-    return 1 if unsound or (arguments.strict and failed) else 0
+    return 1 if unsound or broken_bags or (arguments.strict and failed) else 0
 
 
 def _report_path(given: Path) -> Path:
@@ -107,6 +115,24 @@ def _report_path(given: Path) -> Path:
     make_folder(given)
     check_output(given / 'report.html')
     return given / 'report.html'
+
+
+def _look_at_bag(bag: Path, repairs: bool, console: Console) -> bool:
+    """Finish a bag that a crash left, or say so; returns whether all is well."""
+    if not repairs:
+        line = (
+            f'{bag}: the messages of an episode, unfinished: `motion-policy check --repair {bag}`'
+        )
+        console.print(f'[yellow]note[/] {escape(line)}', soft_wrap=True)
+        return True
+    try:
+        path, count = repair_bag(bag)
+    except UserError as error:
+        console.print(f'[red]unsound[/] {escape(str(error))}', soft_wrap=True)
+        return False
+    line = f'{path}: {count} messages are kept'
+    console.print(f'[green]repaired[/] {escape(line)}', soft_wrap=True)
+    return True
 
 
 def _check(

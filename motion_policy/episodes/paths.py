@@ -14,9 +14,13 @@ from pathlib import Path
 
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.layout import SUFFIX
-from motion_policy.files import PART_SUFFIX, FileError, is_there, regular_file
+from motion_policy.files import PART_SUFFIX, FileError, is_there, move_folder, regular_file
 
-_NUMBERED = re.compile(rf'episode_(\d+)\{SUFFIX}.*')
+# Beside an episode: the messages it was recorded from, where these are kept.
+BAG_SUFFIX = '_bag'
+_BAG_PART = f'{BAG_SUFFIX}{PART_SUFFIX}'
+
+_NUMBERED = re.compile(rf'episode_(\d+)(?:\{SUFFIX}|{BAG_SUFFIX}).*')
 
 # Beside the episodes of a folder: those that were discarded, and the originals of those that were
 # edited, in a folder for each edit.
@@ -40,6 +44,25 @@ def next_episode_path(directory: str | Path) -> Path:
     """Return the path of the next episode in `directory`, which need not exist yet."""
     folder = Path(directory)
     return folder / f'episode_{next_number(folder):06d}{SUFFIX}'
+
+
+def bag_beside(episode: Path) -> Path:
+    """Return where the bag of an episode is, if it has one."""
+    return episode.with_name(f'{episode.name.partition(SUFFIX)[0]}{BAG_SUFFIX}')
+
+
+def move_bag_along(episode: Path, moved: Path) -> None:
+    """Let the bag of an episode, if it has one, follow where that was moved to.
+
+    Raises:
+        OSError: it cannot.
+    """
+    for suffix in ('', PART_SUFFIX):
+        bag, target = (
+            each.with_name(each.name + suffix) for each in map(bag_beside, (episode, moved))
+        )
+        if is_there(bag) and not is_there(target):
+            move_folder(bag, target)
 
 
 def next_number(folder: Path) -> int:
@@ -93,3 +116,17 @@ def _episodes_at(path: Path, unfinished: bool) -> list[Path]:
     if not episodes:
         raise EpisodeError(f'{path}: holds no episode, expected files named {patterns[0]}')
     return episodes
+
+
+def unfinished_bags(paths: Iterable[str | Path]) -> list[Path]:
+    """Return the bags that a crash left in folders, or beside episodes."""
+    given = [Path(path) for path in paths]
+    beside = [part_of_bag(bag_beside(path)) for path in given if path.is_file()]
+    inside = [each for path in given if path.is_dir() for each in path.glob(f'*{_BAG_PART}')]
+    own = [path for path in given if path.is_dir() and path.name.endswith(_BAG_PART)]
+    return sorted({each for each in (*beside, *inside, *own) if each.is_dir()})
+
+
+def part_of_bag(path: Path) -> Path:
+    """Return the name that a bag has while it is written."""
+    return path.with_name(path.name + PART_SUFFIX)

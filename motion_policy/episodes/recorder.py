@@ -131,12 +131,18 @@ class EpisodeRecorder:
 
         One that comes when these were made already counts as received after them.
         """
-        if 0 < self._made_ns - sample.receive_ns <= CLOCK_JUMP_NS:
-            sample = replace(sample, receive_ns=self._made_ns)
+        receive_ns = self.counted_ns(sample.receive_ns)
+        if receive_ns != sample.receive_ns:
+            sample = replace(sample, receive_ns=receive_ns)
         value = self._frames.add(name, sample.value, sample.receive_ns)
         if value is not sample.value:
             sample = replace(sample, value=value)
         heapq.heappush(self._waiting, (sample.receive_ns, next(self._pushed), name, sample))
+
+    def counted_ns(self, receive_ns: int) -> int:
+        """When a sample counts as received that comes now: see `push`."""
+        late = 0 < self._made_ns - receive_ns <= CLOCK_JUMP_NS
+        return self._made_ns if late else receive_ns
 
     def advance(self, now_ns: int, late_ns: int = 0) -> None:
         """Record all rows up to `late_ns` before `now_ns`, once their images were looked at.

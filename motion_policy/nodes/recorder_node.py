@@ -4,13 +4,14 @@
 
 Messages wait in their queues until the node takes them, some 20 times a second, and count as
 received when the middleware had them: whatever holds this process up shifts no row. Images are
-decoded and encoded, and rows written, in the recorder's own threads.
+decoded and encoded, and rows and bags written, in the recorder's own threads.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 
+from motion_policy.episodes.message_recorder import BagMessage, KeptBag, MessageRecorder, PreRoll
 from motion_policy.episodes.recorder import EpisodeRecorder
 from motion_policy.errors import UserError
+from motion_policy.nodes.message_definitions import bag_channels, static_topics
 from motion_policy.nodes.parameters.declaring import declare_group, read_group
 from motion_policy.nodes.parameters.episodes import RecorderParameters
 from motion_policy.nodes.shell import run_node
@@ -55,11 +58,18 @@ class RecorderNode(Node):
             self, self._robot, self.recorder,
             reliable=parameters.reliable, depth=QUEUE_DEPTH, image_depth=IMAGE_QUEUE_DEPTH,
             left_waiting=True,
+            on_message=self._keep,
         )  # fmt: skip
+        topics = self.streams.full_topics()
+        static = [topics[topic] for topic in static_topics(self._robot)]
+        self.messages = MessageRecorder(
+            PreRoll(self._robot, topics, static), bag_channels(self._robot, topics)
+        )
+        self.messages.enabled = parameters.keep_bag
         self._rates_hz = dict.fromkeys(self.streams.streams, 0.0)
         self._counted = dict(self.streams.own)
         self._counted_at_s = time.monotonic()
-        self._reported_end = ''
+        self._reported_end = self._reported_bag = ''
         self._told_few = False  # that the disk has little room
         self._status = self.create_publisher(DiagnosticArray, '~/status', 10)
         for name, action in (
@@ -88,6 +98,11 @@ class RecorderNode(Node):
 
         return answer
 
+    def _keep(self, message: BagMessage) -> None:
+        """Let a bag have the message with the time at which it counts as received in rows."""
+        receive_ns = self.recorder.counted_ns(message.receive_ns)
+        self.messages.add(replace(message, receive_ns=receive_ns))
+
     def _start(self) -> str:
         self._catch_up()
         silent = self.streams.silent()
@@ -109,15 +124,39 @@ class RecorderNode(Node):
             raise UserError(f'not started: {error}') from error
         self.recorder.begin(self._now_ns())
         self._reported_end, self._told_few = '', False
+        self._reported_bag = ''
+        self.messages.enabled = parameters.keep_bag
+        try:
+            self.messages.start(path)
+        except UserError as error:
+            self.get_logger().warning(f'{path.name} gets no bag: {error}')
+            return f'recording {path}; without its bag: {error}'
         return f'recording {path}'
 
     def _stop(self) -> str:
         self._catch_up()
         try:
             result = self.recorder.stop()
-            return f'recorded {result}' + ''.join(f'; {line}' for line in result.odd_lines[:1])
+            lines = [f'recorded {result}', *result.odd_lines[:1]]
         finally:
             self._log_verdicts()
+            bag = self._stop_bag()
+        if bag is not None and bag.ended:
+            lines.append(f'its bag: {bag}')
+        return '; '.join(lines)
+
+    def _stop_bag(self) -> KeptBag | None:
+        """Finish the bag with all that came so far."""
+        bag = self.messages.stop()
+        self._tell_bag(bag)
+        return bag
+
+    def _tell_bag(self, bag: KeptBag | None) -> None:
+        """Warn once of a bag that does not hold all."""
+        if bag is not None and bag.ended and bag.ended != self._reported_bag:
+            self._reported_bag = bag.ended
+            self.get_logger().warning(f'the bag {bag}')
+            self._report()
 
     def _log_verdicts(self) -> None:
         last = self.recorder.last
@@ -127,6 +166,8 @@ class RecorderNode(Node):
 
     def _discard(self) -> str:
         place = self.recorder.discard()
+        self._stop_bag()
+        self.messages.discard(place)
         return 'discarded: it had no row' if place is None else f'discarded: it is {place} now'
 
     def _mark(self, success: bool) -> str:
@@ -153,13 +194,16 @@ class RecorderNode(Node):
         if current is not None and current.ended and current.ended != self._reported_end:
             self._reported_end = current.ended
             self.get_logger().error(f'the recording {current}')
+            self._stop_bag()
             self._report()
         if current is not None and current.few_left and not self._told_few:
             self._told_few = True
             self.get_logger().warning(current.few_left)
+        self._tell_bag(self.messages.current)
 
     def _report(self) -> None:
         self._measure_rates()
+        self.messages.enabled = read_group(self, RecorderParameters).keep_bag
         self.streams.check(self.recorder.row)
         message = DiagnosticArray()
         message.header.stamp = self.get_clock().now().to_msg()
@@ -197,7 +241,16 @@ class RecorderNode(Node):
             last_file='' if last is None else last.path,
             last_quality='' if last is None else last.quality,
             last_verdicts='' if last is None else '; '.join(last.odd_lines),
+            **self._bag_values(),
         )  # fmt: skip
+
+    def _bag_values(self) -> dict[str, Any]:
+        bag = self.messages.current or self.messages.last
+        if bag is None:
+            return {}
+        left_out = sum(bag.left_out.values())
+        values = {'bag': bag.path, 'bag_messages': bag.messages, 'bag_left_out': left_out}
+        return values | ({'bag_ended': bag.ended} if bag.ended else {})
 
     def _stream_status(self, name: str) -> DiagnosticStatus:
         rate_hz, row = self._rates_hz[name], self.recorder.row
@@ -239,6 +292,7 @@ class RecorderNode(Node):
         if self.recorder.recording:
             self._catch_up()
         result = self.recorder.close()
+        self._stop_bag()
         if result is not None:
             self.get_logger().warning(f'the recording {result}')
 

@@ -23,6 +23,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import Image
 
+from motion_policy.episodes.message_recorder import BagMessage
 from motion_policy.errors import UserError
 from motion_policy.nodes.bad_messages import BadMessages
 from motion_policy.nodes.endpoints import Origin, full_name, publishers, with_origin
@@ -175,6 +176,7 @@ class StreamSubscriptions:
     `on_image(name, message)` sees each of them before it is in the sampler.
     With `left_waiting` no executor takes them: `take_waiting` does, and they count as received
     when the middleware had them, not when they were taken.
+    `on_message` is given every message as it came, damaged ones too.
     """
 
     def __init__(
@@ -191,12 +193,14 @@ class StreamSubscriptions:
         serialized_images: bool = False,
         on_image: Callable[[str, Any], None] | None = None,
         left_waiting: bool = False,
+        on_message: Callable[[BagMessage], None] | None = None,
     ) -> None:
         self._node = node
         self._group = LeftAlone() if left_waiting else None
         self._waiting: dict[str, Waiting] = {}
         self._sampler = sampler
         self._on_image = on_image
+        self._on_message = on_message
         self._serialized_images = serialized_images
         self.bad_messages = BadMessages.of(node)
         self.lock = lock or threading.Lock()
@@ -248,10 +252,13 @@ class StreamSubscriptions:
 
     def _subscribe_static(self, topic: str, names: list[str]) -> list[Any]:
         """Hear what was said once before this node began, and by whoever says it only once."""
-        clock = self._node.get_clock()
+        clock, full_topic = self._node.get_clock(), self._node.resolve_topic_name(topic)
 
         def store(data: bytes) -> None:
-            sample = Sample(0, clock.now().nanoseconds, TransformMessage(data, is_static=True))
+            receive_ns = clock.now().nanoseconds
+            if self._on_message is not None:
+                self._on_message(BagMessage(full_topic, receive_ns, receive_ns, data))
+            sample = Sample(0, receive_ns, TransformMessage(data, is_static=True))
             with self.lock:
                 for name in names:
                     self._sampler.push(name, sample)
@@ -300,7 +307,7 @@ class StreamSubscriptions:
         return self._joint_depth * (VECTORS_FASTER if role == 'vector' else 1)
 
     def _store_in(self, stream: StreamSpec, reception: Reception | None) -> Callable[..., None]:
-        clock = self._node.get_clock()
+        clock, topic = self._node.get_clock(), self._node.resolve_topic_name(stream.topic)
         names, type_of_it = self._on_topic[stream.topic, stream.type], message_class(stream.type)
         as_it_came = self._serialized_images and stream.role in IMAGES
         senders = [self._senders[name] for name in names if name in self._senders]
@@ -331,6 +338,9 @@ class StreamSubscriptions:
         def store_if_usable(data: bytes, origin: Origin = UNKNOWN) -> None:
             now_ns = clock.now().nanoseconds
             receive_ns = now_ns if reception is None else reception.of(origin, now_ns)
+            if self._on_message is not None:
+                publish_ns = origin.stamp_ns or receive_ns
+                self._on_message(BagMessage(topic, receive_ns, publish_ns, data))
             try:
                 store(data, origin.publisher, receive_ns)
             except Exception as error:
@@ -340,9 +350,8 @@ class StreamSubscriptions:
                     with self.lock:
                         self._sampler.push(name, unreadable)
 
-        return (
-            store_if_usable if not senders and reception is None else with_origin(store_if_usable)
-        )
+        wants_origin = senders or reception is not None or self._on_message is not None
+        return with_origin(store_if_usable) if wants_origin else store_if_usable
 
     def _is_foreign(self, name: str, message: Any) -> bool:
         """Whether it names joints, and none of the stream's."""
@@ -450,6 +459,11 @@ class StreamSubscriptions:
     def silent(self) -> list[str]:
         """`describe` of every stream that has not spoken yet."""
         return [self.describe(name) for name, count in self.received.items() if not count]
+
+    def full_topics(self) -> dict[str, str]:
+        """The full names of the topics of the robot spec, also of transforms that do not move."""
+        topics = {stream.topic for stream in self.streams.values()} | {*self._on_static_topic()}
+        return {topic: self._node.resolve_topic_name(topic) for topic in topics}
 
     def destroy(self) -> None:
         """Remove the subscriptions from the node."""

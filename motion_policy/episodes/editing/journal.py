@@ -24,7 +24,7 @@ from motion_policy.episodes.editing.marks import FileMark
 from motion_policy.episodes.editing.pieces import EditStamp
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.layout import part_path
-from motion_policy.episodes.paths import DISCARDED, EDITS
+from motion_policy.episodes.paths import DISCARDED, EDITS, move_bag_along
 from motion_policy.files import (
     PART_SUFFIX,
     is_there,
@@ -182,6 +182,8 @@ class EditJournal:
             if step.discarded and is_there(self.folder / step.source):
                 make_folders(self.folder / DISCARDED)
                 move_new(self.folder / step.source, self.folder / DISCARDED / step.discarded)
+            if step.discarded:
+                move_bag_along(self.folder / step.source, self.folder / DISCARDED / step.discarded)
             if step.source and step.results and is_there(new / step.source):
                 if not is_there(originals / step.source):
                     keep_also(self.folder / step.source, originals / step.source)
@@ -242,8 +244,10 @@ class EditJournal:
                 if name != step.source and mark.fits(self.folder / name):
                     (self.folder / name).unlink()
             discarded = self.folder / DISCARDED / step.discarded
-            if step.discarded and is_there(discarded):
-                self._move(discarded, step.source)
+            if step.discarded:
+                if is_there(discarded):
+                    self._move(discarded, step.source)
+                move_bag_along(discarded, self.folder / step.source)
                 remove_empty([discarded.parent])
         self._remove(edit.number)
 

@@ -42,6 +42,11 @@ class RecorderParameters(Declared):
         default=95, ge=50, le=100,
         description='Quality of JPEG images that are encoded here: those that come stay as is',
     )  # fmt: skip
+    keep_bag: Annotated[bool, LIVE] = Field(
+        default=False,
+        description='Write the messages themselves as well, to a rosbag2 folder beside each '
+        'episode: episode_000000_bag',
+    )
     min_rate: Annotated[float, LIVE] = Field(
         default=5.0, ge=0.0, le=1000.0,
         description='A stream slower than this is a warning in ~/status [Hz]',

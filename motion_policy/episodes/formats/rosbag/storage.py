@@ -25,7 +25,7 @@ from rosbags.rosbag2 import Reader
 from motion_policy.documents import read_yaml
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.paths import regular_input
-from motion_policy.files import FileError, is_there
+from motion_policy.files import PART_SUFFIX, FileError, is_there
 from motion_policy.robot.load import first_error_line
 from motion_policy.robot.spec import CLOCK_STEP_NS, NANOSECONDS_PER_S
 
@@ -193,7 +193,7 @@ def opened_bag(path: Path) -> Iterator[Bag]:
             reason = ' '.join(str(error).split()) or type(error).__name__
             raise EpisodeError(
                 f'{path}: cannot be opened: {reason}; expected a whole rosbag2 recording '
-                f'({_cure(files)})'
+                f'({_cure(path, files)})'
             ) from None
         yield Bag(path, readers, None if information is None else information.counts())
 
@@ -211,8 +211,10 @@ def _close(reader: Reader) -> None:
         reader.close()
 
 
-def _cure(files: list[Path]) -> str:
+def _cure(path: Path, files: list[Path]) -> str:
     """What may save the messages of a damaged file."""
+    if path.is_dir() and path.name.endswith(PART_SUFFIX):
+        return f'`motion-policy check --repair {path}` finishes what recorder_node left'
     if any(file.suffix == '.mcap' for file in files):
         return '`mcap recover FILE -o NEW` of the mcap command line tool saves what is whole'
     return '`sqlite3 FILE .recover` saves rows, `ros2 bag reindex` makes a lost metadata.yaml'
