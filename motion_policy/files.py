@@ -310,7 +310,7 @@ def move_folder(path: Path, target: Path) -> None:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
     os.rename(path, target)
     for folder in {target.parent, path.parent}:
-        _sync_names(folder)
+        sync_names(folder)
 
 
 @contextmanager
