@@ -376,7 +376,8 @@ def _of_folders(arguments: Arguments, console: Console) -> int:
         if not edits:
             _print(console, f'{folder}: has no edit')
         if arguments.action == 'list' and (discarded := folder / DISCARDED).is_dir():
-            sizes = [path.stat().st_size for path in discarded.iterdir()]
+            files = [path for path in discarded.rglob('*') if path.is_file()]  # also of bags
+            sizes = [path.stat().st_size for path in files]
             _print(console, f'{discarded}: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB')
         told += [_edit_as_json(folder, edit) for edit in edits]
     if arguments.json:

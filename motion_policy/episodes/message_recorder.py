@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from motion_policy import __version__
-from motion_policy.episodes.formats.rosbag.write import CHUNK_NS, BagChannel, BagWriter
 from motion_policy.episodes.disk_room import free_bytes
+from motion_policy.episodes.formats.rosbag.write import CHUNK_NS, BagChannel, BagWriter
 from motion_policy.episodes.paths import bag_beside, move_bag_along
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec, VectorSpec

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import WrenchStamped
 from heard_messages import datasets
 from rclpy.parameter import Parameter
@@ -29,6 +32,7 @@ from transform_messages import transform_bytes, turned
 
 from motion_policy.cli.main import main
 from motion_policy.episodes import EpisodeReader, check_episode, import_bag
+from motion_policy.episodes.formats.rosbag.write import BagWriter
 from motion_policy.nodes.recorder_node import RecorderNode
 from motion_policy.robot import robot_spec_from_yaml
 
@@ -73,6 +77,14 @@ class Arm:
         self.moving, self.static = make(kind, 'tf', 50), make(kind, 'tf_static', LATCHED)
         self.static.publish(transform_bytes(('wrist', 'tool0', 1, FLANGE)))
         bench.client.create_timer(0.01, self.speak)
+        self.status: list[DiagnosticArray] = []
+        bench.client.create_subscription(
+            DiagnosticArray, 'recorder_node/status', self.status.append, 10
+        )
+
+    def bag_values(self) -> dict[str, str]:
+        """What the newest status says of the recording."""
+        return {v.key: v.value for v in self.status[-1].status[0].values} if self.status else {}
 
     def speak(self) -> None:
         """Publish what is due: the wrench and transforms at 100 Hz, joints at 50, images at 25."""
@@ -190,8 +202,36 @@ def test_a_bag_goes_the_way_of_its_episode(arm: Arm, tmp_path: Path) -> None:
     assert arm.call('discard').success
     arm.call('start')
     arm.run(10)
+    arm.bench.spin_until(lambda: '000002' in arm.bag_values().get('bag', ''), 'its status')
+    values = arm.bag_values()
+    assert values['bag'].endswith('episode_000002_bag.part') and values['bag_left_out'] == '0'
     assert arm.call('stop').success
-    names = {path.name for path in (tmp_path / 'set').iterdir()}
-    assert {'episode_000000.hdf5', 'episode_000001.hdf5'} <= names
-    assert 'episode_000000_bag' not in names
-    assert not [name for name in names if name.endswith('.part')]
+    folder = tmp_path / 'set'
+    names = [f'episode_{each}' for each in ('000000.hdf5', '000002.hdf5', '000002_bag')]
+    assert sorted(path.name for path in folder.iterdir()) == ['discarded', *names]
+    discarded = sorted(path.name for path in (folder / 'discarded').iterdir())
+    assert discarded == ['episode_000001.hdf5', 'episode_000001_bag']
+
+
+def test_an_episode_goes_on_without_the_bag_that_cannot_be_written(
+    arm: Arm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk fails in the middle: told in status and answer, and no row is lost."""
+    node = arm.add_recorder(tmp_path, keep_bag=True)
+    assert arm.call('start').success
+    arm.bench.spin_until(lambda: int(arm.bag_values().get('bag_messages', 0)) > 200, 'a chunk')
+
+    def full(*_arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(BagWriter, 'write', full)
+        arm.bench.spin_until(lambda: 'bag_ended' in arm.bag_values(), 'the end of the bag')
+    response = arm.call('stop')
+    assert response.success and 'No space left on device' in response.message
+    bag = node.messages.last
+    assert bag is not None and bag.path.name == 'episode_000000_bag.part'
+    assert f'{sum(bag.left_out.values())} came after' in response.message
+    assert check_episode(tmp_path / 'set' / 'episode_000000.hdf5') == []
+    assert main(['check', '--repair', str(tmp_path / 'set')]) == 0
+    assert (tmp_path / 'set' / 'episode_000000_bag' / 'metadata.yaml').is_file()
