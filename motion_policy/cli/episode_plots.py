@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from motion_policy.cli.literal import escape
-from motion_policy.control.attention_image import draw_frame
+from motion_policy.control.attention_drawing import draw_frame
 from motion_policy.episodes import EpisodeReader
 from motion_policy.errors import UserError
 from motion_policy.evaluation.depth_colours import DepthColours

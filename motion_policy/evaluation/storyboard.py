@@ -24,7 +24,7 @@ from matplotlib.font_manager import findfont
 from matplotlib.lines import Line2D
 from PIL import Image, ImageDraw, ImageFont
 
-from motion_policy.control.attention_image import (
+from motion_policy.control.attention_drawing import (
     DECODER_COLOUR,
     ENCODER_COLOUR,
     draw_attention,

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from matplotlib.font_manager import FontProperties, findfont
 from PIL import Image, ImageDraw, ImageFont
 
-from motion_policy.control.attention_image import DECODER_COLOUR, ENCODER_COLOUR
+from motion_policy.control.attention_drawing import DECODER_COLOUR, ENCODER_COLOUR
 from motion_policy.simulation import TabletopSim
 
 Array = npt.NDArray[Any]

@@ -148,6 +148,8 @@ def hold(names, heavy):
     assert not found, (names, found)
 
 hold(('inspect', 'check', 'import', 'robot'), {'torch', 'mujoco', 'rclpy', 'matplotlib'})
+import motion_policy.cli.video_process  # beside a demo
+hold((), {'torch', 'rclpy'})
 hold(('evaluate', 'convert-checkpoint'), {'rclpy'})
 import motion_policy.training.learning  # what brings data to a training
 assert 'torch' in sys.modules

@@ -18,7 +18,7 @@ from motion_policy.control import (
     Command,
     Controller,
 )
-from motion_policy.control.attention_image import HEAT_COLOUR, HEAT_OPACITY, draw_heat
+from motion_policy.control.attention_drawing import HEAT_COLOUR, HEAT_OPACITY, draw_heat
 from motion_policy.control.chunk_execution import LATENCIES, SPARE_PERIODS, ChunkSchedule
 from motion_policy.errors import UserError
 from motion_policy.rehearsal.judge import Drive, Limits, breaches

@@ -12,7 +12,7 @@ import torch
 from control_robots import formula_arm
 
 from motion_policy.control import Mix, PolicyRunner
-from motion_policy.control.attention_image import (
+from motion_policy.control.attention_drawing import (
     DECODER_COLOUR,
     ENCODER_COLOUR,
     draw_attention,

@@ -23,7 +23,7 @@ from ros_testing import Bench
 from sensor_msgs.msg import Image
 from training_runs import SARNN_RUN, small_run
 
-from motion_policy.control.attention_image import ENCODER_COLOUR, FRAME_COLOUR
+from motion_policy.control.attention_drawing import ENCODER_COLOUR, FRAME_COLOUR
 from motion_policy.policies import make_policy, save_policy
 from motion_policy.robot import robot_spec_from_yaml
 from motion_policy.training import train_config

@@ -12,12 +12,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from motion_policy.control.attention_image import (
-    ENCODER_COLOUR,
-    FRAME_COLOUR,
-    HEAT_COLOUR,
-    attended,
-)
+from motion_policy.control.attention_drawing import ENCODER_COLOUR, FRAME_COLOUR, HEAT_COLOUR
+from motion_policy.control.attention_image import attended
 from motion_policy.policies.camera_view import CameraView
 from motion_policy.policies.normalisation import resize_images
 from motion_policy.robot import ImageFit
