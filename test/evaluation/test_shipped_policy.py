@@ -30,9 +30,9 @@ def test_it_grasps_at_every_position_without_ros(tmp_path: Path):
 def test_it_grasps_over_ros_topics(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
     report = tmp_path / 'demo.json'
     slowly = ['--speed', '0.5']  # beside others a policy is late in real time
-    assert main(['demo', '--trials', '2', *slowly, '--no-film', '--json', str(report)]) == 0
-    assert json.loads(report.read_text())['successes'] == 2
-    assert capfd.readouterr().out.strip().splitlines()[-1] == 'success 2/2'
+    assert main(['demo', '--trials', '1', *slowly, '--no-film', '--json', str(report)]) == 0
+    assert json.loads(report.read_text())['successes'] == 1
+    assert capfd.readouterr().out.strip().splitlines()[-1] == 'success 1/1'
 
 
 def test_act_transfers_the_cube(tmp_path: Path):

@@ -116,9 +116,10 @@ def test_sigint_while_moving_ends_with_a_held_position(
 def test_a_replay_at_any_speed_goes_the_same_way_and_tells_how_each_joint_followed(
     bench: Bench, arm: FakeArm, robot_file: str, tmp_path: Path
 ) -> None:
-    rows, folder = 45, tmp_path / 'new' / 'reports'
+    rows, folder = 26, tmp_path / 'new' / 'reports'
     path = write_slow_episode(tmp_path / 'episode_000003.hdf5', rows)
-    node = make_node(bench, episode=str(path), robot=robot_file, report_directory=str(folder))
+    parameters = {'robot': robot_file, 'report_directory': str(folder), 'ramp_speed': 1.0}
+    node = make_node(bench, episode=str(path), **parameters)
     speed_topic = bench.client.create_publisher(Float64, 'replay_node/speed', 1)
     try:
         for number, speed in enumerate((1.0, 0.5, 0.1)):
