@@ -62,7 +62,7 @@ def measure(module: ModuleType, seconds: float, *more: object) -> list[Measureme
 def test_what_is_offered_is_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(benchmark_files()) == [
         'control', 'damaged', 'faults', 'guards', 'infer', 'kinematics', 'matrix', 'memory',
-        'predict', 'quality', 'record', 'train', 'train-step',
+        'predict', 'quality', 'record', 'storage', 'train', 'train-step',
     ]  # fmt: skip
     assert main(['bench', '--help']) == 0
     shown = capsys.readouterr().out
@@ -298,6 +298,13 @@ def test_kinematics_measures_errors_steps_and_cost(
     assert position.met and rotation.met and step.met
     assert position.details['poses'] == 20 and cost.ours > 0 and cost_of_walks.ours > 0
     assert step.ours == pytest.approx(module.PERIOD_S * module.SPEED)  # it was held back
+
+
+def test_storage_tells_size_times_and_error_of_each() -> None:
+    found = measure(load('storage'), 0.1, 48, 64)
+    assert len(found) == 20 and all(each.ours > 0 < each.reference for each in found)
+    exact = {each.what.split(',')[0] for each in found if each.what.endswith('exact')}
+    assert exact == {'raw', 'png'}
 
 
 @pytest.mark.ros
