@@ -13,7 +13,7 @@ import queue
 import shutil
 import threading
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from motion_policy.episodes.formats.rosbag.write import CHUNK_NS, BagChannel, Ba
 from motion_policy.episodes.paths import bag_beside, move_bag_along
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec, VectorSpec
+from motion_policy.robot.spec import CLOCK_STEP_NS
 
 MOST_WAITING_BYTES = 128 * 2**20
 LEAST_FREE_BYTES = 2**30  # that the bag leaves on the disk for episodes
@@ -90,6 +91,8 @@ class PreRoll:
                 del kept[next(iter(kept))]
         elif moving:
             newest = self._newest[message.topic]
+            if newest and message.receive_ns < newest[-1].receive_ns - CLOCK_STEP_NS:
+                newest.clear()  # they are of another time
             newest.append(message)
             oldest_ns = message.receive_ns - self._span_ns[message.topic]
             while newest[0].receive_ns < oldest_ns and len(newest) > self._count[message.topic]:
@@ -120,11 +123,12 @@ class PreRoll:
 class MessageRecorder:
     """Keeps messages while `enabled`, and writes a bag beside each episode.
 
-    All but the writing belongs to one thread, which never waits for the disk.
+    All but the writing belongs to one thread, which never waits for the disk. `channels` are asked
+    for when a bag begins; what they raise costs no more than the bag.
     """
 
     def __init__(
-        self, pre_roll: PreRoll, channels: Sequence[BagChannel],
+        self, pre_roll: PreRoll, channels: Callable[[], Sequence[BagChannel]],
         *, least_free_bytes: int = LEAST_FREE_BYTES,
         most_waiting_bytes: int = MOST_WAITING_BYTES,
     ) -> None:  # fmt: skip
@@ -165,6 +169,7 @@ class MessageRecorder:
         Raises:
             UserError: there can be none; the episode goes on without.
         """
+        self.stop()
         self.last = None
         if not self._enabled:
             return
@@ -173,9 +178,12 @@ class MessageRecorder:
             free = free_bytes(path.parent)
             if free is not None and free < self._least_free_bytes:
                 raise UserError(_too_full(free, self._least_free_bytes))
-            writer = BagWriter(path, self._channels)
-        except OSError as error:
-            raise UserError(f'{path}: cannot be written: {error.strerror}') from None
+            writer = BagWriter(path, self._channels())
+        except UserError:
+            raise
+        except Exception as error:  # of the disk, or of rosbags, which does not know every type
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise UserError(f'{path}: cannot be written: {reason}') from None
         self._writing = _BagWriting(writer, self._least_free_bytes, self._most_waiting_bytes)
         for message in self._pre_roll.messages():
             self._writing.put(message)

@@ -55,10 +55,11 @@ def bag_channels(robot: RobotSpec, topics: Mapping[str, str]) -> list[BagChannel
     types = {stream.topic: stream.type for stream in robot.streams()}
     static = {topic: TRANSFORMS for topic in static_topics(robot)}
     definitions = {kind: message_definition(kind) for kind in {*types.values(), *static.values()}}
-    return [
-        BagChannel(topics[topic], kind, definitions[kind], latched=topic in static)
+    channels = {
+        topics[topic]: BagChannel(topics[topic], kind, definitions[kind], latched=topic in static)
         for topic, kind in {**types, **static}.items()
-    ]
+    }
+    return list(channels.values())
 
 
 def static_topics(robot: RobotSpec) -> list[str]:

@@ -9,6 +9,7 @@ decoded and encoded, and rows and bags written, in the recorder's own threads.
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -63,7 +64,8 @@ class RecorderNode(Node):
         topics = self.streams.full_topics()
         static = [topics[topic] for topic in static_topics(self._robot)]
         self.messages = MessageRecorder(
-            PreRoll(self._robot, topics, static), bag_channels(self._robot, topics)
+            PreRoll(self._robot, topics, static),
+            functools.cache(lambda: bag_channels(self._robot, topics)),
         )
         self.messages.enabled = parameters.keep_bag
         self._rates_hz = dict.fromkeys(self.streams.streams, 0.0)
@@ -101,7 +103,9 @@ class RecorderNode(Node):
     def _keep(self, message: BagMessage) -> None:
         """Let a bag have the message with the time at which it counts as received in rows."""
         receive_ns = self.recorder.counted_ns(message.receive_ns)
-        self.messages.add(replace(message, receive_ns=receive_ns))
+        if receive_ns != message.receive_ns:
+            message = replace(message, receive_ns=receive_ns)
+        self.messages.add(message)
 
     def _start(self) -> str:
         self._catch_up()

@@ -47,7 +47,7 @@ def serialized(topic: str, message: Any) -> bytes:
 
 
 def recorder(**options: Any) -> MessageRecorder:
-    found = MessageRecorder(PreRoll(ROBOT, TOPICS, []), CHANNELS, **options)
+    found = MessageRecorder(PreRoll(ROBOT, TOPICS, []), lambda: CHANNELS, **options)
     found.enabled = True
     return found
 
@@ -129,6 +129,31 @@ def test_a_full_queue_ends_the_bag_without_a_hole_and_counts_the_rest(tmp_path: 
     facts = read_yaml(bag.path / 'metadata.yaml')['rosbag2_bagfile_information']['custom_data']
     assert facts['messages_left_out'] == str(len(sent) - len(found))
     assert facts['ended'] == bag.ended
+
+
+def test_a_clock_that_is_set_back_leaves_nothing_of_the_time_before(tmp_path: Path) -> None:
+    """As at a restart of a simulation: memory does not grow, and no bag begins with it."""
+    sent = messages(1.0)
+    pre_roll = PreRoll(ROBOT, TOPICS, [])
+    for _ in range(3):
+        for message in sent:
+            pre_roll.add(message, moving=True)
+    once = PreRoll(ROBOT, TOPICS, [])
+    for message in sent:
+        once.add(message, moving=True)
+    assert pre_roll.messages() == once.messages()
+
+
+def test_a_bag_that_cannot_begin_costs_only_itself(tmp_path: Path) -> None:
+    def unknown() -> list[BagChannel]:
+        return [BagChannel('/a', 'a_msgs/msg/A', 'wchar letter')]
+
+    keeper = MessageRecorder(PreRoll(ROBOT, TOPICS, []), unknown)
+    keeper.enabled = True
+    with pytest.raises(UserError, match='e_bag: cannot be written'):
+        keeper.start(tmp_path / 'e.hdf5')
+    keeper.add(messages(0.1)[0])
+    assert keeper.stop() is None and list(tmp_path.iterdir()) == []
 
 
 def test_a_bag_leaves_room_for_episodes(tmp_path: Path) -> None:

@@ -97,18 +97,22 @@ class BagWriter:
             if is_there(taken):
                 raise EpisodeError(f'{shown(taken)}: is there already, expected a new name')
         self._writer = _RosbagWriter(self.part, version=VERSION, storage_plugin=StoragePlugin.MCAP)
-        self._writer.open()
-        with suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(self._mcap.bio, fcntl.LOCK_EX)  # so that nobody finishes it meanwhile
-        self._connections = {
-            channel.topic: self._writer.add_connection(
-                channel.topic,
-                channel.type,
-                typestore=_types_in(channel),
-                offered_qos_profiles=[_qos(channel.latched)],
-            )
-            for channel in channels
-        }
+        try:
+            self._writer.open()
+            with suppress(OSError):  # some network file systems have no locks
+                fcntl.flock(self._mcap.bio, fcntl.LOCK_EX)  # so that nobody finishes it meanwhile
+            self._connections = {
+                channel.topic: self._writer.add_connection(
+                    channel.topic,
+                    channel.type,
+                    typestore=_types_in(channel),
+                    offered_qos_profiles=[_qos(channel.latched)],
+                )
+                for channel in channels
+            }
+        except BaseException:
+            self.discard()
+            raise
 
     @property
     def _mcap(self) -> _ChunkedMcap:
