@@ -22,12 +22,13 @@ from motion_policy.episodes.disk_room import free_bytes
 from motion_policy.episodes.formats.rosbag.write import CHUNK_NS, BagChannel, BagWriter
 from motion_policy.episodes.paths import bag_beside, move_bag_along
 from motion_policy.errors import UserError
-from motion_policy.robot import RobotSpec, VectorSpec
+from motion_policy.robot import CameraSpec, DepthSpec, RobotSpec, VectorSpec
 from motion_policy.robot.spec import CLOCK_STEP_NS
 
 MOST_WAITING_BYTES = 128 * 2**20
 LEAST_FREE_BYTES = 2**30  # that the bag leaves on the disk for episodes
 IDLE_S = 0.5  # without messages, until what came is brought to the file
+IMAGES_NS = 500_000_000  # of each camera, kept while none is recorded; the newest one will do
 MOST_STATIC = 1000  # transforms that do not move, of which each is kept once
 
 
@@ -65,7 +66,8 @@ class PreRoll:
     """The newest messages, of which the first rows of a recording will be made.
 
     Of each topic those are kept that a row of now may be made of: as long as a sample of a stream
-    counts, and as many as it keeps. Of transforms that do not move all different ones.
+    counts (of images no more than `IMAGES_NS`), and as many as it keeps. Of transforms that do not
+    move all different ones.
     """
 
     def __init__(self, robot: RobotSpec, topics: Mapping[str, str], static: Sequence[str]) -> None:
@@ -74,7 +76,9 @@ class PreRoll:
         self._count: dict[str, int] = {}
         for stream in robot.streams():
             topic, source = topics[stream.topic], stream.source
-            span_ns = stream.max_age_ns + 2 * robot.period_ns
+            images = isinstance(source, (CameraSpec, DepthSpec))
+            span_ns = min(stream.max_age_ns, IMAGES_NS) if images else stream.max_age_ns
+            span_ns += 2 * robot.period_ns
             count = source.count or 1 if isinstance(source, VectorSpec) else 1
             self._span_ns[topic] = max(span_ns, self._span_ns.get(topic, 0))
             self._count[topic] = max(count + 1, self._count.get(topic, 0))
