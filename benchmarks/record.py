@@ -27,7 +27,7 @@ from motion_policy.cli.measurement import Line, Measurement
 SUMMARY = (
     'recorder_node beside cameras, joints and a wrench at 1 kHz: losses, memory, time to stop'
 )
-LOADS = (Load(2, depth=True), Load(4))
+LOADS = (Load(2, depth=True), Load(4), Load(8, compressed=True))
 ALLOWED_MIB, ALLOWED_STOP_S = 400.0, 1.0
 ALLOWED_GROWTH = 1.05
 ALLOWED_CPU = 4.0  # times that of a process that only listens
@@ -54,6 +54,7 @@ def _record(load: Load, seconds: float) -> Iterator[Measurement]:
         ('messages lost', lost),
         ('messages by which the recorder counts wrong', unaccounted),
         ('rows missing', found.missing_rows),
+        ('rows that the sampler makes otherwise offline', found.differing_rows),
     ):
         yield Measurement(
             what=f'{what}: {load}',

@@ -31,7 +31,7 @@ from rclpy.serialization import serialize_message
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
-from motion_policy.robot import CameraSpec, JointTopic, load_robot_spec
+from motion_policy.robot import CameraSpec, JointTopic, RobotSpec, load_robot_spec
 from motion_policy.robot.spec import COMPRESSED_IMAGE, DepthSpec, StreamSpec
 
 STAMP = struct.Struct('<iI')  # header.stamp of a serialised message, behind its encapsulation
@@ -48,20 +48,19 @@ def main(spec: str, roles: str, notes: str, stamp: str, *_ros: str) -> None:
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     node = Node(f'publishers_{roles.partition(",")[0]}')
     robot = load_robot_spec(spec)
-    streams = [stream for stream in robot.streams() if stream.role in roles.split(',')]
-    random = np.random.default_rng(0)
-    sent: dict[str, list[int]] = {stream.name: [] for stream in streams}
-    outputs = {stream.name: _output(node, stream, random) for stream in streams}
-    images = {stream.name for stream in streams if stream.role in IMAGES}
-    periods_ns = {stream.name: round(1e9 / (stream.rate or robot.rate)) for stream in streams}
+    streams = {stream.name: stream for stream in robot.streams()}
+    made = messages_of(robot, roles)
+    sent: dict[str, list[int]] = {name: [] for name in made}
+    outputs = {name: _output(node, streams[name], made[name]) for name in made}
+    images = {name for name in made if streams[name].role in IMAGES}
+    periods_ns = {name: round(1e9 / (streams[name].rate or robot.rate)) for name in made}
     ended: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: ended.append(number))
     begin_ns = time.monotonic_ns()
     to_system_ns = time.time_ns() - begin_ns
     due = [
-        (begin_ns + periods_ns[name] * place // len(streams), name)
-        for place, name in enumerate(sent)
+        (begin_ns + periods_ns[name] * place // len(made), name) for place, name in enumerate(sent)
     ]
     heapq.heapify(due)
     while not ended:
@@ -80,12 +79,21 @@ def main(spec: str, roles: str, notes: str, stamp: str, *_ros: str) -> None:
     rclpy.shutdown()
 
 
-def _output(node: Node, stream: StreamSpec, random: np.random.Generator) -> Any:
-    """Publisher of a stream, and its serialised messages without end."""
+def messages_of(robot: RobotSpec, roles: str) -> dict[str, list[Any]]:
+    """The messages that the streams of these roles publish in turn, the same in every process."""
     makers: dict[str, Any] = {
         'camera': _frame, 'state': _joints, 'leader': _joints, 'vector': _wrench, 'depth': _depth,
     }  # fmt: skip
-    messages = [makers[stream.role](stream.source, turn, random) for turn in range(MESSAGES)]
+    random = np.random.default_rng(0)
+    return {
+        stream.name: [makers[stream.role](stream.source, turn, random) for turn in range(MESSAGES)]
+        for stream in robot.streams()
+        if stream.role in roles.split(',')
+    }
+
+
+def _output(node: Node, stream: StreamSpec, messages: list[Any]) -> Any:
+    """Publisher of a stream, and its serialised messages without end."""
     qos = qos_profile_sensor_data if stream.role in IMAGES else QoSProfile(depth=100)
     publisher = node.create_publisher(type(messages[0]), stream.topic, qos)
     return publisher, itertools.cycle([bytearray(serialize_message(each)) for each in messages])

@@ -20,7 +20,8 @@ from motion_policy.episodes import EpisodeReader, list_episodes
 from motion_policy.nodes.scene_client import SceneClient
 from motion_policy.robot import load_robot_spec
 from record_path.listener import HEARD
-from record_path.noting_recorder import NOTES
+from record_path.noting_recorder import NOTES, read_notes
+from record_path.offline import differing_rows
 from record_path.scene import RATE_HZ, Load, write_spec
 
 PATIENCE_S = 120.0
@@ -30,7 +31,7 @@ ROLES = ('camera,depth', 'state,leader,vector')
 
 @dataclass(frozen=True)
 class Stream:
-    """What became of the messages of a stream, from the first to the last that was taken.
+    """What became of the messages of a stream, from the first to the last that was recorded.
 
     `lost` is how many are missing, `dropped` how many of them the recorder has counted.
     """
@@ -47,6 +48,7 @@ class Recorded:
     streams: dict[str, Stream]
     seconds: float
     rows: int
+    differing_rows: int
     stop_s: float
     cores: float
     memory: npt.NDArray[np.float64]
@@ -81,9 +83,11 @@ def record(load: Load, seconds: float) -> Recorded:
             stop_s = time.monotonic() - begin_stop
         processes.stop()
         (path,) = list_episodes(folder / 'data')
-        streams, rows = _compare(folder, path)
+        streams, rows, differing = _compare(spec, folder, path)
         megabytes = path.stat().st_size / 1e6
-    return Recorded(streams, passed, rows, stop_s, cores, np.array(memory), megabytes, told)
+    return Recorded(
+        streams, passed, rows, differing, stop_s, cores, np.array(memory), megabytes, told
+    )
 
 
 def listen(load: Load, seconds: float) -> float:
@@ -109,7 +113,7 @@ def _publish(load: Load, folder: Path, processes: NodeProcesses) -> tuple[str, d
     environment = {
         **os.environ,
         'PYTHONPATH': os.pathsep.join(filter(None, paths)),
-        NOTES: str(folder / 'taken.json'),
+        NOTES: str(folder / 'taken'),
     }
     for number, roles in enumerate(ROLES):
         arguments = [spec, roles, str(folder / f'sent_{number}.json'), 'sampled']
@@ -118,18 +122,19 @@ def _publish(load: Load, folder: Path, processes: NodeProcesses) -> tuple[str, d
     return spec, environment
 
 
-def _compare(folder: Path, path: Path) -> tuple[dict[str, Stream], int]:
-    """What was sent, what was taken and what the episode tells, by stream; and its rows."""
-    taken: dict[str, list[int]] = json.loads((folder / 'taken.json').read_text())
+def _compare(spec: str, folder: Path, path: Path) -> tuple[dict[str, Stream], int, int]:
+    """What was sent, taken and counted, by stream; the rows, and those that are others offline."""
+    notes = read_notes(folder / 'taken')
     sent: dict[str, list[int]] = {}
     for number in range(len(ROLES)):
         sent |= json.loads((folder / f'sent_{number}.json').read_text())
-    with EpisodeReader(path) as episode:
-        dropped = {name: episode.stamps(name).counters.dropped for name in taken}
-        rows = episode.length
     streams = {}
-    for name, stamps in taken.items():
-        first, last = min(stamps), max(stamps)
-        count = sum(first <= stamp_ns <= last for stamp_ns in sent[name])
-        streams[name] = Stream(count, count - len(set(stamps)), dropped[name])
-    return streams, rows
+    with EpisodeReader(path) as episode:
+        rows = episode.length
+        for number, stream in enumerate(load_robot_spec(spec).streams()):
+            taken = notes['header_ns'][(notes['stream'] == number) & notes['kept']]
+            first, last = taken.min(), taken.max()
+            count = sum(first <= stamp_ns <= last for stamp_ns in sent[stream.name])
+            dropped = episode.stamps(stream.name).counters.dropped
+            streams[stream.name] = Stream(count, count - len(np.unique(taken)), dropped)
+    return streams, rows, differing_rows(spec, ROLES, sent, notes, path)

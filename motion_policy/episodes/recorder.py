@@ -122,6 +122,11 @@ class EpisodeRecorder:
         """The newest row: samples, ages, faults and counters of all streams."""
         return self._row
 
+    @property
+    def made_ns(self) -> int:
+        """The time before which all rows were made: what comes now was received then, or later."""
+        return self._made_ns
+
     def has_room(self) -> bool:
         """Whether to push more images, or rather to let them wait where they are."""
         return self._frames.has_room()

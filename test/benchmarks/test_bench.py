@@ -283,6 +283,7 @@ def test_record_counts_every_message_that_was_sent() -> None:
     assert lost.details['rows'] >= 40 and 'rows in' in lost.details['told']
     wrong = results['messages by which the recorder counts wrong']
     assert wrong.ours == 1 + sum(abs(s['lost'] - s['dropped']) for s in streams.values())
+    assert results['rows that the sampler makes otherwise offline'].ours == 1
     assert results['CPU'].ours > 0 and results['CPU'].reference > 0
     assert results['time to stop'].ours > 0 and results['memory'].ours > 50
 
