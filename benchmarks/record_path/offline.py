@@ -65,6 +65,9 @@ def differing_rows(
         place = {time_ns: row for row, time_ns in enumerate(times)}
         same = np.zeros(len(times), bool)
 
+        def bytes_of(camera: str, index: int) -> npt.NDArray[np.uint8]:
+            return stored[camera].data(stored[camera].source(index))
+
         def equals(row: Row, index: int) -> bool:
             observation = observation_from_row(row, robot)
             pairs: list[tuple[Any, Any]] = [
@@ -78,7 +81,7 @@ def differing_rows(
                 (observation.depth[name], episode.depth(name, index)) for name in robot.depth
             ]
             pairs += [
-                (jpeg(camera, row.samples[camera], image), stored[camera].data(index))
+                (jpeg(camera, row.samples[camera], image), bytes_of(camera, index))
                 for camera, image in observation.images.items()
             ]
             for name, stamp in stamps.items():

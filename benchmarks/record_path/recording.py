@@ -132,7 +132,9 @@ def _compare(spec: str, folder: Path, path: Path) -> tuple[dict[str, Stream], in
     with EpisodeReader(path) as episode:
         rows = episode.length
         for number, stream in enumerate(load_robot_spec(spec).streams()):
-            taken = notes['header_ns'][(notes['stream'] == number) & notes['kept']]
+            # What is taken while it ends, and was received later, the file does not count.
+            counted = notes['kept'] & (notes['receive_ns'] <= episode.time_ns[-1])
+            taken = notes['header_ns'][(notes['stream'] == number) & counted]
             first, last = taken.min(), taken.max()
             count = sum(first <= stamp_ns <= last for stamp_ns in sent[stream.name])
             dropped = episode.stamps(stream.name).counters.dropped
