@@ -35,14 +35,16 @@ from motion_policy.episodes.editing.merging import merge
 from motion_policy.episodes.editing.perform import perform, piece_names
 from motion_policy.episodes.editing.pieces import EditStamp
 from motion_policy.episodes.editing.resampling import resample
+from motion_policy.episodes.editing.storing import store
+from motion_policy.episodes.layout import ImageStorage
 from motion_policy.episodes.paths import DISCARDED, list_episodes, next_number
 from motion_policy.errors import UserError
 from motion_policy.files import check_output_folder, make_folders, remove_empty, write_json
 from motion_policy.robot.spec import NANOSECONDS_PER_S
 
 Action = Literal[
-    'trim', 'cut', 'split', 'merge', 'relabel', 'drop', 'resample', 'delete', 'undo', 'commit',
-    'list',
+    'trim', 'cut', 'split', 'merge', 'relabel', 'drop', 'resample', 'store', 'delete', 'undo',
+    'commit', 'list',
 ]  # fmt: skip
 SuccessWord = Literal['yes', 'no', 'none']
 JUDGED = {'yes': True, 'no': False, 'none': None}
@@ -142,6 +144,14 @@ class ResampleOptions:
 
 
 @dataclass(frozen=True)
+class StoreOptions:
+    """Options of store."""
+
+    storage: ImageStorage | None = None
+    """store: what images become: jpeg (a camera's own stays), aloha_jpeg, raw, png, h264, av1."""
+
+
+@dataclass(frozen=True)
 class NoOptions:
     """Edits without options."""
 
@@ -154,6 +164,7 @@ OPTIONS: dict[str, type[Any]] = {
     'relabel': RelabelOptions,
     'drop': DropOptions,
     'resample': ResampleOptions,
+    'store': StoreOptions,
     'delete': NoOptions,
     'undo': NoOptions,
     'commit': NoOptions,
@@ -170,10 +181,12 @@ class Arguments(
     RelabelOptions,
     DropOptions,
     ResampleOptions,
+    StoreOptions,
     EditedPaths,
 ):
     """Mend episodes: trim, cut a piece out, split, merge folders, relabel, drop a stream,
-    resample, delete; undo the last edit of a folder, commit all of them, or list them.
+    resample, store images as something else, delete; undo the last edit of a folder, commit all
+    of them, or list them.
 
     The originals stay in the folder, in `.edits`, until `commit` removes them; `undo` brings them
     back. What was interrupted is finished, or taken back, by the next edit of the folder.
@@ -324,6 +337,12 @@ def _resampled(arguments: Arguments, paths: Sequence[Path]) -> EditPlan:
     return resample(paths, arguments.rate)
 
 
+def _stored(arguments: Arguments, paths: Sequence[Path]) -> EditPlan:
+    if arguments.storage is None:
+        raise UserError('edit store: expected --storage')
+    return store(paths, arguments.storage)
+
+
 PLANS: dict[str, Callable[[Arguments, Sequence[Path]], EditPlan]] = {
     'trim': _trimmed,
     'cut': _cut,
@@ -332,6 +351,7 @@ PLANS: dict[str, Callable[[Arguments, Sequence[Path]], EditPlan]] = {
     'relabel': _relabelled,
     'drop': _dropped,
     'resample': _resampled,
+    'store': _stored,
     'delete': lambda _, paths: delete(paths),
 }
 

@@ -97,6 +97,7 @@ def test_folders_are_merged_relabelled_and_deleted_from(tmp_path: Path, capsys: 
         (['split', '--at', '2.5', '--rows'], '--at is 2.5, expected a whole number of rows'),
         (['relabel'], 'edit relabel: expected --task, --success or --operator'),
         (['drop', '--stream', 'state'], "has no stream 'state' that can be dropped"),
+        (['store'], 'edit store: expected --storage'),
         (['resample', '--rate', '0'], '--rate is 0, expected Hz above 0'),
         (['resample', '--rate', '60'], 'has 50 rows per second'),
         (['merge', '--out', 'SET'], 'expected episodes of other folders'),

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -21,6 +22,7 @@ from torch.utils.data import DataLoader
 
 from motion_policy.episodes import EpisodeError, EpisodeReader, EpisodeWriter, check_episode
 from motion_policy.episodes.editing.pieces import EditStamp, Piece, write_piece
+from motion_policy.episodes.editing.storing import store
 from motion_policy.episodes.layout import part_path
 from motion_policy.episodes.repair import repair_episode
 from motion_policy.episodes.video import VideoDecoder, VideoEncoder, is_key_frame
@@ -151,6 +153,56 @@ def test_rows_that_are_cut_out_keep_their_pixels(
         np.testing.assert_array_equal(all_images(made, camera), before)
         np.testing.assert_array_equal(all_images(again, camera), before[1:])
     assert not [line for line in check_episode(made) if '/images/' in line]
+
+
+STORED = {  # to what, of what, and whether all pixels stay
+    'h264 to raw': ('h264', 'raw', True),
+    'h264 to png': ('h264', 'png', True),
+    'png to av1': ('png', 'av1', False),
+    'png to aloha_jpeg': ('png', 'aloha_jpeg', False),
+    'camera_jpeg to h264': ('camera_jpeg', 'h264', False),
+}
+
+
+@pytest.mark.parametrize('change', STORED)
+def test_images_can_be_stored_as_something_else(
+    change: str, episodes: dict[str, Path], tmp_path: Path
+) -> None:
+    before, after, exact = STORED[change]
+    source, made = episodes[before], tmp_path / 'made.hdf5'
+    plan = store([source], after)
+    ((piece,),) = [each.pieces for each in plan.changes]
+    write_piece(source, made, piece, EditStamp('store', '', 'now'), '')
+    assert check_episode(made) == []
+    with EpisodeReader(made) as new, EpisodeReader(source) as old:
+        found = {new.storage(camera) for camera in new.cameras}
+        assert found == {'jpeg' if after == 'aloha_jpeg' else after}
+        assert new.compress is (after != 'raw')
+        assert json.loads(new.edits[0])['storage_before'] == {'left': before, 'top': before}
+        np.testing.assert_array_equal(new.qpos, old.qpos)
+        for camera in new.cameras:
+            theirs, ours = all_images(source, camera), all_images(made, camera)
+            error = np.abs(ours.astype(int) - theirs).mean()
+            assert error == 0 if exact else error < 6
+        lengths = new.jpeg_lengths('top')
+        rows_of_their_own = ROWS if after == 'aloha_jpeg' else -(-ROWS // SLOW)
+        assert lengths is None or (lengths > 0).sum() == rows_of_their_own
+    assert store([made], after).changes == ()
+
+
+def test_jpegs_stay_to_the_byte_when_they_become_jpeg(tmp_path: Path) -> None:
+    """A camera's own beside one that was encoded here, from video and back to what can stay."""
+    path, made = tmp_path / 'episode_000000.hdf5', tmp_path / 'made.hdf5'
+    recordings.write_episode(path, 6, robot=ROBOT)
+    assert store([path], 'jpeg').changes == () == store([path], 'aloha_jpeg').changes
+    own = record(tmp_path / 'own.hdf5', 'camera_jpeg', 6)
+    assert store([own], 'jpeg').changes == ()
+    (change,) = store([own], 'aloha_jpeg').changes
+    write_piece(own, made, change.pieces[0], EditStamp('store', '', 'now'), '')
+    with h5py.File(made) as file:
+        assert file.attrs['format'] == 'motion_policy/1'
+        assert not file['observations/images/top'].attrs.keys()
+        assert (file['compress_len'][()] > 0).all()
 
 
 def test_a_camera_that_is_dropped_leaves_the_other_as_it_was(

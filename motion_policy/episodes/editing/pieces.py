@@ -22,7 +22,7 @@ import numpy.typing as npt
 from motion_policy import __version__
 from motion_policy.episodes import layout
 from motion_policy.episodes.hdf5.copying import RowsOf
-from motion_policy.episodes.hdf5.output import changed_hdf5, new_hdf5
+from motion_policy.episodes.hdf5.output import HdfOutput, changed_hdf5, new_hdf5
 from motion_policy.episodes.reader import EpisodeReader
 from motion_policy.robot import RobotSpec, depth_stream
 from motion_policy.streams import Sample, Sampler, StreamCounters
@@ -50,6 +50,7 @@ class Piece:
         dropped: cameras, vectors and depth streams that are left out.
         robot: the robot of the new episode; None: that of the old one.
         finish: what is to be done to the new file besides.
+        images: writes the images of all rows to the new file, in place of copies of them.
     """
 
     rows: Int64Array | None = None
@@ -58,11 +59,12 @@ class Piece:
     dropped: Collection[str] = ()
     robot: RobotSpec | None = None
     finish: Callable[[h5py.File], None] | None = None
+    images: Callable[[EpisodeReader, HdfOutput], None] | None = None
 
     @property
     def is_whole(self) -> bool:
         """Whether all datasets stay as they are."""
-        return self.rows is None and not self.dropped
+        return self.rows is None and not self.dropped and self.images is None
 
 
 def write_piece(source: Path, part: Path, piece: Piece, stamp: EditStamp, digest: str) -> None:
@@ -128,6 +130,9 @@ def _write_rows(source: Path, part: Path, piece: Piece) -> None:
         kept = without_streams(robot, piece.dropped)
         linked = _linked(episode, kept) if piece.rows is not None else []
         left_out = dropped | {f'{layout.IMAGES}/{camera}' for camera in linked}
+        if piece.images is not None:
+            left_out |= {f'{layout.IMAGES}/{camera}' for camera in robot.cameras}
+            left_out.add(layout.COMPRESS_LEN)
         with new_hdf5(part, libver=layout.LIBRARY_VERSIONS) as output:
             episode.copy_to(output, _rows_of(episode, piece), lambda name: name in left_out)
             if piece.dropped and layout.COMPRESS_LEN in output.file:
@@ -136,6 +141,8 @@ def _write_rows(source: Path, part: Path, piece: Piece) -> None:
                 _count_again(output.file, kept)
             if piece.finish is not None:
                 piece.finish(output.file)
+            if piece.images is not None:
+                piece.images(episode, output)
             for camera in linked:
                 assert piece.rows is not None
                 name = f'{layout.IMAGES}/{camera}'
@@ -214,6 +221,8 @@ def _entry(episode: EpisodeReader, piece: Piece, stamp: EditStamp, digest: str) 
             stream: {name: getattr(counters, name) for name in layout.COUNTERS}
             for stream, counters in counted.items()
         }
+    if piece.images is not None:
+        entry['storage_before'] = {n: episode.storage(n) for n in episode.cameras}
     if piece.dropped:
         entry['dropped'] = sorted(piece.dropped)
     if piece.labels:
