@@ -77,7 +77,7 @@ class Feeding:
         """Record until a time."""
         self._feed(time.time_ns() + WARM_NS)
         lengths = iter([float(self._random.uniform(0.3, 1.0))])
-        while time.time_ns() < until_ns:
+        while self._next_ns < until_ns:
             compress = bool(self._random.random() < 0.7)
             try:
                 path = self.recorder.start(self._folder, compress=compress)
@@ -89,7 +89,7 @@ class Feeding:
             self._told_end = False
             length_ns = int(next(lengths, 6.0) * SECOND_NS)
             self._feed(min(until_ns, time.time_ns() + length_ns), path.name)
-            if time.time_ns() < until_ns:
+            if self._next_ns < until_ns:
                 self._stop(path)
 
     def _stop(self, path: Path) -> None:

@@ -119,7 +119,9 @@ def _look_at_names(found: Found, ended: Ended, started: dict[str, int]) -> None:
     given = [number for number in numbers if f'episode_{number:06d}.hdf5' in kept]
     if given and next_number(ended.folder) <= max(given):
         found.faults.append(f'number {next_number(ended.folder)} is given again')
-    for name in sorted(left):
+    # One that was being begun is not told of yet.
+    begun = f'episode_{max(numbers, default=-1) + 1:06d}.hdf5{PART_SUFFIX}'
+    for name in sorted(left - {begun}):
         of = name.removesuffix(LOG_SUFFIX).removesuffix(PART_SUFFIX)
         if of not in started:
             found.faults.append(f'{name}: nobody knows what it is')

@@ -306,7 +306,8 @@ class EpisodeRecorder:
         return f"stream '{name}' ({self._streams[name].topic})"
 
     def _record(self, writing: _Writing, row: Row, patient_until_ns: int) -> None:
-        if row.faults and not writing.begun and row.time_ns < patient_until_ns:
+        is_early = not writing.begun and row.time_ns < patient_until_ns
+        if is_early and (row.faults or writing.lacks_pixels(row)):
             return
         if row.faults:
             writing.end('; '.join(self.describe_faults(row)))
@@ -388,6 +389,17 @@ class _Writing:
             self.path, self._writer.length, self.ended, odd, self._verdicts,
             self._writer.rows_on_disk, self._room.seconds, self._room.few,
         )  # fmt: skip
+
+    def lacks_pixels(self, row: Row) -> bool:
+        """Whether an image was encoded for the recording before, where this one stores pixels."""
+        values = [row.samples[camera].value for camera in self._robot.cameras]
+        return self._writer.jpeg_quality is None and any(
+            isinstance(value, RecordedImage)
+            and value.jpeg is None
+            and value.image is not None
+            and value.image.ndim == 1
+            for value in values
+        )
 
     def put(self, row: Row) -> None:
         self.begun = True

@@ -127,6 +127,21 @@ def test_rows_are_written_while_recording(
         assert lengths is None or (lengths == 0).sum() == 24  # a frame stands in two rows
 
 
+def test_pixels_are_stored_also_after_a_recording_of_jpegs(feed: Feed, tmp_path: Path) -> None:
+    """The first images came before the start, and were encoded for the recording before."""
+    feed.start(tmp_path)
+    feed.run(21)
+    feed.recorder.stop()
+    path = feed.start(tmp_path, compress=False)
+    feed.run(40)
+    feed.recorder.stop()
+    with EpisodeReader(path) as episode:
+        assert episode.length >= 15
+        ticks = (episode.stamps('top').header_ns - recordings.START_NS) // TICK_NS
+        for row, tick in enumerate(ticks.tolist()):
+            np.testing.assert_array_equal(episode.image('top', row), recordings.scene(tick))
+
+
 def test_efforts_of_earlier_messages_are_told(feed: Feed, tmp_path: Path) -> None:
     feed.efforts = True
     feed.run(4)
