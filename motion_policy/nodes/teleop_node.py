@@ -7,6 +7,7 @@ What the arm is sent is what the guards made of it, and that is what is recorded
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -21,6 +22,7 @@ from motion_policy.control import Command
 from motion_policy.control.leader_follower import LeaderFollower
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.teleoperation import Teleoperation
+from motion_policy.control.tool_follower import ToolFollower
 from motion_policy.errors import UserError
 from motion_policy.nodes.arm_driver import ArmDriver, make_controller
 from motion_policy.nodes.arm_node import ArmNode
@@ -30,12 +32,15 @@ from motion_policy.nodes.parameters.arm import ControlParameters
 from motion_policy.nodes.parameters.declaring import declare_group, read_group
 from motion_policy.nodes.parameters.teleop import TeleopParameters
 from motion_policy.nodes.shell import run_node
+from motion_policy.nodes.teleop_source import TeleopSource
+from motion_policy.nodes.twist_source import TwistSource
 from motion_policy.robot import RobotSpec, load_robot_spec
 from motion_policy.robot.teleop import TeleopSpec
 from motion_policy.streams import Row
 
 INSPECTION_PERIOD_S = 1.0
 TELL_PERIOD_S = 0.1
+NUMBER = re.compile(r'[-+]?\d+(\.\d+)?')
 
 
 class TeleopNode(ArmNode):
@@ -47,11 +52,12 @@ class TeleopNode(ArmNode):
         parameters = read_group(self, TeleopParameters)
         if parameters.autostart:
             named_robot(parameters)  # nobody is there to name one and configure again
-        self._source: LeaderSource | None = None
+        self._source: TeleopSource | None = None
         self._teleoperation: Teleoperation | None = None
         self._told = ''
         self._off = self.create_publisher(JointState, '~/leader_off', 1)
         self.create_service(SetBool, '~/clutch', self._serve_clutch)
+        self.create_service(SetBool, '~/gripper', self._serve_gripper)
         self._arm_services = ArmServices(
             self, self._enable, self._disable, self._reset, self._home
         )
@@ -72,19 +78,28 @@ class TeleopNode(ArmNode):
                 'is followed in the tick in which it is heard'
             )
         controller = make_controller(self, robot, robot.period_ns, interpolation='hold')
-        follower = LeaderFollower(
-            robot, teleop, control.ramp_speed, indexes=parameters.clutch.kind == 'relative'
-        )
-        self._teleoperation = Teleoperation(controller, follower)
-        self._source = LeaderSource(
-            self, robot, teleop, follower, parameters.clutch, reliable=control.reliable
-        )
+        self._source = self._make_source(robot, teleop, parameters, control)
+        self._teleoperation = Teleoperation(controller, self._source.follower)
         self._driver = ArmDriver(self, robot, controller, self)
         self._driver.check_topics()
         self._source.check_topics()
         for line in other_actions(robot):
             self.get_logger().warning(line)
         self.get_logger().info(f"'{robot.name}' follows {leaders(teleop)} at {robot.rate:g} Hz")
+
+    def _make_source(
+        self, robot: RobotSpec, teleop: TeleopSpec, parameters: TeleopParameters,
+        control: ControlParameters,
+    ) -> TeleopSource:  # fmt: skip
+        if teleop.twist is not None:
+            tool = ToolFollower(robot, teleop)
+            return TwistSource(self, robot, teleop.twist, tool, reliable=control.reliable)
+        follower = LeaderFollower(
+            robot, teleop, control.ramp_speed, indexes=parameters.clutch.kind == 'relative'
+        )
+        return LeaderSource(
+            self, robot, teleop, follower, parameters.clutch, reliable=control.reliable
+        )
 
     def _release(self) -> None:
         if self._source is not None:
@@ -106,7 +121,7 @@ class TeleopNode(ArmNode):
         """Give the controller what is followed in this tick."""
         source, teleoperation = self._source, self._teleoperation
         if source is not None and teleoperation is not None:
-            source.clutch(teleoperation.rest)
+            source.obey(teleoperation.rest)
             teleoperation.give(row.time_ns)
 
     def action_due(self, row: Row) -> None:
@@ -118,7 +133,7 @@ class TeleopNode(ArmNode):
             self._source.answered(self.get_clock().now().nanoseconds)
 
     def statuses(self) -> list[DiagnosticStatus]:
-        """Of the leader."""
+        """Of what leads the arm."""
         driver, source = self._driver, self._source
         if driver is None or source is None:
             return []
@@ -131,8 +146,7 @@ class TeleopNode(ArmNode):
         source.check(driver.measured_last)
         driver.enable()
         with driver.lock_in_time():
-            source.start(teleoperation.rest)
-        return 'enabled: going to the leader, then following it'
+            return source.start(teleoperation.rest)
 
     def _disable(self) -> str:
         return self._configured()[0].disable()
@@ -151,7 +165,17 @@ class TeleopNode(ArmNode):
         with driver.lock_in_time():
             return source.press(on, teleoperation.rest if driver.controller.enabled else None)
 
-    def _configured(self) -> tuple[ArmDriver, LeaderSource, Teleoperation]:
+    def _serve_gripper(self, request: Any, response: Any) -> Any:
+        return self._arm_services.answer(response, lambda: self._grip(request.data))
+
+    def _grip(self, close: bool) -> str:
+        driver, source, _ = self._configured()
+        with driver.lock_in_time():
+            if not driver.controller.enabled:
+                raise UserError('the arm is not enabled, expected ~/enable before ~/gripper')
+            return source.grip(close)
+
+    def _configured(self) -> tuple[ArmDriver, TeleopSource, Teleoperation]:
         driver, source, teleoperation = self._driver, self._source, self._teleoperation
         if driver is None or source is None or teleoperation is None:
             raise UserError('the node is not configured: configure and activate it first')
@@ -167,10 +191,10 @@ class TeleopNode(ArmNode):
         if driver is None or source is None:
             return
         told = source.told(_where(driver), enabled=driver.controller.enabled)
-        news = told.partition(':')[0]
+        news = NUMBER.sub('', told.partition('leader: ')[0])
         if news != self._told and driver.active:
             self._told = news
-            self.get_logger().info(f'leader: {told}')
+            self.get_logger().info(f'{source.name}: {told}')
         if self._off.get_subscription_count():
             off = source.off(_where(driver))
             message = JointState(name=list(off), position=list(off.values()))
@@ -202,13 +226,14 @@ def teleop_of(robot: RobotSpec) -> TeleopSpec:
     UserError for a robot that nothing leads, or that is sent whole chunks.
     """
     teleop = robot.teleop or TeleopSpec()
-    if not teleop.leader:
+    if not teleop.leader and teleop.twist is None:
         commands = {topic.topic for topic in robot.joints.command}
         leader = tuple(t for t in robot.joints.leader if t.topic not in commands)
         teleop = teleop.model_copy(update={'leader': leader})
-    if not teleop.leader:
+    if not teleop.leader and teleop.twist is None:
         raise UserError(
-            f"robot '{robot.name}': teleop.leader is missing, expected the topic of the leader"
+            f"robot '{robot.name}': teleop.leader is missing, expected the topic of the leader, "
+            'or teleop.twist'
         )
     for topic in robot.joints.command:
         if topic.send == 'chunk':
@@ -221,7 +246,8 @@ def teleop_of(robot: RobotSpec) -> TeleopSpec:
 
 def leaders(teleop: TeleopSpec) -> str:
     """The topics of the leader in words."""
-    return ', '.join(topic.topic for topic in teleop.leader)
+    topics = [topic.topic for topic in teleop.leader]
+    return ', '.join(topics if teleop.twist is None else [teleop.twist.topic])
 
 
 def other_actions(robot: RobotSpec) -> list[str]:

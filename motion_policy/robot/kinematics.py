@@ -22,6 +22,7 @@ from motion_policy.robot.urdf import Mimic, is_urdf_text, mimic_joints, urdf_nam
 AXES = ('x', 'y', 'z')
 MOST_M = 1e4  # from the root link to another one
 NEAR_SINGULAR, DAMPING = 0.1, 0.1  # m or rad per unit of a joint
+ALL_ROWS = slice(None)  # of a velocity (6,)
 RIM_POINTS = 32  # of a circle: its polygon is 0.5 % wider
 
 
@@ -173,19 +174,25 @@ class Kinematics:
         return jacobian
 
     def joint_velocity(
-        self, link: int, joints: Float64Array, twist: Float64Array, columns: Sequence[int]
+        self,
+        link: int,
+        joints: Float64Array,
+        twist: Float64Array,
+        columns: Sequence[int],
+        rows: slice = ALL_ROWS,
     ) -> Float64Array:
         """Return how some of the joints (J,) move (n,), where they are, for a link to move.
 
         That is with a velocity (6,) as `twist_jacobian` has it, while the others stand. By least
         squares; damped in those directions in which the link hardly moves, near a singularity
-        (Chiaverini, Siciliano and Egeland 1994, doi:10.1109/87.294335).
+        (Chiaverini, Siciliano and Egeland 1994, doi:10.1109/87.294335). With `rows` only those of
+        the velocity count.
         """
-        jacobian = self.twist_jacobian(link, joints)[:, columns]
+        jacobian = self.twist_jacobian(link, joints)[rows, columns]
         left, sizes, right = np.linalg.svd(jacobian, full_matrices=False)
         near = np.maximum(1 - (sizes / NEAR_SINGULAR) ** 2, 0.0)
         shares = sizes / (sizes**2 + near * DAMPING**2)
-        velocity: Float64Array = (shares * (twist @ left)) @ right
+        velocity: Float64Array = (shares * (twist[rows] @ left)) @ right
         return velocity
 
     def difference(self, link: int, joints: Float64Array, others: Float64Array) -> Float64Array:

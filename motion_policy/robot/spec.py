@@ -462,7 +462,7 @@ class RobotSpec(Declared):
             joints = self.joints
             check_teleop(
                 self.teleop, joints.names, joints.velocities, joints.limits.position_array(),
-                joints.command,
+                joints.command, self.tool is not None,
             )  # fmt: skip
         return self
 

@@ -7,16 +7,24 @@ Rule: what is named here moves the arm; what is recorded as the action stands in
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from motion_policy.declared import Declared
 from motion_policy.robot.joint_topic import JointTopic
-from motion_policy.robot.twist import ODOMETRY, VELOCITY_TYPES
-from motion_policy.robot.values import Finite, NotNegative, no_repeats
+from motion_policy.robot.twist import ODOMETRY, TWIST, TWIST_STAMPED, VELOCITY_TYPES
+from motion_policy.robot.values import (
+    Finite,
+    NotNegative,
+    Seconds,
+    Stamp,
+    Topic,
+    no_repeats,
+    one_of,
+)
 
 # Of motion at full speed, where the spec says nothing: 0.9 and 0.6 rad for a joint of 3 rad/s.
 APART_S, JUMP_S = 0.3, 0.2
@@ -42,6 +50,36 @@ class LeaderRange(Declared):
         return self
 
 
+class TwistLeader(Declared):
+    """Velocities that a person wants of the robot's tool, in a twist [m/s and rad/s].
+
+    They are along the axes of the root link, or of the `tool`; the origin of the tool is moved at
+    most `linear` [m/s] fast and turned at most `angular` [rad/s] fast, in the same direction.
+    Where nothing was heard for `max_age` [s] nothing is wanted.
+    """
+
+    topic: Topic
+    type: str = TWIST_STAMPED
+    axes: Literal['root', 'tool'] = 'root'
+    linear: float = Field(default=0.25, gt=0, le=10)
+    angular: float = Field(default=0.8, gt=0, le=10)
+    max_age: Seconds = 0.3
+    stamp: Stamp = 'header'
+
+    @field_validator('type')
+    @classmethod
+    def _type(cls, value: str) -> str:
+        return one_of(value, (TWIST, TWIST_STAMPED))
+
+
+class LedGripper(Declared):
+    """A joint that is opened and closed by a word [rad or m]."""
+
+    joint: str
+    open: Finite
+    closed: Finite
+
+
 class TeleopSpec(Declared):
     """Who leads the arm.
 
@@ -49,16 +87,23 @@ class TeleopSpec(Declared):
     `ranges` say of its joints how far they open and close. Per joint, in joint order [rad or m]:
     beyond `apart` from the leader an arm is not enabled, and one that follows comes after it
     slowly; a leader that moves by more than `jump` from one message to the next has jumped. An
-    entry of 0 leaves that joint unwatched.
+    entry of 0 leaves that joint unwatched. In place of a leader, a `twist` may move the tool;
+    `gripper` is what is opened and closed then.
     """
 
     leader: tuple[JointTopic, ...] = ()
     ranges: dict[str, LeaderRange] = Field(default_factory=dict)
     apart: tuple[NotNegative, ...] | None = None
     jump: tuple[NotNegative, ...] | None = None
+    twist: TwistLeader | None = None
+    gripper: LedGripper | None = None
 
     @model_validator(mode='after')
     def _leads(self) -> TeleopSpec:
+        if self.leader and self.twist is not None:
+            raise ValueError('has leader and twist, expected one of the two')
+        if self.gripper is not None and self.twist is None:
+            raise ValueError('has gripper without twist: a leader has its own joint for it')
         led = [joint for topic in self.leader for joint in topic.joints]
         no_repeats('leader joints', led)
         for topic in self.leader:
@@ -88,8 +133,25 @@ def check_teleop(
     velocities: tuple[str, ...],
     limits: Float64Array,
     commands: tuple[JointTopic, ...],
+    has_tool: bool,
 ) -> None:
     """ValueError for what does not fit a robot of these joints (J,), with these limits (J, 2)."""
+    if teleop.twist is not None and not has_tool:
+        raise ValueError('teleop has twist, expected tool: what it moves')
+    gripper = teleop.gripper
+    if gripper is not None:
+        if gripper.joint not in names or gripper.joint in velocities:
+            raise ValueError(
+                f"teleop.gripper is '{gripper.joint}', expected a position among names"
+            )
+        low, high = limits[names.index(gripper.joint)]
+        for key in ('open', 'closed'):
+            value = getattr(gripper, key)
+            if not low <= value <= high:
+                raise ValueError(
+                    f'teleop.gripper.{key} is {value:g}, expected it within the limits '
+                    f'[{low:g}, {high:g}]'
+                )
     for topic in teleop.leader:
         for joint in topic.joints:
             if joint not in names:

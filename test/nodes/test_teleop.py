@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -19,6 +20,8 @@ from control_robots import formula_arm
 pytest.importorskip('rclpy')
 
 from fake_arm import LOSSLESS, FakeArm, assert_safe
+from geometry_msgs.msg import Twist
+from planar_arm import planar_urdf
 from rclpy.parameter import Parameter
 from ros_testing import Bench
 from sensor_msgs.msg import JointState, Joy
@@ -64,9 +67,11 @@ def arm(bench: Bench) -> FakeArm:
     return FakeArm(bench, ROBOT, 'teleop_node')
 
 
-def make_node(bench: Bench, folder: Path, **parameters: Any) -> TeleopNode:
+def make_node(
+    bench: Bench, folder: Path, robot: RobotSpec = ROBOT, **parameters: Any
+) -> TeleopNode:
     path = folder / 'led.yaml'
-    path.write_text(ROBOT.to_yaml())
+    path.write_text(robot.to_yaml())
     values = {
         **LOSSLESS, 'robot': str(path), 'autostart': True, 'diagnostics_period': 0.1,
         'auto_resume': 0.2, **parameters,
@@ -219,3 +224,43 @@ def test_what_leads_is_the_spec_of_teleop_or_else_its_leader() -> None:
     chunks = {'topic': 'c', 'type': 'trajectory_msgs/msg/JointTrajectory', 'send': 'chunk'}
     with pytest.raises(UserError, match=r"c has send 'chunk', expected 'tick'"):
         teleop_of(robot(leader=LEADER, command=chunks))
+
+
+def test_a_twist_moves_the_tool_and_silence_lets_it_stand(bench: Bench, tmp_path: Path) -> None:
+    pytest.importorskip('pinocchio')
+    values = yaml.safe_load(formula_arm(4).to_yaml())
+    planar_urdf(tmp_path / 'planar.urdf')
+    values['tool'] = {'link': 'tool', 'urdf': str(tmp_path / 'planar.urdf')}
+    values['teleop'] = {
+        'twist': {'topic': 'keys', 'type': 'geometry_msgs/msg/Twist', 'max_age': 0.3},
+        'gripper': {'joint': 'joint4', 'open': 0.5, 'closed': 0.0},
+    }
+    robot = robot_spec_from_yaml(yaml.safe_dump(values), 'planar.yaml')
+    arm, twist = FakeArm(bench, robot, 'teleop_node'), Twist()
+    publisher, speaks = bench.client.create_publisher(Twist, 'keys', 10), True
+    bench.client.create_timer(0.02, lambda: publisher.publish(twist) if speaks else None)
+    node = make_node(bench, tmp_path, robot)
+    try:
+        twist.linear.x = -0.05
+        arm.wait_for_diagnostic('twist', 'wanted speed [m/s]', '0.05')
+        refused = arm.enable().message
+        assert 'wants the tool to move at [-0.05, 0.0' in refused and '/keys' in refused
+        twist.linear.x = 0.0
+        arm.enable_when_ready()
+        arm.hear(5)
+        np.testing.assert_allclose(arm.commands[-1], [0.1] * 4, atol=1e-9)
+        twist.linear.x, twist.linear.y = -0.05, 0.02
+        bench.spin_until(lambda: abs(arm.commands[-1][0] - 0.1) > 0.05, 'the arm on its way')
+        speaks = False
+        arm.wait_for_diagnostic('twist', 'twist fault', 'stale')
+        bench.spin_until(lambda: (arm.hear(2)[0] == arm.commands[-1]).all(), 'an arm that stands')
+        assert arm.diagnostic('control', 'state') == 'run'
+        twist.linear.x, twist.linear.y, speaks = math.nan, 0.0, True
+        arm.wait_for_diagnostic('twist', 'twist newest unusable', 'nan')
+        twist.linear.x = 0.0
+        request = SetBool.Request(data=False)
+        assert bench.call(SetBool, 'teleop_node/gripper', request).message == 'opening joint4'
+        bench.spin_until(lambda: abs(arm.commands[-1][3] - 0.5) < 1e-6, 'the open gripper')
+        assert_safe(arm.commands, robot)
+    finally:
+        node.close()
