@@ -50,7 +50,8 @@ OF_SPEC = {
     },
     'teleop_node': {
         ('in', 'joint state', 'as in the robot spec'): 'StreamSubscriptions(',
-        ('in', 'leader', 'as in the robot spec'): "roles=('leader',)",
+        ('in', 'leader', 'as in the robot spec'): "led, 'leader', 'leader', follower",
+        ('in', 'twist', 'as in the robot spec'): "robot, 'vector', STREAM, follower",
         ('out', 'joint command', 'as in the robot spec'): 'CommandPublishers(',
     },
     'sim_node': {
@@ -79,7 +80,7 @@ def sources(node: str) -> list[str]:
     if node in ('policy_node', 'replay_node', 'teleop_node'):
         names += ['arm_driver.py', 'arm_services.py']
     if node == 'teleop_node':
-        names.append('leader_source.py')
+        names += ['leader_source.py', 'twist_source.py']
     return [(FOLDER / name).read_text(encoding='utf-8') for name in names]
 
 

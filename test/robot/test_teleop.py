@@ -65,6 +65,14 @@ def test_a_leader_has_all_joints_by_default_or_some_of_them() -> None:
             {'leader': [leader(joints=['joint1']), leader(topic='other', joints=['joint1'])]},
             "leader joints holds 'joint1' more than once",
         ),
+        ({'leader': leader(), 'twist': {'topic': 't'}}, 'has leader and twist, expected one of'),
+        ({'twist': {'topic': 't'}}, 'teleop has twist, expected tool: what it moves'),
+        ({'twist': {'topic': 't', 'type': STATE}}, f"'{STATE}' is not supported"),
+        ({'twist': {'topic': 't', 'linear': -1.0}}, 'teleop.twist.linear'),
+        (
+            {'gripper': {'joint': 'gripper', 'open': 0.01, 'closed': 0.0}},
+            'has gripper without twist',
+        ),
     ],
 )
 def test_what_does_not_fit_is_one_line(teleop: Any, told: str) -> None:
