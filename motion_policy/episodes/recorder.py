@@ -168,9 +168,9 @@ class EpisodeRecorder:
     def settle(self) -> None:
         """Wait until all rows that are due were made, and all samples before that time taken."""
         while self._waiting and self._waiting[0][0] < self._due_ns:
-            frame = self._waiting[0][-1].value
-            assert isinstance(frame, PendingImage)
-            self._frames.wait_for(frame)
+            value = self._waiting[0][-1].value
+            if isinstance(value, PendingImage):
+                self._frames.wait_for(value)
             self._make_rows()
 
     def begin(self, now_ns: int) -> None:

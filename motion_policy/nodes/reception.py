@@ -35,12 +35,14 @@ class Reception:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.last_ns = 0  # of the newest message
+        self.is_told = False  # by the middleware, of the newest message
 
     def of(self, origin: Origin, now_ns: int) -> int:
         """The time of the next message [ns], which is taken at `now_ns`."""
         received_ns = origin.received_ns or 0
         is_simulated = getattr(self._clock, 'ros_time_is_active', False)
-        if is_simulated or not 0 <= now_ns - received_ns <= MOST_WAITING_NS:
+        self.is_told = not is_simulated and 0 <= now_ns - received_ns <= MOST_WAITING_NS
+        if not self.is_told:
             received_ns = now_ns
         # What was there before but stood behind a message that was sent again comes with that.
         if 0 < self.last_ns - received_ns <= max(CLOCK_STEP_NS, now_ns - received_ns):
@@ -73,7 +75,8 @@ class Waiting:
         with self._subscription.handle:
             for _ in range(min(most, self._left)):
                 self._left -= 1
-                if not self._take_one() or self._reception.last_ns >= until_ns:
+                newer = self._reception.is_told and self._reception.last_ns >= until_ns
+                if newer or not self._take_one():
                     self._left = 0
                     break
         if not self._left:

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rclpy.clock import ROSClock
+from rclpy.clock import ClockType, ROSClock
 from rclpy.node import Node
+from rclpy.time import Time
 from ros_testing import Bench
 from sensor_msgs.msg import Image, JointState
 
@@ -101,3 +102,13 @@ def test_messages_wait_until_they_are_taken_and_images_until_there_is_room(bench
     assert streams.take_waiting(lambda: True) >= before_ns
     times_ns = taken.times_ns('top')
     assert len(times_ns) == 6 and times_ns == sorted(times_ns) and times_ns[-1] < before_ns
+
+    # A clock of which the middleware knows nothing: all of them are taken now.
+    clock = node.get_clock()
+    clock._set_ros_time_is_active(True)
+    clock.set_ros_time_override(Time(nanoseconds=NOW_NS, clock_type=ClockType.ROS_TIME))
+    for _ in range(6):
+        said['state'].publish(JointState(name=['a'], position=[0.0]))
+    bench.spin_until(lambda: len(heard) == 18, 'the messages to come')
+    assert streams.take_waiting(lambda: True) == NOW_NS
+    assert taken.times_ns('state')[6:] == [NOW_NS] * 6
