@@ -262,7 +262,7 @@ def _show_episode(entry: dict[str, Any], console: Console) -> None:
             'depth': _sizes(entry['depth']),
             'task': entry['task'] or '-',
             'success': _judged(entry['success']),
-            'verdict': entry['quality'],
+            'verdict': '\n'.join(entry['doubts'] or [entry['quality']]),
             'operator': entry['operator'] or '-',
             'created': entry['created'],
             'ended early': entry['ended'],

@@ -17,6 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from motion_policy.episodes import EpisodeWriter, next_episode_path
+from motion_policy.episodes.quality.images import ImageWatch
+from motion_policy.episodes.quality.judge import judge_recorded, set_before
+from motion_policy.episodes.quality.sets import EpisodeSet
 from motion_policy.evaluation.scenes import Scene, ScriptedDemonstration, Simulation, Teacher
 from motion_policy.evaluation.simulated_vectors import SimulatedVectors
 from motion_policy.robot import RobotSpec, load_robot_spec
@@ -57,6 +60,7 @@ def teach_directly(lesson: Lesson, console: Console) -> int:
     """Record every episode; 0 when all succeeded in the end, else 1."""
     sim, teacher = lesson.scene.make(), lesson.scene.teacher()
     robot = load_robot_spec(lesson.scene.robot)
+    known = set_before(next_episode_path(lesson.out))
     failed = rows = 0
     columns = TextColumn('episodes'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     begin = time.monotonic()
@@ -66,7 +70,7 @@ def teach_directly(lesson: Lesson, console: Console) -> int:
         with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task('episodes', total=lesson.episodes)
             for _ in range(lesson.episodes):
-                failures, length = _record(lesson, sim, teacher, robot)
+                failures, length = _record(lesson, sim, teacher, robot, known)
                 failed, rows = failed + failures, rows + length
                 progress.advance(task)
     except _NeverSucceededError as error:
@@ -88,9 +92,9 @@ class _NeverSucceededError(RuntimeError):
 
 
 def _record(
-    lesson: Lesson, sim: Simulation, teacher: Teacher, robot: RobotSpec
+    lesson: Lesson, sim: Simulation, teacher: Teacher, robot: RobotSpec, known: EpisodeSet
 ) -> tuple[int, int]:
-    """Record the next episode; return how many attempts failed before, and its rows."""
+    """Record and judge the next episode; return how many attempts failed before, and its rows."""
     path = next_episode_path(lesson.out)
     number = int(path.stem.rpartition('_')[2])
     position = lesson.positions[number % len(lesson.positions)]
@@ -104,7 +108,7 @@ def _record(
             created_ns=time.time_ns(),
         )  # fmt: skip
         try:
-            _demonstrate(sim, demonstration, robot, writer)
+            images = _demonstrate(sim, demonstration, robot, writer)
         except BaseException:
             # Half a demonstration would be mistaken for a whole one.
             writer.discard()
@@ -112,6 +116,7 @@ def _record(
         if sim.success:
             writer.success = True
             writer.close()
+            judge_recorded(path, images, known)
             return attempt, writer.length
         writer.discard()
     raise _NeverSucceededError(
@@ -121,10 +126,10 @@ def _record(
 
 def _demonstrate(
     sim: Simulation, demonstration: ScriptedDemonstration, robot: RobotSpec, writer: EpisodeWriter
-) -> None:
+) -> ImageWatch:
     """Play a demonstration to its end; a row holds what was measured before its command."""
     period_s = robot.period_ns / NANOSECONDS_PER_S
-    sensors = _Vectors(sim, robot)
+    sensors, images = _Vectors(sim, robot), ImageWatch()
     for index in range(int(demonstration.duration_s / period_s)):
         elapsed_s = index * period_s
         felt = sensors.observe()
@@ -141,7 +146,10 @@ def _demonstrate(
         )
         row = _row(START_NS + index * robot.period_ns, index, robot, felt)
         writer.append(row.time_ns, observation, row)
+        for camera, image in observation.images.items():
+            images.add(camera, image)
         sensors.step(demonstration.follower(elapsed_s), period_s)
+    return images
 
 
 class _Vectors:

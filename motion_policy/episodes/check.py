@@ -75,7 +75,7 @@ def examine_episode(path: str | Path, known: EpisodeSet | None = None) -> Examin
             problems += _vector_problems(episode)
             colours, depth, images = ColourCount(), EmptyDepthCount(), ImageWatch()
             problems += _image_problems(episode, colours, images)
-            problems += _depth_problems(episode, depth)
+            problems += _depth_problems(episode, depth, images)
             problems += _all_stamp_problems(episode)
             joints = joint_verdict(episode)
             problems += [each.in_dataset() for each in joints.failures]
@@ -180,15 +180,21 @@ def _image_problems(
             )
 
 
-def _depth_problems(episode: EpisodeReader, depth: EmptyDepthCount) -> Iterator[str]:
+def _depth_problems(
+    episode: EpisodeReader, depth: EmptyDepthCount, images: ImageWatch
+) -> Iterator[str]:
     """Read every depth image; only the first of a camera that is wrong is told."""
     for name in episode.robot.depth:
         bad: list[str] = []
         for row in range(episode.length):
             try:
-                depth.add(name, row, episode.depth(name, row))
+                image = episode.depth(name, row)
             except EpisodeError as error:
                 bad.append(str(error))
+                images.add_depth(name, None)
+                continue
+            depth.add(name, row, image)
+            images.add_depth(name, image)
         if bad:
             yield f'{bad[0]} ({len(bad)} of {episode.length} rows are wrong)'
 

@@ -437,6 +437,8 @@ class _Writing:
                 for camera, image in observation.images.items():
                     exposure = looked[camera].exposure if camera in looked else None
                     self._images.add(camera, image, exposure)
+                for name, depth in observation.depth.items():
+                    self._images.add_depth(name, depth)
                 self._room.look(row.time_ns)
         with self._errors_noted():
             self._writer.success = self.success

@@ -17,6 +17,7 @@ from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.formats.rosbag.read import bag_time_steps, bag_topics, read_raw
 from motion_policy.episodes.layout import STAMPS
 from motion_policy.episodes.measured import EmptyDepthCount
+from motion_policy.episodes.quality.verdict import odd_verdicts, verdicts_from_json
 from motion_policy.episodes.reader import EpisodeReader
 from motion_policy.episodes.row_checks import colour_notes, depth_notes
 from motion_policy.robot import StreamSpec
@@ -45,6 +46,7 @@ def episode_summary(path: str | Path) -> dict[str, Any]:
             'ended': episode.ended,
             'edits': list(episode.edits),
             'quality': episode.quality,
+            'doubts': _doubts(episode),
             'sim': episode.sim,
             'rows': episode.length,
             'rate_hz': episode.rate,
@@ -103,6 +105,15 @@ def bag_summary(path: str | Path) -> dict[str, Any]:
             for topic, entry in topics.items()
         },
     }
+
+
+def _doubts(episode: EpisodeReader) -> list[str]:
+    """A line for each verdict of the recorder that is no pass, the worst first."""
+    try:
+        verdicts = verdicts_from_json(episode.verdicts, episode.path)
+    except EpisodeError as error:  # of another tool; the episode itself is none the worse
+        return [str(error)]
+    return [f'{each.level}: {each.line()}' for each in odd_verdicts(verdicts)]
 
 
 def _odd(episode: EpisodeReader) -> list[str]:

@@ -16,7 +16,7 @@ from motion_policy.declared import Declared
 from motion_policy.robot.values import Finite
 
 # Of these a value is judged that is less than its threshold; of the others one that is more.
-BELOW = ('duration', 'rate', 'still')
+BELOW = ('duration', 'rate', 'coverage', 'usual_coverage', 'still')
 
 
 class Threshold(Declared):
@@ -41,11 +41,13 @@ class QualitySpec(Declared):
     lead: Threshold | None = Threshold(warn=0.002, fail=0.02)  # s
     frozen: Threshold | None = Threshold(warn=0.4, fail=1.0)  # s of motion
     exposure: Threshold | None = Threshold(warn=0.0, fail=0.2)  # share of the rows
+    coverage: Threshold | None = Threshold(warn=0.3, fail=0.05)  # share of the pixels
+    usual_coverage: Threshold | None = Threshold(warn=0.7, fail=None)  # share of the set's
     damaged: Threshold | None = Threshold(warn=None, fail=0.0)  # rows
     moved: Threshold | None = Threshold(warn=0.015, fail=0.05)  # share of the width
     still: Threshold | None = Threshold(warn=0.2, fail=0.05)  # share of what is expected
     clipped: Threshold | None = Threshold(warn=0.05, fail=0.25)  # share of the rows
-    speed: Threshold | None = Threshold(warn=1.1, fail=2.0)  # times the limit
+    speed: Threshold | None = Threshold(warn=1.05, fail=2.0)  # times the limit
     jerk: Threshold | None = Threshold(warn=0.3, fail=1.0)  # times acceleration limit in 0.1 s
     offset: Threshold | None = Threshold(warn=0.04, fail=0.1)  # s at full speed
     lag: Threshold | None = Threshold(warn=0.25, fail=0.5)  # s, beyond a period

@@ -19,7 +19,9 @@ import recordings
 import yaml
 
 from motion_policy.cli.main import main
-from motion_policy.episodes import EpisodeReader
+from motion_policy.episodes import EpisodeReader, examine_episode
+from motion_policy.episodes.quality.judge import note_verdicts
+from motion_policy.episodes.quality.sets import EpisodeSet
 from motion_policy.evaluation.joint_strip import JointStrip
 from motion_policy.evaluation.plots import JointCurves
 from motion_policy.policies import save_policy
@@ -126,11 +128,26 @@ def test_inspect_shows_an_episode(tmp_path: Path, capsys: Capture) -> None:
         assert word in shown
     assert entry['kind'] == 'episode'
     assert (entry['rows'], entry['duration_s'], entry['success']) == (50, 1.0, True)
+    assert (entry['quality'], entry['doubts']) == ('', []) and 'verdict' not in shown
     top = entry['streams']['top']
     assert (top['received'], top['dropped'], top['duplicates']) == (50, 2, 1)
     assert top['rate_hz'] == 50.0
     assert top['max_gap_ms'] == 20.0
     assert top['age_max_ms'] == 5.0
+
+
+def test_inspect_of_an_episode_says_what_was_doubted(tmp_path: Path, capsys: Capture) -> None:
+    path = recordings.write_episode(tmp_path / 'e.hdf5', 20)
+    note_verdicts(path, examine_episode(path, EpisodeSet()).verdicts)
+    (entry,) = inspected(path)
+    shown = ' '.join(capsys.readouterr().out.split())
+    assert entry['quality'] == 'warn'
+    line = 'warn: the episode lasts 0.40 s (duration: expected at least 1 s)'
+    assert line in entry['doubts'] and line in shown
+    with h5py.File(path, 'r+') as file:
+        file.attrs['verdicts'] = '{'
+    (entry,) = inspected(path)
+    assert "attribute 'verdicts' holds no verdicts" in entry['doubts'][0]
 
 
 def test_inspect_breaks_topics_at_their_slashes(

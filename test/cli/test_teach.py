@@ -79,6 +79,7 @@ def test_episodes_are_sound_and_successful(lesson: Path) -> None:
             assert (episode.task, episode.success, episode.sim) == ('transfer_cube', True, True)
             assert 340 <= episode.length <= 380
             assert episode.qpos.shape == episode.action.shape == (episode.length, 14)
+            assert (episode.quality, '"exposure"' in episode.verdicts) == ('pass', True)
 
 
 def test_the_recorded_actions_alone_do_the_task(lesson: Path) -> None:

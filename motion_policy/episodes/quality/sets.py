@@ -8,6 +8,7 @@ Of each episode a profile of a few kilobytes is kept, of the first ones their ca
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -17,12 +18,13 @@ import numpy as np
 
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.quality.camera_motion import CameraFeatures, camera_shift, features_of
+from motion_policy.episodes.quality.images import measured_share
 from motion_policy.episodes.quality.joints import still_verdict
 from motion_policy.episodes.quality.numbers import Array, EpisodeNumbers
 from motion_policy.episodes.quality.streams import rate_hz, rate_verdict
 from motion_policy.episodes.quality.verdict import QualityVerdict, verdict_on
 from motion_policy.episodes.reader import EpisodeReader
-from motion_policy.robot import RobotSpec
+from motion_policy.robot import RobotSpec, depth_stream
 
 LEAST_OTHERS = 5  # episodes, to say what is usual
 FIRST = 3  # episodes: where the cameras were when the set began
@@ -49,6 +51,7 @@ class EpisodeProfile:
         moved: the way between the least and the greatest position (J,).
         idle_s: how long nothing moves at the beginning, and at the end.
         rates_hz: of its streams, as far as they can be told.
+        coverages: the share of three images that was measured, of its depth cameras.
         views: of its cameras, while they may be compared with others.
         shifts: how far its cameras were moved, where that was told before.
     """
@@ -62,6 +65,7 @@ class EpisodeProfile:
     idle_s: tuple[float, float]
     rates_hz: dict[str, float]
     views: dict[str, CameraViews]
+    coverages: dict[str, float] = field(default_factory=dict)
     shifts: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -77,14 +81,18 @@ def profile_of(
     """The profile of an episode; of its images three of each camera are read."""
     views = {}
     for camera in episode.cameras if cameras else ():
-        rows = (0, episode.length // 2, episode.length - 1)
         try:
-            first, middle, last = (episode.image(camera, row) for row in rows)
+            first, middle, last = (episode.image(camera, row) for row in _three(episode))
         except EpisodeError:  # a damaged image, which is told of as that
             continue
         views[camera] = CameraViews(
             features_of(first, [middle, last]), features_of(first), features_of(last)
         )
+    coverages = {}
+    for name in episode.robot.depth:
+        with suppress(EpisodeError):
+            shares = [measured_share(episode.depth(name, row)) for row in _three(episode)]
+            coverages[name] = median(shares)
     rates = {name: rate_hz(numbers, name) for name in numbers.robot.stream_names}
     return EpisodeProfile(
         episode.path,
@@ -96,7 +104,13 @@ def profile_of(
         numbers.idle_s,
         {name: hz for name, hz in rates.items() if hz is not None},
         views,
+        coverages,
     )
+
+
+def _three(episode: EpisodeReader) -> tuple[int, int, int]:
+    """The first, the middle and the last row."""
+    return 0, episode.length // 2, episode.length - 1
 
 
 class EpisodeSet:
@@ -162,11 +176,28 @@ def _verdicts(
                 robot, stream.name, profile.rates_hz.get(stream.name), median(rates),
                 'that of the others of the set',
             )  # fmt: skip
+    found += _coverage(profile, others)
     # Nearly the least: in some episodes a joint may have little to do.
     least = np.sort([other.moved for other in others], axis=0)[1]
     found += still_verdict(robot, profile.moved, least, 'in the others of the set', can_fail=False)
     for kind, end in (('start_pose', 'start'), ('end_pose', 'end')):
         found += _pose(profile, others, kind, end)
+    return found
+
+
+def _coverage(profile: EpisodeProfile, others: list[EpisodeProfile]) -> list[QualityVerdict]:
+    """How much each depth camera measured, against the median of the others."""
+    found = []
+    for name, share in profile.coverages.items():
+        shares = [other.coverages[name] for other in others if name in other.coverages]
+        if len(shares) < LEAST_OTHERS or not (usual := median(shares)):
+            continue
+        found += verdict_on(
+            profile.robot, 'usual_coverage', share / usual, '',
+            f"depth camera '{name}' measured {100 * share:.0f} % of its image, in the others of "
+            f'the set {100 * usual:.0f} %',
+            of=depth_stream(name),
+        )  # fmt: skip
     return found
 
 

@@ -103,7 +103,8 @@ def _gap(
     worst_s = max(int(steps_ns.max()), stamps.counters.max_gap_ns) / NANOSECONDS_PER_S
     return verdict_on(
         numbers.robot, 'gap', worst_s, 's',
-        f"'{stream.name}' has a gap of {worst_s:.3f} s, usual are {period_s:.3f} s",
+        f"'{stream.name}' has a gap of {worst_s:.3f} s, in the rows a new message comes every "
+        f'{period_s:.3f} s',
         of=stream.name, scale=stream.max_age, beyond=period_s,
     )  # fmt: skip
 

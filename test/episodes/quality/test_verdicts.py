@@ -51,8 +51,9 @@ def by_kind(verdicts: list[QualityVerdict]) -> dict[str, str]:
 def test_a_good_episode_passes_every_check_with_a_number(good: Path) -> None:
     verdicts = verdicts_on(good)
     assert odd_verdicts(verdicts) == []
-    # What is told only beside other episodes, or of a stream whose rate is in the spec.
-    alone = {*QualitySpec.model_fields} - {'length', 'rate', 'moved', 'start_pose', 'end_pose'}
+    # What is told only beside other episodes, of a rate in the spec, or of a depth camera.
+    other = {'length', 'rate', 'moved', 'start_pose', 'end_pose', 'coverage', 'usual_coverage'}
+    alone = {*QualitySpec.model_fields} - other
     assert {each.kind for each in verdicts} == alone
     lag = next(each for each in verdicts if each.kind == 'lag')
     assert lag.value == pytest.approx(judged_episodes.LAG_ROWS / judged_episodes.RATE, abs=0.01)
