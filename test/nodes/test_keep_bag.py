@@ -196,13 +196,14 @@ def test_what_is_imported_from_a_kept_bag_is_what_was_recorded(
 def test_a_bag_goes_the_way_of_its_episode(arm: Arm, tmp_path: Path) -> None:
     node = arm.add_recorder(tmp_path)
     assert arm.call('start').success and node.messages.current is None
+    arm.run(30)
     node.set_parameters([Parameter('keep_bag', value=True)])  # of the next one
     assert arm.call('stop').success
     arm.call('start')
-    arm.run(10)
+    arm.run(30)
     assert arm.call('discard').success
     arm.call('start')
-    arm.run(10)
+    arm.run(30)
     arm.bench.spin_until(lambda: '000002' in arm.bag_values().get('bag', ''), 'its status')
     values = arm.bag_values()
     assert values['bag'].endswith('episode_000002_bag.part') and values['bag_left_out'] == '0'
