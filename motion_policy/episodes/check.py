@@ -74,7 +74,7 @@ def examine_episode(path: str | Path, known: EpisodeSet | None = None) -> Examin
             problems += _joint_problems(episode)
             problems += _vector_problems(episode)
             colours, depth, images = ColourCount(), EmptyDepthCount(), ImageWatch()
-            problems += _image_problems(episode, colours, images)
+            problems += _image_problems(episode, colours, images, notes)
             problems += _depth_problems(episode, depth, images)
             problems += _all_stamp_problems(episode)
             joints = joint_verdict(episode)
@@ -157,9 +157,12 @@ def _rotation_problems(rotation: Any) -> Iterator[str]:
 
 
 def _image_problems(
-    episode: EpisodeReader, colours: ColourCount, images: ImageWatch
+    episode: EpisodeReader, colours: ColourCount, images: ImageWatch, notes: list[Found]
 ) -> Iterator[str]:
-    """Read every image; only the first of a camera that is wrong is told, with their count."""
+    """Read every image; only the first of a camera that is wrong is told, with their count.
+
+    What a decoder says of JPEGs that a policy takes all the same goes to `notes`.
+    """
     for camera in episode.cameras:
         stored = episode.stored_images(camera)
         bad: list[tuple[int, str]] = []
@@ -172,6 +175,11 @@ def _image_problems(
                 continue
             colours.add(camera, row, image)
             images.add(camera, image)
+        if stored.warned:
+            row, said = min(stored.warned.items())
+            line = f"camera '{camera}': libjpeg speaks of damage in {len(stored.warned)} images, "
+            line += f'the first is that of row {row}: {said}'
+            notes.append(Found('jpeg', f'{layout.IMAGES}/{camera}', row, line))
         if bad:
             row, found = bad[0]
             yield (

@@ -60,8 +60,8 @@ def decode_jpeg(data: npt.NDArray[Any], storage: str = layout.JPEG) -> Bytes | N
 def decode_whole_jpeg(data: npt.NDArray[Any], storage: str = layout.JPEG) -> Bytes:
     """Return the RGB image (H, W, 3) of JPEG bytes, padded or not, looking closer at them.
 
-    What a camera sent is held against what a policy takes from it; what was encoded here must be
-    without any fault.
+    What was encoded here must be without any fault. What a camera sent is held against what a
+    policy takes from it.
 
     Raises:
         StreamError: it is none, or not whole.

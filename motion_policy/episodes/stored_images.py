@@ -24,6 +24,7 @@ from motion_policy.episodes.images import decode_jpeg, decode_whole_jpeg
 from motion_policy.episodes.video import VideoDecoder, is_key_frame, video_units
 from motion_policy.files import shown
 from motion_policy.streams import StreamError
+from motion_policy.streams.decoder_warnings import captured_warnings
 from motion_policy.streams.jpeg import JPEG_END
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class StoredImages:
     Attributes:
         storage: what they are stored as: 'raw', 'jpeg' (in ALOHA's order), 'camera_jpeg', 'png',
             'h264' or 'av1'.
+        warned: what libjpeg said of a camera's own JPEGs that were looked at closer, by their row.
 
     Raises:
         EpisodeError: the storage that the file names is not known.
@@ -63,6 +65,7 @@ class StoredImages:
         self._shape = (spec.height, spec.width, 3)
         self.storage = self._read_storage(compress)
         self.is_marked = self.storage in layout.MARKED_STORAGES
+        self.warned: dict[int, str] = {}
         self._lock = threading.Lock()
         self._decoder: VideoDecoder | None = None
         self._decoded = -1  # row that the decoder has seen last
@@ -139,8 +142,17 @@ class StoredImages:
         else:
             if self.storage == layout.JPEG and data[-2:].tobytes() != JPEG_END:
                 raise StreamError(f'the JPEG does not end at compress_len {len(data)}')
-            image = self._fitting(decode_whole_jpeg(data, self.storage))
+            image = self._fitting(self._looked_at(source, data))
         self._checked = source, image
+        return image
+
+    def _looked_at(self, row: int, data: Bytes) -> RgbImage:
+        if self.storage != layout.CAMERA_JPEG:
+            return decode_whole_jpeg(data, self.storage)
+        with captured_warnings() as lines:
+            image = decode_whole_jpeg(data, self.storage)
+        if lines:
+            self.warned[row] = lines[0]
         return image
 
     def rows_data(self, rows: Sequence[int]) -> Iterator[Bytes]:

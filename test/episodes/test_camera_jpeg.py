@@ -27,6 +27,7 @@ from motion_policy.episodes import (
     EpisodeWriter,
     check_episode,
     episode_summary,
+    examine_episode,
 )
 from motion_policy.episodes.editing.pieces import EditStamp, Piece, write_piece
 from motion_policy.episodes.formats.aloha.from_episodes import export_aloha
@@ -34,7 +35,8 @@ from motion_policy.episodes.formats.export_set import export_set
 from motion_policy.episodes.formats.rosbag.to_episodes import import_bag
 from motion_policy.episodes.layout import part_path
 from motion_policy.episodes.repair import repair_episode
-from motion_policy.streams import Observation, Row, image_to_rgb, observation_from_row
+from motion_policy.streams import Observation, Row, StreamError, image_to_rgb, observation_from_row
+from motion_policy.streams.jpeg import decode_strictly, decode_whole
 
 ROBOT = recordings.tabletop()
 ROWS = 8
@@ -245,6 +247,36 @@ def test_damage_is_found_with_row_and_camera(episode: Path) -> None:
     (line,) = check_episode(episode)
     assert "'/observations/images/top' row 3: JPEG is damaged" in line
     assert f'2 of {ROWS} rows are wrong' in line
+
+
+def hurt(data: bytes) -> bytes:
+    """Change a bit so that libjpeg speaks of damage, and gives all pixels."""
+    for place in range(len(data) // 2, len(data) - 20):
+        found = data[:place] + bytes([data[place] ^ 0x08]) + data[place + 1 :]
+        try:
+            decode_whole(found)
+            decode_strictly(found)
+        except StreamError as error:
+            if 'libjpeg says' in str(error):
+                return found
+    raise AssertionError('no such bit')
+
+
+def test_what_libjpeg_says_of_images_that_a_policy_takes_is_a_note(tmp_path: Path) -> None:
+    def frame(row: int) -> Any:
+        message = sent(red_square(row))
+        return (
+            SimpleNamespace(**{**vars(message), 'data': hurt(message.data)})
+            if row > 4
+            else message
+        )
+
+    path = record(tmp_path / 'episode_000000.hdf5', frame)
+    found = examine_episode(path)
+    assert found.problems == []
+    (note,) = [line for line in found.notes if 'libjpeg' in line]
+    told = 'libjpeg speaks of damage in 3 images, the first is that of row 5: Corrupt JPEG data'
+    assert told in note
 
 
 def test_a_storage_that_is_not_known_is_refused(episode: Path) -> None:
