@@ -78,8 +78,16 @@ def _one_episode(number: int) -> Callable[[Path, Path, Path], Path]:
 
 def _part(folder: Path, episodes: Path, robot: Path) -> Path:
     """What a process leaves that is killed while it records."""
+    return _left_of(folder, layout.JPEG)
+
+
+def _part_of_video(folder: Path, episodes: Path, robot: Path) -> Path:
+    return _left_of(folder, layout.H264)
+
+
+def _left_of(folder: Path, storage: str) -> Path:
     path = folder / 'episode_000000.hdf5'
-    writer = EpisodeWriter(path, robot_spec_from_yaml(SPEC, 'small_arm'))
+    writer = EpisodeWriter(path, robot_spec_from_yaml(SPEC, 'small_arm'), storage=storage)
     for index in range(ROWS):
         writer.append(*_row(index, index, robot_spec_from_yaml(SPEC, 'small_arm')))
     try:
@@ -88,6 +96,14 @@ def _part(folder: Path, episodes: Path, robot: Path) -> Path:
     except KeyboardInterrupt:
         pass
     return layout.part_path(path)
+
+
+def _video(folder: Path, episodes: Path, robot: Path) -> Path:
+    """The first episode, its images stored as video."""
+    path = _one_episode(0)(folder, episodes, robot)
+    main(['edit', 'store', str(path), '--storage', layout.H264])
+    main(['edit', 'commit', str(folder)])
+    return path
 
 
 def _shipped(name: str) -> Callable[[Path, Path, Path], Path]:
@@ -125,6 +141,11 @@ _READERS = (
     ),
     Reader(
         'part, check --repair', _part, lambda s, o, r: ['check', str(s), '--repair'], _of_source
+    ),
+    Reader('episode of video, check', _video, lambda s, o, r: ['check', str(s)], _of_source),
+    Reader(
+        'part of video, check --repair', _part_of_video,
+        lambda s, o, r: ['check', str(s), '--repair'], _of_source,
     ),
     Reader('ALOHA, import', _exported('aloha'), importing('aloha'), of_episodes),
     Reader('raw ALOHA, import', _exported('aloha', '--raw'), importing('aloha'), of_episodes),

@@ -295,7 +295,7 @@ def test_the_episode_says_who_recorded_what(arm: Arm, tmp_path: Path) -> None:
     assert arm.call('mark_success').success
     first = arm.call('stop')
     assert first.success and 'rows in' in first.message
-    node.set_parameters([Parameter('task', value='lift')])
+    node.set_parameters([Parameter('task', value='lift'), Parameter('storage', value='h264')])
     arm.call('start')
     arm.run(20)
     arm.call('stop')
@@ -309,11 +309,13 @@ def test_the_episode_says_who_recorded_what(arm: Arm, tmp_path: Path) -> None:
     assert not arm.call('stop').success
     names = ('episode_000000.hdf5', 'episode_000001.hdf5')
     assert sorted(path.name for path in tmp_path.iterdir()) == ['discarded', *names]
-    for name, task, success in zip(names, ('grasp', 'lift'), (True, False), strict=True):
+    told = zip(names, ('grasp', 'lift'), (True, False), ('jpeg', 'h264'), strict=True)
+    for name, task, success, storage in told:
         assert check_episode(tmp_path / name) == []
         with EpisodeReader(tmp_path / name) as episode:
             assert (episode.task, episode.success, episode.sim) == (task, success, True)
             assert episode.compress and episode.length >= 5
+            assert episode.storage('top') == storage
 
 
 def test_start_is_refused_while_a_stream_is_silent(arm: Arm, tmp_path: Path) -> None:
