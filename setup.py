@@ -38,8 +38,8 @@ EXTRAS = {
     # Reading and writing LeRobot's data sets; the other formats need nothing more.
     'export': ['pyarrow>=14.0', *VIEW],
     # The viewers that `motion-policy inspect` writes files for. Rerun's brings its viewer, 0.5 GB.
-    'foxglove': ['foxglove-sdk>=0.16'],
-    'rerun': ['rerun-sdk>=0.24'],
+    'foxglove': ['foxglove-sdk>=0.30'],
+    'rerun': ['rerun-sdk>=0.39'],
     # Images of episodes as H.264 or AV1.
     'video': ['av>=12.0'],
     # Run times that compute a policy faster than PyTorch does on many CPUs.

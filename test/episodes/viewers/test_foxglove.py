@@ -4,16 +4,19 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import viewed_episodes
 from full_disks import largest_file
 from google.protobuf.json_format import MessageToDict
-from recordings import START_NS, numbers, scene
+from mobile_robots import mobile_robot
+from recordings import START_NS, joint_values, numbers, scene, write_episode
 from viewed_episodes import HEIGHT, JOINTS, ROWS, WIDTH, true_colours
 
 from motion_policy.cli.main import main
@@ -31,8 +34,6 @@ Capture = pytest.CaptureFixture[str]
 
 def messages_in(path: Path) -> dict[str, list[tuple[str, int, Any]]]:
     """Return (schema, log time, message) by topic."""
-    import json
-
     found: dict[str, list[tuple[str, int, Any]]] = defaultdict(list)
     factory = DecoderFactory()
     with path.open('rb') as file:
@@ -207,3 +208,32 @@ def test_two_episodes_of_one_name_are_refused(tmp_path: Path, capsys: Capture) -
     out = str(tmp_path / 'out.mcap')
     assert main(['inspect', *paths, '--foxglove', out]) == 2
     assert "two episodes are called 'x/e'" in capsys.readouterr().err
+
+
+def test_the_number_of_a_base_is_a_velocity(tmp_path: Path) -> None:
+    robot = mobile_robot()
+    path = write_episode(tmp_path / 'e.hdf5', 3, robot=robot)
+    assert main(['inspect', str(path), '--foxglove', str(tmp_path / 'out.mcap')]) == 0
+    _, _, message = messages_in(tmp_path / 'out.mcap')['/joints/action'][2]
+    assert {each.name for each in message.joints} == set(robot.joints.names)
+    for place, joint in enumerate(message.joints):
+        of_base = joint.name in robot.joints.velocities
+        assert (joint.HasField('velocity'), joint.HasField('position')) == (of_base, not of_base)
+        value = joint.velocity if of_base else joint.position
+        assert value == float(joint_values(2, len(message.joints))[place] + np.float32(0.01))
+
+
+@pytest.mark.parametrize('option', ['--foxglove', '--rerun'])
+def test_a_damaged_image_is_one_line_and_leaves_no_file(
+    option: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if option == '--rerun':
+        pytest.importorskip('rerun')
+    path = viewed_episodes.write_viewed(tmp_path / 'e.hdf5')
+    with h5py.File(path, 'r+') as file:
+        file['observations/images/side'][6] = 0
+    out = tmp_path / ('out.mcap' if option == '--foxglove' else 'out.rrd')
+    assert main(['inspect', str(path), option, str(out)]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"error: {path}: camera 'side', row 6: ")
+    assert {each.name for each in tmp_path.iterdir()} == {'e.hdf5', 'planar.urdf'}
