@@ -8,7 +8,7 @@ anyway it is stored once, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import h5py
@@ -69,6 +69,17 @@ def image_writer(
     file[name].attrs[layout.STORAGE] = storage
     file.attrs['format'] = layout.FORMAT_MARKED
     return writer
+
+
+def mark_all(file: h5py.File, cameras: Iterable[str]) -> None:
+    """Say of every camera what its images are stored as, if it must be said of one.
+
+    So a mark that got lost is noticed, and never taken for ALOHA's order of colours.
+    """
+    if file.attrs['format'] == layout.FORMAT_MARKED:
+        for camera in cameras:
+            attributes = file[f'{layout.IMAGES}/{camera}'].attrs
+            attributes[layout.STORAGE] = attributes.get(layout.STORAGE, layout.JPEG)
 
 
 class _Pixels:

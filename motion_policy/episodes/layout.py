@@ -60,8 +60,8 @@ QUALITY, VERDICTS = 'quality', 'verdicts'
 # samples that stand in its rows, since some rows were taken away, or the counters lost.
 COUNTED, IN_ROWS = 'counted', 'samples in rows'
 
-# The attribute of a camera's images that says what they are stored as, where it is neither pixels
-# nor JPEG in ALOHA's order of colours (RAW, JPEG: those have none).
+# The attribute of a camera's images that says what they are stored as. Where those of all cameras
+# are pixels or JPEG in ALOHA's order of colours (RAW, JPEG), none has it; else all have.
 STORAGE = 'storage'
 RAW, JPEG = 'raw', 'jpeg'
 CAMERA_JPEG = 'camera_jpeg'  # the camera's own as it came, which OpenCV decodes as BGR

@@ -18,6 +18,7 @@ from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.hdf5.output import HdfOutput, new_hdf5
 from motion_policy.episodes.hdf5.recovery import is_blank
 from motion_policy.episodes.hdf5.write_ahead import log_path
+from motion_policy.episodes.image_writers import mark_all
 from motion_policy.episodes.reader import episode_fields, open_episode
 from motion_policy.episodes.reported import Reported, leave_out
 from motion_policy.episodes.stored_images import StoredImages
@@ -177,6 +178,7 @@ class _Unfinished:
                 except EpisodeError:
                     self._copy_images(name, new, range(length)[place[axis]])
                 output.check()
+        mark_all(target, self._robot.cameras)
         for vector, spec in self._robot.vectors.items():
             target[f'{layout.VECTORS}/{vector}'].attrs[layout.COLUMNS] = list(spec.columns)
         target[layout.ACTION].attrs['source'] = self._file.attribute(

@@ -279,12 +279,18 @@ class StoredImages:
 
     def _read_storage(self, compress: bool) -> str:
         named = self._file.attribute(layout.STORAGE, 'text', '', of=self._name)
-        if not named:
+        marked = self._file.attribute('format', 'text', '') == layout.FORMAT_MARKED
+        if not named and not marked:
             return layout.JPEG if compress else layout.RAW
-        if not compress or named not in layout.MARKED_STORAGES:
-            expected = ', '.join(layout.MARKED_STORAGES) if compress else 'none beside pixels'
-            raise EpisodeError(
-                f"{shown(self._file.path)}: attribute '{layout.STORAGE}' of '/{self._name}' is "
-                f"'{shown(named)}', expected {expected}"
-            )
-        return str(named)
+        if compress and named in (layout.JPEG, *layout.MARKED_STORAGES):
+            return str(named)
+        if not compress and marked and not named:  # whose marked cameras were dropped
+            return layout.RAW
+        found = f"is '{shown(named)}'" if named else 'is missing'
+        expected = 'none beside pixels'
+        if compress:
+            expected = ', '.join((layout.JPEG, *layout.MARKED_STORAGES))
+        raise EpisodeError(
+            f"{shown(self._file.path)}: attribute '{layout.STORAGE}' of '/{self._name}' {found}, "
+            f'expected {expected}'
+        )

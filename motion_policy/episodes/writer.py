@@ -25,7 +25,7 @@ from motion_policy.episodes.columns import Column, DepthColumn
 from motion_policy.episodes.errors import EpisodeError
 from motion_policy.episodes.hdf5.output import HdfOutput, changed_hdf5
 from motion_policy.episodes.hdf5.write_ahead import log_path
-from motion_policy.episodes.image_writers import ImageWriter, image_writer
+from motion_policy.episodes.image_writers import ImageWriter, image_writer, mark_all
 from motion_policy.episodes.images import is_jpeg
 from motion_policy.episodes.reported import Reported, leave_out
 from motion_policy.episodes.video import check_encoder
@@ -276,6 +276,7 @@ class EpisodeWriter:
             self._images[camera] = image_writer(
                 self._file, camera, self._storage, self._jpeg_quality, observation
             )
+        mark_all(self._file, self._images)
         for name, depth in self._robot.depth.items():
             self._depth[name] = DepthColumn(
                 self._file, f'{layout.DEPTH}/{name}', (depth.height, depth.width)

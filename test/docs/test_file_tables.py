@@ -207,7 +207,7 @@ def test_the_episode_page_says_what_format_and_source_hold() -> None:
     assert formats == [layout.FORMAT, layout.FORMAT_MARKED, layout.STORAGE]
     rows = tables(section(page('episode_file.md'), 'Images'))[0].rows
     marked = [name for row in rows for name in codes(row[0]) if name != 'compress']
-    assert marked == list(layout.MARKED_STORAGES)
+    assert marked == [layout.JPEG, *layout.MARKED_STORAGES]
     assert {name for row in rows for name in codes(row[2])} == set(layout.STORAGES)
     action = ours.by_name('what')['/action']
     assert {layout.LEADER, layout.NEXT_QPOS} <= {*re.findall('`([^`]+)`', action)}

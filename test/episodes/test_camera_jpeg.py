@@ -286,6 +286,15 @@ def test_a_storage_that_is_not_known_is_refused(episode: Path) -> None:
         EpisodeReader(episode)
 
 
+@pytest.mark.parametrize('camera', ['top', 'side'])
+def test_a_mark_that_got_lost_is_noticed(episode: Path, camera: str) -> None:
+    """Red would be taken for blue without it."""
+    with h5py.File(episode, 'r+') as file:
+        del file[f'observations/images/{camera}'].attrs['storage']
+    (line,) = check_episode(episode)
+    assert f"'storage' of '/observations/images/{camera}' is missing, expected jpeg, cam" in line
+
+
 def test_inspect_says_how_each_camera_is_stored(
     episode: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,7 +19,7 @@ from motion_policy.episodes.columns import Column
 from motion_policy.episodes.editing.changes import EditPlan, EpisodeChange, opened
 from motion_policy.episodes.editing.pieces import Piece
 from motion_policy.episodes.hdf5.output import HdfOutput
-from motion_policy.episodes.image_writers import image_writer
+from motion_policy.episodes.image_writers import image_writer, mark_all
 from motion_policy.episodes.reader import EpisodeReader
 from motion_policy.episodes.video import check_encoder
 from motion_policy.files import shown
@@ -84,6 +84,7 @@ def _write_images(episode: EpisodeReader, output: HdfOutput, storage: str) -> No
         finally:
             writer.close()
         file[f'{layout.IMAGES}/{camera}'].resize(episode.length, axis=0)
+    mark_all(file, episode.cameras)
     if compress and episode.cameras:
         column = Column(file, layout.COMPRESS_LEN, (len(episode.cameras),), np.float32)
         for of_row in lengths.T:
