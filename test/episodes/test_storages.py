@@ -132,8 +132,14 @@ CUTS = {
 }
 
 
-@pytest.mark.parametrize('cut', CUTS)
-@pytest.mark.parametrize('storage', LINKED)
+@pytest.mark.parametrize(
+    ('storage', 'cut'),
+    [
+        *(('h264', cut) for cut in CUTS),
+        *((storage, 'twice') for storage in LINKED if storage != 'h264'),
+        ('av1', 'every second'),
+    ],
+)
 def test_rows_that_are_cut_out_keep_their_pixels(
     storage: str, cut: str, episodes: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -152,7 +158,6 @@ def test_rows_that_are_cut_out_keep_their_pixels(
         before = all_images(episodes[storage], camera)[rows]
         np.testing.assert_array_equal(all_images(made, camera), before)
         np.testing.assert_array_equal(all_images(again, camera), before[1:])
-    assert not [line for line in check_episode(made) if '/images/' in line]
 
 
 STORED = {  # to what, of what, and whether all pixels stay
