@@ -117,7 +117,8 @@ def decode_whole(data: bytes, *, quickly: bool = False) -> Pixels:
 def thumbnail(data: bytes) -> Pixels:
     """Decode all of a JPEG, as closely looked at as by `decode_whole`, to an eighth of its size.
 
-    (ceil(H / 8), ceil(W / 8), 3) uint8, blue first; it takes three quarters of the time.
+    Returned is (h, w, 3) uint8, blue first, of an eighth of both sizes, rounded up; it takes three
+    quarters of the time.
 
     Raises:
         StreamError: where `decode_whole` raises it.
