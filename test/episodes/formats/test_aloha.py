@@ -91,7 +91,12 @@ def test_other_colours_and_other_storage_can_be_asked_for(tmp_path: Path) -> Non
         np.testing.assert_array_equal(episode.image('cam_low', 3), drawn[..., ::-1])
     (encoded,) = imported(source, tmp_path / 'jpeg', channels='bgr')
     with EpisodeReader(encoded) as episode:
-        assert episode.compress
+        kept = episode.camera_jpeg('cam_low', 3)
+        np.testing.assert_array_equal(kept, aloha_files.jpegs('cam_low', 0, ROWS)[3])
+        np.testing.assert_array_equal(episode.image('cam_low', 3), drawn[..., ::-1])
+    (encoded,) = imported(source, tmp_path / 'aloha', channels='bgr', storage='aloha_jpeg')
+    with EpisodeReader(encoded) as episode:
+        assert episode.storage('cam_low') == 'jpeg'
         difference = episode.image('cam_low', 3).astype(int) - drawn[..., ::-1]
         assert np.abs(difference).mean() < 4
     pixels = aloha_files.write(tmp_path / 'pixels' / 'episode_0.hdf5', ROWS)

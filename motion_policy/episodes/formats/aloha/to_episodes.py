@@ -266,15 +266,19 @@ class _Rows:
             qvel = self.grippers.speeds(qvel).astype(np.float32)
         for row in range(file.length):
             speeds = reported(qvel, row)
+            images = {
+                ours: self._image(file, theirs, row) for ours, theirs in self.cameras.items()
+            }
+            jpegs = {camera: image for camera, image in images.items() if image.ndim == 1}
             yield Observation(
                 qpos=qpos[row],
                 qvel=np.zeros_like(qpos[row]) if speeds is None else speeds,
                 effort=reported(file.effort, row),
                 has_qvel=speeds is not None,
-                images={
-                    ours: self._image(file, theirs, row) for ours, theirs in self.cameras.items()
-                },
+                images=images,
                 action=action[row],
+                # JPEG in the order of all other JPEGs, as of a camera's own.
+                jpegs={} if self.channels == 'rgb' else jpegs,
             )
 
     def _positions(self, values: Float32Array) -> Float32Array:
@@ -283,9 +287,9 @@ class _Rows:
         return self.grippers.positions(values).astype(np.float32)
 
     def _image(self, file: AlohaFile, camera: str, row: int) -> Array:
-        """The pixels in RGB; a JPEG that need not change stays as it is once it was decoded."""
+        """The pixels in RGB; a JPEG stays as it is, of either order, once it was decoded."""
         stored = file.stored(camera, row)
         pixels = file.decoded(camera, row, stored)
-        if self.channels == 'bgr':
-            return np.ascontiguousarray(pixels[..., ::-1])
-        return stored if self.keep_jpeg and is_jpeg(stored) else pixels
+        if self.keep_jpeg and is_jpeg(stored):
+            return stored
+        return np.ascontiguousarray(pixels[..., ::-1]) if self.channels == 'bgr' else pixels
