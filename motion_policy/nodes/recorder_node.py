@@ -61,7 +61,7 @@ class RecorderNode(Node):
             left_waiting=True,
             on_message=self._keep,
         )  # fmt: skip
-        topics = self.streams.full_topics()
+        topics = self.streams.full_topics
         static = [topics[topic] for topic in static_topics(self._robot)]
         self.messages = MessageRecorder(
             PreRoll(self._robot, topics, static),

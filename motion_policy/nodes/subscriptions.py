@@ -241,6 +241,9 @@ class StreamSubscriptions:
             for topic, names in self._on_static_topic().items()
             for subscription in self._subscribe_static(topic, names)
         ]
+        # By those of the robot spec; a topic that is none was refused above.
+        topics = {stream.topic for stream in self.streams.values()} | {*self._on_static_topic()}
+        self.full_topics = {topic: node.resolve_topic_name(topic) for topic in topics}
 
     def _on_static_topic(self) -> dict[str, list[str]]:
         """The streams for which each topic of transforms that do not move is heard."""
@@ -252,17 +255,18 @@ class StreamSubscriptions:
 
     def _subscribe_static(self, topic: str, names: list[str]) -> list[Any]:
         """Hear what was said once before this node began, and by whoever says it only once."""
-        clock, full_topic = self._node.get_clock(), self._node.resolve_topic_name(topic)
+        clock = self._node.get_clock()
 
         def store(data: bytes) -> None:
             receive_ns = clock.now().nanoseconds
-            if self._on_message is not None:
-                self._on_message(BagMessage(full_topic, receive_ns, receive_ns, data))
             sample = Sample(0, receive_ns, TransformMessage(data, is_static=True))
             with self.lock:
                 for name in names:
                     self._sampler.push(name, sample)
                     self.received[name] += 1
+            if self._on_message is not None:
+                full_topic = self.full_topics[topic]
+                self._on_message(BagMessage(full_topic, receive_ns, receive_ns, data))
 
         return subscribe_to_all(
             self._node, message_class(TRANSFORMS), topic, store, STATIC_DEPTH, raw=True
@@ -307,7 +311,7 @@ class StreamSubscriptions:
         return self._joint_depth * (VECTORS_FASTER if role == 'vector' else 1)
 
     def _store_in(self, stream: StreamSpec, reception: Reception | None) -> Callable[..., None]:
-        clock, topic = self._node.get_clock(), self._node.resolve_topic_name(stream.topic)
+        clock = self._node.get_clock()
         names, type_of_it = self._on_topic[stream.topic, stream.type], message_class(stream.type)
         as_it_came = self._serialized_images and stream.role in IMAGES
         senders = [self._senders[name] for name in names if name in self._senders]
@@ -338,9 +342,6 @@ class StreamSubscriptions:
         def store_if_usable(data: bytes, origin: Origin = UNKNOWN) -> None:
             now_ns = clock.now().nanoseconds
             receive_ns = now_ns if reception is None else reception.of(origin, now_ns)
-            if self._on_message is not None:
-                publish_ns = origin.stamp_ns or receive_ns
-                self._on_message(BagMessage(topic, receive_ns, publish_ns, data))
             try:
                 store(data, origin.publisher, receive_ns)
             except Exception as error:
@@ -349,6 +350,10 @@ class StreamSubscriptions:
                     self.bad_messages.add(name, error, f"stream '{name}' on topic {stream.topic}")
                     with self.lock:
                         self._sampler.push(name, unreadable)
+            if self._on_message is not None:
+                topic = self.full_topics[stream.topic]
+                publish_ns = origin.stamp_ns or receive_ns
+                self._on_message(BagMessage(topic, receive_ns, publish_ns, data))
 
         wants_origin = senders or reception is not None or self._on_message is not None
         return with_origin(store_if_usable) if wants_origin else store_if_usable
@@ -459,11 +464,6 @@ class StreamSubscriptions:
     def silent(self) -> list[str]:
         """`describe` of every stream that has not spoken yet."""
         return [self.describe(name) for name, count in self.received.items() if not count]
-
-    def full_topics(self) -> dict[str, str]:
-        """The full names of the topics of the robot spec, also of transforms that do not move."""
-        topics = {stream.topic for stream in self.streams.values()} | {*self._on_static_topic()}
-        return {topic: self._node.resolve_topic_name(topic) for topic in topics}
 
     def destroy(self) -> None:
         """Remove the subscriptions from the node."""
