@@ -66,10 +66,10 @@ class ReplayNode(Node, ActionSource):
         self._playback = EpisodePlayback(controller, actions)
         self._trace = ReplayTrace(robot)
         self._end = ''  # of what is played, where it is another one than the controller's
-        self._driver = ArmDriver(self, robot, controller, self)
         self._reports = ReplayReports(
             self, controller, Path(path), recorded, parameters.report_directory
         )
+        self._driver = ArmDriver(self, robot, controller, self)
         self._driver.activate()
         ArmServices(self, self._enable, self._driver.disable, self._reset, self._driver.home)
         self.get_logger().info(

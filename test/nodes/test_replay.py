@@ -213,13 +213,16 @@ def errors_of(calls: list[list[str]]) -> list[list[str]]:
     return [text.strip().splitlines() for text in said]
 
 
-def test_a_users_mistake_is_one_line_and_exit_code_2(ros_domain: int, episode: Path) -> None:
+def test_a_users_mistake_is_one_line_and_exit_code_2(
+    ros_domain: int, episode: Path, robot_file: str
+) -> None:
     right = {'episode': str(episode), 'robot': 'so101'}
     mistakes: list[tuple[dict[str, str], str]] = [
         ({}, "parameter 'episode' is empty"),
         ({'episode': right['episode']}, "parameter 'robot' is empty"),
         ({**right, 'episode': '/no/such/episode.hdf5'}, '/no/such/episode.hdf5'),
         ({**right, 'robot': 'tabletop_sim'}, 'joint4'),
+        ({**right, 'robot': robot_file, 'report_directory': f'{episode}/x'}, f'{episode}/x'),
     ]
     calls = [
         [word for name, value in values.items() for word in ('-p', f'{name}:={value}')]
