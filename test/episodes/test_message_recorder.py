@@ -14,12 +14,13 @@ import bag_files
 import numpy as np
 import pytest
 import recordings
-from full_disks import largest_file
+from full_disks import largest_file, small_disk
 from rosbags.highlevel import AnyReader
 
 from motion_policy.cli.main import main
 from motion_policy.documents import read_yaml
 from motion_policy.episodes import EpisodeError, EpisodeReader, import_bag, next_episode_path
+from motion_policy.episodes.editing import journal
 from motion_policy.episodes.formats.rosbag.write import BagChannel, BagWriter, repair_bag
 from motion_policy.episodes.message_recorder import BagMessage, MessageRecorder, PreRoll
 from motion_policy.errors import UserError
@@ -162,6 +163,20 @@ def test_a_bag_leaves_room_for_episodes(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_bag_ends_before_a_disk_is_full_and_is_whole(tmp_path: Path) -> None:
+    sent = messages(6.0)
+    with small_disk(tmp_path / 'disk', '12m') as disk:
+        keeper = recorder(least_free_bytes=5 * 2**20)
+        keeper.start(disk / 'e.hdf5')
+        for message in sent:
+            keeper.add(message)
+        bag = keeper.stop()
+        assert bag is not None and bag.path == disk / 'e_bag'
+        assert bag.ended.endswith('GB are free on its disk, of which 0.01 GB are left free')
+        assert read(bag.path) == as_read(sent[: bag.messages]) and bag.messages > 100
+        assert bag.messages + sum(bag.left_out.values()) == len(sent)
+
+
 def test_what_a_full_disk_left_is_counted_and_can_be_finished(
     tmp_path: Path, capsys: Capture
 ) -> None:
@@ -255,3 +270,26 @@ def test_a_bag_goes_to_discarded_with_its_episode_and_comes_back(tmp_path: Path)
     assert next_episode_path(tmp_path).name == 'episode_000001.hdf5'
     assert main(['edit', 'undo', str(tmp_path)]) == 0
     assert read(bag) == before and not moved.exists()
+
+
+def test_an_edit_that_is_interrupted_is_finished_with_the_bag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    episode = recordings.write_episode(tmp_path / 'episode_000000.hdf5', 30)
+    bag, moved = tmp_path / 'episode_000000_bag', tmp_path / 'discarded' / 'episode_000000_bag'
+    keeper = recorder()
+    keeper.start(episode)
+    keeper.add(messages(0.1)[0])
+    keeper.stop()
+
+    def interrupted(*_paths: Path) -> None:
+        raise KeyboardInterrupt
+
+    for arguments, there in ((['delete', str(episode)], moved), (['undo', str(tmp_path)], bag)):
+        with monkeypatch.context() as patched:
+            patched.setattr(journal, 'move_bag_along', interrupted)
+            assert main(['edit', *arguments]) == 130
+        assert main(['edit', 'list', str(tmp_path)]) == 0
+        assert len(read(there)) == 1 and bag.exists() != moved.exists()
+        assert episode.exists() == bag.exists()
+    assert not (tmp_path / 'discarded').exists()
