@@ -15,6 +15,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool
 
@@ -22,11 +23,12 @@ from motion_policy.control import Command
 from motion_policy.control.leader_follower import LeaderFollower
 from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.teleoperation import Teleoperation
-from motion_policy.control.tool_follower import ToolFollower
+from motion_policy.control.tool_follower import JointFollower, ToolFollower
 from motion_policy.errors import UserError
 from motion_policy.nodes.arm_driver import ArmDriver, make_controller
 from motion_policy.nodes.arm_node import ArmNode
 from motion_policy.nodes.arm_services import ArmServices
+from motion_policy.nodes.joy_source import JoySource
 from motion_policy.nodes.leader_source import LeaderSource
 from motion_policy.nodes.parameters.arm import ControlParameters
 from motion_policy.nodes.parameters.declaring import declare_group, read_group
@@ -40,6 +42,7 @@ from motion_policy.streams import Row
 
 INSPECTION_PERIOD_S = 1.0
 TELL_PERIOD_S = 0.1
+SPEED_STEP = 0.1
 NUMBER = re.compile(r'[-+]?\d+(\.\d+)?')
 
 
@@ -54,7 +57,7 @@ class TeleopNode(ArmNode):
             named_robot(parameters)  # nobody is there to name one and configure again
         self._source: TeleopSource | None = None
         self._teleoperation: Teleoperation | None = None
-        self._told = ''
+        self._told, self._home_by_button = '', False
         self._off = self.create_publisher(JointState, '~/leader_off', 1)
         self.create_service(SetBool, '~/clutch', self._serve_clutch)
         self.create_service(SetBool, '~/gripper', self._serve_gripper)
@@ -91,9 +94,19 @@ class TeleopNode(ArmNode):
         self, robot: RobotSpec, teleop: TeleopSpec, parameters: TeleopParameters,
         control: ControlParameters,
     ) -> TeleopSource:  # fmt: skip
+        joy = teleop.joy
+        if joy is not None and joy.of_tool:
+            in_tool = joy.frame == 'tool'
+            tool = ToolFollower(robot, teleop, joy.linear, joy.angular, in_tool=in_tool)
+            return JoySource(self, robot, joy, tool)
+        if joy is not None:
+            return JoySource(self, robot, joy, JointFollower(robot, teleop, tuple(joy.axes)))
         if teleop.twist is not None:
-            tool = ToolFollower(robot, teleop)
-            return TwistSource(self, robot, teleop.twist, tool, reliable=control.reliable)
+            twist = teleop.twist
+            tool = ToolFollower(
+                robot, teleop, twist.linear, twist.angular, in_tool=twist.axes == 'tool'
+            )
+            return TwistSource(self, robot, twist, tool, reliable=control.reliable)
         follower = LeaderFollower(
             robot, teleop, control.ramp_speed, indexes=parameters.clutch.kind == 'relative'
         )
@@ -190,6 +203,7 @@ class TeleopNode(ArmNode):
         driver, source = self._driver, self._source
         if driver is None or source is None:
             return
+        self._do(driver, source)
         told = source.told(_where(driver), enabled=driver.controller.enabled)
         news = NUMBER.sub('', told.partition('leader: ')[0])
         if news != self._told and driver.active:
@@ -200,6 +214,23 @@ class TeleopNode(ArmNode):
             message = JointState(name=list(off), position=list(off.values()))
             message.header.stamp = self.get_clock().now().to_msg()
             self._off.publish(message)
+
+    def _do(self, driver: ArmDriver, source: TeleopSource) -> None:
+        """Do what was asked for by a button; one that drives home has to be held on the way."""
+        try:
+            for request in source.requests():
+                if request == 'home':
+                    self.get_logger().info(driver.home())
+                    self._home_by_button = True
+                else:
+                    by = SPEED_STEP if request == 'faster' else -SPEED_STEP
+                    speed = min(max(driver.controller.speed + by, SPEED_STEP), 1.0)
+                    self.set_parameters([Parameter('speed', value=round(speed, 3))])
+            self._home_by_button = self._home_by_button and driver.controller.homing
+            if self._home_by_button and source.let_go:
+                self.get_logger().info(driver.disable())
+        except UserError as error:
+            self.get_logger().error(str(error))
 
 
 def _where(driver: ArmDriver) -> Float64Array:
@@ -226,14 +257,15 @@ def teleop_of(robot: RobotSpec) -> TeleopSpec:
     UserError for a robot that nothing leads, or that is sent whole chunks.
     """
     teleop = robot.teleop or TeleopSpec()
-    if not teleop.leader and teleop.twist is None:
+    by_stick = teleop.twist or teleop.joy
+    if not teleop.leader and by_stick is None:
         commands = {topic.topic for topic in robot.joints.command}
         leader = tuple(t for t in robot.joints.leader if t.topic not in commands)
         teleop = teleop.model_copy(update={'leader': leader})
-    if not teleop.leader and teleop.twist is None:
+    if not teleop.leader and by_stick is None:
         raise UserError(
             f"robot '{robot.name}': teleop.leader is missing, expected the topic of the leader, "
-            'or teleop.twist'
+            'or teleop.twist or teleop.joy'
         )
     for topic in robot.joints.command:
         if topic.send == 'chunk':
@@ -246,8 +278,9 @@ def teleop_of(robot: RobotSpec) -> TeleopSpec:
 
 def leaders(teleop: TeleopSpec) -> str:
     """The topics of the leader in words."""
+    stick = teleop.twist or teleop.joy
     topics = [topic.topic for topic in teleop.leader]
-    return ', '.join(topics if teleop.twist is None else [teleop.twist.topic])
+    return ', '.join(topics if stick is None else [stick.topic])
 
 
 def other_actions(robot: RobotSpec) -> list[str]:

@@ -93,6 +93,15 @@ class TeleopSource:
         """Close the gripper, or open it; return what that leads to, UserError says why not."""
         raise UserError(f'{self.name} has a joint for each gripper')
 
+    @property
+    def let_go(self) -> bool:
+        """Whether somebody has to hold a button, and does not; in any thread."""
+        return False
+
+    def requests(self) -> list[str]:
+        """What was asked for by buttons that the node does, each once: see `TeleopNode`."""
+        return []
+
     def inspect(self) -> None:
         """Log what is odd about the publishers; about once per second."""
         self.subscriptions.check(self.row)

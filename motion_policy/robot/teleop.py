@@ -7,7 +7,7 @@ Rule: what is named here moves the arm; what is recorded as the action stands in
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from motion_policy.declared import Declared
 from motion_policy.robot.joint_topic import JointTopic
-from motion_policy.robot.twist import ODOMETRY, TWIST, TWIST_STAMPED, VELOCITY_TYPES
+from motion_policy.robot.twist import FIELDS, ODOMETRY, TWIST, TWIST_STAMPED, VELOCITY_TYPES
 from motion_policy.robot.values import (
     Finite,
     NotNegative,
@@ -30,6 +30,7 @@ from motion_policy.robot.values import (
 APART_S, JUMP_S = 0.3, 0.2
 
 Float64Array = npt.NDArray[np.float64]
+Input = Annotated[int, Field(ge=0, le=63)]  # number of an axis or a button
 
 
 class LeaderRange(Declared):
@@ -72,6 +73,65 @@ class TwistLeader(Declared):
         return one_of(value, (TWIST, TWIST_STAMPED))
 
 
+class JoyLeader(Declared):
+    """A gamepad or SpaceMouse, whose axes are velocities of the tool, or of joints.
+
+    `axes` are the numbers of the axes by what they move: fields of a twist, or joints; `reversed`
+    those that go the other way. Within `dead_zone` of its middle an axis is 0; `expo`, from 0 to
+    1, makes it finer there. Full is `linear` [m/s] or `angular` [rad/s] of the tool, along the
+    axes of `frame`, or `joint_speed` of a joint's full speed. Nothing moves but while the button
+    `dead_man` is held, of which something is heard within `max_age` [s]. The other buttons act
+    when they are pressed.
+    """
+
+    topic: Topic = 'joy'
+    axes: dict[str, Input] = Field(min_length=1)
+    reversed: tuple[str, ...] = ()
+    dead_zone: float = Field(default=0.1, ge=0, lt=1)
+    expo: float = Field(default=0.3, ge=0, le=1)
+    frame: Literal['root', 'tool'] = 'root'
+    linear: float = Field(default=0.25, gt=0, le=10)
+    angular: float = Field(default=0.8, gt=0, le=10)
+    joint_speed: float = Field(default=0.25, gt=0, le=1)
+    max_age: Seconds = 0.5
+    dead_man: Input
+    close: Input | None = None
+    open: Input | None = None
+    toggle: Input | None = None
+    faster: Input | None = None
+    slower: Input | None = None
+    home: Input | None = None
+    switch_frame: Input | None = None
+
+    @model_validator(mode='after')
+    def _fits_together(self) -> JoyLeader:
+        for name in self.reversed:
+            if name not in self.axes:
+                raise ValueError(f"reversed has '{name}', expected only keys of axes")
+        used: dict[int, str] = {}
+        for key, number in self.buttons.items():
+            if (other := used.setdefault(number, key)) != key:
+                raise ValueError(f'{key} is button {number}, as {other} is, expected another one')
+        if self.of_tool and not set(self.axes) <= set(FIELDS):
+            odd = next(name for name in self.axes if name not in FIELDS)
+            raise ValueError(f"axes has '{odd}' beside fields of a twist, expected only these")
+        if self.switch_frame is not None and not self.of_tool:
+            raise ValueError('switch_frame with axes of joints, expected it for those of the tool')
+        return self
+
+    @property
+    def of_tool(self) -> bool:
+        """Whether the tool is moved, not joints."""
+        return any(name in FIELDS for name in self.axes)
+
+    @property
+    def buttons(self) -> dict[str, int]:
+        """The numbers of its buttons by what they do."""
+        keys = 'dead_man', 'close', 'open', 'toggle', 'faster', 'slower', 'home', 'switch_frame'
+        numbers = {key: getattr(self, key) for key in keys}
+        return {key: number for key, number in numbers.items() if number is not None}
+
+
 class LedGripper(Declared):
     """A joint that is opened and closed by a word [rad or m]."""
 
@@ -87,8 +147,8 @@ class TeleopSpec(Declared):
     `ranges` say of its joints how far they open and close. Per joint, in joint order [rad or m]:
     beyond `apart` from the leader an arm is not enabled, and one that follows comes after it
     slowly; a leader that moves by more than `jump` from one message to the next has jumped. An
-    entry of 0 leaves that joint unwatched. In place of a leader, a `twist` may move the tool;
-    `gripper` is what is opened and closed then.
+    entry of 0 leaves that joint unwatched. In place of a leader, a `twist` or a `joy` may move
+    the arm; `gripper` is what is opened and closed then.
     """
 
     leader: tuple[JointTopic, ...] = ()
@@ -96,14 +156,16 @@ class TeleopSpec(Declared):
     apart: tuple[NotNegative, ...] | None = None
     jump: tuple[NotNegative, ...] | None = None
     twist: TwistLeader | None = None
+    joy: JoyLeader | None = None
     gripper: LedGripper | None = None
 
     @model_validator(mode='after')
     def _leads(self) -> TeleopSpec:
-        if self.leader and self.twist is not None:
-            raise ValueError('has leader and twist, expected one of the two')
-        if self.gripper is not None and self.twist is None:
-            raise ValueError('has gripper without twist: a leader has its own joint for it')
+        there = [key for key in ('leader', 'twist', 'joy') if getattr(self, key)]
+        if len(there) > 1:
+            raise ValueError(f'has {" and ".join(there)}, expected one of them')
+        if self.gripper is not None and self.twist is None and self.joy is None:
+            raise ValueError('has gripper without twist or joy: a leader has its own joint for it')
         led = [joint for topic in self.leader for joint in topic.joints]
         no_repeats('leader joints', led)
         for topic in self.leader:
@@ -136,8 +198,15 @@ def check_teleop(
     has_tool: bool,
 ) -> None:
     """ValueError for what does not fit a robot of these joints (J,), with these limits (J, 2)."""
-    if teleop.twist is not None and not has_tool:
-        raise ValueError('teleop has twist, expected tool: what it moves')
+    joy = teleop.joy
+    if not has_tool and (teleop.twist is not None or (joy is not None and joy.of_tool)):
+        key = 'joy' if teleop.twist is None else 'twist'
+        raise ValueError(f'teleop has {key}, expected tool: what it moves')
+    for joint in joy.axes if joy is not None and not joy.of_tool else ():
+        if joint not in names or joint in velocities:
+            raise ValueError(
+                f"teleop.joy.axes has '{joint}', expected fields of a twist, or positions of names"
+            )
     gripper = teleop.gripper
     if gripper is not None:
         if gripper.joint not in names or gripper.joint in velocities:

@@ -58,7 +58,11 @@ class Stick:
         assert arm.teleop is not None
         self.robot, self.arm = arm, start
         self.controller = Controller(arm, arm.period_ns, interpolation='hold')
-        self.follower = ToolFollower(arm, arm.teleop)
+        twist = arm.teleop.twist
+        assert twist is not None
+        self.follower = ToolFollower(
+            arm, arm.teleop, twist.linear, twist.angular, in_tool=twist.axes == 'tool'
+        )
         self.teleoperation = Teleoperation(self.controller, self.follower)
         self.now_ns, self.drive = 10**9, Drive(start.copy())
         self.controller.enable(self.now_ns, start)

@@ -264,3 +264,59 @@ def test_a_twist_moves_the_tool_and_silence_lets_it_stand(bench: Bench, tmp_path
         assert_safe(arm.commands, robot)
     finally:
         node.close()
+
+
+def test_a_gamepad_moves_joints_while_its_dead_man_button_is_held(
+    bench: Bench, tmp_path: Path
+) -> None:
+    values = yaml.safe_load(formula_arm().to_yaml())
+    values['home'] = [0.0, 0.0, 0.0]
+    values['teleop'] = {
+        'joy': {'axes': {'joint1': 0}, 'dead_man': 0, 'toggle': 1, 'home': 2, 'slower': 3},
+        'gripper': {'joint': 'joint3', 'open': 0.5, 'closed': 0.2},
+    }
+    robot = robot_spec_from_yaml(yaml.safe_dump(values), 'joy.yaml')
+    arm, axis, speaks = FakeArm(bench, robot, 'teleop_node'), 0.0, True
+    buttons = [0, 0, 0, 0]
+    publisher = bench.client.create_publisher(Joy, 'joy', 10)
+
+    def speak() -> None:
+        if speaks:
+            publisher.publish(Joy(axes=[axis], buttons=buttons))
+
+    def stands() -> bool:
+        return bool((arm.hear(2)[0] == arm.commands[-1]).all())
+
+    bench.client.create_timer(0.02, speak)
+    node = make_node(bench, tmp_path, robot)
+    try:
+        arm.enable_when_ready()
+        axis = 1.0
+        arm.hear(10)
+        np.testing.assert_allclose(arm.commands[-1], [0.1] * 3, atol=1e-9)  # nobody holds it
+        buttons[0] = 1
+        bench.spin_until(lambda: arm.commands[-1][0] > 0.15, 'the arm on its way')
+        axis = math.nan
+        bench.spin_until(stands, 'an arm that stands')
+        arm.wait_for_diagnostic('joy', 'moving', 'False')
+        axis = -1.0
+        bench.spin_until(lambda: arm.commands[-1][0] < 0.1, 'the arm on its way back')
+        speaks = False
+        bench.spin_until(stands, 'an arm that stands')
+        axis, speaks, buttons[0] = 0.0, True, 0
+        bench.spin_for(0.1)
+        buttons[0] = buttons[1] = 1
+        bench.spin_until(lambda: abs(arm.commands[-1][2] - 0.2) < 1e-6, 'the closed gripper')
+        buttons[1] = 0
+        bench.spin_for(0.1)
+        buttons[1] = buttons[3] = 1
+        bench.spin_until(lambda: abs(arm.commands[-1][2] - 0.5) < 1e-6, 'the open gripper')
+        bench.spin_until(lambda: node.get_parameter('speed').value == 0.9, 'a lower speed')
+        buttons[2] = 1
+        bench.spin_until(lambda: arm.commands[-1][2] < 0.45, 'the arm on its way home')
+        buttons[0] = 0
+        arm.wait_for_idle()
+        assert arm.commands[-1][2] > 0.05  # it was let go
+        assert_safe(arm.commands, robot)
+    finally:
+        node.close()

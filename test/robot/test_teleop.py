@@ -65,13 +65,28 @@ def test_a_leader_has_all_joints_by_default_or_some_of_them() -> None:
             {'leader': [leader(joints=['joint1']), leader(topic='other', joints=['joint1'])]},
             "leader joints holds 'joint1' more than once",
         ),
-        ({'leader': leader(), 'twist': {'topic': 't'}}, 'has leader and twist, expected one of'),
+        (
+            {'leader': leader(), 'twist': {'topic': 't'}},
+            'has leader and twist, expected one of them',
+        ),
         ({'twist': {'topic': 't'}}, 'teleop has twist, expected tool: what it moves'),
         ({'twist': {'topic': 't', 'type': STATE}}, f"'{STATE}' is not supported"),
         ({'twist': {'topic': 't', 'linear': -1.0}}, 'teleop.twist.linear'),
+        ({'joy': {'axes': {'joint1': 0}}}, 'teleop.joy.dead_man: missing'),
+        ({'joy': {'axes': {'linear.x': 0}, 'dead_man': 0}}, 'teleop has joy, expected tool'),
+        ({'joy': {'axes': {'knee': 0}, 'dead_man': 0}}, "teleop.joy.axes has 'knee', expected"),
+        ({'joy': {'axes': {'linear.x': 0, 'knee': 1}, 'dead_man': 0}}, "axes has 'knee' beside"),
+        (
+            {'joy': {'axes': {'joint1': 0}, 'dead_man': 0, 'home': 0}},
+            'home is button 0, as dead_man is',
+        ),
+        (
+            {'joy': {'axes': {'joint1': 0}, 'dead_man': 0, 'reversed': ['joint2']}},
+            "reversed has 'joint2', expected only keys of axes",
+        ),
         (
             {'gripper': {'joint': 'gripper', 'open': 0.01, 'closed': 0.0}},
-            'has gripper without twist',
+            'has gripper without twist or joy',
         ),
     ],
 )
