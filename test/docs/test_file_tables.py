@@ -30,7 +30,7 @@ from motion_policy.robot.spec import (
     LimitsSpec,
     RobotSpec,
 )
-from motion_policy.robot.teleop import TeleopSpec, TwistLeader
+from motion_policy.robot.teleop import JoyLeader, TeleopSpec, TwistLeader
 from motion_policy.robot.vector import VectorSpec
 from motion_policy.simulation import disturbances, press, push, tabletop, transfer_cube
 from motion_policy.streams.images import ENCODINGS
@@ -63,6 +63,7 @@ T, J, CAMERAS, H, W = 6, 5, 2, 20, 24
         ('`limits`', 0, LimitsSpec, ['urdf']),
         ('`teleop`', 0, TeleopSpec, []),
         ('`teleop.twist`', 0, TwistLeader, []),
+        ('`teleop.joy`', 0, JoyLeader, []),
         ('`cameras`', 0, CameraSpec, []),
         ('`depth`', 0, DepthSpec, []),
         ('`vectors`', 0, VectorSpec, []),

@@ -52,6 +52,7 @@ OF_SPEC = {
         ('in', 'joint state', 'as in the robot spec'): 'StreamSubscriptions(',
         ('in', 'leader', 'as in the robot spec'): "led, 'leader', 'leader', follower",
         ('in', 'twist', 'as in the robot spec'): "robot, 'vector', STREAM, follower",
+        ('in', 'joy', 'as in the robot spec'): 'create_subscription(Joy, joy.topic',
         ('out', 'joint command', 'as in the robot spec'): 'CommandPublishers(',
     },
     'sim_node': {
@@ -80,7 +81,7 @@ def sources(node: str) -> list[str]:
     if node in ('policy_node', 'replay_node', 'teleop_node'):
         names += ['arm_driver.py', 'arm_services.py']
     if node == 'teleop_node':
-        names += ['leader_source.py', 'twist_source.py']
+        names += ['leader_source.py', 'twist_source.py', 'joy_source.py']
     return [(FOLDER / name).read_text(encoding='utf-8') for name in names]
 
 

@@ -57,7 +57,7 @@ def test_the_robot_spec_example_is_the_shipped_arm() -> None:
 
 def test_the_pieces_of_the_robot_spec_page_fit_into_its_spec() -> None:
     blocks = code_blocks(page('robot_spec.md'), 'yaml')
-    whole, lists, mobile, grippers, _, teleop, twist, cameras, depth, *_ = blocks
+    whole, lists, mobile, grippers, _, teleop, twist, joy, cameras, depth, *_ = blocks
     written = robot_spec_from_yaml(whole.replace('  limits:', f'{grippers}  limits:', 1), 'page')
     assert set(written.joints.grippers) == {'gripper'}
     limits = '  limits: {position: [[0, 1], [0, 1], [0, 1]], velocity: [1, 1, 1], acceleration: '
@@ -69,6 +69,8 @@ def test_the_pieces_of_the_robot_spec_page_fit_into_its_spec() -> None:
     assert led is not None and led.ranges.keys() == {'gripper'}
     beside = ROOT / 'config' / 'robots' / 'page.yaml'
     assert robot_spec_from_yaml(whole + twist, beside).teleop is not None
+    tool = twist.partition('teleop:')[0]
+    assert robot_spec_from_yaml(whole + tool + joy, beside).teleop is not None
     seen = robot_spec_from_yaml(whole[: whole.index('cameras:')] + cameras, 'page').cameras
     assert {name: str(camera.image_fit) for name, camera in seen.items()} == {
         'top': 'crop [80, 0, 480, 480], rotate 0, fit stretch', 'wrist': 'rotate 180, fit pad',
