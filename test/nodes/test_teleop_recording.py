@@ -119,6 +119,11 @@ def test_the_actions_of_an_episode_are_the_commands_that_were_sent(
         bench.spin_until(
             lambda: bench.call(Trigger, 'recorder_node/start').success, 'the recording'
         )
+        joints_sent, _ = arm.sent.values()
+        bench.spin_until(
+            lambda: joints_sent and np.allclose(joints_sent[-1][:2], 0.1, atol=1e-6),
+            'the arm at its leader',
+        )
         way = np.linspace(0.0, 2 * np.pi, 150)
         arm.lead = iter(
             np.array([
