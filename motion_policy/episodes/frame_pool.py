@@ -41,13 +41,14 @@ class RecordedImage(ImageReading):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is made of images: pixels, or JPEG; and whether their verdicts will be asked for.
+    """What is made of images, and whether their verdicts will be asked for.
 
-    A camera's own JPEG is kept as it came where `pixels` is false. A raw image is encoded where
-    `jpeg_quality` is given; what else is compressed (PNG), its writer encodes.
+    With `own_jpeg` a camera's own JPEG is kept as it came; all else is decoded. With
+    `jpeg_quality` it is encoded then, but for a PNG of a camera that may send its own JPEG, too:
+    its writer knows what that camera's are stored as.
     """
 
-    pixels: bool = False
+    own_jpeg: bool = True
     jpeg_quality: int | None = None
     verdicts: bool = False
 
@@ -113,13 +114,15 @@ def looked_at(message: Any, camera: CameraSpec | DepthSpec, wanted: Wanted) -> I
         return ImageReading(unfit=f'cannot be read: {" ".join(str(error).split())}')
     try:
         own = None if isinstance(camera, DepthSpec) else own_jpeg(message)
-        if own is None or wanted.pixels:
+        own = own if wanted.own_jpeg else None
+        if own is None:
             seen = kept = decode_image(message, camera)
         else:
             seen, kept = jpeg_thumbnail(message), own
         if not wanted.verdicts or isinstance(camera, DepthSpec):
             return ImageReading(kept, own)
-        if wanted.jpeg_quality is not None and not hasattr(message, 'format'):
+        is_raw = not hasattr(message, 'format')
+        if wanted.jpeg_quality is not None and (is_raw or not wanted.own_jpeg):
             kept = encode_jpeg(seen, wanted.jpeg_quality)
         colours, exposure = has_colours(seen), exposure_of(seen)
         return RecordedImage(kept, own, has_colours=colours, exposure=exposure)

@@ -235,8 +235,7 @@ class EpisodeRecorder:
         self.last = None
         room = RoomWatch(writer.path, self.robot, compress)
         self._writing = _Writing(writer, self.robot, room)
-        quality = writer.jpeg_quality
-        self._frames.wanted = Wanted(quality is None, quality, verdicts=True)
+        self._frames.wanted = Wanted(writer.keeps_own_jpeg, writer.jpeg_quality, verdicts=True)
         self._begin_ns = None
         return writer.path
 

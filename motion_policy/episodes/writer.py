@@ -135,6 +135,11 @@ class EpisodeWriter:
         self._output.check()
 
     @property
+    def keeps_own_jpeg(self) -> bool:
+        """Whether a camera's own JPEG is stored as it came."""
+        return self._storage == layout.JPEG
+
+    @property
     def jpeg_quality(self) -> int | None:
         """That of images which may be handed over as JPEG; None where other things are stored."""
         encodes = self._storage in (layout.JPEG, layout.ALOHA_JPEG)

@@ -219,13 +219,13 @@ JOINTS_NS = {'state': 10_000_000, 'leader': 20_000_000}
 
 
 def written_offline(
-    heard: list[tuple[str, Sample]], begin_ns: int, path: Path, compress: bool
+    heard: list[tuple[str, Sample]], begin_ns: int, path: Path, storage: str
 ) -> None:
     """Write the rows from `begin_ns` on that the sampler makes of samples in their order."""
     robot = recordings.tabletop()
     sampler = GridSampler(robot.streams(), robot.rate, heard[0][1].receive_ns)
     counting = False
-    with EpisodeWriter(path, robot, compress=compress) as writer:
+    with EpisodeWriter(path, robot, storage=storage) as writer:
 
         def write(rows: list[Row]) -> None:
             for row in rows:
@@ -242,10 +242,14 @@ def written_offline(
 
 
 @pytest.mark.parametrize(
-    ('kind', 'compress'), [('raw', False), ('raw', True), ('jpeg', False), ('changing', True)]
-)
+    ('kind', 'storage'),
+    [
+        ('raw', 'raw'), ('raw', 'jpeg'), ('jpeg', 'png'), ('changing', 'jpeg'),
+        ('changing', 'aloha_jpeg'),
+    ],
+)  # fmt: skip
 def test_rows_do_not_depend_on_when_samples_are_handed_over(
-    tmp_path: Path, kind: str, compress: bool
+    tmp_path: Path, kind: str, storage: str
 ) -> None:
     """Stream by stream, up to seconds late: the file is that of the sampler offline, bit for bit.
 
@@ -263,11 +267,11 @@ def test_rows_do_not_depend_on_when_samples_are_handed_over(
             recorder.push(name, sample)
         recorder.advance(end_ns)
         if end_ns == begin_ns:
-            path = recorder.start(tmp_path, compress=compress)
+            path = recorder.start(tmp_path, storage=storage)
             recorder.begin(begin_ns)
         heard = heard_later
     assert recorder.stop().ended == ''
-    written_offline(heard_samples(kind), begin_ns, tmp_path / 'offline.hdf5', compress)
+    written_offline(heard_samples(kind), begin_ns, tmp_path / 'offline.hdf5', storage)
     with h5py.File(path) as found, h5py.File(tmp_path / 'offline.hdf5') as wanted:
         names: list[str] = []
         wanted.visititems(lambda name, item: names.append(name))
