@@ -38,11 +38,13 @@ from motion_policy.robot import RobotSpec
 from motion_policy.robot.spec import CLOCK_STEP_NS, NANOSECONDS_PER_S
 from motion_policy.streams import GridSampler, Observation, Row, Sample, observation_from_row
 
-# Rows that may wait for the disk before the episode ends: beside those of a stall of this process,
-# which come at once.
-QUEUE_S = 8.0
+QUEUE_S = 8.0  # rows that may wait for the disk before the episode ends
+BUSY_SHARE = 0.25  # of these; from then on images wait where they came, and are dropped there
+AHEAD_NS = NANOSECONDS_PER_S // 2  # of rows; of many images at a time long stretches would be lost
+BEHIND_NS = 10 * NANOSECONDS_PER_S  # that rows may be, which nobody can make meanwhile
 START_NS = NANOSECONDS_PER_S  # making a file takes time, in which messages pile up
 CLOCK_JUMP_NS = 5 * NANOSECONDS_PER_S
+TOO_SLOW = 'the disk is too slow, or no core is free'
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,21 @@ class EpisodeRecorder:
         """The time before which all rows were made: what comes now was received then, or later."""
         return self._made_ns
 
-    def has_room(self) -> bool:
-        """Whether to push more images, or rather to let them wait where they are."""
-        return self._frames.has_room()
+    def has_room(self, until_ns: int = 0) -> bool:
+        """Whether to push more images of a camera, or rather to let them wait where they are.
+
+        Of that camera all were pushed that were received before `until_ns`.
+        """
+        if self._sampler is not None and until_ns - self._made_ns > AHEAD_NS:
+            return False
+        busy = self.recording and self.rows_waiting > BUSY_SHARE * self._queue_rows
+        return not busy and self._frames.has_room()
+
+    def watch(self, now_ns: int) -> None:
+        """End a recording whose rows are far behind the time, as what they need does not come."""
+        behind_ns = now_ns - self._made_ns
+        if self._writing is not None and self.recording and behind_ns > BEHIND_NS:
+            self._writing.end(f'rows are {behind_ns / NANOSECONDS_PER_S:.1f} s behind: {TOO_SLOW}')
 
     def push(self, name: str, sample: Sample) -> None:
         """Take in one sample, which waits until rows beyond its reception are due.
@@ -311,10 +325,7 @@ class EpisodeRecorder:
         if row.faults:
             writing.end('; '.join(self.describe_faults(row)))
         elif writing.waiting >= self._queue_rows:
-            writing.end(
-                f'{writing.waiting} rows waited to be encoded and written: the disk is too slow, '
-                'or no core is free'
-            )
+            writing.end(f'{writing.waiting} rows waited to be written: {TOO_SLOW}')
         else:
             writing.put(row)
 

@@ -62,25 +62,26 @@ class Waiting:
         self._bad = bad
         qos = subscription.qos_profile
         self._depth = qos.depth if qos.history == QoSHistoryPolicy.KEEP_LAST else MOST_KEPT
-        self._found_empty_ns = 0
+        self._found_empty_ns = self._now_ns = 0
         self._left = 0  # of this look
         self.is_image = is_image
 
-    def look(self) -> None:
+    def look(self, now_ns: int) -> None:
         """Begin anew: no more than a queue holds is there."""
+        self._now_ns = now_ns
         self._left = self._depth
 
-    def take(self, most: int, until_ns: int) -> bool:
-        """Take some messages; returns whether any of those received before `until_ns` is left."""
+    def take(self, most: int) -> bool:
+        """Take some messages; returns whether any is left that was there at this look."""
         with self._subscription.handle:
             for _ in range(min(most, self._left)):
                 self._left -= 1
-                newer = self._reception.is_told and self._reception.last_ns >= until_ns
+                newer = self._reception.is_told and self._reception.last_ns >= self._now_ns
                 if newer or not self._take_one():
                     self._left = 0
                     break
         if not self._left:
-            self._found_empty_ns = until_ns
+            self._found_empty_ns = self._now_ns
         return self._left > 0
 
     def _take_one(self) -> bool:
@@ -92,27 +93,30 @@ class Waiting:
 
     @property
     def until_ns(self) -> int:
-        """The time before which no message is left that was received."""
-        return max(self._found_empty_ns, self._reception.last_ns)
+        """The time, up to that of this look, before which no message is left."""
+        # A clock that was set back leaves others behind.
+        return min(max(self._found_empty_ns, self._reception.last_ns), self._now_ns)
 
 
 def take_waiting(
-    subscriptions: Iterable[Waiting], now_ns: int, has_room: Callable[[], bool]
+    subscriptions: Iterable[Waiting], now_ns: int, has_room: Callable[[int], bool]
 ) -> int:
     """Take the messages that were received by `now_ns`; images only while there is room for them.
 
-    Returns the time before which none is left; one turn of each at a time, so that none waits
-    for the others.
+    `has_room` is asked with the time before which nothing of that topic is left. Returns the time
+    before which none is left at all; one turn of each at a time, so that none waits for the
+    others, and first of whose messages have waited longest.
     """
     left = list(subscriptions)
     for each in left:
-        each.look()
+        each.look(now_ns)
+    left.sort(key=lambda each: each.until_ns)
     behind = []
     while left:
         for each in list(left):
-            if each.is_image and not has_room():
+            if each.is_image and not has_room(each.until_ns):
                 behind.append(each.until_ns)
                 left.remove(each)
-            elif not each.take(1 if each.is_image else MOST_IN_TURN, now_ns):
+            elif not each.take(1 if each.is_image else MOST_IN_TURN):
                 left.remove(each)
     return min([now_ns, *filter(None, behind)])

@@ -190,10 +190,13 @@ class RecorderNode(Node):
             until_ns = min(now_ns, self.streams.take_waiting(self.recorder.has_room))
             self.recorder.advance(until_ns)
             self.recorder.settle()
+            if until_ns < now_ns:
+                time.sleep(SETTLING_S / 10)  # for there was no room
 
     def _tick(self) -> None:
         until_ns = self.streams.take_waiting(self.recorder.has_room)
         self.recorder.advance(until_ns, SETTLING_NS)
+        self.recorder.watch(self._now_ns())
         current = self.recorder.current
         if current is not None and current.ended and current.ended != self._reported_end:
             self._reported_end = current.ended

@@ -294,8 +294,8 @@ class StreamSubscriptions:
             )
         return receiver, subscription
 
-    def take_waiting(self, has_room: Callable[[], bool]) -> int:
-        """Take what waits, images while `has_room`, in the thread that serves the node.
+    def take_waiting(self, has_room: Callable[[int], bool]) -> int:
+        """Take what waits, images while `has_room(until_ns)`, in the thread that serves the node.
 
         Returns the time [ns] before which nothing is left that was received; what is under way
         within the middleware comes a moment later.

@@ -362,7 +362,7 @@ def test_a_slow_disk_ends_the_episode_without_a_hole(
     path = feed.start(tmp_path)
     feed.run(60)
     may_write.set()
-    with pytest.raises(EpisodeError, match='rows waited to be encoded'):
+    with pytest.raises(EpisodeError, match='rows waited to be written'):
         recorder.stop()
     assert check_episode(path) == []
     with EpisodeReader(path) as episode:
@@ -428,6 +428,35 @@ def test_images_wait_where_they_came_while_there_is_no_room(
     feed.run(40)
     assert feed.recorder.has_room()
     assert feed.recorder.stop().rows == 24
+
+
+def test_a_disk_that_stops_lets_images_wait_and_ends_the_episode_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_write = threading.Event()
+    append = EpisodeWriter.append
+
+    def wait_and_append(self: EpisodeWriter, *row: object) -> None:
+        may_write.wait()
+        append(self, *row)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(EpisodeWriter, 'append', wait_and_append)
+    recorder = EpisodeRecorder(recordings.tabletop(), queue_s=0.8)
+    feed = Feed(recorder)
+    feed.run(20)
+    path = feed.start(tmp_path)
+    feed.run(20)
+    assert recorder.has_room() and not recorder.has_room(feed.now_ns + 600_000_000)
+    feed.run(10)
+    assert not recorder.has_room()  # 14 rows wait, 10 may
+    recorder.watch(feed.now_ns + 9 * 10**9)
+    assert recorder.recording
+    recorder.watch(feed.now_ns + 11 * 10**9)
+    assert not recorder.recording and recorder.has_room()
+    may_write.set()
+    with pytest.raises(EpisodeError, match=r'rows are 11\.0 s behind: the disk is too slow'):
+        recorder.stop()
+    assert check_episode(path) == []
 
 
 def test_a_clock_that_jumps_ends_the_episode(feed: Feed, tmp_path: Path) -> None:

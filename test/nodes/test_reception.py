@@ -95,11 +95,11 @@ def test_messages_wait_until_they_are_taken_and_images_until_there_is_room(bench
     bench.spin_until(lambda: len(heard) == 12, 'the messages to come')
     assert taken.samples == []
     room = iter([True, True, True, True, False, False])
-    until_ns = streams.take_waiting(lambda: next(room))
+    until_ns = streams.take_waiting(lambda _until_ns: next(room))
     assert len(taken.times_ns('top')) < 6 == len(taken.times_ns('state'))
     assert until_ns == taken.times_ns('top')[-1] < taken.times_ns('state')[-1]
     before_ns = node.get_clock().now().nanoseconds
-    assert streams.take_waiting(lambda: True) >= before_ns
+    assert streams.take_waiting(lambda _until_ns: True) >= before_ns
     times_ns = taken.times_ns('top')
     assert len(times_ns) == 6 and times_ns == sorted(times_ns) and times_ns[-1] < before_ns
 
@@ -110,5 +110,15 @@ def test_messages_wait_until_they_are_taken_and_images_until_there_is_room(bench
     for _ in range(6):
         said['state'].publish(JointState(name=['a'], position=[0.0]))
     bench.spin_until(lambda: len(heard) == 18, 'the messages to come')
-    assert streams.take_waiting(lambda: True) == NOW_NS
+    assert streams.take_waiting(lambda _until_ns: True) == NOW_NS
     assert taken.times_ns('state')[6:] == [NOW_NS] * 6
+
+    earlier_ns = NOW_NS - 3_600_000_000_000
+    clock.set_ros_time_override(Time(nanoseconds=earlier_ns, clock_type=ClockType.ROS_TIME))
+    asked: list[int] = []
+
+    def note(until_ns: int) -> bool:
+        asked.append(until_ns)
+        return True
+
+    assert streams.take_waiting(note) == earlier_ns == max(asked)
