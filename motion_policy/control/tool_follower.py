@@ -20,6 +20,11 @@ from motion_policy.robot.kinematics import Kinematics
 from motion_policy.robot.teleop import TeleopSpec
 
 POSITIONS, ROTATIONS, ALL = slice(0, 3), slice(3, 6), slice(0, 6)
+LEVERS = np.array([1.0, 1.0, 1.0, 0.3, 0.3, 0.3])  # m per m or rad: of what a tool carries
+# Near a singularity the tool would leave its direction: from so much of its speed on it goes
+# slower, and stands where it would go so much to the side.
+STRAY, BENT = 0.1, 0.5
+LOOK_S = 0.1
 FULL = 6  # joints that can move a tool in every direction
 
 
@@ -81,13 +86,32 @@ class ToolFollower(VelocityFollower):
         rows = self._rows(wanted)
         velocity = self._kinematics.joint_velocity(self._link, joints, wanted, self._columns, rows)
         jacobian = self._kinematics.twist_jacobian(self._link, joints)[rows, self._columns]
-        asked = wanted[rows]
-        done = float((jacobian @ velocity) @ asked / (asked @ asked))
-        shares = self.shares(joints[self._columns], velocity, pace)
+        asked, done = LEVERS[rows] * wanted[rows], LEVERS[rows] * (jacobian @ velocity)
+        along = float(done @ asked / (asked @ asked))
+        across = float(np.linalg.norm(done - along * asked) / np.linalg.norm(asked))
+        straight = min(max((BENT * along - across) / max((BENT - STRAY) * along, 1e-9), 0.0), 1.0)
+        if straight < 1.0 and self._leaves_singularity(joints, velocity, rows):
+            straight = 1.0
+        shares = self.shares(joints[self._columns], straight * velocity, pace)
         joint = int(shares.argmin())
         share = min(1.0, float(shares[joint]))
-        self.slowed = self.told(done, share, joint, pace)
-        return share * velocity
+        self.slowed = self.told(straight * along, share, joint, pace)
+        return straight * share * velocity
+
+    def _leaves_singularity(
+        self, joints: Float64Array, velocity: Float64Array, rows: slice
+    ) -> bool:
+        """Whether joints at (J,) with a velocity (n,) come to where the tool moves more freely."""
+        ahead = joints.copy()
+        ahead[self._columns] += LOOK_S * velocity
+        here, there = (
+            np.linalg.svd(
+                self._kinematics.twist_jacobian(self._link, at)[rows, self._columns],
+                compute_uv=False,
+            )[-1]
+            for at in (joints, ahead)
+        )
+        return bool(there > here)
 
     def _rows(self, wanted: Float64Array) -> slice:
         if len(self._columns) >= FULL:

@@ -134,6 +134,16 @@ def test_near_a_singularity_the_tool_is_slower_and_that_is_told(tmp_path: Path) 
     assert abs(stick.arm[1]) < 0.5
 
 
+def test_at_the_end_of_its_reach_the_tool_stands_rather_than_goes_aside(tmp_path: Path) -> None:
+    stick = Stick(robot(tmp_path), SIX)
+    way = stick.push(0.2, 0.0, 0.0, 0, 0, 0, ticks=400)
+    assert 'near a singularity' in stick.follower.slowed
+    assert way[-1, 0] - way[0, 0] > 0.15
+    assert np.abs(way[:, 1:] - way[0, 1:]).max() < 0.01
+    back = stick.push(-0.2, 0.0, 0.0, 0, 0, 0, ticks=150)
+    assert back[-1, 0] < way[-1, 0] - 0.1  # and comes back from there
+
+
 def test_a_gripper_stays_until_it_is_told(tmp_path: Path) -> None:
     stick = Stick(robot(tmp_path), SIX)
     stick.push(*[0.0] * 6, ticks=5)
