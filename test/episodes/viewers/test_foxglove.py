@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -237,3 +238,13 @@ def test_a_damaged_image_is_one_line_and_leaves_no_file(
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith(f"error: {path}: camera 'side', row 6: ")
     assert {each.name for each in tmp_path.iterdir()} == {'e.hdf5', 'planar.urdf'}
+
+
+@pytest.mark.parametrize(('extra', 'name'), [('foxglove', 'out.mcap'), ('rerun', 'out.rrd')])
+def test_a_missing_library_is_named_with_its_extra(
+    extra: str, name: str, episode: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.delitem(sys.modules, f'motion_policy.episodes.viewers.{extra}', raising=False)
+    monkeypatch.setitem(sys.modules, extra, None)
+    assert main(['inspect', str(episode), f'--{extra}', str(episode.with_name(name))]) == 2
+    assert f"expected: pip install 'motion_policy[{extra}]'" in capsys.readouterr().err
