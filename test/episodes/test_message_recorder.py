@@ -198,6 +198,7 @@ def test_what_a_full_disk_left_is_counted_and_can_be_finished(
     assert not bag.path.exists()
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_no_more_than_the_last_chunk(
     tmp_path: Path, capsys: Capture
 ) -> None:
