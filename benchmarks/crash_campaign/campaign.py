@@ -19,7 +19,7 @@ import numpy as np
 from crash_campaign.ends import KINDS
 from crash_campaign.judge import Found
 
-AT_ONCE = 5  # recordings, which mostly wait for the time to pass
+AT_ONCE = 4  # recordings, which mostly wait for the time to pass; nodes need a core each
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,12 @@ def jobs_of(ends: int, seed: int) -> list[Job]:
 
 def run_jobs(jobs: list[Job], folder: Path, seed: int) -> Iterator[Found]:
     """What was found after each end."""
-    with ProcessPoolExecutor(AT_ONCE, get_context('fork')) as pool:
-        for done in as_completed([pool.submit(run_job, job, folder, seed) for job in jobs]):
-            yield from done.result()
+    nodes = [job for job in jobs if job.kind == 'node']
+    others = [job for job in jobs if job.kind != 'node']
+    for group, at_once in ((others, AT_ONCE), (nodes, 1)):
+        with ProcessPoolExecutor(at_once, get_context('fork')) as pool:
+            for done in as_completed([pool.submit(run_job, job, folder, seed) for job in group]):
+                yield from done.result()
 
 
 def run_job(job: Job, folder: Path, seed: int) -> list[Found]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,13 @@ import pytest
 import recordings
 from crash_campaign.power_cut import DiskTrace
 
-from motion_policy.episodes import EpisodeError, EpisodeReader, EpisodeWriter, repair
+from motion_policy.episodes import (
+    EpisodeError,
+    EpisodeReader,
+    EpisodeWriter,
+    check_episode,
+    repair,
+)
 from motion_policy.episodes.hdf5.write_ahead import WriteAheadLog, log_path, read_log
 from motion_policy.robot import RobotSpec
 
@@ -96,6 +103,31 @@ def test_without_syncs_the_power_cut_takes_more(
         except EpisodeError:
             lost += 1
     assert lost > 3
+
+
+def test_a_disk_that_takes_its_time_holds_up_no_row_of_a_live_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, released = os.fdatasync, threading.Event()
+
+    def slow(descriptor: int) -> None:
+        released.wait()
+        sync(descriptor)
+
+    monkeypatch.setattr(os, 'fdatasync', slow)
+    of = robot()
+    writer = EpisodeWriter(tmp_path / NAME, of, live=True)
+    for index in range(ROWS):  # it would wait for ever at the second checkpoint
+        row = recordings.row_at(index, of)
+        writer.append(row.time_ns, recordings.observation(index, of), row)
+    assert (writer.length, writer.rows_on_disk) == (ROWS, 0)
+    released.set()
+    writer.wait()
+    assert writer.rows_on_disk == 26
+    writer.close()
+    assert check_episode(tmp_path / NAME) == []
+    with EpisodeReader(tmp_path / NAME) as episode:
+        assert episode.length == ROWS
 
 
 @pytest.mark.parametrize('damage', ['cut', 'flip', 'other'])

@@ -355,6 +355,31 @@ def test_a_stream_that_dies_is_told_at_once_and_the_rows_are_kept(
         assert episode.length >= 25 and episode.success is None
 
 
+def test_foreign_messages_on_its_topics_cost_no_row(arm: Arm, tmp_path: Path) -> None:
+    """Joints of another arm, images of another size: rows are of ours, and one line tells."""
+    add_recorder(arm, tmp_path)
+    assert arm.call('start').success
+    make = arm.bench.client.create_publisher
+    joints, images = (
+        make(JointState, ROBOT.joints.state[0].topic, 10),
+        make(Image, ROBOT.cameras['side'].topic, 10),
+    )
+    small = Image(height=2, width=2, encoding='rgb8', step=6, data=array('B', bytes(12)))
+    for _ in range(15):
+        joints.publish(JointState(name=['panda_joint1', 'panda_joint2'], position=[9.0, 9.0]))
+        images.publish(small)
+        arm.run(4)
+    answer = arm.call('stop')
+    assert answer.success and '\n' not in answer.message
+    assert "stream 'side' (side/image_raw): 15 of " in answer.message
+    path = tmp_path / 'episode_000000.hdf5'
+    assert check_episode(path) == []
+    with EpisodeReader(path) as episode:
+        assert episode.ended == '' and episode.length >= 25 and np.abs(episode.qpos).max() < 1.0
+        assert {episode.image('side', row).shape for row in (0, 25)} == {(128, 128, 3)}
+        assert episode.stamps('side').counters.unusable == 15
+
+
 def test_status_names_every_stream_with_its_rate(arm: Arm, tmp_path: Path) -> None:
     """Status tells rate, age and drops per stream, and which topic is silent."""
     arm.silent = {'side'}
