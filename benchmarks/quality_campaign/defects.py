@@ -22,7 +22,7 @@ from quality_campaign.demonstrations import Pixels, rewrite
 
 CAMERA, JOINT = 'top', 1
 QPOS, ACTION = 'observations/qpos', 'action'
-IMAGES = f'observations/images/{CAMERA}'
+IMAGES, DEPTH = f'observations/images/{CAMERA}', f'observations/depth/{CAMERA}'
 
 Change = Callable[[h5py.File, float, np.random.Generator], None]
 
@@ -189,6 +189,12 @@ def _flipped(file: h5py.File, bits: float, draw: np.random.Generator) -> None:
     file[IMAGES][row] = data
 
 
+def _unmeasured(file: h5py.File, measured: float, draw: np.random.Generator) -> None:
+    """Leave this share of every depth image."""
+    depth = file[DEPTH][()]
+    file[DEPTH][...] = np.where(draw.random(depth.shape) < measured, depth, 0)
+
+
 def _shifted(pixels: float) -> Callable[[str, int, Pixels], Pixels]:
     return _warped(np.array([[1.0, 0, pixels], [0, 1, 0.5 * pixels]]))
 
@@ -268,6 +274,9 @@ DEFECTS = (
     Defect('black images', 'exposure', 'share', (0.002, 0.02, 0.1, 0.3, 1.0), _exposed(0, 6)),
     Defect('white images', 'exposure', 'share', (0.002, 0.02, 0.1, 0.3, 1.0), _exposed(249, 255)),
     Defect('a covered lens', 'exposure', 'share', (0.002, 0.02, 0.1, 0.3, 1.0), _exposed(90, 98)),
+    Defect('a dazzled depth camera', 'coverage', 'share', (0.3, 0.2, 0.1, 0.04, 0.0), _unmeasured),
+    Defect('less depth than usual', 'usual_coverage', 'share', (0.65, 0.6, 0.55, 0.5, 0.4),
+           _unmeasured),
     Defect('JPEG with bytes lost', 'damaged', 'rows', (1, 2, 5, 20, 100), _cut_out),
     Defect('JPEG with bits flipped', 'damaged', 'bits', (1, 4, 16, 64, 256), _flipped),
     Defect('a camera shifted', 'moved', 'px of 128', (2, 3, 5, 8, 15), see=_shifted),
