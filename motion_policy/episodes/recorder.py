@@ -39,7 +39,7 @@ from motion_policy.robot.spec import CLOCK_STEP_NS, NANOSECONDS_PER_S
 from motion_policy.streams import GridSampler, Observation, Row, Sample, observation_from_row
 
 QUEUE_S = 8.0  # rows that may wait for the disk before the episode ends
-BUSY_SHARE = 0.25  # of these; from then on images wait where they came, and are dropped there
+BUSY_SHARE = 0.5  # of these; from then on images wait where they came, and are dropped there
 AHEAD_NS = NANOSECONDS_PER_S // 2  # of rows; of many images at a time long stretches would be lost
 BEHIND_NS = 10 * NANOSECONDS_PER_S  # that rows may be, which nobody can make meanwhile
 START_NS = NANOSECONDS_PER_S  # making a file takes time, in which messages pile up

@@ -447,8 +447,8 @@ def test_a_disk_that_stops_lets_images_wait_and_ends_the_episode_in_the_end(
     path = feed.start(tmp_path)
     feed.run(20)
     assert recorder.has_room() and not recorder.has_room(feed.now_ns + 600_000_000)
-    feed.run(10)
-    assert not recorder.has_room()  # 14 rows wait, 10 may
+    feed.run(30)
+    assert not recorder.has_room()  # 24 rows wait, 20 may
     recorder.watch(feed.now_ns + 9 * 10**9)
     assert recorder.recording
     recorder.watch(feed.now_ns + 11 * 10**9)
