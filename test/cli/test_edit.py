@@ -79,6 +79,8 @@ def test_folders_are_merged_relabelled_and_deleted_from(tmp_path: Path, capsys: 
         assert (episode.success, episode.task, len(episode.edits)) == (False, 'put', 2)
     assert main(['edit', 'delete', str(path)]) == 0
     assert 'discarded/episode_000000.hdf5' in files(out)
+    assert main(['edit', 'list', str(out)]) == 0
+    assert 'discarded: 1 files, ' in capsys.readouterr().out
     for _ in range(3):
         assert main(['edit', 'undo', str(out)]) == 0
     assert files(out) == set() and len(files(one)) == 2
