@@ -93,6 +93,7 @@ class Feeding:
                 self._stop(path)
 
     def _stop(self, path: Path) -> None:
+        self._tell('stopping', path.name, self._next_ns)
         try:
             self.recorder.stop()
         except UserError as error:

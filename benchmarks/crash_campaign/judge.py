@@ -63,7 +63,11 @@ def judge(ended: Ended) -> Found:
     found = Found(ended.kind)
     folder, told = ended.folder, ended.told
     started = {name: at for word, name, *rest in told if word == 'started' for at in rest}
-    ends = {what[1]: what[2] for what in told if what[0] == 'ended'}
+    early = {what[1] for what in told if what[0] == 'ended'}
+    ends: dict[str, int] = {}
+    for what in told:
+        if what[0] in ('ended', 'stopping'):
+            ends.setdefault(what[1], what[2])
     finished = {what[1]: what[2] for what in told if what[0] == 'finished'}
     for what in told:
         if what[0] in ('refused', 'stopped', 'ended') and not _is_line(str(what[-1])):
@@ -96,7 +100,7 @@ def judge(ended: Ended) -> Found:
                         f'{name}: begins {(episode.time_ns[0] - at) / 1e9:.2f} s late'
                     )
             found.finished += name in finished
-            if name not in finished or name in ends:
+            if name not in finished or name in early:
                 found.recovered += 1
                 _lose(found, name, (end_ns - last_ns) / 1e9)
         else:

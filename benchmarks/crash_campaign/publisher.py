@@ -74,6 +74,8 @@ class Publisher(Node):
             self._hear(answer)
         ready = self._triggers[self._wanted].service_is_ready()
         if self._asked is None and ready and time.monotonic() >= self._due_s:
+            if self._wanted == 'stop':
+                self._tell('stopping', self._path.name, self._next_ns)
             self._asked = self._triggers[self._wanted].call_async(Trigger.Request())
         rclpy.spin_once(self, timeout_sec=0.0)
         time.sleep(max(0, self._next_ns - time.time_ns()) / 1e9)

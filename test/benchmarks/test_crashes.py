@@ -66,7 +66,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
     for name in (FIRST, f'{SECOND}.part', f'{SECOND}.part.wal'):  # a log is newer than its file
         shutil.copy(folder / name, left / name)
     feeding.recorder.close()
-    assert [what[0] for what in told] == ['started', 'finished', 'started']
+    assert [what[0] for what in told] == ['started', 'stopping', 'finished', 'started']
     return Ended('SIGKILL', left, fed[0], told)
 
 
