@@ -30,6 +30,7 @@ from motion_policy.episodes import (
 from motion_policy.episodes.discarding import discard_episode
 from motion_policy.episodes.disk_room import free_bytes
 from motion_policy.episodes.hdf5.write_ahead import log_path
+from motion_policy.episodes.layout import part_path
 from motion_policy.episodes.quality.sets import EpisodeSet
 from motion_policy.episodes.quality.verdict import as_values
 from motion_policy.episodes.recorder import EpisodeRecorder, Recording
@@ -587,13 +588,14 @@ def test_the_recorder_outlives_a_full_disk(feed: Feed, tmp_path: Path) -> None:
         run_until(feed, lambda now: now.rows_on_disk > 0)
         fill_disk(disk / 'of others')
         feed.run(90)
-        with pytest.raises(EpisodeError, match=r'(No space left|nearly full).*\.part') as caught:
+        # Seen in time, the file may still be finished in what little room was left.
+        with pytest.raises(EpisodeError, match=r'No space left|nearly full') as caught:
             feed.recorder.stop()
         assert '\n' not in str(caught.value)
         with pytest.raises(EpisodeError, match='are free, expected at least'):
             feed.start(disk)
         (disk / 'of others').unlink()
-        (disk / f'{path.name}.part').unlink()
+        assert path.exists() != part_path(path).exists()
         again = feed.start(disk)
         feed.run(20)
         feed.recorder.stop()
