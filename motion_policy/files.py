@@ -229,6 +229,17 @@ def settle(part: Path, path: Path) -> None:
     sync_names(path.parent)
 
 
+def settle_new(part: Path, path: Path) -> None:
+    """As `settle`, but never take the name from another file.
+
+    Raises:
+        FileExistsError: another file has this name; the finished one is where it was.
+        OSError: it cannot.
+    """
+    _sync(part)
+    move_new(part, path)
+
+
 def sync_data(descriptor: int) -> None:
     """Bring what was written to an open file to the disk. Raises OSError."""
     try:

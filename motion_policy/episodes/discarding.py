@@ -18,6 +18,8 @@ def discard_episode(path: Path) -> Path:
     Raises:
         EpisodeError: it cannot be moved, and is where it was.
     """
+    if not is_there(path):
+        raise EpisodeError(f'{shown(path)}: is not there any more, nothing was discarded')
     place = discarded_path(path)
     try:
         make_folders(place.parent)

@@ -275,15 +275,18 @@ class EpisodeRecorder:
         Returns where it is now; None: it had no row, and nothing is left of it.
 
         Raises:
-            EpisodeError: there is none, or it cannot be moved.
+            EpisodeError: there is none, it is not where it was left, or it cannot be moved.
         """
         if self._writing is not None:
             self._writing.discarded = True
             self._finish_writing()
         if self.last is None:
             raise EpisodeError('nothing to discard; expected a recording since the last ~/discard')
-        path, self.last = self.last.path, None
-        return discard_episode(path) if path.exists() else None
+        # A recording that someone moved or finished meanwhile is no recording without a row.
+        is_left = bool(self.last.rows) or self.last.path.exists()
+        place = discard_episode(self.last.path) if is_left else None
+        self.last = None
+        return place
 
     def mark(self, success: bool) -> Path:
         """Judge the episode under way, or else the last one; returns its path.
@@ -425,8 +428,10 @@ class _Writing:
             self._rows.put(None)
         self._thread.join()
         self._reading.join()
-        path = self.path if self.path.exists() else layout.part_path(self.path)
-        return replace(self.state(), path=path)
+        # Another file may have taken the name meanwhile.
+        path = self.path if self._writer.is_finished else layout.part_path(self.path)
+        state = self.state()
+        return replace(state, path=path, rows=state.rows if path.exists() else 0)
 
     def _work(self) -> None:
         checks, last = RowChecks(self._robot), None
@@ -454,7 +459,7 @@ class _Writing:
             self._writer.success = self.success
             self._writer.ended = self.ended
             self._writer.close()
-            if self.path.exists() and not self.discarded:
+            if self._writer.is_finished and not self.discarded:
                 verdict = checks.verdict()
                 # An error tells of one already.
                 failures = () if self._error else verdict.failures

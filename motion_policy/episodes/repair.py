@@ -23,7 +23,7 @@ from motion_policy.episodes.reader import episode_fields, open_episode
 from motion_policy.episodes.reported import Reported, leave_out
 from motion_policy.episodes.stored_images import StoredImages
 from motion_policy.episodes.writer import FLUSH_PERIOD_NS
-from motion_policy.files import PART_SUFFIX, settle, shown
+from motion_policy.files import PART_SUFFIX, settle_new, shown
 from motion_policy.robot import RobotSpec, RobotSpecError, robot_spec_from_yaml
 from motion_policy.streams import StreamError
 
@@ -78,7 +78,7 @@ def repair(part_path: str | Path) -> Repaired:
             with new_hdf5(copy, libver=layout.LIBRARY_VERSIONS) as output:
                 notes = source.copy_rows(output, length)
             begun = source.begun_rows()
-        settle(copy, path)
+        settle_new(copy, path)
     except OSError as error:
         raise EpisodeError(
             f'{shown(part)}: cannot be finished: {error.strerror or error}'

@@ -29,7 +29,7 @@ from motion_policy.episodes.image_writers import ImageWriter, image_writer, mark
 from motion_policy.episodes.images import is_jpeg
 from motion_policy.episodes.reported import Reported, leave_out
 from motion_policy.episodes.video import check_encoder
-from motion_policy.files import make_folders, remove_empty, settle, shown
+from motion_policy.files import make_folders, remove_empty, settle_new, shown
 from motion_policy.robot.spec import NANOSECONDS_PER_S, RobotSpec, depth_stream
 from motion_policy.streams import Observation, Row, Sample, StreamCounters
 from motion_policy.streams.transforms import ContinuousRotations
@@ -98,7 +98,7 @@ class EpisodeWriter:
         self._time: Column | None = None
         self._last_row: Row | None = None
         self._flushed_ns = 0
-        self._failed = False
+        self._failed = self._finished = False
         self._has_leader = False
         self._windowed = [n for n, v in robot.vectors.items() if v.count is not None]
         self._rotations = ContinuousRotations(robot.vectors, robot.vectors)
@@ -151,6 +151,11 @@ class EpisodeWriter:
         if self._failed:
             return self.rows_on_disk
         return 0 if self._time is None else self._time.length
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the file is complete and has its name."""
+        return self._finished
 
     @property
     def rows_on_disk(self) -> int:
@@ -354,7 +359,8 @@ class EpisodeWriter:
                 attributes = file[f'{layout.STAMPS}/{stream}'].attrs
                 for counter in layout.COUNTERS:
                     attributes[counter] = np.int64(getattr(counted, counter))
-        settle(self._part, self.path)
+        settle_new(self._part, self.path)
+        self._finished = True
 
     def _failure(self, error: OSError) -> EpisodeError:
         """Give up; what is whole on the disk stays there, where there is anything."""

@@ -169,8 +169,10 @@ class RecorderNode(Node):
                 self.get_logger().warning(f'{last.path.name}: {line}')
 
     def _discard(self) -> str:
-        place = self.recorder.discard()
-        self._stop_bag()
+        try:
+            place = self.recorder.discard()
+        finally:
+            self._stop_bag()
         self.messages.discard(place)
         return 'discarded: it had no row' if place is None else f'discarded: it is {place} now'
 

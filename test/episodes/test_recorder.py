@@ -34,6 +34,7 @@ from motion_policy.episodes.layout import part_path
 from motion_policy.episodes.quality.sets import EpisodeSet
 from motion_policy.episodes.quality.verdict import as_values
 from motion_policy.episodes.recorder import EpisodeRecorder, Recording
+from motion_policy.episodes.repair import repair_episode
 from motion_policy.errors import UserError
 from motion_policy.streams import GridSampler, Row, Sample, observation_from_row
 
@@ -491,6 +492,32 @@ def test_what_is_discarded_is_kept_apart(feed: Feed, tmp_path: Path) -> None:
     feed.start(tmp_path)
     assert feed.recorder.discard() is None
     assert [entry.name for entry in tmp_path.iterdir()] == ['discarded']
+
+
+def test_what_was_moved_meanwhile_is_not_called_an_empty_recording(
+    feed: Feed, tmp_path: Path
+) -> None:
+    """For of an empty one nothing is left, its bag included."""
+    path = feed.start(tmp_path)
+    feed.run(20)
+    feed.recorder.stop()
+    path.rename(tmp_path / 'good.hdf5')
+    with pytest.raises(EpisodeError, match=r'000000\.hdf5: is not there any more'):
+        feed.recorder.discard()
+    assert [entry.name for entry in tmp_path.iterdir()] == ['good.hdf5']
+
+
+def test_a_name_that_was_taken_meanwhile_stays_with_who_has_it(feed: Feed, tmp_path: Path) -> None:
+    """As when a set is copied into the folder of a recording: both are kept."""
+    path = feed.start(tmp_path)
+    feed.run(20)
+    path.write_bytes(b'of another recorder')
+    with pytest.raises(EpisodeError, match=r'exists; the first 10 rows stay in .*\.part'):
+        feed.recorder.stop()
+    place = feed.recorder.discard()
+    assert place is not None and place.name == 'episode_000000.hdf5.part'
+    assert path.read_bytes() == b'of another recorder'
+    assert repair_episode(place).name == 'episode_000000.hdf5'
 
 
 def test_what_is_discarded_takes_the_name_of_nothing(tmp_path: Path) -> None:
