@@ -86,7 +86,8 @@ def repair(part_path: str | Path) -> Repaired:
     finally:
         copy.unlink(missing_ok=True)
     part.unlink()
-    log_path(part).unlink(missing_ok=True)
+    if log_path(part).is_file():
+        log_path(part).unlink()
     return Repaired(path, length, max(0, begun - length), tuple(notes))
 
 

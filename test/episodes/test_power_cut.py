@@ -130,6 +130,21 @@ def test_a_disk_that_takes_its_time_holds_up_no_row_of_a_live_recording(
         assert episode.length == ROWS
 
 
+@pytest.mark.parametrize('kind', ['folder', 'pipe', 'far', 'empty'])
+def test_what_is_no_log_of_ours_harms_no_part(tmp_path: Path, kind: str) -> None:
+    path = recordings.write_episode(tmp_path / NAME, 5, robot=robot())
+    part = path.rename(tmp_path / f'{NAME}.part')
+    log = log_path(part)
+    if kind == 'folder':
+        log.mkdir()
+    elif kind == 'pipe':
+        os.mkfifo(log)
+    else:
+        WriteAheadLog(part).write([(2**63, b'abc')] if kind == 'far' else [(200, b'')] * 9)
+    assert repair(part).rows == 5
+    assert log.exists() == (kind in ('folder', 'pipe'))
+
+
 @pytest.mark.parametrize('damage', ['cut', 'flip', 'other'])
 def test_a_log_that_is_torn_is_none(tmp_path: Path, damage: str) -> None:
     path = tmp_path / NAME

@@ -77,18 +77,21 @@ class WriteAheadLog:
 
 
 def read_log(path: Path) -> list[FileChange]:
-    """The changes that the file at `path` is to be read with; none where its log is torn."""
-    try:
-        with log_path(path).open('rb') as file:
-            begin = file.read(_BEGIN.size)
-            if len(begin) < _BEGIN.size:
-                return []
-            magic, digest, size = _BEGIN.unpack(begin)
-            if magic != _MAGIC or size > MOST_BYTES:
-                return []
-            body = file.read(size)
-    except OSError:
+    """The changes that the file at `path` is to be read with; none where its log is torn.
+
+    Raises:
+        OSError: there is a log, which cannot be read.
+    """
+    if not log_path(path).is_file():  # a pipe would wait
         return []
+    with log_path(path).open('rb') as file:
+        begin = file.read(_BEGIN.size)
+        if len(begin) < _BEGIN.size:
+            return []
+        magic, digest, size = _BEGIN.unpack(begin)
+        if magic != _MAGIC or size > MOST_BYTES:
+            return []
+        body = file.read(size)
     if len(body) < size or _digest(body) != digest:
         return []
     changes, place = [], 0
