@@ -21,6 +21,7 @@ from motion_policy.robot.spec import CLOCK_STEP_NS, NANOSECONDS_PER_S
 
 # Longer than a message can have waited in any queue here: then its time is of another clock.
 MOST_WAITING_NS = 60 * NANOSECONDS_PER_S
+MOST_MISSED = 10_000_000  # at a time; more is another way of counting
 MOST_KEPT = 10_000  # messages of a queue without an end that are taken at a time
 
 
@@ -36,6 +37,7 @@ class Reception:
         self._clock = clock
         self.last_ns = 0  # of the newest message
         self.is_told = False  # by the middleware, of the newest message
+        self._sequences: dict[bytes, int] = {}  # the newest of each publisher
 
     def of(self, origin: Origin, now_ns: int) -> int:
         """The time of the next message [ns], which is taken at `now_ns`."""
@@ -49,6 +51,15 @@ class Reception:
             received_ns = self.last_ns
         self.last_ns = received_ns
         return received_ns
+
+    def missed(self, origin: Origin) -> int:
+        """How many messages of the same publisher are missing before the next one, if known."""
+        if origin.publisher is None or origin.sequence is None:
+            return 0
+        before = self._sequences.get(origin.publisher, origin.sequence - 1)
+        self._sequences[origin.publisher] = max(before, origin.sequence)
+        missed = origin.sequence - before - 1
+        return missed if 0 < missed <= MOST_MISSED else 0
 
 
 class Waiting:

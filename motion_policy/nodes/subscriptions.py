@@ -316,7 +316,7 @@ class StreamSubscriptions:
         as_it_came = self._serialized_images and stream.role in IMAGES
         senders = [self._senders[name] for name in names if name in self._senders]
 
-        def store(data: bytes, publisher: bytes | None, receive_ns: int) -> None:
+        def store(data: bytes, publisher: bytes | None, receive_ns: int, missed: int) -> None:
             message: Any
             if stream.type == TRANSFORMS:
                 message, header_ns = TransformMessage(data), 0
@@ -332,7 +332,7 @@ class StreamSubscriptions:
             if publisher is not None:
                 for each in senders:
                     each.heard(publisher, message)
-            sample = Sample(header_ns, receive_ns, message)
+            sample = Sample(header_ns, receive_ns, message, missed=missed)
             with self.lock:
                 for name in names:
                     self._sampler.push(name, sample)
@@ -342,8 +342,9 @@ class StreamSubscriptions:
         def store_if_usable(data: bytes, origin: Origin = UNKNOWN) -> None:
             now_ns = clock.now().nanoseconds
             receive_ns = now_ns if reception is None else reception.of(origin, now_ns)
+            missed = 0 if reception is None else reception.missed(origin)
             try:
-                store(data, origin.publisher, receive_ns)
+                store(data, origin.publisher, receive_ns, missed)
             except Exception as error:
                 unreadable = Sample(0, receive_ns, Unreadable(str(error)))
                 for name in names:

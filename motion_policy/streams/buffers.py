@@ -320,7 +320,7 @@ class JointBuffer(StreamBuffer):
                 return
             columns = part.columns
             reading = self._completed(part.reading, columns, sample.receive_ns)
-            sample = Sample(sample.header_ns, sample.receive_ns, reading)
+            sample = replace(sample, value=reading)
             if not self._topic.of_velocities:  # these may jump
                 self._jumps.look(sample.receive_ns, columns, part.reading.position)
         if columns not in self._parts:
@@ -531,7 +531,7 @@ class Series:
         self._entries.insert(place, Entry(stamp_ns, sample, columns))
         if newest_ns is None or stamp_ns > newest_ns:
             if newest_ns is not None and stamp_ns <= receive_ns + self._spec.max_lead_ns:
-                self._count_gap(stamp_ns - newest_ns)
+                self._count_gap(stamp_ns - newest_ns, sample.missed)
             self._newest_stamp_ns = stamp_ns
         counts_ns = max(self._spec.max_age_ns, self._spec.window_ns)
         self._forget_received_before(receive_ns - counts_ns - HORIZON_NS)
@@ -599,7 +599,15 @@ class Series:
             if self._entries[index].sample.receive_ns <= t_ns:
                 yield index, self._entries[index]
 
-    def _count_gap(self, gap_ns: int) -> None:
+    def _count_gap(self, gap_ns: int, missed: int) -> None:
+        """Count what is missing in a gap: what is known to be, and what the period says."""
+        before = self.dropped
+        self._estimate_gap(gap_ns)
+        if missed:
+            self.dropped = max(self.dropped, before + missed)
+            self._overdue = 0  # it never comes
+
+    def _estimate_gap(self, gap_ns: int) -> None:
         others, covered = self._others, self._covered
         self._others, self._covered = 0, False
         if not covered:

@@ -55,6 +55,16 @@ def test_a_clock_that_was_set_back_is_followed() -> None:
     assert received((10, 20), (-10_000, -9_990), (-9_980, -9_970)) == [10, -10_000, -9_980]
 
 
+def test_what_is_missing_between_two_messages_of_a_publisher_is_known() -> None:
+    reception = Reception(ROSClock())
+    numbers = [(b'a', 7), (b'a', 8), (b'b', 90), (b'a', 12), (b'b', 91), (b'a', 11), (b'a', 13)]
+    missed = [reception.missed(Origin(gid, None, None, number)) for gid, number in numbers]
+    assert missed == [0, 0, 0, 3, 0, 0, 0]
+    assert reception.missed(Origin(None, None, None, 40)) == 0
+    assert reception.missed(Origin(b'a', None, None, None)) == 0
+    assert reception.missed(Origin(b'a', None, None, 2**64 - 1)) == 0  # it is not told
+
+
 class Taken:
     """A sampler that notes what it is given."""
 
