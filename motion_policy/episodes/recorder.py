@@ -472,10 +472,12 @@ class _Writing:
         """The observation in pixels where these are stored: first images came before the start."""
         if self._writer.jpeg_quality is not None:
             return observation
-        images = {
-            camera: decode_whole_jpeg(image, layout.CAMERA_JPEG) if image.ndim == 1 else image
-            for camera, image in observation.images.items()
-        }
+        images = dict(observation.images)
+        for camera, image in images.items():
+            if image.ndim == 1:  # of a slow camera: encoded for the recording before, maybe
+                own = camera in observation.jpegs
+                order = layout.CAMERA_JPEG if own else layout.JPEG
+                images[camera] = decode_whole_jpeg(image, order)
         return replace(observation, images=images)
 
     def _read_set(self) -> None:

@@ -144,6 +144,28 @@ def test_pixels_are_stored_also_after_a_recording_of_jpegs(feed: Feed, tmp_path:
             np.testing.assert_array_equal(episode.image('top', row), recordings.scene(tick))
 
 
+def test_the_colours_of_a_camera_are_right_whose_image_is_older_than_the_recording(
+    tmp_path: Path,
+) -> None:
+    """It was encoded for the recording before, and no other comes while one is waited for."""
+    robot = recordings.tabletop()
+    slow = robot.cameras['top'].model_copy(update={'max_age': 10.0})
+    robot = robot.model_copy(update={'cameras': {**robot.cameras, 'top': slow}})
+    feed = Feed(EpisodeRecorder(robot))
+    feed.run(20)
+    feed.start(tmp_path)
+    feed.run(8)
+    feed.recorder.stop()
+    path = feed.start(tmp_path, compress=False)
+    feed.run(120, silent=('top',))
+    feed.recorder.stop()
+    feed.recorder.close()
+    with EpisodeReader(path) as episode:
+        sent = (episode.stamps('top').header_ns[0] - recordings.START_NS) // TICK_NS
+        off = episode.image('top', 0).astype(int) - recordings.scene(int(sent))
+        assert np.abs(off).mean() < 2
+
+
 def test_efforts_of_earlier_messages_are_told(feed: Feed, tmp_path: Path) -> None:
     feed.efforts = True
     feed.run(4)
