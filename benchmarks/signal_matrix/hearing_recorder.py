@@ -28,7 +28,8 @@ class HearingRecorder(RecorderNode):
         push = self.recorder.push
 
         def kept(name: str, sample: Any) -> None:
-            self._heard.append((name, sample.receive_ns, sample.value))
+            receive_ns = max(sample.receive_ns, self.recorder.made_ns)  # it may have come too late
+            self._heard.append((name, receive_ns, sample.value))
             push(name, sample)
 
         self.recorder.push = kept  # type: ignore[method-assign]

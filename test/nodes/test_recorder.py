@@ -21,6 +21,7 @@ import yaml
 pytest.importorskip('rclpy')
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from heard_messages import keep_heard
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
 from ros_testing import Bench, ros_bench
@@ -244,14 +245,7 @@ def test_rows_are_those_that_a_bag_of_the_same_messages_gives(
     """
     arm.drivers = drivers
     node = add_recorder(arm, tmp_path, compress=False)
-    heard: list[tuple[str, Sample]] = []
-    push = node.recorder.push
-
-    def push_and_keep(name: str, sample: Sample) -> None:
-        heard.append((name, sample))
-        push(name, sample)
-
-    node.recorder.push = push_and_keep
+    heard = keep_heard(node)
     arm.run(20)
     assert arm.call('start').success
     arm.run(50)

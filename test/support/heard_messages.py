@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -14,12 +15,16 @@ from motion_policy.streams import Sample
 
 
 def keep_heard(node: RecorderNode) -> list[tuple[str, Sample]]:
-    """A list that grows by each stream's name and sample as the recorder takes it."""
+    """A list that grows by each stream's name and sample as the recorder takes it.
+
+    One that comes late, on a busy machine, counts as received then.
+    """
     heard: list[tuple[str, Sample]] = []
     push = node.recorder.push
 
     def push_and_keep(name: str, sample: Sample) -> None:
-        heard.append((name, sample))
+        receive_ns = max(sample.receive_ns, node.recorder.made_ns)
+        heard.append((name, replace(sample, receive_ns=receive_ns)))
         push(name, sample)
 
     node.recorder.push = push_and_keep  # type: ignore[method-assign]
