@@ -25,14 +25,14 @@ class Origin(NamedTuple):
     """Where a message comes from, as far as rclpy says it.
 
     `publisher` is an identity as `publisher_of` gives it, `stamp_ns` when it was published, on
-    the clock there, `received_ns` when the middleware had it, on the clock here, and `sequence`
-    which message of its publisher it is.
+    the clock there, `received_ns` when the middleware had it, on the clock here. `number` counts
+    the messages of that publisher.
     """
 
     publisher: bytes | None = None
     stamp_ns: int | None = None
     received_ns: int | None = None
-    sequence: int | None = None
+    number: int | None = None
 
 
 def with_origin(callback: Callable[[Any, Origin], None]) -> Callable[..., None]:
@@ -43,7 +43,8 @@ def with_origin(callback: Callable[[Any, Origin], None]) -> Callable[..., None]:
     def take(message: Any, info: Any) -> None:
         publisher = info['publisher_gid']['data'] if TELLS_PUBLISHERS else None
         stamps = info['source_timestamp'], info.get('received_timestamp')
-        callback(message, Origin(publisher, *stamps, info.get('publication_sequence_number')))
+        number = info.get('publication_sequence_number')
+        callback(message, Origin(publisher, *stamps, number))
 
     return take
 

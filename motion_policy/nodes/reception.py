@@ -1,6 +1,6 @@
 # Copyright 2026 The motion_policy Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Reception times of messages, and subscriptions whose messages are taken later than they come.
+"""Reception of messages: their times, how many did not come, and taking them later.
 
 Who takes a message at its time of reception, not at that of taking, may let it wait in its queue:
 a busy interpreter, a slow disk and a busy machine then shift nothing.
@@ -21,7 +21,7 @@ from motion_policy.robot.spec import CLOCK_STEP_NS, NANOSECONDS_PER_S
 
 # Longer than a message can have waited in any queue here: then its time is of another clock.
 MOST_WAITING_NS = 60 * NANOSECONDS_PER_S
-MOST_MISSED = 10_000_000  # at a time; more is another way of counting
+MOST_PUBLISHERS = 100  # of one topic, the last heard, that are remembered
 MOST_KEPT = 10_000  # messages of a queue without an end that are taken at a time
 
 
@@ -37,7 +37,6 @@ class Reception:
         self._clock = clock
         self.last_ns = 0  # of the newest message
         self.is_told = False  # by the middleware, of the newest message
-        self._sequences: dict[bytes, int] = {}  # the newest of each publisher
 
     def of(self, origin: Origin, now_ns: int) -> int:
         """The time of the next message [ns], which is taken at `now_ns`."""
@@ -52,14 +51,31 @@ class Reception:
         self.last_ns = received_ns
         return received_ns
 
-    def missed(self, origin: Origin) -> int:
-        """How many messages of the same publisher are missing before the next one, if known."""
-        if origin.publisher is None or origin.sequence is None:
-            return 0
-        before = self._sequences.get(origin.publisher, origin.sequence - 1)
-        self._sequences[origin.publisher] = max(before, origin.sequence)
-        missed = origin.sequence - before - 1
-        return missed if 0 < missed <= MOST_MISSED else 0
+
+class MessageNumbers:
+    """Counts the messages of one topic that were sent and did not come.
+
+    Publishers number their messages, and the middleware says the number and whose it is: Fast DDS
+    does from Kilted on.
+    """
+
+    def __init__(self) -> None:
+        self._newest: dict[bytes, int] = {}  # by publisher
+
+    def missing_before(self, origin: Origin) -> int | None:
+        """How many of its publisher's messages are missing before this one; None: not known.
+
+        -1 for one that comes after later ones: it was counted as missing.
+        """
+        if origin.publisher is None or origin.number is None:
+            return None
+        newest = self._newest.pop(origin.publisher, origin.number - 1)
+        while len(self._newest) >= MOST_PUBLISHERS:
+            del self._newest[next(iter(self._newest))]
+        self._newest[origin.publisher] = max(newest, origin.number)
+        if origin.number > newest:
+            return origin.number - newest - 1
+        return -1 if origin.number < newest else 0
 
 
 class Waiting:

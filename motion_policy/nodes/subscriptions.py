@@ -29,7 +29,7 @@ from motion_policy.nodes.bad_messages import BadMessages
 from motion_policy.nodes.endpoints import Origin, full_name, publishers, with_origin
 from motion_policy.nodes.executor import LeftAlone
 from motion_policy.nodes.joint_publishers import JointPublishers
-from motion_policy.nodes.reception import Reception, Waiting, take_waiting
+from motion_policy.nodes.reception import MessageNumbers, Reception, Waiting, take_waiting
 from motion_policy.nodes.shell import SOURCES
 from motion_policy.nodes.transform_publishers import TransformPublishers
 from motion_policy.nodes.transports import subscribe_to_images
@@ -53,7 +53,6 @@ ROLES = (*IMAGES, 'state', 'leader', 'vector')
 QUEUE_DEPTH = 5  # of each subscription: who wants the newest has no use for many
 STATIC_DEPTH = 100  # each of many publishers may say one transform at once
 VECTORS_FASTER = 20  # than joint states: forces come at 1 kHz
-UNKNOWN = Origin()
 
 _RELIABILITY, _DURABILITY = QoSReliabilityPolicy, QoSDurabilityPolicy
 # A publisher is heard by each of these that asks for no more than it offers. What one of them
@@ -315,8 +314,11 @@ class StreamSubscriptions:
         names, type_of_it = self._on_topic[stream.topic, stream.type], message_class(stream.type)
         as_it_came = self._serialized_images and stream.role in IMAGES
         senders = [self._senders[name] for name in names if name in self._senders]
+        numbers = MessageNumbers()
 
-        def store(data: bytes, publisher: bytes | None, receive_ns: int, missed: int) -> None:
+        def store(
+            data: bytes, publisher: bytes | None, receive_ns: int, missing: int | None
+        ) -> None:
             message: Any
             if stream.type == TRANSFORMS:
                 message, header_ns = TransformMessage(data), 0
@@ -332,21 +334,21 @@ class StreamSubscriptions:
             if publisher is not None:
                 for each in senders:
                     each.heard(publisher, message)
-            sample = Sample(header_ns, receive_ns, message, missed=missed)
+            sample = Sample(header_ns, receive_ns, message, missing=missing)
             with self.lock:
                 for name in names:
                     self._sampler.push(name, sample)
                     self.received[name] += 1
                     self.own[name] += not self._is_foreign(name, message)
 
-        def store_if_usable(data: bytes, origin: Origin = UNKNOWN) -> None:
+        def store_if_usable(data: bytes, origin: Origin) -> None:
             now_ns = clock.now().nanoseconds
             receive_ns = now_ns if reception is None else reception.of(origin, now_ns)
-            missed = 0 if reception is None else reception.missed(origin)
+            missing = numbers.missing_before(origin)
             try:
-                store(data, origin.publisher, receive_ns, missed)
+                store(data, origin.publisher, receive_ns, missing)
             except Exception as error:
-                unreadable = Sample(0, receive_ns, Unreadable(str(error)))
+                unreadable = Sample(0, receive_ns, Unreadable(str(error)), missing=missing)
                 for name in names:
                     self.bad_messages.add(name, error, f"stream '{name}' on topic {stream.topic}")
                     with self.lock:
@@ -356,8 +358,7 @@ class StreamSubscriptions:
                 publish_ns = origin.stamp_ns or receive_ns
                 self._on_message(BagMessage(topic, receive_ns, publish_ns, data))
 
-        wants_origin = senders or reception is not None or self._on_message is not None
-        return with_origin(store_if_usable) if wants_origin else store_if_usable
+        return with_origin(store_if_usable)
 
     def _is_foreign(self, name: str, message: Any) -> bool:
         """Whether it names joints, and none of the stream's."""

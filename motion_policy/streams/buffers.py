@@ -82,6 +82,7 @@ class StreamBuffer:
     def reset_counters(self) -> None:
         """Count from zero again."""
         self._received = self._unusable = self._foreign = self._partial = 0
+        self._lost: int | None = None  # where messages are numbered
         self._counters = None
         for series in self._all_series():
             series.reset_counters()
@@ -90,9 +91,10 @@ class StreamBuffer:
         """What came in so far."""
         if self._counters is None:
             series = self._all_series()
+            estimate = self._of_all([each.dropped for each in series])
             self._counters = StreamCounters(
                 self._received,
-                self._of_all([each.dropped for each in series]),
+                estimate if self._lost is None else max(0, self._lost),
                 self._of_all([each.duplicates for each in series]),
                 max([each.max_gap_ns for each in series], default=0),
                 self._unusable,
@@ -108,6 +110,8 @@ class StreamBuffer:
         """Take in one sample, if it can be used."""
         self._received += 1
         self._counters = None
+        if sample.missing is not None:
+            self._lost = (self._lost or 0) + sample.missing
         if sample.receive_ns < self._last_receive_ns:  # the clock went back
             self._clear()
         self._last_receive_ns = sample.receive_ns
@@ -510,8 +514,15 @@ class Series:
 
     def reset_counters(self) -> None:
         """Count from zero again."""
-        self.dropped = self.duplicates = self.max_gap_ns = 0
+        self.duplicates = self.max_gap_ns = 0
+        self._lost: int | None = None  # where messages are numbered
+        self._estimate = 0  # of what is missing, by gaps
         self._overdue = 0  # of those dropped, what may still come: it was late
+
+    @property
+    def dropped(self) -> int:
+        """How many samples were sent and did not come, an estimate where nobody numbers them."""
+        return self._estimate if self._lost is None else max(0, self._lost)
 
     def add(self, stamp_ns: int, sample: Sample, columns: tuple[int, ...] = ()) -> None:
         """Put a sample in its place; one that repeats a stamp is counted only."""
@@ -520,6 +531,8 @@ class Series:
             # The sender's clock was set back; a sample that is merely late is put in its place.
             self.clear()
             newest_ns = None
+        if sample.missing is not None:
+            self._lost = (self._lost or 0) + sample.missing
         receive_ns = self.received_ns = sample.receive_ns
         time_ns = min(stamp_ns, receive_ns)
         place = bisect_left(self._times, time_ns)
@@ -531,7 +544,7 @@ class Series:
         self._entries.insert(place, Entry(stamp_ns, sample, columns))
         if newest_ns is None or stamp_ns > newest_ns:
             if newest_ns is not None and stamp_ns <= receive_ns + self._spec.max_lead_ns:
-                self._count_gap(stamp_ns - newest_ns, sample.missed)
+                self._count_gap(stamp_ns - newest_ns)
             self._newest_stamp_ns = stamp_ns
         counts_ns = max(self._spec.max_age_ns, self._spec.window_ns)
         self._forget_received_before(receive_ns - counts_ns - HORIZON_NS)
@@ -599,15 +612,7 @@ class Series:
             if self._entries[index].sample.receive_ns <= t_ns:
                 yield index, self._entries[index]
 
-    def _count_gap(self, gap_ns: int, missed: int) -> None:
-        """Count what is missing in a gap: what is known to be, and what the period says."""
-        before = self.dropped
-        self._estimate_gap(gap_ns)
-        if missed:
-            self.dropped = max(self.dropped, before + missed)
-            self._overdue = 0  # it never comes
-
-    def _estimate_gap(self, gap_ns: int) -> None:
+    def _count_gap(self, gap_ns: int) -> None:
         others, covered = self._others, self._covered
         self._others, self._covered = 0, False
         if not covered:
@@ -625,9 +630,9 @@ class Series:
             if period_ns > GAP_FACTOR * median_ns:
                 # A driver that sends other joints with these now and then has dropped nothing.
                 self._overdue = max(0, round(period_ns / median_ns) - 1 - bridges)
-                self.dropped += self._overdue
+                self._estimate += self._overdue
             elif self._overdue and period_ns * GAP_FACTOR < median_ns:
-                self.dropped -= 1
+                self._estimate -= 1
                 self._overdue -= 1
                 if not first:
                     self._periods.pop()  # it says nothing of how often the sender sends

@@ -21,8 +21,8 @@ class Sample:
     of a vector is its numbers, (n,) float64; that of a camera is the message, or its RGB image
     or depth [mm] where images are decoded. A value of None is never looked at. Of a vector that
     keeps the last k messages the value is (k, n), `messages` says how many of them were there.
-    Where a camera's JPEG was decoded, `jpeg` is that JPEG, (n,) uint8, as it came. `missed` is how
-    many messages of its sender were lost right before it, where that is known.
+    Where a camera's JPEG was decoded, `jpeg` is that JPEG, (n,) uint8, as it came. `missing` is
+    how many messages of its sender were lost since the one before, None where nobody numbers them.
     """
 
     header_ns: int
@@ -30,16 +30,16 @@ class Sample:
     value: Any
     messages: int = 0
     jpeg: npt.NDArray[np.uint8] | None = None
-    missed: int = 0
+    missing: int | None = None
 
 
 @dataclass(frozen=True)
 class StreamCounters:
     """What came in on one stream so far.
 
-    `received` counts every message; `duplicates` repeat a stamp and are ignored; `dropped`
-    estimates the samples missing in gaps, which are no fewer than those known to be missing;
-    `max_gap_ns` is the widest gap between stamps;
+    `received` counts every message; `duplicates` repeat a stamp and are ignored; `dropped` ones
+    were sent and did not come, an estimate by gaps where nobody numbers them; `max_gap_ns` is the
+    widest gap between stamps;
     `unusable` messages were not taken, `reason` is what was wrong with the newest of them;
     `foreign` ones hold none of the joints; of `partial` ones a field could not be taken,
     `left_out` says which and, of the newest, why; `dropped_of` says of which joints how many were

@@ -13,10 +13,10 @@ from ros_testing import Bench
 from sensor_msgs.msg import Image, JointState
 
 from motion_policy.nodes.endpoints import Origin
-from motion_policy.nodes.reception import MOST_WAITING_NS, Reception
+from motion_policy.nodes.reception import MOST_WAITING_NS, MessageNumbers, Reception
 from motion_policy.nodes.subscriptions import StreamSubscriptions
 from motion_policy.robot import load_robot_spec
-from motion_policy.streams import Sample
+from motion_policy.streams import Sample, Sampler
 
 NOW_NS = 1_800_000_000_000_000_000
 MS = 1_000_000
@@ -55,14 +55,19 @@ def test_a_clock_that_was_set_back_is_followed() -> None:
     assert received((10, 20), (-10_000, -9_990), (-9_980, -9_970)) == [10, -10_000, -9_980]
 
 
-def test_what_is_missing_between_two_messages_of_a_publisher_is_known() -> None:
-    reception = Reception(ROSClock())
-    numbers = [(b'a', 7), (b'a', 8), (b'b', 90), (b'a', 12), (b'b', 91), (b'a', 11), (b'a', 13)]
-    missed = [reception.missed(Origin(gid, None, None, number)) for gid, number in numbers]
-    assert missed == [0, 0, 0, 3, 0, 0, 0]
-    assert reception.missed(Origin(None, None, None, 40)) == 0
-    assert reception.missed(Origin(b'a', None, None, None)) == 0
-    assert reception.missed(Origin(b'a', None, None, 2**64 - 1)) == 0  # it is not told
+def missing(*said: tuple[bytes | None, int | None]) -> list[int | None]:
+    """How many are missing before each message, of (publisher, number)."""
+    numbers = MessageNumbers()
+    return [numbers.missing_before(Origin(who, None, None, number)) for who, number in said]
+
+
+def test_what_did_not_come_is_counted_by_the_numbers_of_each_publisher() -> None:
+    assert missing((b'a', 7), (b'b', 1), (b'a', 8), (b'b', 5), (b'a', 10)) == [0, 0, 0, 3, 1]
+    # One that comes behind later ones was counted as missing; one that comes twice was not.
+    assert missing((b'a', 1), (b'a', 4), (b'a', 2), (b'a', 4), (b'a', 5)) == [0, 2, -1, 0, 0]
+    # A driver that begins anew is another publisher.
+    assert missing((b'a', 900), (b'b', 1), (b'b', 2)) == [0, 0, 0]
+    assert missing((None, 3), (b'a', None), (b'a', 3)) == [None, None, 0]
 
 
 class Taken:
@@ -132,3 +137,24 @@ def test_messages_wait_until_they_are_taken_and_images_until_there_is_room(bench
         return True
 
     assert streams.take_waiting(note) == earlier_ns == max(asked)
+
+
+def test_sent_is_received_and_dropped_whatever_the_gaps_look_like(bench: Bench) -> None:
+    """Bursts, as of a driver that is behind its time, say nothing of how much is missing."""
+    node, sampler = Node('hearing', context=bench.context), Sampler(ROBOT.streams())
+    bench.add(node)
+    streams = StreamSubscriptions(node, ROBOT, sampler, left_waiting=True, depth=50)
+    topic = next(stream.topic for stream in ROBOT.streams() if stream.name == 'state')
+    heard: list[Any] = []
+    node.create_subscription(JointState, topic, heard.append, 200)
+    publisher = bench.client.create_publisher(JointState, topic, 200)
+    bench.spin_until(lambda: publisher.get_subscription_count() == 2, 'the listeners')
+    names, sent = list(ROBOT.joints.names), 0
+    for burst in (1, 6, 80, 3, 60, 10):
+        for _ in range(burst):
+            publisher.publish(JointState(name=names, position=[0.0] * len(names)))
+        sent += burst
+        bench.spin_until(lambda count=sent: len(heard) == count, 'the messages to come')
+        streams.take_waiting(lambda _until_ns: True)
+    counted = sampler.counters['state']
+    assert counted.received == sent - 30 - 10 and counted.dropped == 30 + 10

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 
@@ -254,19 +253,3 @@ def test_what_two_recordings_counted_adds_up_and_of_nothing_it_is_nothing() -> N
     later = StreamCounters(1, 2, 3, 40, 5, 6, '', 7, '')
     assert first + later == StreamCounters(10, 10, 10, 60, 10, 10, 'early', 10, 'velocity')
     assert sampler_of().counters == {'top': StreamCounters()}
-
-
-def test_what_is_known_to_be_missing_is_counted_however_evenly_it_is() -> None:
-    """Of every second message that is lost, gaps tell nothing after a while."""
-    sampler = sampler_of()
-    for index in range(0, 60, 2):
-        sampler.push(
-            'top', replace(sample(10 * index, 10 * index + 1, index), missed=int(index > 0))
-        )
-    assert sampler.counters['top'].dropped == 29
-    for index in range(60, 90):
-        sampler.push('top', sample(10 * index, 10 * index + 1, index))
-    assert sampler.counters['top'].dropped == 29
-    for index in range(94, 124):
-        sampler.push('top', replace(sample(10 * index, 10 * index + 1, index), missed=0))
-    assert sampler.counters['top'].dropped > 29

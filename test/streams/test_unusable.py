@@ -39,10 +39,16 @@ class Arm:
         self.measured = MeasuredJoints(robot)
 
     def push(
-        self, t_ms: float, message: Any = None, stream: str = 'state', **joints: float
+        self,
+        t_ms: float,
+        message: Any = None,
+        stream: str = 'state',
+        missing: int | None = None,
+        **joints: float,
     ) -> None:
         message = message or recordings.joint_message(list(joints), list(joints.values()))
-        self.sampler.push(stream, Sample(at_ms(t_ms), at_ms(t_ms), message))
+        sample = Sample(at_ms(t_ms), at_ms(t_ms), message, missing=missing)
+        self.sampler.push(stream, sample)
 
     def read(self, t_ms: float) -> tuple[list[float] | None, dict[str, str]]:
         position, faults = self.measured.read(self.sampler.observe(at_ms(t_ms)))
@@ -424,6 +430,25 @@ def test_what_is_dropped_is_told_of_the_joints_of_each_driver() -> None:
     counters = arm.sampler.counters['state']
     assert counters.dropped == 21
     assert counters.dropped_of == "joints 'joint1', 'joint2': 20; joint 'joint3': 1"
+
+
+def test_what_is_dropped_is_what_the_numbers_of_messages_say_where_they_have_some() -> None:
+    arm = Arm()
+    for t_ms, joints, missing in (
+        (0, {'joint1': 1.0, 'joint2': 2.0}, 0),
+        (1, {'joint3': 3.0}, 0),
+        (2, {'joint1': 1.0, 'joint2': 2.0}, 0),
+        (300, {'joint1': 1.0, 'joint2': 2.0}, 4),
+        (301, {'joint3': 3.0}, 1),
+        (302, {'joint1': 1.0, 'joint2': 2.0}, -1),
+        (303, {'other': 1.0}, 2),
+    ):
+        arm.push(t_ms, missing=missing, **joints)
+    counters = arm.sampler.counters['state']
+    assert (counters.received, counters.dropped, counters.foreign) == (7, 6, 1)
+    assert counters.dropped_of == "joints 'joint1', 'joint2': 3; joint 'joint3': 1"
+    arm.sampler.reset_counters()
+    assert arm.sampler.counters['state'].dropped == 0
 
 
 @pytest.mark.parametrize('seed', range(3))
