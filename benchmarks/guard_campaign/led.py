@@ -13,7 +13,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
-from guard_campaign.machine import COUNTS, ControllerMachine, random_values
+from guard_campaign.machine import COUNTS, JITTERS, ControllerMachine, random_values
 from motion_policy.control import Command, Controller
 from motion_policy.control.leader_follower import LeaderFollower
 from motion_policy.control.teleoperation import Teleoperation
@@ -21,6 +21,8 @@ from motion_policy.rehearsal.judge import Float64Array
 
 LEADER = {'topic': 'leader', 'type': 'sensor_msgs/msg/JointState'}
 SPEED = 1.5  # of the joints' full speed: how fast a person may be
+LEADER_HZ = (5.0, 30.0, 100.0, 500.0)
+TURN_S = 0.2  # in which a hand changes its mind
 
 
 class LedMachine(ControllerMachine):
@@ -55,7 +57,7 @@ class LedMachine(ControllerMachine):
         led = {joint for topic in robot.teleop.leader for joint in topic.joints}
         self.led = np.array([name in led for name in robot.joints.names])
         self.leader = self.measured.copy()
-        self.wanders = True
+        self.wanders, self.age_ns = True, 0
 
     @rule()
     def enable(self) -> None:
@@ -80,6 +82,48 @@ class LedMachine(ControllerMachine):
         elif kind == 'near':
             self.leader = self.controller.guard.sent + self.rng.uniform(-0.01, 0.01, joints)
 
+    @rule(
+        count=st.integers(50, 400), kind=st.sampled_from(tuple(JITTERS)),
+        hertz=st.sampled_from(LEADER_HZ), hand=st.sampled_from((0.1, 0.5, 1.0, SPEED)),
+    )  # fmt: skip
+    def follow(self, count: int, kind: str, hertz: float, hand: float) -> None:
+        """A hand moves the leader, which speaks at a rate of its own, and the arm follows."""
+        self.faults, self.follows, self.wanders = {}, True, False
+        if self.controller.speed < 0.5:
+            self.controller.speed = 1.0
+        if self.controller.state == 'disabled':
+            self.measured = np.where(self.base, 0.0, self.measured)
+            self.leader = self.measured.copy()
+            super().enable()
+            if self.controller.enabled:
+                self.follower.start(self.teleoperation.rest)
+        elif self.follower.state == 'released' or self.follower.fault:
+            self.follower.release(self.teleoperation.rest)
+            self.leader = self.controller.guard.sent.copy()
+            self.follower.see(np.where(self.led, self.leader, np.nan), self.now_ns)
+            self.follower.press(self.teleoperation.rest)
+        rng, limits = self.rng, self.limits
+        at, speed = self.leader.copy(), np.zeros(len(self.leader))
+        before_ns = said_ns = self.now_ns
+        for _ in range(count):
+            factor = JITTERS[kind](rng)
+            self._pass(factor, factor)
+            passed_s = max(self.now_ns - before_ns, 0) * 1e-9
+            before_ns = self.now_ns
+            change = rng.normal(0.0, hand, len(at)) * limits.velocity
+            share = min(passed_s / TURN_S, 1.0)
+            most = hand * limits.velocity
+            speed = np.clip((1 - share) * speed + share * 2 * change, -most, most)
+            low, high = limits.position.T
+            at = np.clip(at + speed * passed_s, low - 0.02, high + 0.02)
+            if self.now_ns - said_ns >= rng.uniform(0.5, 1.5) / hertz * 1e9:
+                self.leader, said_ns = at.copy(), self.now_ns
+            self.age_ns = self.now_ns - said_ns + int(rng.choice((0, 0, 10_000_000)))
+            self._tick(self.measured, self.faults, {})
+            if not self.controller.enabled:
+                break
+        self.age_ns = 0
+
     @rule(press=st.booleans())
     def clutch(self, press: bool) -> None:
         """Press the clutch, or release it."""
@@ -98,7 +142,7 @@ class LedMachine(ControllerMachine):
         if self.wanders:
             most = SPEED * self.limits.velocity * self.robot.period_ns * 1e-9
             self.leader = self.leader + self.rng.uniform(-most, most)
-        self.follower.see(np.where(self.led, self.leader, np.nan), self.now_ns)
+        self.follower.see(np.where(self.led, self.leader, np.nan), self.now_ns - self.age_ns)
         fault = {'leader': self.follower.fault} if self.follower.fault else {}
         COUNTS[f'ticks {self.follower.state}'] += 1
         COUNTS['ticks with a jump'] += bool(fault)

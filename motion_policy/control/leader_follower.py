@@ -48,6 +48,7 @@ class LeaderFollower:
         led = {joint for topic in teleop.leader for joint in topic.joints}
         self._led = _mask(names, led)
         self._base = joints.are_velocities
+        self._creeping = joints.creeping
         self._switched = _mask(names, set(joints.grippers))
         ranged = _mask(names, set(teleop.ranges))
         # Of positions that go to the leader, and come there slowly.
@@ -110,6 +111,15 @@ class LeaderFollower:
             for joint in np.flatnonzero(off > self._apart)
         ]
         return f'the leader is too far off: {"; ".join(told)}' if told else ''
+
+    def drives(self) -> str:
+        """Name the velocities of a base with which that would set out at once; ''."""
+        wanted = self._leader
+        told = [
+            f"joint '{self._names[joint]}' at {wanted[joint]:.3f}"
+            for joint in np.flatnonzero(self._base & (np.abs(wanted) > self._creeping))
+        ]
+        return f'the leader drives {", ".join(told)}, expected 0 until it is enabled' * bool(told)
 
     def start(self, rest: Float64Array, *, pressed: bool = True) -> None:
         """Begin anew with an arm that stands at `rest` (J,): offsets and faults are forgotten."""

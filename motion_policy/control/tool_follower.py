@@ -25,6 +25,7 @@ LEVERS = np.array([1.0, 1.0, 1.0, 0.3, 0.3, 0.3])  # m per m or rad: of what a t
 # slower, and stands where it would go so much to the side.
 STRAY, BENT = 0.1, 0.5
 LOOK_S = 0.1
+STANDS = 1e-6  # m/s or rad/s: a velocity of so little is none, as what a filter lets fade away
 FULL = 6  # joints that can move a tool in every direction
 
 
@@ -123,6 +124,8 @@ class ToolFollower(VelocityFollower):
 
 def _no_longer(vector: Float64Array, most: float) -> Float64Array:
     length = float(np.linalg.norm(vector))
+    if length < STANDS:
+        return np.zeros(len(vector))
     return vector * (most / length) if length > most else vector
 
 

@@ -80,14 +80,19 @@ class JoySource(TeleopSource):
         self._mover.see(self._nothing if velocity is None or self._told else velocity)
         return {}
 
-    def obey(self, rest: Float64Array) -> None:
-        """Obey what was pressed while the dead-man button was held."""
+    def obey(self, rest: Float64Array, *, enabled: bool) -> None:
+        """Obey what was pressed while the dead-man button was held.
+
+        A button lets nothing move that is not enabled, now or later.
+        """
         with self._lock:
             pressed = list(self._pressed)
             self._pressed.clear()
         if self.let_go:
             return
         for key in pressed:
+            if not enabled and key in (*GRIPS, 'home'):
+                continue
             if key in GRIPS:
                 self._closed = not self._closed if key == 'toggle' else key == 'close'
                 self._mover.grip(self._closed)

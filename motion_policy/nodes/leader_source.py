@@ -58,7 +58,7 @@ class LeaderSource(TeleopSource):
         fault = self._follower.fault
         return {**self._faults, 'leader': fault} if fault else self._faults
 
-    def obey(self, rest: Float64Array) -> None:
+    def obey(self, rest: Float64Array, *, enabled: bool) -> None:
         """Obey the button of the clutch, of an arm that will rest at (J,)."""
         if self._button is None:
             return
@@ -89,7 +89,7 @@ class LeaderSource(TeleopSource):
             f'{self.subscriptions.describe(name)}: {fault}' for name, fault in self._faults.items()
         ]
         if not problems and measured is not None and self._follows_at_once:
-            problems = [self._follower.too_far(measured)]
+            problems = [self._follower.too_far(measured), self._follower.drives()]
         if any(problems):
             raise UserError('not enabled: ' + '; '.join(filter(None, problems)))
 

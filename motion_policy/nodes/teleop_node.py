@@ -133,9 +133,14 @@ class TeleopNode(ArmNode):
     def after_look(self, row: Row) -> None:
         """Give the controller what is followed in this tick."""
         source, teleoperation = self._source, self._teleoperation
-        if source is not None and teleoperation is not None:
-            source.obey(teleoperation.rest)
-            teleoperation.give(row.time_ns)
+        if self._driver is None or source is None or teleoperation is None:
+            return
+        controller = self._driver.controller
+        source.obey(teleoperation.rest, enabled=controller.enabled)
+        self._home_by_button = self._home_by_button and controller.homing
+        if self._home_by_button and source.let_go:
+            controller.disable(row.time_ns)
+        teleoperation.give(row.time_ns)
 
     def action_due(self, row: Row) -> None:
         """An action was given in `after_look` already, as in every tick."""
@@ -220,17 +225,25 @@ class TeleopNode(ArmNode):
         try:
             for request in source.requests():
                 if request == 'home':
-                    self.get_logger().info(driver.home())
-                    self._home_by_button = True
+                    self._home_while_held(driver, source)
                 else:
-                    by = SPEED_STEP if request == 'faster' else -SPEED_STEP
-                    speed = min(max(driver.controller.speed + by, SPEED_STEP), 1.0)
-                    self.set_parameters([Parameter('speed', value=round(speed, 3))])
-            self._home_by_button = self._home_by_button and driver.controller.homing
-            if self._home_by_button and source.let_go:
-                self.get_logger().info(driver.disable())
+                    speed = changed_speed(read_group(self, ControlParameters).speed, request)
+                    self.set_parameters([Parameter('speed', value=speed)])
         except UserError as error:
             self.get_logger().error(str(error))
+
+    def _home_while_held(self, driver: ArmDriver, source: TeleopSource) -> None:
+        """Drive an enabled arm home; a tick in which the button is not held ends that."""
+        if driver.controller.enabled and not source.let_go:
+            self.get_logger().info(driver.home())
+            self._home_by_button = True
+
+
+def changed_speed(speed: float, request: str) -> float:
+    """The speed override after a button was pressed; `slower` never makes an arm faster."""
+    if request == 'faster':
+        return round(min(speed + SPEED_STEP, 1.0), 3)
+    return min(speed, round(max(speed - SPEED_STEP, SPEED_STEP), 3))
 
 
 def _where(driver: ArmDriver) -> Float64Array:

@@ -67,8 +67,8 @@ class TeleopSource:
         """Take in what was heard by now; return what lets the arm hold, by name."""
         raise NotImplementedError
 
-    def obey(self, rest: Float64Array) -> None:
-        """Obey buttons, of an arm that will rest at (J,)."""
+    def obey(self, rest: Float64Array, *, enabled: bool) -> None:
+        """Obey buttons, of an arm that will rest at (J,); one that is not enabled stands."""
 
     def check(self, measured: Float64Array | None) -> None:
         """UserError that says why an arm that is measured at (J,) must not be enabled."""

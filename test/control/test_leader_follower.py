@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from control_robots import formula_arm
+from mobile_robots import mobile_robot
 
 from motion_policy.control import Controller
 from motion_policy.control.leader_follower import LeaderFollower
@@ -219,6 +220,23 @@ def test_joints_without_a_leader_stay_and_a_gripper_waits_until_arm_and_leader_m
     assert (way[:, 1] == 0.1).all()
     moves = np.flatnonzero(way[:, 2] != 0.1)[0]
     assert abs(way[moves, 0] - 0.3) < 0.02  # not before
+
+
+def test_a_base_that_its_leader_drives_is_named_before_it_is_enabled() -> None:
+    base = mobile_robot()
+    velocities = list(base.joints.velocities)
+    twist = {'topic': 'stick', 'type': 'geometry_msgs/msg/Twist', 'joints': velocities}
+    robot = led(base, leader=twist)
+    follower = LeaderFollower(robot, robot.teleop or pytest.fail(), RAMP)
+    says = np.where([name in velocities for name in robot.joints.names], 0.0, np.nan)
+    follower.see(says, 10**9)
+    assert not follower.drives()
+    first = robot.joints.names.index(velocities[0])
+    says[first] = -0.2
+    follower.see(says, 10**9)
+    assert follower.drives() == (
+        f"the leader drives joint '{velocities[0]}' at -0.200, expected 0 until it is enabled"
+    )
 
 
 def test_random_leaders_and_clutches_keep_every_limit() -> None:

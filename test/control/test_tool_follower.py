@@ -158,6 +158,14 @@ def test_a_gripper_stays_until_it_is_told(tmp_path: Path) -> None:
         Stick(robot(tmp_path, joints=3), np.zeros(3)).follower.grip(True)
 
 
+@pytest.mark.parametrize('size', [5e-324, 1e-200, 1e-9])
+def test_a_velocity_that_fades_away_is_none(tmp_path: Path, size: float) -> None:
+    stick = Stick(robot(tmp_path), SIX)
+    tool = stick.push(size, -size, 0, 0, size, 0, ticks=5)
+    assert (tool == tool[0]).all() and not stick.follower.moving
+    assert stick.controller.state == 'run'
+
+
 def test_random_pushes_keep_every_limit(tmp_path: Path) -> None:
     for seed in range(6):
         rng = np.random.default_rng(seed)

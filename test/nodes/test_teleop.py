@@ -28,7 +28,7 @@ from sensor_msgs.msg import JointState, Joy
 from std_srvs.srv import SetBool
 
 from motion_policy.errors import UserError
-from motion_policy.nodes.teleop_node import TeleopNode, other_actions, teleop_of
+from motion_policy.nodes.teleop_node import TeleopNode, changed_speed, other_actions, teleop_of
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
 
 pytestmark = pytest.mark.slow
@@ -266,6 +266,17 @@ def test_a_twist_moves_the_tool_and_silence_lets_it_stand(bench: Bench, tmp_path
         node.close()
 
 
+@pytest.mark.parametrize(
+    ('speed', 'slower', 'faster'),
+    [(1.0, 0.9, 1.0), (0.95, 0.85, 1.0), (0.1, 0.1, 0.2), (0.05, 0.05, 0.15), (0.0, 0.0, 0.1)],
+)
+def test_a_button_for_slower_makes_nothing_faster(
+    speed: float, slower: float, faster: float
+) -> None:
+    assert changed_speed(speed, 'slower') == slower
+    assert changed_speed(speed, 'faster') == faster
+
+
 def test_a_gamepad_moves_joints_while_its_dead_man_button_is_held(
     bench: Bench, tmp_path: Path
 ) -> None:
@@ -290,6 +301,15 @@ def test_a_gamepad_moves_joints_while_its_dead_man_button_is_held(
     bench.client.create_timer(0.02, speak)
     node = make_node(bench, tmp_path, robot)
     try:
+        arm.wait_for_diagnostic('joy', 'moving', 'False')
+        buttons[0] = 1  # what is pressed moves nothing that is not enabled
+        bench.spin_for(0.1)
+        buttons[1] = buttons[2] = buttons[3] = 1
+        bench.spin_until(lambda: node.get_parameter('speed').value == 0.9, 'a lower speed')
+        bench.spin_for(0.2)
+        assert not arm.commands
+        buttons[:] = [0] * 4
+        node.set_parameters([Parameter('speed', value=1.0)])
         arm.enable_when_ready()
         axis = 1.0
         arm.hear(10)
