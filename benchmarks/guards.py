@@ -35,6 +35,7 @@ def lines(seconds: float, device: str) -> list[Line]:
         lambda: [_campaign(seconds)],
         lambda: [_campaign(seconds, ' of arms on a base')],
         lambda: [_campaign(seconds, ' of arms that a person leads')],
+        lambda: [_campaign(seconds, ' of arms that a person moves by velocities')],
         lambda: [_cost()],
         lambda: cost.measure(seconds),
     ]
@@ -46,9 +47,14 @@ def _campaign(seconds: float, of_arms: str = '') -> Measurement:
         from guard_campaign.led import LedMachine
         from guard_campaign.machine import ControllerMachine
         from guard_campaign.mobile import MobileMachine
+        from guard_campaign.stick import StickMachine
     except ImportError:
         raise UserError('bench guards needs Hypothesis: pip install hypothesis') from None
-    kinds = {' of arms on a base': MobileMachine, ' of arms that a person leads': LedMachine}
+    kinds = {
+        ' of arms on a base': MobileMachine,
+        ' of arms that a person leads': LedMachine,
+        ' of arms that a person moves by velocities': StickMachine,
+    }
     done = run_campaign(TICKS, seconds, kinds.get(of_arms, ControllerMachine))
     for number, example in list(done.broken.items())[:EXAMPLES]:
         print(f'batch {number}: {example}')

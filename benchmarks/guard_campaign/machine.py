@@ -95,26 +95,31 @@ def random_box(rng: np.random.Generator, around: Float64Array) -> Box:
     return Box(links, tip, complex(*rng.uniform(0.01, 0.4, 2)))
 
 
-def workspace_of(box: Box, robot: RobotSpec) -> Workspace:
-    """The guard's own idea of the box, by the URDF of the chain of joints that are no base."""
-    names = [robot.joints.names[column] for column in robot.joints.position_columns]
+def chain_urdf(names: list[str], links: list[float]) -> str:
+    """The URDF of a planar chain of joints, each at the beginning of its link [m], to `tip`."""
     text, parent, before = '<link name="base"/>', 'base', 0.0
-    for name, length in zip(names, box.links, strict=True):
+    for name, length in zip(names, links, strict=True):
         text += (
             f'<link name="at_{name}"/><joint name="{name}" type="continuous"><axis xyz="0 0 1"/>'
             f'<parent link="{parent}"/><child link="at_{name}"/>'
             f'<origin xyz="{before!r} 0 0"/></joint>'
         )
-        parent, before = f'at_{name}', float(length)
+        parent, before = f'at_{name}', length
     text += (
         f'<link name="tip"/><joint name="to_tip" type="fixed"><parent link="{parent}"/>'
         f'<child link="tip"/><origin xyz="{before!r} 0 0"/></joint>'
     )
+    return f'<robot name="chain">{text}</robot>'
+
+
+def workspace_of(box: Box, robot: RobotSpec) -> Workspace:
+    """The guard's own idea of the box, by the URDF of the chain of joints that are no base."""
+    names = [robot.joints.names[column] for column in robot.joints.position_columns]
     low, high = box.middle - box.half, box.middle + box.half
     sides = (low.real, high.real, low.imag, high.imag, -1.0, 1.0)
     with TemporaryDirectory() as folder:
         urdf = Path(folder) / 'chain.urdf'
-        urdf.write_text(f'<robot name="chain">{text}</robot>', encoding='utf-8')
+        urdf.write_text(chain_urdf(names, box.links.tolist()), encoding='utf-8')
         return Workspace(urdf, 'tip', sides, robot.joints.names)
 
 

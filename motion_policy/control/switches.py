@@ -168,8 +168,9 @@ class DeadManSwitch:
     """A button that must be held down while the arm moves.
 
     It counts as held only after it was seen released: a button that is stuck, or taped down, is
-    held from the first. After a silence, and with another publisher, that begins anew. A message
-    with the stamp of the one before it is a repetition, which says nothing; stamps of 0 are none.
+    held from the first. After a silence, with another publisher, and with another number of
+    buttons, that begins anew. A message with the stamp of the one before it is a repetition,
+    which says nothing; stamps of 0 are none.
 
     Args:
         name: what people know it by.
@@ -206,6 +207,8 @@ class DeadManSwitch:
                 if self._came_ns >= 0 and not self._silent(now_ns, self._came_ns):
                     self._mixed_ns = now_ns
                 self._publisher, self._was_released = publisher, False
+            if len(buttons) != self._buttons:
+                self._was_released = False
             repeated = stamp_ns != 0 and stamp_ns == self._stamp_ns
             self._came_ns, self._stamp_ns, self._buttons = now_ns, stamp_ns, len(buttons)
             if repeated and held:

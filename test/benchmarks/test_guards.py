@@ -20,6 +20,7 @@ from guard_campaign.campaign import run_batch
 from guard_campaign.led import LedMachine
 from guard_campaign.machine import COUNTS
 from guard_campaign.mobile import MobileMachine
+from guard_campaign.stick import StickMachine
 
 from motion_policy.control import Controller, GuardChain
 from motion_policy.control.motion_limiter import MotionLimiter
@@ -41,8 +42,15 @@ def test_no_promise_is_broken_whatever_comes(number: int) -> None:
 
 def test_an_arm_that_is_led_keeps_every_promise_whatever_comes() -> None:
     COUNTS.clear()
-    run_batch(30_000, runs=25, kind=LedMachine)
+    run_batch(30_000, runs=8, kind=LedMachine)
     assert COUNTS['ticks'] > 3000 and COUNTS['ticks following'] and COUNTS['ticks with a jump']
+
+
+def test_an_arm_that_is_moved_by_a_stick_keeps_every_promise_whatever_comes() -> None:
+    pytest.importorskip('pinocchio')
+    COUNTS.clear()
+    run_batch(40_000, runs=8, kind=StickMachine)
+    assert COUNTS['ticks of a tool moved'] and COUNTS['ticks moved'] > 100
 
 
 def test_a_base_ends_at_zero_whatever_comes() -> None:

@@ -301,6 +301,17 @@ def test_a_message_without_the_button_is_neither_held_nor_released() -> None:
     assert 'held before it was seen released' in switch.problem(SECOND)
 
 
+@pytest.mark.parametrize('between', [[], [0], [0, 1, 0]])
+def test_a_button_that_was_not_there_meanwhile_must_be_let_go_first(between: list[int]) -> None:
+    switch = dead_man()
+    for buttons in (UP, DOWN, between, DOWN):
+        switch.tell(buttons, SECOND)
+    assert 'held before it was seen released' in switch.problem(SECOND)
+    switch.tell(UP, SECOND)
+    switch.tell(DOWN, SECOND)
+    assert switch.problem(SECOND) == ''
+
+
 def test_two_that_speak_of_one_button_are_a_fault() -> None:
     switch = dead_man()
     for number in range(20):
