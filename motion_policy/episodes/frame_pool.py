@@ -28,7 +28,7 @@ from motion_policy.streams.samples import Unreadable
 
 MOST_THREADS = 4
 # Of messages that wait to be looked at. Others wait where they came, in queues that have an end.
-MOST_BYTES = 96 * 2**20
+MOST_BYTES = 48 * 2**20
 
 
 @dataclass(frozen=True, eq=False)

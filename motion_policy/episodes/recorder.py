@@ -232,7 +232,10 @@ class EpisodeRecorder:
                 is no room for a minute, or the file cannot be written.
         """
         if self.recording:
-            raise EpisodeError(f'already recording {self.current}; expected ~/stop or ~/discard')
+            assert self._writing is not None
+            raise EpisodeError(
+                f'already recording {self._writing.path}; expected ~/stop or ~/discard'
+            )
         self._finish_writing()
         self.settle()
         if self._row is None or self._sampler is None:
@@ -346,7 +349,7 @@ class EpisodeRecorder:
     def _restart(self, begin_ns: int, jump_ns: int) -> None:
         """Begin anew: nothing is known of the time before."""
         if self._writing is not None and not self._writing.ended:
-            back = ': time goes back' if jump_ns < 0 else ''
+            back = ': time goes back' if jump_ns < 0 else ', or this process stood still'
             self._writing.end(f'the clock jumped by {jump_ns / NANOSECONDS_PER_S:.2f} s{back}')
         before = self._sampler
         self._sampler = GridSampler(self.robot.streams(), self.robot.rate, begin_ns)
