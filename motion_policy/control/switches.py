@@ -250,3 +250,29 @@ class DeadManSwitch:
 
     def _silent(self, now_ns: int, heard_ns: int) -> bool:
         return now_ns - heard_ns > self._timeout_s * NANOSECONDS_PER_S
+
+
+class Speakers:
+    """Who speaks on the topic of a stick: two that do so at once contradict each other.
+
+    One that was not heard for `timeout_s` speaks no more. Told in one thread, asked in any.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_ns = round(timeout_s * NANOSECONDS_PER_S)
+        self._lock = threading.Lock()
+        self._heard_ns: dict[bytes, int] = {}
+
+    def tell(self, publisher: bytes, now_ns: int) -> None:
+        """A message of that publisher came."""
+        with self._lock:
+            self._heard_ns[publisher] = now_ns
+            self._heard_ns = self._speaking(now_ns)
+
+    def several(self, now_ns: int) -> bool:
+        """Whether more than one speaks."""
+        with self._lock:
+            return len(self._speaking(now_ns)) > 1
+
+    def _speaking(self, now_ns: int) -> dict[bytes, int]:
+        return {p: ns for p, ns in self._heard_ns.items() if now_ns - ns <= self._timeout_ns}

@@ -7,14 +7,18 @@ Silence is no fault: a keyboard that nobody touches says nothing, and the arm st
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from rclpy.node import Node
 
 from motion_policy.control.motion_limiter import Float64Array
+from motion_policy.control.switches import UNKNOWN, Speakers
 from motion_policy.control.tool_follower import ToolFollower
 from motion_policy.errors import UserError
 from motion_policy.nodes import diagnostics
-from motion_policy.nodes.subscriptions import fields_of
+from motion_policy.nodes.endpoints import Origin, with_origin
+from motion_policy.nodes.subscriptions import fields_of, message_class, sensor_qos
 from motion_policy.nodes.teleop_source import TeleopSource
 from motion_policy.robot import RobotSpec, VectorSpec
 from motion_policy.robot.teleop import TwistLeader
@@ -40,8 +44,20 @@ class TwistSource(TeleopSource):
         robot = with_known_fields(robot, fields_of)
         super().__init__(node, robot, 'vector', STREAM, follower, reliable=reliable)
         self._tool = follower
+        self._speakers = Speakers(twist.max_age)
+        self._several = (
+            f'several publishers say how the tool moves ({node.resolve_topic_name(twist.topic)}), '
+            'expected one'
+        )
+        self._who = node.create_subscription(
+            message_class(twist.type), twist.topic, with_origin(self._hear), sensor_qos(),
+            raw=True,
+        )  # fmt: skip
         self._silent = 'missing'
         self._unusable, self._unusable_ns = 0, -1  # how many, and the sample that stood then
+
+    def _hear(self, _data: bytes, origin: Origin) -> None:
+        self._speakers.tell(origin.publisher or UNKNOWN, time.monotonic_ns())
 
     def look(self, now_ns: int) -> dict[str, str]:
         """Take in what is wanted by now; nothing where that is not known."""
@@ -53,12 +69,16 @@ class TwistSource(TeleopSource):
         self._silent = row.faults.get(STREAM, '')
         if not self._silent and self._unusable and self._unusable_ns == heard_ns:
             self._silent = f'its newest message is unusable: {counters.reason}'
+        if self._speakers.several(time.monotonic_ns()):
+            self._silent = self._several
         known = sample is not None and not self._silent
         self._tool.see(sample.value if sample is not None and known else np.zeros(6))
         return dict(row.conflicts)
 
     def check(self, measured: Float64Array | None) -> None:
         """UserError while a velocity is wanted: the arm would set out at once."""
+        if self._silent == self._several:
+            raise UserError(f'not enabled: {self._silent}')
         if self._tool.wanted.any():
             raise UserError(
                 f'not enabled: {self.subscriptions.describe(STREAM)}: wants the tool to move at '
@@ -93,3 +113,8 @@ class TwistSource(TeleopSource):
             'wanted speed [m/s]': float(np.linalg.norm(wanted[:3])),
             'wanted turning [rad/s]': float(np.linalg.norm(wanted[3:])),
         }
+
+    def destroy(self) -> None:
+        """Remove the subscriptions from the node."""
+        super().destroy()
+        self.node.destroy_subscription(self._who)

@@ -17,6 +17,7 @@ from motion_policy.control.switches import (
     LATCHED_NS,
     DeadManSwitch,
     EmergencyStop,
+    Speakers,
 )
 
 MS = 1_000_000
@@ -310,6 +311,18 @@ def test_a_button_that_was_not_there_meanwhile_must_be_let_go_first(between: lis
     switch.tell(UP, SECOND)
     switch.tell(DOWN, SECOND)
     assert switch.problem(SECOND) == ''
+
+
+def test_two_that_speak_within_the_timeout_are_several() -> None:
+    speakers = Speakers(0.5)
+    for now_ns in range(0, SECOND, SECOND // 10):
+        speakers.tell(b'one', now_ns)
+        assert not speakers.several(now_ns)
+    speakers.tell(b'other', SECOND)
+    assert speakers.several(SECOND)
+    assert not speakers.several(SECOND + SECOND // 2)  # the first is silent for longer
+    speakers.tell(b'other', 2 * SECOND)
+    assert not speakers.several(2 * SECOND)
 
 
 def test_two_that_speak_of_one_button_are_a_fault() -> None:

@@ -251,6 +251,13 @@ def test_a_twist_moves_the_tool_and_silence_lets_it_stand(bench: Bench, tmp_path
         np.testing.assert_allclose(arm.commands[-1], [0.1] * 4, atol=1e-9)
         twist.linear.x, twist.linear.y = -0.05, 0.02
         bench.spin_until(lambda: abs(arm.commands[-1][0] - 0.1) > 0.05, 'the arm on its way')
+        other = bench.client.create_publisher(Twist, 'keys', 10)
+        others = bench.client.create_timer(0.02, lambda: other.publish(Twist()))
+        arm.wait_for_diagnostic('twist', 'twist fault', 'several publishers say how the tool')
+        bench.spin_until(lambda: (arm.hear(2)[0] == arm.commands[-1]).all(), 'an arm that stands')
+        bench.client.destroy_timer(others)
+        there = arm.commands[-1][0]
+        bench.spin_until(lambda: arm.commands[-1][0] != there, 'the arm on its way again')
         speaks = False
         arm.wait_for_diagnostic('twist', 'twist fault', 'stale')
         bench.spin_until(lambda: (arm.hear(2)[0] == arm.commands[-1]).all(), 'an arm that stands')
