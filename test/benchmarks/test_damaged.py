@@ -33,7 +33,7 @@ def test_no_damaged_input_of_the_sample_does_harm(tmp_path: Path) -> None:
     done = subprocess.run(
         [
             sys.executable, str(share_dir() / 'benchmarks' / 'damaged.py'),
-            '--seconds', '3.2', '--json', str(tmp_path / 'found.json'),
+            '--seconds', '3', '--json', str(tmp_path / 'found.json'),
         ],
         capture_output=True, text=True, check=False, env={**os.environ, 'OMP_NUM_THREADS': '1'},
     )  # fmt: skip
