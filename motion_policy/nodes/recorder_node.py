@@ -35,8 +35,8 @@ from motion_policy.streams.message_fields import with_known_fields
 
 STATUS_PERIOD_S = 1.0
 # A recording shall lose nothing when this process has to wait: 5 s of joints at 100 Hz, 10 s of a
-# wrench at 1 kHz (3 MB), 1.7 s of images at 30 Hz (46 MB of each camera with 640x480 raw pixels).
-QUEUE_DEPTH, IMAGE_QUEUE_DEPTH = 500, 50
+# wrench at 1 kHz (3 MB), 0.8 s of images at 30 Hz (23 MB of each camera with 640x480 raw pixels).
+QUEUE_DEPTH, IMAGE_QUEUE_DEPTH = 500, 25
 # A message stands in its queue so soon after its reception, unless no core is free; rows are made
 # so much later.
 SETTLING_S = 0.1
