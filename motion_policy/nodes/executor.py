@@ -49,7 +49,11 @@ class Stop:
 
 
 class LeftAlone(CallbackGroup):
-    """Subscriptions whose messages no executor takes: their node does, when it wants them."""
+    """Subscriptions whose messages no executor takes while `is_left`: their node does."""
+
+    def __init__(self, is_left: Callable[[], bool]) -> None:
+        super().__init__()
+        self.is_left = is_left
 
     def can_execute(self, entity: Any) -> bool:
         """Only what tells of a subscription's events."""
@@ -195,7 +199,8 @@ def usable(entity: Any, held: ExitStack) -> bool:
     """Whether it can be waited for; if so it is not destroyed while it is held."""
     if inspect.iscoroutinefunction(getattr(entity, 'callback', None)):
         return False
-    if isinstance(getattr(entity, 'callback_group', None), LeftAlone):
+    group = getattr(entity, 'callback_group', None)
+    if isinstance(group, LeftAlone) and group.is_left():
         return False
     try:
         held.enter_context(entity.handle)

@@ -36,7 +36,7 @@ class Reception:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.last_ns = 0  # of the newest message
-        self.is_told = False  # by the middleware, of the newest message
+        self.is_told = True  # by the middleware, of the newest message; expected of the first
 
     def of(self, origin: Origin, now_ns: int) -> int:
         """The time of the next message [ns], which is taken at `now_ns`."""

@@ -13,6 +13,7 @@ import copy
 import importlib
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from rclpy.callback_groups import CallbackGroup
@@ -174,7 +175,8 @@ class StreamSubscriptions:
     With `serialized_images` those of cameras and depth are `SerializedMessage`;
     `on_image(name, message)` sees each of them before it is in the sampler.
     With `left_waiting` no executor takes them: `take_waiting` does, and they count as received
-    when the middleware had them, not when they were taken.
+    when the middleware had them, not when they were taken. Where it does not say when that was,
+    they are taken at once all the same, images while there is room.
     `on_message` is given every message as it came, damaged ones too.
     """
 
@@ -195,7 +197,8 @@ class StreamSubscriptions:
         on_message: Callable[[BagMessage], None] | None = None,
     ) -> None:
         self._node = node
-        self._group = LeftAlone() if left_waiting else None
+        self._left_waiting = left_waiting
+        self._has_room: Callable[[int], bool] = lambda _until_ns: True
         self._waiting: dict[str, Waiting] = {}
         self._sampler = sampler
         self._on_image = on_image
@@ -275,11 +278,14 @@ class StreamSubscriptions:
         """The subscription, and the node that has it."""
         is_image = stream.role in IMAGES
         subscribe = subscribe_to_images if is_image else _subscribe_here
-        reception = Reception(self._node.get_clock()) if self._group is not None else None
+        reception, group = None, None
+        if self._left_waiting:
+            reception = Reception(self._node.get_clock())
+            group = LeftAlone(partial(self._is_left, stream.name, reception))
         message_type, store = message_class(stream.type), self._store_in(stream, reception)
         try:
             receiver, subscription = subscribe(
-                self._node, message_type, stream.topic, store, qos, self._group, **options
+                self._node, message_type, stream.topic, store, qos, group, **options
             )
         except (NameValidationException, RuntimeError) as error:  # of rclpy, and of rcl
             reason = SOURCES.sub('', ' '.join(str(error).split())).removesuffix(' ^')
@@ -293,12 +299,18 @@ class StreamSubscriptions:
             )
         return receiver, subscription
 
+    def _is_left(self, name: str, reception: Reception) -> bool:
+        """Whether to let messages wait: not where they count as received when they are taken."""
+        waiting = self._waiting[name]
+        return reception.is_told or (waiting.is_image and not self._has_room(waiting.until_ns))
+
     def take_waiting(self, has_room: Callable[[int], bool]) -> int:
         """Take what waits, images while `has_room(until_ns)`, in the thread that serves the node.
 
         Returns the time [ns] before which nothing is left that was received; what is under way
         within the middleware comes a moment later.
         """
+        self._has_room = has_room
         now_ns = self._node.get_clock().now().nanoseconds
         return take_waiting(self._waiting.values(), now_ns, has_room)
 

@@ -24,7 +24,7 @@ pytest.importorskip('rclpy')
 from motion_policy.cli.demo import _VideoProcess
 from motion_policy.cli.main import main
 from motion_policy.cli.processes import NodeProcesses
-from motion_policy.episodes import EpisodeReader, check_episode
+from motion_policy.episodes import EpisodeReader, check_episode, list_episodes
 
 pytestmark = [pytest.mark.slow, pytest.mark.ros]
 
@@ -206,10 +206,10 @@ def test_teach_records_sound_demonstrations(
     out = tmp_path / 'lesson'
     code = main(['teach', '--out', str(out), '--positions', '0.02', '--per-position', '1'])
     assert code == 0, capfd.readouterr().out
-    files = sorted(out.iterdir())
-    assert [path.name for path in files] == ['episode_000000.hdf5']
-    assert check_episode(files[0]) == []
-    with EpisodeReader(files[0]) as episode:
+    [file] = list_episodes(out)  # a busy machine may need attempts, which are in `discarded`
+    assert {path.name for path in out.iterdir()} <= {file.name, 'discarded'}
+    assert check_episode(file) == []
+    with EpisodeReader(file) as episode:
         assert (episode.task, episode.success, episode.sim) == ('grasp', True, True)
         # A demonstration lasts seven to eight seconds.
         assert 340 <= episode.length <= 480

@@ -83,7 +83,7 @@ class Taken:
         return [sample.receive_ns for of, sample in self.samples if of == name]
 
 
-def image() -> Image:
+def image_message() -> Image:
     message = Image(height=128, width=128, encoding='rgb8', step=384)
     message.data.frombytes(bytes(128 * 384))
     return message
@@ -105,7 +105,7 @@ def test_messages_wait_until_they_are_taken_and_images_until_there_is_room(bench
         lambda: all(each.get_subscription_count() == 2 for each in said.values()), 'listeners'
     )
     for _ in range(6):
-        said['top'].publish(image())
+        said['top'].publish(image_message())
         said['state'].publish(JointState(name=['a'], position=[0.0]))
     bench.spin_until(lambda: len(heard) == 12, 'the messages to come')
     assert taken.samples == []
@@ -122,11 +122,22 @@ def test_messages_wait_until_they_are_taken_and_images_until_there_is_room(bench
     clock = node.get_clock()
     clock._set_ros_time_is_active(True)
     clock.set_ros_time_override(Time(nanoseconds=NOW_NS, clock_type=ClockType.ROS_TIME))
+    state = streams._subscriptions['state'][1].callback_group
+    assert state.is_left()
     for _ in range(6):
         said['state'].publish(JointState(name=['a'], position=[0.0]))
     bench.spin_until(lambda: len(heard) == 18, 'the messages to come')
     assert streams.take_waiting(lambda _until_ns: True) == NOW_NS
     assert taken.times_ns('state')[6:] == [NOW_NS] * 6
+    # From then on an executor takes them at once, images while there is room.
+    image = streams._subscriptions['top'][1].callback_group
+    assert not state.is_left() and image.is_left()
+    said['top'].publish(image_message())
+    bench.spin_until(lambda: len(heard) == 19, 'the image to come')
+    streams.take_waiting(lambda _until_ns: True)
+    assert not image.is_left()
+    streams.take_waiting(lambda _until_ns: False)
+    assert image.is_left()
 
     earlier_ns = NOW_NS - 3_600_000_000_000
     clock.set_ros_time_override(Time(nanoseconds=earlier_ns, clock_type=ClockType.ROS_TIME))
