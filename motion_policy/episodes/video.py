@@ -88,6 +88,9 @@ class VideoEncoder:
         frame = self._layout.frame(self._av, image)
         frame.pts, self._frames = self._frames, self._frames + 1
         try:
+            if not self._context.is_open:
+                with _scheduling_kept():
+                    self._context.open()
             packets = self._context.encode(frame)
         except (self._av.FFmpegError, OSError, ValueError) as error:
             raise EpisodeError(f"storage '{self._codec}' cannot encode: {error}") from None
@@ -269,6 +272,36 @@ def _obus(data: bytes) -> Iterator[tuple[int, int]]:
         if place > len(data):
             raise StreamError('av1 is cut')
         yield head >> 3 & 15, start
+
+
+@contextlib.contextmanager
+def _scheduling_kept() -> Iterator[None]:
+    """Let all threads be scheduled afterwards as before, new ones as the one that is here.
+
+    SVT-AV1 takes the highest real-time priority for its threads and for who opens it, where it may
+    (as root): above the control tick of a node, and everything else.
+    """
+    before = _schedulings()
+    here = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+    try:
+        yield
+    finally:
+        for thread, now in _schedulings().items():
+            policy, priority = before.get(thread, here)
+            if now != (policy, priority):
+                with contextlib.suppress(OSError):  # it has ended
+                    os.sched_setscheduler(thread, policy, os.sched_param(priority))
+
+
+def _schedulings() -> dict[int, tuple[int, int]]:
+    """Policy and priority of each thread of this process."""
+    found = {}
+    for name in os.listdir('/proc/self/task'):
+        with contextlib.suppress(OSError):  # it has ended
+            thread = int(name)
+            priority = os.sched_getparam(thread).sched_priority
+            found[thread] = os.sched_getscheduler(thread), priority
+    return found
 
 
 def check_encoder(codec: str) -> None:

@@ -110,6 +110,17 @@ def test_any_row_is_the_same_by_itself_and_in_order(
                 np.testing.assert_array_equal(episode.image(camera, row), in_order[row])
 
 
+@pytest.mark.parametrize('codec', ['h264', 'av1'])
+def test_no_encoder_takes_a_priority_above_the_control_tick(codec: str) -> None:
+    def schedulings() -> set[int]:
+        return {os.sched_getscheduler(int(name)) for name in os.listdir('/proc/self/task')}
+
+    before = schedulings()
+    encoder = VideoEncoder(codec, 64, 64)
+    encoder.encode(np.zeros((64, 64, 3), np.uint8))
+    assert schedulings() <= before
+
+
 @pytest.mark.parametrize('storage', LINKED)
 def test_a_frame_that_stands_in_several_rows_is_stored_once(
     storage: str, episodes: dict[str, Path]
