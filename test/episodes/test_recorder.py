@@ -368,10 +368,8 @@ def test_an_episode_begins_with_its_first_complete_row(feed: Feed, tmp_path: Pat
         feed.recorder.stop()
 
 
-def test_a_slow_disk_ends_the_episode_without_a_hole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Rows that the disk cannot follow end the episode, counted and told."""
+def stopped_disk(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Let no row be written before the event that is returned is set."""
     may_write = threading.Event()
     append = EpisodeWriter.append
 
@@ -380,6 +378,14 @@ def test_a_slow_disk_ends_the_episode_without_a_hole(
         append(self, *row)  # type: ignore[arg-type]
 
     monkeypatch.setattr(EpisodeWriter, 'append', wait_and_append)
+    return may_write
+
+
+def test_a_slow_disk_ends_the_episode_without_a_hole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that the disk cannot follow end the episode, counted and told."""
+    may_write = stopped_disk(monkeypatch)
     recorder = EpisodeRecorder(recordings.tabletop(), queue_s=0.2)
     feed = Feed(recorder)
     feed.run(20)
@@ -457,14 +463,7 @@ def test_images_wait_where_they_came_while_there_is_no_room(
 def test_a_disk_that_stops_lets_images_wait_and_ends_the_episode_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may_write = threading.Event()
-    append = EpisodeWriter.append
-
-    def wait_and_append(self: EpisodeWriter, *row: object) -> None:
-        may_write.wait()
-        append(self, *row)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(EpisodeWriter, 'append', wait_and_append)
+    may_write = stopped_disk(monkeypatch)
     recorder = EpisodeRecorder(recordings.tabletop(), queue_s=0.8)
     feed = Feed(recorder)
     feed.run(20)
