@@ -397,5 +397,5 @@ def test_chunks_from_a_process_of_its_own_keep_every_promise_too() -> None:
     for line in lines[:3]:
         told = line.details
         assert (told['injected'], told['broken_promises']) == (1, {}), told['examples']
-        assert told['named'] == told['held_in_time'] == '1/1'
+        assert (told['named'], told['held_in_time']) == ('1/1', '1/1'), line.what
     assert lines[-1].reference > 50
