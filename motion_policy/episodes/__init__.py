@@ -18,6 +18,7 @@ from motion_policy.episodes.formats.rosbag.to_episodes import import_bag
 from motion_policy.episodes.paths import list_episodes, next_episode_path
 from motion_policy.episodes.reader import EpisodeReader, StreamStamps
 from motion_policy.episodes.repair import Repaired, repair, repair_episode
+from motion_policy.episodes.rollouts import RolloutRow
 from motion_policy.episodes.summary import bag_summary, episode_summary
 from motion_policy.episodes.writer import EpisodeWriter
 
@@ -27,6 +28,7 @@ __all__ = [
     'EpisodeReader',
     'EpisodeWriter',
     'Repaired',
+    'RolloutRow',
     'StreamStamps',
     'bag_summary',
     'bag_topics',

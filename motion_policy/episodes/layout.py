@@ -26,6 +26,9 @@ VECTORS = 'observations/vectors'
 DEPTH = 'observations/depth'
 ACTION = 'action'
 TIME_NS = 'time_ns'
+# Of a rollout of a policy: where a person drove, and what the policy would have had.
+INTERVENTION = 'intervention'
+POLICY_ACTION = 'policy_action'
 COMPRESS_LEN = 'compress_len'
 STAMPS = 'stamps'
 STAMP_FIELDS = ('header_ns', 'receive_ns', 'age_ns')
@@ -51,7 +54,7 @@ ATTRIBUTES = {
 }
 DEFAULTS: dict[str, tuple[Any, ...]] = {'ended': ('',), 'edits': ((),)}
 
-OPTIONAL = (EFFORT,)
+OPTIONAL = (EFFORT, INTERVENTION, POLICY_ACTION)
 
 # Attributes that a recorder adds when an episode is finished: the worst level, and all as JSON.
 QUALITY, VERDICTS = 'quality', 'verdicts'

@@ -30,6 +30,8 @@ from motion_policy.streams import StreamCounters, StreamError
 Int64Array = npt.NDArray[np.int64]
 RgbImage = npt.NDArray[np.uint8]  # (H, W, 3)
 DepthImage = npt.NDArray[np.uint16]  # (H, W) [mm]
+BoolArray = npt.NDArray[np.bool_]
+Float64Array = npt.NDArray[np.float64]
 
 # An hour and more of 4096 numbers at 50 Hz.
 MOST_BYTES_OF_A_VECTOR = 2**32
@@ -171,6 +173,31 @@ class EpisodeReader(JointArrays):
     def qvel(self) -> Float32Array:
         """Measured joint velocities (T, J); zero where the robot does not report them."""
         return self._floats(layout.QVEL)
+
+    @cached_property
+    def intervention(self) -> BoolArray | None:
+        """Where a person's command was sent as the action (T,); None: this is no rollout."""
+        if not self._file.has(layout.INTERVENTION):
+            return None
+        return np.asarray(self._file.read(layout.INTERVENTION), dtype=np.bool_)
+
+    @cached_property
+    def policy_action(self) -> Float64Array | None:
+        """What the policy had in place of `action` (T, J), NaN where nothing; None: no policy.
+
+        Raises:
+            EpisodeError: damaged, or a number is infinite.
+        """
+        if not self._file.has(layout.POLICY_ACTION):
+            return None
+        values = np.asarray(self._file.read(layout.POLICY_ACTION), dtype=np.float64)
+        if np.isinf(values).any():
+            row, joint = np.argwhere(np.isinf(values))[0]
+            raise EpisodeError(
+                f"{self.path}: '/{layout.POLICY_ACTION}' is {values[row, joint]} in row {row}, "
+                f"joint '{self.joint_names[joint]}', expected a number, or NaN where there is none"
+            )
+        return values
 
     def vector(self, name: str) -> Float32Array:
         """Return the numbers (T, n) of a vector, in the order of the robot spec's columns.
@@ -430,6 +457,8 @@ def episode_fields(robot: RobotSpec, compress: bool, rows: int | None) -> dict[s
     """Return what the datasets of an episode must be; those of `OPTIONAL` may be missing."""
     vectors = Field(('f4',), (rows, len(robot.joints.names)))
     fields = dict.fromkeys((layout.QPOS, layout.QVEL, layout.ACTION, layout.EFFORT), vectors)
+    fields[layout.INTERVENTION] = Field(('b1',), (rows,))
+    fields[layout.POLICY_ACTION] = Field(('f8',), vectors.shape)
     for name, vector in robot.vectors.items():
         fields[f'{layout.VECTORS}/{name}'] = Field(
             ('f4',), (rows, *vector.shape), most_bytes=MOST_BYTES_OF_A_VECTOR

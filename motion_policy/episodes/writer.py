@@ -28,6 +28,7 @@ from motion_policy.episodes.hdf5.write_ahead import log_path
 from motion_policy.episodes.image_writers import ImageWriter, image_writer, mark_all
 from motion_policy.episodes.images import is_jpeg
 from motion_policy.episodes.reported import Reported, leave_out
+from motion_policy.episodes.rollouts import RolloutRow
 from motion_policy.episodes.video import check_encoder
 from motion_policy.files import make_folders, remove_empty, settle_new, shown
 from motion_policy.robot.spec import NANOSECONDS_PER_S, RobotSpec, depth_stream
@@ -167,7 +168,13 @@ class EpisodeWriter:
         """A line for velocities or efforts that some rows lack, or have of earlier messages."""
         return [line for each in (self._qvel, self._effort) if (line := each.told)]
 
-    def append(self, time_ns: int, observation: Observation, row: Row) -> None:
+    def append(
+        self,
+        time_ns: int,
+        observation: Observation,
+        row: Row,
+        driven: RolloutRow | None = None,
+    ) -> None:
         """Add the next row.
 
         Velocities and efforts are kept if every row has them, else left out as a whole.
@@ -180,15 +187,18 @@ class EpisodeWriter:
                 its JPEG in ALOHA's order of colours, (n,) uint8, see `is_jpeg`; it is kept, too.
                 A camera that has another kind of image than in its first row is encoded as that.
             row: the samples that the arrays were made of; their stamps are kept.
+            driven: of a rollout, who drove; of all rows or of none.
 
         Raises:
             EpisodeError: not the next row, an array of the wrong shape, or the disk is full.
         """
         self._check(time_ns, observation)
+        self._check_rollout(driven)
         try:
             if self._last_row is None:
-                self._begin(time_ns, observation, row)
+                self._begin(time_ns, observation, row, driven is not None)
             self._add(time_ns, observation, row)
+            self._add_driven(driven)
             self._output.check()
             is_due = time_ns - self._flushed_ns >= FLUSH_PERIOD_NS
             if is_due and not (self._live and self._output.is_syncing):
@@ -256,7 +266,7 @@ class EpisodeWriter:
             except OSError:
                 self._output.abandon()
 
-    def _begin(self, time_ns: int, observation: Observation, row: Row) -> None:
+    def _begin(self, time_ns: int, observation: Observation, row: Row, is_rollout: bool) -> None:
         """Create every dataset; after this no name can be added, only rows."""
         created_ns = time_ns if self._created_ns is None else self._created_ns
         created = datetime.fromtimestamp(created_ns / NANOSECONDS_PER_S, tz=timezone.utc)
@@ -271,6 +281,13 @@ class EpisodeWriter:
             name = f'{layout.VECTORS}/{vector}'
             self._columns[name] = Column(self._file, name, spec.shape, np.float32)
             self._file[name].attrs[layout.COLUMNS] = list(spec.columns)
+        if is_rollout:
+            self._columns[layout.INTERVENTION] = Column(
+                self._file, layout.INTERVENTION, (), np.bool_
+            )
+            self._columns[layout.POLICY_ACTION] = Column(
+                self._file, layout.POLICY_ACTION, (joints,), np.float64
+            )
         source = layout.LEADER if self._has_leader else layout.NEXT_QPOS
         self._file[layout.ACTION].attrs['source'] = source
         for stream in self._robot.stream_names:
@@ -299,6 +316,32 @@ class EpisodeWriter:
         self._file.swmr_mode = True
         self._output.check()
         self._flushed_ns = time_ns
+
+    def _check_rollout(self, driven: RolloutRow | None) -> None:
+        is_rollout = layout.INTERVENTION in self._columns
+        if self._last_row is not None and is_rollout != (driven is not None):
+            found, expected = ('nobody', 'who') if is_rollout else ('who', 'nobody')
+            raise EpisodeError(
+                f'{self.path}: row {self.length} says {found} drove, expected {expected} as in '
+                'the rows before'
+            )
+        joints = len(self._robot.joints.names)
+        if driven is not None and driven.policy_action is not None:
+            shape = np.shape(driven.policy_action)
+            if shape != (joints,):
+                raise EpisodeError(
+                    f'{self.path}: row {self.length}: policy_action is {shape}, expected '
+                    f'{(joints,)}'
+                )
+
+    def _add_driven(self, driven: RolloutRow | None) -> None:
+        if driven is None:
+            return
+        action = driven.policy_action
+        if action is None:
+            action = np.full(len(self._robot.joints.names), np.nan)
+        self._columns[layout.INTERVENTION].add(np.bool_(driven.intervention))
+        self._columns[layout.POLICY_ACTION].add(np.asarray(action, dtype=np.float64))
 
     def _add(self, time_ns: int, observation: Observation, row: Row) -> None:
         columns = self._columns

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dataset and sampler of single rows with the action chunks that follow, for ACT.
 
-Every row of every episode is drawn once before any is drawn again; which ones a step shows depends
-on the seed and the step's number only.
+Every row of every episode is drawn once before any is drawn again, or as often as it counts; which
+ones a step shows depends on the seed and the step's number only.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch.utils.data import Dataset, Sampler
 
 from motion_policy.policies.action_space import ActionSpace
 from motion_policy.training.demonstrations import Demonstration
+from motion_policy.training.interventions import learnt_until, pass_length, spread_by_weight
 from motion_policy.training.sequence_dataset import generator_for
 
 
@@ -26,8 +27,8 @@ class ChunkBatch:
     """B rows of episodes, and the k targets that followed each.
 
     images {camera: (B, h, w, 3) uint8}, qpos (B, J), targets (B, k, A) in robot units, valid
-    (B, k) bool: false where the episode was over; effort (B, J) and inputs (B, I) where the policy
-    sees them.
+    (B, k) bool: false where the episode was over, and from a row on that counts nothing;
+    effort (B, J) and inputs (B, I) where the policy sees them.
     """
 
     images: dict[str, Tensor]
@@ -66,6 +67,9 @@ class ActionChunkDataset(Dataset[ChunkBatch]):
         stride: rows between one target and the next.
         target: the actions from the row on, or the joint positions from a period later on.
         space: what the targets are expressed in; None: joints.
+
+    Attributes:
+        weights: (N,) what each row counts; None: all alike.
     """
 
     def __init__(
@@ -83,6 +87,10 @@ class ActionChunkDataset(Dataset[ChunkBatch]):
         self._qpos = torch.cat([episode.qpos for episode in self.demonstrations])
         self._effort = _joined([episode.effort for episode in self.demonstrations])
         self._inputs = _joined([episode.inputs for episode in self.demonstrations])
+        self.weights = _joined([episode.weights for episode in self.demonstrations])
+        self._until = self._ends.repeat_interleave(lengths)
+        if self.weights is not None:
+            self._until = learnt_until(self.weights, self._until)
         self._targets = self._qpos
         if target == 'action':
             self._targets = torch.cat([episode.action for episode in self.demonstrations])
@@ -108,7 +116,7 @@ class ActionChunkDataset(Dataset[ChunkBatch]):
             images=self._images(list(places)),
             qpos=self._qpos[rows],
             targets=targets,
-            valid=wanted < ends,
+            valid=wanted < self._until[rows][:, None],
             effort=None if self._effort is None else self._effort[rows],
             inputs=None if self._inputs is None else self._inputs[rows],
         )
@@ -136,7 +144,8 @@ class ActionChunkSampler(Sampler[list[int]]):
     """The rows of each step; an epoch of the trainer is `round_steps` steps.
 
     Passes through all rows, each in an order of its own, follow each other without a gap. With
-    several processes each takes its share of every step.
+    several processes each takes its share of every step. With weights (N,) a pass has each row as
+    often as it counts: the whole part of that surely, and once more in a share of the passes.
     """
 
     def __init__(
@@ -148,7 +157,9 @@ class ActionChunkSampler(Sampler[list[int]]):
         *,
         rank: int = 0,
         processes: int = 1,
+        weights: Tensor | None = None,
     ) -> None:
+        self.weights = weights
         self.rows, self.batch_size, self.round_steps = rows, batch_size, round_steps
         self.seed, self.rank, self.processes = seed, rank, processes
         self.epoch = 0
@@ -169,11 +180,16 @@ class ActionChunkSampler(Sampler[list[int]]):
 
     def _drawn(self, number: int) -> int:
         """The row that is drawn as the `number`-th of the whole run."""
-        run_through, place = divmod(number, self.rows)
+        weights = self.weights
+        count = self.rows if weights is None else pass_length(weights)
+        run_through, place = divmod(number, count)
         if self._known[0] != run_through:
             generator = generator_for(self.seed, run_through)
-            order = torch.randperm(self.rows, generator=generator).tolist()
-            self._known = (run_through, order)
+            order = torch.randperm(count, generator=generator)
+            if weights is not None:
+                offset = float(torch.rand((), generator=generator, dtype=torch.float64))
+                order = spread_by_weight(weights, count, offset)[order]
+            self._known = (run_through, order.tolist())
         return self._known[1][place]
 
 
@@ -182,7 +198,12 @@ def _joined(columns: Sequence[Tensor | None]) -> Tensor | None:
     return torch.cat(known) if known else None
 
 
-def evenly_spread(rows: int, count: int, batch_size: int) -> list[list[int]]:
-    """At most `count` of the rows, always the same ones, in batches."""
-    chosen = torch.linspace(0, rows - 1, min(count, rows)).round().long().tolist()
+def evenly_spread(
+    rows: int, count: int, batch_size: int, weights: Tensor | None = None
+) -> list[list[int]]:
+    """At most `count` of the rows, always the same ones, in batches; by their weights (N,)."""
+    places = torch.linspace(0, rows - 1, min(count, rows)).round().long()
+    if weights is not None:
+        places = spread_by_weight(weights, min(count, rows))
+    chosen = places.tolist()
     return [chosen[start : start + batch_size] for start in range(0, len(chosen), batch_size)]

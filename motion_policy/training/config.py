@@ -49,6 +49,9 @@ from motion_policy.training.config_sections import (
     FeatureAugmentationConfig,
     FrameAugmentationConfig,
     HeldDataConfig,
+    ImitationDataConfig,
+    InterventionsConfig,
+    InterventionsKey,
     LossConfig,
     LossScheduleConfig,
     SamplingConfig,
@@ -386,6 +389,7 @@ class TermsConfig(TargetKey, DepthKey, EpochsConfig):
 class EpisodesConfig(ActionSpaceKey, EffortKey, TermsConfig):
     """A run in which a recurrent policy learns from whole episodes."""
 
+    data: ImitationDataConfig
     bptt_steps: int | None = Field(
         default=None, ge=1, description='steps after which gradients are cut; unset: never'
     )
@@ -512,6 +516,11 @@ def action_space(config: TrainConfig, robot: RobotSpec) -> ActionSpace:
         return ActionSpace(config.action_space, robot, config.rate, absolute)
     except (ValueError, UserError) as error:
         raise ConfigError(str(error)) from None
+
+
+def weighed_interventions(config: RunConfig) -> InterventionsConfig | None:
+    """What corrections count; None: as much as everything else."""
+    return config.data.interventions if isinstance(config.data, InterventionsKey) else None
 
 
 def seen_depth(config: RunConfig) -> dict[str, tuple[float, float]]:

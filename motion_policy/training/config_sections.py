@@ -43,6 +43,28 @@ class DataConfig(Declared):
         return value
 
 
+class InterventionsConfig(Declared):
+    """What the rows of rollouts count in which a person took over; those of demonstrations: 1."""
+
+    weight: float = Field(default=5.0, gt=0, le=1000, description='of a row that a person drove')
+    only: bool = Field(default=False, description='the rows that the policy drove count nothing')
+    before: float = Field(
+        default=0.75, ge=0, le=60, description='s before a person took over that count nothing'
+    )
+
+
+class InterventionsKey(Declared):
+    """What is learnt of rollouts."""
+
+    interventions: InterventionsConfig | None = Field(
+        default=None, description='what corrections count; unset: all rows count alike'
+    )
+
+
+class ImitationDataConfig(InterventionsKey, DataConfig):
+    """The same, of demonstrations and rollouts whose actions are imitated."""
+
+
 class HeldDataConfig(DataConfig):
     """The same, of images that lie where it is said."""
 
@@ -52,7 +74,7 @@ class HeldDataConfig(DataConfig):
     )
 
 
-class ChunkDataConfig(HeldDataConfig):
+class ChunkDataConfig(InterventionsKey, HeldDataConfig):
     """The same, of batches that other processes may make."""
 
     workers: int | None = Field(

@@ -45,8 +45,10 @@ from motion_policy.training.config import (
     seen_depth,
     seen_vectors,
     sees_effort,
+    weighed_interventions,
 )
 from motion_policy.training.config_sections import DataConfig
+from motion_policy.training.interventions import Corrections, count_corrections, row_weights
 from motion_policy.training.stored_frames import StoredFrames, fits_in_memory
 
 READ_FRAMES = 128  # decoded at full size at once while loading
@@ -63,7 +65,8 @@ class Demonstration:
     qpos, action and, where the policy sees them, effort (T, J) and inputs (T, I), the columns of
     its vectors one after the other, float32; features (T, F) in place of the images where these
     are fixed; targets (T, A), the action that leads to each row a step later, where it is not in
-    joints.
+    joints. Of a rollout `intervention` (T,) bool is where a person drove; `weights` (T,) is what
+    each row counts, where rows do not count alike.
     """
 
     path: Path
@@ -74,6 +77,8 @@ class Demonstration:
     features: Tensor | None = None
     inputs: Tensor | None = None
     targets: Tensor | None = None
+    intervention: Tensor | None = None
+    weights: Tensor | None = None
 
     @property
     def length(self) -> int:
@@ -91,9 +96,11 @@ class Demonstration:
         """Some of the rows."""
         images = {name: image[chosen] for name, image in self.images.items()}
         columns = {name: values[chosen] for name, values in self.columns.items()}
-        features = None if self.features is None else self.features[chosen]
-        targets = None if self.targets is None else self.targets[chosen]
-        return Demonstration(self.path, images, **columns, features=features, targets=targets)
+        others = {
+            name: None if (values := getattr(self, name)) is None else values[chosen]
+            for name in ('features', 'targets', 'intervention', 'weights')
+        }
+        return Demonstration(self.path, images, **columns, **others)
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,12 @@ class Demonstrations:
     train: tuple[Demonstration, ...]
     validation: tuple[Demonstration, ...]
     stride: int  # rows of the robot per step of the policy
+    corrections: Corrections | None = None  # where they count otherwise than demonstrations
+
+    @property
+    def rollouts(self) -> int:
+        """How many of the episodes to learn from a policy drove."""
+        return sum(episode.intervention is not None for episode in self.train)
 
     def target_statistics(
         self, actions: Tensor, space: ActionSpace, like: Statistics
@@ -158,6 +171,9 @@ class Demonstrations:
             digest.update(episode.path.name.encode())
             for values in episode.columns.values():
                 digest.update(values.numpy().tobytes())
+            if episode.weights is not None and episode.intervention is not None:
+                digest.update(episode.intervention.numpy().tobytes())
+        told = {} if self.corrections is None else {'corrections': self.corrections.to_json()}
         return {
             'episodes': len(self.train),
             'validation_episodes': len(self.validation),
@@ -165,6 +181,7 @@ class Demonstrations:
             'sha256': digest.hexdigest(),
             'train': [episode.path.name for episode in self.train],
             'validation': [episode.path.name for episode in self.validation],
+            **told,
         }
 
 
@@ -185,7 +202,48 @@ def load_demonstrations(config: TrainConfig, progress: Progress) -> Demonstratio
             f'data.train: none of the {len(train_paths)} episodes is a success, '
             'expected at least one (or data.failures=true)'
         )
-    return with_actions(config, Demonstrations(reading.robot, train, validation, reading.stride))
+    data = Demonstrations(reading.robot, train, validation, reading.stride)
+    return with_actions(config, with_weights(config, data))
+
+
+def with_weights(config: TrainConfig, data: Demonstrations) -> Demonstrations:
+    """The demonstrations with `weights`, where the configuration says what corrections count.
+
+    Of whole episodes they are relative to the mean over all training rows. ConfigError where
+    nothing is left to learn from, or to judge on.
+    """
+    counts = weighed_interventions(config)
+    if counts is None:
+        return data
+    rate = data.robot.rate
+
+    def weighed(key: str, episodes: Sequence[Demonstration]) -> list[Tensor]:
+        each = [row_weights(e.intervention, e.length, rate, counts) for e in episodes]
+        if each and not any(weights.any() for weights in each):
+            raise ConfigError(
+                f'{key}: none of the rows of {len(each)} rollouts count (data.interventions), '
+                'expected demonstrations, or corrections in them'
+            )
+        return each
+
+    train, validation = weighed('data.train', data.train), weighed('validation', data.validation)
+    corrections = count_corrections([episode.intervention for episode in data.train], train)
+    scale = 1.0
+    if isinstance(config, EpisodesConfig):
+        scale = 1 / float(torch.cat(train).mean())
+
+    def told(
+        episodes: Sequence[Demonstration], weights: Sequence[Tensor]
+    ) -> tuple[Demonstration, ...]:
+        pairs = zip(episodes, weights, strict=True)
+        return tuple(replace(episode, weights=scale * counted) for episode, counted in pairs)
+
+    return replace(
+        data,
+        train=told(data.train, train),
+        validation=told(data.validation, validation),
+        corrections=corrections,
+    )
 
 
 def with_actions(config: TrainConfig, data: Demonstrations) -> Demonstrations:
@@ -257,13 +315,15 @@ class _Reading:
             columns = self._columns(path, reader)
             for name, values in columns.items():
                 self._check_values(path, name, values, reader.length)
+            driven = reader.intervention
             views, rows = self.views, range(reader.length)
             if self.held:
                 images = {name: _read_images(reader, view) for name, view in views.items()}
             else:
                 images = {name: StoredFrames(path, view, rows) for name, view in views.items()}
         tensors = {name: torch.from_numpy(values) for name, values in columns.items()}
-        return Demonstration(path, images, **tensors)
+        intervention = None if driven is None else torch.from_numpy(driven)
+        return Demonstration(path, images, **tensors, intervention=intervention)
 
     def _columns(self, path: Path, reader: EpisodeReader) -> dict[str, npt.NDArray[np.float32]]:
         columns = {'qpos': reader.qpos, 'action': reader.action}

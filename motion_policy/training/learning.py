@@ -389,14 +389,14 @@ class ChunkLearning(Learning[ACTPolicy, ChunkBatch, ChunkConfig]):
             config.seed,
             rank=rank,
             processes=processes,
+            weights=dataset.weights,
         )
         return self._loader(dataset, order)
 
     def validation_loader(self, data: Demonstrations, rank: int, processes: int) -> Loader:
         dataset = self._dataset(data, data.validation)
-        batches = evenly_spread(
-            len(dataset), self.config.validation_frames, self.config.batch_size
-        )
+        count, size = self.config.validation_frames, self.config.batch_size
+        batches = evenly_spread(len(dataset), count, size, dataset.weights)
         return self._loader(dataset, batches[rank::processes])
 
     def terms(

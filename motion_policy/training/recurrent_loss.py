@@ -4,6 +4,8 @@
 
 Inputs are rows 0 ... T-2 of every episode, targets rows 1 ... T-1. Teacher forced, only the
 recurrent part runs step by step; everything else sees many frames at once.
+Where rows have weights, the term `joint` has them: what is imitated. Images, points, features and
+efforts tell what came of it, whoever drove, and count alike.
 Images, joints and points are as in EIPL's trainers (https://github.com/ogata-lab/eipl); efforts,
 and frames that are drawn for the image term, are additions.
 """
@@ -124,7 +126,8 @@ def vector_errors(
         target = batch.targets
     joints = predicted[..., : target.shape[-1]]
     wanted = policy.normalise_target(target[:, 1:])
-    terms = {'joint': masked_mean((joints - wanted).square(), valid)}
+    weights = None if batch.weights is None else batch.weights[:, 1:]
+    terms = {'joint': masked_mean((joints - wanted).square(), valid, weights)}
     if policy.normalise_effort is not None:
         assert batch.effort is not None
         wanted = policy.normalise_effort(batch.effort[:, 1:])
@@ -159,9 +162,13 @@ def scatter_to_steps(values: Tensor, valid: Tensor) -> Tensor:
     return scattered
 
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """The mean of (B, T, D) over the entries whose (B, T) mask is true."""
-    total = (values * mask.unsqueeze(-1)).sum()
+def masked_mean(values: Tensor, mask: Tensor, weights: Tensor | None = None) -> Tensor:
+    """The mean of (B, T, D) over the entries whose (B, T) mask is true.
+
+    With weights (B, T), whose mean over all that is learnt from is 1, each entry counts so much.
+    """
+    counted = mask if weights is None else mask * weights
+    total = (values * counted.unsqueeze(-1)).sum()
     return total / (mask.sum() * values.shape[-1]).clamp(min=1)
 
 

@@ -28,7 +28,8 @@ class Batch:
     mask (B, T) bool: true where a row exists, shorter sequences are padded at their end;
     effort (B, T, J) and inputs (B, T, I) where the policy sees them; features (B, T, F) in place
     of the images where these are looked at once for all; targets (B, T, A), the action that leads
-    to each row from the one before, where it is not in joints.
+    to each row from the one before, where it is not in joints; weights (B, T), what each row
+    counts as something to imitate, where they do not count alike.
     """
 
     images: dict[str, Tensor]
@@ -39,6 +40,7 @@ class Batch:
     features: Tensor | None = None
     inputs: Tensor | None = None
     targets: Tensor | None = None
+    weights: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -55,6 +57,7 @@ class Batch:
             None if self.features is None else self.features.to(*args, **kwargs),
             None if self.inputs is None else self.inputs.to(*args, **kwargs),
             None if self.targets is None else self.targets.to(*args, **kwargs),
+            None if self.weights is None else self.weights.to(*args, **kwargs),
         )
 
 
@@ -127,6 +130,7 @@ def collate(sequences: Sequence[Demonstration]) -> Batch:
         features=_pad_known([sequence.features for sequence in sequences]),
         inputs=_pad_known([sequence.inputs for sequence in sequences]),
         targets=_pad_known([sequence.targets for sequence in sequences]),
+        weights=_pad_known([sequence.weights for sequence in sequences]),
     )
 
 

@@ -56,7 +56,9 @@ from motion_policy.training.config import (
     seen_depth,
     seen_vectors,
     sees_effort,
+    weighed_interventions,
 )
+from motion_policy.training.config_sections import InterventionsKey
 from motion_policy.training.demonstrations import (
     Demonstrations,
     Progress,
@@ -102,7 +104,7 @@ def train(
         config: what to do.
         callbacks: further callbacks of the trainer, such as a progress bar.
         progress: wraps the list of episode files while they are read.
-        say: gets a line about what is done otherwise than asked for.
+        say: gets a line about what is done otherwise than asked for, and about corrections.
 
     Raises:
         UserError: the data, the configuration or an earlier run in `output` do not fit.
@@ -120,6 +122,7 @@ def train(
     learning = learning_of(config)
     autoencoders = load_autoencoders(config.autoencoders)
     demonstrations = load_demonstrations(config, progress)
+    tell_corrections(config, demonstrations, say)
     learning.check(demonstrations)
     spec = policy_spec(config, demonstrations, learning, autoencoders)
     _check_memory(spec)
@@ -149,6 +152,20 @@ def train(
         except SystemExit:  # how the trainer ends after Ctrl-C
             raise KeyboardInterrupt from None
     return output / 'best'
+
+
+def tell_corrections(
+    config: TrainConfig, data: Demonstrations, say: Callable[[str], None]
+) -> None:
+    """Says what corrections count, or that rollouts are learnt from as if demonstrated."""
+    counts = weighed_interventions(config)
+    if counts is not None and data.corrections is not None:
+        say(data.corrections.line(counts))
+    elif data.rollouts and isinstance(config.data, InterventionsKey):
+        say(
+            f'data.interventions is not set: {data.rollouts} of {len(data.train)} episodes are '
+            'rollouts of a policy, whose own rows are learnt from like demonstrations'
+        )
 
 
 def policy_spec(
@@ -187,10 +204,15 @@ def policy_spec(
 
 
 def _recorded(config: TrainConfig) -> dict[str, Any]:
-    """What a checkpoint says of its training; a space of actions only where it is named."""
+    """What a checkpoint says of its training; a space of actions, and what corrections count, only
+    where that is named.
+    """
     keys = set(ActionSpaceKey.model_fields)
     plain = isinstance(config, ActionSpaceKey) and config.action_space == 'joints'
-    return config.model_dump(mode='json', exclude=keys if plain else set())
+    recorded = config.model_dump(mode='json', exclude=keys if plain else set())
+    if weighed_interventions(config) is None:
+        recorded['data'].pop('interventions', None)
+    return recorded
 
 
 def _trainer(config: TrainConfig, output: Path, callbacks: list[Callback]) -> pl.Trainer:

@@ -126,7 +126,7 @@ def test_the_robot_spec_page_names_every_type_and_encoding_of_images() -> None:
 
 @pytest.fixture(scope='module')
 def episodes(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, h5py.File]:
-    """Two episodes with efforts, a leader and vectors, by whether they hold JPEGs."""
+    """Two rollouts with efforts, a leader and vectors, by whether they hold JPEGs."""
     folder = tmp_path_factory.mktemp('episodes')
     robot = with_vectors(robot_with_leader('told', list('abcde'), ['left', 'top'], W, H, 50.0))
     touch = robot.vectors['wrench'].model_copy(update={'window': 'last', 'count': 7})
@@ -136,7 +136,7 @@ def episodes(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, h5py.File]:
         compress: h5py.File(
             write_episode(
                 folder / f'episode_00000{int(compress)}.hdf5', T, robot=robot, effort=True,
-                compress=compress,
+                compress=compress, driven=[(3, 5)],
             )
         )
         for compress in (False, True)

@@ -15,6 +15,7 @@ import numpy as np
 
 from motion_policy.episodes import EpisodeReader, EpisodeWriter
 from motion_policy.episodes.recorder import EpisodeRecorder
+from motion_policy.episodes.rollouts import RolloutRow
 from motion_policy.robot import RobotSpec, load_robot_spec, robot_spec_from_yaml
 from motion_policy.streams import Observation, Row, Sample, StreamCounters
 
@@ -146,15 +147,27 @@ def row_at(row: int, robot: RobotSpec, *, age_ns: int = 5_000_000) -> Row:
     return Row(time_ns, samples, {}, ages_ns, counters)
 
 
+def driven_row(row: int, robot: RobotSpec, driven: Sequence[tuple[int, int]]) -> RolloutRow:
+    """Return who drove in a row of a rollout: a person in these rows, from and to.
+
+    The policy had 0.5 more than the action in every joint, and nothing in the first row.
+    """
+    wanted = joint_values(row, len(robot.joints.names)) + np.float64(0.51)
+    human = any(begin <= row < end for begin, end in driven)
+    return RolloutRow(human, wanted if row else None)
+
+
 def write_episode(path: Path, length: int = 30, **options: Any) -> Path:
-    """Write a whole episode of the tabletop robot."""
+    """Write a whole episode of the tabletop robot; a rollout with `driven`, see `driven_row`."""
+    driven = options.pop('driven', None)
     robot = options.pop('robot', None) or tabletop()
     success = options.pop('success', None)
     kinds = {key: options.pop(key) for key in ('effort', 'leader') if key in options}
     with EpisodeWriter(path, robot, **options) as writer:
         for index in range(length):
             row = row_at(index, robot)
-            writer.append(row.time_ns, observation(index, robot, **kinds), row)
+            who = None if driven is None else driven_row(index, robot, driven)
+            writer.append(row.time_ns, observation(index, robot, **kinds), row, who)
         writer.success = success
     return path
 

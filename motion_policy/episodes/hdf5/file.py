@@ -98,8 +98,8 @@ class Field:
 
 
 _TYPE_NAMES = {
-    'f4': 'float32', 'i8': 'int64', 'u1': 'uint8', 'u2': 'uint16', 'f': 'float', 'i': 'integer',
-    'u': 'unsigned', 'S': 'bytes',
+    'f4': 'float32', 'f8': 'float64', 'b1': 'bool', 'i8': 'int64', 'u1': 'uint8', 'u2': 'uint16',
+    'f': 'float', 'i': 'integer', 'u': 'unsigned', 'S': 'bytes',
 }  # fmt: skip
 
 VLEN_BYTES = 'vlen'  # a row of bytes or text of its own length, as a type of a Field

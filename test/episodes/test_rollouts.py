@@ -1,0 +1,110 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""A rollout says in every row who drove, and what the policy would have had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from recordings import (
+    driven_row,
+    leave_as_a_crash,
+    observation,
+    row_at,
+    tabletop,
+    write_episode,
+)
+
+from motion_policy.episodes import EpisodeError, EpisodeReader, EpisodeWriter, repair_episode
+from motion_policy.episodes.rollouts import (
+    Interventions,
+    RolloutRow,
+    all_interventions,
+    interventions_of,
+)
+
+DRIVEN = [(0, 2), (7, 9)]
+
+
+def test_what_was_driven_comes_back_to_the_bit(tmp_path: Path) -> None:
+    with EpisodeReader(write_episode(tmp_path / 'a.hdf5', 12, driven=DRIVEN)) as rollout:
+        assert rollout.intervention is not None
+        assert rollout.policy_action is not None
+        assert np.flatnonzero(rollout.intervention).tolist() == [0, 1, 7, 8]
+        assert rollout.policy_action.dtype == np.float64
+        assert np.isnan(rollout.policy_action[0]).all()
+        for row in range(1, 12):
+            wanted = driven_row(row, tabletop(), DRIVEN).policy_action
+            np.testing.assert_array_equal(rollout.policy_action[row], wanted)
+
+
+def test_a_demonstration_has_neither(tmp_path: Path) -> None:
+    with EpisodeReader(write_episode(tmp_path / 'a.hdf5', 3)) as plain:
+        assert plain.intervention is plain.policy_action is None
+    with h5py.File(tmp_path / 'a.hdf5') as file:
+        assert not {'intervention', 'policy_action'} & {*file}
+
+
+def test_all_rows_say_who_drove_or_none(tmp_path: Path) -> None:
+    robot = tabletop()
+    for first, then in ((RolloutRow(False), None), (None, RolloutRow(False))):
+        writer = EpisodeWriter(tmp_path / 'a.hdf5', robot)
+        writer.append(row_at(0, robot).time_ns, observation(0, robot), row_at(0, robot), first)
+        with pytest.raises(EpisodeError, match='row 1 says'):
+            writer.append(row_at(1, robot).time_ns, observation(1, robot), row_at(1, robot), then)
+        writer.discard()
+    writer = EpisodeWriter(tmp_path / 'a.hdf5', robot)
+    with pytest.raises(EpisodeError, match=r'policy_action is \(4,\), expected \(5,\)'):
+        writer.append(
+            row_at(0, robot).time_ns, observation(0, robot), row_at(0, robot),
+            RolloutRow(False, np.zeros(4)),
+        )  # fmt: skip
+    writer.discard()
+
+
+def test_a_crash_leaves_who_drove(tmp_path: Path) -> None:
+    path, robot = tmp_path / 'a.hdf5', tabletop()
+    writer = EpisodeWriter(path, robot)
+    for index in range(60):
+        row, who = row_at(index, robot), driven_row(index, robot, DRIVEN)
+        writer.append(row.time_ns, observation(index, robot), row, who)
+    leave_as_a_crash(writer, tmp_path / 'a.hdf5.part')
+    repair_episode(tmp_path / 'a.hdf5.part')
+    with EpisodeReader(path) as rollout:
+        assert rollout.length >= 25
+        assert rollout.intervention is not None
+        assert np.flatnonzero(rollout.intervention).tolist() == [0, 1, 7, 8]
+
+
+def test_datasets_are_held_to_their_type_and_the_policy_to_numbers(tmp_path: Path) -> None:
+    path = write_episode(tmp_path / 'a.hdf5', 9, driven=DRIVEN)
+    with h5py.File(path, 'a') as file:
+        file['policy_action'][7, 1] = np.inf
+    with EpisodeReader(path) as rollout, pytest.raises(EpisodeError, match="row 7, joint 'joint2"):
+        _ = rollout.policy_action
+    with h5py.File(path, 'a') as file:
+        del file['intervention']
+        file['intervention'] = np.zeros(9, np.uint8)
+    with pytest.raises(EpisodeError, match=r"'/intervention' .*expected \(9,\) bool"):
+        EpisodeReader(path)
+
+
+def test_interventions_are_counted_where_they_begin() -> None:
+    driven = np.zeros(600, dtype=bool)
+    driven[[0, 1, 5, 599]] = True
+    one = interventions_of(driven, 50.0)
+    assert one == Interventions(1, 600, 4, 3, 0.2)
+    assert one.per_minute == pytest.approx(15)
+    none = interventions_of(np.zeros(1200, dtype=bool), 50.0)
+    both = all_interventions([one, None, none])
+    assert both is not None
+    assert both.to_json() == {
+        'rollouts': 2, 'rows': 1800, 'human_rows': 4, 'human_share': pytest.approx(4 / 1800),
+        'minutes': pytest.approx(0.6), 'interventions': 3,
+        'interventions_per_minute': pytest.approx(5),
+    }  # fmt: skip
+    assert str(both) == '3 interventions, 5.0 per minute; a person drove in 0 % of the rows'
+    assert all_interventions([None]) is None
