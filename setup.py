@@ -33,6 +33,8 @@ VIEW = ['av>=12.0', 'matplotlib>=3.7']
 GRAPH = ['onnx>=1.17', 'onnxscript>=0.3', 'torch>=2.6']
 EXTRAS = {
     'train': ['pytorch-lightning>=2.4', 'tensorboard>=2.16', 'torchvision>=0.18', *VIEW],
+    # The web server of the cockpit. Its pages are ours, and fetch nothing.
+    'cockpit': ['aiohttp>=3.9'],
     # Optional stages of the guard chain: workspace, collisions (coal comes with pin), jerk.
     'guard': ['pin>=2.6', 'ruckig>=0.9'],
     # Reading and writing LeRobot's data sets; the other formats need nothing more.
@@ -115,7 +117,11 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
-    package_data={PACKAGE: ['py.typed'], f'{PACKAGE}.simulation': ['*.xml', '**/*.xml']},
+    package_data={
+        PACKAGE: ['py.typed'],
+        f'{PACKAGE}.simulation': ['*.xml', '**/*.xml'],
+        f'{PACKAGE}.cockpit': ['page/*'],
+    },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{PACKAGE}']),
         (f'share/{PACKAGE}', ['package.xml']),

@@ -27,6 +27,6 @@ compile requirements/constraints.txt 'The versions this package is tested with.'
     'Python 3.10 to 3.14' --all-extras
 compile requirements/constraints-numpy1.txt \
     'The same beside a ROS 2 built for numpy 1 (Humble, Jazzy, Kilted).' 'Python 3.10 to 3.12' \
-    --extra train --extra sim --extra guard --extra export --extra onnx --extra openvino \
+    --extra train --extra sim --extra guard --extra cockpit --extra export --extra onnx --extra openvino \
     --extra foxglove --extra docs --extra dev \
     --constraint <(echo 'numpy>=1.26,<2')

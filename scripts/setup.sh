@@ -101,7 +101,7 @@ mujoco.Renderer(model, 8, 8).render()' >/dev/null 2>&1; then
 main() {
     local more=${1:-} mode python constraints=requirements/constraints.txt
     # What of setup.py everything is tried with; Rerun needs numpy 2.
-    local stamp gl common=train,sim,guard,export,onnx,openvino,foxglove,dev extras
+    local stamp gl common=train,sim,guard,cockpit,export,onnx,openvino,foxglove,dev extras
     extras=$common,rerun,ros
     # Both lead a Python to the modules of another one.
     unset _ROS_WHEELS_BOOTSTRAP_COMPLETE PYTHONHOME

@@ -31,13 +31,14 @@ LEFT_OF = {
     'inference': {'robot', 'streams', 'policies', 'control'},
     'rehearsal': {'robot', 'streams'},
     'survey': {'robot', 'streams'},
+    'cockpit': {'robot', 'streams', 'episodes'},
     'nodes': {
         'robot', 'streams', 'episodes', 'policies', 'control', 'simulation', 'inference',
-        'rehearsal', 'survey',
+        'rehearsal', 'survey', 'cockpit',
     },
     'cli': {
         'robot', 'streams', 'episodes', 'policies', 'training', 'control', 'simulation',
-        'evaluation', 'inference', 'rehearsal', 'survey', 'nodes',
+        'evaluation', 'inference', 'rehearsal', 'survey', 'cockpit', 'nodes',
     },
 }  # fmt: skip
 # Rooms within rooms: which of their neighbours each may import.
@@ -70,6 +71,7 @@ NEVER = {
     'simulation': {'torch'},
     'rehearsal': {'torch', 'h5py'} | LIGHTNING,
     'survey': {'torch', 'h5py'} | LIGHTNING,
+    'cockpit': {'torch', 'h5py'} | LIGHTNING,
     'nodes': LIGHTNING,
 }
 # Time is an argument in these rooms, so that tests, bags and the arm run the same code.
