@@ -55,8 +55,10 @@ def read_command(request: dict[str, Any]) -> NodeCommand:
     """The command in a request; UserError where there is none that is known."""
     number, node, what = request.get('number'), request.get('node'), request.get('what')
     known = {**OF_DRIVERS, **OF_RECORDER}
-    if not _is_count(number) or not isinstance(node, str) or what not in known:
-        raise UserError('a command needs number, node and what, one of: ' + ', '.join(known))
+    if not (_is_count(number) and isinstance(node, str) and isinstance(what, str)):
+        raise UserError('a command needs number, node and what')
+    if what not in known:
+        raise UserError(f'a command is none of: {", ".join(known)}')
     kind, value = known[what], request.get('value')
     if kind is bool and not isinstance(value, bool):
         raise UserError(f'{what} needs a value, expected true or false')

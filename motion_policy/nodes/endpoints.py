@@ -82,12 +82,14 @@ def full_name(info: Any) -> str:
 
 
 def listeners(node: Node, topic: JointTopic, publisher: Any) -> int:
-    """How many nodes listen to `node`'s publisher on a command topic, but those that drive too.
+    """How many nodes listen to `node`'s publisher on a command topic, that may be an arm.
 
-    Nodes that drive an arm hear each other's commands; that makes none of them an arm.
+    Nodes that drive an arm hear each other's commands; that makes none of them an arm. Nor is a
+    hidden node one, whose name begins with _: a cockpit, `ros2 topic echo`.
     """
     drivers = {full_name(info) for info in publishers(node, topic.topic, topic.type)}
     hearing = node.get_subscriptions_info_by_topic(topic.topic)
-    not_arms: int = sum(i.topic_type == topic.type and full_name(i) in drivers for i in hearing)
+    names = [full_name(info) for info in hearing if info.topic_type == topic.type]
+    not_arms: int = sum(name in drivers or '/_' in name for name in names)
     count: int = publisher.get_subscription_count()
     return max(0, count - not_arms)

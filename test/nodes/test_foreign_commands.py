@@ -272,6 +272,17 @@ def test_nodes_that_drive_are_no_listeners(bench: Bench) -> None:
     bench.spin_until(lambda: not driver.publishers.unheard(), 'an arm')
 
 
+def test_a_hidden_node_that_listens_is_no_arm(bench: Bench) -> None:
+    robot = formula_arm()
+    driver = Driver(bench, 'driver', robot)
+    hidden = bench.add(Node('_watcher', context=bench.context))
+    hidden.create_subscription(Float64MultiArray, _topic(robot), id, 1)
+    bench.spin_until(lambda: _matched(driver, 2), 'the watcher')
+    bench.spin_until(driver.publishers.unheard, 'its name')
+    bench.client.create_subscription(Float64MultiArray, _topic(robot), id, 1)
+    bench.spin_until(lambda: not driver.publishers.unheard(), 'an arm')
+
+
 def _topic(robot: RobotSpec) -> str:
     return '/' + robot.joints.command[0].topic
 

@@ -141,7 +141,7 @@ class Page:
         return str(self.run(f'document.querySelector({selector!r})?.textContent ?? ""'))
 
     def mouse(self, selector: str, *kinds: str) -> None:
-        """Press (mousePressed) and let go (mouseReleased) the mouse in the middle of an element."""
+        """Press (mousePressed), let go (mouseReleased) the mouse in the middle of an element."""
         place = self.run(
             f'(() => {{ const e = document.querySelector({selector!r});'
             'e.scrollIntoView({block: "center"}); const r = e.getBoundingClientRect();'

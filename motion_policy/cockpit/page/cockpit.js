@@ -6,7 +6,7 @@ import {Motion} from '/motion.js';
 
 const at = (id) => document.getElementById(id);
 const MEANING = {
-  disabled: 'No commands: the arm holds itself.',
+  disabled: 'No commands are sent.',
   ramp: 'Slowly to the first target.',
   run: 'Follows what it is told.',
   hold: 'Brakes and stays.',
@@ -18,6 +18,8 @@ const KEYS = {
   Digit2: 'stop', Digit3: 'discard', KeyY: 'mark_success', KeyN: 'mark_failure',
 };
 const RECORDER = ['start', 'stop', 'discard', 'mark_success', 'mark_failure'];
+const HINT = matchMedia('(pointer: coarse)').matches
+  ? 'hold a button below, and press a direction' : 'hold F to move, R to turn';
 const SILENT_MS = 1500;
 const RETRY_MS = 1000;
 
@@ -203,7 +205,7 @@ function showState(message) {
   showStreams(message.streams);
   showRecorder(message.record);
   const held = at('held');
-  held.textContent = message.moves ? 'the dead-man key is held' : message.let_go || 'hold F to move, R to turn';
+  held.textContent = message.moves ? 'the dead-man key is held' : message.let_go || HINT;
   held.classList.toggle('bad', !message.moves && Boolean(message.let_go));
   at('motion').classList.toggle('moves', message.moves);
 }
