@@ -34,6 +34,7 @@ from motion_policy.episodes.quality.verdict import (
     worst_first,
     worst_level,
 )
+from motion_policy.episodes.rollouts import all_interventions
 from motion_policy.errors import UserError
 from motion_policy.files import PART_SUFFIX, check_output, make_folder, write_json
 
@@ -98,6 +99,10 @@ def run(arguments: Arguments) -> int:
     _show_verdicts(found, console)
     unsound = sum(bool(examined.problems) for examined in found.values())
     console.print(f'{len(found) - unsound} of {len(found)} episodes are sound')
+    driven = all_interventions(examined.interventions for examined in found.values())
+    if driven is not None:
+        line = f'{driven.rollouts} of them are rollouts of a policy: {driven}'
+        console.print(line, soft_wrap=True)
     if arguments.json:
         write_json(arguments.json, _content(found))
     if report is not None:
@@ -173,10 +178,12 @@ def _show_verdicts(found: dict[Path, Examined], console: Console) -> None:
 
 def _content(found: dict[Path, Examined]) -> dict[str, object]:
     judged = {str(path): each.verdicts for path, each in found.items() if each.verdicts}
+    driven = {str(path): each.interventions for path, each in found.items()}
     return {
         'sound': not any(examined.problems for examined in found.values()),
         'problems': {str(path): examined.problems for path, examined in found.items()},
         'notes': {str(path): found[path].notes for path in found if found[path].notes},
+        'rollouts': {path: one.to_json() for path, one in driven.items() if one is not None},
         'quality': {path: worst_level(verdicts) for path, verdicts in judged.items()},
         'verdicts': {path: [*map(as_values, verdicts)] for path, verdicts in judged.items()},
     }

@@ -183,6 +183,9 @@ def _run_recordings(arguments: Arguments, checkpoint: Checkpoint) -> int:
         evaluation.labels,
     )
     print_table(console, title, table)
+    driven = evaluation.interventions()
+    if driven is not None:
+        console.print(f'{driven.rollouts} rollouts of a policy: {driven}', soft_wrap=True)
     video = arguments.video
     if video is None and arguments.out is not None:
         video = make_folder(arguments.out) / 'evaluation.mp4'

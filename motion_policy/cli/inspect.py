@@ -21,6 +21,7 @@ from rich.table import Table
 from motion_policy.cli.literal import escape
 from motion_policy.documents import json_mapping
 from motion_policy.episodes import bag_summary, episode_summary, is_bag, list_episodes
+from motion_policy.episodes.rollouts import Interventions, all_interventions
 from motion_policy.errors import UserError
 from motion_policy.files import FileError, check_output, write_json
 from motion_policy.robot import load_robot_spec
@@ -243,6 +244,8 @@ def _show_episodes(episodes: list[dict[str, Any]], console: Console) -> None:
         f'{counts["yes"]} succeeded, {counts["no"]} failed, {counts["-"]} not judged',
     ]
     console.print(escape('; '.join(words)), soft_wrap=True, highlight=False)
+    if driven := _driven(episodes):
+        console.print(f'rollouts: {driven}', soft_wrap=True, highlight=False)
     cameras = Counter(_sizes(entry['cameras']) or 'none' for entry in episodes)
     counted = [f'{sizes}{f" ({n} episodes)" * (len(cameras) > 1)}' for sizes, n in cameras.items()]
     console.print(escape(f'cameras: {"; ".join(counted)}'), soft_wrap=True, highlight=False)
@@ -263,6 +266,7 @@ def _show_episode(entry: dict[str, Any], console: Console) -> None:
             'task': entry['task'] or '-',
             'success': _judged(entry['success']),
             'verdict': '\n'.join(entry['doubts'] or [entry['quality']]),
+            'rollout': _driven([entry]),
             'operator': entry['operator'] or '-',
             'created': entry['created'],
             'ended early': entry['ended'],
@@ -416,6 +420,15 @@ def _vectors(entry: dict[str, Any]) -> Iterator[str]:
         short = last[name]['short_rows']
         fewer = f', fewer in {short} of {entry["rows"]} rows' * bool(short)
         yield f'{name} (the last {last[name]["count"]} x {len(columns)}{fewer})'
+
+
+def _driven(entries: list[dict[str, Any]]) -> str:
+    """How often and how long a person drove in the rollouts among episodes; '' without any."""
+    driven = all_interventions(
+        None if (told := entry['rollout']) is None else Interventions.from_json(told)
+        for entry in entries
+    )
+    return '' if driven is None else str(driven)
 
 
 def _judged(success: bool | None) -> str:

@@ -25,6 +25,7 @@ from motion_policy.episodes.quality.numbers import EpisodeNumbers
 from motion_policy.episodes.quality.sets import EpisodeSet, profile_of
 from motion_policy.episodes.quality.verdict import QualityVerdict
 from motion_policy.episodes.reader import EpisodeReader
+from motion_policy.episodes.rollouts import Interventions
 from motion_policy.episodes.row_checks import (
     ROLES,
     Found,
@@ -43,14 +44,16 @@ from motion_policy.streams.transforms import NORM_TOLERANCE
 
 @dataclass(frozen=True)
 class Examined:
-    """What is wrong with an episode, and what is only odd, one line each; and its verdicts.
+    """What is wrong with an episode, and what is only odd, one line each; its verdicts, and of a
+    rollout how often and how long a person drove.
 
-    Those against its set are not among them; `EpisodeSet.verdicts` has these.
+    Verdicts against its set are not among them; `EpisodeSet.verdicts` has these.
     """
 
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     verdicts: list[QualityVerdict] = field(default_factory=list)
+    interventions: Interventions | None = None
 
 
 def check_episode(path: str | Path) -> list[str]:
@@ -69,9 +72,11 @@ def examine_episode(path: str | Path, known: EpisodeSet | None = None) -> Examin
     problems: list[str] = []
     notes: list[Found] = []
     verdicts: list[QualityVerdict] = []
+    interventions: Interventions | None = None
     try:
         with EpisodeReader(path) as episode:
             problems += _joint_problems(episode)
+            interventions = episode.interventions
             problems += _vector_problems(episode)
             colours, depth, images = ColourCount(), EmptyDepthCount(), ImageWatch()
             problems += _image_problems(episode, colours, images, notes)
@@ -90,6 +95,7 @@ def examine_episode(path: str | Path, known: EpisodeSet | None = None) -> Examin
         [problem.removeprefix(f'{path}: ') for problem in problems],
         [f"'/{note.dataset}': {note.line}" for note in notes],
         verdicts,
+        interventions,
     )
 
 
@@ -111,7 +117,7 @@ def joint_verdict(episode: EpisodeReader) -> Verdict:
 
 
 def _joint_problems(episode: EpisodeReader) -> Iterator[str]:
-    for name in ('qpos', 'qvel', 'effort', 'action'):
+    for name in ('qpos', 'qvel', 'effort', 'action', 'policy_action'):
         try:
             getattr(episode, name)
         except EpisodeError as error:

@@ -22,6 +22,12 @@ from motion_policy.episodes.hdf5.file import Field, HdfFile
 from motion_policy.episodes.hdf5.output import HdfOutput
 from motion_policy.episodes.images import decode_whole_jpeg, is_jpeg, without_padding
 from motion_policy.episodes.joint_arrays import Float32Array, JointArrays
+from motion_policy.episodes.rollouts import (
+    BoolArray,
+    Float64Array,
+    Interventions,
+    interventions_of,
+)
 from motion_policy.episodes.stored_images import StoredImages
 from motion_policy.files import PART_SUFFIX, shown
 from motion_policy.robot import RobotSpec, RobotSpecError, depth_stream, robot_spec_from_yaml
@@ -30,8 +36,6 @@ from motion_policy.streams import StreamCounters, StreamError
 Int64Array = npt.NDArray[np.int64]
 RgbImage = npt.NDArray[np.uint8]  # (H, W, 3)
 DepthImage = npt.NDArray[np.uint16]  # (H, W) [mm]
-BoolArray = npt.NDArray[np.bool_]
-Float64Array = npt.NDArray[np.float64]
 
 # An hour and more of 4096 numbers at 50 Hz.
 MOST_BYTES_OF_A_VECTOR = 2**32
@@ -198,6 +202,12 @@ class EpisodeReader(JointArrays):
                 f"joint '{self.joint_names[joint]}', expected a number, or NaN where there is none"
             )
         return values
+
+    @property
+    def interventions(self) -> Interventions | None:
+        """How often and how long a person drove; None: this is no rollout."""
+        driven = self.intervention
+        return None if driven is None else interventions_of(driven, self.rate)
 
     def vector(self, name: str) -> Float32Array:
         """Return the numbers (T, n) of a vector, in the order of the robot spec's columns.

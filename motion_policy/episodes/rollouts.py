@@ -7,7 +7,7 @@ Such an episode has `/intervention` and `/policy_action`; one without is a demon
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,17 @@ class Interventions:
             'interventions': self.count,
             'interventions_per_minute': self.per_minute,
         }
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> Interventions:
+        """Those that `to_json` told."""
+        return cls(
+            rollouts=told['rollouts'],
+            rows=told['rows'],
+            human_rows=told['human_rows'],
+            count=told['interventions'],
+            minutes=told['minutes'],
+        )
 
     def __str__(self) -> str:
         times = f'{self.count} intervention' + 's' * (self.count != 1)

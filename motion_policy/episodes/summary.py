@@ -65,6 +65,7 @@ def episode_summary(path: str | Path) -> dict[str, Any]:
             'compress': episode.compress,
             'storage': {camera: episode.storage(camera) for camera in episode.cameras},
             'effort': episode.effort is not None,
+            'rollout': None if (i := episode.interventions) is None else i.to_json(),
             'file_bytes': Path(path).stat().st_size,
             'streams': {s.name: _stream_summary(episode, s) for s in robot.streams()},
             'odd': _odd(episode),

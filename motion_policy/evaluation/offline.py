@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from motion_policy.control import Mix, PolicyRunner
+from motion_policy.episodes.rollouts import Interventions, all_interventions
 from motion_policy.errors import UserError
 from motion_policy.evaluation.hidden_states import HiddenStates, HiddenTrajectory, analyse
 from motion_policy.evaluation.joint_errors import JointErrors, joint_errors
@@ -77,6 +78,10 @@ class RecordedEvaluation:
         tool = self._tool_errors([result])
         return _to_json(result.errors(), result.image_mse, efforts, tool)
 
+    def interventions(self) -> Interventions | None:
+        """How often people took over in the rollouts among the recordings; None without any."""
+        return all_interventions(recording.interventions for recording in self.recordings)
+
     def image_mse(self) -> dict[str, float]:
         """Mean over the recordings, per camera; empty for a policy that predicts no image."""
         cameras = dict.fromkeys(camera for result in self.results for camera in result.image_mse)
@@ -99,6 +104,7 @@ class RecordedEvaluation:
                 self.recordings, conditions(self.recordings), self.results, strict=True
             )
         ]
+        driven = self.interventions()
         pooled = _to_json(
             self.pooled(), self.image_mse(), self.pooled_efforts(), self.pooled_tool()
         )
@@ -109,6 +115,7 @@ class RecordedEvaluation:
             **self._units_of_velocities(),
             'recordings': recordings,
             'all': pooled,
+            'rollouts': None if driven is None else driven.to_json(),
             'free_running': {
                 'path': self.recordings[0].name,
                 'mix': self.free_runner.mix.to_json(),

@@ -48,6 +48,9 @@ def write_recorded_report(
             evaluation.labels,
         )
     )
+    driven = evaluation.interventions()
+    if driven is not None:
+        report.caption(f'{driven.rollouts} rollouts of a policy: {driven}.')
     if count > 1:
         report.section('Each recording')
         report.table(_recording_table(evaluation))

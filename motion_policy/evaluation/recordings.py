@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from motion_policy.episodes import EpisodeError, EpisodeReader, list_episodes
 from motion_policy.episodes.formats.rosbag.read import bag_topics, is_bag, read_bag_rows
+from motion_policy.episodes.rollouts import Interventions
 from motion_policy.errors import UserError
 from motion_policy.policies import Model, check_robot
 from motion_policy.robot import RobotSpec
@@ -39,7 +40,8 @@ class RecordedRow:
 class RecordedRun:
     """One episode or bag; `rows` begins at the first row each time it is called.
 
-    `task` is what an episode says of itself; `taught` is whether the policy was trained on it.
+    `task` is what an episode says of itself; `taught` is whether the policy was trained on it;
+    of a rollout `interventions` says how often a person took over.
     """
 
     name: str
@@ -47,6 +49,7 @@ class RecordedRun:
     rows: Callable[[], Iterator[RecordedRow]]
     task: str = ''
     taught: bool | None = None
+    interventions: Interventions | None = None
 
 
 def find_recordings(paths: Sequence[str | Path], policy: Model) -> list[RecordedRun]:
@@ -85,9 +88,9 @@ def _episode(path: Path, policy: Model) -> RecordedRun:
             raise EpisodeError(f'{path}: holds no rows, expected at least one')
         if policy.spec.effort and episode.effort is None:
             raise EpisodeError(_without_effort(path, policy))
-        rate, task = episode.rate, episode.task
+        rate, task, driven = episode.rate, episode.task, episode.interventions
     rows = partial(_episode_rows, path, policy)
-    return RecordedRun(str(path), rate, rows, task, was_trained_on(path, policy))
+    return RecordedRun(str(path), rate, rows, task, was_trained_on(path, policy), driven)
 
 
 def _with_tool_of_training(policy: Model, robot: RobotSpec) -> RobotSpec:

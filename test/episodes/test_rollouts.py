@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from policy_examples import small_robot
 from recordings import (
     driven_row,
     leave_as_a_crash,
@@ -18,6 +20,7 @@ from recordings import (
     write_episode,
 )
 
+from motion_policy.cli.main import main
 from motion_policy.episodes import EpisodeError, EpisodeReader, EpisodeWriter, repair_episode
 from motion_policy.episodes.rollouts import (
     Interventions,
@@ -108,3 +111,31 @@ def test_interventions_are_counted_where_they_begin() -> None:
     }  # fmt: skip
     assert str(both) == '3 interventions, 5.0 per minute; a person drove in 0 % of the rows'
     assert all_interventions([None]) is None
+
+
+def test_check_inspect_and_their_json_tell_how_often_a_person_took_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / 'data'
+    data.mkdir()
+    for number, driven in enumerate((DRIVEN, [], None)):
+        write_episode(
+            data / f'episode_00000{number}.hdf5', 25, driven=driven,
+            robot=small_robot(), compress=False,
+        )  # fmt: skip
+    line = '2 interventions, 120.0 per minute; a person drove in 8 % of the rows'
+    told = tmp_path / 'told.json'
+    assert main(['check', str(data), '--json', str(told)]) == 0
+    assert f'2 of them are rollouts of a policy: {line}' in capsys.readouterr().out
+    first, second = json.loads(told.read_text())['rollouts'].values()
+    assert (first['interventions'], second['interventions']) == (2, 0)
+    assert main(['inspect', str(data), '--json', str(told)]) == 0
+    assert f'rollouts: {line}' in capsys.readouterr().out
+    entries = json.loads(told.read_text())['inspected']
+    assert [entry['rollout'] and entry['rollout']['human_rows'] for entry in entries] == [
+        4,
+        0,
+        None,
+    ]
+    assert main(['inspect', str(data / 'episode_000002.hdf5')]) == 0
+    assert 'rollout' not in capsys.readouterr().out

@@ -337,3 +337,14 @@ def test_the_error_of_predicted_poses_is_told_before_inverse_kinematics(
         'predicted pose (mm)',
         'its rotation (degrees)',
     ]
+
+
+def test_interventions_of_rollouts_are_told_per_minute(tmp_path: Path, policy: Policy) -> None:
+    for number, driven in enumerate(([(3, 6), (10, 12)], None)):
+        recordings.write_episode(tmp_path / f'episode_00000{number}.hdf5', 30, driven=driven)
+    found = find_recordings([tmp_path], policy)
+    evaluation = evaluate_recordings(PolicyRunner(policy, policy.spec.robot), found)
+    told = evaluation.to_json()['rollouts']
+    assert told['rollouts'] == 1
+    assert told['interventions_per_minute'] == pytest.approx(2 / (30 / 50 / 60))
+    assert told['human_rows'] == 5
