@@ -126,3 +126,18 @@ class ChunkSchedule:
     def runs_out(self, now_ns: int, plan_end_ns: int) -> bool:
         """Whether the plan may be over before an answer to a request of now is there."""
         return now_ns >= plan_end_ns - self.lead_ns
+
+    def fade_ns(self, late_ns: int, *, planned: bool) -> int:
+        """How long a chunk that came so late is blended with what is `planned`, or with rest."""
+        fade_ns = self.execution.fade_ns
+        # From rest, the way that the lost rows would have gone is made up in as much time.
+        return fade_ns if planned else max(fade_ns, late_ns)
+
+    def silence(self, *, planned: bool, late: bool) -> str:
+        """Say how an arm was kept waiting that has a plan, or got only rows that came `late`."""
+        latency = f'inference takes up to {self.latency_ns * 1e-9:.2f} s'
+        if late:
+            return f'policy: the last chunk was over when it came, {latency}'
+        if planned:
+            return f'policy: the plan ended before the next chunk came, {latency}'
+        return f'policy: no chunk for {self.execution.timeout_s:g} s'

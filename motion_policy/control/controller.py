@@ -26,7 +26,7 @@ from motion_policy.control.plan_clock import PlanClock
 from motion_policy.control.ramp import RampMonitor
 from motion_policy.control.reasons import recurrence, told
 from motion_policy.control.send_times import SendTimes
-from motion_policy.control.start_position import RestMonitor, checked_start, start_position
+from motion_policy.control.start_position import RestMonitor, checked_start
 from motion_policy.control.turns import TurnMonitor
 from motion_policy.errors import UserError
 from motion_policy.robot import RobotSpec
@@ -72,6 +72,9 @@ class Controller:
     and the velocity limits are that much lower.
 
     A `guard` with more stages comes ready made, in place of one with the settings given here.
+
+    After `take_over` a person drives: what `lead` is given in a tick is followed through the same
+    guards, and the plan of the policy only goes on beside it, until `give_back`, or `enable`.
     """
 
     def __init__(
@@ -99,8 +102,7 @@ class Controller:
         )
         self.grippers = Grippers(robot)
         self.tracking = TrackingMonitor(robot)
-        self._watched = np.isfinite(self.tracking.tolerance)
-        self._rest = RestMonitor(robot, self._watched)
+        self._rest = RestMonitor(robot, np.isfinite(self.tracking.tolerance))
         self._turns = TurnMonitor(robot)
         self.effort = EffortMonitor(robot, effort_limit)
         self.state: ControlState = 'disabled'
@@ -123,6 +125,8 @@ class Controller:
         self.plan_number = 0  # another one with every change of what lies ahead
         self._ramp_target: Float64Array | None = None
         self.homing = False  # on the way home, where nobody looks through a camera
+        self.by_hand = False  # a person drives, not the policy
+        self._led_to: Float64Array | None = None  # in this tick
         self._ramp = RampMonitor(self.guard, robot.period_ns)
         self._chunk_problem = ''
         self._fresh_until_ns = 0
@@ -186,12 +190,8 @@ class Controller:
         An arm that is enabled leaves its plan for that. UserError as of `enable`, without a home,
         or for one where a guard would not let the arm be.
         """
-        limiter = self.guard.limiter
         home = self.grippers.stay(checked_home(self.robot), np.asarray(measured))
-        home = np.clip(home, limiter.lower, limiter.upper)
-        forbidden = self.guard.forbids(home)
-        if forbidden:
-            raise UserError(f'home: {forbidden}')
+        home = self.guard.checked_goal(home, 'home')
         if not self.enabled:
             self._begin(now_ns, measured)
         self._set_out(self._now_ns + 1)
@@ -228,6 +228,47 @@ class Controller:
             self._turns.forget()
             return
         self._set_out(self._now_ns + 1)
+
+    def take_over(self) -> None:
+        """Let a person drive from the next command on; UserError while nobody may, or it homes."""
+        if not self.enabled:
+            raise UserError('the arm is not enabled: nobody drives it, expected ~/enable before')
+        if self.homing:
+            raise UserError('the arm drives home, expected ~/enable again when it is there')
+        if self.by_hand:
+            return
+        self.by_hand, self._led_to, self._held_ns = True, None, None
+        self._chunk_problem = ''
+        self.plan_number += 1
+        if self.state == 'ramp':
+            self.state, self._ramp_target = 'run', None
+            self._ramp.forget()
+
+    def give_back(self) -> None:
+        """Let the policy drive again: by a ramp to what it answers to what is seen from now on."""
+        if self.by_hand and self.enabled and not self.homing:
+            self._set_out(self._now_ns)
+        self.by_hand = False
+
+    def lead(self, target: Float64Array) -> None:
+        """Take where a person wants the arm (J,) in this tick, after `look`; see `take_over`."""
+        if not self.by_hand or self.homing:
+            return
+        self._chunk_problem = self.guard.chunk_problem(target[None])
+        if self._chunk_problem:
+            return
+        self._led_to = target
+        waits = self.state == 'ramp' or (self.state == 'hold' and not self._faulty)
+        if waits and self._ramp_target is None:
+            self._ramp_target = self._ramp.target(target)
+            self.state, self.reason = 'ramp', ''
+
+    @property
+    def policy_action(self) -> Float64Array | None:
+        """What the policy wants now (J,), before guards; None in ramps and without a plan."""
+        plan_ns = self._clock.at(self._now_ns)
+        follows = self.state == 'run' or (self.by_hand and self.enabled)
+        return self.buffer.target(plan_ns) if follows and plan_ns <= self._fresh_until_ns else None
 
     def policy_due(self, now_ns: int) -> bool:
         """Return True once per policy period, when an observation of `now_ns` is to be acted on.
@@ -285,12 +326,12 @@ class Controller:
         chunk = np.asarray(chunk)
         problem = self.guard.chunk_problem(chunk)
         if problem:
-            self._chunk_problem = problem
+            self._chunk_problem = '' if self.by_hand else problem
             return False
         if self.schedule is not None:
             latency_ns = self._now_ns - observation_ns + self.control_period_ns
             self.schedule.answered(len(chunk), max(0, latency_ns))
-        if self.state == 'run':
+        if self.by_hand or self.state == 'run':
             return self._extend_plan(chunk.astype(np.float64), observation_ns)
         stale = self.schedule is None and self._now_ns - observation_ns > self._patience_ns
         if stale or (self.state == 'hold' and self._faulty):
@@ -306,7 +347,7 @@ class Controller:
         """Say that the request for `observation_ns` will not be answered; the arm holds."""
         if observation_ns >= self.valid_since_ns:
             self._awaiting = False
-            self._chunk_problem = f'policy: {reason}'
+            self._chunk_problem = '' if self.by_hand else f'policy: {reason}'
 
     def plan(self) -> Plan | None:
         """Return what is followed from now on; None while the arm waits for it, or holds."""
@@ -314,7 +355,7 @@ class Controller:
             buffer = ActionBuffer('hold')
             buffer.add(self._ramp_target[None], 0, 1, join_position=self._ramp_target)
             return Plan(self.plan_number, buffer, self._ramp_speed * self._clock.pace)
-        if self.state != 'run' or self.buffer.covers_until_ns is None:
+        if self.by_hand or self.state != 'run' or self.buffer.covers_until_ns is None:
             return None
         now_ns = self._now_ns
         return Plan(
@@ -361,7 +402,7 @@ class Controller:
         After it, and before the command, `policy_due` may be asked: a policy then has the time in
         which the command is made.
         """
-        doubts = {**doubts, **self._lost(faults)}
+        doubts, self._led_to = {**doubts, **self._lost(faults)}, None
         if doubts and not self.enabled:
             self.forget_place()
         if self.state == 'disabled':
@@ -420,8 +461,8 @@ class Controller:
         if not self.enabled:
             return self._last_commands(dt_ns)
         if dt_ns > self._late_ns:
-            late_s, limit_s = dt_ns / NANOSECONDS_PER_S, self._late_ns / NANOSECONDS_PER_S
-            late = f'control tick: {late_s:.2f} s after the last command, limit {limit_s:.2f} s'
+            limit = f'limit {self._late_ns * 1e-9:.2f} s'
+            late = f'control tick: {dt_ns * 1e-9:.2f} s after the last command, {limit}'
             self._fault(late, now_ns, steady_ns - dt_ns)  # it has held since the last command
         result = self._move(self._now_ns, measured, dt_ns)
         if result.stopped_by:
@@ -449,16 +490,8 @@ class Controller:
         position = checked_start(self.robot, measured)
         if self.state == 'disabled':
             self._turns.start(position)
-            problem = self._rest.rolling(np.asarray(measured)) or self._rest.jumped()
-            if not problem and self._where_sent:
-                silent_ns = now_ns - self._silent_since_ns
-                position = start_position(
-                    self.robot, position, self.guard.sent, silent_ns, self._watched
-                )
-            if not problem and position is not self.guard.sent:
-                problem = self._rest.moving()
-            if problem:
-                raise UserError(problem)
+            silent_ns = now_ns - self._silent_since_ns if self._where_sent else None
+            position = self._rest.start(position, np.asarray(measured), self.guard.sent, silent_ns)
             self.guard.start(position)
             self.grippers.start(position)
             self.tracking.start(position)
@@ -467,6 +500,7 @@ class Controller:
             self._where_sent = True
         self._clock.restart()
         self._grid_start_ns, self._next_index = now_ns, 0
+        self.by_hand = False
         self._set_out(now_ns)
 
     def _set_out(self, valid_since_ns: int) -> None:
@@ -494,7 +528,7 @@ class Controller:
     def _wants_action(self) -> bool:
         if not self.enabled or self._faulty or self.homing or not self._clock.pace:
             return False
-        return self.state != 'ramp' or self._ramp_target is None
+        return self.by_hand or self.state != 'ramp' or self._ramp_target is None
 
     def _chunk_wanted(self, schedule: ChunkSchedule, index: int, plan_ns: int) -> bool:
         if self._awaiting:
@@ -521,9 +555,11 @@ class Controller:
         observed_ns = self._clock.at(observation_ns)
         join_ns, join_position = self._clock.at(self._now_ns), self.guard.sent
         planned = self.buffer.target(max(join_ns, observed_ns))
+        predicted = chunk[0] if planned is None else planned
+        if self.by_hand:  # where the arm is says nothing of what the policy wants
+            join_position = predicted
         if observed_ns > join_ns:
             join_ns, join_position = observed_ns, join_position if planned is None else planned
-        predicted = chunk[0] if planned is None else planned
         join_position = self.grippers.as_predicted(join_position, predicted)
         if planned is not None:  # what was sent of a velocity is less under a speed override
             are_velocities = self.guard.limiter.are_velocities
@@ -534,7 +570,11 @@ class Controller:
             self.policy_period_ns,
             join_ns=join_ns,
             join_position=join_position,
-            fade_ns=self._fade_ns(join_ns - observed_ns),
+            fade_ns=0
+            if self.schedule is None
+            else self.schedule.fade_ns(
+                join_ns - observed_ns, planned=self.buffer.covers_until_ns is not None
+            ),
         )
         self._all_rows_late = not in_time
         self.plan_number += bool(in_time)
@@ -542,13 +582,6 @@ class Controller:
         if in_time and until_ns is not None:
             self._fresh_until_ns = until_ns + (FRESH_PERIODS - 1) * self.policy_period_ns
         return in_time > 0
-
-    def _fade_ns(self, late_ns: int) -> int:
-        if self.schedule is None:
-            return 0
-        fade_ns = self.schedule.execution.fade_ns
-        # From rest, the way that the lost rows would have gone is made up in as much time.
-        return fade_ns if self.buffer.covers_until_ns is not None else max(fade_ns, late_ns)
 
     def _problem(self, faults: Mapping[str, str]) -> str:
         if self.homing:
@@ -562,10 +595,12 @@ class Controller:
         if self._chunk_problem:
             problem, self._chunk_problem = self._chunk_problem, ''
             return problem
+        if self.by_hand:
+            return ''
         silent = self._clock.at(self._now_ns) > self._fresh_until_ns
         if self.state != 'run':
             silent = self._awaiting and self._now_ns > self._asked_ns + self._patience_ns
-        return self._silence(self.schedule) if silent else ''
+        return self._silence() if silent else ''
 
     @property
     def _late_ns(self) -> int:
@@ -578,16 +613,12 @@ class Controller:
             return FRESH_PERIODS * self.policy_period_ns
         return self.schedule.execution.timeout_ns
 
-    def _silence(self, schedule: ChunkSchedule | None) -> str:
+    def _silence(self) -> str:
         """Say how the policy has kept the arm waiting."""
-        if schedule is None:
+        if self.schedule is None:
             return f'policy: no new action for {FRESH_PERIODS} periods'
-        latency = f'inference takes up to {schedule.latency_ns * 1e-9:.2f} s'
-        if self._all_rows_late:
-            return f'policy: the last chunk was over when it came, {latency}'
-        if self.buffer.covers_until_ns is not None:
-            return f'policy: the plan ended before the next chunk came, {latency}'
-        return f'policy: no chunk for {schedule.execution.timeout_s:g} s'
+        planned = self.buffer.covers_until_ns is not None
+        return self.schedule.silence(planned=planned, late=self._all_rows_late)
 
     def _fault(self, reason: str, now_ns: int, steady_ns: int) -> None:
         """Hold for what may heal by itself."""
@@ -629,7 +660,7 @@ class Controller:
         self._ramp.forget()
         planned = None
         if self.state == 'run' and pace:
-            planned = self.buffer.target(self._clock.at(now_ns))
+            planned = self._led_to if self.by_hand else self.buffer.target(self._clock.at(now_ns))
         if planned is None:
             return self.guard.stop(dt_ns)
         return self.guard.apply(self._decided(planned), measured, dt_ns, pace)
@@ -667,11 +698,5 @@ class Controller:
 
     def _command(self, result: GuardResult, final: bool = False) -> Command:
         self.tracking.sent(result.position)
-        return Command(
-            result.position.copy(),
-            result.velocity.copy(),
-            self.state,
-            result.violations,
-            self.reason,
-            final,
-        )
+        position, velocity = result.position.copy(), result.velocity.copy()
+        return Command(position, velocity, self.state, result.violations, self.reason, final)

@@ -194,6 +194,14 @@ class GuardChain:
         near = self.collision.describe(target, share=1.0) if self.collision else ''
         return f'collision: {near}' if near else ''
 
+    def checked_goal(self, goal: Float64Array, name: str) -> Float64Array:
+        """Return a goal (J,) within the position limits; UserError where it is forbidden."""
+        goal = np.clip(goal, self.limiter.lower, self.limiter.upper)
+        forbidden = self.forbids(goal)
+        if forbidden:
+            raise UserError(f'{name}: {forbidden}')
+        return goal
+
     def resume(
         self, position: Float64Array, velocity: Float64Array, smoothed: Float64Array | None
     ) -> None:

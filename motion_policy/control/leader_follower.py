@@ -56,7 +56,7 @@ class LeaderFollower:
         self._indexed = self._meets & ~ranged if indexes else np.zeros(len(names), bool)
         watched = self._meets & ~ranged
         self._apart = _limits(teleop.apart, APART_S * velocity, self._led & ~self._base, watched)
-        self._jump = _limits(teleop.jump, JUMP_S * velocity, self._led & ~self._base, watched)
+        self._jump = jump_limits(robot, teleop)
         self._velocity = velocity
         self._ranges = {names.index(j): (r.leader, r.arm) for j, r in teleop.ranges.items()}
         limits = joints.limits.position_array()
@@ -157,6 +157,13 @@ class LeaderFollower:
         self.state = 'meeting'
         return ''
 
+    def take_over(self, rest: Float64Array) -> str:
+        """Begin anew with an arm that may move and will rest at (J,), as `press` does: where it is
+        if the clutch `indexes`, else by going to the leader; return why it stands, or ''.
+        """
+        self.stop(rest)
+        return self.press(rest)
+
     def release(self, rest: Float64Array) -> None:
         """Release the clutch: the arm comes to rest at (J,), and a fault is forgotten."""
         self.state, self.fault = 'released', ''
@@ -172,7 +179,7 @@ class LeaderFollower:
             self.state = 'meeting'
             self._stand(rest)
         if self.state == 'meeting':
-            self._meet(wanted, sent, pace)
+            self._meet(wanted, sent, rest, pace)
         self._wanted_before = wanted
         standing = self._standing()
         return np.where(self._led, wanted, standing) if self.state == 'following' else standing
@@ -213,8 +220,13 @@ class LeaderFollower:
     def _left_behind(self, wanted: Float64Array, sent: Float64Array) -> bool:
         return bool((self._meets & (np.abs(wanted - sent) > self._apart)).any())
 
-    def _meet(self, wanted: Float64Array, sent: Float64Array, pace: float) -> None:
-        """Move the target to the leader, as it moves itself, and slowly where that ends."""
+    def _meet(
+        self, wanted: Float64Array, sent: Float64Array, rest: Float64Array, pace: float
+    ) -> None:
+        """Move the target to the leader, as it moves itself, and slowly where that ends.
+
+        An arm that was taken over on its way brakes first: its target waits where it will rest.
+        """
         theirs = wanted - self._wanted_before
         gap = wanted - self._target - theirs
         closing = np.minimum(
@@ -222,7 +234,8 @@ class LeaderFollower:
         )
         most = np.minimum(pace * self._step, np.abs(self._moved) + self._faster)
         self._moved = np.clip(theirs + np.sign(gap) * closing, -most, most)
-        near = np.clip(self._target + self._moved, sent - self._ahead, sent + self._ahead)
+        low, high = np.minimum(sent, rest) - self._ahead, np.maximum(sent, rest) + self._ahead
+        near = np.clip(self._target + self._moved, low, high)
         self._target = np.where(self._meets, near, self._target)
         far = np.abs(wanted - self._target) > self._faster
         far |= np.abs(wanted - sent) > self._ahead
@@ -233,6 +246,17 @@ class LeaderFollower:
         self._wanted_before = self._wanted()
         self._moved = np.zeros(len(rest))
         self._target = np.clip(rest, self._lower, self._upper)
+
+
+def jump_limits(robot: RobotSpec, teleop: TeleopSpec) -> Float64Array:
+    """How far each joint (J,) of a leader may move from one message to the next, beside what it
+    does at full speed [rad or m].
+    """
+    joints = robot.joints
+    led = _mask(joints.names, {joint for topic in teleop.leader for joint in topic.joints})
+    led &= ~joints.are_velocities
+    watched = led & ~_mask(joints.names, {*joints.grippers, *teleop.ranges})
+    return _limits(teleop.jump, JUMP_S * joints.limits.velocity_array(), led, watched)
 
 
 def _mask(names: tuple[str, ...], wanted: set[str]) -> BoolArray:

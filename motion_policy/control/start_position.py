@@ -37,6 +37,7 @@ class RestMonitor:
     """
 
     def __init__(self, robot: RobotSpec, watched: BoolArray) -> None:
+        self._robot, self._watched = robot, watched
         self._names, self._rate = robot.joints.names, robot.rate
         velocity = robot.joints.limits.velocity_array()
         self._velocities = robot.joints.are_velocities
@@ -56,6 +57,27 @@ class RestMonitor:
             self._measured.clear()
         else:
             self._measured.append(measured)
+
+    def start(
+        self,
+        position: Float64Array,
+        measured: Float64Array,
+        sent: Float64Array,
+        silent_ns: int | None,
+    ) -> Float64Array:
+        """Return where to start (J,): at `position`, or at the last command `sent`.
+
+        As of `start_position`; None: nobody knows whether it is still held there. UserError for
+        an arm that does not stand.
+        """
+        problem = self.rolling(measured) or self.jumped()
+        if not problem and silent_ns is not None:
+            position = start_position(self._robot, position, sent, silent_ns, self._watched)
+        if not problem and position is not sent:
+            problem = self.moving()
+        if problem:
+            raise UserError(problem)
+        return position
 
     def jumped(self) -> str:
         """Why nobody knows where the arm stands; ''."""

@@ -17,6 +17,7 @@ NANOSECONDS_PER_S = 1_000_000_000
 DISCOVERY_NS = 1_000_000_000  # in which a node finds who publishes, and the graph who spoke
 LATCHED_NS = 2_000_000_000  # in which a latched message must come from a publisher that was found
 COPIES_NS = 2_000_000_000  # after a message no copy of an older one comes, but by a clock set back
+BOUNCE_NS = 300_000_000  # in which a person does not press a button twice
 UNKNOWN = b''  # identity of the publisher of a message that does not tell it
 
 
@@ -276,3 +277,38 @@ class Speakers:
 
     def _speaking(self, now_ns: int) -> dict[bytes, int]:
         return {p: ns for p, ns in self._heard_ns.items() if now_ns - ns <= self._timeout_ns}
+
+
+class PressedButton:
+    """A button that does something whenever it is pressed, on any of several publishers.
+
+    A press is one that was seen released before, by its publisher, in a message of as many
+    buttons. Another within `BOUNCE_NS` of the last is the same: contacts bounce. Told in one
+    thread, asked in another.
+    """
+
+    def __init__(self, button: int) -> None:
+        self._button = button
+        self._lock = threading.Lock()
+        self._released: dict[bytes, int] = {}  # with how many buttons, by who said so last
+        self._last_ns: int | None = None
+        self._pressed = False
+
+    def tell(self, buttons: Sequence[int], now_ns: int, publisher: bytes = UNKNOWN) -> None:
+        """Take a message that came at `now_ns`."""
+        with self._lock:
+            was_released = self._released.pop(publisher, -1) == len(buttons)
+            if len(buttons) <= self._button:
+                return
+            if buttons[self._button] <= 0:
+                self._released[publisher] = len(buttons)
+            elif was_released:
+                bounces = self._last_ns is not None and now_ns - self._last_ns < BOUNCE_NS
+                self._pressed |= not bounces
+                self._last_ns = now_ns
+
+    def take(self) -> bool:
+        """Whether it was pressed since this was asked last."""
+        with self._lock:
+            pressed, self._pressed = self._pressed, False
+        return pressed

@@ -37,8 +37,9 @@ class TargetSource(Protocol):
 class Teleoperation:
     """Gives `controller` the targets of a `source`.
 
-    The controller has `interpolation='hold'` and a policy period of a control period: a target is
-    followed in the tick in which it is given.
+    A controller that has no policy has `interpolation='hold'` and a policy period of a control
+    period: a target is followed in the tick in which it is given. One from which a person has
+    taken over follows it likewise.
     """
 
     def __init__(self, controller: Controller, source: TargetSource) -> None:
@@ -63,4 +64,7 @@ class Teleoperation:
             target = self._source.target(controller.guard.sent, self.rest, controller.pace)
         else:
             target = self._source.pause(self.rest)
-        controller.add_chunk(np.repeat(target[None], ROWS_AHEAD, axis=0), now_ns)
+        if controller.by_hand:
+            controller.lead(target)
+        else:
+            controller.add_chunk(np.repeat(target[None], ROWS_AHEAD, axis=0), now_ns)

@@ -20,6 +20,8 @@ from motion_policy.nodes.parameters.arm import ControlParameters
 from motion_policy.nodes.parameters.declaring import read_group
 from motion_policy.nodes.realtime import prepare_thread_beside_tick, realtime_settings
 
+INSPECTION_PERIOD_S, TELL_PERIOD_S = 1.0, 0.1
+
 
 class ArmNode(LifecycleNode, ActionSource):
     """configure: make a driver; activate: tick; `~/enable`: move."""

@@ -129,6 +129,11 @@ class JoySource(TeleopSource):
         self._mover.stop(rest)
         return f'enabled: it moves while button {self._joy.dead_man} is held'
 
+    def take_over(self, rest: Float64Array) -> str:
+        """A person takes over."""
+        self._mover.stop(rest)
+        return f'the arm moves while button {self._joy.dead_man} is held'
+
     def grip(self, close: bool) -> str:
         """Close the gripper, or open it."""
         self._closed = close

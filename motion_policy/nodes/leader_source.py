@@ -99,6 +99,20 @@ class LeaderSource(TeleopSource):
         self._follower.start(rest, pressed=self._follows_at_once)
         return 'enabled: going to the leader, then following it'
 
+    def take_over(self, rest: Float64Array) -> str:
+        """A person takes over; an arm stands whose leader is not there, or too far off."""
+        self._follower.stop(rest)
+        if self._faults:
+            self._refused = '; '.join(f'{name}: {why}' for name, why in self._faults.items())
+            return f'the arm holds: {self._refused}'
+        if not self._follows_at_once:
+            self._refused = ''
+            return 'the arm stands until the clutch is pressed'
+        self._refused = self._follower.take_over(rest)
+        if self._refused:
+            return f'the arm stands, take over again when it is nearer: {self._refused}'
+        return 'the arm moves as the leader does'
+
     def faults(self) -> dict[str, str]:
         """What is wrong with the leader, and why it is not followed."""
         fault = self._follower.fault or self._refused

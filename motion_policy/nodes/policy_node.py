@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import Image
 from std_msgs.msg import Float64
+from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
 from motion_policy.control import ChunkExecution, Command, Controller, Mix
@@ -30,7 +32,7 @@ from motion_policy.inference.policy_thread import InferenceThread, PolicyStep, R
 from motion_policy.inference.shared_frames import ReadyFrames
 from motion_policy.nodes import diagnostics
 from motion_policy.nodes.arm_driver import ArmDriver, make_controller
-from motion_policy.nodes.arm_node import ArmNode
+from motion_policy.nodes.arm_node import INSPECTION_PERIOD_S, TELL_PERIOD_S, ArmNode
 from motion_policy.nodes.arm_services import ArmServices
 from motion_policy.nodes.commands import trajectory_message
 from motion_policy.nodes.foresight import make_foresight
@@ -44,6 +46,7 @@ from motion_policy.nodes.parameters.policy import (
 from motion_policy.nodes.realtime import cpus_named
 from motion_policy.nodes.shell import run_node
 from motion_policy.nodes.subscriptions import fields_of
+from motion_policy.nodes.takeover import Takeover, make_takeover
 from motion_policy.policies import load_policy
 from motion_policy.policies.backends.selection import BackEndChoice
 from motion_policy.policies.camera_view import CameraView
@@ -71,15 +74,31 @@ class PolicyNode(ArmNode):
         self._frames: ReadyFrames | None = None
         self._robot: RobotSpec | None = None
         self._views: dict[str, CameraView] = {}
+        self._takeover: Takeover | None = None
+        self._no_takeover = ''
         self._plan = self.create_publisher(JointTrajectory, '~/plan', 1)
         self._attention = self.create_publisher(Image, '~/attention', 1)
         self._prediction_error = self.create_publisher(Float64, '~/surprise', 10)
-        ArmServices(self, self._enable, self._disable, self._reset, self._home)
+        self._arm_services = ArmServices(
+            self, self._enable, self._disable, self._reset, self._home
+        )
+        for name, action in (
+            ('~/takeover', lambda on: self._taken().ask(on)),
+            ('~/clutch', lambda on: self._taken().leading.clutch(on)),
+            ('~/gripper', lambda on: self._taken().leading.grip(on)),
+        ):
+            self.create_service(SetBool, name, self._answer(action))
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(TELL_PERIOD_S, self._tell, clock=steady)
+        self.create_timer(INSPECTION_PERIOD_S, self._inspect, clock=steady)
         if parameters.autostart:
             self._start_by_itself()
 
     def _release(self) -> None:
-        """End the threads."""
+        """End the threads, and what a person takes over with."""
+        if self._takeover is not None:
+            self._takeover.destroy()
+            self._takeover = None
         if self._foresight is not None:
             self._foresight.close()
             self._foresight = None
@@ -156,10 +175,25 @@ class PolicyNode(ArmNode):
         self._frames = runner.ready if isinstance(runner, InferenceProcess) else None
         self._driver = ArmDriver(self, robot, controller, self, spec.cameras, spec.inputs)
         self._driver.check_topics()
+        self._make_takeover(robot, parameters)
         self.get_logger().info(
             f"'{checkpoint.name}' ({spec.kind}, {spec.rate:g} Hz) drives '{robot.name}' at "
             f'{robot.rate:g} Hz on {device}' + ('' if mix == Mix() else f', mix {mix}')
         )
+
+    def _make_takeover(self, robot: RobotSpec, parameters: PolicyParameters) -> None:
+        """Let a person take over where that is possible; else remember why not."""
+        assert self._driver is not None
+        try:
+            if not parameters.takeover.allowed:
+                raise UserError("parameter 'takeover.allowed' is false")
+            self._takeover = make_takeover(
+                self, robot, self._driver, parameters.clutch, self._forget_prediction_errors
+            )
+        except UserError as error:
+            self._no_takeover = str(error)
+            if robot.teleop is not None and parameters.takeover.allowed:
+                self.get_logger().warning(f'nobody can take over: {error}')
 
     def _current_plan(self) -> Plan | None:
         driver = self._driver
@@ -204,6 +238,11 @@ class PolicyNode(ArmNode):
         with driver.lock:
             inference.request(row, driver.controller.valid_since_ns, driver.joints())
 
+    def after_look(self, row: Row) -> None:
+        """Let a person take over, or drive; called in the tick thread."""
+        if self._takeover is not None:
+            self._takeover.after_look(row)
+
     def action_due(self, row: Row) -> None:
         """Wake who was asked, once the command is out; called in the tick thread."""
         if self._inference is not None:
@@ -211,8 +250,10 @@ class PolicyNode(ArmNode):
 
     def after_tick(self, row: Row, command: Command | None) -> None:
         """Let who watches take part."""
-        if self._foresight is not None:
+        if self._foresight is not None and not self._by_hand:
             self._foresight.follow(row, command)
+        if self._takeover is not None:
+            self._takeover.after_tick(row, command)
 
     def image_came(self, camera: str, message: Any) -> None:
         """Lay it where the policy's own process finds it."""
@@ -220,8 +261,10 @@ class PolicyNode(ArmNode):
             self._frames.put(camera, message)
 
     def faults(self) -> dict[str, str]:
-        """A prediction error that lets the arm hold."""
-        return {} if self._foresight is None else self._foresight.watch.faults()
+        """A prediction error that lets the arm hold, or the leader of a person who drives."""
+        foresight, takeover = self._foresight, self._takeover
+        faults = {} if takeover is None else takeover.faults()
+        return faults if foresight is None or self._by_hand else foresight.watch.faults()
 
     def check_observation(self, observation: Observation) -> None:
         """UserError if the policy cannot work with it."""
@@ -236,6 +279,8 @@ class PolicyNode(ArmNode):
         statuses = [diagnostics.status(f'{name}: policy', self._robot.name, 'inference', values)]
         if self._foresight is not None:
             statuses.append(self._foresight.watch.status(name, self._robot.name))
+        if self._takeover is not None:
+            statuses += self._takeover.statuses()
         return statuses
 
     def _enable(self) -> str:
@@ -259,6 +304,31 @@ class PolicyNode(ArmNode):
             done = driver.reset()
             self._forget_prediction_errors()  # what is still looked at is from before the reset
             return done
+
+    @property
+    def _by_hand(self) -> bool:
+        """Whether a person drives: what the policy foresaw does not happen."""
+        return self._driver is not None and self._driver.controller.by_hand
+
+    def _taken(self) -> Takeover:
+        self._configured()
+        if self._takeover is None:
+            raise UserError(f'nobody can take over: {self._no_takeover}')
+        return self._takeover
+
+    def _answer(self, action: Callable[[bool], str]) -> Callable[[Any, Any], Any]:
+        def answer(request: Any, response: Any) -> Any:
+            return self._arm_services.answer(response, lambda: action(request.data))
+
+        return answer
+
+    def _tell(self) -> None:
+        if self._takeover is not None:
+            self._takeover.tell()
+
+    def _inspect(self) -> None:
+        if self._takeover is not None:
+            self._takeover.leading.source.inspect()
 
     def _forget_prediction_errors(self) -> None:
         if self._foresight is not None:

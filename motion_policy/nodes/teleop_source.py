@@ -82,6 +82,13 @@ class TeleopSource:
         """The arm was enabled and stands at (J,); return what happens next."""
         raise NotImplementedError
 
+    def take_over(self, rest: Float64Array) -> str:
+        """A person takes over an arm that may move and will rest at (J,); return what is next.
+
+        It is never refused: what is wrong with the source lets the arm stand, or hold.
+        """
+        return self.start(rest)
+
     def press(self, on: bool, rest: Float64Array | None) -> str:
         """Press the clutch, or release it; return what that leads to, UserError says why not.
 

@@ -90,6 +90,11 @@ class TwistSource(TeleopSource):
         self._tool.stop(rest)
         return 'enabled: the tool moves as the twist says'
 
+    def take_over(self, rest: Float64Array) -> str:
+        """A person takes over."""
+        self._tool.stop(rest)
+        return 'the tool moves as the twist says'
+
     def grip(self, close: bool) -> str:
         """Close the gripper, or open it."""
         return self._tool.grip(close)

@@ -140,6 +140,19 @@ class LedGripper(Declared):
     closed: Finite
 
 
+class TakeoverSpec(Declared):
+    """How a person takes over from a policy, and gives back, beside `~/takeover`.
+
+    `button` of the Joy on `topic` does both in turn. A leader that is moved by more than `moved`
+    [rad or m] within a second, one entry per joint, takes over; an entry of 0 leaves that joint
+    unwatched.
+    """
+
+    topic: Topic = 'joy'
+    button: Input | None = None
+    moved: tuple[NotNegative, ...] | None = None
+
+
 class TeleopSpec(Declared):
     """Who leads the arm.
 
@@ -148,7 +161,8 @@ class TeleopSpec(Declared):
     beyond `apart` from the leader an arm is not enabled, and one that follows comes after it
     slowly; a leader that moves by more than `jump` from one message to the next has jumped. An
     entry of 0 leaves that joint unwatched. In place of a leader, a `twist` or a `joy` may move
-    the arm; `gripper` is what is opened and closed then.
+    the arm; `gripper` is what is opened and closed then. `takeover` is how a person takes over
+    while a policy drives.
     """
 
     leader: tuple[JointTopic, ...] = ()
@@ -158,6 +172,22 @@ class TeleopSpec(Declared):
     twist: TwistLeader | None = None
     joy: JoyLeader | None = None
     gripper: LedGripper | None = None
+    takeover: TakeoverSpec | None = None
+
+    @model_validator(mode='after')
+    def _takes_over(self) -> TeleopSpec:
+        takeover, joy = self.takeover, self.joy
+        if takeover is None:
+            return self
+        if joy is not None and takeover.topic == joy.topic and takeover.button is not None:
+            for key, number in joy.buttons.items():
+                if number == takeover.button:
+                    raise ValueError(
+                        f'takeover.button is button {number}, as joy.{key} is, expected another'
+                    )
+        if takeover.moved and (self.twist or joy):
+            raise ValueError('takeover has moved beside twist or joy, expected a leader')
+        return self
 
     @model_validator(mode='after')
     def _leads(self) -> TeleopSpec:
@@ -247,8 +277,12 @@ def check_teleop(
                     f'teleop.ranges.{joint}.arm has {value:g}, expected it within the limits '
                     f'[{low:g}, {high:g}]'
                 )
-    for key in ('apart', 'jump'):
-        values = getattr(teleop, key)
+    moved = None if teleop.takeover is None else teleop.takeover.moved
+    for key, values in {
+        'apart': teleop.apart,
+        'jump': teleop.jump,
+        'takeover.moved': moved,
+    }.items():
         if values is not None and len(values) != len(names):
             raise ValueError(
                 f'teleop.{key} has {len(values)} entries, expected {len(names)}, one for each of '

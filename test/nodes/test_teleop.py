@@ -28,7 +28,9 @@ from sensor_msgs.msg import JointState, Joy
 from std_srvs.srv import SetBool
 
 from motion_policy.errors import UserError
-from motion_policy.nodes.teleop_node import TeleopNode, changed_speed, other_actions, teleop_of
+from motion_policy.nodes.leading import changed_speed
+from motion_policy.nodes.teleop_node import TeleopNode
+from motion_policy.nodes.teleop_sources import other_actions, teleop_of
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
 
 pytestmark = pytest.mark.slow

@@ -20,6 +20,7 @@ from motion_policy.control.chunk_execution import (
 from motion_policy.declared import Declared
 from motion_policy.inference.worker_process import START_TIMEOUT_S
 from motion_policy.nodes.parameters.fields import LIVE, READ_ONLY, OneOf
+from motion_policy.nodes.parameters.teleop import TakeoverClutchParameters, TakeoverParameters
 from motion_policy.policies.backends.selection import BACK_ENDS, PRECISIONS
 
 USUAL_CHUNKS = ChunkExecution()
@@ -155,4 +156,6 @@ class PolicyParameters(Declared):
         'at least; 0: black images, and depth that is 0 everywhere, are allowed',
     )  # fmt: skip
     chunk: ChunkParameters
+    takeover: TakeoverParameters
+    clutch: TakeoverClutchParameters
     foresight: ForesightParameters

@@ -34,6 +34,27 @@ class ClutchParameters(Declared):
     )  # fmt: skip
 
 
+class TakeoverClutchParameters(ClutchParameters):
+    """How an arm takes up with the leader of a person who takes over from a policy."""
+
+    kind: ClutchKind = Field(
+        default='relative',
+        description='Where the arm goes when a person takes over, and when the clutch is pressed '
+        'again; relative: nowhere, it moves as the leader does from then on; absolute: to the '
+        'leader, slowly',
+    )
+
+
+class TakeoverParameters(Declared):
+    """Whether a person may take over."""
+
+    allowed: bool = Field(
+        default=True,
+        description='Whether a person may take over from the policy, where the robot spec has '
+        'teleop',
+    )
+
+
 class TeleopParameters(Declared):
     """What leads the arm, and how."""
 

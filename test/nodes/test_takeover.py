@@ -1,0 +1,179 @@
+# Copyright 2026 The motion_policy Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Taking over from a policy node over real DDS: by service, by a button, by moving the leader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from control_robots import formula_arm
+
+pytest.importorskip('rclpy')
+
+from fake_arm import LOSSLESS, FakeArm, assert_safe, save_random_policy
+from rclpy.parameter import Parameter
+from ros_testing import Bench
+from sensor_msgs.msg import JointState, Joy
+from std_msgs.msg import Bool
+from std_srvs.srv import SetBool
+
+from motion_policy.nodes.policy_node import PolicyNode
+from motion_policy.robot import RobotSpec, robot_spec_from_yaml
+
+pytestmark = pytest.mark.slow
+
+LEADER = {'topic': 'leader/joint_states', 'type': 'sensor_msgs/msg/JointState', 'max_age': 0.5}
+
+
+def led_arm(**teleop: Any) -> RobotSpec:
+    values = yaml.safe_load(formula_arm().to_yaml())
+    values['teleop'] = teleop
+    return robot_spec_from_yaml(yaml.safe_dump(values), 'led.yaml')
+
+
+class Person:
+    """A leader arm, a pedal, and what the node says of who drives."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.position, self.speaks, self.pressed = np.array([0.5, 0.5, 0.5]), True, 0
+        self.interventions: list[bool] = []
+        self.policy_actions: list[JointState] = []
+        node = bench.client
+        self._leader = node.create_publisher(JointState, LEADER['topic'], 10)
+        self._pedal = node.create_publisher(Joy, 'pedal', 10)
+        self._clock = node.get_clock()
+        node.create_timer(0.01, self._speak)
+        node.create_timer(0.02, lambda: self._pedal.publish(Joy(buttons=[0, self.pressed])))
+        node.create_subscription(
+            Bool, 'policy_node/intervention', lambda m: self.interventions.append(m.data), 100
+        )
+        node.create_subscription(
+            JointState, 'policy_node/policy_action', self.policy_actions.append, 100
+        )
+
+    def _speak(self) -> None:
+        if self.speaks:
+            message = JointState(
+                name=['joint1', 'joint2', 'joint3'], position=self.position.tolist()
+            )
+            message.header.stamp = self._clock.now().to_msg()
+            self._leader.publish(message)
+
+
+def make_node(bench: Bench, folder: Path, robot: RobotSpec, **parameters: Any) -> PolicyNode:
+    values = {
+        **LOSSLESS, 'checkpoint': str(save_random_policy(folder / 'model', robot)),
+        'autostart': True, 'diagnostics_period': 0.1, 'auto_resume': 0.3,
+        'require_emergency_stop': False, **parameters,
+    }  # fmt: skip
+    overrides = [Parameter(name, value=value) for name, value in values.items()]
+    node = PolicyNode(context=bench.context, parameter_overrides=overrides)
+    bench.add(node)
+    return node
+
+
+def take_over(bench: Bench, on: bool = True) -> Any:
+    return bench.call(SetBool, 'policy_node/takeover', SetBool.Request(data=on))
+
+
+def test_a_person_takes_over_by_a_button_drives_gives_back_and_a_stale_leader_holds(
+    bench: Bench, tmp_path: Path
+) -> None:
+    robot = led_arm(leader=LEADER, takeover={'topic': 'pedal', 'button': 1})
+    arm, person = FakeArm(bench, robot), Person(bench)
+    node = make_node(bench, tmp_path, robot)
+    try:
+        arm.wait_for_diagnostic('takeover', 'drives', 'nobody')
+        refused = take_over(bench)
+        assert not refused.success
+        assert refused.message.startswith('the arm is not enabled: nobody drives it')
+        arm.enable_when_ready()
+        arm.wait_for_diagnostic('control', 'state', 'run')
+        assert take_over(bench, False).message.startswith('nobody has taken over')
+        bench.spin_until(lambda: person.policy_actions[-1:], 'what the policy wants')
+        assert not any(person.interventions)
+        person.pressed = 1
+        bench.spin_until(lambda: person.interventions[-1], 'the command of a person')
+        person.pressed = 0
+        arm.wait_for_diagnostic('leader', 'state', 'following')
+        there = arm.hear(5)[-1]
+        person.position = person.position + [0.1, -0.1, 0.0]
+        bench.spin_until(
+            lambda: np.allclose(arm.commands[-1] - there, [0.1, -0.1, 0.0], atol=1e-6),
+            'an arm that moves as its leader does', lambda: str(arm.commands[-1] - there),
+        )  # fmt: skip
+        actions = len(person.policy_actions)
+        arm.hear(20)
+        wanted = np.array([m.position for m in person.policy_actions[actions:]])
+        assert np.isfinite(wanted).all() and np.abs(wanted - arm.commands[-1]).max() > 0.01
+        person.pressed = 1
+        bench.spin_until(lambda: not person.interventions[-1], 'the command of the policy')
+        arm.wait_for_diagnostic('takeover', 'drives', 'the policy')
+        bench.spin_until(
+            lambda: np.abs(arm.commands[-1] - there - [0.1, -0.1, 0.0]).max() > 0.03,
+            'an arm that the policy moves',
+        )
+        answer = take_over(bench)
+        assert answer.message == ('a person drives (~/takeover): the arm moves as the leader does')
+        person.speaks = False
+        arm.wait_for_diagnostic('control', 'reason', 'leader: stale')
+        arm.wait_for_idle()
+        person.speaks = True
+        arm.enable_when_ready()
+        arm.wait_for_diagnostic('takeover', 'drives', 'the policy')
+        assert_safe(arm.commands, robot)
+    finally:
+        node.close()
+
+
+def test_whoever_moves_the_leader_takes_over_and_may_turn_it_back(
+    bench: Bench, tmp_path: Path
+) -> None:
+    robot = led_arm(leader=LEADER, takeover={'moved': [0.05, 0.05, 0.05]})
+    arm, person = FakeArm(bench, robot), Person(bench)
+    node = make_node(bench, tmp_path, robot)
+    try:
+        arm.wait_for_diagnostic('leader', 'state', 'released')
+        arm.enable_when_ready()
+        arm.hear(20)
+        assert not any(person.interventions)
+        for _ in range(20):
+            person.position = person.position + 0.005
+            bench.spin_for(0.02)
+        bench.spin_until(lambda: person.interventions[-1], 'the command of a person')
+        arm.wait_for_diagnostic('takeover', 'last change', 'of the leader was moved by 0.0')
+        assert take_over(bench, False).success
+        arm.wait_for_diagnostic('takeover', 'drives', 'the policy')
+        assert_safe(arm.commands, robot)
+    finally:
+        node.close()
+
+
+@pytest.mark.parametrize('kind', ['not allowed', 'no teleop', 'chunks'])
+def test_a_policy_that_nobody_can_take_over_from_says_why_and_drives_as_ever(
+    bench: Bench, tmp_path: Path, kind: str
+) -> None:
+    robot = formula_arm() if kind == 'no teleop' else led_arm(leader=LEADER)
+    told = "robot 'formula_arm' has no teleop, expected what a person drives with"
+    given: dict[str, Any] = {}
+    if kind == 'not allowed':
+        told, given = "parameter 'takeover.allowed' is false", {'takeover.allowed': False}
+    elif kind == 'chunks':
+        values = yaml.safe_load(robot.to_yaml())
+        [command] = values['joints']['command']
+        command |= {'type': 'trajectory_msgs/msg/JointTrajectory', 'send': 'chunk'}
+        robot = robot_spec_from_yaml(yaml.safe_dump(values), 'chunks.yaml')
+        told = "has send 'chunk', expected 'tick' to be led"
+    node = make_node(bench, tmp_path, robot, **given)
+    try:
+        answer = take_over(bench)
+        assert not answer.success
+        assert answer.message.startswith('nobody can take over: ') and told in answer.message
+        topics = dict(node.get_topic_names_and_types())
+        assert '/policy_node/intervention' not in topics
+    finally:
+        node.close()
