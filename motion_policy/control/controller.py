@@ -237,8 +237,7 @@ class Controller:
             raise UserError('the arm drives home, expected ~/enable again when it is there')
         if self.by_hand:
             return
-        self.by_hand, self._led_to, self._held_ns = True, None, None
-        self._chunk_problem = ''
+        self.by_hand, self._held_ns, self._chunk_problem = True, None, ''
         self.plan_number += 1
         if self.state == 'ramp':
             self.state, self._ramp_target = 'run', None
@@ -252,14 +251,12 @@ class Controller:
 
     def lead(self, target: Float64Array) -> None:
         """Take where a person wants the arm (J,) in this tick, after `look`; see `take_over`."""
-        if not self.by_hand or self.homing:
-            return
         self._chunk_problem = self.guard.chunk_problem(target[None])
         if self._chunk_problem:
             return
         self._led_to = target
         waits = self.state == 'ramp' or (self.state == 'hold' and not self._faulty)
-        if waits and self._ramp_target is None:
+        if self.by_hand and waits and self._ramp_target is None:
             self._ramp_target = self._ramp.target(target)
             self.state, self.reason = 'ramp', ''
 

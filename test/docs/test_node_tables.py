@@ -31,9 +31,17 @@ MAKING = {
     'subscribe_to_all': ('in', 1, 2),
     'create_service': ('service', 0, 1),
 }
+# What a person leads an arm by, and what in the code is theirs.
+OF_A_PERSON = {
+    ('in', 'leader', 'as in the robot spec'): "led, 'leader', 'leader', follower",
+    ('in', 'twist', 'as in the robot spec'): "robot, 'vector', STREAM, follower",
+    ('in', 'joy', 'as in the robot spec'): 'create_subscription(Joy, joy.topic',
+}
 # Topics of the robot spec, and what in the code of the node is theirs.
 OF_SPEC = {
     'policy_node': {
+        **OF_A_PERSON,
+        ('in', 'button', 'as in the robot spec'): 'Joy, spec.topic, with_origin(self._hear)',
         ('in', 'cameras, joint state, vectors that are an input', 'as in the robot spec'): (
             'StreamSubscriptions('
         ),
@@ -50,9 +58,7 @@ OF_SPEC = {
     },
     'teleop_node': {
         ('in', 'joint state', 'as in the robot spec'): 'StreamSubscriptions(',
-        ('in', 'leader', 'as in the robot spec'): "led, 'leader', 'leader', follower",
-        ('in', 'twist', 'as in the robot spec'): "robot, 'vector', STREAM, follower",
-        ('in', 'joy', 'as in the robot spec'): 'create_subscription(Joy, joy.topic',
+        **OF_A_PERSON,
         ('out', 'joint command', 'as in the robot spec'): 'CommandPublishers(',
     },
     'sim_node': {
@@ -80,8 +86,10 @@ def sources(node: str) -> list[str]:
     names = [f'{node}.py']
     if node in ('policy_node', 'replay_node', 'teleop_node'):
         names += ['arm_driver.py', 'arm_services.py']
-    if node == 'teleop_node':
-        names += ['leader_source.py', 'twist_source.py', 'joy_source.py']
+    if node in ('policy_node', 'teleop_node'):
+        names += ['leading.py', 'leader_source.py', 'twist_source.py', 'joy_source.py']
+    if node == 'policy_node':
+        names += ['takeover.py']
     return [(FOLDER / name).read_text(encoding='utf-8') for name in names]
 
 

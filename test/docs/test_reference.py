@@ -57,7 +57,7 @@ def test_the_robot_spec_example_is_the_shipped_arm() -> None:
 
 def test_the_pieces_of_the_robot_spec_page_fit_into_its_spec() -> None:
     blocks = code_blocks(page('robot_spec.md'), 'yaml')
-    whole, lists, mobile, grippers, _, teleop, twist, joy, cameras, depth, *_ = blocks
+    whole, lists, mobile, grippers, _, teleop, taken, twist, joy, cameras, depth, *_ = blocks
     written = robot_spec_from_yaml(whole.replace('  limits:', f'{grippers}  limits:', 1), 'page')
     assert set(written.joints.grippers) == {'gripper'}
     limits = '  limits: {position: [[0, 1], [0, 1], [0, 1]], velocity: [1, 1, 1], acceleration: '
@@ -67,6 +67,8 @@ def test_the_pieces_of_the_robot_spec_page_fit_into_its_spec() -> None:
     assert [topic.joints[-1] for topic in base.state] == ['elbow', 'base_turn']
     led = robot_spec_from_yaml(whole + teleop, 'page').teleop
     assert led is not None and led.ranges.keys() == {'gripper'}
+    over = robot_spec_from_yaml(whole + taken, 'page').teleop
+    assert over is not None and over.takeover is not None and over.takeover.button == 1
     beside = ROOT / 'config' / 'robots' / 'page.yaml'
     assert robot_spec_from_yaml(whole + twist, beside).teleop is not None
     tool = twist.partition('teleop:')[0]
