@@ -29,6 +29,7 @@ class Arguments:
     are recorded directly, as fast as the machine can, and the seed fixes every episode. With
     --directly all are; with --over-ros those of which sim_node has the scene are taught as the
     first is.
+    With --correct a policy drives, and the teacher takes over where it goes wrong.
     """
 
     out: Path
@@ -61,6 +62,10 @@ class Arguments:
     speed: float | None = None
     """Over ROS: simulated seconds per second, 2 if not given."""
 
+    correct: str | None = None
+    """A policy that drives, a checkpoint or the name of one in models/: its rollouts are recorded,
+    directly, in which the teacher had to take over."""
+
     episodes: int | None = None
     """Directly: demonstrations in all, 50 if not given; positions take turns."""
 
@@ -79,7 +84,10 @@ def run(arguments: Arguments) -> int:
         raise UserError(f'teach: --over-ros is not for {scene.name}, which sim_node does not have')
     if arguments.over_ros and arguments.directly:
         raise UserError('teach: --over-ros and --directly were both given, expected one of them')
-    if arguments.over_ros or (scene.over_ros and not arguments.directly):
+    if arguments.correct is not None and arguments.over_ros:
+        raise UserError('teach: --correct and --over-ros were both given, expected one of them')
+    directly = arguments.directly or arguments.correct is not None
+    if arguments.over_ros or (scene.over_ros and not directly):
         return _over_ros(arguments, scene, positions, task)
     return _directly(arguments, scene, positions, task)
 
@@ -109,6 +117,10 @@ def _directly(arguments: Arguments, scene: Scene, positions: tuple[str, ...], ta
     if not 1 <= quality <= 100:
         raise UserError(f'teach: --jpeg-quality is {quality}, expected 1 to 100')
     lesson = Lesson(arguments.out, scene, positions, episodes, arguments.seed, task, quality)
+    if arguments.correct is not None:
+        from motion_policy.cli.teach_corrections import teach_corrections
+
+        return teach_corrections(lesson, arguments.correct, Console())
     return teach_directly(lesson, Console())
 
 

@@ -23,7 +23,7 @@ from motion_policy.evaluation.scenes import Simulation
 from motion_policy.evaluation.simulated_vectors import SimulatedVectors
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.spec import NANOSECONDS_PER_S
-from motion_policy.streams import Observation, Sample, Sampler, observation_from_row
+from motion_policy.streams import Observation, Row, Sample, Sampler, observation_from_row
 
 if TYPE_CHECKING:
     from motion_policy.simulation.disturbances import Disturbance
@@ -75,6 +75,7 @@ class Tick:
 
 
 TickWatch = Callable[[Tick], None]
+RowRecorder = Callable[[Row, Observation, Command], None]
 
 
 class Onlooker(Protocol):
@@ -150,6 +151,7 @@ def rollout(
     watch: TickWatch | None = None,
     onlooker: Onlooker | None = None,
     disturbance: Disturbance | None = None,
+    record: RowRecorder | None = None,
 ) -> RolloutResult:
     """Run one trial from where `sim` was reset to, until success or `horizon_s`.
 
@@ -167,6 +169,7 @@ def rollout(
         watch: called at every tick; asks the policy to explain itself.
         onlooker: looks on from the first tick.
         disturbance: what happens to the scene.
+        record: called at every tick that has a command, with what all `cameras` see then.
     """
     seen = robot_as_seen(robot, cameras, vectors)
     sensors = _Sensors(sim, seen, camera_rate_hz, camera_phase_ns, disturbance)
@@ -192,6 +195,8 @@ def rollout(
         if command is not None:
             violations.update(command.violations)
             looks.look(now_ns, row, sensors.robot, command.position, controller)
+            if record is not None:
+                record(row, observation_from_row(row, sensors.robot), command)
         if controller.policy_due(now_ns):
             observation = observation_from_row(row, sensors.robot)
             thought.request(observation, now_ns, controller.valid_since_ns)
@@ -199,6 +204,8 @@ def rollout(
             controller.add_chunk(step.chunk, START_NS + step.time_ns)
             steps += 1
         sensors.next_use_ns = min(controller.next_request_ns, looks.next_ns) - START_NS
+        if record is not None:
+            sensors.next_use_ns = 0
         if watch is not None:
             watch(Tick(elapsed_ns, measured, command, step))
         ticks += 1

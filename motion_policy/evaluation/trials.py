@@ -155,9 +155,6 @@ class TrialRunner:
     def run(self, trial: Trial, watch: TickWatch | None = None) -> TrialResult:
         """One trial."""
         self.sim.reset(trial.position, seed=trial.seed)
-        period_ns = round(NANOSECONDS_PER_S / self.scene.camera_rate_hz)
-        # A camera is not in step with the controller; where it stands belongs to the trial.
-        phase = np.random.default_rng(trial.seed).integers(period_ns // PHASE_STEP_NS)
         watcher = self.watcher
         if watcher is not None:
             watcher.reset()
@@ -171,14 +168,14 @@ class TrialRunner:
         with one_thread():
             result = rollout(
                 self.sim,
-                self._controller(),
+                self.controller(),
                 self.runner,
                 self.robot,
                 cameras=self._cameras(),
                 vectors=self.policy.spec.inputs,
                 horizon_s=horizon_s,
                 camera_rate_hz=self.scene.camera_rate_hz,
-                camera_phase_ns=int(phase) * PHASE_STEP_NS,
+                camera_phase_ns=self.camera_phase_ns(trial.seed),
                 latency_ns=round(self.latency_s * NANOSECONDS_PER_S),
                 watch=watch if trace is None else trace.watch,
                 onlooker=watcher if isinstance(watcher, PlanWatch) else None,
@@ -192,6 +189,12 @@ class TrialRunner:
             None if disturbance is None else disturbance.begin_ns,
         )
 
+    def camera_phase_ns(self, seed: int) -> int:
+        """When the first frame is taken: a camera is not in step with the controller."""
+        period_ns = round(NANOSECONDS_PER_S / self.scene.camera_rate_hz)
+        phase = np.random.default_rng(seed).integers(period_ns // PHASE_STEP_NS)
+        return int(phase) * PHASE_STEP_NS
+
     def close(self) -> None:
         """Free the simulation's renderers."""
         self.sim.close()
@@ -201,7 +204,8 @@ class TrialRunner:
         more = () if self.watcher is None else self.watcher.cameras
         return tuple(dict.fromkeys((*self.policy.cameras, *more)))
 
-    def _controller(self) -> Controller:
+    def controller(self) -> Controller:
+        """A new one for a trial, as in the policy node."""
         policy = self.policy
         if policy.chunk_rows == 1:
             return Controller(self.robot, policy.period_ns)

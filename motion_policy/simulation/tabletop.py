@@ -27,6 +27,7 @@ LIFT_HEIGHT_M = 0.05
 HOLD_DURATION_S = 1.0
 PLACEMENT_JITTER_M = 0.008
 YAW_JITTER_RAD = 0.08
+OUTSIDE_M = 0.06  # beyond A and E, where nothing is taught
 AWAY_M = 100.0  # where nothing is seen any more
 
 
@@ -35,7 +36,7 @@ class TabletopSim(TabletopArm):
 
     robot = 'tabletop_sim'
     usual_place = 'C'
-    places = "A..E, 'random', or y in metres (left is positive)"
+    places = "A..E, 'random', 'outside', or y in metres (left is positive)"
     wrench = None
 
     def __init__(self, seed: int = 0) -> None:
@@ -50,8 +51,8 @@ class TabletopSim(TabletopArm):
         """Put the arm home and the cube on the line A..E, each with a little variation.
 
         Args:
-            cube: a position name, 'random' (anywhere between A and E), or the place y on the
-                line in metres (left of the arm is positive).
+            cube: a position name, 'random' (anywhere between A and E), 'outside' (up to 6 cm
+                beyond A or E), or the place y on the line in metres (left of the arm is positive).
             seed: fixes the variation; without one the draws go on.
         """
         if seed is not None:
@@ -72,6 +73,10 @@ class TabletopSim(TabletopArm):
         low, high = min(self.positions.values()), max(self.positions.values())
         if cube == 'random':
             return float(self._rng.uniform(low, high))
+        low, high = low - OUTSIDE_M, high + OUTSIDE_M
+        if cube == 'outside':
+            beyond = float(self._rng.uniform(-OUTSIDE_M, OUTSIDE_M))
+            return (low if beyond > 0 else high) + beyond
         if isinstance(cube, str) and cube in self.positions:
             return self.positions[cube]
         try:
@@ -81,8 +86,8 @@ class TabletopSim(TabletopArm):
         if not low <= place <= high:
             names = ', '.join(self.positions)
             raise UserError(
-                f"cube position '{cube}': expected one of {names}, 'random', or a number from "
-                f'{low} to {high} m'
+                f"cube position '{cube}': expected one of {names}, 'random', 'outside', or a "
+                f'number from {low:g} to {high:g} m'
             )
         return place
 

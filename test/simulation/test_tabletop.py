@@ -33,7 +33,7 @@ def demonstrate(sim: TabletopSim, seed: int) -> np.ndarray:
     return commands
 
 
-@pytest.mark.parametrize('cube', ['A', 'B', 'C', 'D', 'E', 'random', 0.03])
+@pytest.mark.parametrize('cube', ['A', 'B', 'C', 'D', 'E', 'random', 'outside', 0.03, -0.14])
 def test_the_teacher_lifts_the_cube_wherever_it_stands(sim: TabletopSim, cube: str | float):
     sim.reset(cube, seed=7)
     assert not sim.success
@@ -127,7 +127,17 @@ def test_minimum_jerk_starts_and_ends_at_rest():
     assert (np.diff(curve) >= 0).all()
 
 
-@pytest.mark.parametrize('cube', ['F', '0.5', 'nan', ''])
+def test_outside_is_beyond_a_or_e_and_on_both_sides(sim: TabletopSim):
+    places = []
+    for seed in range(40):
+        sim.reset('outside', seed=seed)
+        places.append(float(sim.cube_pose[1]))
+    assert all(0.07 < abs(place) < 0.15 for place in places)
+    assert 10 < sum(place > 0 for place in places) < 30
+    assert max(map(abs, places)) > 0.13 and min(map(abs, places)) < 0.09
+
+
+@pytest.mark.parametrize('cube', ['F', '0.5', '-0.15', 'nan', ''])
 def test_an_unknown_cube_position_is_named(sim: TabletopSim, cube: str):
     with pytest.raises(UserError, match='expected one of A, B, C, D, E'):
         sim.reset(cube)
