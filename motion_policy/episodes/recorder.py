@@ -31,6 +31,8 @@ from motion_policy.episodes.quality.images import ImageWatch
 from motion_policy.episodes.quality.judge import judge_recorded, set_before
 from motion_policy.episodes.quality.sets import EpisodeSet
 from motion_policy.episodes.quality.verdict import QualityVerdict, odd_verdicts, worst_level
+from motion_policy.episodes.rollout_messages import RolloutMessages
+from motion_policy.episodes.rollouts import RolloutRow
 from motion_policy.episodes.row_checks import RowChecks
 from motion_policy.episodes.writer import EpisodeWriter
 from motion_policy.errors import UserError
@@ -221,11 +223,13 @@ class EpisodeRecorder:
                 assert self._writing is not None
                 self._record(self._writing, row, self._begin_ns + START_NS)
 
-    def start(self, directory: str | Path, **options: Any) -> Path:
+    def start(
+        self, directory: str | Path, *, rollout: RolloutMessages | None = None, **options: Any
+    ) -> Path:
         """Begin an episode with the first complete row from `begin` on; return its path.
 
         Without `begin` that is the time of the next `advance`. `options` are those of
-        `EpisodeWriter`.
+        `EpisodeWriter`. A `rollout` says of each row who drove; None: this is a demonstration.
 
         Raises:
             UserError: already recording, a stream is silent or does not fit the robot spec, there
@@ -251,7 +255,7 @@ class EpisodeRecorder:
         self._sampler.reset_counters()
         self.last = None
         room = RoomWatch(writer.path, self.robot, compress)
-        self._writing = _Writing(writer, self.robot, room)
+        self._writing = _Writing(writer, self.robot, room, rollout)
         self._frames.wanted = Wanted(writer.keeps_own_jpeg, writer.jpeg_quality, verdicts=True)
         self._begin_ns = None
         return writer.path
@@ -369,7 +373,10 @@ class EpisodeRecorder:
 class _Writing:
     """One episode being written by a thread of its own."""
 
-    def __init__(self, writer: EpisodeWriter, robot: RobotSpec, room: RoomWatch) -> None:
+    def __init__(
+        self, writer: EpisodeWriter, robot: RobotSpec, room: RoomWatch,
+        rollout: RolloutMessages | None = None,
+    ) -> None:  # fmt: skip
         self.path = writer.path
         self.success: bool | None = None
         self.discarded = False
@@ -377,11 +384,14 @@ class _Writing:
         self._writer = writer
         self._robot = robot
         self._room = room
+        self._rollout = rollout
+        if rollout is not None:
+            rollout.begin()
         self._odd: list[str] = []
         self._images = ImageWatch()
         self._verdicts: tuple[QualityVerdict, ...] = ()
         self._set = EpisodeSet()
-        self._rows: queue.Queue[Row | None] = queue.Queue()
+        self._rows: queue.Queue[tuple[Row, RolloutRow | None] | None] = queue.Queue()
         self._reason = ''
         self._error = ''
         # Reading the episodes before takes a moment, for which no row shall wait.
@@ -419,7 +429,7 @@ class _Writing:
 
     def put(self, row: Row) -> None:
         self.begun = True
-        self._rows.put(row)
+        self._rows.put((row, None if self._rollout is None else self._rollout.of(row)))
 
     def end(self, reason: str) -> None:
         """Take no more rows, and finish the file with those that wait."""
@@ -439,8 +449,8 @@ class _Writing:
     def _work(self) -> None:
         checks, last = RowChecks(self._robot), None
         with self._errors_noted():
-            while (row := self._rows.get()) is not None:
-                last = row
+            while (each := self._rows.get()) is not None:
+                last = row = each[0]
                 observation = self._as_stored(observation_from_row(row, self._robot))
                 looked = {
                     camera: value
@@ -451,7 +461,7 @@ class _Writing:
                 impossible = checks.add(row, observation, coloured)
                 if impossible:
                     raise EpisodeError(impossible)
-                self._writer.append(row.time_ns, observation, row)
+                self._writer.append(row.time_ns, observation, row, each[1])
                 for camera, image in observation.images.items():
                     exposure = looked[camera].exposure if camera in looked else None
                     self._images.add(camera, image, exposure)
@@ -467,6 +477,7 @@ class _Writing:
                 # An error tells of one already.
                 failures = () if self._error else verdict.failures
                 self._odd = [*map(str, failures), *self._writer.left_out, *map(str, verdict.notes)]
+                self._odd += [] if self._rollout is None else self._rollout.odd_lines
                 # What ended it early tells why by itself.
                 self._odd += [] if last is None or self.ended else self._passed_over(last)
                 self._judge()

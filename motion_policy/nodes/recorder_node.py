@@ -27,6 +27,7 @@ from motion_policy.errors import UserError
 from motion_policy.nodes.message_definitions import bag_channels, static_topics
 from motion_policy.nodes.parameters.declaring import declare_group, read_group
 from motion_policy.nodes.parameters.episodes import RecorderParameters
+from motion_policy.nodes.rollout_topics import RolloutTopics
 from motion_policy.nodes.shell import run_node
 from motion_policy.nodes.subscriptions import StreamSubscriptions, fields_of
 from motion_policy.robot import load_robot_spec
@@ -61,6 +62,11 @@ class RecorderNode(Node):
             left_waiting=True,
             on_message=self._keep,
         )  # fmt: skip
+        self._rollout: RolloutTopics | None = None
+        if parameters.rollout:
+            self._rollout = RolloutTopics(
+                self, self._robot, parameters.rollout, QUEUE_DEPTH, self.recorder.counted_ns
+            )
         topics = self.streams.full_topics
         static = [topics[topic] for topic in static_topics(self._robot)]
         self.messages = MessageRecorder(
@@ -112,10 +118,12 @@ class RecorderNode(Node):
         silent = self.streams.silent()
         if silent:
             raise UserError('not started: ' + '; '.join(silent))
-        parameters = read_group(self, RecorderParameters)
+        parameters, rollout = read_group(self, RecorderParameters), self._rollout
+        is_rollout = rollout is not None and rollout.there
         try:
             path = self.recorder.start(
                 Path(parameters.directory).expanduser(),
+                rollout=rollout.messages if rollout is not None and is_rollout else None,
                 task=parameters.task,
                 operator=parameters.operator,
                 sim=parameters.sim,
@@ -130,12 +138,13 @@ class RecorderNode(Node):
         self._reported_end, self._told_few = '', False
         self._reported_bag = ''
         self.messages.enabled = parameters.keep_bag
+        told = f'recording {path}' + f', a rollout of {parameters.rollout}' * is_rollout
         try:
             self.messages.start(path)
         except UserError as error:
             self.get_logger().warning(f'{path.name} gets no bag: {error}')
-            return f'recording {path}; without its bag: {error}'
-        return f'recording {path}'
+            return f'{told}; without its bag: {error}'
+        return told
 
     def _stop(self) -> str:
         self._catch_up()
@@ -189,15 +198,20 @@ class RecorderNode(Node):
         time.sleep(SETTLING_S)
         until_ns = 0
         while until_ns < now_ns <= self._now_ns() and time.monotonic() < end_s:
-            until_ns = min(now_ns, self.streams.take_waiting(self.recorder.has_room))
+            until_ns = min(now_ns, self._take_waiting())
             self.recorder.advance(until_ns)
             self.recorder.settle()
             if until_ns < now_ns:
                 time.sleep(SETTLING_S / 10)  # for there was no room
 
+    def _take_waiting(self) -> int:
+        """Take what was received; returns the time before which nothing is left."""
+        if self._rollout is not None:
+            self._rollout.take_waiting()
+        return self.streams.take_waiting(self.recorder.has_room)
+
     def _tick(self) -> None:
-        until_ns = self.streams.take_waiting(self.recorder.has_room)
-        self.recorder.advance(until_ns, SETTLING_NS)
+        self.recorder.advance(self._take_waiting(), SETTLING_NS)
         self.recorder.watch(self._now_ns())
         current = self.recorder.current
         if current is not None and current.ended and current.ended != self._reported_end:

@@ -51,6 +51,7 @@ OF_SPEC = {
         ('in', 'cameras, joint state, leader, vectors, depth', 'as in the robot spec'): (
             'StreamSubscriptions('
         ),
+        ('in', 'rollout', 'as of policy_node'): 'RolloutTopics(',
     },
     'replay_node': {
         ('in', 'joint state', 'as in the robot spec'): 'StreamSubscriptions(',

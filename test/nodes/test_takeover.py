@@ -19,9 +19,11 @@ from rclpy.parameter import Parameter
 from ros_testing import Bench
 from sensor_msgs.msg import JointState, Joy
 from std_msgs.msg import Bool
-from std_srvs.srv import SetBool
+from std_srvs.srv import SetBool, Trigger
 
+from motion_policy.episodes import EpisodeReader
 from motion_policy.nodes.policy_node import PolicyNode
+from motion_policy.nodes.recorder_node import RecorderNode
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
 
 pytestmark = pytest.mark.slow
@@ -150,6 +152,58 @@ def test_whoever_moves_the_leader_takes_over_and_may_turn_it_back(
         arm.wait_for_diagnostic('takeover', 'drives', 'the policy')
         assert_safe(arm.commands, robot)
     finally:
+        node.close()
+
+
+def test_each_row_of_a_recorded_rollout_says_whose_its_action_was_and_what_the_policy_wanted(
+    bench: Bench, tmp_path: Path
+) -> None:
+    values = yaml.safe_load(led_arm(leader=LEADER).to_yaml())
+    values['joints']['leader'] = {**values['joints']['command'][0], 'max_age': 10.0}
+    robot = robot_spec_from_yaml(yaml.safe_dump(values), 'led.yaml')
+    path = tmp_path / 'led.yaml'
+    path.write_text(robot.to_yaml())
+    arm, person = FakeArm(bench, robot), Person(bench)
+    node = make_node(bench, tmp_path, robot)
+    given = {'robot': str(path), 'directory': str(tmp_path), 'sim': True}
+    overrides = [Parameter(name, value=value) for name, value in given.items()]
+    recorder = RecorderNode(context=bench.context, parameter_overrides=overrides)
+    bench.add(recorder)
+    try:
+        arm.enable_when_ready()
+        arm.wait_for_diagnostic('control', 'state', 'run')
+        bench.spin_until(
+            lambda: bench.call(Trigger, 'recorder_node/start').success, 'the recording'
+        )
+        for on in (True, False, True, False):
+            arm.hear(12)
+            assert take_over(bench, on).success
+            for _ in range(10):
+                person.position = person.position + 0.004
+                bench.spin_for(0.02)
+        arm.hear(5)
+        assert bench.call(Trigger, 'recorder_node/stop').success
+        bench.spin_until(lambda: len(person.interventions) >= len(arm.commands), 'what was said')
+        with EpisodeReader(tmp_path / 'episode_000000.hdf5') as episode:
+            action, driven = episode.action, episode.intervention
+            wanted = episode.policy_action
+        assert driven is not None and wanted is not None
+        assert driven.any() and not driven.all()
+        assert np.isfinite(wanted).any() and np.isnan(wanted).any()  # none in a ramp
+        said = zip(arm.commands, person.interventions, person.policy_actions, strict=False)
+        by_command: dict[bytes, list[tuple[bool, list[float]]]] = {}
+        for command, by_a_person, policy in said:
+            key = command.astype(np.float32).tobytes()
+            by_command.setdefault(key, []).append((by_a_person, list(policy.position)))
+        checked = 0
+        for row in range(len(driven)):
+            told = by_command[action[row].tobytes()]
+            if len(told) == 1:  # else it stood, and was sent the same again
+                np.testing.assert_equal((bool(driven[row]), wanted[row].tolist()), told[0])
+                checked += 1
+        assert checked > 20
+    finally:
+        recorder.close()
         node.close()
 
 

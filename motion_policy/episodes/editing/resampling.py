@@ -193,6 +193,9 @@ def _between_rows(episode: EpisodeReader, robot: RobotSpec, times_ns: Int64Array
     for stream in robot.stream_names:
         fields = (*layout.STAMP_FIELDS, layout.MESSAGES)
         of |= {f'{layout.STAMPS}/{stream}/{field}': rows[stream] for field in fields}
+    leaders = [rows[name] for name, _ in robot.joint_streams('leader')]
+    if leaders and episode.has_commands:  # who drove is said of the action
+        of |= dict.fromkeys((layout.INTERVENTION, layout.POLICY_ACTION), np.max(leaders, axis=0))
     columns = _joint_columns(episode, robot, picked)
     lengths = [episode.jpeg_lengths(camera) for camera in robot.cameras]
 

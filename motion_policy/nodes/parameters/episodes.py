@@ -47,6 +47,12 @@ class RecorderParameters(Declared):
         description='Write the messages themselves as well, to a rosbag2 folder beside each '
         'episode: episode_000000_bag',
     )
+    rollout: Annotated[str, READ_ONLY] = Field(
+        default='policy_node',
+        description='Name of the policy node whose rollouts are recorded whole, with who drove in '
+        'each row and what the policy wanted; of one that is there at ~/start and from which a '
+        'person can take over; empty: of none',
+    )
     min_rate: Annotated[float, LIVE] = Field(
         default=5.0, ge=0.0, le=1000.0,
         description='A stream slower than this is a warning in ~/status [Hz]',

@@ -17,8 +17,9 @@ from motion_policy.episodes.editing.journal import edit_journal
 from motion_policy.episodes.editing.perform import perform
 from motion_policy.episodes.editing.pieces import EditStamp
 from motion_policy.episodes.editing.resampling import resample
+from motion_policy.episodes.rollouts import RolloutRow
 from motion_policy.robot import RobotSpec, robot_spec_from_yaml
-from motion_policy.streams import GridSampler, Sample, observation_from_row
+from motion_policy.streams import GridSampler, Row, Sample, observation_from_row
 
 BEGIN_NS = recordings.START_NS
 STAMP = EditStamp('resample', '', '2026-01-01T00:00:00+00:00')
@@ -88,9 +89,17 @@ def record(path: Path, spec: RobotSpec, sent: list[tuple[str, Sample]]) -> Path:
         for name, sample in sent:
             for row in sampler.advance(sample.receive_ns - 1):
                 if row.complete:
-                    writer.append(row.time_ns, observation_from_row(row, spec), row)
+                    writer.append(row.time_ns, observation_from_row(row, spec), row, driven(row))
             sampler.push(name, sample)
     return path
+
+
+def driven(row: Row) -> RolloutRow | None:
+    """Who made the command of a row, by formula, where there is one."""
+    if 'leader' not in row.samples:
+        return None
+    stamp_ns = row.samples['leader'].header_ns
+    return RolloutRow(stamp_ns // 30_000_000 % 2 == 0, np.full(3, stamp_ns * 1e-9))
 
 
 def resampled(path: Path, rate: float) -> Path:
@@ -115,6 +124,15 @@ def assert_alike(path: Path, expected: Path, *, last_action: bool = True) -> Non
             )
         till = length - (not last_action)
         np.testing.assert_array_equal(found.action[here][:till], wanted.action[there][:till])
+        if found.has_commands:
+            assert found.intervention is not None and wanted.intervention is not None
+            assert found.policy_action is not None and wanted.policy_action is not None
+            assert len(np.unique(found.intervention)) == 2
+            for a, b in (
+                (found.intervention, wanted.intervention),
+                (found.policy_action, wanted.policy_action),
+            ):
+                np.testing.assert_array_equal(a[here], b[there])
         np.testing.assert_array_equal(found.vector('skin')[here], wanted.vector('skin')[there])
         for row in range(length):
             for stream in ('top', 'depth_top'):

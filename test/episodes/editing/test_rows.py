@@ -82,8 +82,12 @@ def episode(path: Path, length: int = 30, **options: Any) -> Path:
 def test_rows_that_are_kept_are_those_of_the_original_to_the_bit(
     tmp_path: Path, compress: bool
 ) -> None:
-    path = episode(tmp_path / 'episode_000000.hdf5', compress=compress, success=True, task='grasp')
+    path = episode(
+        tmp_path / 'episode_000000.hdf5', compress=compress, success=True, task='grasp',
+        driven=[(2, 7), (20, 30)],
+    )  # fmt: skip
     before = contents(path)
+    assert {'intervention', 'policy_action'} <= before.keys()
     trimmed(path, 4, 6)
     assert check_episode(path) == []
     after = contents(path)
