@@ -125,7 +125,7 @@ def _to_aloha(options: ToAloha, progress: Progress) -> list[str]:
     hint = f'; of {least} to {most} rows, tonyzhaozh/act wants equal lengths'
     told = hint if least != most else ''
     summary = f'{options.out}: {len(files)} episodes, {sum(chosen.rows)} rows{told}'
-    return [*_failures(chosen), *_no_vectors(chosen), *_no_depth(chosen), escape(summary)]
+    return [*_unseen(chosen), *_no_vectors(chosen), *_no_depth(chosen), escape(summary)]
 
 
 def _to_lerobot(options: ToLerobot, progress: Progress) -> list[str]:
@@ -137,7 +137,7 @@ def _to_lerobot(options: ToLerobot, progress: Progress) -> list[str]:
     task, crf = options.task, options.crf
     export_lerobot(chosen, options.out, task=task, crf=crf, on_row=on_row)
     summary = f'{options.out}: {len(chosen.rows)} episodes, {sum(chosen.rows)} rows'
-    told = [*_failures(chosen), *_partial_efforts(chosen), *_no_depth(chosen)]
+    told = [*_unseen(chosen), *_partial_efforts(chosen), *_no_depth(chosen)]
     return [*told, escape(summary)]
 
 
@@ -160,10 +160,15 @@ def _rows(parts: Mapping[str, ExportSet]) -> int:
     return sum(sum(part.rows) for part in parts.values())
 
 
-def _failures(*parts: ExportSet) -> list[str]:
+def _unseen(*parts: ExportSet) -> list[str]:
     failed, count = sum(part.failed for part in parts), sum(len(part.rows) for part in parts)
     line = f'{NOTE} {failed} of {count} episodes were judged as failed, which others do not see'
-    return [line] if failed else []
+    driven = sum(part.rollouts for part in parts)
+    who = (
+        f'{NOTE} {driven} of {count} episodes are rollouts of a policy: who drove in which row is '
+        'left out, and others would imitate the policy, too'
+    )
+    return [line] * bool(failed) + [who] * bool(driven)
 
 
 def _partial_efforts(chosen: ExportSet) -> list[str]:
@@ -188,7 +193,7 @@ def _told(options: Target, parts: Mapping[str, ExportSet]) -> list[str]:
         for split, part in parts.items()
     ]
     every = parts.values()
-    told = [*_failures(*every), *_no_vectors(*every), *_no_depth(*every)]
+    told = [*_unseen(*every), *_no_vectors(*every), *_no_depth(*every)]
     return [*told, escape(f'{options.out}: {", ".join(counts)}')]
 
 

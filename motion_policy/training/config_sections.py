@@ -46,7 +46,7 @@ class DataConfig(Declared):
 class InterventionsConfig(Declared):
     """What the rows of rollouts count in which a person took over; those of demonstrations: 1."""
 
-    weight: float = Field(default=5.0, gt=0, le=1000, description='of a row that a person drove')
+    weight: float = Field(default=5.0, gt=0, le=100, description='of a row that a person drove')
     only: bool = Field(default=False, description='the rows that the policy drove count nothing')
     before: float = Field(
         default=0.75, ge=0, le=60, description='s before a person took over that count nothing'

@@ -226,7 +226,8 @@ def with_weights(config: TrainConfig, data: Demonstrations) -> Demonstrations:
             )
         return each
 
-    train, validation = weighed('data.train', data.train), weighed('validation', data.validation)
+    train = weighed('data.train', data.train)
+    validation = weighed('data.validation', data.validation)
     corrections = count_corrections([episode.intervention for episode in data.train], train)
     scale = 1.0
     if isinstance(config, EpisodesConfig):

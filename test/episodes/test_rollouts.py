@@ -139,3 +139,16 @@ def test_check_inspect_and_their_json_tell_how_often_a_person_took_over(
     ]
     assert main(['inspect', str(data / 'episode_000002.hdf5')]) == 0
     assert 'rollout' not in capsys.readouterr().out
+
+
+def test_an_export_says_that_who_drove_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, driven in enumerate((DRIVEN, None)):
+        path = tmp_path / 'data' / f'episode_00000{number}.hdf5'
+        write_episode(path, 5, driven=driven, robot=small_robot(), compress=False)
+    command = ['export', str(tmp_path / 'data'), '--out', str(tmp_path / 'aloha'), '--to', 'aloha']
+    assert main(command) == 0
+    assert 'note 1 of 2 episodes are rollouts of a policy' in capsys.readouterr().out
+    with h5py.File(tmp_path / 'aloha' / 'episode_0.hdf5') as file:
+        assert 'intervention' not in file

@@ -25,7 +25,7 @@ class ExportSet:
     """Episodes with the same joints, cameras, vectors, depth and rate, and the rows of each.
 
     `velocity` tells whether any of them has velocities, `with_effort` how many have efforts, and
-    `failed` how many were judged as failed.
+    `failed` how many were judged as failed; `rollouts` how many a policy drove.
     """
 
     episodes: tuple[Path, ...]
@@ -39,6 +39,7 @@ class ExportSet:
     with_effort: int
     velocity: bool
     failed: int
+    rollouts: int
 
     @property
     def effort(self) -> bool:
@@ -55,13 +56,14 @@ def export_set(paths: Path | list[Path]) -> ExportSet:
     episodes = list_episodes(paths)
     check_alike(episodes, 'episodes that differ are exported apart')
     rows = []
-    with_effort = failed = 0
+    with_effort = failed = rollouts = 0
     velocity = False
     for path in episodes:
         with EpisodeReader(path) as episode:
             rows.append(episode.length)
             with_effort += episode.effort is not None
             failed += episode.success is False
+            rollouts += episode.intervention is not None
             velocity = velocity or bool(episode.qvel.any())
     with EpisodeReader(episodes[0]) as episode:
         robot = episode.robot
@@ -77,6 +79,7 @@ def export_set(paths: Path | list[Path]) -> ExportSet:
         with_effort=with_effort,
         velocity=velocity,
         failed=failed,
+        rollouts=rollouts,
     )
 
 
