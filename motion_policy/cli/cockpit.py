@@ -58,6 +58,9 @@ class Arguments:
     compressed: bool = False
     """Take images from TOPIC/compressed where somebody publishes there."""
 
+    use_sim_time: bool = False
+    """Obey /clock, as the nodes of a simulation do."""
+
     namespace: str = ''
     """Namespace of the node, and so of the robot's relative topics."""
 
@@ -84,5 +87,6 @@ def run(arguments: Arguments) -> int:
 
     return serve_cockpit(
         robot, settings, drivers=arguments.node or DRIVERS, recorder=arguments.recorder,
-        namespace=arguments.namespace, compressed=arguments.compressed, tell=tell,
+        namespace=arguments.namespace, compressed=arguments.compressed,
+        use_sim_time=arguments.use_sim_time, tell=tell,
     )  # fmt: skip

@@ -221,3 +221,7 @@ def _print_overview() -> None:
 def _usage_error(line: str) -> int:
     print(f'error: {shown(line)}', file=sys.stderr)
     return 2
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

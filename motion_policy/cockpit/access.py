@@ -120,7 +120,7 @@ class Access:
     def host_problem(self, header: str, local_address: str) -> str:
         """Why a Host header is refused, '' if it is not."""
         name = host_name(header)
-        if name in self._hosts or (name and name == local_address):
+        if name in self._hosts or (name and name == local_address.partition('%')[0]):
             return ''
         return f'this is not {shown(name)[:80]}: use the address, or start it with --host NAME'
 

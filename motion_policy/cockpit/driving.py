@@ -36,6 +36,7 @@ DEADLINE_S = 10.0  # an enable looks for an emergency stop first
 RECORDER_DEADLINE_S = 40.0  # it may have to catch up, and closes its file
 STOP_DEADLINE_S, STOP_TRIES = 0.5, 6
 MOST_PENDING = 8  # commands of one browser that wait for an answer
+NOT_CONFIGURED = 'the node is not configured'  # so that it can send nothing
 MOST_LINES = 30  # of what was done, for a page that comes later
 
 
@@ -204,6 +205,8 @@ class Driving:
                 return f'{node}: {shown(result.text)[:300]}'
             if not result.text:
                 return ''
+            if result.text.startswith(NOT_CONFIGURED):
+                return f'{node}: is not configured'
         return f'!{node}: {shown(result.text)[:300]}: press the emergency stop of the arm'
 
     def _note(self, person: Person, text: str, *, ok: bool = True) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from motion_policy.episodes.reader import open_episode
 from motion_policy.files import shown
 
 MOST_EPISODES = 500  # the newest
+LONGEST_TEXT = 200
 AT_A_TIME = 10  # files that are opened in one look
 
 
@@ -61,11 +63,10 @@ def _row(path: Path) -> dict[str, Any]:
             rate = file.attribute('rate', 'number')
             return {
                 'name': path.name.removesuffix(SUFFIX),
-                'task': shown(file.attribute('task', 'text')),
+                'task': shown(file.attribute('task', 'text'))[:LONGEST_TEXT],
                 'success': file.attribute('success', 'judgement'),
-                'quality': shown(file.attribute(layout.QUALITY, 'text', '')),
-                'seconds': length / rate if rate else 0.0,
-                'created': shown(file.attribute('created', 'text', '')),
+                'quality': shown(file.attribute(layout.QUALITY, 'text', ''))[:LONGEST_TEXT],
+                'seconds': length / rate if math.isfinite(rate) and rate > 0 else 0.0,
             }
         finally:
             file.close()

@@ -138,6 +138,7 @@ class CockpitServer:
         self._numbers = itertools.count(1)
         self._list = None if settings.data is None else EpisodeList(settings.data)
         self._episodes: list[dict[str, Any]] = []
+        self._list_is_whole = True
         self._encoder = ThreadPoolExecutor(1, 'encoder')
         self._spoke: set[Any] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -322,19 +323,26 @@ class CockpitServer:
             self._driving.go(browser)
         return socket_
 
-    async def _tell(self) -> None:
-        """Show every browser the newest state and images, ten times a second."""
+    async def _again(
+        self, work: Callable[[], Awaitable[None]], period_s: Callable[[], float]
+    ) -> None:
+        """Do something again and again; what goes wrong is logged, and tried again."""
         while True:
             began_s = time.monotonic()
-            browsers = list(self._driving.browsers.values())
             try:
-                self._link.look_at(frozenset[str]().union(*(b.cameras for b in browsers)))
-                if browsers:
-                    self._show_state(browsers, began_s)
-                    await self._show_frames(browsers)
+                await work()
             except Exception as error:
-                self._link.log(f'cannot tell the state: {type(error).__name__}: {error}')
-            await asyncio.sleep(max(0.02, STATE_PERIOD_S - (time.monotonic() - began_s)))
+                self._link.log(f'defect of the page: {type(error).__name__}: {error}')
+                await asyncio.sleep(1.0)
+            await asyncio.sleep(max(0.01, period_s() - (time.monotonic() - began_s)))
+
+    async def _tell(self) -> None:
+        """Show every browser the newest state and images."""
+        browsers = list(self._driving.browsers.values())
+        self._link.look_at(frozenset[str]().union(*(b.cameras for b in browsers)))
+        if browsers:
+            self._show_state(browsers, time.monotonic())
+            await self._show_frames(browsers)
 
     def _show_state(self, browsers: list[Browser], now_s: float) -> None:
         driver = self._driving.watch_seat(now_s)
@@ -372,27 +380,25 @@ class CockpitServer:
                 browser.show_frames(frames)
 
     async def _tick(self) -> None:
-        """Send the driver ticks, which are returned while the dead-man key is held."""
-        while True:
-            now_s = time.monotonic()
-            driver = self._driving.watch_seat(now_s)
-            browser = None if driver is None else self._driving.browsers.get(driver.number)
-            if browser is not None and self._driving.can_move:
-                browser.show('tick', number=self.held.tick(now_s))
-            await asyncio.sleep(TICK_PERIOD_S)
+        """Send the driver a tick, which is returned while the dead-man key is held."""
+        now_s = time.monotonic()
+        driver = self._driving.watch_seat(now_s)
+        browser = None if driver is None else self._driving.browsers.get(driver.number)
+        if browser is not None and self._driving.can_move:
+            browser.show('tick', number=self.held.tick(now_s))
 
     async def _look(self) -> None:
         """Look at the folder of episodes, while somebody is there."""
         assert self._loop is not None
-        while self._list is not None:
-            whole = True
-            if self._driving.browsers:
-                rows, whole = await self._loop.run_in_executor(self._encoder, self._list.look)
-                if rows != self._episodes:
-                    self._episodes = rows
-                    for browser in self._driving.browsers.values():
-                        browser.show('episodes', rows=rows, there=True)
-            await asyncio.sleep(LIST_PERIOD_S if whole else 0.1)
+        if self._list is None or not self._driving.browsers:
+            return
+        rows, self._list_is_whole = await self._loop.run_in_executor(
+            self._encoder, self._list.look
+        )
+        if rows != self._episodes:
+            self._episodes = rows
+            for browser in self._driving.browsers.values():
+                browser.show('episodes', rows=rows, there=True)
 
 
 class _Door(asyncio.Protocol):

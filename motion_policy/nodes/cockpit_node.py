@@ -230,12 +230,13 @@ class CockpitNode(Node):
         self._pending = waiting
 
     def _hear_diagnostics(self, message: DiagnosticArray) -> None:
-        now_s = time.monotonic()
+        told: dict[str, dict[str, Any]] = {}
         for status in message.status:
             name, _, about = status.name.partition(': ')
-            if name in self._names.values():
-                heard = self._heard.setdefault(name, Heard({}, now_s))
-                heard.statuses[about], heard.at_s = status, now_s
+            told.setdefault(name, {})[about] = status
+        for name in self._names.values():
+            if name in told:
+                self._heard[name] = Heard(told[name], time.monotonic())
 
     def _hear_recorder(self, message: DiagnosticArray) -> None:
         statuses = {status.name.partition(': ')[2]: status for status in message.status}
@@ -371,6 +372,7 @@ def serve_cockpit(
     recorder: str = 'recorder_node',
     namespace: str = '',
     compressed: bool = False,
+    use_sim_time: bool = False,
     tell: Callable[[str], None] = print,
 ) -> int:
     """Run node and server in this process until a signal ends it; return the exit code.
@@ -386,7 +388,10 @@ def serve_cockpit(
                 server.close()
 
     def make() -> CockpitNode:
-        node = Served(robot, drivers, recorder, compressed=compressed)
+        node = Served(
+            robot, drivers, recorder, compressed=compressed,
+            parameter_overrides=[Parameter('use_sim_time', value=use_sim_time)],
+        )  # fmt: skip
         try:
             servers.append(CockpitServer(node, robot, settings))
         except BaseException:

@@ -34,6 +34,7 @@ class QuietArm:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, Any]] = []
         self.lines: list[str] = []
+        self.answers: dict[str, NodeAnswer] = {}
         self.cameras: frozenset[str] = frozenset()
 
     def about(self) -> dict[str, Any]:
@@ -56,7 +57,7 @@ class QuietArm:
         done: Callable[[NodeAnswer], None],
     ) -> None:  # fmt: skip
         self.asked.append((node, what, value))
-        done(NodeAnswer(True, f'{what} it is'))
+        done(self.answers.get(what, NodeAnswer(True, f'{what} it is')))
 
     def log(self, line: str) -> None:
         self.lines.append(line)
@@ -273,6 +274,30 @@ def test_stop_comes_through_a_flood_and_connections_are_bounded(
     visit.run(work)
     assert visit.arm.asked.count(('policy_node', 'speed', 0.5)) <= 20
     assert visit.arm.asked.count(('policy_node', 'halt', None)) == 2
+
+
+@pytest.mark.parametrize(
+    ('said', 'tries', 'told', 'ok'),
+    [
+        ('', 1, 'no node that drives is there', True),
+        ('the node is not configured: configure', 1, 'policy_node: is not configured', True),
+        ('no answer of /policy_node/enable', 6, 'press the emergency stop of the arm', False),
+    ],
+)
+def test_a_node_that_may_move_and_does_not_answer_stop_is_named(
+    make_visit: Callable[..., Visit], said: str, tries: int, told: str, ok: bool
+) -> None:
+    visit = make_visit()
+    visit.arm.answers['halt'] = NodeAnswer(False, said)
+
+    async def work(session: aiohttp.ClientSession) -> None:
+        anna = await visit.connect(session)
+        await anna.send_json({'do': 'stop'})
+        stopped = await hear(anna, 'stopped')
+        assert told in stopped['text'] and stopped['ok'] is ok
+
+    visit.run(work)
+    assert visit.arm.asked == [('policy_node', 'halt', None)] * tries
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,14 @@ def test_a_tab_that_is_closed_and_a_cockpit_that_is_killed_move_nothing_more(
     cockpit.sit_down(page)
     assert page.run('document.documentElement.scrollWidth') == 390
     cockpit.drive_to_the_side(page)
+    cockpit.process.send_signal(signal.SIGSTOP)
+    cockpit.stands()
+    cockpit.process.send_signal(signal.SIGCONT)
+    cockpit.wait_for(page, '#held', 'press again')
+    cockpit.stands()
+    for code in ('KeyJ', 'KeyF'):
+        page.key(code, 'keyUp')
+    cockpit.drive_to_the_side(page)
     cockpit.process.kill()
     cockpit.stands()
     cockpit.wait(page, 'document.body.className.includes("lost")')
