@@ -192,9 +192,12 @@ class CockpitServer:
         await runner.setup()
         try:
             server = await self._listen(runner)
-            tasks = [
-                asyncio.ensure_future(work()) for work in (self._tell, self._tick, self._look)
-            ]
+            works = (
+                (self._tell, lambda: STATE_PERIOD_S),
+                (self._tick, lambda: TICK_PERIOD_S),
+                (self._look, lambda: LIST_PERIOD_S if self._list_is_whole else STATE_PERIOD_S),
+            )
+            tasks = [asyncio.ensure_future(self._again(*work)) for work in works]
             self._began.set()
             await self._stop.wait()
             for task in tasks:
