@@ -65,8 +65,8 @@ class Demonstration:
     qpos, action and, where the policy sees them, effort (T, J) and inputs (T, I), the columns of
     its vectors one after the other, float32; features (T, F) in place of the images where these
     are fixed; targets (T, A), the action that leads to each row a step later, where it is not in
-    joints. Of a rollout `intervention` (T,) bool is where a person drove; `weights` (T,) is what
-    each row counts, where rows do not count alike.
+    joints. Of a rollout `intervention` (T,) bool is where a person drove, `by_policy` (T,) where
+    the policy did; `weights` (T,) is what each row counts, where rows do not count alike.
     """
 
     path: Path
@@ -78,6 +78,7 @@ class Demonstration:
     inputs: Tensor | None = None
     targets: Tensor | None = None
     intervention: Tensor | None = None
+    by_policy: Tensor | None = None
     weights: Tensor | None = None
 
     @property
@@ -98,7 +99,7 @@ class Demonstration:
         columns = {name: values[chosen] for name, values in self.columns.items()}
         others = {
             name: None if (values := getattr(self, name)) is None else values[chosen]
-            for name in ('features', 'targets', 'intervention', 'weights')
+            for name in ('features', 'targets', 'intervention', 'by_policy', 'weights')
         }
         return Demonstration(self.path, images, **columns, **others)
 
@@ -173,6 +174,7 @@ class Demonstrations:
                 digest.update(values.numpy().tobytes())
             if episode.weights is not None and episode.intervention is not None:
                 digest.update(episode.intervention.numpy().tobytes())
+                digest.update(episode.weights.numpy().tobytes())
         told = {} if self.corrections is None else {'corrections': self.corrections.to_json()}
         return {
             'episodes': len(self.train),
@@ -218,7 +220,7 @@ def with_weights(config: TrainConfig, data: Demonstrations) -> Demonstrations:
     rate = data.robot.rate
 
     def weighed(key: str, episodes: Sequence[Demonstration]) -> list[Tensor]:
-        each = [row_weights(e.intervention, e.length, rate, counts) for e in episodes]
+        each = [row_weights(e.intervention, e.length, rate, counts, e.by_policy) for e in episodes]
         if each and not any(weights.any() for weights in each):
             raise ConfigError(
                 f'{key}: none of the rows of {len(each)} rollouts count (data.interventions), '
@@ -316,15 +318,14 @@ class _Reading:
             columns = self._columns(path, reader)
             for name, values in columns.items():
                 self._check_values(path, name, values, reader.length)
-            driven = reader.intervention
+            driven = _who_drove(reader)
             views, rows = self.views, range(reader.length)
             if self.held:
                 images = {name: _read_images(reader, view) for name, view in views.items()}
             else:
                 images = {name: StoredFrames(path, view, rows) for name, view in views.items()}
         tensors = {name: torch.from_numpy(values) for name, values in columns.items()}
-        intervention = None if driven is None else torch.from_numpy(driven)
-        return Demonstration(path, images, **tensors, intervention=intervention)
+        return Demonstration(path, images, **tensors, **driven)
 
     def _columns(self, path: Path, reader: EpisodeReader) -> dict[str, npt.NDArray[np.float32]]:
         columns = {'qpos': reader.qpos, 'action': reader.action}
@@ -425,6 +426,18 @@ class _Reading:
             least, why = 1, ''
         if length < least:
             raise ConfigError(f'{path}: {length} rows, expected at least {least}{why}')
+
+
+def _who_drove(reader: EpisodeReader) -> dict[str, Tensor]:
+    """Of a rollout, where a person drove and where the policy did; nothing of a demonstration."""
+    intervention, wanted = reader.intervention, reader.policy_action
+    if intervention is None:
+        return {}
+    found = {'intervention': torch.from_numpy(intervention)}
+    if wanted is not None:
+        known = ~np.isnan(wanted).any(axis=1)
+        found['by_policy'] = torch.from_numpy(known & ~intervention)
+    return found
 
 
 def _check_view(path: Path, first: CameraView, its: CameraView, robot: RobotSpec) -> None:

@@ -22,7 +22,11 @@ from motion_policy.training.config_sections import InterventionsConfig
 
 
 def row_weights(
-    intervention: Tensor | None, length: int, rate_hz: float, config: InterventionsConfig
+    intervention: Tensor | None,
+    length: int,
+    rate_hz: float,
+    config: InterventionsConfig,
+    by_policy: Tensor | None = None,
 ) -> Tensor:
     """What each row counts (T,) float32.
 
@@ -31,10 +35,14 @@ def row_weights(
         length: rows T of the episode.
         rate_hz: rows per second.
         config: what a correction counts, and what the rows before it.
+        by_policy: (T,) bool, where the policy did; None: in all other rows. Rows of nobody (a
+            ramp or a hold before the policy had anything) count nothing.
     """
     if intervention is None:
         return torch.ones(length)
     own = torch.full((length,), 0.0 if config.only else 1.0)
+    if by_policy is not None:
+        own[~by_policy] = 0.0
     for begin in starts_of(intervention.numpy()).tolist():
         own[max(0, begin - round(config.before * rate_hz)) : begin] = 0.0
     return torch.where(intervention, torch.tensor(config.weight), own)
@@ -80,7 +88,7 @@ class Corrections:
         corrected: rollouts in which a person took over.
         interventions: how often a person took over.
         rows: that a person drove in rollouts.
-        policy_rows: that the policy drove.
+        policy_rows: others of rollouts, which the policy drove.
         policy_rows_learnt: those of them that count.
         share: of the corrections in all that is learnt from, by weight.
     """
