@@ -64,7 +64,7 @@ class Arguments:
 
     correct: str | None = None
     """A policy that drives, a checkpoint or the name of one in models/: its rollouts are recorded,
-    directly, in which the teacher had to take over."""
+    directly, in which the teacher had to take over; for sim:tabletop:grasp."""
 
     episodes: int | None = None
     """Directly: demonstrations in all, 50 if not given; positions take turns."""
@@ -86,6 +86,9 @@ def run(arguments: Arguments) -> int:
         raise UserError('teach: --over-ros and --directly were both given, expected one of them')
     if arguments.correct is not None and arguments.over_ros:
         raise UserError('teach: --correct and --over-ros were both given, expected one of them')
+    if arguments.correct is not None and not scene.corrects:
+        known = ', '.join(name for name, each in SCENES.items() if each.corrects)
+        raise UserError(f'teach: --correct is not for {scene.name}, expected one of: {known}')
     directly = arguments.directly or arguments.correct is not None
     if arguments.over_ros or (scene.over_ros and not directly):
         return _over_ros(arguments, scene, positions, task)

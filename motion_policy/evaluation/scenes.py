@@ -126,6 +126,8 @@ class Scene:
         over_ros: whether it is taught over ROS topics where nothing else is asked for.
         raw_pixels: whether demonstrations keep pixels, as for small images, or JPEG.
         reach: how it is disturbed; None where it cannot be.
+        corrects: whether its teacher plans a whole demonstration from wherever the arm is, and so
+            can correct a policy.
     """
 
     name: str
@@ -141,6 +143,7 @@ class Scene:
     over_ros: bool = False
     raw_pixels: bool = False
     reach: Reach | None = None
+    corrects: bool = False
 
     def disturbance(self, name: str, sim: Simulation, seed: int) -> Disturbance:
         """One of DISTURBANCES, begun at a moment of the reach that `seed` fixes.
@@ -221,6 +224,7 @@ SCENES = {
             nodes='tabletop',
             over_ros=True,
             reach=Reach((0.8, 2.8), (('joint1', 4.0), ('joint2', 4.0))),
+            corrects=True,
         ),
         Scene(
             name='sim:aloha:transfer_cube',

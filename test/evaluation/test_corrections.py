@@ -166,6 +166,7 @@ def test_the_command_records_rollouts_that_were_corrected(
         (['--over-ros'], '--correct and --over-ros were both given'),
         (['--per-position', '3'], '--per-position is not for'),
         (['--positions', 'F'], "cube position 'F'"),
+        (['sim:tabletop:push'], '--correct is not for sim:tabletop:push'),
     ],
 )
 def test_bad_usage_is_one_line_and_writes_nothing(
