@@ -20,6 +20,7 @@ from motion_policy.robot import RobotSpec
 from motion_policy.streams import Row
 
 KEPT_NS = 30_000_000_000  # longer than rows may be behind
+LATE_PERIODS, LATE_NS = 5, 100_000_000  # both, after a command: longer its node is not held up
 NOBODY = RolloutRow(False)
 
 
@@ -35,15 +36,24 @@ class _Said:
             said.popleft()
         said.append((receive_ns, what))
 
-    def nearest(self, time_ns: int, most_ns: int) -> Any:
-        """What was received nearest to a time, and not further than so much; None."""
-        best, best_ns = None, most_ns + 1
+    def of(self, sent_ns: int, near_ns: int, latest_ns: int) -> Any:
+        """What was said of a command that was received at `sent_ns`; None.
+
+        It is sent right after the command, before the next one, and comes later if its node is
+        held up. Where the times are those of a busy receiver it may seem to come sooner, but not
+        by `near_ns`.
+        """
+        after = before = None
         for receive_ns, what in reversed(self._said):
-            if receive_ns < time_ns - most_ns:
+            if receive_ns < sent_ns:
+                before = what if sent_ns - receive_ns <= near_ns else None
                 break
-            if abs(receive_ns - time_ns) < best_ns:
-                best, best_ns = what, abs(receive_ns - time_ns)
-        return best
+            after = receive_ns, what
+        if after is not None and after[0] - sent_ns <= near_ns:
+            return after[1]
+        if before is not None:
+            return before
+        return after[1] if after is not None and after[0] - sent_ns <= latest_ns else None
 
 
 class RolloutMessages:
@@ -57,6 +67,7 @@ class RolloutMessages:
         self._names = robot.joints.names
         self._streams = [name for name, _ in robot.joint_streams('leader')]
         self._near_ns = robot.period_ns // 2
+        self._latest_ns = max(LATE_PERIODS * robot.period_ns, LATE_NS)
         self._persons, self._actions = _Said(), _Said()
         self._last: tuple[int, RolloutRow] | None = None
         self.unsaid = 0
@@ -103,8 +114,10 @@ class RolloutMessages:
         return driven
 
     def _said_at(self, time_ns: int) -> RolloutRow:
-        by_a_person = self._persons.nearest(time_ns, self._near_ns)
-        action: npt.NDArray[np.float64] | None = self._actions.nearest(time_ns, self._near_ns)
+        by_a_person = self._persons.of(time_ns, self._near_ns, self._latest_ns)
+        action: npt.NDArray[np.float64] | None = self._actions.of(
+            time_ns, self._near_ns, self._latest_ns
+        )
         if by_a_person is None and action is None:
             return NOBODY
         return RolloutRow(bool(by_a_person), action)

@@ -38,6 +38,7 @@ from motion_policy.robot.teleop import TeleopSpec
 from motion_policy.streams import Row
 
 BY_SERVICE = '~/takeover'
+SAID_DEPTH = 100  # who records misses none, also when it is held up for a moment
 
 
 def make_takeover(
@@ -88,8 +89,8 @@ class Takeover:
             self._subscription = node.create_subscription(
                 Joy, spec.topic, with_origin(self._hear), sensor_qos()
             )
-        self._intervention = node.create_publisher(Bool, '~/intervention', 10)
-        self._policy_action = node.create_publisher(JointState, '~/policy_action', 10)
+        self._intervention = node.create_publisher(Bool, '~/intervention', SAID_DEPTH)
+        self._policy_action = node.create_publisher(JointState, '~/policy_action', SAID_DEPTH)
 
     def _hear(self, message: Any, origin: Origin) -> None:
         if self._button is not None:

@@ -46,6 +46,17 @@ def test_rows_between_a_command_and_what_is_said_of_it_have_that_of_their_own_co
     assert messages.unsaid == 0 and messages.odd_lines == []
 
 
+def test_what_is_said_late_since_its_node_was_held_up_is_still_of_its_own_command() -> None:
+    messages = RolloutMessages(ROBOT)
+    sent_ns = [BEGIN_NS, BEGIN_NS + round(1.3 * PERIOD_NS), BEGIN_NS + 2 * PERIOD_NS]
+    # The first is held up until just before the second command, and that is late, too.
+    said_ns = [sent_ns[1] - 10_000, sent_ns[1] + 10_000, sent_ns[2] + 10_000]
+    for by_a_person, time_ns in zip((True, False, True), said_ns, strict=True):
+        messages.add_intervention(by_a_person, time_ns)
+    found = [messages.of(row_of(time_ns, time_ns)).intervention for time_ns in sent_ns]
+    assert found == [True, False, True]
+
+
 def test_a_held_action_keeps_what_was_said_of_it_and_one_of_others_is_told() -> None:
     messages = RolloutMessages(ROBOT)
     messages.add_intervention(True, BEGIN_NS)

@@ -170,6 +170,10 @@ def test_each_row_of_a_recorded_rollout_says_whose_its_action_was_and_what_the_p
     recorder = RecorderNode(context=bench.context, parameter_overrides=overrides)
     bench.add(recorder)
     try:
+        for topic in ('intervention', 'policy_action'):
+            bench.spin_until(
+                lambda of=topic: node.count_subscribers(f'policy_node/{of}') == 2, 'both listeners'
+            )
         arm.enable_when_ready()
         arm.wait_for_diagnostic('control', 'state', 'run')
         bench.spin_until(
@@ -183,14 +187,17 @@ def test_each_row_of_a_recorded_rollout_says_whose_its_action_was_and_what_the_p
                 bench.spin_for(0.02)
         arm.hear(5)
         assert bench.call(Trigger, 'recorder_node/stop').success
-        bench.spin_until(lambda: len(person.interventions) >= len(arm.commands), 'what was said')
+        assert arm.enable(False).success
+        arm.wait_for_idle()
+        counts = [len(person.interventions), len(person.policy_actions), len(arm.commands)]
+        assert len(set(counts)) == 1, f'messages were lost on the way to the test: {counts}'
         with EpisodeReader(tmp_path / 'episode_000000.hdf5') as episode:
             action, driven = episode.action, episode.intervention
             wanted = episode.policy_action
         assert driven is not None and wanted is not None
         assert driven.any() and not driven.all()
         assert np.isfinite(wanted).any() and np.isnan(wanted).any()  # none in a ramp
-        said = zip(arm.commands, person.interventions, person.policy_actions, strict=False)
+        said = zip(arm.commands, person.interventions, person.policy_actions, strict=True)
         by_command: dict[bytes, list[tuple[bool, list[float]]]] = {}
         for command, by_a_person, policy in said:
             key = command.astype(np.float32).tobytes()
