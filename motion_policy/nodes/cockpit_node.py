@@ -43,6 +43,7 @@ SHOWN = (
     'tick rate [Hz]', 'missed ticks', 'tick lateness p95 [ms]', 'tick lateness max [ms]',
     'plan ahead [ms]',
 )  # fmt: skip
+UNTOLD = ('control', 'streams', 'takeover', 'policy')  # shown elsewhere, or always the same
 SERVICES: dict[str, tuple[Any, str]] = {
     'enable': (SetBool, 'enable'),
     'home': (Trigger, 'home'),
@@ -211,7 +212,11 @@ class CockpitNode(Node):
             return
         if not client.service_is_ready():
             there = self._is_heard(node, time.monotonic())
-            gone = '' if what == 'halt' and not there else f'{client.srv_name} is not there'
+            gone = (
+                ''
+                if what == 'halt' and not there
+                else f'{self.resolve_service_name(client.srv_name)} is not there'
+            )
             done(NodeAnswer(False, gone))
             return
         future = client.call_async(_request(client.srv_type, what, value))
@@ -224,7 +229,8 @@ class CockpitNode(Node):
                 one.done(_answer(one.future))
             elif now_s >= one.deadline_s:
                 one.client.remove_pending_request(one.future)
-                one.done(NodeAnswer(False, f'no answer of {one.client.srv_name}'))
+                name = self.resolve_service_name(one.client.srv_name)
+                one.done(NodeAnswer(False, f'no answer of {name}'))
             else:
                 waiting.append(one)
         self._pending = waiting
@@ -272,7 +278,7 @@ class CockpitNode(Node):
         values = _values(control)
         others = [
             f'{about}: {status.message}' for about, status in heard.statuses.items()
-            if about != 'control' and about != 'streams' and status.message
+            if about not in UNTOLD and status.message
         ]  # fmt: skip
         return {
             **told,
@@ -282,6 +288,9 @@ class CockpitNode(Node):
             'age': now_s - heard.at_s,
             'speed': _number(values.get('speed')),
             'numbers': {key: values[key] for key in SHOWN if key in values},
+            'drives': _values(heard.statuses['takeover']).get('drives', '')
+            if 'takeover' in heard.statuses
+            else None,
             'told': others,
         }
 

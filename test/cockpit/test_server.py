@@ -5,7 +5,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -298,6 +301,37 @@ def test_a_node_that_may_move_and_does_not_answer_stop_is_named(
 
     visit.run(work)
     assert visit.arm.asked == [('policy_node', 'halt', None)] * tries
+
+
+@pytest.mark.skipif(shutil.which('openssl') is None, reason='no openssl here')
+def test_with_a_certificate_all_goes_by_tls(
+    make_visit: Callable[..., Visit], token_file: Path, tmp_path: Path
+) -> None:
+    names = {'-keyout': tmp_path / 'key.pem', '-out': tmp_path / 'certificate.pem'}
+    subprocess.run(
+        ['openssl', 'req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=localhost',
+         *(word for pair in names.items() for word in pair)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    certificate, key = names['-out'], names['-keyout']
+    visit = make_visit(host='0.0.0.0', token_file=token_file, certificate=certificate, key=key)
+    visit.url = f'https://127.0.0.1:{visit.server.port}'
+
+    async def work(session: aiohttp.ClientSession) -> None:
+        trust = ssl.create_default_context(cafile=str(certificate))
+        trust.check_hostname = False
+        login = {'method': 'POST', 'json': {'token': TOKEN}, 'ssl': trust}
+        plain = {'Origin': f'http://127.0.0.1:{visit.server.port}'}
+        assert await visit.status(session, '/login', **login, headers=plain) == 403
+        origin = {'Origin': visit.url}
+        assert await visit.status(session, '/login', **login, headers=origin) == 200
+        [cookie] = session.cookie_jar
+        assert cookie['secure']
+        assert await visit.status(session, '/', ssl=trust) == 200
+        with pytest.raises(aiohttp.ClientError):
+            await session.get(f'http://127.0.0.1:{visit.server.port}/login')
+
+    visit.run(work)
 
 
 @pytest.mark.parametrize(

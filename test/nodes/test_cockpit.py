@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,11 +26,14 @@ pytest.importorskip('aiohttp')
 pytest.importorskip('pinocchio')
 
 from chromium import Chromium, Page
-from fake_arm import LOSSLESS, FakeArm, assert_safe
+from fake_arm import LOSSLESS, FakeArm, assert_safe, save_random_policy
 from planar_arm import planar_urdf
 from rclpy.parameter import Parameter
 from ros_testing import Bench
 
+from motion_policy.cockpit.arm_link import NodeAnswer
+from motion_policy.nodes.cockpit_node import CockpitNode
+from motion_policy.nodes.policy_node import PolicyNode
 from motion_policy.nodes.recorder_node import RecorderNode
 from motion_policy.nodes.teleop_node import TeleopNode
 from motion_policy.robot import robot_spec_from_yaml
@@ -230,3 +234,59 @@ def test_a_tab_that_is_closed_and_a_cockpit_that_is_killed_move_nothing_more(
     cockpit.wait(page, 'document.body.className.includes("lost")')
     assert cockpit.arm.diagnostic('control', 'state') == 'run'
     page.close()
+
+
+def test_who_drives_is_shown_and_a_person_takes_over_and_gives_back(
+    bench: Bench, tmp_path: Path
+) -> None:
+    values = yaml.safe_load(formula_arm().to_yaml())
+    values['teleop'] = {'joy': {'axes': {'joint1': 0}, 'dead_man': 1}}
+    robot = robot_spec_from_yaml(yaml.safe_dump(values), 'joy.yaml')
+    arm = FakeArm(bench, robot)
+    parameters = {
+        'checkpoint': str(save_random_policy(tmp_path / 'model', robot)), 'autostart': True,
+        'diagnostics_period': 0.1, 'require_emergency_stop': False, **LOSSLESS,
+    }  # fmt: skip
+    node = bench.add(PolicyNode(context=bench.context, parameter_overrides=[
+        Parameter(name, value=value) for name, value in parameters.items()
+    ]))  # fmt: skip
+    cockpits: list[CockpitNode] = []
+
+    class Closed(CockpitNode):
+        def close(self) -> None:
+            pass
+
+    def make() -> CockpitNode:
+        cockpits.append(Closed(robot, ['policy_node', 'other'], context=bench.context))
+        return cockpits[0]
+
+    def state() -> dict[str, Any]:
+        nodes = cockpits[0].state().get('nodes') if cockpits else None
+        return nodes[0] if nodes else {}
+
+    def ask(what: str, value: float | None = None, of: str = 'policy_node') -> NodeAnswer:
+        answers: list[NodeAnswer] = []
+        cockpits[0].ask(of, what, value, 30.0, answers.append)
+        bench.spin_until(lambda: answers, f'an answer to {what}')
+        return answers[0]
+
+    bench.run_apart(make)
+    try:
+        bench.spin_until(lambda: 'takeover' in state().get('serves', ()), 'the node')
+        assert ask('halt', of='other') == NodeAnswer(False, '')
+        assert ask('home', of='other') == NodeAnswer(False, '/other/home is not there')
+        bench.spin_until(lambda: ask('enable').ok, 'an enabled arm')
+        bench.spin_until(lambda: state().get('drives') == 'the policy', 'the policy')
+        assert ask('takeover', True).ok
+        bench.spin_until(lambda: state().get('drives') == 'a person', 'a person')
+        assert ask('takeover', False).ok
+        bench.spin_until(lambda: state().get('drives') == 'the policy', 'the policy again')
+        assert ask('speed', 0.25) == NodeAnswer(True, 'done')
+        assert ask('halt').ok
+        bench.spin_until(lambda: state()['state'] == 'disabled', 'an end')
+        assert state().get('drives') == 'nobody'
+        joints = cockpits[0].state()['joints']
+        np.testing.assert_allclose(joints['position'], arm.position, atol=1e-6)
+        assert_safe(arm.commands, robot)
+    finally:
+        node.close()

@@ -240,6 +240,10 @@ function showNodes(nodes) {
   at('state').dataset.state = word;
   at('meaning').textContent = !node ? 'No node that drives is there.'
     : silent ? `Nothing was heard of ${node.name} for ${node.age.toFixed(0)} s.` : MEANING[word] || '';
+  const drives = node && !silent && node.drives && node.drives !== 'nobody' ? node.drives : '';
+  at('drives').hidden = !drives;
+  at('drives').textContent = drives;
+  at('drives').classList.toggle('person', drives === 'a person');
   const reason = node && !silent ? node.reason : '';
   at('reason').hidden = !reason;
   at('reason').textContent = reason;
@@ -250,8 +254,11 @@ function showNodes(nodes) {
   for (const button of document.querySelectorAll('#commands button, #grip button')) {
     const {what} = button.dataset;
     const there = serves.includes(what === 'disable' ? 'enable' : what);
-    if (what === 'takeover') button.hidden = !there;
     button.disabled = !yours || !there;
+    if (what === 'takeover') {
+      button.hidden = !there || !node.drives;
+      button.disabled ||= node.drives !== (button.dataset.value === 'true' ? 'the policy' : 'a person');
+    }
     if (what === 'enable') button.classList.toggle('go', word === 'disabled');
   }
   const speed = node && node.speed != null ? speedWanted ?? node.speed : null;
