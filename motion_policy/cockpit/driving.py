@@ -152,7 +152,8 @@ class Driving:
             return
         person, loop = browser.person, asyncio.get_running_loop()
         self._pending[person.number] = self._pending.get(person.number, 0) + 1
-        told = f'{command.what}{"" if command.value is None else f" {command.value:g}"}'
+        value = '' if command.value is None else f' {command.value}'.lower()
+        told = f'{command.what}{value}'
 
         def finish(result: NodeAnswer) -> None:
             if person.number in self._pending:
