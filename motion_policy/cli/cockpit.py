@@ -13,6 +13,7 @@ from rich.console import Console
 
 from motion_policy.cli.literal import escape
 from motion_policy.errors import UserError
+from motion_policy.files import is_there, shown
 from motion_policy.robot import load_robot_spec
 
 GREATEST_PORT = 65535
@@ -75,6 +76,8 @@ def run(arguments: Arguments) -> int:
         raise UserError(
             f'cockpit: --port is {arguments.port}, expected a number from 0 to {GREATEST_PORT}'
         )
+    if arguments.data is not None and is_there(arguments.data) and not arguments.data.is_dir():
+        raise UserError(f'{shown(arguments.data)}: is no folder, expected one of episodes')
     robot = load_robot_spec(arguments.robot)
     settings = ServerSettings(
         arguments.host, arguments.port, arguments.token_file, arguments.certificate,

@@ -18,6 +18,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.srv import SetParameters
+from rclpy.exceptions import NameValidationException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
@@ -25,6 +26,7 @@ from std_srvs.srv import SetBool, Trigger
 from motion_policy.cockpit.arm_link import CameraFrame, NodeAnswer
 from motion_policy.cockpit.held_motion import HeldMotion
 from motion_policy.cockpit.server import CockpitServer, ServerSettings
+from motion_policy.errors import UserError
 from motion_policy.nodes.cockpit_streams import CameraWatch, JointWatch, TwistOutput
 from motion_policy.nodes.executor import MessagesFirst, Stop
 from motion_policy.nodes.shell import run_node
@@ -89,7 +91,7 @@ class CockpitNode(Node):
         super().__init__(NAME, **options)
         self.robot = robot
         self.held: HeldMotion | None = None
-        self._names = {name: self.resolve_topic_name(name) for name in (*drivers, recorder)}
+        self._names = {name: self._full_name(name) for name in (*drivers, recorder)}
         self._drivers, self._recorder = tuple(drivers), recorder
         self._notes: deque[Callable[[], None]] = deque()
         self._pending: list[Pending] = []
@@ -183,6 +185,14 @@ class CockpitNode(Node):
             state = self._look(now_s)
             with self._lock:
                 self._state = state
+
+    def _full_name(self, node: str) -> str:
+        try:
+            return str(self.resolve_topic_name(node))
+        except NameValidationException as error:
+            raise UserError(
+                f"'{node}' is no name of a node: {' '.join(str(error).split())}"
+            ) from None
 
     def _make_clients(self) -> dict[tuple[str, str], Any]:
         clients = {

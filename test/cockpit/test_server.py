@@ -22,6 +22,7 @@ pytest.importorskip('aiohttp')
 
 import aiohttp
 
+from motion_policy.cli.main import main
 from motion_policy.cockpit.arm_link import CameraFrame, NodeAnswer
 from motion_policy.cockpit.server import MOST_OF_ADDRESS, CockpitServer, ServerSettings
 from motion_policy.errors import UserError
@@ -355,3 +356,21 @@ def test_a_port_that_is_taken_is_named(make_visit: Callable[..., Visit]) -> None
     port = make_visit().server.port
     with pytest.raises(UserError, match=f'cannot serve at 127.0.0.1, port {port}: .*in use'):
         CockpitServer(QuietArm(), ROBOT, ServerSettings(port=port))
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['--port', '70000'], '--port is 70000, expected a number from 0 to 65535'),
+        (['--data', __file__], 'test_server.py: is no folder, expected one of episodes'),
+        (['--node', 'a b'], "'a b' is no name of a node"),
+        (['--host', '0.0.0.0'], 'expected --token-file FILE'),
+    ],
+)
+def test_what_cannot_be_served_is_one_line(
+    arguments: list[str], words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip('rclpy')
+    assert main(['cockpit', '--robot', 'tabletop_sim', '--port', '0', *arguments]) == 2
+    [line] = capfd.readouterr().err.splitlines()
+    assert words in line

@@ -211,9 +211,15 @@ def test_a_tab_that_is_closed_and_a_cockpit_that_is_killed_move_nothing_more(
     cockpit.drive_to_the_side(page)
     page.run('dispatchEvent(new Event("blur"))')  # the window is no longer in front
     cockpit.stands()
+    # Back in front, the keys still down: they repeat by themselves, and nobody pressed them.
+    for key in 'jf':
+        page.ask('Input.dispatchKeyEvent', type='keyDown', code=f'Key{key.upper()}', key=key,
+                 autoRepeat=True)  # fmt: skip
+    assert page.run('document.querySelectorAll(".hold.held").length') == 0
     for code in ('KeyJ', 'KeyF'):
         page.key(code, 'keyUp')
     cockpit.drive_to_the_side(page)
+    assert page.run('document.querySelectorAll(".hold.held").length') == 1
     page.close()
     cockpit.stands()
 

@@ -382,14 +382,15 @@ const motion = new Motion(send, () => {
 
 addEventListener('keydown', (event) => {
   if (event.code === 'Space' || event.code === 'Escape') {
-    if (event.code === 'Space' && event.target.id === 'name') return;
+    if (event.code === 'Space' && event.target === at('name')) return;
     event.preventDefault();
     if (!event.repeat) stop();
     return;
   }
-  if (event.target instanceof HTMLInputElement || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target === at('name') || event.ctrlKey || event.metaKey || event.altKey) return;
   if (!state || !state.yours) return;
-  if (about.teleop && motion.keyDown(event.code)) event.preventDefault();
+  // A key that repeats by itself was pressed before, and may have counted as released since.
+  if (about.teleop && motion.keyDown(event.code, event.repeat)) event.preventDefault();
   else if (event.repeat) return;
   else if (event.key === '-') at('slower').click();
   else if (event.key === '+') at('faster').click();
@@ -434,6 +435,7 @@ function onHold(button, begin_, end) {
 }
 
 at('reach').addEventListener('input', showReach);
+at('reach').addEventListener('change', () => at('reach').blur());
 function showReach() {
   motion.reach = at('reach').value / 100;
   at('reach-told').textContent = `${at('reach').value} %`;

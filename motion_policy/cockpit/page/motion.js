@@ -30,12 +30,14 @@ export class Motion {
     return [...this.held.values()].at(-1) || '';
   }
 
-  /** Whether a key was one of motion. */
-  keyDown(code) {
-    if (code === 'KeyA') { this.fine = true; return true; }
-    if (code in HOLDS) { this.hold(code, HOLDS[code]); return true; }
-    if (code in DIRECTIONS) { this.directions.set(code, DIRECTIONS[code]); return true; }
-    return false;
+  /** Whether a key is one of motion; only one that is pressed anew, no `repeat`, does something. */
+  keyDown(code, repeat) {
+    const known = code === 'KeyA' || code in HOLDS || code in DIRECTIONS;
+    if (!known || repeat) return known;
+    if (code === 'KeyA') this.fine = true;
+    else if (code in HOLDS) this.hold(code, HOLDS[code]);
+    else this.directions.set(code, DIRECTIONS[code]);
+    return true;
   }
 
   keyUp(code) {
