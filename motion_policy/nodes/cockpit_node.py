@@ -29,7 +29,7 @@ from motion_policy.cockpit.server import CockpitServer, ServerSettings
 from motion_policy.errors import UserError
 from motion_policy.nodes.cockpit_streams import CameraWatch, JointWatch, TwistOutput
 from motion_policy.nodes.executor import MessagesFirst, Stop
-from motion_policy.nodes.shell import run_node
+from motion_policy.nodes.shell import SOURCES, run_node
 from motion_policy.nodes.subscriptions import sensor_qos
 from motion_policy.robot import RobotSpec
 
@@ -189,10 +189,9 @@ class CockpitNode(Node):
     def _full_name(self, node: str) -> str:
         try:
             return str(self.resolve_topic_name(node))
-        except NameValidationException as error:
-            raise UserError(
-                f"'{node}' is no name of a node: {' '.join(str(error).split())}"
-            ) from None
+        except (NameValidationException, RuntimeError) as error:  # of rclpy, and of rcl
+            reason = SOURCES.sub('', ' '.join(str(error).split()))
+            raise UserError(f"'{node}' is no name of a node: {reason}") from None
 
     def _make_clients(self) -> dict[tuple[str, str], Any]:
         clients = {
