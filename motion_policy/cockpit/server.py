@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import socket
 import ssl
 import threading
@@ -74,6 +75,9 @@ FILES = {
     '/motion.js': ('motion.js', 'text/javascript', False),
     '/login.js': ('login.js', 'text/javascript', True),
 }
+# What aiohttp would say of requests that are none, it says with their bytes: a token, too.
+_SILENT = logging.getLogger('motion_policy.cockpit')
+_SILENT.disabled = True
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -186,8 +190,8 @@ class CockpitServer:
         application.router.add_post('/stop', self._stop_at_once)
         application.router.add_get('/socket', self._socket)
         runner = web.AppRunner(
-            application, access_log=None, handle_signals=False, keepalive_timeout=15.0,
-            max_line_size=2048, max_field_size=4096, shutdown_timeout=1.0,
+            application, access_log=None, logger=_SILENT, handle_signals=False,
+            keepalive_timeout=15.0, max_line_size=2048, max_field_size=4096, shutdown_timeout=1.0,
         )  # fmt: skip
         await runner.setup()
         try:
@@ -241,6 +245,9 @@ class CockpitServer:
                     response = await handler(request)
                 except web.HTTPException as error:
                     response = web.Response(status=error.status, text=error.reason)
+                except Exception as error:
+                    self._link.log(f'defect of the page: {type(error).__name__}')
+                    response = web.Response(status=500, text='a defect of the cockpit')
             if not response.prepared:
                 response.headers.update(HEADERS)
             return response
@@ -279,11 +286,12 @@ class CockpitServer:
     async def _log_in(self, request: web.Request) -> web.Response:
         address = _address(request)
         try:
-            token = json_mapping(await request.text(), 'login').get('token')
+            token = json_mapping((await request.read()).decode('utf-8'), 'login').get('token')
             identity = self._access.log_in(str(token), address, time.monotonic())
         except (UserError, UnicodeError) as error:
-            self._link.log(f'{address} was not let in: {error}')
-            return web.Response(status=401, text=str(error))
+            reason = 'not UTF-8' if isinstance(error, UnicodeError) else str(error)
+            self._link.log(f'{address} was not let in: {reason}')
+            return web.Response(status=401, text=reason)
         self._link.log(f'{address} was let in')
         response = web.Response(text='welcome')
         response.set_cookie(

@@ -29,6 +29,7 @@ from motion_policy.errors import UserError
 
 ROBOT = formula_arm()
 TOKEN = 'correct horse battery staple'
+LOGIN = b'POST /login HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost'
 PATIENCE_S = 60.0
 
 
@@ -178,6 +179,31 @@ def test_another_site_another_name_and_paths_that_lead_out_get_nothing(
 
     visit.run(work)
     assert visit.arm.asked == []
+
+
+@pytest.mark.parametrize(
+    ('sent', 'status'),
+    [
+        (b'\x16\x03\x01' + TOKEN.encode(), b'400'),
+        (b'GET / HTTP/9.9 ' + TOKEN.encode(), b'400'),
+        (b'GET /' + b'a' * 20_000 + b' HTTP/1.1', b'400'),
+        (b'GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost', b'400'),
+        (LOGIN + b'\r\nTransfer-Encoding: chunked\r\n\r\n' + TOKEN.encode(), b'400'),
+        (LOGIN + b'\r\nContent-Length: 29\r\n\r\n\xff' + TOKEN.encode(), b'401'),
+        (LOGIN + b'\r\nContent-Type: x; charset=zz\r\nContent-Length: 2\r\n\r\n[]', b'401'),
+    ],
+)
+def test_bytes_that_are_no_request_are_refused_and_nothing_of_them_is_logged(
+    make_visit: Callable[..., Visit], token_file: Path, capfd: pytest.CaptureFixture[str],
+    sent: bytes, status: bytes,
+) -> None:  # fmt: skip
+    visit = make_visit(token_file=token_file)
+    with socket.create_connection(('127.0.0.1', visit.server.port)) as client:
+        client.sendall(sent + b'\r\n\r\n')
+        client.settimeout(PATIENCE_S)
+        assert client.recv(100).split()[1] == status
+    said = ''.join(capfd.readouterr()) + ''.join(visit.arm.lines)
+    assert 'Traceback' not in said and TOKEN not in said and len(said) < 200
 
 
 def test_one_drives_the_other_sees_who_and_may_stop_always(
