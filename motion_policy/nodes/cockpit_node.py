@@ -41,10 +41,7 @@ SERVED_PERIOD_S = 1.0
 SILENT_S = 5.0  # after its last word a node that serves nothing counts as gone
 LEVELS = {b'\x00': 'ok', b'\x01': 'warn', b'\x02': 'fail', b'\x03': 'stale'}
 # What the page shows of a driver's numbers.
-SHOWN = (
-    'tick rate [Hz]', 'missed ticks', 'tick lateness p95 [ms]', 'tick lateness max [ms]',
-    'plan ahead [ms]',
-)  # fmt: skip
+SHOWN = ('tick rate [Hz]', 'missed ticks', 'tick lateness p95 [ms]', 'plan ahead [ms]')
 UNTOLD = ('control', 'streams', 'takeover', 'policy')  # shown elsewhere, or always the same
 SERVICES: dict[str, tuple[Any, str]] = {
     'enable': (SetBool, 'enable'),

@@ -174,6 +174,7 @@ def test_an_arm_is_moved_recorded_and_stopped_by_keys_and_by_the_mouse(
     page = browser.open(cockpit.url)
     cockpit.sit_down(page)
     assert page.text('#word') == 'disabled'
+    cockpit.wait_for(page, '#told', 'ms late')
     cockpit.enable(page)
     page.mouse('#slower')
     cockpit.wait_for(page, '#speed', '90 %')

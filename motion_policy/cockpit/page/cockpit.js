@@ -247,7 +247,7 @@ function showNodes(nodes) {
   const reason = node && !silent ? node.reason : '';
   at('reason').hidden = !reason;
   at('reason').textContent = reason;
-  const told = node && node.told ? node.told : [];
+  const told = node && node.told && !silent ? [...node.told, numbers(node)].filter(Boolean) : [];
   at('told').replaceChildren(...told.map((line) => element('li', '', line)));
   const serves = node ? node.serves : [];
   const yours = state.yours;
@@ -265,6 +265,16 @@ function showNodes(nodes) {
   at('speed').textContent = speed == null ? '–' : `${Math.round(100 * speed)} %`;
   at('speed-bar').style.width = `${100 * (speed || 0)}%`;
   at('slower').disabled = at('faster').disabled = !yours || speed == null || !serves.includes('speed');
+}
+
+function numbers(node) {
+  const shown = [
+    ['tick rate [Hz]', (value) => `${Number(value).toFixed(0)} Hz`],
+    ['tick lateness p95 [ms]', (value) => `${Number(value).toFixed(1)} ms late`],
+    ['missed ticks', (value) => `${value} missed`],
+    ['plan ahead [ms]', (value) => (Number(value) > 0 ? `plan ${(value / 1000).toFixed(1)} s` : '')],
+  ];
+  return shown.filter(([key]) => key in node.numbers).map(([key, say]) => say(node.numbers[key])).filter(Boolean).join(' · ');
 }
 
 function showJoints({position, commanded}) {
