@@ -33,13 +33,13 @@ def test_no_damaged_input_of_the_sample_does_harm(tmp_path: Path) -> None:
     done = subprocess.run(
         [
             sys.executable, str(share_dir() / 'benchmarks' / 'damaged.py'),
-            '--seconds', '3', '--json', str(tmp_path / 'found.json'),
+            '--seconds', '1.5', '--json', str(tmp_path / 'found.json'),
         ],
         capture_output=True, text=True, check=False, env={**os.environ, 'OMP_NUM_THREADS': '1'},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / 'found.json').read_text())['results']
-    assert sum(line['reference'] for line in found) >= 300
+    assert sum(line['reference'] for line in found) >= 140
     assert {line['what'] for line in found} == {reader.name for reader in READERS}
     # What makes the sources of other tools is found without pytest.
     assert 'bag of mcap, import' in {line['what'] for line in found}
