@@ -35,6 +35,7 @@ from motion_policy.files import shown
 DEADLINE_S = 10.0  # an enable looks for an emergency stop first
 RECORDER_DEADLINE_S = 40.0  # it may have to catch up, and closes its file
 STOP_DEADLINE_S, STOP_TRIES = 0.5, 6
+HANGS_S = 2.0  # who should have told by STOP_DEADLINE_S that there is no answer
 MOST_PENDING = 8  # commands of one browser that wait for an answer
 NOT_CONFIGURED = 'the node is not configured'  # so that it can send nothing
 MOST_LINES = 30  # of what was done, for a page that comes later
@@ -201,7 +202,10 @@ class Driving:
             self.link.ask(
                 node, 'halt', None, STOP_DEADLINE_S, partial(_in_loop, loop, _settle, answered)
             )
-            result = await answered
+            try:
+                result = await asyncio.wait_for(answered, HANGS_S)
+            except asyncio.TimeoutError:
+                return f'!{node}: the cockpit hangs: press the emergency stop of the arm'
             if result.ok:
                 return f'{node}: {shown(result.text)[:300]}'
             if not result.text:

@@ -40,6 +40,7 @@ class QuietArm:
         self.asked: list[tuple[str, str, Any]] = []
         self.lines: list[str] = []
         self.answers: dict[str, NodeAnswer] = {}
+        self.unheard: set[str] = set()
         self.cameras: frozenset[str] = frozenset()
 
     def about(self) -> dict[str, Any]:
@@ -62,7 +63,8 @@ class QuietArm:
         done: Callable[[NodeAnswer], None],
     ) -> None:  # fmt: skip
         self.asked.append((node, what, value))
-        done(self.answers.get(what, NodeAnswer(True, f'{what} it is')))
+        if what not in self.unheard:
+            done(self.answers.get(what, NodeAnswer(True, f'{what} it is')))
 
     def log(self, line: str) -> None:
         self.lines.append(line)
@@ -312,13 +314,16 @@ def test_stop_comes_through_a_flood_and_connections_are_bounded(
         ('', 1, 'no node that drives is there', True),
         ('the node is not configured: configure', 1, 'policy_node: is not configured', True),
         ('no answer of /policy_node/enable', 6, 'press the emergency stop of the arm', False),
+        (None, 1, 'policy_node: the cockpit hangs: press the emergency stop', False),
     ],
 )
 def test_a_node_that_may_move_and_does_not_answer_stop_is_named(
-    make_visit: Callable[..., Visit], said: str, tries: int, told: str, ok: bool
+    make_visit: Callable[..., Visit], said: str | None, tries: int, told: str, ok: bool
 ) -> None:
     visit = make_visit()
-    visit.arm.answers['halt'] = NodeAnswer(False, said)
+    if said is None:
+        visit.arm.unheard.add('halt')
+    visit.arm.answers['halt'] = NodeAnswer(False, said or '')
 
     async def work(session: aiohttp.ClientSession) -> None:
         anna = await visit.connect(session)

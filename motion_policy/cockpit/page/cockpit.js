@@ -22,6 +22,7 @@ const HINT = matchMedia('(pointer: coarse)').matches
   ? 'hold a button below, and press a direction' : 'hold F to move, R to turn';
 const SILENT_MS = 1500;
 const RETRY_MS = 1000;
+const STOP_MS = 4000;         // in which the cockpit tells what came of STOP
 
 let socket = null;
 let about = null;
@@ -93,6 +94,8 @@ function stop() {
     (answer) => { if (!answer.ok) showStopped({ok: false, text: lost}); },
     () => showStopped({ok: false, text: lost}),
   );
+  clearTimeout(stop.timer);
+  stop.timer = setTimeout(() => showStopped({ok: false, text: 'no answer: use the emergency stop of the arm'}), STOP_MS);
   motion.releaseAll();
   at('stop').classList.add('pressed');
   setTimeout(() => at('stop').classList.remove('pressed'), 400);
@@ -375,6 +378,7 @@ function showAnswer(text, ok) {
 }
 
 function showStopped({ok, text}) {
+  clearTimeout(stop.timer);
   const line = at('stopped');
   line.hidden = false;
   line.className = ok ? 'good' : 'bad';
