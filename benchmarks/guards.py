@@ -27,6 +27,7 @@ COST_TICKS = 3000
 FASTEST_HZ = 200.0
 SHARE_OF_PERIOD = 0.1
 EXAMPLES = 3
+HAND_OVERS = 1000
 
 
 def lines(seconds: float, device: str) -> list[Line]:
@@ -36,6 +37,8 @@ def lines(seconds: float, device: str) -> list[Line]:
         lambda: [_campaign(seconds, ' of arms on a base')],
         lambda: [_campaign(seconds, ' of arms that a person leads')],
         lambda: [_campaign(seconds, ' of arms that a person moves by velocities')],
+        lambda: [_campaign(seconds, ' of arms that a person takes over')],
+        lambda: [_hand_overs()],
         lambda: [_cost()],
         lambda: cost.measure(seconds),
     ]
@@ -48,12 +51,14 @@ def _campaign(seconds: float, of_arms: str = '') -> Measurement:
         from guard_campaign.machine import ControllerMachine
         from guard_campaign.mobile import MobileMachine
         from guard_campaign.stick import StickMachine
+        from guard_campaign.taken import TakenMachine
     except ImportError:
         raise UserError('bench guards needs Hypothesis: pip install hypothesis') from None
     kinds = {
         ' of arms on a base': MobileMachine,
         ' of arms that a person leads': LedMachine,
         ' of arms that a person moves by velocities': StickMachine,
+        ' of arms that a person takes over': TakenMachine,
     }
     done = run_campaign(TICKS, seconds, kinds.get(of_arms, ControllerMachine))
     for number, example in list(done.broken.items())[:EXAMPLES]:
@@ -71,6 +76,22 @@ def _campaign(seconds: float, of_arms: str = '') -> Measurement:
             **dict(sorted(done.counts.items())),
             'examples': dict(list(done.broken.items())[:EXAMPLES]),
         },
+    )
+
+
+def _hand_overs() -> Measurement:
+    """Policy and person in turn: what each change does to the speed of an arm."""
+    from guard_campaign.taken import change_hands
+
+    found = change_hands(HAND_OVERS)
+    return Measurement(
+        what='hand-overs between policy and person: greatest step of a commanded velocity',
+        ours=found.greatest,
+        reference=1.0,
+        reference_name='the acceleration limit times a control period',
+        unit='times that',
+        target=1.0,
+        details={'hand_overs': found.count, 'of_arms_that_moved': found.moving},
     )
 
 

@@ -49,6 +49,11 @@ class LedMachine(ControllerMachine):
             auto_resume_s=self.auto_resume_s, guard=self.controller.guard,
         )  # fmt: skip
         self.rows = 1
+        self.lead_by(ramp_speed)
+
+    def lead_by(self, ramp_speed: float) -> None:
+        """Let a leader stand where the arm does."""
+        robot = self.robot
         assert robot.teleop is not None
         self.follower = LeaderFollower(
             robot, robot.teleop, ramp_speed, indexes=bool(self.rng.integers(2))

@@ -62,7 +62,8 @@ def measure(module: ModuleType, seconds: float, *more: object) -> list[Measureme
 def test_what_is_offered_is_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(benchmark_files()) == [
         'cockpit', 'control', 'crashes', 'damaged', 'faults', 'guards', 'infer', 'kinematics',
-        'matrix', 'memory', 'predict', 'quality', 'record', 'storage', 'train', 'train-step',
+        'matrix', 'memory', 'predict', 'quality', 'record', 'storage', 'takeover', 'train',
+        'train-step',
     ]  # fmt: skip
     assert main(['bench', '--help']) == 0
     shown = capsys.readouterr().out

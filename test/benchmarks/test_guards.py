@@ -21,6 +21,7 @@ from guard_campaign.led import LedMachine
 from guard_campaign.machine import COUNTS
 from guard_campaign.mobile import MobileMachine
 from guard_campaign.stick import StickMachine
+from guard_campaign.taken import TakenMachine, change_hands
 
 from motion_policy.control import Controller, GuardChain
 from motion_policy.control.motion_limiter import MotionLimiter
@@ -51,6 +52,17 @@ def test_an_arm_that_is_moved_by_a_stick_keeps_every_promise_whatever_comes() ->
     COUNTS.clear()
     run_batch(40_000, runs=8, kind=StickMachine)
     assert COUNTS['ticks of a tool moved'] and COUNTS['ticks moved'] > 100
+
+
+def test_an_arm_that_changes_hands_keeps_every_promise_whatever_comes() -> None:
+    COUNTS.clear()
+    run_batch(50_000, runs=8, kind=TakenMachine)
+    assert COUNTS['ticks'] > 3000 and COUNTS['ticks by hand'] > 100 and COUNTS['given back']
+
+
+def test_a_change_of_hands_changes_the_speed_by_no_more_than_the_acceleration_limit() -> None:
+    found = change_hands(200, seed=7)
+    assert found.moving > 100 and 0.5 < found.greatest <= 1.0
 
 
 def test_a_base_ends_at_zero_whatever_comes() -> None:
