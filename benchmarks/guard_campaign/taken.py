@@ -7,6 +7,7 @@ And hand-overs one after the other, with ticks that are on time: how much they c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,22 +35,6 @@ class TakenMachine(LedMachine):
         ControllerMachine.begin(self, seed)
         self.lead_by(float(self.rng.uniform(0.05, 1.0)))
         self.by_hand = False
-
-    @rule()
-    def enable(self) -> None:
-        """Press enable, which starts with the policy where the arm was disabled."""
-        begins = not self.controller.enabled
-        super().enable()
-        if begins and self.controller.enabled:
-            self.by_hand = False
-
-    @rule()
-    def home(self) -> None:
-        """Press home."""
-        begins = not self.controller.enabled
-        super().home()
-        if begins and self.controller.enabled:
-            self.by_hand = False
 
     @rule()
     def take_over(self) -> None:
@@ -92,6 +77,13 @@ class TakenMachine(LedMachine):
         """Who drives changes by nothing else."""
         if hasattr(self, 'by_hand') and self.controller.enabled:
             assert self.controller.by_hand == self.by_hand
+
+    def _press(self, press: Callable[[], None]) -> None:
+        """Enable, or home: what begins where the arm was disabled begins with the policy."""
+        begins = not self.controller.enabled
+        super()._press(press)
+        if begins and self.controller.enabled:
+            self.by_hand = False
 
     def _tick(
         self,
