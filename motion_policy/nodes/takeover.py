@@ -20,15 +20,19 @@ from sensor_msgs.msg import JointState, Joy
 from std_msgs.msg import Bool
 
 from motion_policy.control import Command
+from motion_policy.control.leader_drive import LeaderDrive
 from motion_policy.control.leader_follower import LeaderFollower
 from motion_policy.control.leader_movement import LeaderMovement
+from motion_policy.control.motion_limiter import Float64Array
 from motion_policy.control.switches import UNKNOWN, PressedButton
 from motion_policy.errors import UserError
 from motion_policy.nodes import diagnostics
 from motion_policy.nodes.arm_driver import ArmDriver
-from motion_policy.nodes.commands import time_message
+from motion_policy.nodes.commands import CommandPublishers, time_message
 from motion_policy.nodes.endpoints import Origin, with_origin
 from motion_policy.nodes.leading import Leading
+from motion_policy.nodes.parameters.arm import ControlParameters
+from motion_policy.nodes.parameters.declaring import read_group
 from motion_policy.nodes.parameters.teleop import ClutchParameters
 from motion_policy.nodes.subscriptions import sensor_qos
 from motion_policy.nodes.teleop_source import TeleopSource
@@ -89,6 +93,15 @@ class Takeover:
             self._subscription = node.create_subscription(
                 Joy, spec.topic, with_origin(self._hear), sensor_qos()
             )
+        self._drive: LeaderDrive | None = None
+        self._leader_commands: CommandPublishers | None = None
+        self._leader_command: Float64Array | None = None  # of this tick
+        if spec is not None and spec.leader_command:
+            ramp_speed = read_group(node, ControlParameters).ramp_speed
+            self._drive = LeaderDrive(robot, teleop, ramp_speed)
+            joints = robot.joints.model_copy(update={'command': spec.leader_command})
+            leader = robot.model_copy(update={'joints': joints})
+            self._leader_commands = CommandPublishers(node, leader)
         self._intervention = node.create_publisher(Bool, '~/intervention', SAID_DEPTH)
         self._policy_action = node.create_publisher(JointState, '~/policy_action', SAID_DEPTH)
 
@@ -111,6 +124,7 @@ class Takeover:
             self._obey_the_button()
         elif moved and controller.enabled and not controller.homing:
             self._take_over(moved)
+        self._leader_command = self._driven_leader(row)
         if controller.by_hand:
             self.leading.give(row)
         else:
@@ -124,6 +138,8 @@ class Takeover:
         controller = self._driver.controller
         if command is None:
             return
+        if self._leader_commands is not None and self._leader_command is not None:
+            self._leader_commands.send(self._leader_command)
         by_hand = controller.by_hand and not controller.homing and command.state == 'run'
         self._intervention.publish(Bool(data=by_hand))
         action = controller.policy_action
@@ -178,6 +194,8 @@ class Takeover:
         self.leading.destroy()
         if self._subscription is not None:
             self._node.destroy_subscription(self._subscription)
+        if self._leader_commands is not None:
+            self._leader_commands.destroy()
         self._node.destroy_publisher(self._intervention)
         self._node.destroy_publisher(self._policy_action)
 
@@ -194,12 +212,32 @@ class Takeover:
     def _moved(self, row: Row) -> str:
         """Which joint of the leader somebody moves while the policy drives, or ''."""
         controller, follower = self._driver.controller, self._source.follower
+        if self._drive is not None:
+            return self._pushed()
         watched = isinstance(follower, LeaderFollower) and self._movement.watches
         if not watched or controller.by_hand or self._faults or controller.state == 'disabled':
             self._movement.forget()
             return ''
         assert isinstance(follower, LeaderFollower)
         return self._movement.see(follower.leader, row.time_ns)
+
+    def _pushed(self) -> str:
+        """Which joint of a leader that is driven somebody holds or pushes, or ''."""
+        drive, by_hand = self._drive, self._driver.controller.by_hand
+        watches = self._movement.watches and not by_hand
+        return f'the leader: {drive.held}' if drive is not None and drive.held and watches else ''
+
+    def _driven_leader(self, row: Row) -> Float64Array | None:
+        """Where to send the leader (J,) in this tick while the policy drives; None: nowhere."""
+        controller, follower, drive = self._driver.controller, self._source.follower, self._drive
+        if drive is None or not isinstance(follower, LeaderFollower):
+            return None
+        policy_drives = controller.state in ('ramp', 'run') and not controller.by_hand
+        if not policy_drives or controller.homing or self._faults:
+            drive.stop()
+            return None
+        ages_ns = [] if self._source.row is None else self._source.row.ages_ns.values()
+        return drive.command(controller.guard.sent, follower.leader, max(ages_ns, default=0))
 
     def _take_over(self, why: str) -> str:
         controller = self._driver.controller

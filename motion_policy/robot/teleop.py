@@ -145,12 +145,14 @@ class TakeoverSpec(Declared):
 
     `button` of the Joy on `topic` does both in turn. A leader that is moved by more than `moved`
     [rad or m] within a second, one entry per joint, takes over; an entry of 0 leaves that joint
-    unwatched.
+    unwatched. `leader_command` is what moves a leader that can be driven: it follows the arm while
+    the policy drives, and `moved` is then how far it is held, or pushed, from where it is sent.
     """
 
     topic: Topic = 'joy'
     button: Input | None = None
     moved: tuple[NotNegative, ...] | None = None
+    leader_command: tuple[JointTopic, ...] = ()
 
 
 class TeleopSpec(Declared):
@@ -185,9 +187,37 @@ class TeleopSpec(Declared):
                     raise ValueError(
                         f'takeover.button is button {number}, as joy.{key} is, expected another'
                     )
-        if takeover.moved and (self.twist or joy):
-            raise ValueError('takeover has moved beside twist or joy, expected a leader')
+        for key in ('moved', 'leader_command'):
+            if getattr(takeover, key) and (self.twist or joy):
+                raise ValueError(f'takeover has {key} beside twist or joy, expected a leader')
+        self._check_leader_command(takeover.leader_command)
         return self
+
+    def _check_leader_command(self, topics: tuple[JointTopic, ...]) -> None:
+        """ValueError for what cannot be sent to a leader, or is not heard of it."""
+        no_repeats('takeover.leader_command joints', [j for topic in topics for j in topic.joints])
+        scales = {j: s for t in self.leader for j, s in zip(t.joints, t.scale, strict=True)}
+        for topic in topics:
+            if topic.of_tool or topic.of_velocities or topic.send != 'tick' or topic.velocities:
+                raise ValueError(
+                    f'takeover.leader_command has {topic.type}, expected positions of joints, one '
+                    'command per tick'
+                )
+            if topic.is_converted:
+                raise ValueError(
+                    'takeover.leader_command has scale or offset: those of leader hold'
+                )
+            for joint in topic.joints:
+                if not scales.get(joint):
+                    raise ValueError(
+                        f"takeover.leader_command carries '{joint}', expected joints that leader "
+                        'carries with a scale that is not 0'
+                    )
+            if any(topic.topic == heard.topic for heard in self.leader):
+                raise ValueError(
+                    f"takeover.leader_command is on '{topic.topic}', a topic of leader, expected "
+                    'the one that moves it'
+                )
 
     @model_validator(mode='after')
     def _leads(self) -> TeleopSpec:
@@ -277,6 +307,12 @@ def check_teleop(
                     f'teleop.ranges.{joint}.arm has {value:g}, expected it within the limits '
                     f'[{low:g}, {high:g}]'
                 )
+    for topic in () if teleop.takeover is None else teleop.takeover.leader_command:
+        if any(topic.topic == command.topic for command in commands):
+            raise ValueError(
+                f"teleop.takeover.leader_command is on '{topic.topic}', a topic of "
+                'joints.command, expected the one that moves the leader'
+            )
     moved = None if teleop.takeover is None else teleop.takeover.moved
     for key, values in {
         'apart': teleop.apart,

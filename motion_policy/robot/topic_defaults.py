@@ -23,18 +23,24 @@ def commanded_joints(names: Any, grippers: Any) -> Any:
 
 
 def filled_teleop(data: Any) -> Any:
-    """Fill what the topics of `teleop.leader` in a robot spec leave out."""
+    """Fill what the topics of a leader, and of what moves it, in a robot spec leave out."""
     if not isinstance(data, dict):
         return data
     teleop, joints = data.get('teleop'), data.get('joints')
-    if not isinstance(teleop, dict) or not isinstance(joints, dict) or 'leader' not in teleop:
+    if not isinstance(teleop, dict) or not isinstance(joints, dict):
         return data
     names, velocities = joints.get('names'), joints.get('velocities')
     velocities = list(velocities) if isinstance(velocities, (list, tuple)) else []
     if isinstance(names, (list, tuple)):
         names = [name for name in names if name not in velocities]
-    leader = filled_topics(teleop['leader'], names, velocities)
-    return {**data, 'teleop': {**teleop, 'leader': leader}}
+    filled = dict(teleop)
+    if 'leader' in teleop:
+        filled['leader'] = filled_topics(teleop['leader'], names, velocities)
+    takeover = teleop.get('takeover')
+    if isinstance(takeover, dict) and 'leader_command' in takeover:
+        command = filled_topics(takeover['leader_command'], names, velocities)
+        filled['takeover'] = {**takeover, 'leader_command': command}
+    return {**data, 'teleop': filled}
 
 
 def filled_topics(value: Any, names: Any, velocities: list[Any]) -> Any:

@@ -13,6 +13,7 @@ from control_robots import formula_arm
 from controlled_arm import HOME, POLICY_NS, ROBOT, TICK_NS, Arm, stay, steadily
 
 from motion_policy.control import ChunkExecution, Command
+from motion_policy.control.leader_drive import LeaderDrive
 from motion_policy.control.leader_follower import LeaderFollower
 from motion_policy.control.leader_movement import LeaderMovement
 from motion_policy.control.switches import PressedButton
@@ -303,6 +304,78 @@ def test_a_leader_that_is_moved_takes_over_and_one_that_sinks_or_goes_round_does
     assert not LeaderMovement(
         led_robot(), robot.teleop.model_copy(update={'takeover': None})
     ).watches
+
+
+def driven_leader(**takeover: Any) -> tuple[RobotSpec, LeaderDrive]:
+    """A leader of the first two joints, the second of which turns the other way round."""
+    leader = {**LEADER, 'joints': ['joint1', 'joint2'], 'scale': [1, -2], 'offset': [0, 0.5]}
+    command = {
+        'topic': 'leader/commands', 'type': 'std_msgs/msg/Float64MultiArray',
+        'joints': ['joint1', 'joint2'],
+    }  # fmt: skip
+    robot = led_robot(leader=leader, takeover={'leader_command': command, **takeover})
+    assert robot.teleop is not None
+    return robot, LeaderDrive(robot, robot.teleop, 0.25)
+
+
+def test_a_leader_that_can_be_driven_comes_slowly_to_the_arm_and_follows_within_limits() -> None:
+    robot, drive = driven_leader()
+    leader, arm, sent = np.array([-0.4, 0.4, np.nan]), HOME.copy(), []
+    for tick in range(400):
+        if tick > 300:
+            arm = arm + 0.3 * robot.joints.limits.velocity_array() * TICK_NS * 1e-9
+        theirs = drive.command(arm, leader)
+        assert theirs is not None
+        ours = np.array([theirs[0], -2 * theirs[1] + 0.5])
+        leader = np.array([*ours, np.nan])
+        sent.append(ours)
+    assert not drive.held
+    np.testing.assert_allclose(sent[299], HOME[:2], atol=1e-6)
+    np.testing.assert_allclose(sent[-1], arm[:2], atol=0.02)
+    velocity, acceleration = (
+        values[:2]
+        for values in (
+            robot.joints.limits.velocity_array(), robot.joints.limits.acceleration_array()
+        )
+    )  # fmt: skip
+    speeds = np.diff(np.array(sent), axis=0) / (TICK_NS * 1e-9)
+    assert (np.abs(speeds[:50]) <= 0.25 * velocity * (1 + 1e-6)).all()
+    assert (np.abs(np.diff(speeds, axis=0)) <= acceleration * TICK_NS * 1e-9 * (1 + 1e-6)).all()
+
+
+def test_a_leader_that_is_held_while_it_is_driven_is_let_go_and_named() -> None:
+    _, drive = driven_leader(moved=[0.05, 0.05, 0.0])
+    leader = np.array([*HOME[:2], np.nan])
+    assert drive.command(HOME, leader) is not None
+    ticks = 0
+    while drive.command(HOME + 0.4, leader) is not None:
+        ticks += 1
+    assert 5 < ticks < 100 and "joint 'joint1' stands at 0.100" in drive.held
+    assert drive.command(HOME, leader) is None
+    drive.stop()
+    assert drive.command(HOME, leader) is not None
+    assert drive.command(HOME, np.full(3, np.nan)) is None
+
+
+@pytest.mark.parametrize(
+    ('command', 'told'),
+    [
+        ({'joints': ['joint3']}, "carries 'joint3', expected joints that leader carries"),
+        ({'topic': 'leader'}, "is on 'leader', a topic of leader"),
+        ({'topic': 'forward_position_controller/commands'}, 'a topic of joints.command'),
+        ({'scale': [2, 2]}, 'has scale or offset'),
+    ],
+)
+def test_commands_of_a_leader_that_do_not_fit_are_named(
+    command: dict[str, Any], told: str
+) -> None:
+    usual = {
+        'topic': 'leader/commands', 'type': 'std_msgs/msg/Float64MultiArray',
+        'joints': ['joint1', 'joint2'],
+    }  # fmt: skip
+    leader = {**LEADER, 'joints': ['joint1', 'joint2']}
+    with pytest.raises(UserError, match=told):
+        led_robot(leader=leader, takeover={'leader_command': {**usual, **command}})
 
 
 @pytest.mark.parametrize(

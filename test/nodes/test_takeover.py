@@ -18,7 +18,7 @@ from fake_arm import LOSSLESS, FakeArm, assert_safe, save_random_policy
 from rclpy.parameter import Parameter
 from ros_testing import Bench
 from sensor_msgs.msg import JointState, Joy
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 
 from motion_policy.episodes import EpisodeReader
@@ -111,7 +111,7 @@ def test_a_person_takes_over_by_a_button_drives_gives_back_and_a_stale_leader_ho
         actions = len(person.policy_actions)
         arm.hear(20)
         wanted = np.array([m.position for m in person.policy_actions[actions:]])
-        assert np.isfinite(wanted).all() and np.abs(wanted - arm.commands[-1]).max() > 0.01
+        assert np.nanmax(np.abs(wanted - arm.commands[-1])) > 0.01
         person.pressed = 1
         bench.spin_until(lambda: not person.interventions[-1], 'the command of the policy')
         arm.wait_for_diagnostic('takeover', 'drives', 'the policy')
@@ -150,6 +150,44 @@ def test_whoever_moves_the_leader_takes_over_and_may_turn_it_back(
         arm.wait_for_diagnostic('takeover', 'last change', 'of the leader was moved by 0.0')
         assert take_over(bench, False).success
         arm.wait_for_diagnostic('takeover', 'drives', 'the policy')
+        assert_safe(arm.commands, robot)
+    finally:
+        node.close()
+
+
+def test_a_leader_that_can_be_driven_follows_the_arm_until_somebody_holds_it(
+    bench: Bench, tmp_path: Path
+) -> None:
+    command = {'topic': 'leader/commands', 'type': 'std_msgs/msg/Float64MultiArray'}
+    takeover = {'leader_command': command, 'moved': [0.1, 0.1, 0.1]}
+    robot = led_arm(leader=LEADER, takeover=takeover)
+    arm, person, held = FakeArm(bench, robot), Person(bench), False
+    person.position = np.array([0.3, 0.1, 0.1])
+
+    def obey(message: Float64MultiArray) -> None:
+        commands.append(np.array(message.data))
+        if not held:
+            person.position = commands[-1]
+
+    commands: list[np.ndarray] = []
+    bench.client.create_subscription(Float64MultiArray, 'leader/commands', obey, 10)
+    node = make_node(bench, tmp_path, robot)
+    try:
+        arm.wait_for_diagnostic('leader', 'state', 'released')
+        arm.enable_when_ready()
+        bench.spin_until(
+            lambda: commands and np.abs(commands[-1] - arm.commands[-1]).max() < 0.02,
+            'a leader where the arm is',
+        )
+        np.testing.assert_allclose(commands[0], [0.3, 0.1, 0.1], atol=0.02)
+        assert not any(person.interventions)
+        held, person.position = True, commands[-1] + 0.15
+        bench.spin_until(lambda: person.interventions[-1], 'the command of a person')
+        arm.wait_for_diagnostic('takeover', 'last change', 'the leader: tracking error: joint')
+        arm.hear(3)
+        count = len(commands)
+        arm.hear(10)
+        assert len(commands) == count  # it is let go
         assert_safe(arm.commands, robot)
     finally:
         node.close()
