@@ -350,7 +350,7 @@ def test_a_leader_that_is_held_while_it_is_driven_is_let_go_and_named() -> None:
     ticks = 0
     while drive.command(HOME + 0.4, leader) is not None:
         ticks += 1
-    assert 5 < ticks < 100 and "joint 'joint1' stands at 0.100" in drive.held
+    assert 5 < ticks < 100 and "joint 'joint2' stands at 0.200" in drive.held
     assert drive.command(HOME, leader) is None
     drive.stop()
     assert drive.command(HOME, leader) is not None

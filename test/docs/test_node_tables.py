@@ -42,6 +42,7 @@ OF_SPEC = {
     'policy_node': {
         **OF_A_PERSON,
         ('in', 'button', 'as in the robot spec'): 'Joy, spec.topic, with_origin(self._hear)',
+        ('out', 'leader command', 'as in the robot spec'): 'CommandPublishers(node, leader)',
         ('in', 'cameras, joint state, vectors that are an input', 'as in the robot spec'): (
             'StreamSubscriptions('
         ),
