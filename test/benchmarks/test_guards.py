@@ -50,13 +50,16 @@ def test_an_arm_that_is_led_keeps_every_promise_whatever_comes() -> None:
 def test_an_arm_that_is_moved_by_a_stick_keeps_every_promise_whatever_comes() -> None:
     pytest.importorskip('pinocchio')
     COUNTS.clear()
-    run_batch(40_000, runs=8, kind=StickMachine)
+    for number in range(40_000, 40_010):  # which robots it draws depends on what is imported, too
+        run_batch(number, runs=8, kind=StickMachine)
+        if COUNTS['ticks of a tool moved'] and COUNTS['ticks moved'] > 100:
+            break
     assert COUNTS['ticks of a tool moved'] and COUNTS['ticks moved'] > 100
 
 
 def test_an_arm_that_changes_hands_keeps_every_promise_whatever_comes() -> None:
     COUNTS.clear()
-    run_batch(50_000, runs=8, kind=TakenMachine)
+    run_batch(50_000, runs=16, kind=TakenMachine)
     assert COUNTS['ticks'] > 3000 and COUNTS['ticks by hand'] > 100 and COUNTS['given back']
 
 
