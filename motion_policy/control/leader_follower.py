@@ -71,6 +71,10 @@ class LeaderFollower:
         # How far a target may run ahead of an arm that speeds up, or is kept from it.
         self._ahead = slow * (slow / self._acceleration + 2 * self._period_s)
         self._faster = self._acceleration * self._period_s**2
+        self._ranged = self._led & ranged & ~self._switched
+        # Of hands that were taken over: they stay until the leader's has come to where they are.
+        self._kept = np.zeros(len(names), dtype=np.bool_)
+        self._side = np.zeros(len(names))
         self._moved = np.zeros(len(names))  # by the target while it meets the leader, per period
         self._wanted_before = np.zeros(len(names))
         self._leader = np.full(len(names), np.nan)  # as ours, without offset
@@ -123,7 +127,7 @@ class LeaderFollower:
 
     def start(self, rest: Float64Array, *, pressed: bool = True) -> None:
         """Begin anew with an arm that stands at `rest` (J,): offsets and faults are forgotten."""
-        self._offset = np.zeros(len(self._names))
+        self._offset, self._kept = np.zeros(len(self._names)), np.zeros(len(self._names), bool)
         self.fault = ''
         self.state = 'meeting' if pressed else 'released'
         self._stand(rest)
@@ -140,7 +144,7 @@ class LeaderFollower:
 
     def stop(self, rest: Float64Array) -> None:
         """The arm, which will rest at (J,), is led by nobody before the next `start`."""
-        self._offset = np.zeros(len(self._names))
+        self._offset, self._kept = np.zeros(len(self._names)), np.zeros(len(self._names), bool)
         self.release(rest)
 
     def press(self, rest: Float64Array) -> str:
@@ -160,9 +164,15 @@ class LeaderFollower:
     def take_over(self, rest: Float64Array) -> str:
         """Begin anew with an arm that may move and will rest at (J,), as `press` does: where it is
         if the clutch `indexes`, else by going to the leader; return why it stands, or ''.
+
+        Grippers and joints with a range stay until the leader's comes by: nothing is dropped.
         """
         self.stop(rest)
-        return self.press(rest)
+        problem = self.press(rest)
+        self._kept = self._led & (self._switched | self._ranged)
+        self._side = np.sign(self._wanted() - self._target)
+        self._stand(rest)
+        return problem
 
     def release(self, rest: Float64Array) -> None:
         """Release the clutch: the arm comes to rest at (J,), and a fault is forgotten."""
@@ -175,6 +185,8 @@ class LeaderFollower:
         `pace` is the share of its speed that an override leaves.
         """
         wanted = self._wanted()
+        if self._kept.any() and self.state != 'released':
+            wanted = self._keep(wanted, sent)
         if self.state == 'following' and self._left_behind(wanted, sent):
             self.state = 'meeting'
             self._stand(rest)
@@ -217,6 +229,14 @@ class LeaderFollower:
         within = np.clip(self.leader, self._lower, self._upper)
         return np.where(np.isnan(within), self._target, within)
 
+    def _keep(self, wanted: Float64Array, sent: Float64Array) -> Float64Array:
+        """What is wanted (J,), but of the hands to which the leader's has not come yet."""
+        agrees = np.sign(wanted - self._neutral) == np.sign(sent - self._neutral)
+        comes_by = np.sign(wanted - sent) != self._side
+        self._kept &= ~np.where(self._switched, agrees, comes_by)
+        kept = np.where(self._switched, self._neutral, self._target)
+        return np.where(self._kept, kept, wanted)
+
     def _left_behind(self, wanted: Float64Array, sent: Float64Array) -> bool:
         return bool((self._meets & (np.abs(wanted - sent) > self._apart)).any())
 
@@ -243,9 +263,9 @@ class LeaderFollower:
             self.state = 'following'
 
     def _stand(self, rest: Float64Array) -> None:
-        self._wanted_before = self._wanted()
         self._moved = np.zeros(len(rest))
         self._target = np.clip(rest, self._lower, self._upper)
+        self._wanted_before = np.where(self._kept, self._target, self._wanted())
 
 
 def jump_limits(robot: RobotSpec, teleop: TeleopSpec) -> Float64Array:

@@ -227,6 +227,34 @@ def test_a_policy_of_chunks_is_asked_anew_after_it_was_given_back() -> None:
     arm.assert_smooth()
 
 
+@pytest.mark.parametrize('switched', [True, False])
+def test_a_hand_that_was_taken_over_stays_until_the_leaders_has_come_to_it(switched: bool) -> None:
+    values = yaml.safe_load(formula_arm().to_yaml())
+    values['teleop'] = {'leader': LEADER}
+    gripper = {'closed': -0.4, 'close_at': -0.1, 'open_at': 0.1, 'open': 0.4}
+    if switched:
+        values['joints']['grippers'] = {'joint3': gripper}
+    else:
+        values['teleop']['ranges'] = {'joint3': {'leader': [-0.4, 0.4], 'arm': [-0.4, 0.4]}}
+    robot = robot_spec_from_yaml(yaml.safe_dump(values), 'hand.yaml')
+    assert robot.teleop is not None
+    follower = LeaderFollower(robot, robot.teleop, 0.25, indexes=True)
+    sent = np.array([0.1, 0.2, -0.4])
+    follower.see(np.array([0.0, 0.0, 0.4]), 0)
+    assert follower.take_over(sent) == ''
+
+    def hand(leader: float) -> float:
+        for _ in range(100):
+            follower.see(np.array([0.0, 0.0, leader]), 0)
+            sent[:2] = follower.target(sent, sent)[:2]
+        return float(follower.target(sent, sent)[2])
+
+    stays = 0.0 if switched else -0.4  # a switch between its thresholds stays as it is
+    assert hand(0.4) == hand(0.2) == stays
+    assert hand(-0.4) == -0.4  # the leader's is closed, too
+    assert hand(0.3) > (0.1 if switched else -0.4)
+
+
 @pytest.mark.parametrize('indexes', [True, False])
 def test_a_leader_far_away_moves_nothing_unless_the_clutch_indexes(indexes: bool) -> None:
     arm = TakenArm(indexes=indexes)
