@@ -36,7 +36,7 @@ from motion_policy.nodes.parameters.declaring import read_group
 from motion_policy.nodes.parameters.teleop import ClutchParameters
 from motion_policy.nodes.subscriptions import sensor_qos
 from motion_policy.nodes.teleop_source import TeleopSource
-from motion_policy.nodes.teleop_sources import make_source, teleop_of
+from motion_policy.nodes.teleop_sources import make_source, other_actions, teleop_of
 from motion_policy.robot import RobotSpec
 from motion_policy.robot.teleop import TeleopSpec
 from motion_policy.streams import Row
@@ -57,6 +57,8 @@ def make_takeover(
         raise UserError(f"robot '{robot.name}' has no teleop, expected what a person drives with")
     teleop = teleop_of(robot)
     source = make_source(node, robot, teleop, clutch)
+    for line in other_actions(robot):
+        node.get_logger().warning(line)
     return Takeover(node, robot, driver, source, teleop, on_give_back)
 
 

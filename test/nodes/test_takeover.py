@@ -150,6 +150,12 @@ def test_whoever_moves_the_leader_takes_over_and_may_turn_it_back(
         arm.wait_for_diagnostic('takeover', 'last change', 'of the leader was moved by 0.0')
         assert take_over(bench, False).success
         arm.wait_for_diagnostic('takeover', 'drives', 'the policy')
+        person.speaks = False  # who takes over without a leader wants the policy to stop
+        arm.wait_for_diagnostic('leader', 'leader fault', 'stale')
+        answer = take_over(bench)
+        assert answer.success and 'the arm holds: leader: stale' in answer.message
+        arm.wait_for_idle()
+        assert 'leader: stale' in arm.diagnostic('control', 'reason')
         assert_safe(arm.commands, robot)
     finally:
         node.close()
