@@ -85,7 +85,7 @@ class PolicyNode(ArmNode):
         for name, action in (
             ('~/takeover', lambda on: self._taken().ask(on)),
             ('~/clutch', lambda on: self._taken().leading.clutch(on)),
-            ('~/gripper', lambda on: self._taken().leading.grip(on)),
+            ('~/gripper', lambda on: self._taken().grip(on)),
         ):
             self.create_service(SetBool, name, self._answer(action))
         steady = Clock(clock_type=ClockType.STEADY_TIME)

@@ -165,6 +165,12 @@ class Takeover:
                 raise UserError('nobody has taken over, expected ~/takeover with true before')
             return self._give_back(BY_SERVICE)
 
+    def grip(self, close: bool) -> str:
+        """Close the gripper, or open it; UserError while it is the policy's."""
+        if not self._driver.controller.by_hand:
+            raise UserError('nobody has taken over: the policy moves the gripper')
+        return self.leading.grip(close)
+
     def tell(self) -> None:
         """Log who drives now, and how the arm follows a person; in the executor's thread."""
         while self._events:

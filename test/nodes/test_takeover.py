@@ -96,6 +96,10 @@ def test_a_person_takes_over_by_a_button_drives_gives_back_and_a_stale_leader_ho
         arm.enable_when_ready()
         arm.wait_for_diagnostic('control', 'state', 'run')
         assert take_over(bench, False).message.startswith('nobody has taken over')
+        request = SetBool.Request(data=True)
+        assert bench.call(SetBool, 'policy_node/gripper', request).message == (
+            'nobody has taken over: the policy moves the gripper'
+        )
         bench.spin_until(lambda: person.policy_actions[-1:], 'what the policy wants')
         assert not any(person.interventions)
         person.pressed = 1
