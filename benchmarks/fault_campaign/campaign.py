@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
@@ -21,6 +22,7 @@ from fault_campaign.setups import SETUPS, Where
 from fault_campaign.verdicts import QUIET_S, Injection, Section
 from motion_policy.cli.processes import NodeProcesses
 
+TRIES = 3
 GOES_ON_S = 20.0  # of a busy machine
 SETTLES_S = 1.0  # an arm that is still on its way is not enabled
 STOOD_NS = 100_000_000
@@ -89,10 +91,7 @@ class _Section:
     def inject(self, fault: Fault) -> None:
         """Inject one fault into a moving arm, and see whether the arm goes on afterwards."""
         harness = self._harness
-        moving = self._prepare()
-        self._lost_ns = harness.scene.lost_ns
-        harness.spin(float(self._rng.uniform(0.0, 0.05)))
-        evidence = fault.inject(harness, self._rng)
+        moving, evidence = self._bring_about(fault)
         recovered, leave_ns = self._recover(fault, evidence)
         named = self._wait_for_name(fault, evidence)
         late = not named and fault.must == 'disable' and self._late_since(evidence.injected_ns)
@@ -131,6 +130,17 @@ class _Section:
             scene_lost_s=harness.scene.lost_ns * 1e-9,
             interrupted=self.interrupted,
         )
+
+    def _bring_about(self, fault: Fault) -> tuple[bool, Evidence]:
+        """Whether the arm moved, and what was done."""
+        for _ in range(TRIES):
+            moving = self._prepare()
+            self._lost_ns = self._harness.scene.lost_ns
+            self._harness.spin(float(self._rng.uniform(0.0, 0.05)))
+            evidence = fault.inject(self._harness, self._rng)
+            if evidence.took_place:
+                return moving, evidence
+        return moving, replace(evidence, problem=f'did not take place in {TRIES} tries')
 
     def _prepare(self) -> bool:
         try:

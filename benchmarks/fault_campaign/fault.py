@@ -24,13 +24,15 @@ class Evidence:
     """What was done, in system time; `known_ns` is None where nothing could be known.
 
     `known_ns` is when the node could know at the earliest: the last good sample got too old, the
-    bad message was sent, the bad image was looked at. `problem` is what else went wrong.
+    bad message was sent, the bad image was looked at. `problem` is what else went wrong. An arm
+    that stopped for want of a core asks its policy for nothing: no fault `took_place` then.
     """
 
     injected_ns: int
     known_ns: int | None
     over_ns: int
     problem: str = ''
+    took_place: bool = True
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def policy(kind: str, count: int, *, by_silence: bool = False) -> Inject:
         harness.spin_until(lambda: good_again() or not harness.alive, STEP_PATIENCE_S)
         if not bad() or not good_again():
             harness.ask_policy('', 0)
-            return Evidence(begin_ns, None, time.time_ns())
+            return Evidence(begin_ns, None, time.time_ns(), took_place=False)
         begun = harness.steps.index(bad()[0])
         if by_silence:
             known_ns = harness.steps[begun - 1].seen_ns + FRESH_PERIODS * harness.policy_period_ns
@@ -72,8 +72,9 @@ def worker(number: signal.Signals) -> Inject:
 
         harness.spin_until(lambda: len(rejected()) > 1 or not harness.alive, WORKER_PATIENCE_S)
         known = rejected()
-        over_ns = known[1] if len(known) > 1 else time.time_ns()
-        return Evidence(begin_ns, known[0] if known else None, over_ns)
+        if not known:
+            return Evidence(begin_ns, None, time.time_ns(), took_place=False)
+        return Evidence(begin_ns, known[0], known[1] if len(known) > 1 else time.time_ns())
 
     return inject
 
