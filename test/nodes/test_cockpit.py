@@ -40,6 +40,8 @@ from motion_policy.robot import robot_spec_from_yaml
 
 pytestmark = pytest.mark.slow
 
+PATIENCE_S = 10.0
+
 
 @pytest.fixture(scope='module')
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
@@ -55,7 +57,12 @@ class Cockpit:
         planar_urdf(folder / 'planar.urdf')
         values['tool'] = {'link': 'tool', 'urdf': str(folder / 'planar.urdf')}
         values['teleop'] = {'twist': {'topic': 'keys', 'type': 'geometry_msgs/msg/Twist'}}
-        values['joints']['leader'] = values['joints']['command']
+        joints = values['joints']
+        joints['leader'] = [dict(topic) for topic in joints['command']]
+        # This process serves the arm, and waits for the browser meanwhile.
+        for stream in (*joints['leader'], *joints['state'], values['cameras']['top']):
+            stream['max_age'] = PATIENCE_S
+        values['tracking_error'] = [0.0] * len(joints['names'])
         values['home'] = [0.1, 0.3, 0.1, 0.1]
         robot = robot_spec_from_yaml(yaml.safe_dump(values), 'planar.yaml')
         self.folder, spec = folder, folder / 'arm.yaml'
